@@ -1,0 +1,62 @@
+"""`bench`: which score, on which deep generative model, at which epoch, tells OOD from ID.
+
+This is the public interface: what plugins may import.
+"""
+
+from __future__ import annotations
+
+from harness.contracts import (
+    Dataset,
+    Decomposable,
+    DensityModel,
+    Executor,
+    Informative,
+    Likelihood,
+    Per,
+    Preparable,
+    Samplable,
+    Scorer,
+    Stamped,
+    Statistic,
+    Task,
+    Trainable,
+)
+from harness.domain import Images, bits_per_dim
+from harness.errors import (
+    BenchError,
+    DataError,
+    DomainError,
+    MissingDataError,
+    NotFittedError,
+    ScoreError,
+    TrainingError,
+)
+from harness.plugin import Entry, hookimpl
+
+__all__ = [
+    "BenchError",
+    "DataError",
+    "Dataset",
+    "Decomposable",
+    "DensityModel",
+    "DomainError",
+    "Entry",
+    "Executor",
+    "Images",
+    "Informative",
+    "Likelihood",
+    "MissingDataError",
+    "NotFittedError",
+    "Per",
+    "Preparable",
+    "Samplable",
+    "ScoreError",
+    "Scorer",
+    "Stamped",
+    "Statistic",
+    "Task",
+    "Trainable",
+    "TrainingError",
+    "bits_per_dim",
+    "hookimpl",
+]

@@ -1,0 +1,261 @@
+"""What each kind of plugin promises. A plugin satisfies a Protocol; it inherits nothing.
+
+Everywhere: examples are uint8 of shape (N, channels, height, width); log-probabilities are nats
+of the discrete example; scores are higher for examples that are more out-of-distribution (OOD),
+and OOD is the positive class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
+
+from harness.domain import Images
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Generator, Tensor
+    from torch.nn import Parameter
+
+    from harness.events import Event
+
+Likelihood: TypeAlias = Literal["exact", "lower_bound", "estimate", "unnormalized"]
+Per: TypeAlias = Literal["example", "group"]
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Raw examples in named splits. Constructing one is cheap and touches no data."""
+
+    @property
+    def domain(self) -> Images:
+        """What one example is."""
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits it has, of `"train"` and `"test"`. No example is in two of them."""
+        ...
+
+    def load(self, split: str) -> NDArray[np.uint8]:
+        """The examples of one split, always in the same order.
+
+        Returns:
+            uint8, (N, *domain.shape), values below `domain.levels`; may be a memory map.
+
+        Raises:
+            MissingDataError: The data is not on this machine.
+            DataError: It is, and is not what it should be.
+        """
+        ...
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """Capability of a data set read from files that may change: a cheap stamp of their state."""
+
+    def stamp(self) -> str:
+        """Text that changes whenever the content may have, such as names, sizes and times."""
+        ...
+
+
+@runtime_checkable
+class DensityModel(Protocol):
+    """A density over discrete images; in practice a `torch.nn.Module`.
+
+    Its constructor takes the domain first, then its options. It must raise `DomainError` for a
+    domain that it cannot be built for. Layers are its named parameter tensors.
+    """
+
+    domain: Images
+    likelihood: Likelihood
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-probability of each discrete example.
+
+        Differentiable in the parameters; deterministic; per example (no number depends on the
+        rest of the batch); `x` is left as it was. Scaling is the model's: a continuous density is
+        evaluated at the middle of the bin and includes -dims * bits * ln 2.
+
+        Arguments:
+            x: uint8, (N, *domain.shape), on the device of the parameters.
+
+        Returns:
+            Floating, (N,), in nats.
+        """
+        ...
+
+    def named_parameters(self) -> Iterable[tuple[str, Parameter]]:
+        """As `torch.nn.Module.named_parameters`; the same tensor is named once."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """As `torch.nn.Module.state_dict`: all that `log_prob` depends on."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> Any:
+        """As `torch.nn.Module.load_state_dict`."""
+        ...
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """As `torch.nn.Module.to`: moves to a device or casts to float32 or float64."""
+        ...
+
+    def train(self, mode: bool = True) -> Self:
+        """As `torch.nn.Module.train`."""
+        ...
+
+    def eval(self) -> Self:
+        """As `torch.nn.Module.eval`."""
+        ...
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """Capability of a model with a data-dependent start, such as ActNorm."""
+
+    def prepare(self, x: Tensor) -> None:
+        """Initialise from training examples, before epoch 0; saved in the state.
+
+        Arguments:
+            x: uint8, (N, *domain.shape).
+        """
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """Capability of a model with a training loss of its own; the default is -mean log_prob."""
+
+    def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
+        """Loss of a batch, such as the negative log-density of dequantised examples.
+
+        Arguments:
+            x: uint8, (N, *domain.shape).
+            generator: On the CPU; the only source of randomness.
+
+        Returns:
+            A scalar, in nats per example (the harness optimises it in bits per dimension).
+        """
+        ...
+
+
+@runtime_checkable
+class Samplable(Protocol):
+    """Capability of a model that can draw samples."""
+
+    def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
+        """Draw samples.
+
+        Arguments:
+            n: How many.
+            generator: On the CPU; the only source of randomness.
+            temperature: Factor on the standard deviation of the base density.
+
+        Returns:
+            uint8, (n, *domain.shape).
+        """
+        ...
+
+
+@runtime_checkable
+class Decomposable(Protocol):
+    """Capability of a model whose log-probability is a sum of named terms."""
+
+    def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
+        """The terms, such as `base`, `ladj` and `bins`, whose sum is `log_prob(x)`.
+
+        Returns:
+            Floating, each (N,), in nats.
+        """
+        ...
+
+
+class Statistic(Protocol):
+    """An expensive function of a model and groups of examples, computed once and stored."""
+
+    @property
+    def per(self) -> Per:
+        """Whether one row belongs to an example (used by every group size) or to a group."""
+        ...
+
+    def features(self, model: DensityModel) -> Sequence[str]:
+        """The names of the F columns, such as the layers of the model."""
+        ...
+
+    def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
+        """Evaluate the statistic.
+
+        Arguments:
+            model: In evaluation mode; must be left as found.
+            groups: uint8, (M, b, *domain.shape), on the device of the parameters; b is 1 where
+                `per` is `"example"`.
+
+        Returns:
+            float64, (M, F).
+        """
+        ...
+
+
+class Scorer(Protocol):
+    """A score from stored statistics, in NumPy; no torch, no model, no images.
+
+    The statistics come by the names of `inputs`: of shape (M, b, F) where the statistic is per
+    example, (M, F) where it is per group. `fit` sees in-distribution groups only.
+    """
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of statistics; `"name@model"` is that of another model of the suite, at the same
+        epoch and seed, `"name@model:4"` at epoch 4.
+        """
+        ...
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Fit to in-distribution groups; a second fit forgets the first.
+
+        Raises:
+            ScoreError: The statistics cannot be fitted, such as too few groups.
+        """
+        ...
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Score groups.
+
+        Returns:
+            float64, (M,); higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        ...
+
+
+@runtime_checkable
+class Informative(Protocol):
+    """Capability of a scorer that tells what its fit did, such as how many layers it left out."""
+
+    def fit_info(self) -> dict[str, float | int | str]:
+        """Named facts of the last fit; they are stored with each result."""
+        ...
+
+
+class Executor(Protocol):
+    """A way to run independent tasks."""
+
+    def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
+        """Run every task and pass on its events as they come.
+
+        A task deals with its own failures; what still leaves it is the executor's to raise after
+        the others are done.
+        """
+        ...
+
+
+class Task(Protocol):
+    """A picklable piece of work."""
+
+    def __call__(self, report: Callable[[Event], None]) -> None:
+        """Do it, reporting events on the way."""
+        ...

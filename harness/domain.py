@@ -1,0 +1,60 @@
+"""The domain of a data set or a model, and the one unit conversion of the project."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Images:
+    """Discrete images: `channels` x `height` x `width` integers from 0 to 2**bits - 1.
+
+    The only description of an example that models and data sets share. An example is uint8,
+    whatever `bits` says, so `bits` is at most 8.
+    """
+
+    channels: int
+    height: int
+    width: int
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "height", "width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 1 <= self.bits <= 8:
+            raise ValueError(f"bits must be 1 to 8, not {self.bits}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return (self.channels, self.height, self.width)
+
+    @property
+    def dims(self) -> int:
+        """Number of integers in one example."""
+        return self.channels * self.height * self.width
+
+    @property
+    def levels(self) -> int:
+        """Number of values that each integer can take."""
+        return int(2**self.bits)
+
+    def __str__(self) -> str:
+        size = f"{self.channels}x{self.height}x{self.width}"
+        return size if self.bits == 8 else f"{size} at {self.bits} bits"
+
+
+def bits_per_dim(log_prob: Any, dims: int) -> Any:
+    """Bits per dimension, -log_prob / (dims ln 2), of log-probabilities in nats.
+
+    Arguments:
+        log_prob: Log-probability of discrete examples in nats: a number, an array or a tensor.
+        dims: Number of dimensions of one example.
+
+    Returns:
+        The same kind of value; lower is more probable.
+    """
+    return -log_prob / (dims * math.log(2))

@@ -1,0 +1,88 @@
+"""Every error that a user can meet; each carries the exit status it ends the command with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class BenchError(Exception):
+    """Base of all errors whose text is meant for the user and shown without a traceback."""
+
+    exit_status = 2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in an input: where it stands and what would be right."""
+
+    message: str
+    file: str = ""
+    line: int | None = None
+    key: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        parts = [part for part in (where, self.key, self.message) if part]
+        return ": ".join(parts) + (f" ({self.hint})" if self.hint else "")
+
+
+class SuiteError(BenchError):
+    """A suite that cannot be used: all its problems, at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PluginError(BenchError):
+    """A plugin that cannot be found, loaded or told from another one."""
+
+
+class OptionError(BenchError):
+    """Constructor options that do not fit a plugin's signature."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DomainError(BenchError):
+    """A model that cannot be built for a domain; its cells are `unsupported`."""
+
+
+class DataError(BenchError):
+    """Data that is there but cannot be used: damaged, of another shape, or too little of it."""
+
+
+class MissingDataError(DataError):
+    """Data that is not there; its cells are `missing_data`."""
+
+
+class StoreError(BenchError):
+    """A stored result that cannot be read as it was written."""
+
+
+class TrainingError(BenchError):
+    """A training that cannot go on, such as one whose loss is not finite."""
+
+    exit_status = 1
+
+
+class ScoreError(BenchError):
+    """A scorer that cannot be fitted or whose scores are not finite numbers."""
+
+    exit_status = 1
+
+
+class NotFittedError(BenchError):
+    """A scorer asked for scores before `fit`."""
+
+    exit_status = 1
+
+
+class NothingSelectedError(BenchError):
+    """A selection that leaves nothing to do."""
+
+    exit_status = 4

@@ -1,0 +1,101 @@
+"""What happens in a run, as values: displays show them, hooks receive them.
+
+They cross process boundaries, so they hold plain data only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened."""
+
+
+@dataclass(frozen=True)
+class RunStarted(Event):
+    """A run begins: the suite and how many jobs and cells it will compute."""
+
+    suite: str
+    jobs: int
+    cells: int
+
+
+@dataclass(frozen=True)
+class StepStarted(Event):
+    """A piece of long work begins in a task: its label and its length in `unit`s."""
+
+    task: str
+    step: str
+    total: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class StepAdvanced(Event):
+    """A piece of long work has got `amount` units further."""
+
+    task: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class StepFinished(Event):
+    """A piece of long work is over."""
+
+    task: str
+
+
+@dataclass(frozen=True)
+class EpochFinished(Event):
+    """A training epoch is over; losses in bits per dimension."""
+
+    task: str
+    model: str
+    dataset: str
+    seed: int
+    epoch: int
+    train_bits_per_dim: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class JobFinished(Event):
+    """A job of the plan is done, or was found done by another run."""
+
+    task: str
+    job: str
+
+
+@dataclass(frozen=True)
+class JobFailed(Event):
+    """A job of the plan cannot be done; `details` is the traceback for the log."""
+
+    task: str
+    job: str
+    message: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Message(Event):
+    """Something the user should know, such as waiting for another run."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class CellFinished(Event):
+    """A cell has its result: one row of `bench report --format json`."""
+
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFinished(Event):
+    """A run is over: how many cells ended with each status."""
+
+    suite: str
+    statuses: dict[str, int]
