@@ -207,8 +207,10 @@ class Scorer(Protocol):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of statistics; `"name@model"` is that of another model of the suite, at the same
-        epoch and seed, `"name@model:4"` at epoch 4.
+        """Names of the statistics it reads.
+
+        `"name@model"` is that of another model of the suite, at the same epoch and seed;
+        `"name@model:4"` at epoch 4.
         """
         ...
 

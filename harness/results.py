@@ -1,0 +1,85 @@
+"""One result: the outcome of one cell, number or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Status: TypeAlias = Literal["ok", "failed", "unsupported", "missing_data"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one number is about."""
+
+    model: str
+    in_dataset: str
+    out_dataset: str
+    scorer: str
+    epoch: int
+    group_size: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The outcome of one cell. Every metric is None unless `status` is `"ok"`.
+
+    Attributes:
+        auroc: Area under the ROC curve, OOD positive; `auroc_se`, `auroc_low`, `auroc_high` are
+            its DeLong standard error and 95 % interval.
+        aupr: Area under the precision-recall curve, OOD positive.
+        fpr95: Share of ID groups flagged when 95 % of OOD groups are caught.
+        n_in: Number of ID groups scored; `n_out` of OOD groups.
+        bits_per_dim_in: Mean bits per dimension of the ID examples scored.
+        bits_per_dim_out: The same of the OOD examples.
+        scores_in: float64, (n_in,), higher is more OOD; `scores_out` float64, (n_out,).
+        provenance: Versions and keys that the number rests on.
+    """
+
+    cell: Cell
+    status: Status
+    message: str = ""
+    auroc: float | None = None
+    auroc_se: float | None = None
+    auroc_low: float | None = None
+    auroc_high: float | None = None
+    aupr: float | None = None
+    fpr95: float | None = None
+    n_in: int | None = None
+    n_out: int | None = None
+    bits_per_dim_in: float | None = None
+    bits_per_dim_out: float | None = None
+    scores_in: NDArray[np.float64] | None = None
+    scores_out: NDArray[np.float64] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as `bench report --format json` prints it, without the scores."""
+        cell = self.cell
+        return {
+            "model": cell.model,
+            "in": cell.in_dataset,
+            "out": cell.out_dataset,
+            "scorer": cell.scorer,
+            "epoch": cell.epoch,
+            "group_size": cell.group_size,
+            "seed": cell.seed,
+            "status": self.status,
+            "message": self.message,
+            "auroc": self.auroc,
+            "auroc_se": self.auroc_se,
+            "auroc_low": self.auroc_low,
+            "auroc_high": self.auroc_high,
+            "aupr": self.aupr,
+            "fpr95": self.fpr95,
+            "n_in": self.n_in,
+            "n_out": self.n_out,
+            "bits_per_dim_in": self.bits_per_dim_in,
+            "bits_per_dim_out": self.bits_per_dim_out,
+            "provenance": self.provenance,
+        }
