@@ -31,6 +31,7 @@ from harness.errors import (
     ScoreError,
     TrainingError,
 )
+from harness.events import Event, JobFailed
 from harness.plugin import Entry, hookimpl
 
 __all__ = [
@@ -41,9 +42,11 @@ __all__ = [
     "DensityModel",
     "DomainError",
     "Entry",
+    "Event",
     "Executor",
     "Images",
     "Informative",
+    "JobFailed",
     "Likelihood",
     "MissingDataError",
     "NotFittedError",

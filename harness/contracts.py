@@ -244,19 +244,24 @@ class Informative(Protocol):
 
 
 class Executor(Protocol):
-    """A way to run independent tasks."""
+    """A way to run independent tasks. Its constructor takes `workers`, how many at once."""
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
         """Run every task and pass on its events as they come.
 
-        A task deals with its own failures; what still leaves it is the executor's to raise after
-        the others are done.
+        A task deals with its own failures. One that cannot (its process died) is reported as
+        `JobFailed` and does not stop the others.
         """
         ...
 
 
 class Task(Protocol):
     """A picklable piece of work."""
+
+    @property
+    def name(self) -> str:
+        """What displays and messages call it."""
+        ...
 
     def __call__(self, report: Callable[[Event], None]) -> None:
         """Do it, reporting events on the way."""

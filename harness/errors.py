@@ -86,3 +86,12 @@ class NothingSelectedError(BenchError):
     """A selection that leaves nothing to do."""
 
     exit_status = 4
+
+
+class Interrupted(BaseException):
+    """The user or the system asked the command to stop.
+
+    No `Exception`, so that nothing that deals with failures takes it for one.
+    """
+
+    exit_status = 130

@@ -1,0 +1,26 @@
+"""Built-in executors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness import Entry, hookimpl
+
+
+@hookimpl
+def bench_executors() -> Iterable[Entry]:
+    """The executors of this package."""
+    return [
+        Entry(
+            "sequential",
+            "plugins.executors.sequential:Sequential",
+            "one task after the other in this process",
+            version="1",
+        ),
+        Entry(
+            "processes",
+            "plugins.executors.processes:Processes",
+            "a process of its own for each task, several at a time",
+            version="1",
+        ),
+    ]

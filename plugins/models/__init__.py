@@ -1,0 +1,24 @@
+"""Density models: what `bench` can train. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from harness import Entry, hookimpl
+
+
+@hookimpl
+def bench_models() -> list[Entry]:
+    """The built-in models."""
+    return [
+        Entry(
+            name="glow",
+            target="plugins.models.glow:glow",
+            summary="Convolutional Glow: multi-scale flow of 1x1 convolutions and couplings",
+            version="1",
+        ),
+        Entry(
+            name="glow-linear",
+            target="plugins.models.glow_linear:glow_linear",
+            summary="One-level Glow whose couplings are fully connected, for small images",
+            version="1",
+        ),
+    ]

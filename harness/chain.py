@@ -1,0 +1,288 @@
+"""The work of one chain: train to the epochs asked for, then evaluate their statistics."""
+
+from __future__ import annotations
+
+import platform
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from harness import events
+from harness.contracts import DensityModel
+from harness.errors import BenchError, DomainError, StoreError, TrainingError
+from harness.events import Event
+from harness.failures import Failure, clear_failure, record_failure
+from harness.keys import checkpoint_key, digest
+from harness.plan import CHECKPOINTS, STATISTICS, Chain, Plan, StatisticJob
+from harness.rates import record_rate, statistic_work, training_work
+from harness.results import Status
+from harness.settings import Settings
+from harness.store import Store, array_bytes
+
+Report = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class ChainTask:
+    """One chain with all that a worker process needs to do it."""
+
+    plan: Plan
+    chain: Chain
+    settings: Settings
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """How displays call it."""
+        return str(self.chain.id)
+
+    def __call__(self, report: Report) -> None:
+        """Do whatever of the chain is not stored; failures are recorded, not raised."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        worker = _ChainWorker(self, report)
+        with worker.lock():
+            worker.train()
+            worker.evaluate()
+
+
+class _ChainWorker:
+    def __init__(self, task: ChainTask, report: Report) -> None:
+        from harness.devices import find_device
+
+        self.task = task.name
+        self.plan = task.plan
+        self.chain = task.chain
+        self.settings = task.settings
+        self.report = report
+        self.store = Store(task.settings.store)
+        self.device = find_device(task.settings.device)
+        self.train_inputs = self.plan.train_inputs(self.chain.id)
+        assert self.train_inputs is not None, "data sets are prepared before chains start"
+        self.train_key = digest(self.train_inputs)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the chain: another run that wants it waits, then finds the work done."""
+        path = self.store.root / "locks" / f"{self.train_key}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.report(events.Message(f"{self.task}: waiting for another run that works on it"))
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def train(self) -> None:
+        """Train to the missing epochs, each stored as soon as it is reached."""
+        missing = [epoch for epoch in sorted(self.chain.epochs) if not self._is_stored(epoch)]
+        if not missing:
+            return
+        try:
+            self._train_to(missing)
+            clear_failure(self.store, self.train_inputs)
+        except Exception as error:
+            self._failed(f"{self.task}: training", self.train_inputs, error)
+
+    def _is_stored(self, epoch: int) -> bool:
+        return self.store.has(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
+
+    def _train_to(self, missing: list[int]) -> None:
+        from harness.training import Training
+
+        prepared = self.plan.prepared[self.chain.id.dataset]
+        seed = self.chain.id.seed
+        training = Training(
+            self.chain.model, self.chain.domain, prepared.load("train"), seed, self.device
+        )
+        self._start(training, missing[0])
+        own_test = prepared.load("test")
+        if training.epoch == 0 and 0 in missing:
+            self._store_checkpoint(training, {}, own_test)
+        for epoch in range(training.epoch + 1, missing[-1] + 1):
+            facts = self._run_epoch(training, missing[-1])
+            if epoch in missing:
+                self._store_checkpoint(training, facts, own_test)
+
+    def _start(self, training: Any, first: int) -> None:
+        """Continue from the latest stored epoch before `first`, or start anew."""
+        from harness.checkpoints import OPTIMIZER, WEIGHTS
+
+        for epoch in self._stored_epochs(before=first):
+            key = checkpoint_key(self.train_key, epoch)
+            try:
+                weights = self.store.read(CHECKPOINTS, key, WEIGHTS)
+                optimizer = self.store.read(CHECKPOINTS, key, OPTIMIZER)
+            except StoreError as error:
+                self.store.quarantine(CHECKPOINTS, key)
+                self.report(events.Message(f"{error}; set aside"))
+                continue
+            training.resume(weights, optimizer, epoch)
+            return
+        training.start()
+
+    def _stored_epochs(self, before: int) -> list[int]:
+        folder = self.store.path(CHECKPOINTS, self.train_key)
+        found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
+        return sorted((e for e in found if e < before and self._is_stored(e)), reverse=True)
+
+    def _run_epoch(self, training: Any, last: int) -> dict[str, Any]:
+        epoch = training.epoch + 1
+        total = training.steps_per_epoch * training.recipe.minibatch
+        with self._step(f"training epoch {epoch} of {last}", total) as advance:
+            started = time.perf_counter()
+            loss = training.run_epoch(advance)
+            seconds = time.perf_counter() - started
+        record_rate(self.store, training_work(self.chain.model, self.chain.domain), seconds, total)
+        chain = self.chain.id
+        self.report(
+            events.EpochFinished(
+                self.task, chain.model, chain.dataset, chain.seed, epoch, loss, seconds
+            )
+        )
+        return {"train_bits_per_dim": loss, "seconds": seconds}
+
+    def _store_checkpoint(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
+        from harness.checkpoints import OPTIMIZER, WEIGHTS
+
+        weights, optimizer = training.state()
+        own = training.own_bits_per_dim(own_test)
+        self.store.write(
+            CHECKPOINTS,
+            checkpoint_key(self.train_key, training.epoch),
+            {WEIGHTS: weights, OPTIMIZER: optimizer},
+            inputs=self.train_inputs or {},
+            facts={
+                **facts,
+                "own_bits_per_dim": own if abs(own) < float("inf") else None,
+                "likelihood": training.model.likelihood,
+                "chain": str(self.chain.id),
+                "plugin": self.chain.model.registered.provenance(),
+                "versions": versions(),
+                "device": str(self.device),
+            },
+        )
+        self.report(events.JobFinished(self.task, f"epoch {training.epoch}"))
+
+    def evaluate(self) -> None:
+        """Evaluate the missing statistics, one checkpoint after the other."""
+        for epoch in sorted(self.chain.epochs):
+            if not self._is_stored(epoch):
+                continue
+            missing = [job for job in self.chain.jobs if job.epoch == epoch and self._lacks(job)]
+            model: DensityModel | None = None
+            for job in missing:
+                try:
+                    model = self._load_model(epoch) if model is None else model
+                    self._evaluate(job, model)
+                except Exception as error:
+                    self._failed(str(job), self._failure_inputs(job), error)
+
+    def _lacks(self, job: StatisticJob) -> bool:
+        has_data = job.draw.dataset in self.plan.prepared
+        return has_data and not self.plan.has_statistic(self.store, job)
+
+    def _load_model(self, epoch: int) -> DensityModel:
+        from harness.checkpoints import load_model
+
+        chain, arguments = self.chain, (self.train_key, epoch, self.device)
+        try:
+            return load_model(self.store, chain.model, chain.domain, *arguments)
+        except StoreError:
+            self.store.quarantine(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
+            raise
+
+    def _evaluate(self, job: StatisticJob, model: DensityModel) -> None:
+        from harness.evaluation import evaluate
+
+        inputs = self.plan.statistic_inputs(self.store, job)
+        assert inputs is not None, "its checkpoint and its data are there"
+        component = self.chain.jobs[job]
+        prepared = self.plan.prepared[job.draw.dataset]
+        ids = job.draw.ids(prepared.counts["test"])
+        statistic = component.build()
+        group_size = job.group_size or 1
+        images = prepared.load("test")[ids]
+        size = "" if job.group_size is None else f", b = {job.group_size}"
+        step = f"epoch {job.epoch}: {job.statistic} of {job.draw.dataset}{size}"
+        with self._step(step, len(ids)) as advance:
+            started = time.perf_counter()
+            values = evaluate(
+                statistic,
+                model,
+                images,
+                group_size,
+                self.settings.batch_size,
+                self.device,
+                advance,
+            )
+            seconds = time.perf_counter() - started
+        work = statistic_work(component, self.chain.model, self.chain.domain, job.group_size)
+        record_rate(self.store, work, seconds, len(ids))
+        facts = {
+            "features": list(statistic.features(model)),
+            "seconds": seconds,
+            "job": str(job),
+            "plugin": component.registered.provenance(),
+            "versions": versions(),
+            "device": str(self.device),
+        }
+        files = {"values.npy": array_bytes(values)}
+        self.store.write(STATISTICS, digest(inputs), files, inputs=inputs, facts=facts)
+        clear_failure(self.store, self._failure_inputs(job))
+        self.report(events.JobFinished(self.task, str(job)))
+
+    def _failure_inputs(self, job: StatisticJob) -> Any:
+        return failure_inputs(self.plan, job)
+
+    def _failed(self, job: str, inputs: Any, error: Exception) -> None:
+        status: Status = "unsupported" if isinstance(error, DomainError) else "failed"
+        expected = isinstance(error, BenchError)
+        message = str(error) if expected else f"{type(error).__name__}: {error}"
+        if not isinstance(error, TrainingError):
+            message = _with_memory_hint(message, error)
+        record_failure(self.store, inputs, Failure(job, status, message))
+        details = "" if expected else traceback.format_exc()
+        self.report(events.JobFailed(self.task, job, message, details))
+
+    @contextmanager
+    def _step(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
+        self.report(events.StepStarted(self.task, step, total, "examples"))
+        try:
+            yield lambda amount: self.report(events.StepAdvanced(self.task, amount))
+        finally:
+            self.report(events.StepFinished(self.task))
+
+
+def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
+    """What identifies a statistic job before its key can be known."""
+    draw = {**vars(job.draw)}
+    identity = plan.chains[job.chain].jobs[job].identity()
+    place = [plan.train_key(job.chain), job.epoch, job.group_size]
+    return {"statistic": identity, "draw": draw, "place": place}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes the numbers."""
+    from importlib.metadata import version
+
+    packages = ("oodbench", "torch", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _with_memory_hint(message: str, error: Exception) -> str:
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return f"{message} (a smaller --batch-size or minibatch needs less memory)"
+    return message

@@ -1,0 +1,33 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+SuitePath: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="SUITE", help="A suite: a TOML file.", show_default=False)
+]
+PluginOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--plugin",
+        metavar="PATH|MODULE|no:NAME",
+        help="Take in a plugin file or module, or block a plugin.",
+    ),
+]
+StoreOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--store", help="Store of results; $BENCH_STORE, else ./bench-store."),
+]
+DataOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data", help="Data folder; $BENCH_DATA, else the user's data folder."),
+]
+DeviceOption: TypeAlias = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one.")
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]

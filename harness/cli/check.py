@@ -1,0 +1,48 @@
+"""`bench check`: try everything a suite names, at true size, without data."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from harness.cli.arguments import DeviceOption, JsonOption, PluginOption, StoreOption, SuitePath
+
+
+def check(
+    suite: SuitePath,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+) -> None:
+    """Build every model of SUITE at true size; run its statistics and scorers on random images.
+
+    Needs no data. What it measures lets `bench plan` estimate times.
+    """
+    from harness.check import check_suite
+    from harness.cli.output import print_json, print_rows
+    from harness.devices import find_device
+    from harness.plan import make_plan
+    from harness.settings import default_store
+    from harness.store import Store
+    from harness.suite import load_suite
+
+    resolved = load_suite(suite, plugin or ())
+    plan = make_plan(resolved, {})
+    found = []
+    records = Store(store or default_store())
+    for item in check_suite(resolved, plan, records, find_device(device)):
+        print(f"{item.what}: {item.problem or 'ok'}", file=sys.stderr, flush=True)
+        found.append(item)
+    if json:
+        print_json([vars(item) for item in found])
+    else:
+        print_rows(
+            ["checked", "outcome", "seconds", "detail"],
+            [
+                [item.what, item.problem or "ok", f"{item.seconds:.2f}", item.detail]
+                for item in found
+            ],
+        )
+    raise typer.Exit(1 if any(item.problem for item in found) else 0)

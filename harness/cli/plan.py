@@ -1,0 +1,138 @@
+"""`bench plan`: what a suite asks for, what is stored, what is new and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption, SuitePath
+
+if TYPE_CHECKING:
+    from harness.plan import Chain, Plan
+    from harness.store import Store
+
+
+def plan(
+    suite: SuitePath,
+    why: Annotated[bool, typer.Option("--why", help="Say of each new job why it is new.")] = False,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the jobs and cells of SUITE: stored or new, why, and how long the new ones take."""
+    from harness.cli.output import print_json
+    from harness.runner import find_plan
+    from harness.settings import Settings, default_data, default_store, share_processors
+    from harness.store import Store
+    from harness.suite import load_suite
+
+    resolved = load_suite(suite, plugin or ())
+    settings = Settings(store=store or default_store(), data=data or default_data())
+    found = find_plan(resolved, settings)
+    records = Store(settings.store)
+    workers, _ = share_processors(settings, len(found.chains))
+    described = _describe(found, records, why, workers)
+    if json:
+        print_json(described)
+    else:
+        _print(described, why)
+
+
+def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, Any]:
+    from harness.estimate import estimate_chain
+    from harness.why import Reasons
+
+    reasons = Reasons(plan, store) if why else None
+    chains, seconds, unknown = [], 0.0, 0
+    for chain in plan.chains.values():
+        estimate = estimate_chain(plan, store, chain)
+        seconds += estimate.seconds
+        unknown += estimate.unknown
+        chains.append(
+            {
+                "chain": str(chain.id),
+                "train_key": plan.train_key(chain.id),
+                "jobs": _trainings(plan, store, chain, reasons)
+                + _statistics(plan, store, chain, reasons),
+            }
+        )
+    new = sum(any(not plan.has_statistic(store, job) for job in c.jobs()) for c in plan.cells)
+    return {
+        "suite": plan.suite,
+        "chains": chains,
+        "cells": {"all": len(plan.cells), "new": new},
+        "missing_data": plan.missing,
+        "estimate": {"seconds": seconds / workers, "jobs_without_rate": unknown},
+    }
+
+
+def _trainings(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dict[str, Any]]:
+    jobs = []
+    for epoch in sorted(chain.epochs):
+        stored = plan.has_checkpoint(store, chain.id, epoch)
+        job: dict[str, Any] = {"job": f"train to epoch {epoch}", "stored": stored}
+        if reasons is not None and not stored:
+            job["why"] = reasons.training(chain.id, epoch)
+        jobs.append(job)
+    return jobs
+
+
+def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dict[str, Any]]:
+    jobs = []
+    for item in chain.jobs:
+        stored = plan.has_statistic(store, item)
+        size = "" if item.group_size is None else f", b = {item.group_size}"
+        text = f"epoch {item.epoch}: {item.statistic} of {item.draw.dataset}"
+        job: dict[str, Any] = {"job": f"{text} ({item.draw.role}){size}", "stored": stored}
+        if reasons is not None and not stored:
+            job["why"] = reasons.statistic(item)
+        jobs.append(job)
+    return jobs
+
+
+def _print(described: dict[str, Any], why: bool) -> None:
+    from harness.cli.output import print_rows
+    from harness.console import duration
+
+    rows = []
+    for chain in described["chains"]:
+        trainings = [job for job in chain["jobs"] if job["job"].startswith("train ")]
+        statistics = chain["jobs"][len(trainings) :]
+        epochs = {True: [], False: []}  # type: dict[bool, list[str]]
+        for job in trainings:
+            epochs[job["stored"]].append(job["job"].rsplit(" ", 1)[-1])
+        stored = sum(job["stored"] for job in statistics)
+        rows.append(
+            [
+                chain["chain"],
+                " ".join(epochs[True]) or "-",
+                " ".join(epochs[False]) or "-",
+                stored,
+                len(statistics) - stored,
+            ]
+        )
+    headers = ["training", "epochs stored", "epochs new", "statistics stored", "statistics new"]
+    print_rows(headers, rows)
+    cells, estimate = described["cells"], described["estimate"]
+    print(f"\n{cells['all']:,} cells, {cells['new']:,} of them new")
+    for message in described["missing_data"].values():
+        print(message)
+    if cells["new"]:
+        unknown = estimate["jobs_without_rate"]
+        text = f"about {duration(estimate['seconds'])}"
+        if unknown:
+            text += f", and {unknown:,} jobs of unknown length (bench check SUITE measures them)"
+        print(f"estimated time: {text}")
+    if why:
+        _print_reasons(described)
+
+
+def _print_reasons(described: dict[str, Any]) -> None:
+    for chain in described["chains"]:
+        new = [job for job in chain["jobs"] if not job["stored"]]
+        if new:
+            print(f"\n{chain['chain']}")
+        for job in new:
+            print(f"  {job['job']}: {job['why']}")

@@ -1,0 +1,52 @@
+"""`bench report`: the results of a suite from what is stored."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from harness.cli.arguments import DataOption, PluginOption, StoreOption, SuitePath
+
+
+def report(
+    suite: SuitePath,
+    format: Annotated[
+        Literal["table", "markdown", "latex", "csv", "json"],
+        typer.Option(help="What to print."),
+    ] = "table",
+    errors: Annotated[bool, typer.Option("--errors", help="Show standard errors.")] = False,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+) -> None:
+    """Print the results of SUITE from what is stored; nothing is trained or evaluated."""
+    from rich.console import Console
+
+    from harness.errors import NothingSelectedError
+    from harness.report import render
+    from harness.runner import find_plan, score
+    from harness.settings import Settings, default_data, default_store
+    from harness.suite import load_suite
+
+    resolved = load_suite(suite, plugin or ())
+    settings = Settings(store=store or default_store(), data=data or default_data())
+    outcome = score(find_plan(resolved, settings), settings, lambda event: None)
+    if not outcome.results:
+        raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
+    text = render(
+        outcome.results,
+        suite=resolved.name,
+        title=resolved.suite.title or resolved.name,
+        format=format,
+        standard_errors=errors,
+        console=Console(),
+    )
+    sys.stdout.write(text)
+    if outcome.pending:
+        sys.stderr.write(
+            f"{outcome.pending} of {len(outcome.plan.cells)} cells are not computed yet; "
+            f"bench run {suite}\n"
+        )
+    raise typer.Exit(outcome.exit_status)

@@ -1,0 +1,82 @@
+"""`bench run`: compute whatever of a suite is not stored, and print its tables."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.arguments import (
+    DataOption,
+    DeviceOption,
+    PluginOption,
+    StoreOption,
+    SuitePath,
+)
+from harness.console import DisplayKind
+from harness.settings import BATCH_SIZE, Settings, default_data, default_store
+
+
+def run(
+    suite: SuitePath,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+    device: DeviceOption = "auto",
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
+    ] = BATCH_SIZE,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads a process; 0 chooses.")] = 0,
+    executor: Annotated[str, typer.Option(help="See: bench list executors.")] = "auto",
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Run the cells whose data is there.")
+    ] = False,
+    display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
+    errors: Annotated[bool, typer.Option("--errors", help="Show standard errors.")] = False,
+) -> None:
+    """Train, evaluate and score whatever of SUITE is not stored; print its tables.
+
+    The same command again resumes: work that is stored is not done again.
+    """
+    from harness.cli.session import session
+    from harness.runner import run as run_suite
+    from harness.suite import load_suite
+
+    settings = Settings(
+        store=store or default_store(),
+        data=data or default_data(),
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        threads=threads,
+        executor=executor,
+    )
+    resolved = load_suite(suite, plugin or ())
+    log = settings.store / "logs" / f"{resolved.name}.log"
+    with session(resolved.registry, display, log) as report:
+        outcome = run_suite(resolved, settings, report, allow_missing)
+    _print_report(outcome, resolved.name, resolved.suite.title, errors, log)
+    raise typer.Exit(outcome.exit_status)
+
+
+def _print_report(outcome: object, name: str, title: str, errors: bool, log: Path) -> None:
+    from rich.console import Console
+
+    from harness.report import render, summary
+    from harness.runner import Outcome
+
+    assert isinstance(outcome, Outcome)
+    text = render(
+        outcome.results,
+        suite=name,
+        title=title or name,
+        format="table",
+        standard_errors=errors,
+        console=Console(),
+    )
+    sys.stdout.write(text + "\n" + "".join(f"{line}\n" for line in summary(outcome.results)))
+    if outcome.exit_status:
+        sys.stderr.write(f"some cells have no number; see the notes above and {log}\n")

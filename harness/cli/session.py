@@ -1,0 +1,36 @@
+"""A session: display, listeners and log of a command that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import events
+from harness.console import DisplayKind, headline, make_display
+from harness.events import Event
+from harness.listeners import tell_listeners
+from harness.registry import Registry
+
+
+@contextmanager
+def session(
+    registry: Registry, display: DisplayKind, log_path: Path
+) -> Iterator[Callable[[Event], None]]:
+    """Show events, tell plugins of them, and log what went wrong with its traceback."""
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with make_display(display) as show, log_path.open("a", encoding="utf-8") as log:
+
+        def write(line: str) -> None:
+            log.write(line.rstrip() + "\n")
+            log.flush()
+
+        def report(event: Event) -> None:
+            show(event)
+            tell_listeners(registry, event, write)
+            if isinstance(event, events.JobFailed):
+                write(f"{headline(event)}\n{event.details}")
+
+        for broken in registry.broken:
+            report(events.Message(str(broken)))
+        yield report

@@ -1,0 +1,48 @@
+"""Statistics of a model over groups of examples, in chunks of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from harness.contracts import DensityModel, Statistic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def evaluate(
+    statistic: Statistic,
+    model: DensityModel,
+    images: NDArray[np.uint8],
+    group_size: int,
+    batch_size: int,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> NDArray[np.float64]:
+    """A statistic over consecutive groups; a last, smaller group is left out.
+
+    Arguments:
+        statistic: Built.
+        model: In evaluation mode, on the device.
+        images: uint8, (N, *shape), in the order of the draw.
+        group_size: Examples a group, b.
+        batch_size: Examples a chunk, rounded down to whole groups; changes rounding only.
+        device: Where the model is.
+        advance: Told the number of examples done after each chunk.
+
+    Returns:
+        float64, (N // b, F).
+    """
+    count = len(images) // group_size
+    groups = images[: count * group_size].reshape(count, group_size, *images.shape[1:])
+    step = max(1, batch_size // group_size)
+    rows = []
+    for start in range(0, count, step):
+        chunk = torch.from_numpy(groups[start : start + step].copy()).to(device)
+        rows.append(np.asarray(statistic(model, chunk), dtype=np.float64))
+        advance(chunk.shape[0] * group_size)
+    return np.concatenate(rows)

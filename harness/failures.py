@@ -1,0 +1,40 @@
+"""Failures of jobs: remembered beside the results until the job succeeds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.keys import digest
+from harness.results import Status
+from harness.store import Store, replace_file
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job has no result; `status` is what its cells show."""
+
+    job: str
+    status: Status
+    message: str
+
+
+def record_failure(store: Store, inputs: Any, failure: Failure) -> None:
+    """Remember the failure of the job with these key inputs."""
+    content = json.dumps(asdict(failure), indent=1).encode()
+    replace_file(store.root / "failures" / f"{digest(inputs)}.json", content)
+
+
+def clear_failure(store: Store, inputs: Any) -> None:
+    """Forget it: the job has succeeded."""
+    (store.root / "failures" / f"{digest(inputs)}.json").unlink(missing_ok=True)
+
+
+def find_failure(store: Store, inputs: Any) -> Failure | None:
+    """The failure of the last try of a job, if it failed."""
+    try:
+        value = json.loads((store.root / "failures" / f"{digest(inputs)}.json").read_bytes())
+        return Failure(**value)
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,106 @@
+"""Keys: what a stored result depends on, in clear, and its digest.
+
+Every setting is declared here to enter a key or not to; a test holds the declarations against
+the settings that exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.domain import Images
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.suite.components import Component, ModelComponent
+
+FORMAT = 1
+
+TRAIN_KEY_SETTINGS = frozenset(
+    {"plugin", "options", "seeds", "in_datasets"}
+    | {"optimizer", "learning_rate", "weight_decay", "warmup_epochs", "minibatch"}
+    | {"clip_grad_norm", "precision", "translate", "horizontal_flip", "prepare_batches"}
+    | {"examples"}
+)
+"""Settings that enter the train key, by value or (data sets) by content."""
+
+STATISTIC_KEY_SETTINGS = frozenset(
+    {"epochs", "group_sizes", "out_datasets", "n_in", "n_fit", "n_out", "fit_overlap", "draw_seed"}
+)
+"""Settings that enter statistic keys, by value or by the examples that they draw."""
+
+NOT_KEY_SETTINGS = frozenset(
+    {"training", "models", "scorers"}  # names; what they name enters, or is recomputed
+    | {"device", "batch_size", "workers", "threads", "executor"}
+    | {"store", "data"}
+)
+"""Settings that change no number beyond rounding."""
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """The first 32 hexadecimal digits of the sha256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
+
+
+def ids_digest(ids: NDArray[np.int64]) -> str:
+    """Digest of example numbers in their order."""
+    return hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()[:32]
+
+
+def train_inputs(
+    model: ModelComponent, domain: Images, fingerprint: str, seed: int
+) -> dict[str, Any]:
+    """What a trained model depends on; its epochs are children of this.
+
+    Arguments:
+        model: Plugin, options and recipe.
+        domain: What the model is built for.
+        fingerprint: Content fingerprint of the train split.
+        seed: Seed of initial weights, order of examples, noise and augmentation.
+    """
+    return {
+        "format": FORMAT,
+        "model": model.identity(),
+        "domain": {**vars(domain)},
+        "recipe": model.recipe.model_dump(),
+        "train_split": fingerprint,
+        "seed": seed,
+    }
+
+
+def checkpoint_key(train_key: str, epoch: int) -> str:
+    """Where the checkpoint of an epoch lies under its train key."""
+    return f"{train_key}/epoch-{epoch:06d}"
+
+
+def statistic_inputs(
+    statistic: Component,
+    weights: str,
+    examples: Mapping[str, str],
+    group_size: int | None,
+) -> dict[str, Any]:
+    """What a stored statistic depends on.
+
+    Arguments:
+        statistic: Plugin and options.
+        weights: sha256 of the checkpoint's weights.
+        examples: Content fingerprint of the split and digest of the example numbers.
+        group_size: None for a statistic per example.
+    """
+    return {
+        "format": FORMAT,
+        "statistic": statistic.identity(),
+        "weights": weights,
+        "examples": dict(examples),
+        "group_size": group_size,
+    }

@@ -1,0 +1,279 @@
+"""The plan: what a suite asks for, as jobs and cells, and what of it is already stored.
+
+A *chain* is one training (model, data set, seed) with all its epochs, and the statistics of its
+checkpoints. Chains are independent of each other; cells read the statistics of one or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.data import PreparedDataset
+from harness.domain import Images
+from harness.draw import Draw
+from harness.errors import DataError, StoreError
+from harness.keys import checkpoint_key, digest, ids_digest, statistic_inputs, train_inputs
+from harness.results import Cell
+from harness.store import Store
+from harness.suite import Comparison, Component, ModelComponent, ResolvedSuite, ScorerComponent
+from harness.suite.components import Input
+from harness.suite.resolve import LOG_PROB
+
+CHECKPOINTS = "checkpoints"
+STATISTICS = "statistics"
+
+
+@dataclass(frozen=True)
+class ChainId:
+    """One training: a model on the train split of a data set from a seed."""
+
+    model: str
+    dataset: str
+    seed: int
+
+    def __str__(self) -> str:
+        seed = f" (seed {self.seed})" if self.seed else ""
+        return f"{self.model} on {self.dataset}{seed}"
+
+
+@dataclass(frozen=True)
+class StatisticJob:
+    """One statistic of one checkpoint over the groups of one draw.
+
+    `group_size` is None for a statistic per example.
+    """
+
+    chain: ChainId
+    epoch: int
+    statistic: str
+    draw: Draw
+    group_size: int | None
+
+    def __str__(self) -> str:
+        groups = "" if self.group_size is None else f", b = {self.group_size}"
+        where = f"{self.draw.dataset} ({self.draw.role})"
+        return f"{self.chain} epoch {self.epoch}: {self.statistic} of {where}{groups}"
+
+
+@dataclass
+class Chain:
+    """A training with what is to be computed from its checkpoints."""
+
+    id: ChainId
+    model: ModelComponent
+    domain: Images
+    epochs: set[int] = field(default_factory=set)
+    jobs: dict[StatisticJob, Component] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, the scorer it is scored by, and the statistics that it reads by role.
+
+    Attributes:
+        reads: For each input of the scorer, the jobs of the roles fit, in and out.
+        log_prob: The jobs of the roles in and out that give bits per dimension, if there are any.
+    """
+
+    cell: Cell
+    scorer: ScorerComponent
+    reads: Mapping[str, tuple[StatisticJob, StatisticJob, StatisticJob]]
+    log_prob: tuple[StatisticJob, StatisticJob] | None
+    notes: tuple[str, ...]
+
+    def jobs(self) -> Iterator[StatisticJob]:
+        """Every job that the cell needs."""
+        for jobs in self.reads.values():
+            yield from jobs
+        yield from self.log_prob or ()
+
+
+@dataclass
+class Plan:
+    """Everything that a suite asks for.
+
+    Attributes:
+        prepared: The data sets that have been opened before.
+        missing: Why a data set cannot be had, by name.
+    """
+
+    suite: str
+    title: str
+    chains: dict[ChainId, Chain]
+    cells: list[PlannedCell]
+    prepared: dict[str, PreparedDataset]
+    missing: dict[str, str] = field(default_factory=dict)
+    _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
+    _weights: dict[str, str] = field(default_factory=dict, repr=False)
+    _ids: dict[Draw, tuple[str, int]] = field(default_factory=dict, repr=False)
+
+    def train_inputs(self, chain: ChainId) -> dict[str, Any] | None:
+        """What the training depends on; None if its data set has not been opened yet."""
+        prepared = self.prepared.get(chain.dataset)
+        if prepared is None:
+            return None
+        planned = self.chains[chain]
+        fingerprint = prepared.fingerprints["train"]
+        return train_inputs(planned.model, planned.domain, fingerprint, chain.seed)
+
+    def train_key(self, chain: ChainId) -> str | None:
+        """The train key; None if the data set has not been opened yet."""
+        if chain not in self._train_keys:
+            inputs = self.train_inputs(chain)
+            if inputs is None:
+                return None
+            self._train_keys[chain] = digest(inputs)
+        return self._train_keys[chain]
+
+    def has_checkpoint(self, store: Store, chain: ChainId, epoch: int) -> bool:
+        """Whether an epoch is stored."""
+        key = self.train_key(chain)
+        return key is not None and store.has(CHECKPOINTS, checkpoint_key(key, epoch))
+
+    def statistic_inputs(self, store: Store, job: StatisticJob) -> dict[str, Any] | None:
+        """What a statistic depends on; None while its checkpoint or data is not there.
+
+        Raises:
+            DataError: The data set has fewer examples than the job asks for.
+            StoreError: The checkpoint's manifest is damaged.
+        """
+        prepared = self.prepared.get(job.draw.dataset)
+        if prepared is None or not self.has_checkpoint(store, job.chain, job.epoch):
+            return None
+        key = checkpoint_key(str(self.train_key(job.chain)), job.epoch)
+        if key not in self._weights:
+            manifest = store.manifest(CHECKPOINTS, key)
+            self._weights[key] = manifest.files["model.safetensors"]["sha256"]
+        if job.draw not in self._ids:
+            ids = job.draw.ids(prepared.counts["test"])
+            self._ids[job.draw] = (ids_digest(ids), len(ids))
+        ids_key, count = self._ids[job.draw]
+        if job.group_size is not None and count < job.group_size:
+            raise DataError(
+                f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
+                f"{job.draw.dataset!r} only {count}"
+            )
+        examples = {"split": prepared.fingerprints["test"], "ids": ids_key}
+        component = self.chains[job.chain].jobs[job]
+        return statistic_inputs(component, self._weights[key], examples, job.group_size)
+
+    def statistic_key(self, store: Store, job: StatisticJob) -> str | None:
+        """The statistic key; None while its checkpoint or data is not there."""
+        inputs = self.statistic_inputs(store, job)
+        return None if inputs is None else digest(inputs)
+
+    def has_statistic(self, store: Store, job: StatisticJob) -> bool:
+        """Whether a statistic is stored."""
+        try:
+            key = self.statistic_key(store, job)
+        except (DataError, StoreError):
+            return False
+        return key is not None and store.has(STATISTICS, key)
+
+    def needed_datasets(self) -> list[str]:
+        """Names of all data sets that chains and jobs read."""
+        names = {chain.dataset for chain in self.chains}
+        for chain in self.chains.values():
+            names |= {job.draw.dataset for job in chain.jobs}
+        return sorted(names)
+
+
+def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> Plan:
+    """Expand a suite into chains, jobs and cells.
+
+    Arguments:
+        suite: Resolved; nothing of it is loaded.
+        prepared: The data sets that have been opened before, by name.
+    """
+    builder = _Builder(suite, prepared)
+    for comparison in suite.suite.comparisons:
+        builder.add(comparison)
+    return builder.plan
+
+
+class _Builder:
+    def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
+        self.suite = suite
+        self.plan = Plan(suite.name, suite.suite.title, {}, [], dict(prepared))
+        self.seen: set[Cell] = set()
+        self.per: dict[str, str] = {}
+
+    def add(self, comparison: Comparison) -> None:
+        for model in comparison.models:
+            for in_dataset in comparison.in_datasets:
+                for seed in comparison.seeds:
+                    self._add_chain(comparison, ChainId(model, in_dataset, seed))
+
+    def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
+        outs = self.suite.out_datasets(comparison, chain.dataset)
+        for group_size in comparison.group_sizes:
+            for name in comparison.scorers:
+                scorer = self.suite.scorers[name]
+                for epoch in sorted(comparison.epochs):
+                    for out in outs:
+                        cell = Cell(
+                            chain.model, chain.dataset, out, name, epoch, group_size, chain.seed
+                        )
+                        self._add_cell(comparison, chain, scorer, cell)
+
+    def _add_cell(
+        self, comparison: Comparison, chain: ChainId, scorer: ScorerComponent, cell: Cell
+    ) -> None:
+        if cell in self.seen:
+            return
+        self.seen.add(cell)
+        draws = (
+            Draw.of(comparison, cell.in_dataset, "fit"),
+            Draw.of(comparison, cell.in_dataset, "in"),
+            Draw.of(comparison, cell.out_dataset, "out"),
+        )
+        reads = {}
+        for item in scorer.inputs:
+            fit, in_, out = (self._job(chain, item, cell, draw) for draw in draws)
+            reads[item.text] = (fit, in_, out)
+        log_prob = None
+        if LOG_PROB in self.suite.statistics:
+            item = Input(LOG_PROB, LOG_PROB)
+            log_prob = (
+                self._job(chain, item, cell, draws[1]),
+                self._job(chain, item, cell, draws[2]),
+            )
+        notes = self._notes(comparison, chain)
+        self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
+
+    def _notes(self, comparison: Comparison, chain: ChainId) -> tuple[str, ...]:
+        notes = []
+        if comparison.fit_overlap == "paper":
+            notes.append(
+                "scorers were fitted on the whole ID test split, the scored examples included "
+                '(fit_overlap = "paper"), which flatters them'
+            )
+        examples = self.suite.models[chain.model].recipe.examples
+        if examples is not None:
+            notes.append(
+                f"{chain.model} was trained on {examples:,} examples of the train split only"
+            )
+        return tuple(notes)
+
+    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw) -> StatisticJob:
+        """The job of one input, added to the chain of the model that it reads."""
+        chain = chain if item.model is None else replace(chain, model=item.model)
+        epoch = cell.epoch if item.epoch is None else item.epoch
+        component = self.suite.statistics[item.statistic]
+        group_size = None if self._per(component) == "example" else cell.group_size
+        job = StatisticJob(chain, epoch, item.statistic, draw, group_size)
+        planned = self.plan.chains.get(chain)
+        if planned is None:
+            model = self.suite.models[chain.model]
+            domain = self.suite.datasets[chain.dataset].dataset.domain
+            planned = self.plan.chains[chain] = Chain(chain, model, domain)
+        planned.epochs.add(epoch)
+        planned.jobs.setdefault(job, component)
+        return job
+
+    def _per(self, component: Component) -> str:
+        if component.name not in self.per:
+            self.per[component.name] = component.build().per
+        return self.per[component.name]

@@ -1,0 +1,9 @@
+"""Reports: what results say, as tables, files and sentences."""
+
+from __future__ import annotations
+
+from harness.report.formats import Format, render
+from harness.report.summary import summary
+from harness.report.tables import Table, auroc_tables
+
+__all__ = ["Format", "Table", "auroc_tables", "render", "summary"]

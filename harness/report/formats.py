@@ -1,0 +1,220 @@
+"""Results as text in every format that `bench report` knows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from harness.errors import ScoreError
+from harness.report import text
+from harness.report.tables import Table, auroc_tables
+from harness.report.text import Words
+from harness.results import Cell, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A spreadsheet takes text that begins with one of these for a formula."""
+
+MARKDOWN = str.maketrans(
+    {char: f"\\{char}" for char in "\\|*_`[]~$#"} | {"<": "&lt;", "&": "&amp;"}
+)
+
+LATEX = str.maketrans(
+    {char: f"\\{char}" for char in "&%$#_{}"}
+    # [ and * after the end of a row would be taken for its options
+    | {char: f"{{{char}}}" for char in "[]*"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"$\sim$",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "±": r"$\pm$",
+    }
+)
+
+
+def render(
+    results: Sequence[Result],
+    *,
+    suite: str,
+    title: str,
+    format: Format,
+    standard_errors: bool = False,
+    console: Console | None = None,
+) -> str:
+    """Results in one of the formats, ending in a newline unless empty.
+
+    The same results give the same bytes: nothing tells the time or the machine.
+
+    Arguments:
+        results: In the order in which scorers, data sets and rows shall stand.
+        suite: Name of the suite, which JSON records.
+        title: Heading of the tables.
+        format: `csv` and `json` hold one row or object per result; the others AUROC tables.
+        standard_errors: Whether the tables show the DeLong standard errors.
+        console: Where a `table` will be printed; decides its width, styles and encoding. Without
+            one, lines are as long as they need to be. Write the text to `console.file` as it is.
+
+    Raises:
+        ScoreError: A number that is not finite, which JSON could not hold.
+    """
+    if format == "json":
+        return _json(results, suite)
+    if format == "csv":
+        return _csv(results)
+    tables = auroc_tables(results)
+    if format == "markdown":
+        return _markdown(tables, title, standard_errors)
+    if format == "latex":
+        return _latex(tables, title, standard_errors)
+    return _terminal(tables, title, standard_errors, console)
+
+
+def _terminal(
+    tables: Sequence[Table], title: str, standard_errors: bool, console: Console | None
+) -> str:
+    # here, because rich takes a tenth of a second that no other format needs
+    from rich.console import Console
+
+    from harness.report.terminal import terminal_text
+
+    return terminal_text(
+        tables,
+        title=title,
+        standard_errors=standard_errors,
+        console=console or Console(file=io.StringIO(), force_terminal=False),
+    )
+
+
+def _json(results: Sequence[Result], suite: str) -> str:
+    """`{"suite", "results"}`; NaN is not JSON, and null would be read as something else."""
+    found = [result.to_json() for result in results]
+    try:
+        return json.dumps({"suite": suite, "results": found}, indent=2, allow_nan=False) + "\n"
+    except ValueError as error:
+        for result, values in zip(results, found, strict=True):
+            for key, value in values.items():
+                if _not_finite(value):
+                    raise ScoreError(f"{_name(result.cell)}: {key} is not finite") from error
+        raise
+
+
+def _not_finite(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return True
+    return False
+
+
+def _name(cell: Cell) -> str:
+    return (
+        f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}, "
+        f"epoch {cell.epoch}, group size {cell.group_size}, seed {cell.seed}"
+    )
+
+
+def _csv(results: Sequence[Result]) -> str:
+    """A row per result: what JSON holds, without the provenance. No number is an empty field."""
+    blank = Result(Cell("", "", "", "", 0, 0, 0), "failed")
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = [key for key in blank.to_json() if key != "provenance"]
+    writer.writerow(columns)
+    for result in results:
+        values = result.to_json()
+        writer.writerow([_field(values[key]) for key in columns])
+    return out.getvalue()
+
+
+def _field(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _markdown(tables: Sequence[Table], title: str, standard_errors: bool) -> str:
+    """GitHub's tables, the best number of a column in bold."""
+    blocks = [f"# {_markdown_text(text.one_line(title))}"]
+    for table in tables:
+        blocks.append(f"## {_markdown_text(text.title(table))}")
+        blocks.append(
+            _tabulated(
+                table,
+                tablefmt="pipe",
+                standard_errors=standard_errors,
+                escape=_markdown_text,
+                bold="**{}**",
+            )
+        )
+        caption = text.caption(table, standard_errors=standard_errors, best="Bold")
+        blocks.append(_markdown_text(" ".join(caption)))
+        if notes := text.notes(table):
+            blocks.append("\n".join(f"- {_markdown_text(note)}" for note in notes))
+    if not tables:
+        blocks.append("There are no results.")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _latex(tables: Sequence[Table], title: str, standard_errors: bool) -> str:
+    """A table environment each, without packages, the best number of a column in bold."""
+    blocks = [f"% {text.one_line(title)}"]
+    for table in tables:
+        caption = [
+            f"{text.title(table)}.",
+            *text.caption(table, standard_errors=standard_errors, best="Bold"),
+            *text.notes(table),
+        ]
+        tabular = _tabulated(
+            table,
+            tablefmt="latex_raw",
+            standard_errors=standard_errors,
+            escape=_latex_text,
+            bold=r"\textbf{{{}}}",
+        )
+        lines = "\n".join(_latex_text(line) for line in caption)
+        blocks.append(
+            f"\\begin{{table}}\n\\centering\n{tabular}\n\\caption{{{lines}}}\n\\end{{table}}"
+        )
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_text(words: str) -> str:
+    return words.translate(MARKDOWN)
+
+
+def _latex_text(words: str) -> str:
+    return words.translate(LATEX)
+
+
+def _tabulated(
+    table: Table,
+    *,
+    tablefmt: str,
+    standard_errors: bool,
+    escape: Callable[[str], str],
+    bold: str,
+) -> str:
+    from tabulate import tabulate
+
+    def field(words: Words) -> str:
+        if words.best:
+            return bold.format(escape(words.text)) + escape(words.beside)
+        return escape(words.plain)
+
+    names = text.header(table)
+    rows = text.body(table, standard_errors=standard_errors)
+    return tabulate(
+        [[field(words) for words in row] for row in rows],
+        headers=[escape(name) for name in names],
+        tablefmt=tablefmt,
+        disable_numparse=True,  # it would turn 0.9120 into 0.912 and the name 12e4 into 120000
+        colalign=["left"] + ["right"] * (len(names) - 1),
+    )

@@ -1,0 +1,186 @@
+"""What the AUROC tables say, as plain data: every renderer prints the same cells.
+
+One table per model, in data set and group size; a row per scorer and epoch, a column per out data
+set. The seeds are averaged inside a cell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from harness.report.marks import Mark, Seeds, marks, numbers
+from harness.results import Result, Status
+
+
+@dataclass(frozen=True)
+class Average:
+    """Mean over the seeds, and the standard deviation between them if there are several."""
+
+    mean: float
+    spread: float | None
+    seeds: int
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """A number or the reason why there is none.
+
+    Attributes:
+        status: None if there is no result at all; otherwise `"ok"` exactly if there is a number.
+        auroc: Mean over the seeds that have a number.
+        se: Mean of the DeLong standard errors of these seeds: the error of one seed's AUROC, None
+            if one of them is not known.
+        mark: How the number stands to the best of its column.
+    """
+
+    status: Status | None
+    auroc: Average | None = None
+    se: float | None = None
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scorer at one epoch. `bits_per_dim` is that of the in data set at this epoch."""
+
+    scorer: str
+    epoch: int
+    bits_per_dim: Average | None
+    cells: tuple[TableCell, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A distinct reason for missing numbers, and how many results it explains."""
+
+    status: Status
+    message: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """AUROC of one model on one in data set at one group size.
+
+    Attributes:
+        out_datasets: The columns.
+        seeds: How many seeds the results have.
+        n_in: The distinct numbers of ID groups scored, ascending; normally a single one.
+        n_out: The same of OOD groups, per column.
+        notes: What the provenance of the results asks to be printed, each once.
+    """
+
+    model: str
+    in_dataset: str
+    group_size: int
+    out_datasets: tuple[str, ...]
+    rows: tuple[Row, ...]
+    seeds: int
+    n_in: tuple[int, ...]
+    n_out: tuple[tuple[int, ...], ...]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+
+
+def auroc_tables(results: Sequence[Result]) -> list[Table]:
+    """One table per model, in data set and group size, in the order in which they first occur.
+
+    Scorers and out data sets keep the order of the results, epochs ascend. Of two results for the
+    same cell the later one counts.
+
+    The best number of each column is marked, and so is every other one that the paired DeLong test
+    cannot tell from it (p > 0.05). With several seeds the test is that of the mean difference with
+    the mean of the seeds' standard errors: the seeds share their examples, so dividing by the
+    square root of their number would claim too much. The best was chosen on the same examples, and
+    the test corrects neither for that nor for the number of rows.
+    """
+    groups: dict[tuple[str, str, int], list[Result]] = {}
+    for cell, result in {result.cell: result for result in results}.items():
+        groups.setdefault((cell.model, cell.in_dataset, cell.group_size), []).append(result)
+    return [_table(*key, group) for key, group in groups.items()]
+
+
+def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Result]) -> Table:
+    cells: dict[tuple[str, int], dict[str, dict[int, Result]]] = {}
+    n_out: dict[str, set[int | None]] = {}
+    for result in results:
+        cell = result.cell
+        row = cells.setdefault((cell.scorer, cell.epoch), {})
+        row.setdefault(cell.out_dataset, {})[cell.seed] = result
+        n_out.setdefault(cell.out_dataset, set()).add(result.n_out)
+    place = {scorer: i for i, scorer in enumerate(dict.fromkeys(scorer for scorer, _ in cells))}
+    keys = sorted(cells, key=lambda key: (place[key[0]], key[1]))
+    columns = [_column([cells[key].get(out, {}) for key in keys]) for out in n_out]
+    bits = _bits_per_dim(results)
+    return Table(
+        model=model,
+        in_dataset=in_dataset,
+        group_size=group_size,
+        out_datasets=tuple(n_out),
+        rows=tuple(
+            Row(scorer, epoch, bits.get(epoch), row)
+            for (scorer, epoch), row in zip(keys, zip(*columns, strict=True), strict=True)
+        ),
+        seeds=len({result.cell.seed for result in results}),
+        n_in=_known({result.n_in for result in results}),
+        n_out=tuple(_known(sizes) for sizes in n_out.values()),
+        failures=_failures(results),
+        notes=_notes(results),
+    )
+
+
+def _column(column: Sequence[Seeds]) -> list[TableCell]:
+    """The cells of one out data set, with their marks."""
+    return [_cell(seeds, mark) for seeds, mark in zip(column, marks(column), strict=True)]
+
+
+def _cell(seeds: Seeds, mark: Mark | None) -> TableCell:
+    aurocs = numbers(seeds)
+    if not aurocs:
+        statuses = [_status(result) for result in seeds.values()]
+        return TableCell(statuses[0] if statuses else None)
+    errors = [error for seed in aurocs if (error := seeds[seed].auroc_se) is not None]
+    se = fmean(errors) if len(errors) == len(aurocs) else None
+    return TableCell("ok", _average(aurocs.values()), se, mark)
+
+
+def _status(result: Result) -> Status:
+    """The status of a result without a number."""
+    return "failed" if result.status == "ok" else result.status
+
+
+def _average(values: Collection[float]) -> Average:
+    return Average(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
+
+
+def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
+    """Bits per dimension of the in data set by epoch: that of each seed's first result."""
+    bits: dict[int, dict[int, float]] = {}
+    for result in results:
+        value = result.bits_per_dim_in
+        if value is not None and math.isfinite(value):
+            bits.setdefault(result.cell.epoch, {}).setdefault(result.cell.seed, value)
+    return {epoch: _average(seeds.values()) for epoch, seeds in bits.items()}
+
+
+def _failures(results: Sequence[Result]) -> tuple[Failure, ...]:
+    """The distinct reasons, in the order in which they first occur."""
+    counts = Counter(
+        (_status(result), result.message)
+        for result in results
+        if not numbers({result.cell.seed: result})
+    )
+    return tuple(Failure(*reason, count) for reason, count in counts.items())
+
+
+def _notes(results: Sequence[Result]) -> tuple[str, ...]:
+    notes = (str(note) for result in results for note in result.provenance.get("notes", ()))
+    return tuple(dict.fromkeys(notes))
+
+
+def _known(sizes: set[int | None]) -> tuple[int, ...]:
+    return tuple(sorted(size for size in sizes if size is not None))

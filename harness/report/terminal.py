@@ -1,0 +1,157 @@
+"""The tables on a terminal: names and numbers are never cropped, whatever the width."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from harness.report import text
+from harness.report.tables import Table
+from harness.report.text import Words
+
+FIXED = 3
+"""The first columns, which describe a row and stand in every part of a split table."""
+
+GAP = 2
+"""Blank cells after each column but the last."""
+
+NARROW = 8
+"""On a narrow terminal, names are folded, but to no less than this width."""
+
+WIDE_HEADER = 14
+"""On a narrow terminal, the name of a data set does not make its column wider than this."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns of a table that stand side by side: their places in the table and widths."""
+
+    places: tuple[int, ...]
+    widths: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        """Cells that the part takes."""
+        return sum(self.widths) + GAP * (len(self.widths) - 1)
+
+
+def terminal_text(
+    tables: Sequence[Table], *, title: str, standard_errors: bool, console: Console
+) -> str:
+    """The tables as the console shows them, with its styles, encoding and width.
+
+    On a terminal, a table that is too wide is split into several with some of the out data sets
+    each, and long names are folded; a line runs over only if one data set alone does not fit. Off
+    a terminal, lines are as long as they need to be. Names are not read as markup.
+
+    Returns:
+        Text to be written to `console.file` as it is, escape sequences included.
+    """
+    limit = console.width if console.is_terminal else None
+    drawings = [_drawings(table, limit, standard_errors) for table in tables]
+    widest = max((part.width for parts in drawings for part, _ in parts), default=1)
+    canvas = io.TextIOWrapper(io.BytesIO(), console.encoding, errors="replace", newline="\n")
+    pen = Console(
+        file=canvas,
+        width=max(widest, limit or 1) + 1,  # rich reserves a gap after the last column
+        color_system=None if console.color_system is None else "standard",
+        force_terminal=console.is_terminal,
+        no_color=console.no_color,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    _write(pen, [text.one_line(title)], limit, "bold")
+    if not tables:
+        _write(pen, ["There are no results."], limit)
+    for table, parts in zip(tables, drawings, strict=True):
+        _write(pen, ["", text.title(table)], limit, "bold")
+        for _, drawing in parts:
+            pen.print()
+            pen.print(drawing)
+        pen.print()
+        _write(pen, text.caption(table, standard_errors=standard_errors), limit)
+        _write(pen, text.notes(table), limit)
+    canvas.seek(0)
+    return "".join(line.rstrip() + "\n" for line in canvas)
+
+
+def _write(pen: Console, lines: Sequence[str], limit: int | None, style: str = "") -> None:
+    """Sentences, wrapped on a terminal only."""
+    for line in lines:
+        written = Text(line, style=style, overflow="fold")
+        pen.print(written, width=limit, soft_wrap=limit is None)
+
+
+def _drawings(
+    table: Table, limit: int | None, standard_errors: bool
+) -> list[tuple[Part, RichTable]]:
+    names = text.header(table)
+    rows = text.body(table, standard_errors=standard_errors)
+    return [(part, _draw(part, names, rows)) for part in _parts(names, rows, limit)]
+
+
+def _draw(part: Part, names: Sequence[str], rows: Sequence[Sequence[Words]]) -> RichTable:
+    drawing = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for place, width in zip(part.places, part.widths, strict=True):
+        drawing.add_column(
+            Text(_folded(names[place], width)),
+            justify="right" if place else "left",
+            overflow="fold",
+            width=width,
+        )
+    for row in rows:
+        scorer = Text(_folded(row[0].text, part.widths[0]))
+        drawing.add_row(scorer, *(_styled(row[place]) for place in part.places[1:]))
+    return drawing
+
+
+def _folded(name: str, width: int) -> str:
+    """A name on as many lines as it needs, broken at blanks and hyphens if it can be."""
+    return "\n".join(textwrap.wrap(name, width))
+
+
+def _styled(words: Words) -> Text:
+    return Text.assemble((words.text + words.mark, "bold" if words.best else ""), words.beside)
+
+
+def _parts(names: Sequence[str], rows: Sequence[Sequence[Words]], limit: int | None) -> list[Part]:
+    """The table as it is if it fits, or else cut into parts, each with the first columns."""
+    values = [max(cell_len(row[place].plain) for row in rows) for place in range(len(names))]
+    natural = [max(cell_len(name), value) for name, value in zip(names, values, strict=True)]
+    whole = Part(tuple(range(len(names))), tuple(natural))
+    if limit is None or whole.width <= limit:
+        return [whole]
+    outs = [
+        max(value, min(width, WIDE_HEADER))
+        for value, width in zip(values[FIXED:], natural[FIXED:], strict=True)
+    ]
+    beside = sum(natural[1:FIXED]) + GAP * FIXED
+    spare = min(limit // 3, limit - beside - max(NARROW, *values[FIXED:]))
+    scorer = min(natural[0], max(NARROW, spare))
+    room = limit - beside - scorer
+    first = (scorer, *natural[1:FIXED])
+    parts: list[Part] = []
+    taken = room
+    for place, width in enumerate(outs, FIXED):
+        folded = width if width <= room else max(room, _longest_word(row[place] for row in rows))
+        if taken + GAP + folded > room:
+            parts.append(Part(tuple(range(FIXED)), first))
+            taken = -GAP
+        taken += GAP + folded
+        parts[-1] = Part((*parts[-1].places, place), (*parts[-1].widths, folded))
+    return parts
+
+
+def _longest_word(cells: Iterable[Words]) -> int:
+    """The width below which a number would be broken: folding is at blanks."""
+    return max(cell_len(word) for words in cells for word in words.plain.split())

@@ -1,0 +1,158 @@
+"""The words of a table, the same in every format: cells, title, caption and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.report.tables import Average, Failure, Table, TableCell
+
+MOST_REASONS = 20
+"""So many distinct reasons for missing numbers are printed under a table; JSON has them all."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The text of one cell: a number or a name, its mark, and what stands beside it."""
+
+    text: str
+    mark: str = ""
+    beside: str = ""
+
+    @property
+    def best(self) -> bool:
+        """Whether it is the best of its column, to be printed bold."""
+        return self.mark == "*"
+
+    @property
+    def plain(self) -> str:
+        """All of it in a row."""
+        return self.text + self.mark + self.beside
+
+
+def one_line(text: str) -> str:
+    """The text on one line, control characters shown as escapes, so that none acts."""
+    line = " ".join(text.split())
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in line
+    )
+
+
+def title(table: Table) -> str:
+    """What the table is about."""
+    return one_line(
+        f"{table.model}, in-distribution {table.in_dataset}, group size {table.group_size}"
+    )
+
+
+def header(table: Table) -> list[str]:
+    """The names of the columns, in their order: three that describe the row, then the data."""
+    return ["scorer", "epoch", "bits/dim", *(one_line(name) for name in table.out_datasets)]
+
+
+def body(table: Table, *, standard_errors: bool) -> list[list[Words]]:
+    """The cells, row by row, as many as `header` has names."""
+    return [
+        [
+            Words(one_line(row.scorer)),
+            Words(str(row.epoch)),
+            _average(row.bits_per_dim, table.seeds),
+            *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
+        ]
+        for row in table.rows
+    ]
+
+
+def caption(table: Table, *, standard_errors: bool, best: str = "*") -> list[str]:
+    """How to read the table, one sentence a line; `best` is how the best number is shown."""
+    cells = [cell for row in table.rows for cell in row.cells]
+    marks = {cell.mark for cell in cells}
+    lines = [
+        "AUROC with out-of-distribution as the positive class: higher is better for detection, "
+        "0.5 is chance."
+    ]
+    if "best" in marks:
+        lines.append(
+            f"{best} is the best of its column, chosen on these same groups; ~ cannot be told "
+            "from it (paired DeLong test, p > 0.05)."
+        )
+    if untested := sum(cell.mark == "untested" for cell in cells):
+        lines.append(
+            f"{untested} of {sum(cell.mark is not None for cell in cells)} numbers could not be "
+            "compared with the best: their scores or some of their seeds are missing."
+        )
+    lines += _how_sure(table, cells, standard_errors)
+    if any(row.bits_per_dim for row in table.rows):
+        lines.append("bits/dim is the mean over the in-distribution examples at that epoch.")
+    if any(cell.status is None for cell in cells):
+        lines.append("A dash stands where there is no result.")
+    return lines + _sizes(table)
+
+
+def notes(table: Table) -> list[str]:
+    """What must be known about these numbers: remarks of the run, then why some are missing."""
+    lines = [f"Note: {one_line(note)}" for note in table.notes]
+    lines += [_failure(failure) for failure in table.failures[:MOST_REASONS]]
+    if (more := len(table.failures) - MOST_REASONS) > 0:
+        lines.append(f"and {more} more reasons, which --format json lists")
+    return lines
+
+
+def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> Words:
+    if cell.auroc is None:
+        return Words(cell.status or "-")
+    error = ""
+    if standard_errors and cell.se is not None:
+        error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
+    mark = {"best": "*", "tied": "~"}.get(cell.mark or "", "")
+    return _average(cell.auroc, seeds, mark, error)
+
+
+def _average(average: Average | None, seeds: int, mark: str = "", error: str = "") -> Words:
+    if average is None:
+        return Words("-")
+    spread = "" if average.spread is None else f" ±{average.spread:.3f}"
+    lacking = f" [{average.seeds}/{seeds}]" if average.seeds < seeds else ""
+    return Words(f"{average.mean:.3f}", mark, spread + error + lacking)
+
+
+def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -> list[str]:
+    """What stands beside the numbers."""
+    lines = []
+    shown = standard_errors and any(cell.se is not None for cell in cells)
+    if table.seeds > 1:
+        lines.append(f"Mean ± standard deviation over {table.seeds} seeds.")
+        averages = [cell.auroc for cell in cells if cell.auroc is not None]
+        if any(average.seeds < table.seeds for average in averages):
+            lines.append(f"[k/{table.seeds}] is the mean of k seeds: the others have no number.")
+        if shown:
+            lines.append("In parentheses: the DeLong standard error of one seed.")
+    elif shown:
+        lines.append("± is the DeLong standard error.")
+    return lines
+
+
+def _sizes(table: Table) -> list[str]:
+    if not table.n_in:
+        return []
+    outs = [_range(sizes) for sizes in table.n_out]
+    counted = [
+        f"{size} {one_line(name)}"
+        for name, size in zip(table.out_datasets, outs, strict=True)
+        if size
+    ]
+    out = f", {outs[0]} out" if len(set(outs)) == 1 else f"; out: {', '.join(counted)}"
+    return [f"Groups scored: {_range(table.n_in)} in{out}."]
+
+
+def _range(sizes: tuple[int, ...]) -> str:
+    if len(sizes) < 2:
+        return str(sizes[0]) if sizes else ""
+    return f"{sizes[0]} to {sizes[-1]}"
+
+
+def _failure(failure: Failure) -> str:
+    count = f"{failure.count} {'result' if failure.count == 1 else 'results'}"
+    message = one_line(failure.message)
+    return f"{failure.status} ({count})" + (f": {message}" if message else "")

@@ -1,0 +1,176 @@
+"""A run: open the data, plan, do what is missing, score everything, keep the results."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness import events
+from harness.chain import ChainTask
+from harness.data import DataFolder, PreparedDataset
+from harness.errors import DataError, MissingDataError
+from harness.plan import Chain, Plan, make_plan
+from harness.results import Result
+from harness.settings import Settings, share_processors
+from harness.store import Store, replace_file
+from harness.suite import ResolvedSuite
+
+Report = Callable[[events.Event], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ended with."""
+
+    plan: Plan
+    results: list[Result]
+    pending: int
+
+    @property
+    def exit_status(self) -> int:
+        """0 if every cell has a number, else 1."""
+        all_ok = all(result.status == "ok" for result in self.results)
+        return 0 if all_ok and not self.pending else 1
+
+
+def find_plan(suite: ResolvedSuite, settings: Settings) -> Plan:
+    """The plan as far as it can be known without opening any data."""
+    data = DataFolder(settings.data)
+    prepared: dict[str, PreparedDataset] = {}
+    missing: dict[str, str] = {}
+    for name in make_plan(suite, {}).needed_datasets():
+        try:
+            found = data.find(suite.datasets[name])
+        except MissingDataError as error:
+            missing[name] = str(error)
+        else:
+            if found is not None:
+                prepared[name] = found
+    plan = make_plan(suite, prepared)
+    plan.missing = missing
+    return plan
+
+
+def open_plan(suite: ResolvedSuite, settings: Settings, report: Report) -> Plan:
+    """The plan with its data sets opened, and converted where that was not done before."""
+    data = DataFolder(settings.data)
+    prepared: dict[str, PreparedDataset] = {}
+    missing: dict[str, str] = {}
+    names = make_plan(suite, {}).needed_datasets()
+    report(events.StepStarted("data", "opening data sets", len(names), "sets"))
+    for name in names:
+        try:
+            prepared[name] = data.prepare(suite.datasets[name])
+        except DataError as error:
+            missing[name] = f"data set {name!r}: {error}"
+        report(events.StepAdvanced("data", 1))
+    report(events.StepFinished("data"))
+    plan = make_plan(suite, prepared)
+    plan.missing = missing
+    return plan
+
+
+def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
+    """What of a chain is not stored and can be computed: its epochs and statistics, by name."""
+    if chain.id.dataset not in plan.prepared:
+        return []
+    epochs = [
+        f"{chain.id} epoch {epoch}"
+        for epoch in sorted(chain.epochs)
+        if not plan.has_checkpoint(store, chain.id, epoch)
+    ]
+    statistics = [
+        str(job)
+        for job in chain.jobs
+        if job.draw.dataset in plan.prepared and not plan.has_statistic(store, job)
+    ]
+    return epochs + statistics
+
+
+def run(
+    suite: ResolvedSuite, settings: Settings, report: Report, allow_missing: bool = False
+) -> Outcome:
+    """Compute whatever of a suite is not stored, and score all of it.
+
+    Arguments:
+        suite: Resolved.
+        settings: Where and how; changes no number beyond rounding.
+        report: Told of everything that happens.
+        allow_missing: Run the cells whose data is there instead of refusing.
+
+    Raises:
+        MissingDataError: A data set is not there, and `allow_missing` is not set.
+    """
+    plan = open_plan(suite, settings, report)
+    if plan.missing and not allow_missing:
+        raise MissingDataError(_missing_message(plan))
+    store = Store(settings.store)
+    chains = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
+    jobs = sum(len(missing_jobs(plan, store, chain)) for chain in chains)
+    report(events.RunStarted(plan.suite, jobs, len(plan.cells)))
+    if chains:
+        _execute(suite, settings, plan, chains, report)
+    outcome = score(plan, settings, report)
+    _keep(outcome, store)
+    counts = Counter[str](result.status for result in outcome.results)
+    report(events.RunFinished(plan.suite, dict(counts)))
+    return outcome
+
+
+def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
+    """Results of all that is stored; nothing is trained or evaluated."""
+    from harness.scoring import score_plan
+
+    scored = score_plan(
+        plan,
+        Store(settings.store),
+        lambda result: report(events.CellFinished(result.to_json())),
+    )
+    return Outcome(plan, scored.results, len(scored.pending))
+
+
+def _execute(
+    suite: ResolvedSuite, settings: Settings, plan: Plan, chains: list[Chain], report: Report
+) -> None:
+    from harness.devices import find_device
+
+    on_cpu = find_device(settings.device).type == "cpu"
+    workers, threads = share_processors(settings, len(plan.chains) if on_cpu else 1)
+    automatic = "processes" if workers > 1 else "sequential"
+    name = automatic if settings.executor == "auto" else settings.executor
+    executor = suite.registry.get("executors", name).load()(workers=workers)
+    work = replace(plan, cells=[])
+    tasks = [ChainTask(work, chain, settings, threads) for chain in chains]
+    executor.run(tasks, report)
+
+
+def _missing_message(plan: Plan) -> str:
+    lacking = sum(
+        1
+        for planned in plan.cells
+        if {planned.cell.in_dataset, planned.cell.out_dataset} & set(plan.missing)
+    )
+    lines = [f"{lacking} of {len(plan.cells)} cells lack data:"]
+    lines += [f"  {message}" for _, message in sorted(plan.missing.items())]
+    return "\n".join([*lines, "--allow-missing runs the other cells"])
+
+
+def _keep(outcome: Outcome, store: Store) -> None:
+    """Keep results and the score of every group under `results/SUITE/`."""
+    import numpy as np
+
+    scores: dict[str, Any] = {}
+    for number, result in enumerate(outcome.results):
+        if result.scores_in is not None and result.scores_out is not None:
+            scores[f"{number}.in"] = result.scores_in
+            scores[f"{number}.out"] = result.scores_out
+    buffer = io.BytesIO()
+    np.savez(buffer, **scores)
+    folder = store.root / "results" / outcome.plan.suite
+    replace_file(folder / "scores.npz", buffer.getvalue())
+    rows = {"suite": outcome.plan.suite, "results": [item.to_json() for item in outcome.results]}
+    replace_file(folder / "results.json", json.dumps(rows, indent=1, allow_nan=False).encode())

@@ -1,0 +1,238 @@
+"""Scoring: fit each scorer, score both sides, and make a result of every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.chain import failure_inputs
+from harness.contracts import Informative, Scorer
+from harness.domain import bits_per_dim
+from harness.errors import BenchError, DataError, ScoreError, StoreError
+from harness.failures import find_failure
+from harness.keys import checkpoint_key
+from harness.metrics import aupr, delong, fpr95
+from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
+from harness.results import Cell, Result, Status
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HAS_BITS = ("exact", "lower_bound", "estimate")
+
+
+@dataclass
+class Scored:
+    """The results of a plan, in its order, and the cells that no job has been run for yet."""
+
+    results: list[Result] = field(default_factory=list)
+    pending: list[Cell] = field(default_factory=list)
+
+
+def score_plan(plan: Plan, store: Store, report: Callable[[Result], None]) -> Scored:
+    """Score every cell whose statistics are stored.
+
+    Arguments:
+        plan: With its data sets found.
+        store: Where the statistics are.
+        report: Told of each result.
+    """
+    scored = Scored()
+    scoring = _Scoring(plan, store)
+    for planned in plan.cells:
+        result = scoring.result(planned)
+        if result is None:
+            scored.pending.append(planned.cell)
+        else:
+            scored.results.append(result)
+            report(result)
+    return scored
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A fitted scorer with its ID scores, for all OOD sets of a row."""
+
+    key: Any
+    scorer: Scorer
+    scores_in: NDArray[np.float64]
+
+
+class _Scoring:
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan = plan
+        self.store = store
+        self.fitted: _Fitted | None = None
+        self.keys: dict[StatisticJob, str] = {}
+        self.obstacles: dict[StatisticJob, tuple[Status, str] | None] = {}
+        self.means: dict[StatisticJob, float] = {}
+        self.checkpoints: dict[str, dict[str, Any]] = {}
+
+    def result(self, planned: PlannedCell) -> Result | None:
+        """The result of a cell; None while a job that it needs has not been run."""
+        for job in planned.jobs():
+            if self._key(job) is None:
+                obstacle = self._obstacle(job)
+                if obstacle is None:
+                    return None
+                status, message = obstacle
+                return Result(planned.cell, status, message)
+        try:
+            return self._score(planned)
+        except Exception as error:
+            expected = isinstance(error, BenchError)
+            message = str(error) if expected else f"{type(error).__name__}: {error}"
+            return Result(planned.cell, "failed", message)
+
+    def _key(self, job: StatisticJob) -> str | None:
+        """The key of a stored statistic."""
+        if job not in self.keys and self.plan.has_statistic(self.store, job):
+            key = self.plan.statistic_key(self.store, job)
+            if key is not None:
+                self.keys[job] = key
+        return self.keys.get(job)
+
+    def _obstacle(self, job: StatisticJob) -> tuple[Status, str] | None:
+        """Why a statistic is not there; None if nothing but that it was not asked for yet."""
+        if job not in self.obstacles:
+            self.obstacles[job] = self._find_obstacle(job)
+        return self.obstacles[job]
+
+    def _find_obstacle(self, job: StatisticJob) -> tuple[Status, str] | None:
+        for name in (job.chain.dataset, job.draw.dataset):
+            if name in self.plan.missing:
+                return "missing_data", self.plan.missing[name]
+        try:
+            self.plan.statistic_inputs(self.store, job)
+        except (DataError, StoreError) as error:
+            return "failed", str(error)
+        failure = find_failure(self.store, failure_inputs(self.plan, job))
+        if failure is None and not self.plan.has_checkpoint(self.store, job.chain, job.epoch):
+            failure = find_failure(self.store, self.plan.train_inputs(job.chain))
+        return None if failure is None else (failure.status, f"{failure.job}: {failure.message}")
+
+    def _score(self, planned: PlannedCell) -> Result:
+        fitted = self._fit(planned)
+        read = {name: self._read(jobs[2], planned) for name, jobs in planned.reads.items()}
+        scores_out = _checked(fitted.scorer.score(read), "OOD", planned.cell)
+        estimate = delong(fitted.scores_in, scores_out)
+        bits_in, bits_out = self._bits(planned)
+        return Result(
+            planned.cell,
+            "ok",
+            auroc=estimate.auroc,
+            auroc_se=estimate.se,
+            auroc_low=estimate.low,
+            auroc_high=estimate.high,
+            aupr=aupr(fitted.scores_in, scores_out),
+            fpr95=fpr95(fitted.scores_in, scores_out),
+            n_in=len(fitted.scores_in),
+            n_out=len(scores_out),
+            bits_per_dim_in=bits_in,
+            bits_per_dim_out=bits_out,
+            scores_in=fitted.scores_in,
+            scores_out=scores_out,
+            provenance=self._provenance(planned, fitted.scorer),
+        )
+
+    def _fit(self, planned: PlannedCell) -> _Fitted:
+        """The fitted scorer of a row; neighbouring cells share it."""
+        jobs = {name: jobs[:2] for name, jobs in planned.reads.items()}
+        key = (planned.cell.scorer, planned.cell.group_size, tuple(jobs.items()))
+        if self.fitted is None or self.fitted.key != key:
+            scorer: Scorer = planned.scorer.build()
+            scorer.fit({name: self._read(fit, planned) for name, (fit, _) in jobs.items()})
+            read = {name: self._read(in_, planned) for name, (_, in_) in jobs.items()}
+            scores_in = _checked(scorer.score(read), "ID", planned.cell)
+            self.fitted = _Fitted(key, scorer, scores_in)
+        return self.fitted
+
+    def _read(self, job: StatisticJob, planned: PlannedCell) -> NDArray[np.float64]:
+        """A statistic as scorers take it: (M, F) per group, (M, b, F) per example."""
+        values = self._values(job)
+        if job.group_size is not None:
+            return values
+        size = planned.cell.group_size
+        count = len(values) // size
+        if count == 0:
+            raise ScoreError(f"a group has {size} examples, but there are only {len(values)}")
+        return values[: count * size].reshape(count, size, values.shape[1])
+
+    def _values(self, job: StatisticJob) -> NDArray[np.float64]:
+        key = self._key(job)
+        assert key is not None, "its presence was checked"
+        try:
+            return self.store.read_array(STATISTICS, key, "values.npy")
+        except StoreError as error:
+            self.store.quarantine(STATISTICS, key)
+            raise StoreError(f"{error}; set aside, run again to compute it anew") from error
+
+    def _bits(self, planned: PlannedCell) -> tuple[float | None, float | None]:
+        if planned.log_prob is None:
+            return None, None
+        chain = planned.log_prob[0].chain
+        facts = self._checkpoint(planned.log_prob[0])["facts"]
+        if facts["likelihood"] not in HAS_BITS:
+            return None, None
+        dims = self.plan.chains[chain].domain.dims
+        bits = [float(bits_per_dim(self._mean(job), dims)) for job in planned.log_prob]
+        return tuple(value if np.isfinite(value) else None for value in bits)  # type: ignore[return-value]
+
+    def _mean(self, job: StatisticJob) -> float:
+        if job not in self.means:
+            self.means[job] = float(self._values(job).mean())
+        return self.means[job]
+
+    def _checkpoint(self, job: StatisticJob) -> dict[str, Any]:
+        key = checkpoint_key(str(self.plan.train_key(job.chain)), job.epoch)
+        if key not in self.checkpoints:
+            manifest = self.store.manifest(CHECKPOINTS, key)
+            weights = manifest.files["model.safetensors"]["sha256"]
+            self.checkpoints[key] = {"facts": manifest.facts, "weights": weights}
+        return self.checkpoints[key]
+
+    def _provenance(self, planned: PlannedCell, scorer: Scorer) -> dict[str, Any]:
+        cell, job = planned.cell, next(planned.jobs())
+        checkpoint = self._checkpoint(job)
+        reads = {}
+        for name, jobs in planned.reads.items():
+            component = self.plan.chains[jobs[0].chain].jobs[jobs[0]]
+            reads[name] = component.registered.provenance()
+        prepared = self.plan.prepared
+        return {
+            "model": checkpoint["facts"]["plugin"],
+            "scorer": planned.scorer.registered.provenance(),
+            "statistics": reads,
+            "train_key": self.plan.train_key(job.chain),
+            "weights": checkpoint["weights"],
+            "train_split": prepared[cell.in_dataset].fingerprints["train"],
+            "in_split": prepared[cell.in_dataset].fingerprints["test"],
+            "out_split": prepared[cell.out_dataset].fingerprints["test"],
+            "draw_seed": job.draw.seed,
+            "versions": checkpoint["facts"]["versions"],
+            "fit": scorer.fit_info() if isinstance(scorer, Informative) else {},
+            "notes": list(planned.notes),
+        }
+
+
+def _checked(scores: Any, side: str, cell: Cell) -> NDArray[np.float64]:
+    """Scores as they should be: (M,), finite.
+
+    Raises:
+        ScoreError: They are not; names the first group at fault.
+    """
+    array = np.asarray(scores, dtype=np.float64)
+    if array.ndim != 1:
+        raise ScoreError(f"{cell.scorer} returned scores of shape {array.shape}, not (M,)")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(np.flatnonzero(~finite)[0])
+        raise ScoreError(
+            f"{cell.scorer} gave {int((~finite).sum())} of {len(array)} {side} groups scores that "
+            f"are not finite, the first ({array[first]}) to group {first}"
+        )
+    return array

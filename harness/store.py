@@ -1,0 +1,199 @@
+"""The store: immutable, checksummed records, each complete or absent.
+
+A record is the folder `ROOT/KIND/KEY/` with its files and `manifest.json`. It is written under
+`ROOT/tmp/`, every file synced, the manifest last, and then moved into place in one rename; so a
+record that can be seen is complete, whatever was killed when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Content: TypeAlias = bytes | Callable[[Path], None]
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a record.
+
+    Attributes:
+        inputs: What its key is the digest of, in clear.
+        files: sha256 and size of each file.
+        facts: What was found or measured on the way; never part of a key.
+    """
+
+    inputs: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    facts: dict[str, Any]
+
+
+class Store:
+    """Records on disk under one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, kind: str, key: str) -> Path:
+        """The folder of a record, whether it is there or not."""
+        return self.root / kind / key
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether a record is there, complete."""
+        return (self.path(kind, key) / MANIFEST).is_file()
+
+    def manifest(self, kind: str, key: str) -> Manifest:
+        """The manifest of a record.
+
+        Raises:
+            StoreError: It is not there or damaged.
+        """
+        path = self.path(kind, key) / MANIFEST
+        try:
+            value = json.loads(path.read_bytes())
+            checksum = value.pop("sha256")
+            if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
+                raise ValueError("its checksum does not match")
+            return Manifest(value["inputs"], value["files"], value["facts"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+
+    def read(self, kind: str, key: str, name: str) -> bytes:
+        """The content of a file, verified against its checksum.
+
+        Raises:
+            StoreError: It is not what was written.
+        """
+        path = self.path(kind, key) / name
+        expected = self.manifest(kind, key).files[name]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+            raise StoreError(f"{path} is damaged: its checksum does not match")
+        return content
+
+    def read_array(self, kind: str, key: str, name: str) -> NDArray[np.float64]:
+        """An `.npy` file, verified."""
+        import numpy as np
+
+        array: NDArray[np.float64] = np.load(
+            io.BytesIO(self.read(kind, key, name)), allow_pickle=False
+        )
+        return array
+
+    def write(
+        self,
+        kind: str,
+        key: str,
+        files: Mapping[str, Content],
+        *,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Write a record. If another process has written it meanwhile, that one stays."""
+        temporary = self.root / "tmp" / uuid.uuid4().hex
+        temporary.mkdir(parents=True)
+        try:
+            entries = {name: _write_file(temporary / name, item) for name, item in files.items()}
+            value: dict[str, Any] = {
+                "inputs": dict(inputs),
+                "files": entries,
+                "facts": dict(facts),
+            }
+            value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
+            _write_file(temporary / MANIFEST, json.dumps(value, indent=1).encode())
+            _sync_folder(temporary)
+            self._move_into_place(temporary, self.path(kind, key))
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _move_into_place(self, temporary: Path, final: Path) -> None:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.rename(final)
+        except OSError:
+            if not (final / MANIFEST).is_file():
+                raise
+        _sync_folder(final.parent)
+
+    def quarantine(self, kind: str, key: str) -> Path:
+        """Move a damaged record aside, so that it is computed again."""
+        target = (
+            self.root / "quarantine" / f"{kind}-{key.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.path(kind, key).rename(target)
+        return target
+
+    def keys(self, kind: str) -> Iterator[str]:
+        """The keys of all complete records of a kind, in order."""
+        root = self.root / kind
+        for path in sorted(root.glob(f"**/{MANIFEST}")):
+            yield path.parent.relative_to(root).as_posix()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that may change, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        _write_file(temporary, content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def array_bytes(array: NDArray[Any]) -> bytes:
+    """An array as an `.npy` file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _manifest_body(value: Mapping[str, Any]) -> bytes:
+    body = {name: value[name] for name in ("inputs", "files", "facts")}
+    return json.dumps(body, sort_keys=True, allow_nan=False).encode()
+
+
+def _write_file(path: Path, content: Content) -> dict[str, Any]:
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        content(path)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    return {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,19 @@
+"""Suites: TOML files read, validated and resolved to plugins."""
+
+from __future__ import annotations
+
+from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
+from harness.suite.resolve import ResolvedSuite, load_suite
+from harness.suite.schema import Comparison, Recipe, Suite
+
+__all__ = [
+    "Comparison",
+    "Component",
+    "DatasetComponent",
+    "ModelComponent",
+    "Recipe",
+    "ResolvedSuite",
+    "ScorerComponent",
+    "Suite",
+    "load_suite",
+]

@@ -1,0 +1,86 @@
+"""Components: the models, data sets, statistics and scorers of a suite, resolved to plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.contracts import Dataset
+from harness.options import constructor_arguments
+from harness.registry import Registered
+from harness.suite.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Component:
+    """A plugin under a name, with all its options.
+
+    Attributes:
+        options: Every option of the plugin, defaults included, as JSON-like values.
+        sources: The data sets that its options name.
+    """
+
+    name: str
+    registered: Registered
+    options: Mapping[str, Any]
+    sources: Mapping[str, DatasetComponent] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """What enters keys. The name under which the suite knows it does not."""
+        options = dict(self.options)
+        for name, source in self.sources.items():
+            options[name] = source.identity()
+        return {**self.registered.identity(), "options": options}
+
+    def build(self, *arguments: Any) -> Any:
+        """Construct the object; `arguments` come first, such as a model's domain."""
+        target = self.registered.load()
+        datasets = {source.name: source.dataset for source in self.sources.values()}
+        return target(*arguments, **constructor_arguments(target, self.options, datasets))
+
+
+@dataclass(frozen=True)
+class ModelComponent(Component):
+    """A model with its training recipe."""
+
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+@dataclass(frozen=True)
+class DatasetComponent(Component):
+    """A data set, constructed (which touches no data)."""
+
+    dataset: Dataset = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ScorerComponent(Component):
+    """A scorer and the statistics it reads."""
+
+    inputs: tuple[Input, ...] = ()
+
+
+@dataclass(frozen=True)
+class Input:
+    """A statistic that a scorer reads: of its cell's model and epoch unless it names others."""
+
+    text: str
+    statistic: str
+    model: str | None = None
+    epoch: int | None = None
+
+
+def parse_input(text: str) -> Input:
+    """Parse `"statistic"`, `"statistic@model"` or `"statistic@model:epoch"`.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    statistic, at, rest = text.partition("@")
+    model, colon, epoch = rest.partition(":")
+    if not statistic or (at and not model) or (colon and not epoch.isdecimal()):
+        raise ValueError(
+            f"{text!r} should read STATISTIC, STATISTIC@MODEL or STATISTIC@MODEL:EPOCH"
+        )
+    return Input(text, statistic, model or None, int(epoch) if colon else None)

@@ -1,0 +1,142 @@
+"""Suite files: read with their includes, merged, every value's file and line remembered."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import Problem, SuiteError
+from harness.suggest import known_names
+from harness.suite.lines import locate
+
+Key = tuple[str | int, ...]
+NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 50
+
+
+@dataclass
+class Merged:
+    """The merged TOML of a suite and where each value comes from."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Key, tuple[str, int]] = field(default_factory=dict)
+    plugin_paths: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, key: Key, message: str, hint: str = "") -> Problem:
+        """A problem at a key, located at the nearest known ancestor."""
+        name = format_key(key)
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.origins:
+                file, line = self.origins[key[:length]]
+                return Problem(message, file=file, line=line, key=name, hint=hint)
+        return Problem(message, key=name, hint=hint)
+
+
+def format_key(key: Key) -> str:
+    """A key path as people write it: `comparisons[0].epochs[1]`."""
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + part
+    return text
+
+
+def read_suite_files(path: Path) -> Merged:
+    """Read a suite and what it includes.
+
+    Raises:
+        SuiteError: A file cannot be read or is not TOML; all such problems at once.
+    """
+    merged = Merged()
+    _read_into(merged, path, path.name, ())
+    if any(problem.line is None or not problem.key for problem in merged.problems):
+        raise SuiteError(merged.problems)
+    return merged
+
+
+def _read_into(merged: Merged, path: Path, shown: str, chain: tuple[Path, ...]) -> None:
+    resolved = path.resolve()
+    if resolved in chain:
+        merged.problems.append(Problem("the file includes itself", file=str(path)))
+        return
+    text = _read_text(path, merged.problems)
+    if text is None:
+        return
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        number = int(line.group(1)) if line else None
+        merged.problems.append(Problem(f"not valid TOML: {error}", file=str(path), line=number))
+        return
+    except RecursionError:
+        merged.problems.append(Problem("nested too deeply", file=str(path)))
+        return
+    lines = locate(text)
+    includes = values.pop("include", [])
+    if isinstance(includes, list) and all(isinstance(item, str) for item in includes):
+        for item in includes:
+            _read_into(merged, path.parent / item, item, (*chain, resolved))
+    else:
+        line_number = lines.get(("include",))
+        merged.problems.append(
+            Problem("expected a list of file names", str(path), line_number, "include")
+        )
+    _merge(merged, values, {key: (str(path), line) for key, line in lines.items()}, path)
+
+
+def _read_text(path: Path, problems: list[Problem]) -> str | None:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            problems.append(Problem(f"a suite has at most {MAX_BYTES:,} bytes", file=str(path)))
+            return None
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        siblings = [item.name for item in path.parent.glob("*.toml")] if path.parent else []
+        problems.append(
+            Problem("no such file", file=str(path), hint=known_names(path.name, siblings))
+        )
+    except UnicodeDecodeError:
+        problems.append(Problem("not UTF-8 text", file=str(path)))
+    except OSError as error:
+        problems.append(Problem(f"cannot be read: {error.strerror}", file=str(path)))
+    return None
+
+
+def _merge(
+    merged: Merged, values: dict[str, Any], origins: dict[Key, tuple[str, int]], path: Path
+) -> None:
+    """Paste one file's tables behind those read before; two of one name are a mistake."""
+    offset = len(merged.values.get("comparisons", []))
+    moved = {_shift(key, offset): where for key, where in origins.items()}
+    for table in NAMED_TABLES:
+        if isinstance(values.get(table), dict) and isinstance(merged.values.get(table), dict):
+            for name in sorted(set(values[table]) & set(merged.values[table])):
+                first, line = merged.origins[(table, name)]
+                second = moved[(table, name)]
+                merged.problems.append(
+                    Problem(f"defined before, at {first}:{line}", *second, f"{table}.{name}")
+                )
+            values[table] = {**values[table], **merged.values[table]}
+    comparisons = values.get("comparisons")
+    if isinstance(comparisons, list):
+        values["comparisons"] = [*merged.values.get("comparisons", []), *comparisons]
+    plugins = values.get("plugins")
+    if isinstance(plugins, dict) and isinstance(plugins.get("paths"), list):
+        paths = [item for item in plugins["paths"] if isinstance(item, str)]
+        merged.plugin_paths += [path.parent / item for item in paths]
+    merged.origins = {**merged.origins, **moved}
+    merged.values = {**merged.values, **values}
+
+
+def _shift(key: Key, offset: int) -> Key:
+    if key[0] == "comparisons" and len(key) > 1 and isinstance(key[1], int):
+        return ("comparisons", key[1] + offset, *key[2:])
+    return key

@@ -1,0 +1,337 @@
+"""From merged TOML to a `ResolvedSuite`: names looked up, options checked, mistakes collected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
+from harness.options import dataset_options, validate_options
+from harness.registry import Kind, Registry
+from harness.suggest import known_names
+from harness.suite.components import (
+    Component,
+    DatasetComponent,
+    ModelComponent,
+    ScorerComponent,
+    parse_input,
+)
+from harness.suite.files import Key, Merged, read_suite_files
+from harness.suite.schema import Comparison, Suite
+
+C = TypeVar("C", bound=Component)
+LOG_PROB = "log_prob"
+"""The statistic that bits per dimension are made from; resolved for every suite."""
+
+
+@dataclass(frozen=True)
+class ResolvedSuite:
+    """A suite whose every name stands for a plugin with checked options."""
+
+    name: str
+    path: Path
+    suite: Suite
+    registry: Registry
+    models: Mapping[str, ModelComponent]
+    datasets: Mapping[str, DatasetComponent]
+    statistics: Mapping[str, Component]
+    scorers: Mapping[str, ScorerComponent]
+
+    def out_datasets(self, comparison: Comparison, in_dataset: str) -> tuple[str, ...]:
+        """The OOD data sets of a comparison for one of its ID data sets."""
+        if comparison.out_datasets != ("others",):
+            return tuple(name for name in comparison.out_datasets if name != in_dataset)
+        domain = self.datasets[in_dataset].dataset.domain
+        return tuple(
+            name
+            for name in self.suite.datasets
+            if name != in_dataset and self.datasets[name].dataset.domain == domain
+        )
+
+
+def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
+    """Read, validate and resolve a suite. Touches no data and builds no model.
+
+    Arguments:
+        path: The suite's TOML file.
+        requested: Plugins asked for on the command line, as `Registry` takes them.
+
+    Raises:
+        SuiteError: With every mistake that could be found, located by file, line and key.
+        PluginError: A plugin that the suite or the command line names is broken.
+    """
+    merged = read_suite_files(path)
+    registry = Registry(requested, merged.plugin_paths)
+    suite = _validate(merged, registry)
+    resolver = _Resolver(merged, registry)
+    resolved = resolver.resolve(path, suite)
+    if merged.problems or resolved is None:
+        raise SuiteError(_in_order(merged.problems))
+    return resolved
+
+
+def _in_order(problems: Sequence[Problem]) -> list[Problem]:
+    unique = {str(problem): problem for problem in problems}
+    return sorted(unique.values(), key=lambda problem: (problem.file, problem.line or 0))
+
+
+def _validate(merged: Merged, registry: Registry) -> Suite | None:
+    """Check the schema and every name; report into `merged.problems`."""
+    values = merged.values
+    context: dict[str, list[str]] = {
+        "model": _table_names(values, "models"),
+        "training recipe": _table_names(values, "training"),
+        "data set": _table_names(values, "datasets") + registry.names("datasets"),
+        "scorer": _table_names(values, "scorers") + registry.names("scorers"),
+        "model plugin": registry.names("models"),
+        "data set plugin": registry.names("datasets"),
+        "scorer plugin": registry.names("scorers"),
+        "statistic plugin": registry.names("statistics"),
+    }
+    try:
+        return Suite.model_validate_json(
+            json.dumps(values, default=str), strict=True, context=context
+        )
+    except ValidationError as error:
+        for item in error.errors():
+            if item["type"] == "too_short" and item["input"]:
+                continue  # what it was too short for is reported itself
+            merged.problems.append(_schema_problem(merged, item, registry))
+        return None
+
+
+def _table_names(values: Mapping[str, Any], table: str) -> list[str]:
+    found = values.get(table)
+    return list(found) if isinstance(found, dict) else []
+
+
+def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
+    key: Key = tuple(part for part in item["loc"] if part != "[key]")
+    context = item.get("ctx", {})
+    if item["type"] == "extra_forbidden":
+        known = _fields_at(key[:-1])
+        return merged.problem(key, "unknown key", known_names(str(key[-1]), known))
+    if item["type"] == "missing":
+        return merged.problem(key, "missing key")
+    if item["type"] == "unknown_name":
+        broken = "".join(f"; {plugin}" for plugin in registry.broken)
+        return merged.problem(key, item["msg"] + broken, context["hint"])
+    message = item["msg"][0].lower() + item["msg"][1:]
+    value = item.get("input")
+    shown = f", not {value!r}" if isinstance(value, str | int | float) else ""
+    return merged.problem(key, message + shown)
+
+
+def _fields_at(key: Key) -> list[str]:
+    """The known keys of the table that a path leads to."""
+    schema: Any = Suite.model_json_schema()
+    definitions = schema["$defs"]
+    node = schema
+    for part in key:
+        if isinstance(part, int):
+            node = node.get("items", {})
+        else:
+            node = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+        while "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
+    return list(node.get("properties", {}))
+
+
+class _Resolver:
+    """Looks components up one by one and collects what is wrong with them."""
+
+    def __init__(self, merged: Merged, registry: Registry) -> None:
+        self.merged = merged
+        self.registry = registry
+        self.datasets: dict[str, DatasetComponent | None] = {}
+
+    def resolve(self, path: Path, suite: Suite | None) -> ResolvedSuite | None:
+        """Resolve every component; None if the schema was not met or any component failed."""
+        models = self._table("models", "models", self._model(suite))
+        statistics = self._table("statistics", "statistics", self._plain)
+        scorers = self._table("scorers", "scorers", self._scorer)
+        for name in _table_names(self.merged.values, "datasets"):
+            self._dataset(name)
+        if suite is None:
+            return None
+        for comparison in suite.comparisons:
+            for name in comparison.scorers:
+                if name not in suite.scorers:
+                    scorers[name] = self._component("scorers", ("scorers",), name, self._scorer)
+            for name in (*comparison.in_datasets, *comparison.out_datasets):
+                if name != "others":
+                    self._dataset(name)
+        self._resolve_inputs(suite, statistics, scorers)
+        resolved = ResolvedSuite(
+            path.stem,
+            path,
+            suite,
+            self.registry,
+            _present(models),
+            _present(self.datasets),
+            _present(statistics),
+            _present(scorers),
+        )
+        if not self.merged.problems:
+            self._check_comparisons(resolved)
+        return resolved
+
+    def _table(
+        self, table: str, kind: Kind, finish: Callable[[Component, Key], C | None]
+    ) -> dict[str, C | None]:
+        return {
+            name: self._component(kind, (table, name), name, finish)
+            for name in _table_names(self.merged.values, table)
+        }
+
+    def _component(
+        self, kind: Kind, key: Key, name: str, finish: Callable[[Component, Key], C | None]
+    ) -> C | None:
+        """Look one component up: its table in the suite, else the plugin of that name."""
+        table = self.merged.values.get(str(key[0]), {}).get(name, {"plugin": name})
+        plugin = table.get("plugin") if isinstance(table, dict) else None
+        if not isinstance(plugin, str) or plugin not in self.registry.names(kind):
+            return None  # the schema has said so
+        options = table.get("options", {})
+        try:
+            registered = self.registry.get(kind, plugin)
+            target = registered.load()
+            checked = validate_options(target, options if isinstance(options, dict) else {})
+        except PluginError as error:
+            self._report(key, str(error))
+            return None
+        except OptionError as error:
+            for problem in error.problems:
+                option = (*key, "options", *problem.key.split("."))
+                self._report(option, problem.message, problem.hint)
+            return None
+        sources = self._sources(target, checked, key)
+        if sources is None:
+            return None
+        return finish(Component(name, registered, checked, sources), key)
+
+    def _sources(
+        self, target: Any, options: Mapping[str, Any], key: Key
+    ) -> dict[str, DatasetComponent] | None:
+        sources = {}
+        for option in dataset_options(target):
+            known = _table_names(self.merged.values, "datasets") + self.registry.names("datasets")
+            name = options[option]
+            if name not in known:
+                message = f"there is no data set {name!r}"
+                self._report((*key, "options", option), message, known_names(name, known))
+                return None
+            source = self._dataset(name)
+            if source is None:
+                if not self.merged.problems:
+                    self._report((*key, "options", option), f"data set {name!r} contains itself")
+                return None
+            sources[option] = source
+        return sources
+
+    def _dataset(self, name: str) -> DatasetComponent | None:
+        if name not in self.datasets:
+            self.datasets[name] = None  # stays so while in progress: a cycle ends here
+            self.datasets[name] = self._component(
+                "datasets", ("datasets", name), name, self._constructed_dataset
+            )
+        return self.datasets[name]
+
+    def _constructed_dataset(self, component: Component, key: Key) -> DatasetComponent | None:
+        instance = self._construct(component, key)
+        if instance is None:
+            return None
+        fields = (component.name, component.registered, component.options, component.sources)
+        return DatasetComponent(*fields, dataset=instance)
+
+    def _scorer(self, component: Component, key: Key) -> ScorerComponent | None:
+        instance = self._construct(component, key)
+        if instance is None:
+            return None
+        try:
+            inputs = tuple(parse_input(text) for text in instance.inputs)
+        except ValueError as error:
+            self._report(key, f"inputs: {error}")
+            return None
+        fields = (component.name, component.registered, component.options, component.sources)
+        return ScorerComponent(*fields, inputs=inputs)
+
+    def _model(self, suite: Suite | None) -> Callable[[Component, Key], ModelComponent | None]:
+        def finish(component: Component, _: Key) -> ModelComponent | None:
+            if suite is None:
+                return None
+            recipe = suite.training[suite.models[component.name].training]
+            fields = (component.name, component.registered, component.options, component.sources)
+            return ModelComponent(*fields, recipe=recipe)
+
+        return finish
+
+    def _plain(self, component: Component, _: Key) -> Component:
+        return component
+
+    def _construct(self, component: Component, key: Key) -> Any:
+        try:
+            return component.build()
+        except Exception as error:
+            text = str(error) if isinstance(error, BenchError) else _describe(error)
+            self._report((*key, "options"), text)
+            return None
+
+    def _resolve_inputs(
+        self,
+        suite: Suite,
+        statistics: dict[str, Component | None],
+        scorers: Mapping[str, ScorerComponent | None],
+    ) -> None:
+        """Look up the statistics and models that scorers read."""
+        known = {*statistics, *self.registry.names("statistics")}
+        if LOG_PROB in known and LOG_PROB not in statistics:
+            key: Key = ("statistics",)
+            statistics[LOG_PROB] = self._component("statistics", key, LOG_PROB, self._plain)
+        for name, scorer in scorers.items():
+            for item in scorer.inputs if scorer else ():
+                key = ("scorers", name)
+                if item.statistic not in known:
+                    message = f"scorer {name!r} reads statistic {item.statistic!r}, not known"
+                    self._report(key, message, known_names(item.statistic, known))
+                elif item.statistic not in statistics:
+                    statistics[item.statistic] = self._component(
+                        "statistics", ("statistics",), item.statistic, self._plain
+                    )
+                if item.model is not None and item.model not in suite.models:
+                    message = f"scorer {name!r} reads model {item.model!r}, not in the suite"
+                    self._report(key, message, known_names(item.model, suite.models))
+
+    def _check_comparisons(self, resolved: ResolvedSuite) -> None:
+        for number, comparison in enumerate(resolved.suite.comparisons):
+            for in_dataset in comparison.in_datasets:
+                self._check_domains(resolved, comparison, in_dataset, number)
+
+    def _check_domains(
+        self, resolved: ResolvedSuite, comparison: Comparison, in_dataset: str, number: int
+    ) -> None:
+        domain = resolved.datasets[in_dataset].dataset.domain
+        outs = resolved.out_datasets(comparison, in_dataset)
+        key: Key = ("comparisons", number, "out")
+        if not outs:
+            self._report(key, f"no OOD data set is left for {in_dataset!r} ({domain})")
+        for name in outs:
+            other = resolved.datasets[name].dataset.domain
+            if other != domain:
+                self._report(key, f"{name!r} is {other}, but {in_dataset!r} is {domain}")
+
+    def _report(self, key: Key, message: str, hint: str = "") -> None:
+        self.merged.problems.append(self.merged.problem(key, message, hint))
+
+
+def _present(found: Mapping[str, C | None]) -> dict[str, C]:
+    return {name: component for name, component in found.items() if component is not None}
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,191 @@
+"""Conformance of statistics, on a tiny model or one of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from harness.contracts import DensityModel, Per, Statistic
+from harness.domain import Images
+from harness.testing.checks import Check, Fault, NotApplicable, run_checks
+from harness.testing.reference import TinyAutoregression
+from harness.testing.subject import ModelUnderTest, Watch
+
+_GROUPS = 6
+_SIZE = 3
+
+
+@dataclass(frozen=True)
+class StatisticUnderTest:
+    """A statistic as the checks see it, with a model to evaluate it on."""
+
+    build: Callable[[], Statistic]
+    models: ModelUnderTest
+
+    def model(self) -> DensityModel:
+        """A model in float64 and evaluation mode."""
+        return self.models.double()
+
+    def groups(self, statistic: Statistic, *, count: int = _GROUPS, size: int = _SIZE) -> Tensor:
+        """Groups of examples, of one example each where the statistic is per example."""
+        size = size if statistic.per == "group" else 1
+        x = self.models.examples(count * size, seed=4)
+        return x.view(count, size, *self.models.domain.shape)
+
+    def values(self, groups: Tensor | None = None, *, seed: int = 0) -> NDArray[np.float64]:
+        """The statistic of groups, from a new instance and a new model."""
+        statistic = self.build()
+        model = self.model()
+        given = self.groups(statistic) if groups is None else groups.clone()
+        torch.manual_seed(seed)
+        return statistic(model, given)
+
+
+def check_statistic(
+    build: Callable[[], Statistic],
+    *,
+    model: Callable[[Images], DensityModel] = TinyAutoregression,
+    domain: Images = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
+    expected_failures: Mapping[str, str] | None = None,
+) -> list[Check]:
+    """Run every check on a statistic, on the CPU.
+
+    Arguments:
+        build: Returns a new statistic with its options.
+        model: Returns a new, small model of a domain, of a kind that the statistic is for.
+        domain: One that the model can be built for.
+        expected_failures: Check names and why each fails; one that does not fail is a failure.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        subject = StatisticUnderTest(build, ModelUnderTest(model, domain, domain))
+        return run_checks(STATISTIC_CHECKS, subject, expected_failures or {})
+
+
+def interface(subject: StatisticUnderTest) -> None:
+    """It is per example or per group, can be called, and names its columns, each once."""
+    statistic: Any = subject.build()
+    per = getattr(statistic, "per", None)
+    if per not in get_args(Per):
+        raise Fault(f'`per` must be "example" or "group", not {per!r}')
+    if not callable(statistic):
+        raise Fault("it cannot be called with a model and groups")
+    features = statistic.features(subject.model())
+    if isinstance(features, str) or not all(isinstance(name, str) for name in features):
+        raise Fault(f"`features` must return the names of the columns, not {features!r}")
+    if not features or len(set(features)) != len(features):
+        raise Fault(f"`features` must name every column once: {list(features)!r}")
+
+
+def shape_and_dtype(subject: StatisticUnderTest) -> None:
+    """Its value is a float64 NumPy array of shape (M, F), F being the number of its features."""
+    statistic = subject.build()
+    columns = len(statistic.features(subject.model()))
+    for count, size in ((_GROUPS, _SIZE), (_GROUPS, 1), (1, _SIZE)):
+        groups = subject.groups(statistic, count=count, size=size)
+        values = subject.values(groups)
+        if not isinstance(values, np.ndarray) or values.dtype != np.float64:
+            kind = getattr(values, "dtype", type(values).__name__)
+            raise Fault(f"it must return a float64 NumPy array, not {kind}")
+        if values.shape != (count, columns):
+            raise Fault(
+                f"{count} groups have values of shape {values.shape}, not ({count}, {columns}): "
+                "a row per group, a column per feature"
+            )
+
+
+def finite(subject: StatisticUnderTest) -> None:
+    """Its values on a well-behaved model are finite."""
+    values = subject.values()
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise Fault(f"{bad} of {values.size} values are NaN or infinite")
+
+
+def deterministic(subject: StatisticUnderTest) -> None:
+    """Its values are the same every time, whatever torch's seed."""
+    if _differs(subject.values(seed=1), subject.values(seed=2)):
+        raise Fault("the same groups have other values each time: draw with a seed of its own")
+    statistic, model = subject.build(), subject.model()
+    groups = subject.groups(statistic)
+    if _differs(statistic(model, groups.clone()), statistic(model, groups.clone())):
+        raise Fault("a second call has other values than the first: it must keep nothing")
+
+
+def input_untouched(subject: StatisticUnderTest) -> None:
+    """The groups are, byte for byte, as they were."""
+    statistic = subject.build()
+    groups = subject.groups(statistic)
+    kept = groups.clone()
+    statistic(subject.model(), groups)
+    if not torch.equal(groups, kept):
+        raise Fault("it writes into the groups it is given: work on a copy")
+
+
+def left_as_found(subject: StatisticUnderTest) -> None:
+    """The model's mode, state, gradients and flags are as they were, even those set before."""
+    statistic = subject.build()
+    groups = subject.groups(statistic)
+    for with_gradients in (False, True):
+        model = subject.model()
+        if with_gradients:
+            for _, parameter in model.named_parameters():
+                parameter.grad = torch.ones_like(parameter)
+        with torch.enable_grad():
+            watch = Watch(model)
+            statistic(model, groups.clone())
+            changed = watch.changed()
+        if changed:
+            raise Fault(
+                f"it changes {changed} of the model: put everything back "
+                "(torch.autograd.grad, unlike backward, leaves .grad alone)"
+            )
+
+
+def per_group(subject: StatisticUnderTest) -> None:
+    """The row of a group does not depend on the other groups in the call."""
+    groups = subject.groups(subject.build())
+    expected = subject.values(groups)
+    message = "the row of a group depends on the other groups in the call"
+    if _differs(subject.values(groups[:2]), expected[:2]):
+        raise Fault(message)
+    alone = [subject.values(group[None]) for group in groups]
+    if _differs(np.concatenate(alone), expected):
+        raise Fault(message)
+    permutation = [3, 0, 5, 1, 4, 2]
+    if _differs(subject.values(groups[permutation]), expected[permutation]):
+        raise Fault("rows depend on the order of the groups in the call")
+
+
+def order_within_group(subject: StatisticUnderTest) -> None:
+    """The row of a group does not depend on the order of its examples."""
+    statistic = subject.build()
+    if statistic.per != "group":
+        raise NotApplicable("it is per example")
+    groups = subject.groups(statistic)
+    if _differs(subject.values(groups.flip(1)), subject.values(groups)):
+        raise Fault("the row of a group depends on the order of its examples: a group is a set")
+
+
+STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
+    interface,
+    shape_and_dtype,
+    finite,
+    deterministic,
+    input_untouched,
+    left_as_found,
+    per_group,
+    order_within_group,
+)
+
+
+def _differs(found: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
+    """Whether values differ by more than float64 rounding; NaN is `finite`'s business."""
+    if found.shape != expected.shape:
+        return True
+    return not np.allclose(found, expected, rtol=1e-8, atol=1e-10, equal_nan=True)

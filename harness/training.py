@@ -1,0 +1,197 @@
+"""The training loop. Epoch e depends only on the train key and e."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from harness.augmentation import augment
+from harness.checkpoints import (
+    build_model,
+    load_tensors,
+    optimizer_tensors,
+    restore_optimizer,
+    tensor_bytes,
+)
+from harness.contracts import DensityModel, Preparable, Trainable
+from harness.domain import Images, bits_per_dim
+from harness.errors import DataError, TrainingError
+from harness.randomness import derived_seed, generator
+from harness.suite import ModelComponent, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CHECK_STEPS = 16
+"""Steps between two looks at the losses: on a GPU each look waits for the device."""
+OWN_EXAMPLES = 512
+
+
+class Training:
+    """A model in training: always at the end of an epoch between two calls.
+
+    Arguments:
+        component: Model plugin, options and recipe.
+        domain: What the model is built for.
+        images: uint8, (N, *domain.shape), the train split.
+        seed: Of initial weights, order, noise and augmentation.
+        device: Where the model and, if they fit, the images are.
+
+    Raises:
+        DomainError: The model cannot be built for the domain.
+        DataError: There are fewer images than one minibatch.
+    """
+
+    def __init__(
+        self,
+        component: ModelComponent,
+        domain: Images,
+        images: NDArray[np.uint8],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.recipe = component.recipe
+        self.seed = seed
+        self.device = device
+        self.dims = domain.dims
+        self.epoch = 0
+        self.images = _on_device(images[: self.recipe.examples], device)
+        self.steps_per_epoch = len(self.images) // self.recipe.minibatch
+        if self.steps_per_epoch == 0:
+            raise DataError(
+                f"a minibatch has {self.recipe.minibatch} examples, but there are only "
+                f"{len(self.images)} to train on"
+            )
+        self.model = build_model(component, domain, derived_seed(seed, "weights")).to(device)
+        self.optimizer = _optimizer(self.model, self.recipe)
+
+    def start(self) -> None:
+        """Epoch 0: the data-dependent start of models that have one."""
+        if isinstance(self.model, Preparable):
+            order = self._order(0)[: self.recipe.prepare_batches * self.recipe.minibatch]
+            noise = generator(self.seed, "augmentation", 0)
+            self.model.train()
+            with torch.no_grad():
+                self.model.prepare(augment(self._minibatch(order), self.recipe, noise))
+
+    def resume(self, weights: bytes, optimizer: bytes, epoch: int) -> None:
+        """Continue from a stored epoch."""
+        self.model.load_state_dict(load_tensors(weights))
+        if epoch > 0:
+            restore_optimizer(self.optimizer, load_tensors(optimizer))
+        self.epoch = epoch
+
+    def state(self) -> tuple[bytes, bytes]:
+        """Weights and optimiser state, as `resume` takes them."""
+        return tensor_bytes(self.model.state_dict()), tensor_bytes(
+            optimizer_tensors(self.optimizer)
+        )
+
+    def run_epoch(self, advance: Callable[[int], None]) -> float:
+        """Train one epoch.
+
+        Arguments:
+            advance: Told the number of examples done, now and then.
+
+        Returns:
+            Mean training loss, in bits per dimension.
+
+        Raises:
+            TrainingError: The loss is not finite; names epoch and step.
+        """
+        epoch = self.epoch + 1
+        order = self._order(epoch)
+        noise = generator(self.seed, "noise", epoch)
+        augmentation = generator(self.seed, "augmentation", epoch)
+        losses: list[Tensor] = []
+        self.model.train()
+        for step in range(self.steps_per_epoch):
+            chosen = order[step * self.recipe.minibatch :][: self.recipe.minibatch]
+            x = augment(self._minibatch(chosen), self.recipe, augmentation)
+            losses.append(self._step(x, noise, (epoch - 1) * self.steps_per_epoch + step))
+            if (step + 1) % CHECK_STEPS == 0 or step + 1 == self.steps_per_epoch:
+                _check_finite(losses, epoch)
+                advance(len(chosen) * (step % CHECK_STEPS + 1))
+        self.epoch = epoch
+        return float(torch.stack(losses).double().mean())
+
+    def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
+        """Mean bits per dimension of the first images of the own test split, at most 512."""
+        total, count = 0.0, 0
+        self.model.eval()
+        with torch.no_grad():
+            for x in torch.split(torch.from_numpy(images[:OWN_EXAMPLES].copy()), 64):
+                total += float(self.model.log_prob(x.to(self.device)).double().sum())
+                count += len(x)
+        return float(bits_per_dim(total / count, self.dims))
+
+    def _order(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
+
+    def _minibatch(self, chosen: Tensor) -> Tensor:
+        return self.images[chosen.to(self.images.device)].to(self.device)
+
+    def _step(self, x: Tensor, noise: torch.Generator, step: int) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, step, self.steps_per_epoch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = training_loss(self.model, x, noise) / (self.dims * math.log(2))
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip_grad_norm is not None:
+            parameters = [parameter for _, parameter in self.model.named_parameters()]
+            torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_grad_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+
+def training_loss(model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
+    """The model's own training loss, or minus the mean log-probability; nats per example."""
+    if isinstance(model, Trainable):
+        return model.training_loss(x, noise)
+    return -model.log_prob(x).mean()
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The step size: linear from 1 / warm-up steps, then constant.
+
+    Arguments:
+        recipe: `learning_rate` and `warmup_epochs`.
+        step: Counted from 0 over all epochs.
+        steps_per_epoch: To turn epochs into steps.
+    """
+    warmup = recipe.warmup_epochs * steps_per_epoch
+    return recipe.learning_rate * min(1.0, (step + 1) / max(warmup, 1.0))
+
+
+def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
+    classes = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
+    parameters = [parameter for _, parameter in model.named_parameters()]
+    chosen: type[torch.optim.Optimizer] = classes[recipe.optimizer]
+    return chosen(  # type: ignore[call-arg]
+        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+
+
+def _on_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """All images on the device, or in main memory where the device has no room for them."""
+    tensor = torch.from_numpy(images.copy())
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if tensor.nbytes > free // 4:
+            return tensor.pin_memory()
+    return tensor.to(device)
+
+
+def _check_finite(losses: list[Tensor], epoch: int) -> None:
+    finite = torch.isfinite(torch.stack(losses[-CHECK_STEPS:]))
+    if not bool(finite.all()):
+        first = max(0, len(losses) - CHECK_STEPS) + int((~finite).nonzero()[0, 0])
+        raise TrainingError(
+            f"the loss is {float(losses[first])} at epoch {epoch}, step {first + 1}; a smaller "
+            "learning_rate, a longer warmup_epochs or clip_grad_norm may help"
+        )

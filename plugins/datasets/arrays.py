@@ -1,0 +1,117 @@
+"""Arrays of images in NumPy's and MNIST's files. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from harness import DataError, Images
+from plugins.datasets.idx import read_idx
+
+KINDS = ("*.npy", "*.npz", "*-ubyte", "*-ubyte.gz")
+
+
+def read_array(file: Path, domain: Images, name: str | None = None) -> NDArray[np.uint8]:
+    """The images of a file.
+
+    Arguments:
+        file: `.npy` (then a read-only memory map), `.npz`, or an idx file as MNIST names them,
+            `*-ubyte` or `*-ubyte.gz`.
+        domain: What an image must be.
+        name: The array of an `.npz` file; None stands for its only one.
+
+    Returns:
+        uint8, (N, *domain.shape); may be a view.
+
+    Raises:
+        DataError: The file cannot be read or holds something else.
+    """
+    if file.suffix == ".npy":
+        return as_examples(_read_npy(file), domain, str(file))
+    if file.suffix == ".npz":
+        name, array = _read_npz(file, name)
+        return as_examples(array, domain, f"{file}: array {name!r}")
+    if file.name.endswith(("-ubyte", "-ubyte.gz")):
+        return as_examples(read_idx(file), domain, str(file))
+    raise DataError(f"{file}: not one of the files that are read, {', '.join(KINDS)}")
+
+
+def array_names(file: Path) -> list[str]:
+    """The names of the arrays of an `.npz` file.
+
+    Raises:
+        DataError: The file cannot be read as one.
+    """
+    with _open_npz(file) as archive:
+        return list(archive.files)
+
+
+def as_examples(array: NDArray[np.uint8], domain: Images, what: str) -> NDArray[np.uint8]:
+    """An array with channels brought to the front, as a view.
+
+    Arguments:
+        array: (N, H, W) for one channel, (N, C, H, W) or (N, H, W, C).
+        domain: What an image must be.
+        what: Name of the array in messages.
+
+    Raises:
+        DataError: It is empty, not uint8, of another shape, or channels may be first or last.
+    """
+    channels, height, width = domain.shape
+    first, last = (channels, height, width), (height, width, channels)
+    if array.dtype != np.uint8:
+        raise DataError(f"{what}: images must be uint8, not {array.dtype}")
+    found = array.shape[1:]
+    gray = (height, width) if channels == 1 else None
+    if found not in (first, last, gray):
+        texts = [_text(shape) for shape in (gray, first, last) if shape is not None]
+        raise DataError(
+            f"{what}: its shape is {array.shape}, not {', '.join(texts[:-1])} or {texts[-1]}"
+        )
+    if len(array) == 0:
+        raise DataError(f"{what}: it is empty")
+    if found == gray:
+        return array[:, np.newaxis]
+    if found == first == last and channels > 1:
+        raise DataError(f"{what}: in shape {array.shape} channels could be first or last")
+    return array if found == first else array.transpose(0, 3, 1, 2)
+
+
+def _read_npy(file: Path) -> NDArray[np.uint8]:
+    try:
+        return np.lib.format.open_memmap(file, mode="r")
+    except Exception as error:
+        raise DataError(f"{file}: cannot be read as a NumPy array ({error})") from error
+
+
+def _open_npz(file: Path) -> NpzFile:
+    try:
+        archive = np.load(file, allow_pickle=False)
+    except Exception as error:
+        raise DataError(f"{file}: cannot be read as an .npz file ({error})") from error
+    if not isinstance(archive, NpzFile):
+        raise DataError(f"{file}: it is a single NumPy array, not an .npz file")
+    return archive
+
+
+def _read_npz(file: Path, name: str | None) -> tuple[str, NDArray[np.uint8]]:
+    with _open_npz(file) as archive:
+        if name is None:
+            if len(archive.files) != 1:
+                found = ", ".join(archive.files) or "none"
+                raise DataError(f"{file}: it should hold one array, found: {found}")
+            name = archive.files[0]
+        try:
+            array = archive[name]
+        except Exception as error:
+            raise DataError(f"{file}: array {name!r} cannot be read ({error})") from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{file}: {name!r} is not a NumPy array")
+    return name, array
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return f"(N, {', '.join(map(str, shape))})"

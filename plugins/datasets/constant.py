@@ -1,0 +1,71 @@
+"""Images of one value: the simplest there are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from harness import DataError, Images
+from plugins.datasets.draws import Draws
+from plugins.datasets.splits import SPLITS, check_split
+
+
+class Constant:
+    """Images whose pixels are all equal; in colour each channel has a value of its own.
+
+    Values are uniform and drawn without replacement, so no two images are equal. Train images
+    are those whose channel values have an even sum, test images those with an odd one: 128 grays
+    each, or 8,388,608 colours each.
+
+    Arguments:
+        channels: 1 for gray, 3 for colour.
+        height: Number of rows.
+        width: Number of columns.
+        n_train: Number of train images.
+        n_test: Number of test images.
+        seed: Of the values drawn.
+
+    Raises:
+        DataError: More images than there are different ones.
+    """
+
+    splits = SPLITS
+
+    def __init__(
+        self,
+        *,
+        channels: Literal[1, 3] = 1,
+        height: Annotated[int, Field(ge=1)] = 8,
+        width: Annotated[int, Field(ge=1)] = 8,
+        n_train: Annotated[int, Field(ge=1)] = 128,
+        n_test: Annotated[int, Field(ge=1)] = 128,
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        self.domain = Images(channels, height, width)
+        self._counts = {"train": n_train, "test": n_test}
+        self._seed = seed
+        there = 2 ** (8 * channels - 1)
+        for split, n in self._counts.items():
+            if n > there:
+                raise DataError(
+                    f"constant: n_{split} = {n}, but a split has {there} different images of "
+                    f"{channels} channel{'s' if channels > 1 else ''}"
+                )
+
+    def load(self, split: str) -> NDArray[np.uint8]:
+        """uint8, (N, channels, height, width)."""
+        check_split("constant", split)
+        channels = self.domain.channels
+        draws = Draws(self._seed, f"constant/{split}")
+        numbers = draws.distinct(self._counts[split], 8 * channels - 1)
+        values = np.empty((len(numbers), channels), np.int64)
+        for channel in range(channels - 1):
+            values[:, channel] = numbers >> (7 + 8 * channel) & 255
+        # The last channel has 7 free bits; its lowest one makes the sum even or odd.
+        parity = values[:, :-1].sum(axis=1) + (split == "test")
+        values[:, -1] = (numbers & 127) << 1 | parity & 1
+        images = values.astype(np.uint8)[:, :, np.newaxis, np.newaxis]
+        return np.broadcast_to(images, (len(images), *self.domain.shape)).copy()

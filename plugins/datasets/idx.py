@@ -1,0 +1,90 @@
+"""The idx format in which MNIST and its relatives are distributed."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import DataError
+
+HEADER = struct.Struct(">HBB3I")
+UNSIGNED_BYTE = 0x08
+DEFLATE_LIMIT = 1032
+"""No deflate stream grows by more than this factor when it is unpacked."""
+
+
+def read_idx(file: Path) -> NDArray[np.uint8]:
+    """Images of an idx file, plain (then a read-only memory map) or compressed (`.gz`).
+
+    The header is two zero bytes, the type (8, unsigned byte), the number of dimensions (3), then
+    the size of each in big-endian 32 bits. It is checked against the length of the file before
+    anything of its size is allocated.
+
+    Returns:
+        uint8, (N, height, width).
+
+    Raises:
+        DataError: The file is not of this form, or shorter or longer than its header says.
+
+    References:
+        | The MNIST database of handwritten digits (LeCun, Cortes & Burges, 1998)
+        | http://yann.lecun.com/exdb/mnist/
+    """
+    try:
+        return _read_compressed(file) if file.suffix == ".gz" else _read_plain(file)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{file}: cannot be read ({error})") from error
+
+
+def _read_plain(file: Path) -> NDArray[np.uint8]:
+    with file.open("rb") as stream:
+        shape = _shape(file, stream.read(HEADER.size))
+    _check_length(file, shape, file.stat().st_size - HEADER.size)
+    if 0 in shape:
+        return np.empty(shape, np.uint8)
+    return np.memmap(file, np.uint8, "r", HEADER.size, shape)
+
+
+def _read_compressed(file: Path) -> NDArray[np.uint8]:
+    with gzip.open(file, "rb") as stream:
+        shape = _shape(file, stream.read(HEADER.size))
+        declared = math.prod(shape)
+        if declared > DEFLATE_LIMIT * file.stat().st_size:
+            raise DataError(f"{file}: too short for the {_text(shape)} images its header declares")
+        content = stream.read(declared + 1)
+    _check_length(file, shape, len(content))
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _shape(file: Path, header: bytes) -> tuple[int, int, int]:
+    if len(header) < HEADER.size:
+        raise DataError(f"{file}: shorter than the header of an idx file of images")
+    zero, kind, dims, *shape = HEADER.unpack(header)
+    if zero != 0:
+        raise DataError(f"{file}: not an idx file, it starts with {header[:4].hex(' ')}")
+    if kind != UNSIGNED_BYTE or dims != 3:
+        raise DataError(
+            f"{file}: not an idx file of 8-bit images: type 0x{kind:02x} in {dims} dimensions, "
+            f"not 0x{UNSIGNED_BYTE:02x} in 3"
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _check_length(file: Path, shape: tuple[int, ...], there: int) -> None:
+    declared = math.prod(shape)
+    if there != declared:
+        found = "more" if there > declared else there
+        raise DataError(
+            f"{file}: its header declares {_text(shape)} images, {declared} bytes, but it has "
+            f"{found}"
+        )
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,105 @@
+"""Patches of the two photographs that come with scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from harness import DataError, Images
+from plugins.datasets.draws import Draws
+from plugins.datasets.pixels import luma, shrink
+from plugins.datasets.splits import SPLITS, check_split
+
+CUT = 400
+"""First column of the test part, of 640; a border of the JPEG files' 8-pixel blocks too."""
+
+
+class Photos:
+    """Square patches of scikit-learn's photographs (427 rows, 640 columns).
+
+    Train patches lie in the left 400 columns, test patches in the right 240; each part is reduced
+    by itself, so the splits share no pixel of the photograph. A test patch is therefore of the
+    same photograph, but not of the same place, and the places differ: the right part of `china`
+    has more sky (mean gray 167 against 135), so its own test split is mildly out-of-distribution
+    for a model trained on it. Within a split all positions are distinct and
+    drawn without replacement, in an order that a larger number only continues. Patches may
+    overlap unless `stride` is at least `size`, and then depend on each other: intervals that
+    count them as independent are too narrow. The photographs are JPEG files.
+
+    Arguments:
+        photo: Which photograph; `both` draws from the positions of the two together.
+        size: Height and width of a patch, in pixels after the reduction.
+        channels: 3 for colour, 1 for gray (luma of ITU-R BT.601, after the reduction).
+        shrink: Each part is first reduced by this factor, a pixel being the mean of
+            shrink x shrink pixels.
+        stride: Positions are multiples of it, in pixels after the reduction; at `size` no two
+            patches share a pixel.
+        n_train: Number of train patches.
+        n_test: Number of test patches.
+        seed: Of the positions drawn.
+    """
+
+    splits = SPLITS
+
+    def __init__(
+        self,
+        *,
+        photo: Literal["china", "flower", "both"] = "both",
+        size: Annotated[int, Field(ge=1)] = 8,
+        channels: Literal[1, 3] = 1,
+        shrink: Annotated[int, Field(ge=1)] = 1,
+        stride: Annotated[int, Field(ge=1)] = 1,
+        n_train: Annotated[int, Field(ge=1)] = 2000,
+        n_test: Annotated[int, Field(ge=1)] = 1000,
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        self.domain = Images(channels, size, size)
+        self._photo = photo
+        self._shrink = shrink
+        self._stride = stride
+        self._counts = {"train": n_train, "test": n_test}
+        self._seed = seed
+
+    def load(self, split: str) -> NDArray[np.uint8]:
+        """uint8, (N, channels, size, size).
+
+        Raises:
+            DataError: The photograph has fewer positions than patches were asked for.
+        """
+        check_split("photos", split)
+        names = ("china", "flower") if self._photo == "both" else (self._photo,)
+        views = [self._patches(name, split) for name in names]
+        n, total = self._counts[split], sum(len(view) * view.shape[1] for view in views)
+        if n > total:
+            raise DataError(
+                f"photos: n_{split} = {n}, but photo = {self._photo!r} has {total} {split} "
+                f"positions at size = {self.domain.height}, shrink = {self._shrink}, "
+                f"stride = {self._stride}"
+            )
+        positions = Draws(self._seed, f"photos/{split}").order(total)[:n]
+        examples = np.empty((n, *self.domain.shape), np.uint8)
+        first = 0
+        for view in views:
+            rows, columns = view.shape[:2]
+            own = (positions >= first) & (positions < first + rows * columns)
+            row, column = np.divmod(positions[own] - first, max(columns, 1))
+            examples[own] = view[row, column]
+            first += rows * columns
+        return examples
+
+    def _patches(self, name: str, split: str) -> NDArray[np.uint8]:
+        """All patches of a part, as a view: (rows, columns, channels, size, size)."""
+        from sklearn.datasets import load_sample_image
+
+        photo = load_sample_image(f"{name}.jpg")
+        part = shrink(photo[:, :CUT] if split == "train" else photo[:, CUT:], self._shrink)
+        if self.domain.channels == 1:
+            part = luma(part)[..., np.newaxis]
+        size = self.domain.height
+        if min(part.shape[:2]) < size:
+            return np.empty((0, 0, *self.domain.shape), np.uint8)
+        view = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(0, 1))
+        return view[:: self._stride, :: self._stride]

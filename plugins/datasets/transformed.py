@@ -1,0 +1,80 @@
+"""Another data set, changed without loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import DataError, Dataset, Images, Stamped
+
+
+class Transformed:
+    """Every example of another data set under one reversible transformation.
+
+    `invert` replaces a value v by levels - 1 - v. The rotations turn counter-clockwise, so
+    `rotate-90` moves the right edge to the top and swaps height and width. `shuffle-channels`
+    moves every channel one place forward and the first to the end: red, green, blue become
+    green, blue, red.
+
+    Arguments:
+        source: Name of the data set to transform.
+        transform: What is done to each example.
+
+    Raises:
+        DataError: A channel shuffle of images with one channel.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Dataset,
+        transform: Literal[
+            "invert",
+            "flip-horizontal",
+            "flip-vertical",
+            "rotate-90",
+            "rotate-180",
+            "shuffle-channels",
+        ],
+    ) -> None:
+        if transform == "shuffle-channels" and source.domain.channels == 1:
+            raise DataError("transformed: 'shuffle-channels' needs more than one channel")
+        self._source = source
+        self._transform = transform
+        if isinstance(source, Stamped):
+            # An attribute, not a method: only then is this data set `Stamped` too.
+            self.stamp = source.stamp
+
+    @property
+    def domain(self) -> Images:
+        """The source's, with height and width swapped by a quarter turn."""
+        domain = self._source.domain
+        if self._transform == "rotate-90":
+            return replace(domain, height=domain.width, width=domain.height)
+        return domain
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The source's."""
+        return self._source.splits
+
+    def load(self, split: str) -> NDArray[np.uint8]:
+        """uint8, (N, *domain.shape), in the source's order."""
+        examples = np.asarray(self._source.load(split))
+        return np.ascontiguousarray(self._applied(examples))
+
+    def _applied(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._transform == "invert":
+            return np.uint8(self.domain.levels - 1) - x
+        if self._transform == "flip-horizontal":
+            return x[:, :, :, ::-1]
+        if self._transform == "flip-vertical":
+            return x[:, :, ::-1]
+        if self._transform == "rotate-90":
+            return np.rot90(x, 1, axes=(2, 3))
+        if self._transform == "rotate-180":
+            return x[:, :, ::-1, ::-1]
+        return np.roll(x, -1, axis=1)

@@ -1,0 +1,176 @@
+"""The convolutional Glow."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+
+from harness import DomainError, Images
+from plugins.models.flows.actnorm import InvertibleActNorm
+from plugins.models.flows.couplings import ConvCoupling
+from plugins.models.flows.dequantised import DequantisedFlow
+from plugins.models.flows.mixing import InvertibleConv1x1LU
+from plugins.models.flows.multiscale import Split, Top, squeeze, unsqueeze
+
+
+class GlowStep(nn.Module):
+    """ActNorm, invertible 1x1 convolution, affine coupling; 14 parameter tensors.
+
+    Arguments:
+        channels: C of the input, (N, C, H, W); even.
+        width: Channels of the hidden convolutions of the coupling.
+    """
+
+    def __init__(self, channels: int, *, width: int) -> None:
+        super().__init__()
+        self.norm = InvertibleActNorm(channels)
+        self.mix = InvertibleConv1x1LU(channels)
+        self.coupling = ConvCoupling(channels, width=width)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        x, ladj_norm = self.norm(x)
+        x, ladj_mix = self.mix(x)
+        x, ladj_coupling = self.coupling(x)
+        return x, ladj_norm + ladj_mix + ladj_coupling
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Floating (N, C, H, W) to the same."""
+        return self.norm.inverse(self.mix.inverse(self.coupling.inverse(y)))
+
+
+class GlowLevel(nn.Module):
+    """Squeeze, then steps of flow.
+
+    Arguments:
+        channels: C of the input, (N, C, H, W).
+        steps: How many steps.
+        width: Channels of the hidden convolutions of the couplings.
+    """
+
+    def __init__(self, channels: int, *, steps: int, width: int) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(GlowStep(4 * channels, width=width) for _ in range(steps))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
+        x = squeeze(x)  # (N, 4 C, H/2, W/2)
+        ladj = x.new_zeros(x.shape[0])
+        for step in self.steps:
+            x, ladj_step = step(x)
+            ladj = ladj + ladj_step
+        return x, ladj
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Floating (N, 4 C, H/2, W/2) to (N, C, H, W)."""
+        for step in reversed(self.steps):
+            y = step.inverse(y)
+        return unsqueeze(y)
+
+
+class Glow(DequantisedFlow):
+    r"""Multi-scale flow of 1x1 convolutions and convolutional couplings.
+
+    Each level is squeeze, `steps` steps and, but for the last, a split: half of the channels go on
+    to the next level, the other half becomes latent. With b_l the latents (b_L is all of the last
+    level),
+
+    base = sum_{l < L} log p(b_l | a_l) + log p(b_L),   ladj = log|det d(b_1 .. b_L) / dy|
+
+    and z holds the standardised latents of the levels one after the other. There are
+    14 steps levels + 3 (levels - 1) + 3 parameter tensors.
+
+    Departures from the authors' code, none of which changes the family of densities: means and
+    log-scales, shifts and scales are halves of the channels instead of alternating ones; there
+    are no class labels; ActNorm is initialised at the middle of the bins instead of with noise,
+    and a constant channel is only centred.
+
+    Arguments:
+        domain: The images; height and width divisible by 2**levels.
+        levels: Scales, L.
+        steps: Steps of flow in each level.
+        width: Channels of the hidden convolutions of the couplings.
+
+    Raises:
+        DomainError: The height or the width is not divisible by 2**levels.
+
+    References:
+        | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018)
+        | https://arxiv.org/abs/1807.03039
+        | Out-of-Distribution Detection with Immature Models: https://arxiv.org/abs/2502.00820
+    """
+
+    def __init__(self, domain: Images, *, levels: int, steps: int, width: int) -> None:
+        _check(domain, levels)
+        super().__init__(domain)
+        channels, height, width_ = domain.shape
+        self.levels, self.splits = nn.ModuleList(), nn.ModuleList()
+        shapes = []
+        for level in range(levels):
+            self.levels.append(GlowLevel(channels, steps=steps, width=width))
+            channels, height, width_ = 4 * channels, height // 2, width_ // 2
+            if level < levels - 1:
+                self.splits.append(Split(channels))
+                channels //= 2
+            shapes.append((channels, height, width_))
+        self.top = Top(channels)
+        self._latent_shapes = tuple(shapes)  # of one example, by level
+
+    def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z, (N, D), and base and ladj, each (N,), in nats, of y, (N, C, H, W)."""
+        x, latents, base, ladj = self._descend(y)
+        z, base_top = self.top(x)
+        latents.append(z)
+        return torch.cat([z.flatten(1) for z in latents], dim=1), base + base_top, ladj
+
+    def latent(self, x: Tensor) -> Tensor:
+        """The latent of the last level before its base density, floating, (N, D_L), of uint8 x.
+
+        Its sum is what the published code of arXiv 2502.00820 differentiates. It does not depend
+        on the splits, on the top, and on the coupling just before each split, which moves only
+        the half that leaves.
+        """
+        return self._descend(self._dequantise(x, 0.5))[0].flatten(1)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """y, (N, C, H, W), of z, (N, D)."""
+        parts = z.split([math.prod(shape) for shape in self._latent_shapes], dim=1)
+        latents = [
+            part.reshape(-1, *shape)
+            for part, shape in zip(parts, self._latent_shapes, strict=True)
+        ]
+        y = self.levels[-1].inverse(self.top.inverse(latents[-1]))
+        for level in reversed(range(len(self.splits))):
+            y = self.levels[level].inverse(self.splits[level].inverse(y, latents[level]))
+        return y
+
+    def draw_noise(self, n: int, generator: Generator) -> Tensor:
+        """Standard normal z, float32, (n, D), on the CPU."""
+        return torch.randn(n, self.domain.dims, generator=generator, dtype=torch.float32)
+
+    def _descend(self, y: Tensor) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+        """What reaches the top, the z of each split, and base and ladj so far."""
+        x, latents, base, ladj = y, [], y.new_zeros(y.shape[0]), y.new_zeros(y.shape[0])
+        for index, level in enumerate(self.levels):
+            x, ladj_level = level(x)
+            ladj = ladj + ladj_level
+            if index < len(self.splits):
+                x, z, base_split = self.splits[index](x)
+                latents.append(z)
+                base = base + base_split
+        return x, latents, base, ladj
+
+
+def _check(domain: Images, levels: int) -> None:
+    """Refuse a domain that cannot be halved `levels` times."""
+    if domain.height % 2**levels == 0 and domain.width % 2**levels == 0:
+        return
+    fits = math.gcd(domain.height, domain.width)
+    most = (fits & -fits).bit_length() - 1
+    hint = f"levels of at most {most} would fit" if most else "glow-linear takes any size"
+    raise DomainError(
+        f"glow with levels = {levels} cannot be built for {domain}: height and width must be "
+        f"divisible by {2**levels}; {hint}"
+    )

@@ -1,0 +1,141 @@
+"""The one-level Glow with fully connected couplings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from harness import Images
+from plugins.models.flows.actnorm import InvertibleActNorm, log_sd
+from plugins.models.flows.couplings import LinearCoupling
+from plugins.models.flows.dequantised import DequantisedFlow
+from plugins.models.flows.mixing import InvertibleConv1x1
+
+
+def standard_logistic_log_prob(z: Tensor) -> Tensor:
+    """Log-density of the standard logistic, -z - 2 softplus(-z), summed: (N, D) to (N,).
+
+    In nats. Written with log sigmoid(z) = -softplus(-z), which torch evaluates to full precision.
+    """
+    return (2 * F.logsigmoid(z) - z).sum(1)
+
+
+class GlowLinearStep(nn.Module):
+    """ActNorm, invertible 1x1 convolution, fully connected coupling.
+
+    Arguments:
+        domain: The images, (C, H, W).
+        width: Units of the hidden layers of the coupling.
+        hidden_layers: Hidden layers of the coupling.
+    """
+
+    def __init__(self, domain: Images, *, width: int, hidden_layers: int) -> None:
+        super().__init__()
+        self.norm = InvertibleActNorm(domain.channels)
+        self.mix = InvertibleConv1x1(domain.channels)
+        self.coupling = LinearCoupling(domain.dims, width=width, hidden_layers=hidden_layers)
+
+    def forward(self, x: Tensor, parity: int) -> tuple[Tensor, Tensor]:
+        """Floating (N, C, H, W) to the same, and ladj (N,); `parity` as in `LinearCoupling`."""
+        x, ladj_norm = self.norm(x)
+        x, ladj_mix = self.mix(x)
+        x, ladj_coupling = self.coupling(x, parity)
+        return x, ladj_norm + ladj_mix + ladj_coupling
+
+    def inverse(self, y: Tensor, parity: int) -> Tensor:
+        """Floating (N, C, H, W) to the same."""
+        return self.norm.inverse(self.mix.inverse(self.coupling.inverse(y, parity)))
+
+
+class GlowLinear(DequantisedFlow):
+    r"""Flow of `steps` fully connected steps with a logistic base.
+
+    base = sum_d (-z_d - 2 softplus(-z_d)),   ladj = log|det dz/dy|
+
+    Step k keeps the dimensions of parity k mod 2 of the flattened image and transforms the others.
+    With `shared_steps` one set of weights serves every step, so that ActNorm is applied `steps`
+    times: `prepare` then sets it such that all of them together normalise, see `initialise`.
+
+    Departures from the published code: the images are dequantised, and ladj is the true one (the
+    code adds 1 for each coupling). That the steps share their weights, as there, is an option.
+
+    Arguments:
+        domain: Any images.
+        steps: Steps of flow.
+        width: Units of the hidden layers of the couplings.
+        hidden_layers: Hidden layers of the couplings.
+        shared_steps: Whether all the steps share one set of weights.
+
+    References:
+        | Out-of-Distribution Detection with Immature Models: https://arxiv.org/abs/2502.00820
+        | Density estimation using Real NVP (Dinh et al., 2017): https://arxiv.org/abs/1605.08803
+    """
+
+    def __init__(
+        self, domain: Images, *, steps: int, width: int, hidden_layers: int, shared_steps: bool
+    ) -> None:
+        super().__init__(domain)
+        self._n_steps = steps
+        self.steps = nn.ModuleList(
+            GlowLinearStep(domain, width=width, hidden_layers=hidden_layers)
+            for _ in range(1 if shared_steps else steps)
+        )
+
+    def _step(self, k: int) -> nn.Module:
+        return self.steps[k % len(self.steps)]
+
+    def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z, (N, D), and base and ladj, each (N,), in nats, of y, (N, C, H, W)."""
+        x, ladj = y, y.new_zeros(y.shape[0])
+        for k in range(self._n_steps):
+            x, ladj_step = self._step(k)(x, k % 2)
+            ladj = ladj + ladj_step
+        z = x.flatten(1)  # (N, D)
+        return z, standard_logistic_log_prob(z), ladj
+
+    def latent(self, x: Tensor) -> Tensor:
+        """The latent z, floating, (N, D), of uint8 x.
+
+        Its sum is what the published code of arXiv 2502.00820 differentiates.
+        """
+        return self.transform(self._dequantise(x, 0.5))[0]
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """y, (N, C, H, W), of z, (N, D)."""
+        y = z.reshape(-1, *self.domain.shape)
+        for k in reversed(range(self._n_steps)):
+            y = self._step(k).inverse(y, k % 2)
+        return y
+
+    def draw_noise(self, n: int, generator: Generator) -> Tensor:
+        """Standard logistic z, float32, (n, D), on the CPU."""
+        u = torch.rand(n, self.domain.dims, generator=generator, dtype=torch.float32)
+        return torch.logit(u, eps=2.0**-25)  # u is a multiple of 2**-24, at times 0
+
+    def initialise(self, y: Tensor) -> None:
+        r"""Initialise every ActNorm from y, (N, C, H, W).
+
+        Steps of their own are initialised one after the other. A shared one, applied n times
+        with the 1x1 convolution W between, maps y to
+
+        (r W)^n y + sum_{k=1..n} (r W)^k bias,   r = exp(log_scale),
+
+        couplings aside, which start near the identity. One r serves all channels, since W mixes
+        them: the variance of the result, averaged over the channels, is 1, and the mean of each
+        channel is 0. For one channel r = sd^(-1/n). (Normalising each application instead would
+        grow the activations by sd^-n.)
+        """
+        if len(self.steps) == self._n_steps:
+            super().initialise(y)
+            return
+        step, n = self.steps[0], self._n_steps
+        channels = y.transpose(0, 1).flatten(1).double()  # (C, N H W)
+        mean, covariance = channels.mean(1), torch.cov(channels, correction=0)
+        mix = step.mix.weight.double()
+        mixed = torch.linalg.matrix_power(mix, n)  # W^n
+        covariance = mixed @ covariance.reshape(mix.shape) @ mixed.T
+        log_scale = -log_sd(torch.diagonal(covariance).mean()) / n
+        powers = [torch.linalg.matrix_power(mix * torch.exp(log_scale), k + 1) for k in range(n)]
+        bias = -torch.linalg.pinv(sum(powers)) @ powers[-1] @ mean
+        step.norm.set(bias, log_scale)

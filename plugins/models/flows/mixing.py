@@ -1,0 +1,104 @@
+"""Invertible 1x1 convolutions: learned mixtures of the channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def random_rotation(channels: int) -> Tensor:
+    """A rotation drawn uniformly: float64, (C, C), orthogonal with determinant +1."""
+    q, r = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
+    q = q * torch.sign(torch.diagonal(r))  # uniform among the orthogonal matrices
+    q[:, 0] *= torch.linalg.det(q).sign()
+    return q
+
+
+def _apply(weight: Tensor, x: Tensor) -> Tensor:
+    return F.conv2d(x, weight[:, :, None, None])
+
+
+class InvertibleConv1x1LU(nn.Module):
+    r"""Invertible 1x1 convolution with its weight in LU form.
+
+    weight = P L (U + diag(sign * exp(log_s)))                       (Kingma & Dhariwal, Eq. 10)
+    ladj = H W sum_c log_s_c                                                         (Eq. 11)
+
+    L is lower triangular with ones on the diagonal, U strictly upper triangular: only these parts
+    of the parameters `lower` and `upper` are read. P (a permutation) and sign are fixed.
+    The weight starts as a random rotation.
+
+    Arguments:
+        channels: C of the input, (N, C, H, W).
+
+    References:
+        | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), 3.2
+        | https://arxiv.org/abs/1807.03039
+    """
+
+    p: Tensor
+    sign: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        p, lower, upper = torch.linalg.lu(random_rotation(channels))
+        diagonal = torch.diagonal(upper)
+        dtype = torch.get_default_dtype()
+        self.lower = nn.Parameter(lower.tril(-1).to(dtype))  # (C, C)
+        self.upper = nn.Parameter(upper.triu(1).to(dtype))  # (C, C)
+        self.log_s = nn.Parameter(diagonal.abs().log().to(dtype))  # (C,)
+        self.register_buffer("p", p.to(dtype))  # (C, C)
+        self.register_buffer("sign", diagonal.sign().to(dtype))  # (C,)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """L and U + diag(sign * exp(log_s)), each floating, (C, C)."""
+        one = torch.ones_like(self.log_s)
+        lower = self.lower.tril(-1) + torch.diag(one)
+        upper = self.upper.triu(1) + torch.diag(self.sign * torch.exp(self.log_s))
+        return lower, upper
+
+    def weight(self) -> Tensor:
+        """The weight, floating, (C, C)."""
+        lower, upper = self.factors()
+        return self.p @ (lower @ upper)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        ladj = self.log_s.sum() * (x.shape[2] * x.shape[3])
+        return _apply(self.weight(), x), ladj.expand(x.shape[0])
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Floating (N, C, H, W) to the same."""
+        lower, upper = self.factors()
+        half = torch.linalg.solve_triangular(lower, self.p.T, upper=False, unitriangular=True)
+        return _apply(torch.linalg.solve_triangular(upper, half, upper=True), y)
+
+
+class InvertibleConv1x1(nn.Module):
+    r"""Invertible 1x1 convolution with a plain weight.
+
+    ladj = H W log|det weight|                                        (Kingma & Dhariwal, Eq. 9)
+
+    The weight starts as a random rotation of determinant +1: for one channel, the number 1.
+
+    Arguments:
+        channels: C of the input, (N, C, H, W).
+
+    References:
+        | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), 3.2
+        | https://arxiv.org/abs/1807.03039
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(random_rotation(channels).to(torch.get_default_dtype()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        ladj = torch.linalg.slogdet(self.weight).logabsdet * (x.shape[2] * x.shape[3])
+        return _apply(self.weight, x), ladj.expand(x.shape[0])
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Floating (N, C, H, W) to the same."""
+        return _apply(torch.linalg.inv(self.weight), y)

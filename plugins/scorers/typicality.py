@@ -1,0 +1,79 @@
+"""Distance of a group's mean log-probability from the entropy of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from harness import NotFittedError, ScoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Typicality:
+    """How far the group is from the typical set, s(X) = | -1/b Σ_{x in X} log p(x) - H |.
+
+    H, the entropy, is the mean of -log p over the fit examples. The authors estimate it on
+    training examples; scorers here are never fitted on the train split.
+
+    Attributes:
+        entropy_: H, in nats.
+
+    References:
+        | Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality
+          (Nalisnick et al., 2019)
+        | https://arxiv.org/abs/1906.02994
+    """
+
+    inputs = ("log_prob",)
+
+    entropy_: float | None = None
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Estimate the entropy.
+
+        Arguments:
+            statistics: `log_prob`: float64, (M, b, 1), in nats.
+
+        Raises:
+            ScoreError: There is no fit group, or a log-probability is not finite.
+        """
+        log_prob = statistics["log_prob"]
+        if log_prob.size == 0:
+            raise ScoreError("typicality needs at least one fit group")
+        entropy = float(-log_prob.mean())
+        if not np.isfinite(entropy):
+            raise ScoreError("typicality: log_prob of the fit examples is not finite")
+        self.entropy_ = entropy
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Distance of each group from the entropy.
+
+        Arguments:
+            statistics: `log_prob`: float64, (M, b, 1), in nats.
+
+        Returns:
+            float64, (M,), in nats, never negative; higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if self.entropy_ is None:
+            raise NotFittedError("typicality was asked for scores before it was fitted")
+        log_prob = statistics["log_prob"][:, :, 0]
+        scores: NDArray[np.float64] = np.abs(-log_prob.mean(axis=1) - self.entropy_)
+        return scores
+
+    def fit_info(self) -> dict[str, float | int | str]:
+        """The entropy, in nats.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if self.entropy_ is None:
+            raise NotFittedError("typicality was asked for its fit before it was fitted")
+        return {"entropy": self.entropy_}

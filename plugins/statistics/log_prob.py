@@ -1,0 +1,44 @@
+"""Log-probability of each example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness import DensityModel, Per
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+class LogProb:
+    """Log-probability of each example under the model, in nats; no graph is built."""
+
+    per: Per = "example"
+
+    def features(self, model: DensityModel) -> Sequence[str]:
+        """The one column, `"log_prob"`."""
+        return ("log_prob",)
+
+    def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
+        """Evaluate `log_prob` on each example.
+
+        Arguments:
+            model: In evaluation mode.
+            groups: uint8, (M, 1, *domain.shape).
+
+        Returns:
+            float64, (M, 1), in nats; lower is less probable.
+
+        Raises:
+            ValueError: A group holds more than one example.
+        """
+        import torch
+
+        if groups.shape[1] != 1:
+            raise ValueError(f"log_prob is per example: groups of {groups.shape[1]}, not of 1")
+        with torch.no_grad():
+            values = model.log_prob(groups[:, 0])
+        return values.detach().to("cpu", torch.float64).numpy().reshape(-1, 1)

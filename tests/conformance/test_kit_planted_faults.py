@@ -1,0 +1,400 @@
+"""The kit for models against planted faults: each is found by the check that is there for it.
+
+A good one passes everything; every fault is a small change to it, and the set of checks that fail
+is exactly that expected.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from harness import DomainError, Images
+from harness.testing import assert_conforms, check_model
+
+
+def failed(checks):
+    return {check.name: check.message for check in checks if check.outcome == "failed"}
+
+
+def named(checks, name):
+    (found,) = (check for check in checks if check.name == name)
+    return found
+
+
+class GoodModel(nn.Module):
+    """One affine map per pixel under a normal base; every capability that there is."""
+
+    likelihood = "exact"
+
+    def __init__(self, domain):
+        super().__init__()
+        self.domain = domain
+        self.loc = nn.Parameter(torch.full((domain.dims,), 0.5))
+        self.log_scale = nn.Parameter(0.1 * torch.randn(domain.dims) - 1.0)
+        self.register_buffer("prepared", torch.tensor(False))
+
+    def density(self, y):
+        """Terms of the log-density at y in 0 to 1, and the volume of a bin."""
+        z = (y - self.loc) * (-self.log_scale).exp()
+        return {
+            "base": -0.5 * (z.square() + math.log(2 * math.pi)).sum(1),
+            "ladj": -self.log_scale.sum().expand(len(y)),
+            "bins": z.new_full((len(y),), -self.domain.dims * self.domain.bits * math.log(2)),
+        }
+
+    def middle(self, x):
+        return (x.flatten(1).to(self.loc.dtype) + 0.5) / self.domain.levels
+
+    def log_prob_terms(self, x):
+        return self.density(self.middle(x))
+
+    def log_prob(self, x):
+        return sum(self.log_prob_terms(x).values())
+
+    def training_loss(self, x, generator):
+        noise = torch.rand(x.flatten(1).shape, generator=generator).to(self.loc)
+        y = (x.flatten(1).to(self.loc.dtype) + noise) / self.domain.levels
+        return -sum(self.density(y).values()).mean()
+
+    def prepare(self, x):
+        with torch.no_grad():
+            y = self.middle(x)
+            self.loc.copy_(y.mean(0))
+            self.log_scale.copy_(y.std(0).clamp_min(1e-2).log())
+            self.prepared.fill_(True)
+
+    def sample(self, n, generator, temperature=1.0):
+        with torch.no_grad():
+            z = temperature * torch.randn(n, self.domain.dims, generator=generator)
+            y = self.loc + self.log_scale.exp() * z
+            x = (y * self.domain.levels).floor().clamp(0, self.domain.levels - 1)
+            return x.to(torch.uint8).view(n, *self.domain.shape)
+
+
+class PlainModel(nn.Module):
+    """The contract and no more: independent categorical pixels."""
+
+    likelihood = "exact"
+
+    def __init__(self, domain):
+        super().__init__()
+        self.domain = domain
+        self.logits = nn.Parameter(torch.randn(domain.dims, domain.levels))
+
+    def temperature(self, x):
+        return 1.0
+
+    def log_prob(self, x):
+        pixels = x.flatten(1).long().unsqueeze(-1)
+        logits = (self.logits / self.temperature(x)).log_softmax(-1).expand(len(x), -1, -1)
+        return logits.gather(-1, pixels).squeeze(-1).sum(1)
+
+
+def scaled(factor, offset=0.0):
+    """A model whose log_prob is a wrong function of the right one, in training as well."""
+
+    class Wrong(PlainModel):
+        def log_prob(self, x):
+            per_pixel = offset * self.domain.dims
+            return super().log_prob(x) * factor(self.domain) + per_pixel
+
+    return Wrong
+
+
+class MissingConstant(GoodModel):
+    def density(self, y):
+        terms = super().density(y)
+        del terms["bins"]
+        return terms
+
+
+class MissingDeterminant(GoodModel):
+    def density(self, y):
+        terms = super().density(y)
+        del terms["ladj"]
+        return terms
+
+
+class Squared(GoodModel):
+    """A squared error in place of a density."""
+
+    def density(self, y):
+        return {"error": -(y - self.loc).square().sum(1) - 0 * self.log_scale.sum()}
+
+
+class FreshNoise(PlainModel):
+    def log_prob(self, x):
+        return super().log_prob(x) + 0.1 * torch.randn(len(x))
+
+
+class OwnNoise(PlainModel):
+    """Noise that no seed of torch's reaches."""
+
+    def log_prob(self, x):
+        noise = 0.02 * np.random.default_rng().standard_normal(len(x))
+        return super().log_prob(x) + torch.from_numpy(noise).to(self.logits)
+
+
+class Reseeding(PlainModel):
+    def log_prob(self, x):
+        torch.manual_seed(0)
+        return super().log_prob(x)
+
+
+class BatchMean(PlainModel):
+    def log_prob(self, x):
+        return super().log_prob(x).mean().expand(len(x))
+
+
+class BatchScalar(PlainModel):
+    def log_prob(self, x):
+        return super().log_prob(x).mean()
+
+
+class BatchStatistics(PlainModel):
+    def temperature(self, x):
+        return 1 + 0.1 * x.to(self.logits.dtype).std()
+
+
+class WritesInput(PlainModel):
+    def log_prob(self, x):
+        values = super().log_prob(x)
+        x.clamp_(min=1)  # on dark pixels only
+        return values
+
+
+class FlagOutsideState(GoodModel):
+    """ActNorm's bug: it is initialised again on the first batch after loading."""
+
+    initialised = False
+
+    def prepare(self, x):
+        super().prepare(x)
+        self.initialised = True
+
+    def log_prob(self, x):
+        if not self.initialised:
+            self.prepare(x)
+        return super().log_prob(x)
+
+
+class ConstantOutsideState(PlainModel):
+    """A draw of its own, kept in no buffer."""
+
+    def __init__(self, domain):
+        super().__init__(domain)
+        self.mixing = torch.rand(()).item()
+
+    def log_prob(self, x):
+        flat = -self.domain.dims * self.domain.bits * math.log(2)
+        density = math.log(self.mixing) + super().log_prob(x)
+        return torch.logaddexp(density, torch.full_like(density, math.log1p(-self.mixing) + flat))
+
+
+class Detached(PlainModel):
+    def log_prob(self, x):
+        return super().log_prob(x).detach()
+
+
+class GlobalNoise(GoodModel):
+    def training_loss(self, x, generator):
+        y = (x.flatten(1) + torch.rand(x.flatten(1).shape)) / self.domain.levels
+        return -sum(self.density(y).values()).mean()
+
+
+class ConstantChannels(GoodModel):
+    def prepare(self, x):
+        super().prepare(x)
+        with torch.no_grad():
+            self.log_scale.copy_(self.middle(x).std(0).log())
+
+
+class SamplesOutside(GoodModel):
+    def sample(self, n, generator, temperature=1.0):
+        return super().sample(n, generator, temperature) + self.domain.levels // 2
+
+
+class GlobalSamples(GoodModel):
+    def sample(self, n, generator, temperature=1.0):
+        return super().sample(n, torch.default_generator, temperature)
+
+
+class WrongTerms(GoodModel):
+    def log_prob_terms(self, x):
+        return {**super().log_prob_terms(x), "more": torch.ones(len(x))}
+
+    def log_prob(self, x):
+        return sum(super().log_prob_terms(x).values())
+
+
+class ChangesMode(PlainModel):
+    def log_prob(self, x):
+        self.eval()
+        return super().log_prob(x)
+
+
+class CountsCalls(PlainModel):
+    def __init__(self, domain):
+        super().__init__(domain)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def log_prob(self, x):
+        self.calls += 1
+        return super().log_prob(x)
+
+
+class OnlySingle(PlainModel):
+    def log_prob(self, x):
+        return super().log_prob(x).float()
+
+
+class NotFinite(PlainModel):
+    def log_prob(self, x):
+        dark = x.flatten(1).sum(1) == 0
+        return super().log_prob(x) + torch.where(dark, -math.inf, 0.0)
+
+
+class OtherDomain(PlainModel):
+    def __init__(self, domain):
+        super().__init__(domain)
+        self.domain = (domain.channels, domain.height, domain.width)
+
+    def log_prob(self, x):
+        pixels = x.flatten(1).long().unsqueeze(-1)
+        return self.logits.log_softmax(-1).expand(len(x), -1, -1).gather(-1, pixels).sum((1, 2))
+
+
+class StrangeLikelihood(PlainModel):
+    likelihood = "elbo"
+
+
+class Explodes(PlainModel):
+    """The square root has no gradient at 0."""
+
+    def log_prob(self, x):
+        return super().log_prob(x) + 0 * (self.logits - self.logits.detach()).abs().sqrt().sum()
+
+
+class Unnormalized(Squared):
+    likelihood = "unnormalized"
+
+
+class NotOnTheUnitDomain(PlainModel):
+    def __init__(self, domain):
+        if domain.dims < 16:
+            raise DomainError("too small")
+        super().__init__(domain)
+
+
+@pytest.mark.parametrize("domain", [Images(1, 4, 4), Images(3, 2, 4, bits=5)])
+@pytest.mark.parametrize("model", [GoodModel, PlainModel])
+def test_good_models_conform(model, domain):
+    assert_conforms(check_model(model, domain=domain))
+
+
+def test_capabilities_that_a_model_has_not_are_skipped():
+    skipped = {check.name for check in check_model(PlainModel) if check.outcome == "skipped"}
+    assert skipped == {"prepare", "training_loss", "sample", "log_prob_terms"}
+    assert "skipped" not in {check.outcome for check in check_model(GoodModel)}
+
+
+NATS_TO_BITS = 1 / math.log(2)
+
+MODEL_FAULTS = {
+    "bits instead of nats": (scaled(lambda d: NATS_TO_BITS), "unit", "in bits"),
+    "nats per dimension": (scaled(lambda d: 1 / d.dims), "unit", "per dimension"),
+    "negative log-likelihood": (scaled(lambda d: -1), "unit", "negative log-likelihood"),
+    "bits per dimension": (
+        scaled(lambda d: -NATS_TO_BITS / d.dims),
+        "unit",
+        "bits per dimension",
+    ),
+    "the constant missing": (MissingConstant, "unit", "-dims * bits * ln 2"),
+    "2 a pixel too much": (scaled(lambda d: 1, 2.0), "unit", "negative log-likelihood"),
+    "2 a pixel too little": (scaled(lambda d: 1, -2.0), "unit", "a constant is taken twice"),
+    "ln 2 a pixel too much": (scaled(lambda d: 1, math.log(2)), "unit", "a constant or a"),
+    "ln 2 a pixel too little": (scaled(lambda d: 1, -math.log(2)), "unit", "in bits"),
+    "the determinant missing": (MissingDeterminant, "unit", "total probability"),
+    "a squared error": (Squared, "unit", "-dims * bits * ln 2"),
+    "no model of the unit domain": (NotOnTheUnitDomain, "unit", "unit_domain"),
+    "a domain of its own": (OtherDomain, "interface", "`domain` must be that it was built for"),
+    "an unknown likelihood": (StrangeLikelihood, "interface", "not 'elbo'"),
+    "NaN in the gradient": (Explodes, "gradients", "NaN or infinite in logits"),
+    "fresh noise": (FreshNoise, "deterministic", "draw no noise in evaluation"),
+    "noise of its own": (OwnNoise, "deterministic", "draw no noise in evaluation"),
+    "seeding torch": (Reseeding, "deterministic", "global random numbers"),
+    "a batch mean": (BatchMean, "per_example", "depends on the other examples"),
+    "batch statistics": (BatchStatistics, "per_example", "depends on the other examples"),
+    "writing into x": (WritesInput, "input_untouched", "log_prob writes into"),
+    "a flag outside the state": (FlagOutsideState, "state_round_trip", "such as a flag"),
+    "a constant outside the state": (ConstantOutsideState, "state_round_trip", "buffer"),
+    "noise past the generator": (GlobalNoise, "training_loss", "past its generator"),
+    "constant channels": (ConstantChannels, "prepare", "constant examples"),
+    "samples outside the domain": (SamplesOutside, "sample", "a sample has the value"),
+    "samples past the generator": (GlobalSamples, "sample", "past its generator"),
+    "terms that do not add up": (WrongTerms, "log_prob_terms", "do not sum"),
+    "changing the mode": (ChangesMode, "left_as_found", "the training mode"),
+    "counting in the state": (CountsCalls, "left_as_found", "the state"),
+    "float32 only": (OnlySingle, "float64", "log_prob is torch.float32"),
+    "no density of dark images": (NotFinite, "finite", "1 of 6 examples"),
+}
+
+
+# What one fault cannot but break besides.
+MODELS_ALSO_FAIL = {
+    "NaN in the gradient": {"unit"},
+    "no density of dark images": {"unit"},
+}
+
+
+@pytest.mark.parametrize("name", MODEL_FAULTS)
+def test_model_faults(name):
+    model, check, text = MODEL_FAULTS[name]
+    checks = check_model(model, domain=Images(1, 4, 4, bits=5))
+    assert failed(checks).keys() == {check} | MODELS_ALSO_FAIL.get(name, set())
+    assert text in named(checks, check).message
+
+
+def test_faults_that_break_much():
+    assert {"shape_and_dtype", "per_example"} <= failed(check_model(BatchScalar)).keys()
+    assert "gradients" in failed(check_model(Detached))
+
+
+def test_an_unnormalized_likelihood_has_no_unit_check():
+    checks = check_model(Unnormalized)
+    assert failed(checks) == {}
+    assert named(checks, "unit").outcome == "skipped"
+    assert named(checks, "unit").message == "its likelihood is unnormalized: no sum to hold it to"
+
+
+def test_unreached_parameters_are_remarked_on():
+    class Unreached(PlainModel):
+        def __init__(self, domain):
+            super().__init__(domain)
+            self.spare = nn.Parameter(torch.zeros(2))
+            self.fixed = nn.Parameter(torch.zeros(2), requires_grad=False)
+
+    checks = check_model(Unreached)
+    assert named(checks, "gradients").outcome == "passed"
+    assert named(checks, "gradients").message == (
+        "log_prob does not reach spare; requires_grad is off for fixed"
+    )
+
+
+def test_the_unit_message_has_the_numbers():
+    found = failed(check_model(scaled(lambda d: NATS_TO_BITS)))["unit"]
+    assert found.startswith("the 256 images of 1x2x2 at 2 bits have a total probability of 0.0")
+    assert "a mean log_prob of -8.0" in found
+    assert "(uniform: -5.545 nats)" in found
+
+
+def test_the_kit_leaves_torch_as_it_was():
+    torch.manual_seed(3)
+    before = torch.random.get_rng_state()
+    check_model(GoodModel)
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -1,0 +1,77 @@
+"""Made-up statistics and the mapping that leads into temptation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.testing.synthetic import KNOWN, Lure, base_name, copied, draw, taken
+
+LAYOUTS = {**KNOWN, "log_prob@other:4": ("example", 1)}
+
+
+def lure():
+    inputs = {"a": np.zeros(3)}
+    return Lure(inputs, {"a": np.ones(3)})
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_layouts(size):
+    statistics = draw(LAYOUTS, groups=4, size=size, role="in", seed=0)
+    shapes = {name: values.shape for name, values in statistics.items()}
+    assert shapes == {
+        "log_prob": (4, size, 1),
+        "layer_gradient_sq_norms": (4, 7),
+        "log_prob@other:4": (4, size, 1),
+    }
+    assert {values.dtype for values in statistics.values()} == {np.dtype("float64")}
+
+
+def test_the_sides_differ_as_they_should():
+    inside = draw(LAYOUTS, groups=50, size=5, role="in", seed=0)
+    outside = draw(LAYOUTS, groups=50, size=5, role="out", seed=1)
+    assert outside["log_prob"].max() < inside["log_prob"].min()
+    name = "layer_gradient_sq_norms"
+    assert (np.median(outside[name], axis=0) > inside[name].max(axis=0)).all()
+    assert not np.array_equal(inside["log_prob"], inside["log_prob@other:4"])
+
+
+def test_draws_are_seeded():
+    first, again, other = (
+        draw(KNOWN, groups=4, size=1, role="in", seed=seed)["log_prob"] for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_base_name():
+    assert base_name("log_prob@other:4") == base_name("log_prob") == "log_prob"
+
+
+def test_copied_and_taken():
+    statistics = {"a": np.arange(6.0).reshape(3, 2)}
+    copied(statistics)["a"][:] = 0
+    assert taken(statistics, [2, 0])["a"].tolist() == [[4, 5], [0, 1]]
+
+
+def test_reading_inputs_is_no_question():
+    statistics = lure()
+    assert statistics["a"].tolist() == [0, 0, 0]
+    assert "a" in statistics
+    assert statistics.asked == []
+
+
+def test_asking_by_name_is_noted_and_answered():
+    statistics = lure()
+    assert statistics["out"].tolist() == [1, 1, 1]
+    assert statistics.get("a@out") is not None
+    assert "labels" in statistics
+    assert statistics.asked == ["out", "a@out", "labels"]
+
+
+def test_a_copy_of_all_is_no_question():
+    statistics = lure()
+    assert dict(statistics).keys() == {"a", "out", "in", "labels"}
+    assert len(statistics) == 4
+    assert statistics.shown
+    assert statistics.asked == []
