@@ -97,6 +97,7 @@ class Plan:
     Attributes:
         prepared: The data sets that have been opened before.
         missing: Why a data set cannot be had, by name.
+        unusable: Why a data set that is there cannot be used, by name.
     """
 
     suite: str
@@ -105,6 +106,7 @@ class Plan:
     cells: list[PlannedCell]
     prepared: dict[str, PreparedDataset]
     missing: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
     _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
     _weights: dict[str, str] = field(default_factory=dict, repr=False)
     _ids: dict[Draw, tuple[str, int]] = field(default_factory=dict, repr=False)

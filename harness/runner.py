@@ -17,7 +17,7 @@ from harness.plan import Chain, Plan, make_plan
 from harness.results import Result
 from harness.settings import Settings, share_processors
 from harness.store import Store, replace_file
-from harness.suite import ResolvedSuite
+from harness.suite import DatasetComponent, ResolvedSuite
 
 Report = Callable[[events.Event], None]
 
@@ -40,38 +40,50 @@ class Outcome:
 def find_plan(suite: ResolvedSuite, settings: Settings) -> Plan:
     """The plan as far as it can be known without opening any data."""
     data = DataFolder(settings.data)
-    prepared: dict[str, PreparedDataset] = {}
-    missing: dict[str, str] = {}
-    for name in make_plan(suite, {}).needed_datasets():
-        try:
-            found = data.find(suite.datasets[name])
-        except MissingDataError as error:
-            missing[name] = str(error)
-        else:
-            if found is not None:
-                prepared[name] = found
-    plan = make_plan(suite, prepared)
-    plan.missing = missing
-    return plan
+    return _plan_with(suite, data.find, lambda name: None)
 
 
 def open_plan(suite: ResolvedSuite, settings: Settings, report: Report) -> Plan:
     """The plan with its data sets opened, and converted where that was not done before."""
     data = DataFolder(settings.data)
-    prepared: dict[str, PreparedDataset] = {}
-    missing: dict[str, str] = {}
     names = make_plan(suite, {}).needed_datasets()
     report(events.StepStarted("data", "opening data sets", len(names), "sets"))
-    for name in names:
-        try:
-            prepared[name] = data.prepare(suite.datasets[name])
-        except DataError as error:
-            missing[name] = f"data set {name!r}: {error}"
-        report(events.StepAdvanced("data", 1))
+    plan = _plan_with(suite, data.prepare, lambda name: report(events.StepAdvanced("data", 1)))
     report(events.StepFinished("data"))
-    plan = make_plan(suite, prepared)
-    plan.missing = missing
     return plan
+
+
+def _plan_with(
+    suite: ResolvedSuite,
+    get: Callable[[DatasetComponent], PreparedDataset | None],
+    done: Callable[[str], None],
+) -> Plan:
+    """Get every data set that the suite needs, and plan with those that can be had."""
+    skeleton = make_plan(suite, {})
+    trained_on = {chain.dataset for chain in skeleton.chains}
+    prepared: dict[str, PreparedDataset] = {}
+    missing: dict[str, str] = {}
+    unusable: dict[str, str] = {}
+    for name in skeleton.needed_datasets():
+        try:
+            found = get(suite.datasets[name])
+            if found is not None:
+                _require_splits(found, {"train", "test"} if name in trained_on else {"test"})
+                prepared[name] = found
+        except MissingDataError as error:
+            missing[name] = f"data set {name!r}: {error}"
+        except DataError as error:
+            unusable[name] = f"data set {name!r}: {error}"
+        done(name)
+    plan = make_plan(suite, prepared)
+    plan.missing, plan.unusable = missing, unusable
+    return plan
+
+
+def _require_splits(prepared: PreparedDataset, splits: set[str]) -> None:
+    lacking = sorted(splits - set(prepared.counts))
+    if lacking:
+        raise DataError(f"it has no {' and no '.join(lacking)} split")
 
 
 def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:

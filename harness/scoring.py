@@ -106,6 +106,8 @@ class _Scoring:
         for name in (job.chain.dataset, job.draw.dataset):
             if name in self.plan.missing:
                 return "missing_data", self.plan.missing[name]
+            if name in self.plan.unusable:
+                return "failed", self.plan.unusable[name]
         try:
             self.plan.statistic_inputs(self.store, job)
         except (DataError, StoreError) as error:

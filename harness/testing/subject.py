@@ -50,9 +50,10 @@ class ModelUnderTest:
         generator = torch.Generator().manual_seed(12)
         with torch.no_grad():
             for _, parameter in model.named_parameters():
-                if parameter.is_floating_point():
+                if parameter.is_floating_point() and parameter.numel():
                     noise = torch.randn(parameter.shape, generator=generator)
-                    parameter.add_(0.02 * noise.to(parameter))
+                    inputs = parameter.numel() / len(parameter) if parameter.dim() else 1
+                    parameter.add_(0.05 * noise.to(parameter) / inputs**0.5)
         return model.eval()
 
     def double(self) -> DensityModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -88,12 +89,12 @@ def _read_npy(file: Path) -> NDArray[np.uint8]:
 
 
 def _open_npz(file: Path) -> NpzFile:
+    if not zipfile.is_zipfile(file):
+        raise DataError(f"{file}: it is not an .npz file")
     try:
-        archive = np.load(file, allow_pickle=False)
+        archive: NpzFile = np.load(file, allow_pickle=False)
     except Exception as error:
         raise DataError(f"{file}: cannot be read as an .npz file ({error})") from error
-    if not isinstance(archive, NpzFile):
-        raise DataError(f"{file}: it is a single NumPy array, not an .npz file")
     return archive
 
 

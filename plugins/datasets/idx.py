@@ -6,6 +6,7 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,6 @@ def _read_plain(file: Path) -> NDArray[np.uint8]:
     with file.open("rb") as stream:
         shape = _shape(file, stream.read(HEADER.size))
     _check_length(file, shape, file.stat().st_size - HEADER.size)
-    if 0 in shape:
-        return np.empty(shape, np.uint8)
     return np.memmap(file, np.uint8, "r", HEADER.size, shape)
 
 
@@ -73,6 +72,8 @@ def _shape(file: Path, header: bytes) -> tuple[int, int, int]:
             f"{file}: not an idx file of 8-bit images: type 0x{kind:02x} in {dims} dimensions, "
             f"not 0x{UNSIGNED_BYTE:02x} in 3"
         )
+    if 0 in shape:
+        raise DataError(f"{file}: it is empty, its header declares {_text(shape)} images")
     return shape[0], shape[1], shape[2]
 
 
@@ -86,5 +87,5 @@ def _check_length(file: Path, shape: tuple[int, ...], there: int) -> None:
         )
 
 
-def _text(shape: tuple[int, ...]) -> str:
+def _text(shape: Iterable[int]) -> str:
     return " x ".join(map(str, shape))

@@ -22,12 +22,14 @@ class Photos:
 
     Train patches lie in the left 400 columns, test patches in the right 240; each part is reduced
     by itself, so the splits share no pixel of the photograph. A test patch is therefore of the
-    same photograph, but not of the same place, and the places differ: the right part of `china`
-    has more sky (mean gray 167 against 135), so its own test split is mildly out-of-distribution
-    for a model trained on it. Within a split all positions are distinct and
-    drawn without replacement, in an order that a larger number only continues. Patches may
-    overlap unless `stride` is at least `size`, and then depend on each other: intervals that
-    count them as independent are too narrow. The photographs are JPEG files.
+    same photograph, but not of the same place, and the places differ: on the right `china` has
+    more sky (mean gray 163 against 133) and `flower` more of its dark ground (50 against 75), so
+    even its own test split is not quite what a model was trained on.
+
+    Within a split all positions are distinct and drawn without replacement, in an order that a
+    larger number only continues. Patches may overlap unless `stride` is at least `size`, and then
+    depend on each other: intervals that count them as independent are too narrow. The
+    photographs are JPEG files.
 
     Arguments:
         photo: Which photograph; `both` draws from the positions of the two together.

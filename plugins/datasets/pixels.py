@@ -33,7 +33,7 @@ def shrink(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """
     height, width = picture.shape[0] // factor, picture.shape[1] // factor
     whole = picture[: height * factor, : width * factor].astype(np.int64)
-    sums = whole.reshape(height, factor, width, factor, -1).sum(axis=(1, 3))
+    sums = whole.reshape(height, factor, width, factor, picture.shape[2]).sum(axis=(1, 3))
     area = factor * factor
     means: NDArray[np.uint8] = ((sums + area // 2) // area).astype(np.uint8)
     return means

@@ -10,12 +10,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
+from typing import Any
 
 from harness import Event, JobFailed, Task
 
 POLL_SECONDS = 0.1
+PRELOADED = ["torch._dynamo", "safetensors.torch"]
+"""Slow imports that every task needs; torch's optimisers import `torch._dynamo`."""
 
 
 class Processes:
@@ -33,10 +36,10 @@ class Processes:
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
         """Run every task."""
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         events: Queue[Event] = context.Queue()
         waiting = deque(tasks)
-        running: dict[SpawnProcess, Task] = {}
+        running: dict[BaseProcess, Task] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
@@ -56,6 +59,15 @@ class Processes:
             events.close()
 
 
+def _context() -> Any:
+    """Processes forked from a clean one that has imported torch, or spawned where none fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
 def _pass_on(events: Queue[Event], report: Callable[[Event], None]) -> None:
     while True:
         try:
@@ -65,7 +77,7 @@ def _pass_on(events: Queue[Event], report: Callable[[Event], None]) -> None:
         report(event)
 
 
-def _report_death(process: SpawnProcess, task: Task, report: Callable[[Event], None]) -> None:
+def _report_death(process: BaseProcess, task: Task, report: Callable[[Event], None]) -> None:
     code = process.exitcode
     if code == 0:
         return

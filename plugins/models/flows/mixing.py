@@ -12,7 +12,7 @@ def random_rotation(channels: int) -> Tensor:
     q, r = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
     q = q * torch.sign(torch.diagonal(r))  # uniform among the orthogonal matrices
     q[:, 0] *= torch.linalg.det(q).sign()
-    return q
+    return q.contiguous()
 
 
 def _apply(weight: Tensor, x: Tensor) -> Tensor:

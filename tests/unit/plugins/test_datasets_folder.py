@@ -1,0 +1,459 @@
+"""Images of the user's own."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import DataError, Images, MissingDataError, Stamped
+from harness.options import constructor_arguments, validate_options
+from harness.testing import assert_conforms, check_dataset
+from plugins.datasets.folder import Folder, lowest, ticket
+from plugins.datasets.pixels import luma
+
+RNG = np.random.default_rng(0)
+GRAYS = RNG.integers(0, 256, (50, 4, 4)).astype(np.uint8)  # (N, H, W)
+COLOURS = RNG.integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)  # (N, H, W, C)
+
+
+def write_pictures(folder: Path, pixels, names=None):
+    for index, image in enumerate(pixels):
+        file = folder / (names[index] if names else f"{index:03}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(file)
+
+
+def idx(images) -> bytes:
+    return b"\0\0\x08\x03" + struct.pack(">3I", *images.shape) + images.tobytes()
+
+
+def objects() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    return file.getvalue()
+
+
+def gray(path, **options):
+    return Folder(path=path, size=4, channels=1, **options)
+
+
+def refused(dataset, message, split="train", error=DataError):
+    with pytest.raises(error, match=f"^{re.escape(message)}$") as caught:
+        dataset.load(split)
+    assert type(caught.value) is error
+
+
+# Options
+
+
+def test_options_from_toml(tmp_path):
+    options = validate_options(Folder, {"path": str(tmp_path), "size": 4})
+    assert options == {
+        "path": str(tmp_path),
+        "size": 4,
+        "channels": 3,
+        "split": "folders",
+        "test_share": 0.2,
+        "seed": 0,
+    }
+    dataset = Folder(**constructor_arguments(Folder, options, {}))
+    assert dataset.domain == Images(3, 4, 4)
+    assert isinstance(dataset, Stamped)
+
+
+def test_constructing_does_not_look_at_the_path(tmp_path):
+    dataset = gray(tmp_path / "later")
+    assert dataset.splits == ("train", "test")
+    write_pictures(tmp_path / "later" / "train", GRAYS[:2])
+    assert dataset.load("train").shape == (2, 1, 4, 4)
+
+
+def test_relative_paths_and_home(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "data" / "test", GRAYS[:2])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (Path("data"), Path("~/data"), tmp_path / "data"):
+        assert np.array_equal(gray(path).load("test")[:, 0], GRAYS[:2])
+
+
+def test_missing(tmp_path):
+    for options in ({}, {"split": "seed"}):
+        dataset = gray(tmp_path / "no" / "data", **options)
+        refused(dataset, f"{tmp_path}/no/data does not exist", error=MissingDataError)
+        with pytest.raises(MissingDataError, match=r"/no/data does not exist$"):
+            dataset.stamp()
+        assert dataset.splits == ("train", "test")
+
+
+# Pictures in folders
+
+
+def test_folders_of_pictures(tmp_path):
+    # Written in an order that is not theirs, in folders of classes.
+    names = ["dog/1.png", "cat/b/2.png", "cat/1.png", "0.png", "cat-like/1.png"]
+    write_pictures(tmp_path / "train", COLOURS[:5], names)
+    write_pictures(tmp_path / "test", COLOURS[5:7])
+    write_pictures(tmp_path / "extra", COLOURS[7:9])
+    dataset = Folder(path=tmp_path, size=4)
+    train, test = dataset.load("train"), dataset.load("test")
+    expected = [COLOURS[3], COLOURS[4], COLOURS[2], COLOURS[1], COLOURS[0]]
+    assert np.array_equal(train, np.stack(expected).transpose(0, 3, 1, 2))
+    assert np.array_equal(test, COLOURS[5:7].transpose(0, 3, 1, 2))
+    assert train.dtype == np.uint8
+    assert_conforms(check_dataset(lambda: Folder(path=tmp_path, size=4)))
+    as_gray = gray(tmp_path).load("test")
+    assert np.array_equal(as_gray[:, 0], luma(COLOURS[5:7]))
+
+
+def test_one_split_is_enough(tmp_path):
+    write_pictures(tmp_path / "test", GRAYS[:3])
+    dataset = gray(tmp_path)
+    assert dataset.splits == ("test",)
+    assert dataset.load("test").shape == (3, 1, 4, 4)
+    refused(dataset, f"{tmp_path}: it has test but no train split", error=MissingDataError)
+    assert_conforms(check_dataset(lambda: gray(tmp_path)))
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path):
+    write_pictures(tmp_path / "train", GRAYS[:3])
+    (tmp_path / "train" / "001.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=f"^{tmp_path}/train/001.png: cannot be read as a picture"):
+        gray(tmp_path).load("train")
+
+
+def test_folders_without_a_known_layout(tmp_path):
+    write_pictures(tmp_path, GRAYS[:2])
+    refused(
+        gray(tmp_path),
+        f"{tmp_path}: it holds none of train, train.npy, train-images-idx3-ubyte; to divide one "
+        'pool of images use split = "seed"',
+    )
+
+
+def test_two_layouts_in_one_folder(tmp_path):
+    write_pictures(tmp_path / "train", GRAYS[:2])
+    np.save(tmp_path / "test.npy", GRAYS)
+    message = f"{tmp_path}: it holds train and test.npy, and either could be meant; keep one"
+    refused(gray(tmp_path), message)
+
+
+def test_an_empty_split(tmp_path):
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match=f"^{tmp_path}/train: no picture in it; known are .bmp, "):
+        gray(tmp_path).load("train")
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("shape", [(50, 4, 4), (50, 1, 4, 4), (50, 4, 4, 1)])
+def test_gray_arrays(tmp_path, shape):
+    np.save(tmp_path / "train.npy", GRAYS.reshape(shape))
+    np.save(tmp_path / "test.npy", GRAYS[:9].reshape(-1, *shape[1:]) ^ 1)
+    dataset = gray(tmp_path)
+    assert np.array_equal(dataset.load("train"), GRAYS[:, np.newaxis])
+    assert np.array_equal(dataset.load("test"), GRAYS[:9, np.newaxis] ^ 1)
+    assert isinstance(dataset.load("train"), np.memmap)
+    assert not dataset.load("train").flags.writeable
+    assert_conforms(check_dataset(lambda: gray(tmp_path)))
+
+
+def test_colour_arrays(tmp_path):
+    first = COLOURS.transpose(0, 3, 1, 2)
+    np.savez(tmp_path / "last.npz", train=COLOURS, test=COLOURS[:5] ^ 1, labels=np.zeros(50))
+    np.savez_compressed(tmp_path / "first.npz", train=first, test=first[:5] ^ 1)
+    for name in ("last.npz", "first.npz"):
+        dataset = Folder(path=tmp_path / name, size=4)
+        assert np.array_equal(dataset.load("train"), first)
+        assert np.array_equal(dataset.load("test"), first[:5] ^ 1)
+        assert dataset.splits == ("train", "test")
+
+
+def test_an_npz_file_with_one_split(tmp_path):
+    file = tmp_path / "x.npz"
+    np.savez(file, test=GRAYS)
+    assert gray(file).splits == ("test",)
+    assert gray(file).load("test").shape == (50, 1, 4, 4)
+    message = f"{file}: it has test but no train split"
+    refused(gray(file), message, error=MissingDataError)
+    np.savez(file, images=GRAYS, labels=np.zeros(3))
+    refused(gray(file), f"{file}: it has no array 'train' or 'test', found: images, labels")
+    np.savez(file)
+    refused(gray(file), f"{file}: it has no array 'train' or 'test', found: none")
+
+
+def test_fortran_order_is_the_same(tmp_path):
+    np.save(tmp_path / "train.npy", np.asfortranarray(COLOURS))
+    dataset = Folder(path=tmp_path, size=4)
+    assert np.array_equal(dataset.load("train"), COLOURS.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("array", "channels", "message"),
+    [
+        (GRAYS[:, :3], 1, "its shape is (50, 3, 4), not (N, 4, 4), (N, 1, 4, 4) or (N, 4, 4, 1)"),
+        (COLOURS, 1, "its shape is (50, 4, 4, 3), not (N, 4, 4), (N, 1, 4, 4) or (N, 4, 4, 1)"),
+        (GRAYS, 3, "its shape is (50, 4, 4), not (N, 3, 4, 4) or (N, 4, 4, 3)"),
+        (np.uint8(7), 3, "its shape is (), not (N, 3, 4, 4) or (N, 4, 4, 3)"),
+        (GRAYS[:0], 1, "it is empty"),
+        (GRAYS / 255, 1, "images must be uint8, not float64"),
+        (GRAYS > 127, 1, "images must be uint8, not bool"),
+        (np.zeros(3, [("a", "u1")]), 1, "images must be uint8, not [('a', 'u1')]"),
+    ],
+)
+def test_arrays_of_something_else(tmp_path, array, channels, message):
+    np.save(tmp_path / "train.npy", array)
+    np.savez(tmp_path / "both.npz", train=array)
+    dataset = Folder(path=tmp_path, size=4, channels=channels)
+    refused(dataset, f"{tmp_path}/train.npy: {message}")
+    dataset = Folder(path=tmp_path / "both.npz", size=4, channels=channels)
+    refused(dataset, f"{tmp_path}/both.npz: array 'train': {message}")
+
+
+def test_channels_that_could_be_first_or_last(tmp_path):
+    np.save(tmp_path / "train.npy", np.zeros((5, 3, 3, 3), np.uint8))
+    message = f"{tmp_path}/train.npy: in shape (5, 3, 3, 3) channels could be first or last"
+    refused(Folder(path=tmp_path, size=3), message)
+
+
+def test_arrays_of_single_gray_pixels_are_not_ambiguous(tmp_path):
+    np.save(tmp_path / "train.npy", np.arange(5, dtype=np.uint8).reshape(5, 1, 1, 1))
+    assert Folder(path=tmp_path, size=1, channels=1).load("train").ravel().tolist() == [*range(5)]
+
+
+def test_nothing_is_unpickled(tmp_path):
+    (tmp_path / "train.npy").write_bytes(objects())
+    refused(
+        gray(tmp_path),
+        f"{tmp_path}/train.npy: cannot be read as a NumPy array (Array can't be memory-mapped: "
+        "Python objects in dtype.)",
+    )
+    np.savez(tmp_path / "x.npz", train=np.array([{}], dtype=object))
+    refused(
+        gray(tmp_path / "x.npz"),
+        f"{tmp_path}/x.npz: array 'train' cannot be read (Object arrays cannot be loaded when "
+        "allow_pickle=False)",
+    )
+    (tmp_path / "y.npz").write_bytes(b"\x80\x04K\x01.")
+    refused(gray(tmp_path / "y.npz"), f"{tmp_path}/y.npz: it is not an .npz file")
+
+
+def test_damaged_arrays(tmp_path):
+    np.save(tmp_path / "train.npy", GRAYS)
+    whole = (tmp_path / "train.npy").read_bytes()
+    for content in (b"", b"\x93NUMPY", whole[:40], whole[:-1], b"text"):
+        (tmp_path / "train.npy").write_bytes(content)
+        with pytest.raises(DataError, match=f"^{tmp_path}/train.npy: cannot be read as a NumPy"):
+            gray(tmp_path).load("train")
+    np.savez_compressed(tmp_path / "x.npz", train=GRAYS)
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[200] ^= 255
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(DataError, match=f"^{tmp_path}/x.npz: array 'train' cannot be read"):
+        gray(tmp_path / "x.npz").load("train")
+
+
+# MNIST's files
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mnists_files(tmp_path, packed):
+    names = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
+    parts = {"train": GRAYS, "test": GRAYS[:9] ^ 1}
+    for split, name in names.items():
+        (tmp_path / name.replace("images-idx3", "labels-idx1")).write_bytes(b"labels")
+        if packed:
+            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(idx(parts[split])))
+        else:
+            (tmp_path / name).write_bytes(idx(parts[split]))
+    for split, images in parts.items():
+        assert np.array_equal(gray(tmp_path).load(split), images[:, np.newaxis])
+    assert_conforms(check_dataset(lambda: gray(tmp_path)))
+    refused(
+        Folder(path=tmp_path, size=4),
+        f"{tmp_path}/train-images-idx3-ubyte{'.gz' if packed else ''}: its shape is (50, 4, 4), "
+        "not (N, 3, 4, 4) or (N, 4, 4, 3)",
+    )
+    suffix = ".gz" if packed else ""
+    refused(
+        gray(tmp_path, split="seed"),
+        f"{tmp_path}: it holds train-images-idx3-ubyte{suffix}, which is read with "
+        'split = "folders"',
+    )
+
+
+def test_the_unpacked_one_of_two_is_read(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(GRAYS))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"not read")
+    assert gray(tmp_path).load("train").shape == (50, 1, 4, 4)
+
+
+# One pool divided by a seed
+
+
+def rows(examples):
+    return [example.tobytes() for example in examples]
+
+
+def test_pictures_divided_by_a_seed(tmp_path):
+    write_pictures(tmp_path, GRAYS, [f"{index % 3}/{index:02}.png" for index in range(50)])
+    dataset = gray(tmp_path, split="seed", test_share=0.3)
+    train, test = dataset.load("train"), dataset.load("test")
+    assert (train.shape, test.shape) == ((35, 1, 4, 4), (15, 1, 4, 4))
+    in_order = rows(GRAYS[sorted(range(50), key=lambda index: (index % 3, index))])
+    for examples in (train, test):
+        places = [in_order.index(row) for row in rows(examples)]
+        assert places == sorted(places)
+    assert sorted(rows(train) + rows(test)) == sorted(in_order)
+    assert_conforms(check_dataset(lambda: gray(tmp_path, split="seed", test_share=0.3)))
+    other = gray(tmp_path, split="seed", test_share=0.3, seed=1).load("test")
+    assert rows(other) != rows(test)
+    # The division is that of the files: it does not depend on size and channels.
+    larger = Folder(path=tmp_path, size=8, split="seed", test_share=0.3).load("test")
+    assert larger.shape == (15, 3, 8, 8)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x-ubyte", "x-ubyte.gz"])
+def test_arrays_divided_by_a_seed(tmp_path, name):
+    file = tmp_path / name
+    if file.suffix == ".npy":
+        np.save(file, GRAYS)
+    elif file.suffix == ".npz":
+        np.savez(file, anything=GRAYS)
+    else:
+        file.write_bytes(gzip.compress(idx(GRAYS)) if file.suffix == ".gz" else idx(GRAYS))
+    dataset = gray(file, split="seed")
+    train, test = dataset.load("train"), dataset.load("test")
+    assert (len(train), len(test)) == (40, 10)
+    assert train.shape[1:] == (1, 4, 4)
+    tickets = [ticket(0, image.tobytes()) for image in GRAYS]
+    limit = sorted(tickets)[9]
+    expected = [row for row, drawn in zip(rows(GRAYS), tickets, strict=True) if drawn <= limit]
+    assert rows(test) == expected
+    assert rows(train) == [row for row in rows(GRAYS) if row not in expected]
+
+
+def test_tickets_are_a_hash_of_seed_and_content():
+    assert ticket(0, b"abc").hex() == "f613bf21d8b3d0ded1cb031922a57331"
+    assert len({ticket(0, b"a"), ticket(1, b"a"), ticket(0, b"b"), ticket(10, b"")}) == 4
+
+
+def test_duplicates_stay_together(tmp_path):
+    repeated = np.concatenate([GRAYS[:10]] * 3)
+    write_pictures(tmp_path / "pictures", repeated)
+    np.save(tmp_path / "x.npy", repeated)
+    for path in (tmp_path / "pictures", tmp_path / "x.npy"):
+        dataset = gray(path, split="seed", test_share=0.5)
+        train, test = dataset.load("train"), dataset.load("test")
+        assert len(train) == len(test) == 15 or {len(train), len(test)} == {12, 18}
+        assert not set(rows(train)) & set(rows(test))
+
+
+@given(
+    numbers=st.lists(st.integers(0, 9), min_size=2).filter(lambda some: len(set(some)) > 1),
+    share=st.floats(0, 1, exclude_min=True, exclude_max=True),
+)
+def test_lowest(numbers, share):
+    tickets = [bytes([number]) for number in numbers]
+    marked = lowest(tickets, share)
+    low = [number for number, mark in zip(numbers, marked, strict=True) if mark]
+    high = [number for number, mark in zip(numbers, marked, strict=True) if not mark]
+    assert low
+    assert high
+    assert max(low) < min(high)
+    if len(set(numbers)) == len(numbers):
+        assert len(low) == min(max(round(share * len(numbers)), 1), len(numbers) - 1)
+
+
+def test_a_pool_that_cannot_be_divided(tmp_path):
+    np.save(tmp_path / "x.npy", GRAYS[[0, 0, 0]])
+    message = "two different examples are needed to divide it in train and test"
+    refused(gray(tmp_path / "x.npy", split="seed"), f"{tmp_path}/x.npy: {message}")
+    write_pictures(tmp_path / "pictures", GRAYS[:1])
+    refused(gray(tmp_path / "pictures", split="seed"), f"{tmp_path}/pictures: {message}")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=f"^{tmp_path}/empty: no picture in it"):
+        gray(tmp_path / "empty", split="seed").load("test")
+
+
+def test_single_files_that_are_not_understood(tmp_path):
+    file = tmp_path / "x.npy"
+    np.save(file, GRAYS)
+    refused(gray(file), f'{file}: of single files only .npz holds two splits; use split = "seed"')
+    np.savez(tmp_path / "x.npz", a=GRAYS, b=GRAYS)
+    message = f"{tmp_path}/x.npz: it should hold one array, found: a, b"
+    refused(gray(tmp_path / "x.npz", split="seed"), message)
+    (tmp_path / "x.zip").touch()
+    refused(
+        gray(tmp_path / "x.zip", split="seed"),
+        f"{tmp_path}/x.zip: not one of the files that are read, *.npy, *.npz, *-ubyte, *-ubyte.gz",
+    )
+
+
+# Stamps
+
+
+def test_stamp_of_folders(tmp_path):
+    write_pictures(tmp_path / "train", GRAYS[:3])
+    write_pictures(tmp_path / "test", GRAYS[3:5])
+    dataset = gray(tmp_path)
+    stamps = [dataset.stamp()]
+    assert dataset.stamp() == stamps[0] == gray(tmp_path).stamp()
+    assert re.fullmatch("[0-9a-f]{64}", stamps[0])
+
+    (tmp_path / "README.txt").write_text("not read")
+    (tmp_path / "train" / "labels.csv").write_text("not read")
+    assert dataset.stamp() == stamps[0]
+
+    file = tmp_path / "train" / "001.png"
+    state = file.stat()
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    stamps.append(dataset.stamp())
+    (tmp_path / "test" / "000.png").rename(tmp_path / "test" / "renamed.png")
+    stamps.append(dataset.stamp())
+    (tmp_path / "test" / "001.png").unlink()
+    stamps.append(dataset.stamp())
+    with file.open("ab") as stream:
+        stream.write(b"longer")
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    stamps.append(dataset.stamp())
+    (tmp_path / "train" / "000.png").rename(tmp_path / "test" / "000.png")
+    stamps.append(dataset.stamp())
+    assert len(set(stamps)) == 6
+
+
+def test_stamp_does_not_depend_on_where_the_folder_is(tmp_path):
+    write_pictures(tmp_path / "a" / "train", GRAYS[:3])
+    stamp = gray(tmp_path / "a").stamp()
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert gray(tmp_path / "b").stamp() == stamp
+    (tmp_path / "b" / "train" / "002.png").rename(tmp_path / "b" / "train" / "003.png")
+    assert gray(tmp_path / "b").stamp() != stamp
+
+
+@pytest.mark.parametrize("split", ["folders", "seed"])
+def test_stamp_of_a_file(tmp_path, split):
+    file = tmp_path / "x.npz"
+    np.savez(file, train=GRAYS)
+    dataset = gray(file, split=split)
+    before = dataset.stamp()
+    assert dataset.stamp() == before
+    os.utime(file, ns=(0, 0))
+    assert dataset.stamp() != before
+
+
+def test_stamp_of_arrays_in_a_folder(tmp_path):
+    np.save(tmp_path / "train.npy", GRAYS)
+    before = gray(tmp_path).stamp()
+    np.save(tmp_path / "test.npy", GRAYS)
+    assert gray(tmp_path).stamp() != before

@@ -1,0 +1,133 @@
+"""A data set made of another one."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from harness import DataError, Images, Stamped
+from harness.options import dataset_options, validate_options
+from plugins.datasets.transformed import Transformed
+
+
+class Source:
+    """Two examples of 3x2x4 at 5 bits, all values different or nearly so."""
+
+    domain = Images(3, 2, 4, bits=5)
+    splits = ("test",)
+
+    def load(self, split):
+        if split != "test":
+            raise DataError(f"no {split}")
+        return (np.arange(48, dtype=np.uint8) % 31).reshape(2, 3, 2, 4)
+
+
+class StampedSource(Source):
+    def stamp(self):
+        return "as of today"
+
+
+def pixelwise(name, x):
+    """The transformation, one pixel after the other."""
+    n, channels, height, width = x.shape
+    shape = (width, height) if name == "rotate-90" else (height, width)
+    out = np.full((n, channels, *shape), 99, np.uint8)
+    for i, c, row, column in np.ndindex(*x.shape):
+        value = int(x[i, c, row, column])
+        target = {
+            "invert": (i, c, row, column),
+            "flip-horizontal": (i, c, row, width - 1 - column),
+            "flip-vertical": (i, c, height - 1 - row, column),
+            "rotate-90": (i, c, width - 1 - column, row),
+            "rotate-180": (i, c, height - 1 - row, width - 1 - column),
+            "shuffle-channels": (i, (c - 1) % channels, row, column),
+        }[name]
+        out[target] = 31 - value if name == "invert" else value
+    return out
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["invert", "flip-horizontal", "flip-vertical", "rotate-90", "rotate-180", "shuffle-channels"],
+)
+def test_is_its_definition(name):
+    dataset = Transformed(source=Source(), transform=name)
+    original = Source().load("test")
+    examples = dataset.load("test")
+    assert np.array_equal(examples, pixelwise(name, original))
+    assert examples.dtype == np.uint8
+    assert examples.flags.c_contiguous
+    assert examples.shape[1:] == dataset.domain.shape
+    assert dataset.splits == ("test",)
+    expected = Images(3, 4, 2, 5) if name == "rotate-90" else Source.domain
+    assert dataset.domain == expected
+
+
+def test_a_rotated_letter():
+    class Letter(Source):
+        domain = Images(1, 2, 3)
+
+        def load(self, split):
+            return np.uint8([[[[1, 2, 3], [4, 5, 6]]]])
+
+    rotated = Transformed(source=Letter(), transform="rotate-90")
+    assert rotated.load("test").tolist() == [[[[3, 6], [2, 5], [1, 4]]]]
+    twice = Transformed(source=rotated, transform="rotate-90")
+    assert twice.load("test").tolist() == [[[[6, 5, 4], [3, 2, 1]]]]
+    assert twice.domain == Images(1, 2, 3)
+
+
+def test_shuffled_colours():
+    class Colour(Source):
+        domain = Images(3, 1, 1)
+
+        def load(self, split):
+            return np.uint8([10, 20, 30]).reshape(1, 3, 1, 1)
+
+    shuffled = Transformed(source=Colour(), transform="shuffle-channels")
+    assert shuffled.load("test").ravel().tolist() == [20, 30, 10]
+
+
+def test_the_source_is_left_as_it_is(tmp_path):
+    np.save(tmp_path / "x.npy", Source().load("test"))
+
+    class Mapped(Source):
+        def load(self, split):
+            return np.load(tmp_path / "x.npy", mmap_mode="r")
+
+    for name in ("invert", "rotate-90"):
+        examples = Transformed(source=Mapped(), transform=name).load("test")
+        assert np.array_equal(examples, pixelwise(name, Source().load("test")))
+        assert type(examples) is np.ndarray
+    assert np.array_equal(np.load(tmp_path / "x.npy"), Source().load("test"))
+
+
+def test_one_channel_cannot_be_shuffled():
+    class Gray(Source):
+        domain = Images(1, 2, 4)
+
+    message = "transformed: 'shuffle-channels' needs more than one channel"
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        Transformed(source=Gray(), transform="shuffle-channels")
+
+
+def test_stamp_is_the_sources_where_it_has_one():
+    plain = Transformed(source=Source(), transform="invert")
+    stamped = Transformed(source=StampedSource(), transform="invert")
+    assert not isinstance(plain, Stamped)
+    assert isinstance(stamped, Stamped)
+    assert stamped.stamp() == "as of today"
+    assert isinstance(Transformed(source=stamped, transform="invert"), Stamped)
+
+
+def test_errors_of_the_source_come_through():
+    with pytest.raises(DataError, match=r"^no train$"):
+        Transformed(source=Source(), transform="invert").load("train")
+
+
+def test_options():
+    assert dataset_options(Transformed) == ["source"]
+    options = {"source": "digits", "transform": "invert"}
+    assert validate_options(Transformed, options) == options
