@@ -191,7 +191,8 @@ class Registry:
                 self._manager.register(module, identity)
                 self._manager.check_pending()
             except Exception:
-                self._manager.unregister(module)
+                if self._manager.is_registered(module):
+                    self._manager.unregister(module)
                 raise
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, PluginError) else _describe(error)

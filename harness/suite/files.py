@@ -73,7 +73,7 @@ def _read_into(merged: Merged, path: Path, shown: str, chain: tuple[Path, ...]) 
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
-        number = int(line.group(1)) if line else None
+        number = int(line.group(1)) if line else text.count("\n") + 1
         merged.problems.append(Problem(f"not valid TOML: {error}", file=str(path), line=number))
         return
     except RecursionError:

@@ -136,7 +136,8 @@ def _fields_at(key: Key) -> list[str]:
         if isinstance(part, int):
             node = node.get("items", {})
         else:
-            node = node.get("properties", {}).get(part) or node.get("additionalProperties", {})
+            (named,) = node.get("patternProperties", {"": {}}).values()
+            node = node.get("properties", {}).get(part) or named
         while "$ref" in node:
             node = definitions[node["$ref"].rsplit("/", 1)[-1]]
     return list(node.get("properties", {}))

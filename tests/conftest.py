@@ -1,0 +1,85 @@
+"""Fixtures that several kinds of tests share."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from harness.settings import Settings
+
+TINY_SUITE = """
+    title = "Tiny"
+
+    [training.brief]
+    learning_rate = 1e-3
+    minibatch = 64
+    examples = 256
+
+    [models.flow]
+    plugin = "glow"
+    options = { levels = 1, steps = 1, width = 4 }
+    training = "brief"
+
+    [datasets.digits]
+    plugin = "digits"
+
+    [datasets.noise]
+    plugin = "noise"
+    options = { n_train = 10, n_test = 40 }
+
+    [datasets.photos]
+    plugin = "photos"
+    options = { n_train = 10, n_test = 40 }
+
+    [[comparisons]]
+    models = "flow"
+    in = "digits"
+    out = "others"
+    epochs = [0, 2]
+    group_sizes = [1, 5]
+    scorers = ["log-likelihood", "typicality", "gradient-gaussian"]
+    n_in = 30
+    n_fit = 30
+    n_out = 30
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """No test touches the user's store or data."""
+    monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def write_suite(tmp_path):
+    """Write a suite file and return its path."""
+
+    def write(text: str, name: str = "suite.toml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def tiny_suite(write_suite):
+    """A suite that runs in seconds."""
+    return write_suite(TINY_SUITE, "tiny.toml")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Settings of a run in this process."""
+    return Settings(
+        store=tmp_path / "store",
+        data=tmp_path / "data",
+        device="cpu",
+        workers=1,
+        threads=1,
+        executor="sequential",
+    )

@@ -1,0 +1,306 @@
+"""Suites: everything wrong is said at once, with file, line, key and the nearest name."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import PluginError, SuiteError
+from harness.suite import Suite, load_suite
+
+BASE = """
+    [training.brief]
+
+    [models.flow]
+    plugin = "glow"
+    training = "brief"
+
+    [datasets.digits]
+    plugin = "digits"
+
+    [datasets.noise]
+    plugin = "noise"
+
+    [[comparisons]]
+    models = ["flow"]
+    in = ["digits"]
+    out = "others"
+    epochs = [1]
+    scorers = ["typicality"]
+"""
+
+
+@pytest.fixture
+def problems(write_suite):
+    def find(text):
+        path = write_suite(text)
+        with pytest.raises(SuiteError) as caught:
+            load_suite(path)
+        return [str(problem).replace(str(path), "suite.toml") for problem in caught.value.problems]
+
+    return find
+
+
+def test_three_mistakes_are_three_errors_in_one_go(problems):
+    text = BASE.replace("[training.brief]", "[training.brief]\n    lerning_rate = 1e-3")
+    text = text.replace("epochs = [1]", "epochs = [1, -1]").replace("typicality", "typicalty")
+    assert problems(text) == [
+        "suite.toml:3: training.brief.lerning_rate: unknown key (did you mean 'learning_rate'?)",
+        "suite.toml:19: comparisons[0].epochs[1]: input should be greater than or equal to 0, "
+        "not -1",
+        "suite.toml:20: comparisons[0].scorers[0]: there is no scorer 'typicalty' "
+        "(did you mean 'typicality'?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            'plugin = "glow"',
+            'plugin = "glwo"',
+            "suite.toml:5: models.flow.plugin: there is no model plugin 'glwo' "
+            "(did you mean 'glow'?)",
+        ),
+        (
+            'training = "brief"',
+            'training = "breif"',
+            "suite.toml:6: models.flow.training: there is no training recipe 'breif' "
+            "(did you mean 'brief'?)",
+        ),
+        (
+            'training = "brief"',
+            'training = "brief"\n    options = { stepps = 2, width = 0 }',
+            "suite.toml:7: models.flow.options.stepps: unknown option (did you mean 'steps'?)",
+        ),
+        (
+            'models = ["flow"]',
+            'models = ["flwo"]',
+            "suite.toml:15: comparisons[0].models[0]: there is no model 'flwo' "
+            "(did you mean 'flow'?)",
+        ),
+        (
+            'out = "others"',
+            'out = ["nose"]',
+            "suite.toml:17: comparisons[0].out[0]: there is no data set 'nose' "
+            "(did you mean 'noise'?)",
+        ),
+        (
+            'out = "others"',
+            'out = ["others", "noise"]',
+            "suite.toml:17: comparisons[0].out: 'others' stands alone, without further names",
+        ),
+        (
+            "epochs = [1]",
+            "epochs = [1, 1]",
+            "suite.toml:18: comparisons[0].epochs: 1 is there twice",
+        ),
+        ("epochs = [1]", "", "suite.toml:14: comparisons[0].epochs: missing key"),
+        (
+            "epochs = [1]",
+            'epochs = "1"',
+            "suite.toml:18: comparisons[0].epochs[0]: input should be a valid integer, not '1'",
+        ),
+        (
+            "epochs = [1]",
+            "epochs = [true]",
+            "suite.toml:18: comparisons[0].epochs[0]: input should be a valid integer, not True",
+        ),
+        (
+            "epochs = [1]",
+            "epochs = []",
+            "suite.toml:18: comparisons[0].epochs: value should have at least 1 item after "
+            "validation, not 0",
+        ),
+        (
+            "epochs = [1]",
+            "epochs = [1]\n    colour = 3",
+            "suite.toml:19: comparisons[0].colour: unknown key (known: ",
+        ),
+        (
+            'plugin = "noise"',
+            'plugin = "noise"\n    options = { channels = 3 }',
+            "suite.toml:18: comparisons[0].out: no OOD data set is left for 'digits' (1x8x8)",
+        ),
+        (
+            'plugin = "noise"',
+            'plugin = "noise"\n    options = { height = 9 }\n\n    [datasets.big]\n    '
+            'plugin = "noise"',
+            None,
+        ),
+        (
+            'plugin = "noise"',
+            'plugin = "transformed"\n    options = { source = "digist", transform = "invert" }',
+            "suite.toml:13: datasets.noise.options.source: there is no data set 'digist' "
+            "(did you mean 'digits'?)",
+        ),
+        (
+            'plugin = "noise"',
+            'plugin = "transformed"\n    options = { source = "noise", transform = "invert" }',
+            "suite.toml:13: datasets.noise.options.source: data set 'noise' contains itself",
+        ),
+    ],
+)
+def test_mistakes_are_located_and_explained(problems, write_suite, old, new, expected):
+    text = BASE.replace(old, new, 1)
+    assert text != BASE
+    if expected is None:
+        load_suite(write_suite(text))
+    else:
+        found = problems(text)
+        assert any(problem.startswith(expected) for problem in found), found
+
+
+def test_out_data_sets_of_another_domain_are_named(problems):
+    text = BASE.replace('out = "others"', 'out = ["photos"]').replace(
+        "[datasets.noise]", "[datasets.photos]"
+    )
+    text = text.replace('plugin = "noise"', 'plugin = "photos"\n    options = { channels = 3 }')
+    assert problems(text) == [
+        "suite.toml:18: comparisons[0].out: 'photos' is 3x8x8, but 'digits' is 1x8x8"
+    ]
+
+
+def test_text_that_is_not_toml_is_one_error(problems):
+    (problem,) = problems("title = 'x'\nmodels = [")
+    assert problem.startswith("suite.toml:2: not valid TOML: ")
+
+
+def test_a_suite_without_comparisons(problems):
+    assert problems("title = 'x'") == ["comparisons: missing key"]
+
+
+def test_a_missing_file_is_answered_with_its_nearest_sibling(write_suite):
+    path = write_suite(BASE, "quickstart.toml")
+    with pytest.raises(SuiteError, match=r"no such file \(did you mean 'quickstart.toml'\?\)"):
+        load_suite(path.with_name("quikstart.toml"))
+
+
+def test_other_than_text_is_refused(tmp_path):
+    path = tmp_path / "binary.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SuiteError, match="not UTF-8"):
+        load_suite(path)
+
+
+def test_a_huge_suite_is_refused(tmp_path):
+    path = tmp_path / "huge.toml"
+    path.write_text("#" * 1_000_001)
+    with pytest.raises(SuiteError, match="at most 1,000,000 bytes"):
+        load_suite(path)
+
+
+def test_numbers_that_are_not_finite_are_refused(problems):
+    text = BASE.replace("[training.brief]", "[training.brief]\n    learning_rate = inf")
+    assert "learning_rate" in problems(text)[0]
+
+
+class TestIncludes:
+    def test_tables_and_comparisons_are_taken_in(self, write_suite):
+        tables, comparisons = BASE.split("    [[comparisons]]")
+        write_suite(tables, "common/tables.toml")
+        main = write_suite('include = ["common/tables.toml"]\n[[comparisons]]' + comparisons)
+        suite = load_suite(main)
+        assert list(suite.models) == ["flow"]
+        assert suite.out_datasets(suite.suite.comparisons[0], "digits") == ("noise",)
+
+    def test_comparisons_of_all_files_count(self, write_suite):
+        write_suite(BASE, "first.toml")
+        again = """
+            include = ["first.toml"]
+
+            [[comparisons]]
+            models = ["flow"]
+            in = ["digits"]
+            out = ["noise"]
+            epochs = [3]
+            scorers = ["typicality"]
+        """
+        suite = load_suite(write_suite(again))
+        assert [comparison.epochs for comparison in suite.suite.comparisons] == [(1,), (3,)]
+
+    def test_a_name_in_two_files_is_an_error_that_names_both(self, write_suite):
+        first = write_suite(BASE, "first.toml")
+        text = 'include = ["first.toml"]\n[datasets.noise]\nplugin = "noise"\n'
+        main = write_suite(text)
+        with pytest.raises(SuiteError) as caught:
+            load_suite(main)
+        assert str(caught.value) == (f"{main}:2: datasets.noise: defined before, at {first}:11")
+
+    def test_mistakes_name_the_file_they_are_in(self, write_suite):
+        first = write_suite(BASE.replace("typicality", "typicalty"), "first.toml")
+        main = write_suite('include = ["first.toml"]\ntitle = 3\n')
+        with pytest.raises(SuiteError) as caught:
+            load_suite(main)
+        files = [(problem.file, problem.line) for problem in caught.value.problems]
+        assert files == [(str(first), 19), (str(main), 2)]
+
+    def test_a_file_that_includes_itself(self, write_suite):
+        main = write_suite('include = ["suite.toml"]')
+        with pytest.raises(SuiteError, match="the file includes itself"):
+            load_suite(main)
+
+
+PLUGIN = """
+from harness import Entry, hookimpl
+
+@hookimpl
+def bench_scorers():
+    return [Entry("mine", ":Mine", "mine")]
+
+class Mine:
+    inputs = {inputs}
+
+    def fit(self, statistics):
+        return self
+"""
+
+
+class TestPlugins:
+    def with_plugin(self, write_suite, inputs):
+        write_suite(PLUGIN.format(inputs=inputs), "mine.py")
+        text = BASE.replace("typicality", "mine")
+        return write_suite('    [plugins]\n    paths = ["mine.py"]\n' + text)
+
+    def test_a_file_next_to_the_suite(self, write_suite):
+        suite = load_suite(self.with_plugin(write_suite, '("log_prob@flow:4",)'))
+        (item,) = suite.scorers["mine"].inputs
+        assert (item.statistic, item.model, item.epoch) == ("log_prob", "flow", 4)
+
+    @pytest.mark.parametrize(
+        ("inputs", "message"),
+        [
+            ('("log_porb",)', "reads statistic 'log_porb', not known .did you mean 'log_prob'"),
+            ('("log_prob@flwo",)', "reads model 'flwo', not in the suite .did you mean 'flow'"),
+            ('("log_prob@flow:x",)', "should read STATISTIC, STATISTIC@MODEL or"),
+        ],
+    )
+    def test_inputs_that_cannot_be_read(self, write_suite, inputs, message):
+        with pytest.raises(SuiteError, match=message):
+            load_suite(self.with_plugin(write_suite, inputs))
+
+    def test_a_missing_plugin_file(self, write_suite):
+        path = write_suite('[plugins]\npaths = ["absent.py"]\n')
+        with pytest.raises(PluginError, match="absent.py cannot be read"):
+            load_suite(path)
+
+
+def test_a_suite_is_frozen(write_suite):
+    suite = load_suite(write_suite(BASE)).suite
+    with pytest.raises(ValueError, match="frozen"):
+        suite.title = "other"
+
+
+def test_every_key_has_a_meaning():
+    schema = Suite.model_json_schema()
+    for name, table in {**schema["$defs"], "Suite": schema}.items():
+        for key, value in table["properties"].items():
+            described = schema["$defs"][value["$ref"].split("/")[-1]] if "$ref" in value else value
+            assert described.get("description"), f"{name}.{key} has no meaning"
+
+
+def test_a_single_name_stands_for_a_list(write_suite):
+    text = BASE.replace('["flow"]', '"flow"').replace('["digits"]', '"digits"')
+    text = text.replace("[1]", "1").replace('"others"', '"noise"')
+    (comparison,) = load_suite(write_suite(text)).suite.comparisons
+    assert (comparison.models, comparison.in_datasets) == (("flow",), ("digits",))
+    assert (comparison.out_datasets, comparison.epochs) == (("noise",), (1,))
