@@ -61,7 +61,8 @@ class Draw:
         """
         import numpy as np
 
-        order = np.random.default_rng([self.seed, count]).permutation(count).astype(np.int64)
+        # raw numbers, because NumPy does not promise that `permutation` stays the same
+        order = np.argsort(np.random.PCG64([self.seed, count]).random_raw(count), kind="stable")
         if self.role == "out":
             n_out = min(DEFAULT_EXAMPLES, count) if self.n_out is None else self.n_out
             return order[: self._enough(n_out, count, "n_out")]

@@ -1,0 +1,253 @@
+"""Training: an uninterrupted run is the oracle of a continued one; the loop against plain torch."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from harness.augmentation import augment, translate
+from harness.domain import Images
+from harness.errors import DataError, TrainingError
+from harness.randomness import derived_seed, generator
+from harness.suite import Recipe
+from harness.training import Training, learning_rate
+from plugins.models.glow import glow
+from plugins.models.glow_linear import glow_linear
+
+DOMAIN = Images(1, 4, 4)
+CPU = torch.device("cpu")
+
+
+def nothing(amount):
+    """No progress is shown."""
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (70, 1, 4, 4), dtype=np.uint8)
+
+
+def component(build, **recipe):
+    return SimpleNamespace(recipe=Recipe(**{"minibatch": 16, **recipe}), build=build)
+
+
+def small_glow(domain):
+    return glow(domain, levels=1, steps=2, width=4)
+
+
+def small_linear(domain):
+    return glow_linear(domain, steps=2, width=4, hidden_layers=1)
+
+
+RECIPES = [
+    {"optimizer": "adamax", "weight_decay": 1e-3, "warmup_epochs": 3.0},
+    {"optimizer": "adamw", "precision": "float64", "clip_grad_norm": 0.5},
+    {"optimizer": "adam", "translate": 0.3, "horizontal_flip": True},
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("build", [small_glow, small_linear])
+def test_two_epochs_and_two_more_are_four_bit_for_bit(images, build, recipe):
+    whole = Training(component(build, **recipe), DOMAIN, images, 3, CPU)
+    whole.start()
+    states = []
+    for _ in range(4):
+        whole.run_epoch(nothing)
+        states.append(whole.state())
+    continued = Training(component(build, **recipe), DOMAIN, images, 3, CPU)
+    continued.resume(*states[1], 2)
+    torch.rand(7)  # the global generator must not matter
+    continued.run_epoch(nothing)
+    assert continued.state() == states[2]
+    continued.run_epoch(nothing)
+    assert continued.state() == states[3]
+
+
+def test_continuing_from_epoch_0_is_training_from_the_start(images):
+    whole = Training(component(small_glow), DOMAIN, images, 3, CPU)
+    whole.start()
+    start = whole.state()
+    whole.run_epoch(nothing)
+    continued = Training(component(small_glow), DOMAIN, images, 3, CPU)
+    continued.resume(*start, 0)
+    continued.run_epoch(nothing)
+    assert continued.state() == whole.state()
+
+
+def test_seeds_give_different_models(images):
+    states = []
+    for seed in (0, 1):
+        training = Training(component(small_glow), DOMAIN, images, seed, CPU)
+        training.start()
+        states.append(training.state()[0])
+    assert states[0] != states[1]
+
+
+class Slope(torch.nn.Module):
+    """log p(x) = -w mean(x): its training can be followed by hand."""
+
+    likelihood = "unnormalized"
+
+    def __init__(self, domain):
+        super().__init__()
+        self.domain = domain
+        self.w = torch.nn.Parameter(torch.ones(()))
+
+    def log_prob(self, x):
+        return -self.w * x.flatten(1).to(self.w.dtype).mean(1)
+
+
+def test_an_epoch_is_what_plain_torch_does_by_hand(images):
+    """Order, dropped remainder, loss in bits per dimension, warm-up, decay and clipping."""
+    recipe = {
+        "optimizer": "adamax",
+        "learning_rate": 0.1,
+        "weight_decay": 0.2,
+        "warmup_epochs": 2.0,
+        "clip_grad_norm": 3.0,
+        "precision": "float64",
+    }
+    training = Training(component(Slope, **recipe), DOMAIN, images, 5, CPU)
+    training.start()
+    losses = [training.run_epoch(nothing) for _ in range(3)]
+    w, moment, infinity = 1.0, 0.0, 0.0
+    expected = []
+    step = 0
+    for epoch in (1, 2, 3):
+        order = torch.randperm(70, generator=generator(5, "order", epoch)).tolist()
+        seen = []
+        for start in range(0, 64, 16):  # 70 examples are 4 minibatches of 16; 6 are left out
+            mean = images[order[start : start + 16]].astype(float).mean()
+            scale = 16 * math.log(2)
+            seen.append(w * mean / scale)
+            gradient = mean / scale
+            gradient *= min(1.0, 3.0 / (abs(gradient) + 1e-6))
+            gradient += 0.2 * w
+            step += 1
+            moment = 0.9 * moment + 0.1 * gradient
+            infinity = max(0.999 * infinity, abs(gradient) + 1e-8)
+            rate = 0.1 * min(1.0, step / 8)
+            w -= rate / (1 - 0.9**step) * moment / infinity
+        expected.append(sum(seen) / 4)
+    assert losses == pytest.approx(expected, rel=1e-12)
+    assert float(training.model.w.detach()) == pytest.approx(w, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 0.01), (4, 0.05), (9, 0.1), (10, 0.1), (1000, 0.1)]
+)
+def test_warm_up_is_linear_and_then_constant(step, expected):
+    recipe = Recipe(learning_rate=0.1, warmup_epochs=2.0)
+    assert learning_rate(recipe, step, steps_per_epoch=5) == pytest.approx(expected)
+
+
+def test_without_warm_up_the_first_step_is_whole():
+    assert learning_rate(Recipe(learning_rate=0.1), 0, 5) == 0.1
+
+
+class Breaks(Slope):
+    """Its loss is not a number from the third call on."""
+
+    calls = 0
+
+    def log_prob(self, x):
+        self.calls += 1
+        return super().log_prob(x) * (math.nan if self.calls > 6 else 1.0)
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step(images):
+    training = Training(component(Breaks), DOMAIN, images, 0, CPU)
+    training.run_epoch(nothing)
+    with pytest.raises(TrainingError, match=r"^the loss is nan at epoch 2, step 3; "):
+        training.run_epoch(nothing)
+
+
+def test_fewer_examples_than_a_minibatch():
+    images = np.zeros((10, 1, 4, 4), dtype=np.uint8)
+    with pytest.raises(DataError, match="a minibatch has 16 examples, but there are only 10"):
+        Training(component(Slope), DOMAIN, images, 0, CPU)
+
+
+def test_a_limited_number_of_examples_is_all_that_is_seen(images):
+    changed = images.copy()
+    changed[32:] = 7
+    found = []
+    for data in (images, changed):
+        training = Training(component(small_glow, examples=32), DOMAIN, data, 0, CPU)
+        training.start()
+        training.run_epoch(nothing)
+        found.append(training.state())
+    assert found[0] == found[1]
+
+
+def test_progress_adds_up_to_the_epoch(images):
+    training = Training(component(Slope, minibatch=3), DOMAIN, images, 0, CPU)
+    amounts = []
+    training.run_epoch(amounts.append)
+    assert sum(amounts) == 69
+
+
+def test_own_bits_per_dim_is_the_mean_over_the_images(images):
+    training = Training(component(Slope, precision="float64"), DOMAIN, images, 0, CPU)
+    expected = images.astype(float).mean() / (16 * math.log(2))
+    assert training.own_bits_per_dim(images) == pytest.approx(expected, rel=1e-12)
+
+
+class TestAugmentation:
+    def test_translation_against_a_loop_over_pixels(self):
+        x = torch.randint(0, 256, (40, 2, 5, 4), dtype=torch.uint8)
+        moved = translate(x, 0.4, torch.Generator().manual_seed(1))
+        shifts = set()
+        for image, result in zip(x, moved, strict=True):
+            matching = [
+                (dy, dx)
+                for dy in range(-2, 3)
+                for dx in range(-1, 2)
+                if torch.equal(shifted(image, dy, dx), result)
+            ]
+            assert len(matching) == 1
+            shifts.add(matching[0])
+        assert len(shifts) > 8
+
+    def test_every_shift_up_to_the_share_occurs_about_as_often(self):
+        x = torch.zeros(9000, 1, 10, 10, dtype=torch.uint8)
+        x[:, :, 5, 5] = 1
+        moved = translate(x, 0.1, torch.Generator().manual_seed(1))
+        counts = moved.sum(0)[0]
+        assert counts[4:7, 4:7].sum() == 9000
+        assert (counts[4:7, 4:7].double() - 1000).abs().max() < 150
+
+    def test_half_of_the_examples_are_mirrored_left_to_right(self):
+        x = torch.arange(6, dtype=torch.uint8).reshape(1, 1, 2, 3).repeat(4000, 1, 1, 1)
+        flipped = augment(x, Recipe(horizontal_flip=True), torch.Generator().manual_seed(1))
+        mirror = torch.tensor([[[2, 1, 0], [5, 4, 3]]], dtype=torch.uint8)
+        is_mirror = (flipped == mirror).flatten(1).all(1)
+        assert ((flipped == x).flatten(1).all(1) ^ is_mirror).all()
+        assert abs(int(is_mirror.sum()) - 2000) < 160
+
+    def test_nothing_is_done_unless_asked_for(self):
+        x = torch.randint(0, 256, (4, 1, 4, 4), dtype=torch.uint8)
+        assert torch.equal(augment(x, Recipe(), torch.Generator()), x)
+
+
+def shifted(image, dy, dx):
+    """An image moved down by dy and right by dx, zeros moving in, by a loop."""
+    channels, height, width = image.shape
+    result = torch.zeros_like(image)
+    for c in range(channels):
+        for row in range(height):
+            for column in range(width):
+                if 0 <= row - dy < height and 0 <= column - dx < width:
+                    result[c, row, column] = image[c, row - dy, column - dx]
+    return result
+
+
+def test_streams_differ_by_seed_purpose_and_epoch_and_are_the_same_everywhere():
+    found = {derived_seed(s, p, e) for s in (0, 1) for p in ("order", "noise") for e in (0, 1)}
+    assert len(found) == 8
+    assert derived_seed(0, "order", 1) == 4489457307835839548
