@@ -12,10 +12,10 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from harness.contracts import Dataset
-from harness.domain import Images
 from harness.errors import OptionError, Problem
 from harness.suggest import known_names
 
+DOMAIN = "domain"
 REQUIRED = inspect.Parameter.empty
 
 
@@ -32,7 +32,7 @@ class Option:
 def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Type hint and default of each option in a constructor's signature.
 
-    A leading `domain` parameter is the harness's to give and is no option. An option annotated
+    A parameter `domain` is the harness's to give and is no option. An option annotated
     `Dataset` is given in a suite by the name of a data set.
     """
     function = target.__init__ if inspect.isclass(target) else target
@@ -43,9 +43,8 @@ def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        hint = hints.get(name, Any)
-        if hint is not Images:
-            options[name] = (hint, parameter.default)
+        if name != DOMAIN:
+            options[name] = (hints.get(name, Any), parameter.default)
     return options
 
 

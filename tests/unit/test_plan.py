@@ -1,0 +1,108 @@
+"""Plans: what is asked for, what is stored, what is new and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.console import NoDisplay
+from harness.plan import ChainId
+from harness.runner import find_plan, missing_jobs, run
+from harness.store import Store
+from harness.suite import load_suite
+from harness.why import Reasons
+
+
+@pytest.fixture
+def ran(tiny_suite, settings):
+    run(load_suite(tiny_suite), settings, NoDisplay())
+    return tiny_suite
+
+
+def plan_of(path, settings):
+    plan = find_plan(load_suite(path), settings)
+    store = Store(settings.store)
+    new = [job for chain in plan.chains.values() for job in missing_jobs(plan, store, chain)]
+    return plan, store, new
+
+
+def amended(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def test_a_plan_without_data_lists_every_job_once(tiny_suite, settings):
+    plan, store, _ = plan_of(tiny_suite, settings)
+    (chain,) = plan.chains.values()
+    # log_prob: 4 draws; gradients: 4 draws and 2 group sizes; each at 2 epochs
+    assert len(chain.jobs) == 2 * (4 + 4 * 2)
+    assert len(plan.cells) == 2 * 2 * 2 * 3  # epochs, sizes, out sets, scorers
+    reason = Reasons(plan, store).training(ChainId("flow", "digits", 0), 2)
+    assert reason == "data set 'digits' has not been opened yet"
+
+
+def test_after_a_run_nothing_is_new(ran, settings):
+    assert plan_of(ran, settings)[2] == []
+
+
+def test_a_later_epoch_continues_and_nothing_before_it_is_done_again(ran, settings):
+    plan, store, new = plan_of(amended(ran, "[0, 2]", "[0, 1, 2, 3]"), settings)
+    assert all("epoch 1" in job or "epoch 3" in job for job in new)
+    reasons, chain = Reasons(plan, store), ChainId("flow", "digits", 0)
+    assert reasons.training(chain, 3) == "training continues from stored epoch 2"
+    assert reasons.training(chain, 1) == "training continues from stored epoch 0"
+
+
+def test_another_scorer_on_stored_statistics_needs_no_model(ran, settings):
+    extra = '[scorers.wide]\nplugin = "gradient-gaussian"\noptions = { eps = 1e-3 }\n\n'
+    path = amended(ran, "[[comparisons]]", extra + "[[comparisons]]")
+    path = amended(path, '"typicality",', '"typicality", "wide",')
+    plan, _, new = plan_of(path, settings)
+    assert new == []
+    assert len(plan.cells) == 2 * 2 * 2 * 4
+
+
+def test_another_recipe_is_new_and_says_what_differs(ran, settings):
+    plan, store, _ = plan_of(amended(ran, "1e-3", "2e-3"), settings)
+    assert Reasons(plan, store).training(ChainId("flow", "digits", 0), 2) == (
+        "the nearest stored one differs: recipe.learning_rate is 0.002, was 0.001"
+    )
+
+
+def test_another_group_size_is_new_for_group_statistics_only(ran, settings):
+    plan, store, new = plan_of(amended(ran, "[1, 5]", "[1, 3]"), settings)
+    assert len(new) == 2 * 4
+    job = next(
+        job for job in plan.chains[ChainId("flow", "digits", 0)].jobs if job.group_size == 3
+    )
+    assert "group_size is 3, was " in Reasons(plan, store).statistic(job)
+
+
+def test_names_are_no_part_of_any_key(ran, settings):
+    text = ran.read_text().replace("flow", "river").replace("brief", "short")
+    ran.write_text(text.replace("datasets.noise", "datasets.static"))
+    assert plan_of(ran, settings)[2] == []
+
+
+def test_batch_size_is_no_part_of_any_key(ran, settings):
+    import dataclasses
+
+    assert plan_of(ran, dataclasses.replace(settings, batch_size=7))[2] == []
+
+
+def test_comparisons_that_overlap_share_jobs(tiny_suite, settings):
+    text = tiny_suite.read_text()
+    again = text[text.index("[[comparisons]]") :].replace("[0, 2]", "[2]")
+    tiny_suite.write_text(text + again.replace('"others"', '["noise"]'))
+    plan, _, _ = plan_of(tiny_suite, settings)
+    (chain,) = plan.chains.values()
+    assert len(chain.jobs) == 2 * (4 + 4 * 2)
+    assert len(plan.cells) == 24
+
+
+def test_seeds_are_chains_of_their_own(tiny_suite, settings):
+    text = tiny_suite.read_text()
+    tiny_suite.write_text(text + "\n    seeds = [0, 1]\n")
+    plan, _, _ = plan_of(tiny_suite, settings)
+    assert [str(chain) for chain in plan.chains] == ["flow on digits", "flow on digits (seed 1)"]
