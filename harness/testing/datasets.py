@@ -166,7 +166,10 @@ def stamp(subject: DatasetUnderTest) -> None:
     dataset, other = subject.build(), subject.build()
     if not isinstance(dataset, Stamped) or not isinstance(other, Stamped):
         raise NotApplicable("it has no `stamp`")
-    first, second = dataset.stamp(), other.stamp()
+    try:
+        first, second = dataset.stamp(), other.stamp()
+    except MissingDataError as error:
+        raise NotApplicable(f"the data is not on this machine: {error}") from error
     if not isinstance(first, str) or not first:
         raise Fault(f"`stamp` must return text, not {first!r}")
     if first != second or first != dataset.stamp():

@@ -1,0 +1,73 @@
+"""Every registered model, data set, statistic and scorer passes the conformance kit.
+
+The entries come from the registry, so a new plugin is tested by existing.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.options import REQUIRED, constructor_arguments, signature_options, validate_options
+from harness.registry import Registry
+from harness.testing import (
+    assert_conforms,
+    check_dataset,
+    check_model,
+    check_scorer,
+    check_statistic,
+)
+
+REGISTRY = Registry()
+
+SMALL = {
+    "glow": {"levels": 1, "steps": 2, "width": 4},
+    "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
+    "transformed": {"source": "digits", "transform": "rotate-90"},
+}
+"""Options that make an entry small enough, or that it requires."""
+
+
+def builder(kind, name):
+    target = REGISTRY.get(kind, name).load()
+    options = validate_options(target, SMALL.get(name, {}))
+    digits = REGISTRY.get("datasets", "digits").load()()
+    arguments = constructor_arguments(target, options, {"digits": digits})
+    return lambda *domain: target(*domain, **arguments)
+
+
+def names(kind):
+    """Entries that can be built; one with a required option not given in SMALL cannot."""
+    for name in REGISTRY.names(kind):
+        options = signature_options(REGISTRY.get(kind, name).load())
+        required = {option for option, (_, default) in options.items() if default is REQUIRED}
+        if required <= set(SMALL.get(name, {})):
+            yield name
+
+
+def test_only_the_folder_cannot_be_built_without_a_path():
+    unbuilt = {
+        name
+        for kind in ("models", "datasets", "statistics", "scorers")
+        for name in set(REGISTRY.names(kind)) - set(names(kind))
+    }
+    assert unbuilt == {"folder"}
+
+
+@pytest.mark.parametrize("name", sorted(names("models")))
+def test_models(name):
+    assert_conforms(check_model(builder("models", name)))
+
+
+@pytest.mark.parametrize("name", sorted(names("datasets")))
+def test_datasets(name):
+    assert_conforms(check_dataset(builder("datasets", name)))
+
+
+@pytest.mark.parametrize("name", sorted(names("statistics")))
+def test_statistics(name):
+    assert_conforms(check_statistic(builder("statistics", name)))
+
+
+@pytest.mark.parametrize("name", sorted(names("scorers")))
+def test_scorers(name):
+    assert_conforms(check_scorer(builder("scorers", name)))

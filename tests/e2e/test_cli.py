@@ -1,0 +1,250 @@
+"""The command line, run as people run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness.cli import main
+
+BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
+
+
+def bench(*arguments, **options):
+    return subprocess.run(
+        [*BENCH, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        **options,
+    )
+
+
+HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "PIL")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["list", "scorers"],
+        ["list", "models"],
+        ["list", "suites"],
+        ["plugins", "list"],
+        ["plan", "suites/quickstart.toml"],
+        ["plan", "suites/quickstart.toml", "--why"],
+        ["schema"],
+    ],
+)
+def test_light_commands_import_nothing_heavy(arguments):
+    code = (
+        "import sys, atexit\n"
+        f"atexit.register(lambda: print('heavy:', [m for m in {HEAVY} if m in sys.modules]))\n"
+        "from harness.cli import main\n"
+        f"sys.argv = ['bench', *{arguments}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_a_second_run_imports_no_torch_and_prints_the_same(tiny_suite):
+    first = bench("run", tiny_suite)
+    assert first.returncode == 0, first.stderr
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
+        "from harness.cli import main\n"
+        f"sys.argv = ['bench', 'run', {str(tiny_suite)!r}]\n"
+        "main()\n"
+    )
+    second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert second.stdout == first.stdout
+    assert second.stderr.splitlines() == ["tiny: nothing to compute, 24 cells", "False"]
+
+
+def test_report_has_every_format(tiny_suite):
+    assert bench("report", tiny_suite).returncode == 4  # nothing is stored yet
+    run = bench("run", tiny_suite, "--display", "none")
+    assert run.stderr == ""
+    table = bench("report", tiny_suite)
+    assert run.stdout.startswith(table.stdout)
+    rows = json.loads(bench("report", tiny_suite, "--format", "json").stdout)
+    assert rows["suite"] == "tiny"
+    assert len(rows["results"]) == 24
+    assert set(rows["results"][0]) >= {
+        *("model", "in", "out", "scorer", "epoch", "group_size", "seed", "status", "auroc"),
+        *("auroc_se", "auroc_low", "auroc_high", "aupr", "fpr95", "n_in", "n_out"),
+        *("bits_per_dim_in", "provenance"),
+    }
+    assert "| typicality" in bench("report", tiny_suite, "--format", "markdown").stdout
+    assert r"\begin{tabular}" in bench("report", tiny_suite, "--format", "latex").stdout
+    assert len(bench("report", tiny_suite, "--format", "csv").stdout.splitlines()) == 25
+    with_errors = bench("report", tiny_suite, "--errors").stdout
+    assert "±" in with_errors
+    assert "±" not in table.stdout
+
+
+def test_mistakes_end_with_2_and_without_a_traceback(write_suite):
+    path = write_suite(
+        """
+        [training.brief]
+        lerning_rate = 1e-3
+
+        [models.flow]
+        plugin = "glow"
+        training = "brief"
+
+        [[comparisons]]
+        models = ["flow"]
+        in = "digits"
+        out = ["noise"]
+        epochs = [-1]
+        scorers = ["typicalty"]
+        """
+    )
+    for command in ("run", "plan", "report", "check"):
+        done = bench(command, path)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert done.stderr.splitlines() == [
+            f"bench: {path}:3: training.brief.lerning_rate: unknown key "
+            "(did you mean 'learning_rate'?)",
+            f"{path}:13: comparisons[0].epochs[0]: input should be greater than or equal to 0, "
+            "not -1",
+            f"{path}:14: comparisons[0].scorers[0]: there is no scorer 'typicalty' "
+            "(did you mean 'typicality'?)",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "glo"], "bench: there is no 'glo' (did you mean 'glow'?)"),
+        (["list", "scorers", "-p", "no:scorer"], "no such plugin (did you mean 'scorers'?)"),
+        (["list", "scorers", "-p", "absent.py"], "plugin file absent.py cannot be read"),
+        (["lst"], "No such command 'lst'"),
+        (["run", "absent.toml"], "bench: absent.toml: no such file"),
+    ],
+)
+def test_unknown_names_end_with_2(arguments, message):
+    done = bench(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_device_is_an_error(tiny_suite):
+    done = bench("run", tiny_suite, "--device", "toaster")
+    assert done.returncode == 2
+    assert "--device toaster: no such device here" in done.stderr
+
+
+def test_failed_cells_end_with_1_and_a_report(tiny_suite):
+    text = tiny_suite.read_text().replace("n_out = 30", "n_out = 41")
+    tiny_suite.write_text(text.replace("[0, 2]", "[0]"))
+    done = bench("run", tiny_suite)
+    assert done.returncode == 1
+    assert "n_out = 41, but the test split of 'noise' has 40 examples" in done.stdout
+    assert bench("report", tiny_suite).returncode == 1
+
+
+def test_an_interrupted_run_ends_with_130_and_is_resumed(tiny_suite, tmp_path):
+    text = tiny_suite.read_text().replace("[0, 2]", "[0, 40, 80]")
+    tiny_suite.write_text(text)
+    command = [*BENCH, "run", str(tiny_suite), "--display", "json"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if json.loads(line)["event"] == "EpochFinished":
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"interrupted; to resume: bench run {tiny_suite} --display json" in stderr.replace(
+        "-c ", "bench "
+    )
+
+
+def test_workers_end_when_their_parent_is_killed(tiny_suite, tmp_path):
+    tiny_suite.write_text(tiny_suite.read_text().replace("[0, 2]", "[0, 4000]"))
+    command = [*BENCH, "run", str(tiny_suite), "--display", "json", "--executor", "processes"]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    for line in process.stderr:
+        if json.loads(line)["event"] == "EpochFinished":
+            break
+    process.kill()
+    process.communicate()
+    for _ in range(100):
+        if not group_is_alive(process.pid):
+            return
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("workers outlived the run")
+
+
+def group_is_alive(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_check_tries_everything_without_data(tiny_suite):
+    done = bench("check", tiny_suite, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {item["problem"] for item in found} == {""}
+    assert found[0]["what"] == "flow on 1x8x8"
+    assert found[0]["detail"].startswith("17 parameter tensors")
+    assert len(found) == 1 + 1 + 2 + 3 * 2  # model, log_prob, gradients at b = 1 and 5, scorers
+    plan = json.loads(bench("plan", tiny_suite, "--json").stdout)
+    assert plan["estimate"]["jobs_without_rate"] == 0
+
+
+def test_check_reports_a_model_that_cannot_be_built(tiny_suite):
+    tiny_suite.write_text(tiny_suite.read_text().replace("levels = 1", "levels = 4"))
+    done = bench("check", tiny_suite)
+    assert done.returncode == 1
+    assert "DomainError" in done.stdout
+
+
+def test_plan_says_what_is_new_and_why(tiny_suite):
+    bench("run", tiny_suite, "--display", "none")
+    tiny_suite.write_text(tiny_suite.read_text().replace("[0, 2]", "[0, 2, 3]"))
+    shown = bench("plan", tiny_suite, "--why").stdout
+    assert "train to epoch 3: training continues from stored epoch 2" in shown
+    assert "train to epoch 2" not in shown
+    assert "36 cells, 12 of them new" in shown
+
+
+def test_listings_are_also_json():
+    rows = json.loads(bench("list", "scorers", "--json").stdout)
+    assert {"gradient-gaussian", "log-likelihood", "typicality"} <= {row["name"] for row in rows}
+    (shown,) = json.loads(bench("show", "glow", "--json").stdout)
+    assert {"name": "levels", "default": 3}.items() <= shown["options"][0].items()
+    plugins = json.loads(bench("plugins", "list", "--json", "-p", "no:scorers").stdout)
+    assert {row["plugin"]: row["state"] for row in plugins}["scorers"] == "blocked"
+
+
+def test_main_is_the_entry_point(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bench", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("bench ")
