@@ -30,7 +30,7 @@ app = typer.Typer(
     "or plugin, nothing ran; 3 a pinned value or a comparison regressed; 4 nothing selected; "
     "130 interrupted, the same command resumes.",
 )
-plugins_app = typer.Typer(help="Plugins: what is installed, blocked or broken.")
+plugins_app = typer.Typer(help="Plugins: active, blocked, broken.")
 
 app.command("run")(run.run)
 app.command("plan")(plan.plan)

@@ -16,9 +16,9 @@ def check(
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
-    """Build every model of SUITE at true size; run its statistics and scorers on random images.
+    """Try a suite at true size without data.
 
-    Needs no data. What it measures lets `bench plan` estimate times.
+    Builds every model of SUITE and runs its statistics and scorers on random images. What it measures lets `bench plan` estimate times.
     """
     from harness.check import check_suite
     from harness.cli.output import print_json, print_rows

@@ -19,7 +19,7 @@ def list_entries(
     plugin: PluginOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List what plugins offer, or the suites at hand."""
+    """List models, data sets, scorers, ..."""
     if kind == "suites":
         _list_suites(json)
         return

@@ -21,7 +21,10 @@ def plan(
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the jobs and cells of SUITE: stored or new, why, and how long the new ones take."""
+    """List what is stored and what is new.
+
+    Jobs and cells of SUITE; with --why, the reason for each new job. Estimates the time.
+    """
     from harness.cli.output import print_json
     from harness.runner import find_plan
     from harness.settings import Settings, default_data, default_store, share_processors

@@ -21,7 +21,10 @@ def report(
     store: StoreOption = None,
     data: DataOption = None,
 ) -> None:
-    """Print the results of SUITE from what is stored; nothing is trained or evaluated."""
+    """Print results from what is stored.
+
+    Nothing is trained or evaluated.
+    """
     from rich.console import Console
 
     from harness.errors import NothingSelectedError

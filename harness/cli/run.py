@@ -37,9 +37,9 @@ def run(
     display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
     errors: Annotated[bool, typer.Option("--errors", help="Show standard errors.")] = False,
 ) -> None:
-    """Train, evaluate and score whatever of SUITE is not stored; print its tables.
+    """Train, evaluate and score a suite.
 
-    The same command again resumes: work that is stored is not done again.
+    Prints its AUROC tables. The same command again resumes: work that is stored is not done again.
     """
     from harness.cli.session import session
     from harness.runner import run as run_suite

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def schema() -> None:
-    """Print the JSON Schema of suite files."""
+    """Print the JSON Schema of suites."""
     from harness.cli.output import print_json
     from harness.suite import Suite
 

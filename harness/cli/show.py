@@ -14,7 +14,7 @@ def show(
     plugin: PluginOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show an entry: where it comes from and its options with types, defaults and meaning."""
+    """Show a plugin entry and its options."""
     from harness.cli.output import print_json
     from harness.errors import PluginError
     from harness.registry import KINDS, Registry

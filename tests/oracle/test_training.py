@@ -1,4 +1,4 @@
-"""Training: an uninterrupted run is the oracle of a continued one; the loop against plain torch."""
+"""Training: an uninterrupted run is the oracle of a continued one, plain torch of the loop."""
 
 from __future__ import annotations
 

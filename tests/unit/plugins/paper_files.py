@@ -82,7 +82,7 @@ def write_cifar10(root: Path):
     for name, images in {**batches, "test_batch": arrays["test"]}.items():
         rows = np.stack([np.concatenate([plane.ravel() for plane in image]) for image in images])
         (folder / name).write_bytes(python_2_batch(rows))
-    (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": [b"cat"]}, protocol=2))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": ["cat"]}, protocol=2))
     return arrays
 
 

@@ -6,16 +6,17 @@ import io
 import os
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paper_files import pixels, python_2_batch
 
 from harness import DataError
 from plugins.datasets.paper.pickles import read_pickled_arrays
+from tests.unit.plugins.paper_files import pixels, python_2_batch
 
 PREFIX = "cannot be read as a pickle of arrays"
 
@@ -60,8 +61,8 @@ def test_a_pickle_of_python_2(tmp_path):
     assert read(tmp_path, content).keys() == {"data"}
     assert np.array_equal(read(tmp_path, content)["data"], rows)
     # The hand-written bytes are what CIFAR-10's readers expect.
-    with np.testing.suppress_warnings() as warnings:
-        warnings.filter(Warning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         usual = pickle.loads(content, encoding="bytes")
     assert np.array_equal(usual[b"data"], rows)
     assert usual[b"labels"] == [0, 1, 2, 3, 4]
@@ -79,7 +80,9 @@ class Call:
 def test_code_is_refused_and_not_run(tmp_path, protocol):
     witness = tmp_path / "ran"
     content = pickle.dumps({"data": Call(os.system, f"touch {witness}")}, protocol)
-    refused(tmp_path, content, f"it refers to {os.system.__module__}.system, which is not admitted")
+    refused(
+        tmp_path, content, f"it refers to {os.system.__module__}.system, which is not admitted"
+    )
     assert not witness.exists()
 
 
@@ -98,33 +101,41 @@ def test_names_with_dots_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (pickle.dumps({"a": np.array([1, "x"], object)}, 2), "an array has type '|O8'"),
+        (
+            pickle.dumps({"a": np.array([1, "x"], object)}, 2),
+            "an array is not made of plain numbers",
+        ),
         (pickle.dumps({"a": np.array(["x"])}, 2), "an array has type '<U1'"),
         (
             pickle.dumps({"a": np.zeros(2, [("x", "u1"), ("y", "u1")])}, 2),
             "an array has a type of several parts",
         ),
         (b"cnumpy\nndarray\n(K\x01tR.", "it makes an array in another way"),
-        (b"cnumpy\nndarray\n)\x81.", "NEWOBJ class argument must be a type, not _Name"),
         (b"cnumpy\ndtype\n}X\x01\x00\x00\x00aK\x01sb.", "it changes what it refers to"),
         (
             b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00hextR.",
             "it has bytes in encoding 'hex'",
         ),
-        (b"Pname\n.", "persistent IDs in protocol 0 must be ASCII strings"),
-        (b"", "Ran out of input"),
+        (b"Pname\n.", "unsupported persistent id encountered"),
+        (b"", "EOFError"),
         (b"\x80\x09.", "unsupported pickle protocol: 9"),
     ],
 )
 def test_what_is_no_plain_array_is_refused(tmp_path, content, reason):
-    if content.startswith(b"P"):
-        with pytest.raises(DataError, match=PREFIX):
-            read(tmp_path, content)
-    elif content.startswith(b"cnumpy\nndarray\n)"):
-        with pytest.raises(DataError, match="NEWOBJ class argument"):
-            read(tmp_path, content)
-    else:
-        refused(tmp_path, content, reason)
+    refused(tmp_path, content, reason)
+
+
+@pytest.mark.parametrize(
+    "content", [b"cnumpy\nndarray\n)\x81.", b"cnumpy\ndtype\n)}\x92.", b"(cnumpy\ndtype\no."]
+)
+def test_objects_made_in_other_ways_are_refused(tmp_path, content):
+    with pytest.raises(DataError, match=PREFIX):
+        read(tmp_path, content)
+
+
+def test_a_damaged_file_asks_for_no_huge_table(tmp_path):
+    found = read(tmp_path, b"}r\xff\xff\xff\xff.")
+    assert found == {}
 
 
 def test_an_array_that_says_more_than_it_holds(tmp_path):
@@ -151,8 +162,7 @@ def reads_or_refuses(folder: Path, content: bytes):
     """The arrays, None where it is refused; no other error may come."""
     try:
         return read(folder, content)
-    except DataError as error:
-        assert str(error).startswith(str(folder / "batch"))
+    except DataError:
         return None
 
 
@@ -166,9 +176,7 @@ def test_truncated_anywhere(tmp_path):
 def test_damaged_anywhere(tmp_path_factory, place, damage):
     folder = tmp_path_factory.getbasetemp()
     content = CONTENT[:place] + damage + CONTENT[place + len(damage) :]
-    # An opcode that asks for a huge table of references would fill the memory of the test.
-    if not any(opcode in damage for opcode in b"rj"):
-        reads_or_refuses(folder, content)
+    reads_or_refuses(folder, content)
 
 
 def test_the_standard_reader_would_have_run_it(tmp_path):
