@@ -45,4 +45,58 @@ def bench_datasets() -> list[Entry]:
             summary="Your own images: a folder of pictures, .npy or .npz arrays, MNIST's files",
             version="1",
         ),
+        Entry(
+            name="mnist",
+            target="plugins.datasets.paper.mnist:Mnist",
+            summary="Handwritten digits, 1x28x28, 60,000 + 10,000",
+            version="1",
+        ),
+        Entry(
+            name="fashion-mnist",
+            target="plugins.datasets.paper.mnist:FashionMnist",
+            summary="Clothes, 1x28x28, 60,000 + 10,000",
+            version="1",
+        ),
+        Entry(
+            name="kmnist",
+            target="plugins.datasets.paper.mnist:Kmnist",
+            summary="Cursive Japanese characters, 1x28x28, 60,000 + 10,000",
+            version="1",
+        ),
+        Entry(
+            name="omniglot",
+            target="plugins.datasets.paper.omniglot:Omniglot",
+            summary="Handwritten characters of 50 alphabets, 1x28x28, 19,280 + 13,180",
+            version="1",
+        ),
+        Entry(
+            name="svhn",
+            target="plugins.datasets.paper.svhn:Svhn",
+            summary="House numbers in street views, 3x32x32, 73,257 + 26,032",
+            version="1",
+        ),
+        Entry(
+            name="celeba",
+            target="plugins.datasets.paper.celeba:CelebA",
+            summary="Faces, cropped and reduced to 3x32x32, 162,770 + 19,962",
+            version="1",
+        ),
+        Entry(
+            name="cifar10",
+            target="plugins.datasets.paper.cifar10:Cifar10",
+            summary="Small photographs of ten kinds of things, 3x32x32, 50,000 + 10,000",
+            version="1",
+        ),
+        Entry(
+            name="gtsrb",
+            target="plugins.datasets.paper.gtsrb:Gtsrb",
+            summary="German traffic signs, resized to 3x32x32, 26,640 + 12,630",
+            version="1",
+        ),
+        Entry(
+            name="imagenet32",
+            target="plugins.datasets.paper.imagenet32:Imagenet32",
+            summary="ImageNet reduced to 3x32x32, 1,281,167 + 50,000",
+            version="1",
+        ),
     ]

@@ -13,6 +13,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
 from harness import Images
+from plugins.models.flows.actnorm import ActNorm
 
 DOMAIN = Images(3, 4, 4)
 FEATURES = DOMAIN.dims
@@ -228,22 +229,33 @@ class Custom(nn.Module):
         return Square.apply(x.flatten(1), self.w)
 
 
+class Shift(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+        self.shift = nn.Parameter(torch.linspace(-1, 1, FEATURES))
+
+    def forward(self, x):
+        return x + torch.exp(self.scale) * self.shift
+
+
 class Overwriting(nn.Module):
-    """Writes into what it gave its first layer, and into what that returned."""
+    """Writes into what it gave its first layer, and into what its layers returned."""
 
     def __init__(self):
         super().__init__()
-        self.first = nn.Linear(FEATURES, 6)
-        self.second = nn.Linear(6, 6)
-        self.norm = nn.LayerNorm(6)
+        self.shift = Shift()
+        self.linear = nn.Linear(FEATURES, 6)
+        self.norm = ActNorm(6)
 
     def forward(self, x):
         h = x.flatten(1) * 1.0
-        out = self.first(h)
+        out = self.shift(h)
         h.zero_()
-        out.mul_(2.0)
-        out += self.norm(F.relu_(self.second(out)))
-        return out
+        out = self.linear(torch.sin(out)).mul_(2.0)[:, :, None, None]
+        shifted = self.norm(out)
+        out.zero_()
+        return shifted
 
 
 class Blocked(nn.Module):

@@ -38,7 +38,7 @@ BUILT = [
 
 
 def test_entries():
-    entries = bench_datasets()
+    entries = [entry for entry in bench_datasets() if ".paper." not in entry.target]
     assert [entry.name for entry in entries] == NAMES
     assert [entry.version for entry in entries] == ["1"] * len(NAMES)
     for entry, target in zip(entries, TARGETS, strict=True):

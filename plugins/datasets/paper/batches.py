@@ -1,0 +1,44 @@
+"""The batch files of CIFAR-10 and ImageNet32: images as rows of their three colour planes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import DataError, Images
+from plugins.datasets.paper.pickles import read_pickled_arrays
+
+
+def read_batch(file: Path, domain: Images) -> NDArray[np.uint8]:
+    """The images of an `.npz` file or of a pickle: its array `data`, (N, dims).
+
+    A row holds the red, then the green, then the blue plane, each row by row.
+
+    Returns:
+        uint8, (N, *domain.shape); read-only where the file is a pickle.
+
+    Raises:
+        DataError: The file cannot be read, or `data` is something else.
+    """
+    data = _read_npz(file) if file.suffix == ".npz" else read_pickled_arrays(file).get("data")
+    if data is None:
+        raise DataError(f"{file}: it has no array 'data'")
+    if data.dtype != np.uint8 or data.shape[1:] != (domain.dims,):
+        raise DataError(
+            f"{file}: 'data' should be uint8 of shape (N, {domain.dims}), not {data.dtype} of "
+            f"shape {data.shape}"
+        )
+    if len(data) == 0:
+        raise DataError(f"{file}: it is empty")
+    return data.reshape(-1, *domain.shape)
+
+
+def _read_npz(file: Path) -> NDArray[Any] | None:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return archive["data"] if "data" in archive.files else None
+    except Exception as error:
+        raise DataError(f"{file}: cannot be read as an .npz file ({error})") from error

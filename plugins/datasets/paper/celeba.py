@@ -1,0 +1,155 @@
+"""CelebA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import DataError, Images
+from plugins.datasets.draws import Draws
+from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
+from plugins.datasets.paper.published import Progress, Published
+
+SIZE = (178, 218)
+CROPS = {
+    "centre-148": (15, 35, 163, 183),
+    "centre-140": (19, 39, 159, 179),
+    "code": (15, 40, 163, 188),
+}
+"""Left, upper, right and lower border, the latter two excluded."""
+PARTITION = {"0": "train", "1": "valid", "2": "test"}
+ARCHIVE, LIST = "img_align_celeba.zip", "list_eval_partition.txt"
+TOTAL = 202_599
+RANDOM_TRAIN = 0.8
+
+
+class CelebA(Published):
+    """Faces: 3x32x32, 162,770 in train and 19,962 in test; the 19,867 of valid are not used.
+
+    The aligned pictures of 178x218 pixels (JPEG files) are cropped to a square and reduced by
+    Pillow's antialiased bilinear filter. Files: `celeba/img_align_celeba.zip`, or the folder
+    `celeba/img_align_celeba` that it unpacks to; and `celeba/list_eval_partition.txt`.
+
+    Arguments:
+        crop: The square that is kept: `centre-148` and `centre-140` are 148 and 140 pixels wide
+            and central; `code` is 148 wide and 5 pixels lower, as in the paper's published code
+            (and in Larsen et al., 2016).
+        partition: `official`, or `random`: of all 202,599 pictures 80 % drawn for train by a
+            fixed seed, as in the paper's published code, whose own draw was not recorded. Then
+            pictures of one person are in both splits.
+        verify: Read nothing but the published files: checksums and numbers of images must be
+            theirs. Without, a sample of the data set in the same format will do.
+
+    References:
+        | Deep learning face attributes in the wild (Liu et al., 2015)
+        | https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
+    """
+
+    name = "celeba"
+    domain = Images(3, 32, 32)
+    counts: ClassVar = {"train": 162_770, "test": 19_962}
+    home = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+    licence = "non-commercial research only"
+    files: ClassVar = dict.fromkeys(
+        Published.splits,
+        ((f"celeba/{ARCHIVE}", "celeba/img_align_celeba"), (f"celeba/{LIST}",)),
+    )
+    md5: ClassVar = {
+        f"celeba/{ARCHIVE}": "00d2c5bc6d35e252742224ab0c1e8fcb",
+        f"celeba/{LIST}": "d32c9cbf5e040fd4025c592c306e6668",
+    }
+
+    def __init__(
+        self,
+        *,
+        crop: Literal["centre-148", "centre-140", "code"] = "centre-148",
+        partition: Literal["official", "random"] = "official",
+        verify: bool = True,
+    ) -> None:
+        super().__init__(verify=verify)
+        self._crop = CROPS[crop]
+        self._is_random = partition == "random"
+
+    def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
+        folder, partition = paths
+        names = self._names(partition, split)
+        with Pictures(folder) as pictures:
+            return read_resized(pictures, names, self.domain, size=SIZE, crop=self._crop)
+
+    def _count(self, split: str) -> int:
+        if not self._is_random:
+            return super()._count(split)
+        n_train = int(TOTAL * RANDOM_TRAIN)
+        return n_train if split == "train" else TOTAL - n_train
+
+    def _names(self, file: Path, split: str) -> list[str]:
+        """The pictures of a split, in the order of the list."""
+        given = read_partition(file)
+        names = [name for name, part in given.items() if part == split]
+        if self._is_random:
+            order = Draws(0, "celeba/random").order(len(given))
+            n_train = int(len(given) * RANDOM_TRAIN)
+            chosen = order[:n_train] if split == "train" else order[n_train:]
+            everyone = list(given)
+            names = [everyone[index] for index in sorted(chosen)]
+        if not names:
+            raise DataError(f"{file}: it has no {split} picture")
+        return names
+
+    def _download(self, root: Path, progress: Progress) -> None:
+        if self._is_there():
+            progress("celeba: the files are there")
+            return
+        from torchvision.datasets import CelebA as Source
+        from torchvision.datasets.utils import download_file_from_google_drive
+
+        # Not CelebA(download=True): that wants four more files and unpacks 202,599 pictures.
+        for drive_id, md5, file in Source.file_list:
+            if file in (ARCHIVE, LIST):
+                progress(f"celeba: {file}")
+                download_file_from_google_drive(drive_id, str(root / "celeba"), file, md5)
+
+    def _how(self, root: Path) -> str:
+        return (
+            f"`bench data fetch celeba` tries Google Drive (it needs gdown and often refuses); "
+            f"by hand: {self._by_hand(root)}"
+        )
+
+    def _by_hand(self, root: Path) -> str:
+        return (
+            f"get {ARCHIVE} (aligned and cropped images) and {LIST} from the Google Drive or "
+            f"Baidu folder of {self.home} and put both in {root / 'celeba'}"
+        )
+
+
+def read_partition(file: Path) -> dict[str, str]:
+    """The official partition: a line for each picture, its name and 0, 1 or 2.
+
+    Returns:
+        `train`, `valid` or `test` by the name of the picture.
+
+    Raises:
+        DataError: A line is something else.
+    """
+    try:
+        lines = file.read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read as text ({error})") from error
+    partition = {}
+    for number, line in enumerate(lines, 1):
+        match line.split():
+            case [name, code] if code in PARTITION and name not in partition:
+                partition[name] = PARTITION[code]
+            case []:
+                pass
+            case _:
+                raise DataError(
+                    f"{file}:{number}: {line!r} should be the name of a picture, once, and 0, 1 "
+                    "or 2"
+                )
+    plain_names(partition, file)
+    return partition

@@ -1,0 +1,89 @@
+"""The German Traffic Sign Recognition Benchmark."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import DataError, Images
+from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
+from plugins.datasets.paper.published import Progress, Published
+
+SUFFIX = ".ppm"
+
+
+class Gtsrb(Published):
+    """German traffic signs: 3x32x32, 26,640 in train and 12,630 in test.
+
+    The pictures (15 to 250 pixels wide, uncompressed, with a border around the sign) are resized
+    as a whole by Pillow's antialiased bilinear filter. Those of train come in tracks of 30 of
+    one and the same sign, so they depend on each other.
+
+    The train split is that of torchvision (`GTSRB-Training_fixed.zip`, which the paper's code
+    reads too); the benchmark's final training set has 39,209 pictures. Files: the folders
+    `gtsrb/GTSRB/Training` and `gtsrb/GTSRB/Final_Test/Images`, and `gtsrb/GT-final_test.csv`.
+    Checksums are those of the archives, verified by `bench data fetch`.
+
+    Arguments:
+        verify: Read nothing but the published files: the numbers of images must be theirs.
+            Without, a sample of the data set in the same format will do.
+
+    References:
+        | Man vs. computer: benchmarking machine learning algorithms for traffic sign recognition
+          (Stallkamp et al., 2012)
+        | https://benchmark.ini.rub.de/
+    """
+
+    name = "gtsrb"
+    domain = Images(3, 32, 32)
+    counts: ClassVar = {"train": 26_640, "test": 12_630}
+    home = "https://benchmark.ini.rub.de/"
+    licence = "see its home; to be cited"
+    files: ClassVar = {
+        "train": (("gtsrb/GTSRB/Training",),),
+        "test": (("gtsrb/GTSRB/Final_Test/Images",), ("gtsrb/GT-final_test.csv",)),
+    }
+
+    def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
+        with Pictures(paths[0]) as pictures:
+            names = pictures.names(SUFFIX) if split == "train" else read_names(paths[1])
+            return read_resized(pictures, names, self.domain)
+
+    def _download(self, root: Path, progress: Progress) -> None:
+        import torchvision.datasets
+
+        for split in self.splits:
+            progress(f"gtsrb: {split}")
+            torchvision.datasets.GTSRB(str(root), split=split, download=True)
+
+    def _by_hand(self, root: Path) -> str:
+        return (
+            "unpack GTSRB-Training_fixed.zip, GTSRB_Final_Test_Images.zip and "
+            f"GTSRB_Final_Test_GT.zip, found through {self.home}, in {root / 'gtsrb'}"
+        )
+
+
+def read_names(file: Path) -> list[str]:
+    """The names of the test pictures, in the order of the list (`Filename;Width;...`).
+
+    Raises:
+        DataError: The file cannot be read or names none.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            rows = csv.DictReader(stream, delimiter=";", skipinitialspace=True, strict=True)
+            names = [row["Filename"] for row in rows]
+    except KeyError as error:
+        raise DataError(f"{file}: it has no column {error}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read as a list ({error})") from error
+    if not names:
+        raise DataError(f"{file}: it names no picture")
+    if len(set(names)) != len(names):
+        raise DataError(f"{file}: it names a picture twice")
+    return plain_names(names, file)

@@ -1,0 +1,121 @@
+"""MNIST and the data sets that were made in its form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import Images
+from plugins.datasets.arrays import as_examples
+from plugins.datasets.idx import read_idx
+from plugins.datasets.paper.published import Progress, Published
+
+TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+
+
+class Idx(Published):
+    """A data set in MNIST's form: idx files under the name of torchvision's class for it."""
+
+    domain = Images(1, 28, 28)
+    counts: ClassVar = {"train": 60_000, "test": 10_000}
+    torchvision_name: ClassVar[str]
+
+    def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
+        [file] = paths
+        return as_examples(read_idx(file), self.domain, str(file))
+
+    def _download(self, root: Path, progress: Progress) -> None:
+        import torchvision.datasets
+
+        progress(f"{self.name}: images and labels of both splits")
+        getattr(torchvision.datasets, self.torchvision_name)(str(root), train=True, download=True)
+
+
+def _files(folder: str) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """The two idx files, unpacked or as they are published."""
+    return {
+        split: ((f"{folder}/raw/{name}", f"{folder}/raw/{name}.gz"),)
+        for split, name in (("train", TRAIN), ("test", TEST))
+    }
+
+
+class Mnist(Idx):
+    """Handwritten digits: 1x28x28, 60,000 in train and 10,000 in test, light on black.
+
+    Files: `MNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or these with `.gz`.
+    torchvision publishes checksums of the latter only.
+
+    Arguments:
+        verify: Read nothing but the published files: checksums and numbers of images must be
+            theirs. Without, a sample of the data set in the same format will do.
+
+    References:
+        | Gradient-based learning applied to document recognition (LeCun et al., 1998)
+        | http://yann.lecun.com/exdb/mnist/
+    """
+
+    name = "mnist"
+    home = "http://yann.lecun.com/exdb/mnist/"
+    licence = "CC BY-SA 3.0"
+    torchvision_name = "MNIST"
+    files: ClassVar = _files("MNIST")
+    md5: ClassVar = {
+        f"MNIST/raw/{TRAIN}.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        f"MNIST/raw/{TEST}.gz": "9fb629c4189551a2d022fa330f9573f3",
+    }
+
+
+class FashionMnist(Idx):
+    """Zalando's clothes: 1x28x28, 60,000 in train and 10,000 in test, light on black.
+
+    Files: `FashionMNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or these with
+    `.gz`. torchvision publishes checksums of the latter only.
+
+    Arguments:
+        verify: Read nothing but the published files: checksums and numbers of images must be
+            theirs. Without, a sample of the data set in the same format will do.
+
+    References:
+        | Fashion-MNIST: a novel image dataset for benchmarking (Xiao, Rasul & Vollgraf, 2017)
+        | https://arxiv.org/abs/1708.07747
+    """
+
+    name = "fashion-mnist"
+    home = "https://github.com/zalandoresearch/fashion-mnist"
+    licence = "MIT"
+    torchvision_name = "FashionMNIST"
+    files: ClassVar = _files("FashionMNIST")
+    md5: ClassVar = {
+        f"FashionMNIST/raw/{TRAIN}.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        f"FashionMNIST/raw/{TEST}.gz": "bef4ecab320f06d8554ea6380940ec79",
+    }
+
+
+class Kmnist(Idx):
+    """Cursive Japanese characters: 1x28x28, 60,000 in train and 10,000 in test, light on black.
+
+    Files: `KMNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or these with
+    `.gz`. torchvision publishes checksums of the latter only.
+
+    Arguments:
+        verify: Read nothing but the published files: checksums and numbers of images must be
+            theirs. Without, a sample of the data set in the same format will do.
+
+    References:
+        | Deep learning for classical Japanese literature (Clanuwat et al., 2018)
+        | https://arxiv.org/abs/1812.01718
+    """
+
+    name = "kmnist"
+    home = "http://codh.rois.ac.jp/kmnist/"
+    licence = "CC BY-SA 4.0"
+    torchvision_name = "KMNIST"
+    files: ClassVar = _files("KMNIST")
+    md5: ClassVar = {
+        f"KMNIST/raw/{TRAIN}.gz": "bdb82020997e1d708af4cf47b453dcf7",
+        f"KMNIST/raw/{TEST}.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
+    }

@@ -1,0 +1,87 @@
+"""Street View House Numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import DataError, Images
+from plugins.datasets.paper.published import Progress, Published
+
+MAGIC = b"MATLAB 5.0 MAT-file"
+
+
+class Svhn(Published):
+    """House numbers cut from street views: 3x32x32, 73,257 in train and 26,032 in test.
+
+    The cropped digits ("format 2"); the 531,131 extra images are not used. Files:
+    `svhn/train_32x32.mat` and `svhn/test_32x32.mat` (torchvision leaves the folder to the user).
+
+    Arguments:
+        verify: Read nothing but the published files: checksums and numbers of images must be
+            theirs. Without, a sample of the data set in the same format will do.
+
+    References:
+        | Reading digits in natural images with unsupervised feature learning (Netzer et al., 2011)
+        | http://ufldl.stanford.edu/housenumbers/
+    """
+
+    name = "svhn"
+    domain = Images(3, 32, 32)
+    counts: ClassVar = {"train": 73_257, "test": 26_032}
+    home = "http://ufldl.stanford.edu/housenumbers/"
+    licence = "non-commercial use only"
+    files: ClassVar = {
+        "train": (("svhn/train_32x32.mat",),),
+        "test": (("svhn/test_32x32.mat",),),
+    }
+    md5: ClassVar = {
+        "svhn/train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+        "svhn/test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    }
+
+    def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
+        [file] = paths
+        return read_mat(file, self.domain)
+
+    def _download(self, root: Path, progress: Progress) -> None:
+        import torchvision.datasets
+
+        for split in self.splits:
+            progress(f"svhn: {split}_32x32.mat")
+            torchvision.datasets.SVHN(str(root / "svhn"), split=split, download=True)
+
+
+def read_mat(file: Path, domain: Images) -> NDArray[np.uint8]:
+    """The array `X` of a MATLAB 5 file, (height, width, channels, N) there.
+
+    Returns:
+        uint8, (N, *domain.shape).
+
+    Raises:
+        DataError: The file cannot be read or `X` is something else.
+    """
+    from scipy.io import loadmat
+
+    try:
+        with file.open("rb") as stream:
+            is_mat = stream.read(len(MAGIC)) == MAGIC
+            stream.seek(0)
+            found = loadmat(stream, variable_names=["X"]) if is_mat else {}
+    except Exception as error:
+        raise DataError(f"{file}: cannot be read as a MATLAB file ({error})") from error
+    if not is_mat:
+        raise DataError(f"{file}: not a MATLAB 5 file")
+    if "X" not in found:
+        raise DataError(f"{file}: it has no array 'X'")
+    array, (channels, height, width) = found["X"], domain.shape
+    if array.dtype != np.uint8 or array.shape[:-1] != (height, width, channels):
+        raise DataError(
+            f"{file}: 'X' should be uint8 of shape ({height}, {width}, {channels}, N), not "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    return np.ascontiguousarray(array.transpose(3, 2, 0, 1))
