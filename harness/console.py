@@ -13,7 +13,7 @@ from harness import events
 from harness.events import Event
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, Task, TaskID
 
 DisplayKind: TypeAlias = Literal["auto", "rich", "plain", "json", "none"]
 PLAIN_SECONDS = 5.0
@@ -177,14 +177,18 @@ class RichDisplay:
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
 
+        name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
         self.progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False, table_column=name),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
+            _rate_column(),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=Console(file=stream),
+            expand=True,
             transient=True,
         )
         self.bars: dict[str, TaskID] = {}
@@ -217,6 +221,18 @@ class RichDisplay:
             self.progress.advance(self.bars[event.task], event.amount)
         elif isinstance(event, events.StepFinished) and event.task in self.bars:
             self.progress.remove_task(self.bars.pop(event.task))
+
+
+def _rate_column() -> ProgressColumn:
+    """A column with units a second; its class is made here because rich is slow to import."""
+    from rich.progress import ProgressColumn
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:,.0f}/s" if task.speed else "", justify="right")
+
+    return RateColumn()
 
 
 def headline(event: Event) -> str:

@@ -18,7 +18,8 @@ def check(
 ) -> None:
     """Try a suite at true size without data.
 
-    Builds every model of SUITE and runs its statistics and scorers on random images. What it measures lets `bench plan` estimate times.
+    Builds every model of SUITE and runs its statistics and scorers on random images.
+    What it measures lets `bench plan` estimate times.
     """
     from harness.check import check_suite
     from harness.cli.output import print_json, print_rows
