@@ -109,10 +109,15 @@ class _ChainWorker:
         own_test = prepared.load("test")
         if training.epoch == 0 and 0 in missing:
             self._store_checkpoint(training, {}, own_test)
-        for epoch in range(training.epoch + 1, missing[-1] + 1):
-            facts = self._run_epoch(training, missing[-1])
-            if epoch in missing:
-                self._store_checkpoint(training, facts, own_test)
+        last = missing[-1]
+        if last == training.epoch:
+            return
+        total = (last - training.epoch) * training.steps_per_epoch * training.recipe.minibatch
+        with self._step(f"training to epoch {last}", total) as advance:
+            while training.epoch < last:
+                facts = self._run_epoch(training, advance)
+                if training.epoch in missing:
+                    self._store_checkpoint(training, facts, own_test)
 
     def _start(self, training: Any, first: int) -> None:
         """Continue from the latest stored epoch before `first`, or start anew."""
@@ -136,15 +141,14 @@ class _ChainWorker:
         found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
         return sorted((e for e in found if e < before and self._is_stored(e)), reverse=True)
 
-    def _run_epoch(self, training: Any, last: int) -> dict[str, Any]:
-        epoch = training.epoch + 1
-        total = training.steps_per_epoch * training.recipe.minibatch
-        with self._step(f"training epoch {epoch} of {last}", total) as advance:
-            started = time.perf_counter()
-            loss = training.run_epoch(advance)
-            seconds = time.perf_counter() - started
-        record_rate(self.store, training_work(self.chain.model, self.chain.domain), seconds, total)
-        chain = self.chain.id
+    def _run_epoch(self, training: Any, advance: Callable[[int], None]) -> dict[str, Any]:
+        started = time.perf_counter()
+        loss = training.run_epoch(advance)
+        seconds = time.perf_counter() - started
+        examples = training.steps_per_epoch * training.recipe.minibatch
+        work = training_work(self.chain.model, self.chain.domain)
+        record_rate(self.store, work, seconds, examples)
+        chain, epoch = self.chain.id, training.epoch
         self.report(
             events.EpochFinished(
                 self.task, chain.model, chain.dataset, chain.seed, epoch, loss, seconds

@@ -219,6 +219,8 @@ class RichDisplay:
             self.bars[event.task] = bar
         elif isinstance(event, events.StepAdvanced):
             self.progress.advance(self.bars[event.task], event.amount)
+        elif isinstance(event, events.EpochFinished) and event.task in self.bars:
+            self.progress.update(self.bars[event.task], description=headline(event))
         elif isinstance(event, events.StepFinished) and event.task in self.bars:
             self.progress.remove_task(self.bars.pop(event.task))
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from harness.settings import Settings
+
+# Tests and the processes that they start compute one thing at a time: small tensors are slowed
+# down by threads, and threads of several processes slow one another down.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 TINY_SUITE = """
     title = "Tiny"

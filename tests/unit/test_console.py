@@ -29,7 +29,7 @@ class Clock:
 
 STORY = [
     events.RunStarted("suite", 3, 12),
-    events.StepStarted("flow [x]", "training epoch 1 of 2", 640, "examples"),
+    events.StepStarted("flow [x]", "training to epoch 2", 640, "examples"),
     events.StepAdvanced("flow [x]", 320),
     events.JobFailed("flow [x]", "flow [/y]", "no luck"),
     events.Message("waiting"),
@@ -46,7 +46,7 @@ def test_plain_lines_come_every_few_seconds_with_rate_and_time_left():
         "suite: 3 jobs to do, 12 cells",
         "failed: flow [/y]: no luck",
         "waiting",
-        "1 of 3 jobs · flow [x] · training epoch 1 of 2: 320 of 640 examples, 107 a second, "
+        "1 of 3 jobs · flow [x] · training to epoch 2: 320 of 640 examples, 107 a second, "
         "3.0 s left",
     ]
     display(events.StepAdvanced("flow [x]", 160))
