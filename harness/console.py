@@ -102,6 +102,8 @@ class PlainDisplay:
             self.jobs = event.jobs
         elif isinstance(event, events.JobFinished | events.JobFailed):
             self.jobs_done += 1
+            if isinstance(event, events.JobFailed):
+                self.steps.pop(event.task, None)  # its process may have died within a step
         elif isinstance(event, events.StepStarted):
             self.steps[event.task] = _Step(event.step, event.total, event.unit, self.clock())
         elif isinstance(event, events.StepAdvanced):
@@ -213,6 +215,8 @@ class RichDisplay:
         elif isinstance(event, events.JobFinished | events.JobFailed):
             if self.overall is not None:
                 self.progress.advance(self.overall)
+            if isinstance(event, events.JobFailed) and event.task in self.bars:
+                self.progress.remove_task(self.bars.pop(event.task))
         elif isinstance(event, events.StepStarted):
             label = f"{event.task} · {event.step}"
             bar = self.progress.add_task(label, total=event.total, unit=event.unit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,8 @@ from harness import events
 from harness.chain import ChainTask
 from harness.data import DataFolder, PreparedDataset
 from harness.errors import DataError, MissingDataError
-from harness.plan import Chain, Plan, make_plan
-from harness.results import Result
+from harness.plan import Chain, ChainId, Plan, make_plan
+from harness.results import Cell, Result
 from harness.settings import Settings, share_processors
 from harness.store import Store, replace_file
 from harness.suite import DatasetComponent, ResolvedSuite
@@ -28,7 +28,7 @@ class Outcome:
 
     plan: Plan
     results: list[Result]
-    pending: int
+    pending: list[Cell]
 
     @property
     def exit_status(self) -> int:
@@ -124,9 +124,16 @@ def run(
     chains = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
     jobs = sum(len(missing_jobs(plan, store, chain)) for chain in chains)
     report(events.RunStarted(plan.suite, jobs, len(plan.cells)))
+    failures: dict[str, str] = {}
+
+    def follow(event: events.Event) -> None:
+        if isinstance(event, events.JobFailed):
+            failures[event.task] = event.message
+        report(event)
+
     if chains:
-        _execute(suite, settings, plan, chains, report)
-    outcome = score(plan, settings, report)
+        _execute(suite, settings, plan, chains, follow)
+    outcome = _without_pending(score(plan, settings, report), failures)
     _keep(outcome, store)
     counts = Counter[str](result.status for result in outcome.results)
     report(events.RunFinished(plan.suite, dict(counts)))
@@ -142,7 +149,17 @@ def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
         Store(settings.store),
         lambda result: report(events.CellFinished(result.to_json())),
     )
-    return Outcome(plan, scored.results, len(scored.pending))
+    return Outcome(plan, scored.results, scored.pending)
+
+
+def _without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:
+    """Cells that a run could not compute and that left no record, as when a process was killed."""
+    lost = []
+    for cell in outcome.pending:
+        chain = ChainId(cell.model, cell.in_dataset, cell.seed)
+        reason = failures.get(str(chain), "was not computed")
+        lost.append(Result(cell, "failed", f"{chain}: {reason}; run again to resume"))
+    return Outcome(outcome.plan, outcome.results + lost, [])
 
 
 def _execute(

@@ -49,7 +49,7 @@ def report(
     sys.stdout.write(text)
     if outcome.pending:
         sys.stderr.write(
-            f"{outcome.pending} of {len(outcome.plan.cells)} cells are not computed yet; "
+            f"{len(outcome.pending)} of {len(outcome.plan.cells)} cells are not computed yet; "
             f"bench run {suite}\n"
         )
     raise typer.Exit(outcome.exit_status)

@@ -197,6 +197,39 @@ def test_workers_end_when_their_parent_is_killed(tiny_suite, tmp_path):
     pytest.fail("workers outlived the run")
 
 
+def test_a_worker_that_is_killed_fails_its_cells_and_no_others(tiny_suite):
+    text = tiny_suite.read_text()
+    text = text.replace("[datasets.digits]", MORTAL + "[datasets.digits]")
+    text = text.replace('models = "flow"', 'models = ["flow", "mortal"]')
+    text = text.replace("[0, 2]", "[0]").replace("[1, 5]", "[1]")
+    tiny_suite.write_text('plugins.paths = ["mortal.py"]\n' + text)
+    tiny_suite.with_name("mortal.py").write_text(MORTAL_PLUGIN)
+    done = bench("run", tiny_suite, "--executor", "processes")
+    assert done.returncode == 1
+    assert "mortal on digits: its process was ended by signal 9; run again" in done.stdout
+    rows = json.loads(bench("report", tiny_suite, "--format", "json").stdout)["results"]
+    assert {(row["model"], row["status"]) for row in rows} == {("flow", "ok")}
+
+
+MORTAL = """[models.mortal]
+plugin = "mortal"
+training = "brief"
+
+"""
+
+MORTAL_PLUGIN = """
+import os, signal
+from harness import Entry, hookimpl
+
+@hookimpl
+def bench_models():
+    return [Entry("mortal", ":mortal", "ends its process")]
+
+def mortal(domain):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def group_is_alive(group):
     try:
         os.killpg(group, 0)

@@ -31,7 +31,7 @@ STORY = [
     events.RunStarted("suite", 3, 12),
     events.StepStarted("flow [x]", "training to epoch 2", 640, "examples"),
     events.StepAdvanced("flow [x]", 320),
-    events.JobFailed("flow [x]", "flow [/y]", "no luck"),
+    events.JobFailed("other", "flow [/y]", "no luck"),
     events.Message("waiting"),
 ]
 
