@@ -37,6 +37,8 @@ class Result:
         n_in: Number of ID groups scored; `n_out` of OOD groups.
         bits_per_dim_in: Mean bits per dimension of the ID examples scored.
         bits_per_dim_out: The same of the OOD examples.
+        ovl: Overlap of the densities of bits per dimension of ID and OOD examples, from 0 (apart)
+            to 1 (equal); it depends on the model and its epoch, not on the scorer.
         scores_in: float64, (n_in,), higher is more OOD; `scores_out` float64, (n_out,).
         provenance: Versions and keys that the number rests on.
     """
@@ -54,6 +56,7 @@ class Result:
     n_out: int | None = None
     bits_per_dim_in: float | None = None
     bits_per_dim_out: float | None = None
+    ovl: float | None = None
     scores_in: NDArray[np.float64] | None = None
     scores_out: NDArray[np.float64] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -81,5 +84,6 @@ class Result:
             "n_out": self.n_out,
             "bits_per_dim_in": self.bits_per_dim_in,
             "bits_per_dim_out": self.bits_per_dim_out,
+            "ovl": self.ovl,
             "provenance": self.provenance,
         }

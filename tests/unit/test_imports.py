@@ -17,7 +17,7 @@ ROOMS = (
     "keys store data draw settings randomness",
     "plan rates failures why estimate",
     "augmentation devices checkpoints training evaluation chain",
-    "metrics scoring runner check",
+    "metrics overlap scoring runner check",
     "report console listeners testing cli",
 )
 ORDER = [name for room in ROOMS for name in room.split()]
