@@ -8,6 +8,7 @@ the last digits) would lose their order. A score is float64, without unit, one p
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -191,6 +192,21 @@ def z_ratio(difference: float, se: float) -> float:
 def p_value(z: float) -> float:
     """Two-sided p-value of a standard normal `z`: 2 (1 - Φ(|z|))."""
     return math.erfc(abs(z) / math.sqrt(2.0))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: those at most α reject, with a family-wise error of at most α.
+
+    p̃_(i) = max_{j <= i} min(1, (k - j + 1) p_(j)), the p-values in ascending order.
+
+    Reference: A simple sequentially rejective multiple test procedure (Holm, 1979).
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 def _checked(scores_in: Floats, scores_out: Floats, at_least: int = 1) -> tuple[Floats, Floats]:

@@ -89,6 +89,11 @@ def test_report_has_every_format(tiny_suite):
     assert "| typicality" in bench("report", tiny_suite, "--format", "markdown").stdout
     assert r"\begin{tabular}" in bench("report", tiny_suite, "--format", "latex").stdout
     assert len(bench("report", tiny_suite, "--format", "csv").stdout.splitlines()) == 25
+    epochs = bench("report", tiny_suite, "--epochs").stdout
+    assert "How early is enough: flow, in-distribution digits, group size 5" in epochs
+    rows = json.loads(bench("report", tiny_suite, "--epochs", "--format", "json").stdout)["epochs"]
+    assert len(rows) == 2 * 3 * 2  # out data sets, scorers, group sizes
+    assert {row["last_epoch"] for row in rows} == {2}
     with_errors = bench("report", tiny_suite, "--errors").stdout
     assert "±" in with_errors
     assert "±" not in table.stdout

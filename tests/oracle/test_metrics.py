@@ -22,6 +22,7 @@ from harness.metrics import (
     delong,
     delong_difference,
     fpr95,
+    holm,
 )
 
 ties = st.integers(-4, 4).map(float)
@@ -249,3 +250,21 @@ def test_a_difference_needs_the_same_groups():
     assert str(raised.value) == (
         "a paired test needs the same groups: a has 2 ID and 3 OOD scores, b has 3 and 3"
     )
+
+
+def test_holm_by_its_steps():
+    assert holm([]) == []
+    assert holm([0.04]) == [0.04]
+    # ascending: 4 × 0.01, 3 × 0.02, 2 × 0.03 (not below the one before), 1 × 0.04 (nor this)
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_rejects_what_the_sequential_procedure_rejects(p_values):
+    level, rejected = 0.05, set()
+    for place in sorted(range(len(p_values)), key=p_values.__getitem__):
+        if (len(p_values) - len(rejected)) * p_values[place] > level:
+            break
+        rejected.add(place)
+    assert {i for i, p in enumerate(holm(p_values)) if p <= level} == rejected

@@ -24,7 +24,7 @@ SAMPLES = {
     "shifted": lambda r: (r.normal(size=80), r.normal(1.5, size=40)),
     "one within the other": lambda r: (r.normal(0, 5, size=100), r.normal(1, 0.05, size=90)),
     "skewed": lambda r: (r.gamma(2, size=70), r.lognormal(size=70)),
-    "two humps": lambda r: (np.append(r.normal(-4, size=9), r.normal(4, size=9)), r.normal(size=9)),
+    "two humps": lambda r: (r.normal(size=20) + 4 * np.resize([-1, 1], 20), r.normal(size=9)),
     "an outlier": lambda r: (np.append(r.normal(size=60), 50.0), r.normal(2, size=60)),
     "few": lambda r: (r.normal(size=2), r.normal(size=3)),
 }  # fmt: skip
