@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.arguments import DataOption, PluginOption, StoreOption, SuitePath
+from harness.cli.arguments import DataOption, OnlyOption, PluginOption, StoreOption, SuitePath
 
 
 def report(
@@ -22,6 +22,7 @@ def report(
         bool,
         typer.Option("--epochs", help="How early is enough, instead of the AUROC tables."),
     ] = False,
+    only: OnlyOption = None,
     plugin: PluginOption = None,
     store: StoreOption = None,
     data: DataOption = None,
@@ -33,12 +34,13 @@ def report(
     from rich.console import Console
 
     from harness.errors import NothingSelectedError
+    from harness.plan import select
     from harness.report import render, render_epochs
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
     from harness.suite import load_suite
 
-    resolved = load_suite(suite, plugin or ())
+    resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     outcome = score(find_plan(resolved, settings), settings, lambda event: None)
     if not outcome.results:

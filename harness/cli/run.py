@@ -11,6 +11,7 @@ import typer
 from harness.cli.arguments import (
     DataOption,
     DeviceOption,
+    OnlyOption,
     PluginOption,
     StoreOption,
     SuitePath,
@@ -21,6 +22,7 @@ from harness.settings import BATCH_SIZE, Settings, default_data, default_store
 
 def run(
     suite: SuitePath,
+    only: OnlyOption = None,
     plugin: PluginOption = None,
     store: StoreOption = None,
     data: DataOption = None,
@@ -42,6 +44,7 @@ def run(
     Prints its AUROC tables. The same command again resumes: work that is stored is not done again.
     """
     from harness.cli.session import session
+    from harness.plan import select
     from harness.runner import run as run_suite
     from harness.suite import load_suite
 
@@ -54,7 +57,7 @@ def run(
         threads=threads,
         executor=executor,
     )
-    resolved = load_suite(suite, plugin or ())
+    resolved = select(load_suite(suite, plugin or ()), only or ())
     log = settings.store / "logs" / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
         outcome = run_suite(resolved, settings, report, allow_missing)

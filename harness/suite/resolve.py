@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
+from harness.only import Only
 from harness.options import dataset_options, validate_options
 from harness.registry import Kind, Registry
 from harness.suggest import known_names
@@ -31,7 +32,11 @@ LOG_PROB = "log_prob"
 
 @dataclass(frozen=True)
 class ResolvedSuite:
-    """A suite whose every name stands for a plugin with checked options."""
+    """A suite whose every name stands for a plugin with checked options.
+
+    Attributes:
+        only: The cells to plan; all of them unless a selection was made.
+    """
 
     name: str
     path: Path
@@ -41,6 +46,7 @@ class ResolvedSuite:
     datasets: Mapping[str, DatasetComponent]
     statistics: Mapping[str, Component]
     scorers: Mapping[str, ScorerComponent]
+    only: Only = field(default_factory=Only)
 
     def out_datasets(self, comparison: Comparison, in_dataset: str) -> tuple[str, ...]:
         """The OOD data sets of a comparison for one of its ID data sets."""

@@ -238,6 +238,30 @@ def test_plan_says_what_is_new_and_why(tiny_suite):
     assert "36 cells, 12 of them new" in shown
 
 
+def test_only_a_part_of_a_suite(tiny_suite):
+    part = ["--only", "epoch=0", "--only", "scorer=typicality", "--only", "out=noise"]
+    plan = json.loads(bench("plan", tiny_suite, *part, "--json").stdout)
+    assert plan["cells"] == {"all": 2, "new": 2}
+    assert [job["job"] for job in plan["chains"][0]["jobs"]] == [
+        "train to epoch 0",
+        *(
+            f"epoch 0: log_prob of {draw}"
+            for draw in ("digits (fit)", "digits (in)", "noise (out)")
+        ),
+    ]
+    assert bench("run", tiny_suite, *part).returncode == 0
+    rows = json.loads(bench("report", tiny_suite, *part, "--format", "json").stdout)["results"]
+    assert [(row["epoch"], row["out"], row["status"]) for row in rows] == [(0, "noise", "ok")] * 2
+    checked = json.loads(bench("check", tiny_suite, *part, "--json").stdout)
+    assert len(checked) == 1 + 1 + 2  # model, log_prob, typicality at two group sizes
+    for command in ("run", "plan", "report", "check"):
+        done = bench(command, tiny_suite, "--only", "out=nose")
+        assert done.returncode == 2
+        assert done.stderr == (
+            "bench: --only out=nose: no cell has this value (did you mean 'noise'?)\n"
+        )
+
+
 def test_listings_are_also_json():
     rows = json.loads(bench("list", "scorers", "--json").stdout)
     assert {"gradient-gaussian", "log-likelihood", "typicality"} <= {row["name"] for row in rows}
