@@ -100,9 +100,11 @@ def _validate(merged: Merged, registry: Registry) -> Suite | None:
         "statistic plugin": registry.names("statistics"),
     }
     try:
-        return Suite.model_validate_json(
+        suite = Suite.model_validate_json(
             json.dumps(values, default=str), strict=True, context=context
         )
+        comparisons = tuple(item.under(suite.protocol) for item in suite.comparisons)
+        return suite.model_copy(update={"comparisons": comparisons})
     except ValidationError as error:
         for item in error.errors():
             if item["type"] == "too_short" and item["input"]:

@@ -41,6 +41,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "PIL")
         ["plugins", "list"],
         ["plan", "suites/quickstart.toml"],
         ["plan", "suites/quickstart.toml", "--why"],
+        ["plan", "suites/paper.toml"],
         ["schema"],
     ],
 )
