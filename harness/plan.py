@@ -20,6 +20,7 @@ from harness.results import Cell
 from harness.store import Store
 from harness.suite import Comparison, Component, ModelComponent, ResolvedSuite, ScorerComponent
 from harness.suite.components import Input
+from harness.suite.references import Reference
 from harness.suite.resolve import LOG_PROB
 
 CHECKPOINTS = "checkpoints"
@@ -97,6 +98,7 @@ class Plan:
 
     Attributes:
         only: The selection.
+        reference: Published values, if the suite names some.
         prepared: The data sets that have been opened before.
         missing: Why a data set cannot be had, by name.
         unusable: Why a data set that is there cannot be used, by name.
@@ -108,6 +110,7 @@ class Plan:
     cells: list[PlannedCell]
     prepared: dict[str, PreparedDataset]
     only: Only = field(default_factory=Only)
+    reference: Reference | None = None
     missing: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
@@ -219,7 +222,8 @@ def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
 class _Builder:
     def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
         self.suite = suite
-        self.plan = Plan(suite.name, suite.suite.title, {}, [], dict(prepared), suite.only)
+        title, only, reference = suite.suite.title, suite.only, suite.reference
+        self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
         self.seen: set[Cell] = set()
         self.per: dict[str, str] = {}
 

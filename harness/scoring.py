@@ -17,6 +17,7 @@ from harness.keys import checkpoint_key
 from harness.metrics import aupr, delong, fpr95
 from harness.overlap import overlap
 from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
+from harness.published import beside
 from harness.results import Cell, Result, Status
 from harness.store import Store
 
@@ -156,6 +157,7 @@ class _Scoring:
             bits_per_dim_in=bits.mean_in,
             bits_per_dim_out=bits.mean_out,
             ovl=bits.ovl,
+            published=beside(self.plan.reference, planned.cell, estimate),
             scores_in=fitted.scores_in,
             scores_out=scores_out,
             provenance=self._provenance(planned, fitted.scorer),

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from harness.errors import ScoreError
 from harness.report import text
+from harness.report.published import published_sheets
 from harness.report.tables import auroc_tables
 from harness.report.text import Sheet, Words
-from harness.results import Cell, Result
+from harness.results import Cell, Published, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +61,8 @@ def render(
         results: In the order in which scorers, data sets and rows shall stand.
         suite: Name of the suite, which JSON records.
         title: Heading of the tables.
-        format: `csv` and `json` hold one row or object per result; the others AUROC tables.
+        format: `csv` and `json` hold one row or object per result; the others AUROC tables, and
+            tables of the results for which values were published.
         standard_errors: Whether the tables show the DeLong standard errors.
         console: Where a `table` will be printed; decides its width, styles and encoding. Without
             one, lines are as long as they need to be. Write the text to `console.file` as it is.
@@ -76,6 +79,7 @@ def render(
         text.sheet(table, standard_errors=standard_errors, best=best)
         for table in auroc_tables(results)
     ]
+    sheets += published_sheets(results)
     return render_sheets(sheets, title=title, format=format, console=console)
 
 
@@ -138,8 +142,16 @@ def _name(cell: Cell) -> str:
 def _csv(results: Sequence[Result]) -> str:
     """A row per result: what JSON holds, without the provenance."""
     blank = Result(Cell("", "", "", "", 0, 0, 0), "failed")
-    columns = [key for key in blank.to_json() if key != "provenance"]
-    return csv_text(columns, [result.to_json() for result in results])
+    columns = [key for key in _flat(blank) if key != "provenance"]
+    return csv_text(columns, [_flat(result) for result in results])
+
+
+def _flat(result: Result) -> dict[str, object]:
+    """The result as JSON has it, what was published in columns of its own."""
+    values = result.to_json()
+    published = values.pop("published") or {}
+    names = [field.name for field in fields(Published)]
+    return values | {f"published_{name}": published.get(name) for name in names}
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:

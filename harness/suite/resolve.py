@@ -23,6 +23,7 @@ from harness.suite.components import (
     parse_input,
 )
 from harness.suite.files import Key, Merged, read_suite_files
+from harness.suite.references import Reference, read_reference
 from harness.suite.schema import Comparison, Suite
 
 C = TypeVar("C", bound=Component)
@@ -35,6 +36,7 @@ class ResolvedSuite:
     """A suite whose every name stands for a plugin with checked options.
 
     Attributes:
+        reference: Published values of its cells, if it names some.
         only: The cells to plan; all of them unless a selection was made.
     """
 
@@ -46,6 +48,7 @@ class ResolvedSuite:
     datasets: Mapping[str, DatasetComponent]
     statistics: Mapping[str, Component]
     scorers: Mapping[str, ScorerComponent]
+    reference: Reference | None = None
     only: Only = field(default_factory=Only)
 
     def out_datasets(self, comparison: Comparison, in_dataset: str) -> tuple[str, ...]:
@@ -185,6 +188,7 @@ class _Resolver:
             _present(self.datasets),
             _present(statistics),
             _present(scorers),
+            self._reference(suite),
         )
         if not self.merged.problems:
             self._check_comparisons(resolved)
@@ -315,6 +319,15 @@ class _Resolver:
                 if item.model is not None and item.model not in suite.models:
                     message = f"scorer {name!r} reads model {item.model!r}, not in the suite"
                     self._report(key, message, known_names(item.model, suite.models))
+
+    def _reference(self, suite: Suite) -> Reference | None:
+        if self.merged.reference is None:
+            return None
+        try:
+            return read_reference(self.merged.reference, suite)
+        except ValueError as error:
+            self._report(("reference",), str(error))
+            return None
 
     def _check_comparisons(self, resolved: ResolvedSuite) -> None:
         for number, comparison in enumerate(resolved.suite.comparisons):

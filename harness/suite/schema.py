@@ -222,6 +222,8 @@ class Suite(_Table):
     """Statistics with options by name."""
     scorers: dict[Name, Scorer] = {}
     """Scorers with options by name."""
+    reference: str = ""
+    """JSON file of published values that reports show beside ours, relative to this one."""
     protocol: Protocol = Protocol()
     """Draws of test examples, for all comparisons."""
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
