@@ -42,6 +42,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "PIL")
         ["plan", "suites/quickstart.toml"],
         ["plan", "suites/quickstart.toml", "--why"],
         ["plan", "suites/paper.toml"],
+        ["data", "list"],
         ["schema"],
     ],
 )

@@ -16,7 +16,7 @@ ROOMS = (
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
     "keys store data draw settings randomness",
-    "plan rates failures why estimate",
+    "plan inventory rates failures why estimate",
     "augmentation devices checkpoints training evaluation chain",
     "metrics overlap published scoring runner check",
     "report console listeners testing cli",
