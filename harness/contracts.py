@@ -61,6 +61,32 @@ class Stamped(Protocol):
 
 
 @runtime_checkable
+class Fetchable(Protocol):
+    """Capability of a data set that others publish: where, on what terms, and how to get it."""
+
+    @property
+    def home(self) -> str:
+        """Address of the page that publishes it."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """On what terms, in a few words."""
+        ...
+
+    def fetch(self, progress: Callable[[str], None]) -> None:
+        """Download its files and verify them; what is there already is kept.
+
+        Arguments:
+            progress: Told of each step in a line of text.
+
+        Raises:
+            MissingDataError: They cannot be downloaded; says how to get them by hand.
+        """
+        ...
+
+
+@runtime_checkable
 class DensityModel(Protocol):
     """A density over discrete images; in practice a `torch.nn.Module`.
 

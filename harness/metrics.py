@@ -8,6 +8,7 @@ the last digits) would lose their order. A score is float64, without unit, one p
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -142,6 +143,30 @@ def delong_difference(a_in: Floats, a_out: Floats, b_in: Floats, b_out: Floats) 
     return Difference(difference=difference, se=se, z=z, p_value=p_value(z))
 
 
+def hanley_mcneil(area: float, n_in: int, n_out: int) -> float:
+    """Standard error of an AUROC of which only the value and the numbers of groups are known.
+
+    se² = [A (1 - A) + (m - 1) (Q1 - A²) + (n - 1) (Q2 - A²)] / (n m),   n = n_in, m = n_out,
+    Q1 = A / (2 - A),   Q2 = 2 A² / (1 + A):                  (Hanley and McNeil, 1982, Eq. 1)
+
+    the probabilities that two OOD groups score above one ID group, and one OOD group above two,
+    for scores that are exponentially distributed on both sides. It is 0 at A = 0 and A = 1.
+
+    Arguments:
+        area: A, in [0, 1].
+        n_in: Number of ID groups.
+        n_out: Number of OOD groups.
+
+    References:
+        | The meaning and use of the area under a receiver operating characteristic (ROC) curve
+        | https://doi.org/10.1148/radiology.143.1.7063747
+    """
+    square = area * area
+    two_out = (n_out - 1) * (area / (2 - area) - square)
+    two_in = (n_in - 1) * (2 * square / (1 + area) - square)
+    return math.sqrt(max(0.0, area * (1 - area) + two_out + two_in) / (n_in * n_out))
+
+
 def aupr(scores_in: Floats, scores_out: Floats) -> float:
     """Average precision, OOD positive: Σ_t (recall_t - recall_{t-1}) precision_t.
 
@@ -191,6 +216,21 @@ def z_ratio(difference: float, se: float) -> float:
 def p_value(z: float) -> float:
     """Two-sided p-value of a standard normal `z`: 2 (1 - Φ(|z|))."""
     return math.erfc(abs(z) / math.sqrt(2.0))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values: those at most α reject, with a family-wise error of at most α.
+
+    p̃_(i) = max_{j <= i} min(1, (k - j + 1) p_(j)), the p-values in ascending order.
+
+    Reference: A simple sequentially rejective multiple test procedure (Holm, 1979).
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
 
 
 def _checked(scores_in: Floats, scores_out: Floats, at_least: int = 1) -> tuple[Floats, Floats]:

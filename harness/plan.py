@@ -6,19 +6,21 @@ checkpoints. Chains are independent of each other; cells read the statistics of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
-from harness.errors import DataError, StoreError
+from harness.errors import DataError, NothingSelectedError, StoreError
 from harness.keys import checkpoint_key, digest, ids_digest, statistic_inputs, train_inputs
+from harness.only import Only, parse_only
 from harness.results import Cell
 from harness.store import Store
 from harness.suite import Comparison, Component, ModelComponent, ResolvedSuite, ScorerComponent
 from harness.suite.components import Input
+from harness.suite.references import Reference
 from harness.suite.resolve import LOG_PROB
 
 CHECKPOINTS = "checkpoints"
@@ -92,9 +94,11 @@ class PlannedCell:
 
 @dataclass
 class Plan:
-    """Everything that a suite asks for.
+    """Everything that a suite asks for, or the part of it that was selected.
 
     Attributes:
+        only: The selection.
+        reference: Published values, if the suite names some.
         prepared: The data sets that have been opened before.
         missing: Why a data set cannot be had, by name.
         unusable: Why a data set that is there cannot be used, by name.
@@ -105,6 +109,8 @@ class Plan:
     chains: dict[ChainId, Chain]
     cells: list[PlannedCell]
     prepared: dict[str, PreparedDataset]
+    only: Only = field(default_factory=Only)
+    reference: Reference | None = None
     missing: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
@@ -195,10 +201,29 @@ def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> 
     return builder.plan
 
 
+def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
+    """The suite with its plan restricted to some cells and what they need.
+
+    Arguments:
+        suite: Resolved.
+        texts: Selections `KEY=VALUE`; without any, the suite stays as it is.
+
+    Raises:
+        BenchError: A key or value is unknown.
+        NothingSelectedError: No cell is left.
+    """
+    cells = [planned.cell for planned in make_plan(suite, {}).cells] if texts else []
+    only = parse_only(texts, cells)
+    if texts and not any(map(only.takes, cells)):
+        raise NothingSelectedError(f"no cell of {suite.path} has {', '.join(only.texts())}")
+    return replace(suite, only=only)
+
+
 class _Builder:
     def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
         self.suite = suite
-        self.plan = Plan(suite.name, suite.suite.title, {}, [], dict(prepared))
+        title, only, reference = suite.suite.title, suite.only, suite.reference
+        self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
         self.seen: set[Cell] = set()
         self.per: dict[str, str] = {}
 
@@ -223,7 +248,7 @@ class _Builder:
     def _add_cell(
         self, comparison: Comparison, chain: ChainId, scorer: ScorerComponent, cell: Cell
     ) -> None:
-        if cell in self.seen:
+        if cell in self.seen or not self.suite.only.takes(cell):
             return
         self.seen.add(cell)
         draws = (

@@ -25,6 +25,25 @@ class Cell:
     seed: int
 
 
+@dataclass(frozen=True)
+class Published:
+    """A published AUROC of a cell, beside ours.
+
+    Attributes:
+        value: As published.
+        se: Its standard error by Hanley and McNeil.
+        difference: Ours minus the published one.
+        within_error: Whether the difference is at most 1.96 of its standard errors.
+        source: Where it was published.
+    """
+
+    value: float
+    se: float
+    difference: float
+    within_error: bool
+    source: str
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """The outcome of one cell. Every metric is None unless `status` is `"ok"`.
@@ -37,6 +56,9 @@ class Result:
         n_in: Number of ID groups scored; `n_out` of OOD groups.
         bits_per_dim_in: Mean bits per dimension of the ID examples scored.
         bits_per_dim_out: The same of the OOD examples.
+        ovl: Overlap of the densities of bits per dimension of ID and OOD examples, from 0 (apart)
+            to 1 (equal); it depends on the model and its epoch, not on the scorer.
+        published: What was published for the cell, if the suite has a reference for it.
         scores_in: float64, (n_in,), higher is more OOD; `scores_out` float64, (n_out,).
         provenance: Versions and keys that the number rests on.
     """
@@ -54,6 +76,8 @@ class Result:
     n_out: int | None = None
     bits_per_dim_in: float | None = None
     bits_per_dim_out: float | None = None
+    ovl: float | None = None
+    published: Published | None = None
     scores_in: NDArray[np.float64] | None = None
     scores_out: NDArray[np.float64] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -81,5 +105,7 @@ class Result:
             "n_out": self.n_out,
             "bits_per_dim_in": self.bits_per_dim_in,
             "bits_per_dim_out": self.bits_per_dim_out,
+            "ovl": self.ovl,
+            "published": vars(self.published) if self.published else None,
             "provenance": self.provenance,
         }

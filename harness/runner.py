@@ -13,6 +13,7 @@ from harness import events
 from harness.chain import ChainTask
 from harness.data import DataFolder, PreparedDataset
 from harness.errors import DataError, MissingDataError
+from harness.keys import digest
 from harness.plan import Chain, ChainId, Plan, make_plan
 from harness.results import Cell, Result
 from harness.settings import Settings, share_processors
@@ -189,7 +190,10 @@ def _missing_message(plan: Plan) -> str:
 
 
 def _keep(outcome: Outcome, store: Store) -> None:
-    """Keep results and the score of every group under `results/SUITE/`."""
+    """Keep results and the score of every group under `results/SUITE/`.
+
+    Those of a selection lie in a folder of their own below, and take nothing's place.
+    """
     import numpy as np
 
     scores: dict[str, Any] = {}
@@ -200,6 +204,10 @@ def _keep(outcome: Outcome, store: Store) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **scores)
     folder = store.root / "results" / outcome.plan.suite
+    only = outcome.plan.only.texts()
+    if only:
+        folder /= f"only-{digest(only)[:8]}"
     replace_file(folder / "scores.npz", buffer.getvalue())
-    rows = {"suite": outcome.plan.suite, "results": [item.to_json() for item in outcome.results]}
+    results = [item.to_json() for item in outcome.results]
+    rows = {"suite": outcome.plan.suite, "only": only, "results": results}
     replace_file(folder / "results.json", json.dumps(rows, indent=1, allow_nan=False).encode())

@@ -15,7 +15,9 @@ from harness.errors import BenchError, DataError, ScoreError, StoreError
 from harness.failures import find_failure
 from harness.keys import checkpoint_key
 from harness.metrics import aupr, delong, fpr95
+from harness.overlap import overlap
 from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
+from harness.published import beside
 from harness.results import Cell, Result, Status
 from harness.store import Store
 
@@ -62,6 +64,24 @@ class _Fitted:
     scores_in: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class _Bits:
+    """Mean bits per dimension of ID and OOD examples and the OVL of their densities."""
+
+    mean_in: float | None = None
+    mean_out: float | None = None
+    ovl: float | None = None
+
+    @classmethod
+    def of(cls, bits_in: NDArray[np.float64], bits_out: NDArray[np.float64]) -> _Bits:
+        sides = bits_in.ravel(), bits_out.ravel()
+        mean_in, mean_out = (
+            float(side.mean()) if np.isfinite(side).all() else None for side in sides
+        )
+        unknown = mean_in is None or mean_out is None
+        return cls(mean_in, mean_out, None if unknown else overlap(*sides))
+
+
 class _Scoring:
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan = plan
@@ -69,7 +89,7 @@ class _Scoring:
         self.fitted: _Fitted | None = None
         self.keys: dict[StatisticJob, str] = {}
         self.obstacles: dict[StatisticJob, tuple[Status, str] | None] = {}
-        self.means: dict[StatisticJob, float] = {}
+        self.bits: dict[tuple[StatisticJob, StatisticJob], _Bits] = {}
         self.checkpoints: dict[str, dict[str, Any]] = {}
 
     def result(self, planned: PlannedCell) -> Result | None:
@@ -122,7 +142,7 @@ class _Scoring:
         read = {name: self._read(jobs[2], planned) for name, jobs in planned.reads.items()}
         scores_out = _checked(fitted.scorer.score(read), "OOD", planned.cell)
         estimate = delong(fitted.scores_in, scores_out)
-        bits_in, bits_out = self._bits(planned)
+        bits = self._bits(planned)
         return Result(
             planned.cell,
             "ok",
@@ -134,8 +154,10 @@ class _Scoring:
             fpr95=fpr95(fitted.scores_in, scores_out),
             n_in=len(fitted.scores_in),
             n_out=len(scores_out),
-            bits_per_dim_in=bits_in,
-            bits_per_dim_out=bits_out,
+            bits_per_dim_in=bits.mean_in,
+            bits_per_dim_out=bits.mean_out,
+            ovl=bits.ovl,
+            published=beside(self.plan.reference, planned.cell, estimate),
             scores_in=fitted.scores_in,
             scores_out=scores_out,
             provenance=self._provenance(planned, fitted.scorer),
@@ -173,21 +195,15 @@ class _Scoring:
             self.store.quarantine(STATISTICS, key)
             raise StoreError(f"{error}; set aside, run again to compute it anew") from error
 
-    def _bits(self, planned: PlannedCell) -> tuple[float | None, float | None]:
-        if planned.log_prob is None:
-            return None, None
-        chain = planned.log_prob[0].chain
-        facts = self._checkpoint(planned.log_prob[0])["facts"]
-        if facts["likelihood"] not in HAS_BITS:
-            return None, None
-        dims = self.plan.chains[chain].domain.dims
-        bits = [float(bits_per_dim(self._mean(job), dims)) for job in planned.log_prob]
-        return tuple(value if np.isfinite(value) else None for value in bits)  # type: ignore[return-value]
-
-    def _mean(self, job: StatisticJob) -> float:
-        if job not in self.means:
-            self.means[job] = float(self._values(job).mean())
-        return self.means[job]
+    def _bits(self, planned: PlannedCell) -> _Bits:
+        """Bits per dimension of both sides, shared by all scorers and group sizes."""
+        jobs = planned.log_prob
+        if jobs is None or self._checkpoint(jobs[0])["facts"]["likelihood"] not in HAS_BITS:
+            return _Bits()
+        if jobs not in self.bits:
+            dims = self.plan.chains[jobs[0].chain].domain.dims
+            self.bits[jobs] = _Bits.of(*(bits_per_dim(self._values(job), dims) for job in jobs))
+        return self.bits[jobs]
 
     def _checkpoint(self, job: StatisticJob) -> dict[str, Any]:
         key = checkpoint_key(str(self.plan.train_key(job.chain)), job.epoch)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import check, listing, plan, report, run, schema, show
+from harness.cli import check, data, listing, plan, report, run, schema, show
 from harness.errors import BenchError, Interrupted
 from harness.registry import Registry
 
@@ -41,6 +41,7 @@ app.command("show")(show.show)
 app.command("schema")(schema.schema)
 plugins_app.command("list")(listing.list_plugins)
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(data.app, name="data")
 
 
 def _print_version(value: bool) -> None:

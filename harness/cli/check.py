@@ -6,11 +6,19 @@ import sys
 
 import typer
 
-from harness.cli.arguments import DeviceOption, JsonOption, PluginOption, StoreOption, SuitePath
+from harness.cli.arguments import (
+    DeviceOption,
+    JsonOption,
+    OnlyOption,
+    PluginOption,
+    StoreOption,
+    SuitePath,
+)
 
 
 def check(
     suite: SuitePath,
+    only: OnlyOption = None,
     plugin: PluginOption = None,
     store: StoreOption = None,
     device: DeviceOption = "auto",
@@ -24,12 +32,12 @@ def check(
     from harness.check import check_suite
     from harness.cli.output import print_json, print_rows
     from harness.devices import find_device
-    from harness.plan import make_plan
+    from harness.plan import make_plan, select
     from harness.settings import default_store
     from harness.store import Store
     from harness.suite import load_suite
 
-    resolved = load_suite(suite, plugin or ())
+    resolved = select(load_suite(suite, plugin or ()), only or ())
     plan = make_plan(resolved, {})
     found = []
     records = Store(store or default_store())

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption, SuitePath
+from harness.cli.arguments import (
+    DataOption,
+    JsonOption,
+    OnlyOption,
+    PluginOption,
+    StoreOption,
+    SuitePath,
+)
 
 if TYPE_CHECKING:
     from harness.plan import Chain, Plan
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
 def plan(
     suite: SuitePath,
     why: Annotated[bool, typer.Option("--why", help="Say of each new job why it is new.")] = False,
+    only: OnlyOption = None,
     plugin: PluginOption = None,
     store: StoreOption = None,
     data: DataOption = None,
@@ -26,12 +34,13 @@ def plan(
     Jobs and cells of SUITE; with --why, the reason for each new job. Estimates the time.
     """
     from harness.cli.output import print_json
+    from harness.plan import select
     from harness.runner import find_plan
     from harness.settings import Settings, default_data, default_store, share_processors
     from harness.store import Store
     from harness.suite import load_suite
 
-    resolved = load_suite(suite, plugin or ())
+    resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     found = find_plan(resolved, settings)
     records = Store(settings.store)

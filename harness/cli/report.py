@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.arguments import DataOption, PluginOption, StoreOption, SuitePath
+from harness.cli.arguments import DataOption, OnlyOption, PluginOption, StoreOption, SuitePath
 
 
 def report(
@@ -17,6 +18,11 @@ def report(
         typer.Option(help="What to print."),
     ] = "table",
     errors: Annotated[bool, typer.Option("--errors", help="Show standard errors.")] = False,
+    epochs: Annotated[
+        bool,
+        typer.Option("--epochs", help="How early is enough, instead of the AUROC tables."),
+    ] = False,
+    only: OnlyOption = None,
     plugin: PluginOption = None,
     store: StoreOption = None,
     data: DataOption = None,
@@ -28,22 +34,23 @@ def report(
     from rich.console import Console
 
     from harness.errors import NothingSelectedError
-    from harness.report import render
+    from harness.plan import select
+    from harness.report import render, render_epochs
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
     from harness.suite import load_suite
 
-    resolved = load_suite(suite, plugin or ())
+    resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     outcome = score(find_plan(resolved, settings), settings, lambda event: None)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
-    text = render(
+    write = render_epochs if epochs else partial(render, standard_errors=errors)
+    text = write(
         outcome.results,
         suite=resolved.name,
         title=resolved.suite.title or resolved.name,
         format=format,
-        standard_errors=errors,
         console=Console(),
     )
     sys.stdout.write(text)

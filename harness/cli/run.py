@@ -11,6 +11,7 @@ import typer
 from harness.cli.arguments import (
     DataOption,
     DeviceOption,
+    OnlyOption,
     PluginOption,
     StoreOption,
     SuitePath,
@@ -21,6 +22,7 @@ from harness.settings import BATCH_SIZE, Settings, default_data, default_store
 
 def run(
     suite: SuitePath,
+    only: OnlyOption = None,
     plugin: PluginOption = None,
     store: StoreOption = None,
     data: DataOption = None,
@@ -34,6 +36,9 @@ def run(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Run the cells whose data is there.")
     ] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="First download data sets that are missing.")
+    ] = False,
     display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
     errors: Annotated[bool, typer.Option("--errors", help="Show standard errors.")] = False,
 ) -> None:
@@ -42,6 +47,8 @@ def run(
     Prints its AUROC tables. The same command again resumes: work that is stored is not done again.
     """
     from harness.cli.session import session
+    from harness.inventory import fetch_missing
+    from harness.plan import select
     from harness.runner import run as run_suite
     from harness.suite import load_suite
 
@@ -54,9 +61,11 @@ def run(
         threads=threads,
         executor=executor,
     )
-    resolved = load_suite(suite, plugin or ())
+    resolved = select(load_suite(suite, plugin or ()), only or ())
     log = settings.store / "logs" / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
+        if download:
+            fetch_missing(resolved, settings.data, report)
         outcome = run_suite(resolved, settings, report, allow_missing)
     _print_report(outcome, resolved.name, resolved.suite.title, errors, log)
     raise typer.Exit(outcome.exit_status)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from harness.report.epochs_text import render_epochs
 from harness.report.formats import Format, render
 from harness.report.summary import summary
 from harness.report.tables import Table, auroc_tables
 
-__all__ = ["Format", "Table", "auroc_tables", "render", "summary"]
+__all__ = ["Format", "Table", "auroc_tables", "render", "render_epochs", "summary"]

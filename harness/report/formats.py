@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from harness.errors import ScoreError
 from harness.report import text
-from harness.report.tables import Table, auroc_tables
-from harness.report.text import Words
-from harness.results import Cell, Result
+from harness.report.published import published_sheets
+from harness.report.tables import auroc_tables
+from harness.report.text import Sheet, Words
+from harness.results import Cell, Published, Result
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +61,8 @@ def render(
         results: In the order in which scorers, data sets and rows shall stand.
         suite: Name of the suite, which JSON records.
         title: Heading of the tables.
-        format: `csv` and `json` hold one row or object per result; the others AUROC tables.
+        format: `csv` and `json` hold one row or object per result; the others AUROC tables, and
+            tables of the results for which values were published.
         standard_errors: Whether the tables show the DeLong standard errors.
         console: Where a `table` will be printed; decides its width, styles and encoding. Without
             one, lines are as long as they need to be. Write the text to `console.file` as it is.
@@ -71,26 +74,39 @@ def render(
         return _json(results, suite)
     if format == "csv":
         return _csv(results)
-    tables = auroc_tables(results)
-    if format == "markdown":
-        return _markdown(tables, title, standard_errors)
-    if format == "latex":
-        return _latex(tables, title, standard_errors)
-    return _terminal(tables, title, standard_errors, console)
+    best = "*" if format == "table" else "Bold"
+    sheets = [
+        text.sheet(table, standard_errors=standard_errors, best=best)
+        for table in auroc_tables(results)
+    ]
+    sheets += published_sheets(results)
+    return render_sheets(sheets, title=title, format=format, console=console)
 
 
-def _terminal(
-    tables: Sequence[Table], title: str, standard_errors: bool, console: Console | None
+def render_sheets(
+    sheets: Sequence[Sheet],
+    *,
+    title: str,
+    format: Literal["table", "markdown", "latex"],
+    console: Console | None,
 ) -> str:
+    """Tables in words under a heading; see `render`."""
+    if format == "markdown":
+        return _markdown(sheets, title)
+    if format == "latex":
+        return _latex(sheets, title)
+    return _terminal(sheets, title, console)
+
+
+def _terminal(sheets: Sequence[Sheet], title: str, console: Console | None) -> str:
     # here, because rich takes a tenth of a second that no other format needs
     from rich.console import Console
 
     from harness.report.terminal import terminal_text
 
     return terminal_text(
-        tables,
+        sheets,
         title=title,
-        standard_errors=standard_errors,
         console=console or Console(file=io.StringIO(), force_terminal=False),
     )
 
@@ -124,15 +140,27 @@ def _name(cell: Cell) -> str:
 
 
 def _csv(results: Sequence[Result]) -> str:
-    """A row per result: what JSON holds, without the provenance. No number is an empty field."""
+    """A row per result: what JSON holds, without the provenance."""
     blank = Result(Cell("", "", "", "", 0, 0, 0), "failed")
+    columns = [key for key in _flat(blank) if key != "provenance"]
+    return csv_text(columns, [_flat(result) for result in results])
+
+
+def _flat(result: Result) -> dict[str, object]:
+    """The result as JSON has it, what was published in columns of its own."""
+    values = result.to_json()
+    published = values.pop("published") or {}
+    names = [field.name for field in fields(Published)]
+    return values | {f"published_{name}": published.get(name) for name in names}
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """A header and a line per row; no number is an empty field, and no text a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    columns = [key for key in blank.to_json() if key != "provenance"]
     writer.writerow(columns)
-    for result in results:
-        values = result.to_json()
-        writer.writerow([_field(values[key]) for key in columns])
+    for row in rows:
+        writer.writerow([_field(row[key]) for key in columns])
     return out.getvalue()
 
 
@@ -140,44 +168,27 @@ def _field(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _markdown(tables: Sequence[Table], title: str, standard_errors: bool) -> str:
+def _markdown(sheets: Sequence[Sheet], title: str) -> str:
     """GitHub's tables, the best number of a column in bold."""
     blocks = [f"# {_markdown_text(text.one_line(title))}"]
-    for table in tables:
-        blocks.append(f"## {_markdown_text(text.title(table))}")
-        blocks.append(
-            _tabulated(
-                table,
-                tablefmt="pipe",
-                standard_errors=standard_errors,
-                escape=_markdown_text,
-                bold="**{}**",
-            )
-        )
-        caption = text.caption(table, standard_errors=standard_errors, best="Bold")
-        blocks.append(_markdown_text(" ".join(caption)))
-        if notes := text.notes(table):
-            blocks.append("\n".join(f"- {_markdown_text(note)}" for note in notes))
-    if not tables:
+    for sheet in sheets:
+        blocks.append(f"## {_markdown_text(sheet.title)}")
+        blocks.append(_tabulated(sheet, tablefmt="pipe", escape=_markdown_text, bold="**{}**"))
+        blocks.append(_markdown_text(" ".join(sheet.caption)))
+        if sheet.notes:
+            blocks.append("\n".join(f"- {_markdown_text(note)}" for note in sheet.notes))
+    if not sheets:
         blocks.append("There are no results.")
     return "\n\n".join(blocks) + "\n"
 
 
-def _latex(tables: Sequence[Table], title: str, standard_errors: bool) -> str:
+def _latex(sheets: Sequence[Sheet], title: str) -> str:
     """A table environment each, without packages, the best number of a column in bold."""
     blocks = [f"% {text.one_line(title)}"]
-    for table in tables:
-        caption = [
-            f"{text.title(table)}.",
-            *text.caption(table, standard_errors=standard_errors, best="Bold"),
-            *text.notes(table),
-        ]
+    for sheet in sheets:
+        caption = [f"{sheet.title}.", *sheet.caption, *sheet.notes]
         tabular = _tabulated(
-            table,
-            tablefmt="latex_raw",
-            standard_errors=standard_errors,
-            escape=_latex_text,
-            bold=r"\textbf{{{}}}",
+            sheet, tablefmt="latex_raw", escape=_latex_text, bold=r"\textbf{{{}}}"
         )
         lines = "\n".join(_latex_text(line) for line in caption)
         blocks.append(
@@ -194,14 +205,7 @@ def _latex_text(words: str) -> str:
     return words.translate(LATEX)
 
 
-def _tabulated(
-    table: Table,
-    *,
-    tablefmt: str,
-    standard_errors: bool,
-    escape: Callable[[str], str],
-    bold: str,
-) -> str:
+def _tabulated(sheet: Sheet, *, tablefmt: str, escape: Callable[[str], str], bold: str) -> str:
     from tabulate import tabulate
 
     def field(words: Words) -> str:
@@ -209,12 +213,10 @@ def _tabulated(
             return bold.format(escape(words.text)) + escape(words.beside)
         return escape(words.plain)
 
-    names = text.header(table)
-    rows = text.body(table, standard_errors=standard_errors)
     return tabulate(
-        [[field(words) for words in row] for row in rows],
-        headers=[escape(name) for name in names],
+        [[field(words) for words in row] for row in sheet.body],
+        headers=[escape(name) for name in sheet.header],
         tablefmt=tablefmt,
         disable_numparse=True,  # it would turn 0.9120 into 0.912 and the name 12e4 into 120000
-        colalign=["left"] + ["right"] * (len(names) - 1),
+        colalign=["left"] * sheet.left + ["right"] * (len(sheet.header) - sheet.left),
     )

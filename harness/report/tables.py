@@ -129,7 +129,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         n_in=_known({result.n_in for result in results}),
         n_out=tuple(_known(sizes) for sizes in n_out.values()),
         failures=_failures(results),
-        notes=_notes(results),
+        notes=provenance_notes(results),
     )
 
 
@@ -177,7 +177,8 @@ def _failures(results: Sequence[Result]) -> tuple[Failure, ...]:
     return tuple(Failure(*reason, count) for reason, count in counts.items())
 
 
-def _notes(results: Sequence[Result]) -> tuple[str, ...]:
+def provenance_notes(results: Sequence[Result]) -> tuple[str, ...]:
+    """What the provenance of the results asks to be printed, each once."""
     notes = (str(note) for result in results for note in result.provenance.get("notes", ()))
     return tuple(dict.fromkeys(notes))
 

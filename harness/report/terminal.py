@@ -14,11 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.report import text
-from harness.report.tables import Table
-from harness.report.text import Words
-
-FIXED = 3
-"""The first columns, which describe a row and stand in every part of a split table."""
+from harness.report.text import Sheet, Words
 
 GAP = 2
 """Blank cells after each column but the last."""
@@ -27,7 +23,7 @@ NARROW = 8
 """On a narrow terminal, names are folded, but to no less than this width."""
 
 WIDE_HEADER = 14
-"""On a narrow terminal, the name of a data set does not make its column wider than this."""
+"""On a narrow terminal, the name of a column does not make it wider than this."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +39,18 @@ class Part:
         return sum(self.widths) + GAP * (len(self.widths) - 1)
 
 
-def terminal_text(
-    tables: Sequence[Table], *, title: str, standard_errors: bool, console: Console
-) -> str:
+def terminal_text(sheets: Sequence[Sheet], *, title: str, console: Console) -> str:
     """The tables as the console shows them, with its styles, encoding and width.
 
-    On a terminal, a table that is too wide is split into several with some of the out data sets
-    each, and long names are folded; a line runs over only if one data set alone does not fit. Off
+    On a terminal, a table that is too wide is split into several with some of the columns
+    each, and long names are folded; a line runs over only if one column alone does not fit. Off
     a terminal, lines are as long as they need to be. Names are not read as markup.
 
     Returns:
         Text to be written to `console.file` as it is, escape sequences included.
     """
     limit = console.width if console.is_terminal else None
-    drawings = [_drawings(table, limit, standard_errors) for table in tables]
+    drawings = [_drawings(sheet, limit) for sheet in sheets]
     widest = max((part.width for parts in drawings for part, _ in parts), default=1)
     canvas = io.TextIOWrapper(io.BytesIO(), console.encoding, errors="replace", newline="\n")
     pen = Console(
@@ -71,16 +65,16 @@ def terminal_text(
         highlight=False,
     )
     _write(pen, [text.one_line(title)], limit, "bold")
-    if not tables:
+    if not sheets:
         _write(pen, ["There are no results."], limit)
-    for table, parts in zip(tables, drawings, strict=True):
-        _write(pen, ["", text.title(table)], limit, "bold")
+    for sheet, parts in zip(sheets, drawings, strict=True):
+        _write(pen, ["", sheet.title], limit, "bold")
         for _, drawing in parts:
             pen.print()
             pen.print(drawing)
         pen.print()
-        _write(pen, text.caption(table, standard_errors=standard_errors), limit)
-        _write(pen, text.notes(table), limit)
+        _write(pen, sheet.caption, limit)
+        _write(pen, sheet.notes, limit)
     canvas.seek(0)
     return "".join(line.rstrip() + "\n" for line in canvas)
 
@@ -92,26 +86,22 @@ def _write(pen: Console, lines: Sequence[str], limit: int | None, style: str = "
         pen.print(written, width=limit, soft_wrap=limit is None)
 
 
-def _drawings(
-    table: Table, limit: int | None, standard_errors: bool
-) -> list[tuple[Part, RichTable]]:
-    names = text.header(table)
-    rows = text.body(table, standard_errors=standard_errors)
-    return [(part, _draw(part, names, rows)) for part in _parts(names, rows, limit)]
+def _drawings(sheet: Sheet, limit: int | None) -> list[tuple[Part, RichTable]]:
+    return [(part, _draw(part, sheet)) for part in _parts(sheet, limit)]
 
 
-def _draw(part: Part, names: Sequence[str], rows: Sequence[Sequence[Words]]) -> RichTable:
+def _draw(part: Part, sheet: Sheet) -> RichTable:
     drawing = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for place, width in zip(part.places, part.widths, strict=True):
         drawing.add_column(
-            Text(_folded(names[place], width)),
-            justify="right" if place else "left",
+            Text(_folded(sheet.header[place], width)),
+            justify="left" if place < sheet.left else "right",
             overflow="fold",
             width=width,
         )
-    for row in rows:
-        scorer = Text(_folded(row[0].text, part.widths[0]))
-        drawing.add_row(scorer, *(_styled(row[place]) for place in part.places[1:]))
+    for row in sheet.body:
+        first = Text(_folded(row[0].text, part.widths[0]))
+        drawing.add_row(first, *(_styled(row[place]) for place in part.places[1:]))
     return drawing
 
 
@@ -124,28 +114,29 @@ def _styled(words: Words) -> Text:
     return Text.assemble((words.text + words.mark, "bold" if words.best else ""), words.beside)
 
 
-def _parts(names: Sequence[str], rows: Sequence[Sequence[Words]], limit: int | None) -> list[Part]:
+def _parts(sheet: Sheet, limit: int | None) -> list[Part]:
     """The table as it is if it fits, or else cut into parts, each with the first columns."""
+    names, rows, lead = sheet.header, sheet.body, sheet.lead
     values = [max(cell_len(row[place].plain) for row in rows) for place in range(len(names))]
     natural = [max(cell_len(name), value) for name, value in zip(names, values, strict=True)]
     whole = Part(tuple(range(len(names))), tuple(natural))
     if limit is None or whole.width <= limit:
         return [whole]
-    outs = [
+    others = [
         max(value, min(width, WIDE_HEADER))
-        for value, width in zip(values[FIXED:], natural[FIXED:], strict=True)
+        for value, width in zip(values[lead:], natural[lead:], strict=True)
     ]
-    beside = sum(natural[1:FIXED]) + GAP * FIXED
-    spare = min(limit // 3, limit - beside - max(NARROW, *values[FIXED:]))
-    scorer = min(natural[0], max(NARROW, spare))
-    room = limit - beside - scorer
-    first = (scorer, *natural[1:FIXED])
+    beside = sum(natural[1:lead]) + GAP * lead
+    spare = min(limit // 3, limit - beside - max(NARROW, *values[lead:]))
+    first = min(natural[0], max(NARROW, spare))
+    room = limit - beside - first
+    leading = (first, *natural[1:lead])
     parts: list[Part] = []
     taken = room
-    for place, width in enumerate(outs, FIXED):
+    for place, width in enumerate(others, lead):
         folded = width if width <= room else max(room, _longest_word(row[place] for row in rows))
         if taken + GAP + folded > room:
-            parts.append(Part(tuple(range(FIXED)), first))
+            parts.append(Part(tuple(range(lead)), leading))
             taken = -GAP
         taken += GAP + folded
         parts[-1] = Part((*parts[-1].places, place), (*parts[-1].widths, folded))

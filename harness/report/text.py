@@ -30,6 +30,40 @@ class Words:
         return self.text + self.mark + self.beside
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A table in words, as every renderer prints it.
+
+    Attributes:
+        body: Row by row, as many cells as `header` has names.
+        lead: So many first columns describe a row; they stand in every part of a split table.
+        left: So many first columns are aligned left, the others right.
+        caption: How to read it, one sentence a line.
+        notes: What must be known about the numbers.
+    """
+
+    title: str
+    header: Sequence[str]
+    body: Sequence[Sequence[Words]]
+    lead: int
+    left: int
+    caption: Sequence[str]
+    notes: Sequence[str]
+
+
+def sheet(table: Table, *, standard_errors: bool, best: str) -> Sheet:
+    """An AUROC table in words; `best` is how the best number of a column is shown."""
+    return Sheet(
+        title=title(table),
+        header=header(table),
+        body=body(table, standard_errors=standard_errors),
+        lead=3,
+        left=1,
+        caption=caption(table, standard_errors=standard_errors, best=best),
+        notes=notes(table),
+    )
+
+
 def one_line(text: str) -> str:
     """The text on one line, control characters shown as escapes, so that none acts."""
     line = " ".join(text.split())
@@ -64,7 +98,7 @@ def body(table: Table, *, standard_errors: bool) -> list[list[Words]]:
     ]
 
 
-def caption(table: Table, *, standard_errors: bool, best: str = "*") -> list[str]:
+def caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
     """How to read the table, one sentence a line; `best` is how the best number is shown."""
     cells = [cell for row in table.rows for cell in row.cells]
     marks = {cell.mark for cell in cells}
@@ -136,17 +170,18 @@ def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -
 def _sizes(table: Table) -> list[str]:
     if not table.n_in:
         return []
-    outs = [_range(sizes) for sizes in table.n_out]
+    outs = [size_range(sizes) for sizes in table.n_out]
     counted = [
         f"{size} {one_line(name)}"
         for name, size in zip(table.out_datasets, outs, strict=True)
         if size
     ]
     out = f", {outs[0]} out" if len(set(outs)) == 1 else f"; out: {', '.join(counted)}"
-    return [f"Groups scored: {_range(table.n_in)} in{out}."]
+    return [f"Groups scored: {size_range(table.n_in)} in{out}."]
 
 
-def _range(sizes: tuple[int, ...]) -> str:
+def size_range(sizes: tuple[int, ...]) -> str:
+    """A size, or the least and the greatest of several; empty if there is none."""
     if len(sizes) < 2:
         return str(sizes[0]) if sizes else ""
     return f"{sizes[0]} to {sizes[-1]}"

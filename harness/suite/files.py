@@ -25,6 +25,7 @@ class Merged:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, tuple[str, int]] = field(default_factory=dict)
     plugin_paths: list[Path] = field(default_factory=list)
+    reference: Path | None = None
     problems: list[Problem] = field(default_factory=list)
 
     def problem(self, key: Key, message: str, hint: str = "") -> Problem:
@@ -132,6 +133,8 @@ def _merge(
     if isinstance(plugins, dict) and isinstance(plugins.get("paths"), list):
         paths = [item for item in plugins["paths"] if isinstance(item, str)]
         merged.plugin_paths += [path.parent / item for item in paths]
+    if isinstance(values.get("reference"), str):
+        merged.reference = path.parent / values["reference"]
     merged.origins = {**merged.origins, **moved}
     merged.values = {**merged.values, **values}
 

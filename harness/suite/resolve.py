@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
+from harness.only import Only
 from harness.options import dataset_options, validate_options
 from harness.registry import Kind, Registry
 from harness.suggest import known_names
@@ -22,6 +23,7 @@ from harness.suite.components import (
     parse_input,
 )
 from harness.suite.files import Key, Merged, read_suite_files
+from harness.suite.references import Reference, read_reference
 from harness.suite.schema import Comparison, Suite
 
 C = TypeVar("C", bound=Component)
@@ -31,7 +33,12 @@ LOG_PROB = "log_prob"
 
 @dataclass(frozen=True)
 class ResolvedSuite:
-    """A suite whose every name stands for a plugin with checked options."""
+    """A suite whose every name stands for a plugin with checked options.
+
+    Attributes:
+        reference: Published values of its cells, if it names some.
+        only: The cells to plan; all of them unless a selection was made.
+    """
 
     name: str
     path: Path
@@ -41,6 +48,8 @@ class ResolvedSuite:
     datasets: Mapping[str, DatasetComponent]
     statistics: Mapping[str, Component]
     scorers: Mapping[str, ScorerComponent]
+    reference: Reference | None = None
+    only: Only = field(default_factory=Only)
 
     def out_datasets(self, comparison: Comparison, in_dataset: str) -> tuple[str, ...]:
         """The OOD data sets of a comparison for one of its ID data sets."""
@@ -94,9 +103,11 @@ def _validate(merged: Merged, registry: Registry) -> Suite | None:
         "statistic plugin": registry.names("statistics"),
     }
     try:
-        return Suite.model_validate_json(
+        suite = Suite.model_validate_json(
             json.dumps(values, default=str), strict=True, context=context
         )
+        comparisons = tuple(item.under(suite.protocol) for item in suite.comparisons)
+        return suite.model_copy(update={"comparisons": comparisons})
     except ValidationError as error:
         for item in error.errors():
             if item["type"] == "too_short" and item["input"]:
@@ -177,6 +188,7 @@ class _Resolver:
             _present(self.datasets),
             _present(statistics),
             _present(scorers),
+            self._reference(suite),
         )
         if not self.merged.problems:
             self._check_comparisons(resolved)
@@ -307,6 +319,15 @@ class _Resolver:
                 if item.model is not None and item.model not in suite.models:
                     message = f"scorer {name!r} reads model {item.model!r}, not in the suite"
                     self._report(key, message, known_names(item.model, suite.models))
+
+    def _reference(self, suite: Suite) -> Reference | None:
+        if self.merged.reference is None:
+            return None
+        try:
+            return read_reference(self.merged.reference, suite)
+        except ValueError as error:
+            self._report(("reference",), str(error))
+            return None
 
     def _check_comparisons(self, resolved: ResolvedSuite) -> None:
         for number, comparison in enumerate(resolved.suite.comparisons):

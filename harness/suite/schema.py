@@ -158,7 +158,22 @@ class Statistic(_Table):
     """Options of the plugin."""
 
 
-class Comparison(_Table):
+class Protocol(_Table):
+    """Draws of test examples, for each comparison that does not say otherwise."""
+
+    n_in: Count | None = None
+    """ID test examples to score; by default 1,000, or half of the test split if that is less."""
+    n_fit: Count | None = None
+    """ID test examples to fit the scorers on; by default all that are not scored."""
+    n_out: Count | None = None
+    """Test examples to score of each OOD data set; by default 1,000, or all if they are fewer."""
+    fit_overlap: Literal["none", "paper"] = "none"
+    """`"paper"`: fit on the whole ID test split, the scored examples included."""
+    draw_seed: Seed = 0
+    """Seed of the draw of test examples."""
+
+
+class Comparison(Protocol):
     """Every combination of its models, data sets, epochs, group sizes, seeds and scorers."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -181,16 +196,11 @@ class Comparison(_Table):
     """Seeds of the training."""
     scorers: Annotated[tuple[ScorerName, ...], Several, Distinct, Field(min_length=1)]
     """Scorers, by plugin name or by a name under `scorers`."""
-    n_in: Count | None = None
-    """ID test examples to score; by default 1,000, or half of the test split if that is less."""
-    n_fit: Count | None = None
-    """ID test examples to fit the scorers on; by default all that are not scored."""
-    n_out: Count | None = None
-    """Test examples to score of each OOD data set; by default 1,000, or all if they are fewer."""
-    fit_overlap: Literal["none", "paper"] = "none"
-    """`"paper"`: fit on the whole ID test split, the scored examples included."""
-    draw_seed: Seed = 0
-    """Seed of the draw of test examples."""
+
+    def under(self, protocol: Protocol) -> Comparison:
+        """The comparison, with the protocol's word on what it does not say itself."""
+        unsaid = protocol.model_fields_set - self.model_fields_set
+        return self.model_copy(update={name: getattr(protocol, name) for name in unsaid})
 
 
 class Suite(_Table):
@@ -212,5 +222,9 @@ class Suite(_Table):
     """Statistics with options by name."""
     scorers: dict[Name, Scorer] = {}
     """Scorers with options by name."""
+    reference: str = ""
+    """JSON file of published values that reports show beside ours, relative to this one."""
+    protocol: Protocol = Protocol()
+    """Draws of test examples, for all comparisons."""
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
     """What is compared."""

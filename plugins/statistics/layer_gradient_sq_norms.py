@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness import DensityModel, Per, ScoreError
 
@@ -28,6 +28,10 @@ class LayerGradientSqNorms:
     trained, the gradient says how the density depends on it. A parameter that `log_prob` does not
     reach has the value 0.
 
+    Arguments:
+        objective: What is differentiated: `log-prob`, or `latent-sum`, the sum of the model's
+            `latent(x)` over the group, as the published code of the paper does.
+
     References:
         | OOD Detection with Immature Models
         | https://arxiv.org/abs/2502.00820
@@ -37,6 +41,9 @@ class LayerGradientSqNorms:
     """
 
     per: Per = "group"
+
+    def __init__(self, *, objective: Literal["log-prob", "latent-sum"] = "log-prob") -> None:
+        self.objective = objective
 
     def features(self, model: DensityModel) -> Sequence[str]:
         """The names of the layers, in `named_parameters` order."""
@@ -54,7 +61,8 @@ class LayerGradientSqNorms:
             float64, (M, L), in nats² per squared unit of the parameter; never negative.
 
         Raises:
-            ScoreError: `log_prob` depends on no parameter at all.
+            ScoreError: The objective depends on no parameter at all, or the model has no
+                `latent`.
         """
         import torch
 
@@ -62,14 +70,28 @@ class LayerGradientSqNorms:
         norms = torch.zeros(len(groups), len(parameters), dtype=torch.float64)
         with torch.enable_grad(), _all_require_grad(parameters):
             for row, group in zip(norms, groups, strict=True):
-                total = model.log_prob(group).sum()
+                total = self._total(model, group)
                 if not total.requires_grad:
                     name = type(model).__name__
-                    raise ScoreError(f"log_prob of {name} depends on none of its parameters")
+                    what = "log_prob" if self.objective == "log-prob" else "latent"
+                    raise ScoreError(f"{what} of {name} depends on none of its parameters")
                 gradients = torch.autograd.grad(total, parameters, allow_unused=True)
                 zero = total.new_zeros((), dtype=torch.float64)
                 row.copy_(torch.stack([_sq_norm(gradient, zero) for gradient in gradients]))
         return norms.numpy()
+
+    def _total(self, model: DensityModel, group: Tensor) -> Tensor:
+        """The objective, a scalar, of a group, uint8, (b, *domain.shape)."""
+        if self.objective == "log-prob":
+            return model.log_prob(group).sum()
+        latent = getattr(model, "latent", None)
+        if latent is None:
+            name = type(model).__name__
+            raise ScoreError(
+                f'objective = "latent-sum" needs a model with latent(x); {name} has none'
+            )
+        total: Tensor = latent(group).sum()
+        return total
 
 
 def _sq_norm(gradient: Tensor | None, zero: Tensor) -> Tensor:

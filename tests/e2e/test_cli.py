@@ -41,6 +41,8 @@ HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "PIL")
         ["plugins", "list"],
         ["plan", "suites/quickstart.toml"],
         ["plan", "suites/quickstart.toml", "--why"],
+        ["plan", "suites/paper.toml"],
+        ["data", "list"],
         ["schema"],
     ],
 )
@@ -89,6 +91,11 @@ def test_report_has_every_format(tiny_suite):
     assert "| typicality" in bench("report", tiny_suite, "--format", "markdown").stdout
     assert r"\begin{tabular}" in bench("report", tiny_suite, "--format", "latex").stdout
     assert len(bench("report", tiny_suite, "--format", "csv").stdout.splitlines()) == 25
+    epochs = bench("report", tiny_suite, "--epochs").stdout
+    assert "How early is enough: flow, in-distribution digits, group size 5" in epochs
+    rows = json.loads(bench("report", tiny_suite, "--epochs", "--format", "json").stdout)["epochs"]
+    assert len(rows) == 2 * 3 * 2  # out data sets, scorers, group sizes
+    assert {row["last_epoch"] for row in rows} == {2}
     with_errors = bench("report", tiny_suite, "--errors").stdout
     assert "±" in with_errors
     assert "±" not in table.stdout
@@ -264,6 +271,30 @@ def test_plan_says_what_is_new_and_why(tiny_suite):
     assert "train to epoch 3: training continues from stored epoch 2" in shown
     assert "train to epoch 2" not in shown
     assert "36 cells, 12 of them new" in shown
+
+
+def test_only_a_part_of_a_suite(tiny_suite):
+    part = ["--only", "epoch=0", "--only", "scorer=typicality", "--only", "out=noise"]
+    plan = json.loads(bench("plan", tiny_suite, *part, "--json").stdout)
+    assert plan["cells"] == {"all": 2, "new": 2}
+    assert [job["job"] for job in plan["chains"][0]["jobs"]] == [
+        "train to epoch 0",
+        *(
+            f"epoch 0: log_prob of {draw}"
+            for draw in ("digits (fit)", "digits (in)", "noise (out)")
+        ),
+    ]
+    assert bench("run", tiny_suite, *part).returncode == 0
+    rows = json.loads(bench("report", tiny_suite, *part, "--format", "json").stdout)["results"]
+    assert [(row["epoch"], row["out"], row["status"]) for row in rows] == [(0, "noise", "ok")] * 2
+    checked = json.loads(bench("check", tiny_suite, *part, "--json").stdout)
+    assert len(checked) == 1 + 1 + 2  # model, log_prob, typicality at two group sizes
+    for command in ("run", "plan", "report", "check"):
+        done = bench(command, tiny_suite, "--only", "out=nose")
+        assert done.returncode == 2
+        assert done.stderr == (
+            "bench: --only out=nose: no cell has this value (did you mean 'noise'?)\n"
+        )
 
 
 def test_listings_are_also_json():

@@ -12,12 +12,13 @@ import harness
 ROOT = Path(harness.__file__).parent.parent
 
 ROOMS = (
-    "errors domain plugin suggest events contracts hookspecs results",
-    "registry options suite.schema suite.components suite.lines suite.files suite.resolve suite",
+    "errors domain plugin suggest events contracts hookspecs results only",
+    "registry options suite.schema suite.components suite.lines suite.files suite.references"
+    " suite.resolve suite",
     "keys store data draw settings randomness",
-    "plan rates failures why estimate",
+    "plan inventory rates failures why estimate",
     "augmentation devices checkpoints training evaluation chain",
-    "metrics scoring runner check",
+    "metrics overlap published scoring runner check",
     "report console listeners testing cli",
 )
 ORDER = [name for room in ROOMS for name in room.split()]

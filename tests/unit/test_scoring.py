@@ -11,6 +11,7 @@ import pytest
 from harness import events
 from harness.console import NoDisplay
 from harness.errors import MissingDataError
+from harness.overlap import overlap
 from harness.runner import find_plan, run, score
 from harness.suite import load_suite
 
@@ -178,7 +179,8 @@ def test_a_model_without_a_density_has_no_bits_per_dimension(suite_with, setting
         ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
         (SCORERS, '["log-likelihood"]'),
     )
-    assert {r.bits_per_dim_in for r in outcome_of(suite, settings).results} == {None}
+    results = outcome_of(suite, settings).results
+    assert {(r.bits_per_dim_in, r.bits_per_dim_out, r.ovl) for r in results} == {(None,) * 3}
 
 
 def test_bits_per_dim_is_the_mean_log_prob_of_the_scored_examples(tiny_suite, settings):
@@ -189,6 +191,20 @@ def test_bits_per_dim_is_the_mean_log_prob_of_the_scored_examples(tiny_suite, se
             assert result.bits_per_dim_in == pytest.approx(expected, rel=1e-12)
             expected = result.scores_out.mean() / (64 * np.log(2))
             assert result.bits_per_dim_out == pytest.approx(expected, rel=1e-12)
+
+
+def test_ovl_is_that_of_the_scored_examples_for_every_scorer_and_group_size(tiny_suite, settings):
+    results = outcome_of(load_suite(tiny_suite), settings).results
+    expected = {
+        (result.cell.out_dataset, result.cell.epoch): overlap(result.scores_in, result.scores_out)
+        for result in results
+        if result.cell.scorer == "log-likelihood" and result.cell.group_size == 1
+    }  # scores are minus nats, which have the OVL of bits per dimension
+    for result in results:
+        found = expected[result.cell.out_dataset, result.cell.epoch]
+        assert result.ovl == pytest.approx(found, rel=1e-9)
+        assert result.to_json()["ovl"] == result.ovl
+    assert len(set(expected.values())) > 1
 
 
 def test_groups_are_made_of_consecutive_examples(tiny_suite, settings):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -58,7 +60,10 @@ class GlowLinear(DequantisedFlow):
     times: `prepare` then sets it such that all of them together normalise, see `initialise`.
 
     Departures from the published code: the images are dequantised, and ladj is the true one (the
-    code adds 1 for each coupling). That the steps share their weights, as there, is an option.
+    code adds 1 for each coupling). Both can be had as there, by option, and `likelihood` is then
+    `unnormalized`: a density trained on the middles of the bins alone, without noise, need not
+    be near its mean over a bin, and exp(ladj_constant * steps) is a factor on every probability.
+    That the steps share their weights, as there, is an option too.
 
     Arguments:
         domain: Any images.
@@ -66,6 +71,8 @@ class GlowLinear(DequantisedFlow):
         width: Units of the hidden layers of the couplings.
         hidden_layers: Hidden layers of the couplings.
         shared_steps: Whether all the steps share one set of weights.
+        dequantisation: `uniform` noise in training, or `none`: the middle of the bin there too.
+        ladj_constant: Added to ladj for each step.
 
     References:
         | Out-of-Distribution Detection with Immature Models: https://arxiv.org/abs/2502.00820
@@ -73,10 +80,22 @@ class GlowLinear(DequantisedFlow):
     """
 
     def __init__(
-        self, domain: Images, *, steps: int, width: int, hidden_layers: int, shared_steps: bool
+        self,
+        domain: Images,
+        *,
+        steps: int,
+        width: int,
+        hidden_layers: int,
+        shared_steps: bool,
+        dequantisation: Literal["uniform", "none"],
+        ladj_constant: float,
     ) -> None:
         super().__init__(domain)
         self._n_steps = steps
+        self._has_noise = dequantisation == "uniform"
+        self._ladj_constant = ladj_constant
+        if not self._has_noise or ladj_constant:
+            self.likelihood = "unnormalized"
         self.steps = nn.ModuleList(
             GlowLinearStep(domain, width=width, hidden_layers=hidden_layers)
             for _ in range(1 if shared_steps else steps)
@@ -87,12 +106,18 @@ class GlowLinear(DequantisedFlow):
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z, (N, D), and base and ladj, each (N,), in nats, of y, (N, C, H, W)."""
-        x, ladj = y, y.new_zeros(y.shape[0])
+        x, ladj = y, y.new_full(y.shape[:1], self._n_steps * self._ladj_constant)
         for k in range(self._n_steps):
             x, ladj_step = self._step(k)(x, k % 2)
             ladj = ladj + ladj_step
         z = x.flatten(1)  # (N, D)
         return z, standard_logistic_log_prob(z), ladj
+
+    def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
+        """As `DequantisedFlow.training_loss`; without dequantisation, -mean log_prob(x)."""
+        if self._has_noise:
+            return super().training_loss(x, generator)
+        return -self.log_prob(x).mean()
 
     def latent(self, x: Tensor) -> Tensor:
         """The latent z, floating, (N, D), of uint8 x.

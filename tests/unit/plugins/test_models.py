@@ -54,6 +54,8 @@ def test_defaults_are_those_of_the_paper():
         "width": 1000,
         "hidden_layers": 10,
         "shared_steps": True,
+        "dequantisation": "uniform",
+        "ladj_constant": 0.0,
     }
 
 

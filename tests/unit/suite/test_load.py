@@ -284,6 +284,21 @@ class TestPlugins:
             load_suite(path)
 
 
+def test_the_protocol_holds_for_comparisons_that_do_not_say_otherwise(write_suite):
+    again = BASE[BASE.index("[[comparisons]]") :] + "    n_in = 30\n    draw_seed = 0\n"
+    protocol = "[protocol]\nn_in = 20\ndraw_seed = 7\nfit_overlap = 'paper'\n"
+    plain, own = load_suite(write_suite(protocol + BASE + again)).suite.comparisons
+    assert (plain.n_in, plain.draw_seed, plain.fit_overlap, plain.n_fit) == (20, 7, "paper", None)
+    assert (own.n_in, own.draw_seed, own.fit_overlap, own.n_fit) == (30, 0, "paper", None)
+
+
+def test_a_mistake_in_the_protocol_is_said_once(problems):
+    assert problems("[protocol]\nn_inn = 3\nn_fit = 0\n" + BASE) == [
+        "suite.toml:2: protocol.n_inn: unknown key (did you mean 'n_in'?)",
+        "suite.toml:3: protocol.n_fit: input should be greater than or equal to 1, not 0",
+    ]
+
+
 def test_a_suite_is_frozen(write_suite):
     suite = load_suite(write_suite(BASE)).suite
     with pytest.raises(ValueError, match="frozen"):

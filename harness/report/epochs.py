@@ -1,0 +1,230 @@
+"""How early is enough, as plain data: the best epoch, the first as good, and the last.
+
+Choosing the best of many epochs on the groups that then judge it flatters it. So the even-numbered
+groups of each side choose, and the odd-numbered judge: groups are consecutive examples of a
+recorded random draw, which makes their numbers a recorded random split of ID and OOD groups alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from harness.metrics import (
+    LEVEL,
+    Z_95,
+    Difference,
+    Floats,
+    auroc,
+    delong_difference,
+    holm,
+    p_value,
+    z_ratio,
+)
+from harness.report.marks import Seeds, numbers
+from harness.report.tables import provenance_notes
+from harness.results import Result
+
+CHOOSE, JUDGE = slice(0, None, 2), slice(1, None, 2)
+"""The groups that choose the best epoch, and those that judge it."""
+
+SPLIT = "even-numbered groups of each side choose the best epoch, odd-numbered groups judge it"
+
+LEAST = 4
+"""Groups that a side needs at least: a paired test needs two of each in the half that judges."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the epochs of one row amount to.
+
+    Attributes:
+        best: The epoch with the highest AUROC on the choosing half, mean over the seeds; of equal
+            ones the first.
+        earliest: The first epoch that is not told from the best as worse on the judging half, by
+            paired DeLong tests of the epochs before the best, Holm-corrected over these.
+        last: The last epoch.
+        auroc_best: AUROC of the best epoch on the judging half; `auroc_last` that of the last.
+        difference: AUROC of the best minus that of the last epoch on the judging half;
+            `low` and `high` are its 95 % interval by DeLong.
+        n_in: ID groups in the judging half; `n_out` OOD groups.
+    """
+
+    best: int
+    earliest: int
+    last: int
+    auroc_best: float
+    auroc_last: float
+    difference: float
+    low: float
+    high: float
+    n_in: int
+    n_out: int
+
+    @property
+    def saved(self) -> float:
+        """Share of the training that the earliest epoch saves: 1 - earliest / last."""
+        return 1.0 - self.earliest / self.last
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One scorer against one OOD data set.
+
+    Attributes:
+        verdict: None with fewer than two epochs to compare.
+        compared: How many epochs were compared.
+        left_out: How many were not, for want of scores of the same groups at every seed.
+    """
+
+    out_dataset: str
+    scorer: str
+    verdict: Verdict | None
+    compared: int
+    left_out: int
+
+
+@dataclass(frozen=True)
+class EpochTable:
+    """How early is enough for one model on one in data set at one group size."""
+
+    model: str
+    in_dataset: str
+    group_size: int
+    rows: tuple[EpochRow, ...]
+    seeds: int
+    notes: tuple[str, ...]
+
+
+def epoch_tables(results: Sequence[Result]) -> list[EpochTable]:
+    """One table per model, in data set and group size, in the order in which they first occur.
+
+    Rows go by OOD data set, then scorer, in the order of the results. Of two results for the same
+    cell the later one counts. With several seeds, AUROC, differences and standard errors are means
+    over the seeds, as in the AUROC tables.
+    """
+    groups: dict[tuple[str, str, int], list[Result]] = {}
+    for cell, result in {result.cell: result for result in results}.items():
+        groups.setdefault((cell.model, cell.in_dataset, cell.group_size), []).append(result)
+    return [_table(*key, group) for key, group in groups.items()]
+
+
+def to_json(table: EpochTable, row: EpochRow) -> dict[str, Any]:
+    """A row as `bench report --epochs --format json` prints it; None where there is no verdict."""
+    verdict = row.verdict
+    return {
+        "model": table.model,
+        "in": table.in_dataset,
+        "out": row.out_dataset,
+        "scorer": row.scorer,
+        "group_size": table.group_size,
+        "seeds": table.seeds,
+        "epochs_compared": row.compared,
+        "epochs_left_out": row.left_out,
+        "best_epoch": verdict and verdict.best,
+        "earliest_epoch": verdict and verdict.earliest,
+        "last_epoch": verdict and verdict.last,
+        "auroc_best": verdict and verdict.auroc_best,
+        "auroc_last": verdict and verdict.auroc_last,
+        "difference": verdict and verdict.difference,
+        "difference_low": verdict and verdict.low,
+        "difference_high": verdict and verdict.high,
+        "training_saved": verdict and verdict.saved,
+        "n_in": verdict and verdict.n_in,
+        "n_out": verdict and verdict.n_out,
+    }
+
+
+def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Result]) -> EpochTable:
+    rows: dict[str, dict[str, dict[int, dict[int, Result]]]] = {}
+    for result in results:
+        cell = result.cell
+        epochs = rows.setdefault(cell.out_dataset, {}).setdefault(cell.scorer, {})
+        epochs.setdefault(cell.epoch, {})[cell.seed] = result
+    return EpochTable(
+        model=model,
+        in_dataset=in_dataset,
+        group_size=group_size,
+        rows=tuple(
+            _row(out, scorer, epochs)
+            for out, scorers in rows.items()
+            for scorer, epochs in scorers.items()
+        ),
+        seeds=len({result.cell.seed for result in results}),
+        notes=provenance_notes(results),
+    )
+
+
+def _row(out: str, scorer: str, epochs: Mapping[int, Seeds]) -> EpochRow:
+    usable = _comparable(epochs)
+    verdict = _verdict(usable) if len(usable) > 1 else None
+    return EpochRow(out, scorer, verdict, len(usable), len(epochs) - len(usable))
+
+
+def _comparable(epochs: Mapping[int, Seeds]) -> dict[int, Seeds]:
+    """The epochs, ascending, that scored the same groups as the last one, with as many seeds."""
+    groups = {epoch: _groups(epochs[epoch]) for epoch in sorted(epochs)}
+    most = max(len(found) for found in groups.values())
+    same = [found for found in groups.values() if found and len(found) == most][-1:]
+    return {epoch: epochs[epoch] for epoch, found in groups.items() if found in same}
+
+
+def _groups(seeds: Seeds) -> tuple[tuple[Any, ...], ...]:
+    """What tells the groups scored at an epoch from others, for each seed that can be judged."""
+    return tuple(
+        (seed, len(result.scores_in), len(result.scores_out), result.provenance.get("draw_seed"))
+        for seed, result in sorted(seeds.items())
+        if numbers({seed: result})
+        and result.scores_in is not None
+        and result.scores_out is not None
+        and min(len(result.scores_in), len(result.scores_out)) >= LEAST
+    )
+
+
+def _verdict(epochs: Mapping[int, Seeds]) -> Verdict:
+    last = max(epochs)
+    best = max(epochs, key=lambda epoch: _auroc(epochs[epoch], CHOOSE))  # max takes the first
+    earlier = [epoch for epoch in epochs if epoch < best]
+    tests = [_difference(epochs[best], epochs[epoch]) for epoch in earlier]
+    adjusted = holm([test.p_value for test in tests])
+    worse = {
+        epoch
+        for epoch, test, p in zip(earlier, tests, adjusted, strict=True)
+        if test.difference > 0 and p <= LEVEL
+    }
+    against_last = _difference(epochs[best], epochs[last])
+    scores_in, scores_out = next(_halves(epochs[best], JUDGE))
+    return Verdict(
+        best=best,
+        earliest=next(epoch for epoch in [*earlier, best] if epoch not in worse),
+        last=last,
+        auroc_best=_auroc(epochs[best], JUDGE),
+        auroc_last=_auroc(epochs[last], JUDGE),
+        difference=against_last.difference,
+        low=against_last.difference - Z_95 * against_last.se,
+        high=against_last.difference + Z_95 * against_last.se,
+        n_in=len(scores_in),
+        n_out=len(scores_out),
+    )
+
+
+def _halves(seeds: Seeds, half: slice) -> Iterator[tuple[Floats, Floats]]:
+    """The scores of one half of the groups, ID and OOD, seed by seed."""
+    for _, result in sorted(seeds.items()):
+        if result.scores_in is not None and result.scores_out is not None:
+            yield result.scores_in[half], result.scores_out[half]
+
+
+def _auroc(seeds: Seeds, half: slice) -> float:
+    return fmean(auroc(*sides) for sides in _halves(seeds, half))
+
+
+def _difference(a: Seeds, b: Seeds) -> Difference:
+    """AUROC of a minus that of b on the judging half, its error the mean of the seeds' errors."""
+    pairs = zip(_halves(a, JUDGE), _halves(b, JUDGE), strict=True)
+    found = [delong_difference(*of_a, *of_b) for of_a, of_b in pairs]
+    difference, se = fmean(x.difference for x in found), fmean(x.se for x in found)
+    z = z_ratio(difference, se)
+    return Difference(difference, se, z, p_value(z))

@@ -1,0 +1,89 @@
+"""Published values: what a paper reports for cells of a suite, from a JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.results import Cell
+from harness.suite.schema import Count, Epoch, Suite
+
+Place = tuple[str, str, str, int, int]
+"""ID set, OOD set, scorer, epoch, group size."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+
+    in_dataset: Annotated[str, Field(alias="in")]
+    out: str
+    group_size: Count
+    epoch: Epoch | Literal["last"]
+    auroc: Annotated[float, Field(ge=0, le=1)]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: str
+    scorer: str
+    examples: Count
+    values: tuple[_Value, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published AUROC of one scorer.
+
+    Attributes:
+        source: Where they were published.
+        examples: How many were scored of each side.
+        values: OOD positive, by place; the last epoch is a number.
+    """
+
+    source: str
+    examples: int
+    values: Mapping[Place, float]
+
+    def value(self, cell: Cell) -> float | None:
+        """What was published for a cell, whatever its model and seed; None if nothing was."""
+        place = (cell.in_dataset, cell.out_dataset, cell.scorer, cell.epoch, cell.group_size)
+        return self.values.get(place)
+
+
+def read_reference(path: Path, suite: Suite) -> Reference:
+    """Read published values for a suite.
+
+    The epoch `"last"` is the largest that the suite asks for with the ID set. Where that one has
+    a value of its own too, its own counts.
+
+    Raises:
+        ValueError: The file cannot be read or is something else; says what.
+    """
+    try:
+        file = _File.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{path}: {where}: {first['msg']}") from error
+    last = _last_epochs(suite)
+    values: dict[Place, float] = {}
+    for item in sorted(file.values, key=lambda item: item.epoch != "last"):
+        epoch = last.get(item.in_dataset, 0) if item.epoch == "last" else item.epoch
+        values[item.in_dataset, item.out, file.scorer, epoch, item.group_size] = item.auroc
+    return Reference(file.source, file.examples, values)
+
+
+def _last_epochs(suite: Suite) -> dict[str, int]:
+    """The largest epoch of each ID set."""
+    last: dict[str, int] = {}
+    for comparison in suite.comparisons:
+        for name in comparison.in_datasets:
+            last[name] = max(last.get(name, 0), *comparison.epochs)
+    return last

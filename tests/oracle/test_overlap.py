@@ -1,0 +1,103 @@
+"""OVL against scipy's kernel density estimates, a fine integral and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness import overlap as module
+from harness.errors import ScoreError
+from harness.overlap import bandwidth, kernel_density, overlap
+
+
+def by_scipy(a, b):
+    """The integral of the lower estimate, on a grid much finer than any bandwidth."""
+    p, q = stats.gaussian_kde(a), stats.gaussian_kde(b)
+    low, high = min(a.min(), b.min()), max(a.max(), b.max())
+    x = np.linspace(low, high, 100_001)
+    return np.trapezoid(np.minimum(p(x), q(x)), x)
+
+
+SAMPLES = {
+    "alike": lambda r: (r.normal(size=60), r.normal(size=50)),
+    "shifted": lambda r: (r.normal(size=80), r.normal(1.5, size=40)),
+    "one within the other": lambda r: (r.normal(0, 5, size=100), r.normal(1, 0.05, size=90)),
+    "skewed": lambda r: (r.gamma(2, size=70), r.lognormal(size=70)),
+    "two humps": lambda r: (r.normal(size=20) + 4 * np.resize([-1, 1], 20), r.normal(size=9)),
+    "an outlier": lambda r: (np.append(r.normal(size=60), 50.0), r.normal(2, size=60)),
+    "few": lambda r: (r.normal(size=2), r.normal(size=3)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("seed", range(3))
+def test_scipy_and_a_fine_integral(name, seed):
+    a, b = SAMPLES[name](np.random.default_rng(seed))
+    tolerance = 2e-3 if name == "few" else 2e-4
+    assert overlap(a, b) == pytest.approx(by_scipy(a, b), abs=tolerance)
+    assert overlap(b, a) == overlap(a, b)
+
+
+def test_the_density_is_that_of_scipy(monkeypatch):
+    sample, points = np.random.default_rng(0).normal(size=50), np.linspace(-5, 5, 101)
+    expected = stats.gaussian_kde(sample)
+    assert bandwidth(sample) == pytest.approx(np.sqrt(expected.covariance[0, 0]), rel=1e-12)
+    assert kernel_density(sample, points) == pytest.approx(expected(points), rel=1e-12)
+    monkeypatch.setattr(module, "CHUNK", 170)  # three points at a time, the last chunk smaller
+    assert kernel_density(sample, points) == pytest.approx(expected(points), rel=1e-12)
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 2.0])
+def test_two_normals_at_large_n(shift):
+    """OVL of N(0, 1) and N(d, 1) is 2 Φ(-d / 2); a kernel of width h widens both to 1 + h²."""
+    n = 4000
+    quantiles = stats.norm.ppf((np.arange(n) + 0.5) / n)
+    wide = np.sqrt(1 + bandwidth(quantiles) ** 2)
+    expected = 2 * stats.norm.cdf(-shift / 2 / wide)
+    assert overlap(quantiles, quantiles + shift) == pytest.approx(expected, abs=1e-3)
+    assert overlap(quantiles, quantiles + shift) == pytest.approx(
+        2 * stats.norm.cdf(-shift / 2), abs=0.02
+    )
+
+
+def test_a_sample_overlaps_with_itself_but_for_its_tails():
+    sample = np.random.default_rng(0).normal(size=1000)
+    assert 0.99 < overlap(sample, sample) < 1.0
+
+
+def test_unit_and_origin_do_not_matter():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=100), rng.normal(1, size=100)
+    assert overlap(-3e3 * a + 7, -3e3 * b + 7) == pytest.approx(overlap(a, b), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([2.0, 2.0], [2.0, 2.0, 2.0], 1.0),
+        ([2.0], [2.0], 1.0),
+        ([0.0], [0.0], 1.0),
+        ([2.0, 2.0], [3.0, 3.0], 0.0),
+        ([2.0, 2.0], [1.0, 2.0, 3.0], 0.0),
+        ([2.0, 2.0 + 1e-15], [2.0, 2.0], 1.0),
+        ([0.0, 1.0], [1e6, 1e6 + 1], 0.0),
+    ],
+)
+def test_samples_without_spread_are_point_masses_and_far_ones_never_meet(a, b, expected):
+    assert overlap(np.array(a), np.array(b)) == expected
+    assert overlap(np.array(b), np.array(a)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ([], "an overlap needs samples of shape (n,), not (0,)"),
+        ([[1.0]], "an overlap needs samples of shape (n,), not (1, 1)"),
+        ([1.0, np.nan], "an overlap needs finite values"),
+    ],
+)
+def test_what_has_no_density_is_refused(sample, message):
+    with pytest.raises(ScoreError) as raised:
+        overlap(np.array([1.0, 2.0]), np.array(sample))
+    assert str(raised.value) == message
