@@ -1,0 +1,1 @@
+"""Built-in plugins: models, statistics, scorers, data sets and executors."""
