@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from harness.cli.arguments import DataOption, OnlyOption, PluginOption, StoreOption, SuitePath
+
+if TYPE_CHECKING:
+    from harness.runner import Outcome
+    from harness.settings import Settings
 
 
 def report(
@@ -22,6 +27,13 @@ def report(
         bool,
         typer.Option("--epochs", help="How early is enough, instead of the AUROC tables."),
     ] = False,
+    figures: Annotated[
+        Path | None,
+        typer.Option("--figures", metavar="DIR", help="Also write figures there, PNG and PDF."),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Of the samples in the figures.")
+    ] = 1.0,
     only: OnlyOption = None,
     plugin: PluginOption = None,
     store: StoreOption = None,
@@ -54,9 +66,23 @@ def report(
         console=Console(),
     )
     sys.stdout.write(text)
+    if figures is not None:
+        _write_figures(outcome, settings, figures, temperature)
     if outcome.pending:
         sys.stderr.write(
             f"{len(outcome.pending)} of {len(outcome.plan.cells)} cells are not computed yet; "
             f"bench run {suite}\n"
         )
     raise typer.Exit(outcome.exit_status)
+
+
+def _write_figures(outcome: Outcome, settings: Settings, folder: Path, temperature: float) -> None:
+    from harness.figures import draw_figures
+    from harness.store import Store
+
+    drawn = draw_figures(
+        outcome.plan, outcome.results, Store(settings.store), folder, temperature=temperature
+    )
+    for note in drawn.notes:
+        sys.stderr.write(f"{note}\n")
+    sys.stderr.write(f"{len(drawn.files)} files of figures are in {folder}\n")

@@ -101,6 +101,28 @@ def test_report_has_every_format(tiny_suite):
     assert "±" not in table.stdout
 
 
+def test_report_draws_figures_on_request_only(tiny_suite, tmp_path):
+    tiny_suite.write_text(tiny_suite.read_text().replace("[1, 5]", "[1]"))
+    table = bench("run", tiny_suite, "--display", "none").stdout
+    folder = tmp_path / "new" / "figures"
+    code = (
+        "import sys, atexit\n"
+        "from harness.cli import main\n"
+        "looked = {'matplotlib', 'matplotlib.pyplot', 'torch'}\n"
+        "atexit.register(lambda: print(sorted(looked & set(sys.modules)), file=sys.stderr))\n"
+        "main()\n"
+    )
+    figures = ["--figures", str(folder), "--temperature", "0.7"]
+    for options, loaded in (([], []), (figures, ["matplotlib", "torch"])):
+        command = [sys.executable, "-c", code, "report", str(tiny_suite), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert table.startswith(done.stdout)
+        assert done.stderr.splitlines()[-1] == str(loaded)
+    assert done.stderr.splitlines()[0] == f"16 files of figures are in {folder}"
+    assert len(list(folder.iterdir())) == 16
+
+
 def test_mistakes_end_with_2_and_without_a_traceback(write_suite):
     path = write_suite(
         """

@@ -1,0 +1,75 @@
+"""Axes on which a narrow in-distribution set and far OOD sets can both be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+
+MOST_WIDTHS = 15.0
+"""An axis is linear if all values lie within so many widths of the in-distribution set."""
+
+TICKS = 6
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Places on an axis: linear, or t = asinh((x - center) / width), which compresses what is far.
+
+    Attributes:
+        width: In the unit of the values; None is linear.
+    """
+
+    center: float = 0.0
+    width: float | None = None
+
+    @property
+    def remark(self) -> str:
+        """What the label of the axis must say."""
+        return "" if self.width is None else " (asinh scale)"
+
+    def forward(self, x: Floats) -> Floats:
+        """The places of values."""
+        return x if self.width is None else np.asarray(np.arcsinh((x - self.center) / self.width))
+
+    def inverse(self, t: Floats) -> Floats:
+        """The values at places."""
+        return t if self.width is None else np.asarray(np.sinh(t) * self.width + self.center)
+
+    def slope(self, x: Floats) -> Floats:
+        """Dx / dt at values: a density per x times this is one per t."""
+        if self.width is None:
+            return np.ones_like(x)
+        return np.asarray(np.hypot(x - self.center, self.width))
+
+    def ticks(self, low: float, high: float) -> dict[float, str]:
+        """Label by place: round values about evenly spaced between two places."""
+        values = self.inverse(np.linspace(low, high, TICKS))
+        gaps = np.diff(values)
+        nearest = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
+        units = 10.0 ** np.floor(np.log10(nearest))
+        multiples = np.round(values / units)
+        multiples[0] = np.ceil(values[0] / units[0])  # the ends are rounded inwards
+        multiples[-1] = np.floor(values[-1] / units[-1])
+        rounded = multiples * units
+        places = self.forward(rounded)
+        return {float(at): f"{value:,.6g}" for at, value in zip(places, rounded, strict=True)}
+
+
+def choose_scale(own: Floats, others: Iterable[Floats]) -> Scale:
+    """Linear unless that would squeeze the in-distribution values into a sliver.
+
+    Arguments:
+        own: float64, (n,), in-distribution.
+        others: float64, (m,) each, OOD.
+    """
+    values = np.concatenate([own, *others])
+    low, center, high = np.quantile(own, [0.05, 0.5, 0.95])
+    if high <= low or np.ptp(values) <= MOST_WIDTHS * (high - low):
+        return Scale()
+    return Scale(float(center), float(high - low))
