@@ -18,7 +18,7 @@ from harness.errors import BenchError, DomainError, StoreError, TrainingError
 from harness.events import Event
 from harness.failures import Failure, clear_failure, record_failure
 from harness.keys import checkpoint_key, digest
-from harness.plan import CHECKPOINTS, STATISTICS, Chain, Plan, StatisticJob
+from harness.plan import CHECKPOINTS, STATISTICS, Chain, ChainId, Plan, StatisticJob
 from harness.rates import record_rate, statistic_work, training_work
 from harness.results import Status
 from harness.settings import Settings
@@ -90,9 +90,14 @@ class _ChainWorker:
             return
         try:
             self._train_to(missing)
-            clear_failure(self.store, self.train_inputs)
         except Exception as error:
-            self._failed(f"{self.task}: training", self.train_inputs, error)
+            lacking = [epoch for epoch in missing if not self._is_stored(epoch)]
+            self._failed(f"{self.task}: training", self._failures_of(lacking), error)
+        for inputs in self._failures_of([epoch for epoch in missing if self._is_stored(epoch)]):
+            clear_failure(self.store, inputs)
+
+    def _failures_of(self, epochs: list[int]) -> list[Any]:
+        return [training_failure_inputs(self.plan, self.chain.id, epoch) for epoch in epochs]
 
     def _is_stored(self, epoch: int) -> bool:
         return self.store.has(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
@@ -116,7 +121,7 @@ class _ChainWorker:
         with self._step(f"training to epoch {last}", total) as advance:
             while training.epoch < last:
                 facts = self._run_epoch(training, advance)
-                if training.epoch in missing:
+                if training.epoch in self.chain.epochs and not self._is_stored(training.epoch):
                     self._store_checkpoint(training, facts, own_test)
 
     def _start(self, training: Any, first: int) -> None:
@@ -190,7 +195,7 @@ class _ChainWorker:
                     model = self._load_model(epoch) if model is None else model
                     self._evaluate(job, model)
                 except Exception as error:
-                    self._failed(str(job), self._failure_inputs(job), error)
+                    self._failed(str(job), [failure_inputs(self.plan, job)], error)
 
     def _lacks(self, job: StatisticJob) -> bool:
         has_data = job.draw.dataset in self.plan.prepared
@@ -202,9 +207,11 @@ class _ChainWorker:
         chain, arguments = self.chain, (self.train_key, epoch, self.device)
         try:
             return load_model(self.store, chain.model, chain.domain, *arguments)
-        except StoreError:
+        except StoreError as error:
             self.store.quarantine(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
-            raise
+            self.report(events.Message(f"{error}; set aside, trained again"))
+        self.train()
+        return load_model(self.store, chain.model, chain.domain, *arguments)
 
     def _evaluate(self, job: StatisticJob, model: DensityModel) -> None:
         from harness.evaluation import evaluate
@@ -243,19 +250,17 @@ class _ChainWorker:
         }
         files = {"values.npy": array_bytes(values)}
         self.store.write(STATISTICS, digest(inputs), files, inputs=inputs, facts=facts)
-        clear_failure(self.store, self._failure_inputs(job))
+        clear_failure(self.store, failure_inputs(self.plan, job))
         self.report(events.JobFinished(self.task, str(job)))
 
-    def _failure_inputs(self, job: StatisticJob) -> Any:
-        return failure_inputs(self.plan, job)
-
-    def _failed(self, job: str, inputs: Any, error: Exception) -> None:
+    def _failed(self, job: str, failures: list[Any], error: Exception) -> None:
         status: Status = "unsupported" if isinstance(error, DomainError) else "failed"
         expected = isinstance(error, BenchError)
         message = str(error) if expected else f"{type(error).__name__}: {error}"
         if not isinstance(error, TrainingError):
             message = _with_memory_hint(message, error)
-        record_failure(self.store, inputs, Failure(job, status, message))
+        for inputs in failures:
+            record_failure(self.store, inputs, Failure(job, status, message))
         details = "" if expected else traceback.format_exc()
         self.report(events.JobFailed(self.task, job, message, details))
 
@@ -270,10 +275,15 @@ class _ChainWorker:
 
 def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
     """What identifies a statistic job before its key can be known."""
-    draw = {**vars(job.draw)}
+    draw = {**vars(job.draw), "dataset": plan.prepared[job.draw.dataset].fingerprints["test"]}
     identity = plan.chains[job.chain].jobs[job].identity()
     place = [plan.train_key(job.chain), job.epoch, job.group_size]
     return {"statistic": identity, "draw": draw, "place": place}
+
+
+def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:
+    """What identifies the training to an epoch."""
+    return {"train": plan.train_inputs(chain), "epoch": epoch}
 
 
 def versions() -> dict[str, str]:

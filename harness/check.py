@@ -15,7 +15,7 @@ from harness.domain import Images
 from harness.evaluation import evaluate
 from harness.plan import Chain, Plan
 from harness.randomness import generator
-from harness.rates import record_rate, statistic_work, training_work
+from harness.rates import estimate_rate, statistic_work, training_work
 from harness.store import Store
 from harness.suite import Component, ModelComponent
 from harness.suite.resolve import ResolvedSuite
@@ -46,12 +46,12 @@ def check_suite(
     Measured rates are remembered for `bench plan`; training is tried with minibatches of two
     examples, so its estimate is on the high side.
     """
-    done = set()
+    kinds: dict[tuple[str, Images], Chain] = {}
     for chain in plan.chains.values():
-        kind = (chain.id.model, chain.domain)
-        if kind not in done:
-            done.add(kind)
-            yield from _check_model(suite, plan, chain, store, device)
+        first = kinds.setdefault((chain.id.model, chain.domain), chain)
+        first.jobs.update(chain.jobs)
+    for chain in kinds.values():
+        yield from _check_model(suite, plan, chain, store, device)
 
 
 def _check_model(
@@ -64,7 +64,7 @@ def _check_model(
     except Exception as error:
         yield Checked(label, _text(error), "", time.perf_counter() - started)
         return
-    record_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
+    estimate_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
     tensors = [parameter for _, parameter in training.model.named_parameters()]
     numbers = sum(parameter.numel() for parameter in tensors)
     detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
@@ -81,7 +81,7 @@ def _check_model(
             continue
         seconds = time.perf_counter() - started
         work = statistic_work(component, chain.model, chain.domain, group_size)
-        record_rate(store, work, seconds, GROUPS * (group_size or 1))
+        estimate_rate(store, work, seconds, GROUPS * (group_size or 1))
         values[component.name, group_size or 0] = found
         yield Checked(what, "", f"{found.shape[1]:,} columns", seconds)
     yield from _check_scorers(suite, plan, chain, label, values)

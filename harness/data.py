@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from harness.contracts import Dataset, Stamped
 from harness.domain import Images
 from harness.errors import DataError, StoreError
@@ -93,10 +95,16 @@ class DataFolder:
             MissingDataError: The data is not there.
             DataError: It is not what its domain says.
         """
+        key = self.key(component)
+        lock = self.store.root / "locks" / f"{key}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):  # of two runs one converts, the other finds it done
+            return self._prepare(component, key)
+
+    def _prepare(self, component: DatasetComponent, key: str) -> PreparedDataset:
         found = self.find(component)
         if found is not None and self._is_sound(found):
             return found
-        key = self.key(component)
         if self.store.has(KIND, key):
             self.store.quarantine(KIND, key)
         dataset = component.dataset

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from harness.contracts import DensityModel, Statistic
+from harness.errors import ScoreError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +37,9 @@ def evaluate(
 
     Returns:
         float64, (N // b, F).
+
+    Raises:
+        ScoreError: The statistic returned another shape.
     """
     count = len(images) // group_size
     groups = images[: count * group_size].reshape(count, group_size, *images.shape[1:])
@@ -45,4 +49,8 @@ def evaluate(
         chunk = torch.from_numpy(groups[start : start + step].copy()).to(device)
         rows.append(np.asarray(statistic(model, chunk), dtype=np.float64))
         advance(chunk.shape[0] * group_size)
-    return np.concatenate(rows)
+    values = np.concatenate(rows)
+    expected = (count, len(statistic.features(model)))
+    if values.shape != expected:
+        raise ScoreError(f"the statistic has shape {values.shape}, not (M, F) = {expected}")
+    return values

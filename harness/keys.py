@@ -84,6 +84,8 @@ def checkpoint_key(train_key: str, epoch: int) -> str:
 
 
 def statistic_inputs(
+    model: ModelComponent,
+    domain: Images,
     statistic: Component,
     weights: str,
     examples: Mapping[str, str],
@@ -91,7 +93,11 @@ def statistic_inputs(
 ) -> dict[str, Any]:
     """What a stored statistic depends on.
 
+    The same weights may mean another density in another model, or under other options.
+
     Arguments:
+        model: Plugin and options.
+        domain: What the model is built for.
         statistic: Plugin and options.
         weights: sha256 of the checkpoint's weights.
         examples: Content fingerprint of the split and digest of the example numbers.
@@ -99,6 +105,8 @@ def statistic_inputs(
     """
     return {
         "format": FORMAT,
+        "model": model.identity(),
+        "domain": {**vars(domain)},
         "statistic": statistic.identity(),
         "weights": weights,
         "examples": dict(examples),

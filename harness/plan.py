@@ -13,7 +13,7 @@ from typing import Any
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
-from harness.errors import DataError, NothingSelectedError, StoreError
+from harness.errors import DataError, NothingSelectedError, Problem, StoreError, SuiteError
 from harness.keys import checkpoint_key, digest, ids_digest, statistic_inputs, train_inputs
 from harness.only import Only, parse_only
 from harness.results import Cell
@@ -164,8 +164,15 @@ class Plan:
                 f"{job.draw.dataset!r} only {count}"
             )
         examples = {"split": prepared.fingerprints["test"], "ids": ids_key}
-        component = self.chains[job.chain].jobs[job]
-        return statistic_inputs(component, self._weights[key], examples, job.group_size)
+        chain = self.chains[job.chain]
+        return statistic_inputs(
+            chain.model,
+            chain.domain,
+            chain.jobs[job],
+            self._weights[key],
+            examples,
+            job.group_size,
+        )
 
     def statistic_key(self, store: Store, job: StatisticJob) -> str | None:
         """The statistic key; None while its checkpoint or data is not there."""
@@ -219,15 +226,31 @@ def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
     return replace(suite, only=only)
 
 
+def _conflict(suite: ResolvedSuite, cell: Cell) -> Problem:
+    about = f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}"
+    return Problem(
+        f"two comparisons ask for {about} on different examples: n_in, n_fit, n_out, fit_overlap "
+        "and draw_seed must be the same, or the model must have another name",
+        file=str(suite.path),
+        key="comparisons",
+    )
+
+
 class _Builder:
     def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
         self.suite = suite
         title, only, reference = suite.suite.title, suite.only, suite.reference
         self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
-        self.seen: set[Cell] = set()
+        self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
+        self.planned: set[Cell] = set()
         self.per: dict[str, str] = {}
 
     def add(self, comparison: Comparison) -> None:
+        """Add the cells of a comparison.
+
+        Raises:
+            SuiteError: A cell was there before, on other examples.
+        """
         for model in comparison.models:
             for in_dataset in comparison.in_datasets:
                 for seed in comparison.seeds:
@@ -248,14 +271,16 @@ class _Builder:
     def _add_cell(
         self, comparison: Comparison, chain: ChainId, scorer: ScorerComponent, cell: Cell
     ) -> None:
-        if cell in self.seen or not self.suite.only.takes(cell):
-            return
-        self.seen.add(cell)
         draws = (
             Draw.of(comparison, cell.in_dataset, "fit"),
             Draw.of(comparison, cell.in_dataset, "in"),
             Draw.of(comparison, cell.out_dataset, "out"),
         )
+        if self.seen.setdefault(cell, draws) != draws:
+            raise SuiteError([_conflict(self.suite, cell)])
+        if cell in self.planned or not self.suite.only.takes(cell):
+            return
+        self.planned.add(cell)
         reads = {}
         for item in scorer.inputs:
             fit, in_, out = (self._job(chain, item, cell, draw) for draw in draws)

@@ -32,6 +32,12 @@ def record_rate(store: Store, work: Mapping[str, Any], seconds: float, examples:
     replace_file(store.root / "rates" / f"{digest(work)}.json", content.encode())
 
 
+def estimate_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
+    """Remember how long a trial took, unless the work itself was measured before."""
+    if known_rate(store, work) is None:
+        record_rate(store, work, seconds, examples)
+
+
 def known_rate(store: Store, work: Mapping[str, Any]) -> float | None:
     """Seconds per example when work of the kind was last done; None if it never was."""
     try:

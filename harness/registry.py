@@ -143,10 +143,10 @@ class Registry:
 
     def _load_requested(self, name: str) -> None:
         path = Path(name)
-        if path.suffix == ".py" or path.exists():
+        if path.suffix == ".py" or path.is_file():
             self._load_file(path)
             return
-        source = Source(name, "module", "", name)
+        source = Source(name, "module", _module_hash(name), name)
         if not self._is_blocked(source) and not self._guarded(
             source, lambda: importlib.import_module(name)
         ):
@@ -271,6 +271,17 @@ def _checked_entries(kind: Kind, entries: Any) -> list[Entry]:
                 "'package.module:attribute'"
             )
     return checked
+
+
+def _module_hash(name: str) -> str:
+    """The first digits of the sha256 of a module's file, empty if it has none."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return ""
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:12]
 
 
 def _import_file(name: str, path: Path) -> ModuleType:

@@ -30,6 +30,7 @@ class Outcome:
     plan: Plan
     results: list[Result]
     pending: list[Cell]
+    set_aside: int = 0
 
     @property
     def exit_status(self) -> int:
@@ -75,6 +76,8 @@ def _plan_with(
             missing[name] = f"data set {name!r}: {error}"
         except DataError as error:
             unusable[name] = f"data set {name!r}: {error}"
+        except Exception as error:  # a plugin's mistake costs its own cells only
+            unusable[name] = f"data set {name!r}: {type(error).__name__}: {error}"
         done(name)
     plan = make_plan(suite, prepared)
     plan.missing, plan.unusable = missing, unusable
@@ -134,7 +137,13 @@ def run(
 
     if chains:
         _execute(suite, settings, plan, chains, follow)
-    outcome = _without_pending(score(plan, settings, report), failures)
+    outcome = score(plan, settings, report)
+    if outcome.set_aside:
+        report(events.Message(f"{outcome.set_aside} damaged statistics are computed again"))
+        damaged = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
+        _execute(suite, settings, plan, damaged, follow)
+        outcome = score(plan, settings, report)
+    outcome = _without_pending(outcome, failures)
     _keep(outcome, store)
     counts = Counter[str](result.status for result in outcome.results)
     report(events.RunFinished(plan.suite, dict(counts)))
@@ -150,7 +159,7 @@ def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
         Store(settings.store),
         lambda result: report(events.CellFinished(result.to_json())),
     )
-    return Outcome(plan, scored.results, scored.pending)
+    return Outcome(plan, scored.results, scored.pending, scored.set_aside)
 
 
 def _without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:

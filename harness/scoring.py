@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.chain import failure_inputs
+from harness.chain import failure_inputs, training_failure_inputs
 from harness.contracts import Informative, Scorer
 from harness.domain import bits_per_dim
 from harness.errors import BenchError, DataError, ScoreError, StoreError
 from harness.failures import find_failure
-from harness.keys import checkpoint_key
+from harness.keys import canonical_json, checkpoint_key
 from harness.metrics import aupr, delong, fpr95
 from harness.overlap import overlap
 from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
@@ -29,10 +29,14 @@ HAS_BITS = ("exact", "lower_bound", "estimate")
 
 @dataclass
 class Scored:
-    """The results of a plan, in its order, and the cells that no job has been run for yet."""
+    """The results of a plan, in its order, and the cells that no job has been run for yet.
+
+    `set_aside` counts statistics that were found damaged and are no longer stored.
+    """
 
     results: list[Result] = field(default_factory=list)
     pending: list[Cell] = field(default_factory=list)
+    set_aside: int = 0
 
 
 def score_plan(plan: Plan, store: Store, report: Callable[[Result], None]) -> Scored:
@@ -52,6 +56,7 @@ def score_plan(plan: Plan, store: Store, report: Callable[[Result], None]) -> Sc
         else:
             scored.results.append(result)
             report(result)
+    scored.set_aside = scoring.set_aside
     return scored
 
 
@@ -91,6 +96,8 @@ class _Scoring:
         self.obstacles: dict[StatisticJob, tuple[Status, str] | None] = {}
         self.bits: dict[tuple[StatisticJob, StatisticJob], _Bits] = {}
         self.checkpoints: dict[str, dict[str, Any]] = {}
+        self.origins: dict[StatisticJob, dict[str, Any]] = {}
+        self.set_aside = 0
 
     def result(self, planned: PlannedCell) -> Result | None:
         """The result of a cell; None while a job that it needs has not been run."""
@@ -134,13 +141,14 @@ class _Scoring:
             return "failed", str(error)
         failure = find_failure(self.store, failure_inputs(self.plan, job))
         if failure is None and not self.plan.has_checkpoint(self.store, job.chain, job.epoch):
-            failure = find_failure(self.store, self.plan.train_inputs(job.chain))
+            inputs = training_failure_inputs(self.plan, job.chain, job.epoch)
+            failure = find_failure(self.store, inputs)
         return None if failure is None else (failure.status, f"{failure.job}: {failure.message}")
 
     def _score(self, planned: PlannedCell) -> Result:
         fitted = self._fit(planned)
         read = {name: self._read(jobs[2], planned) for name, jobs in planned.reads.items()}
-        scores_out = _checked(fitted.scorer.score(read), "OOD", planned.cell)
+        scores_out = _scores(fitted.scorer, read, "OOD", planned.cell)
         estimate = delong(fitted.scores_in, scores_out)
         bits = self._bits(planned)
         return Result(
@@ -171,7 +179,7 @@ class _Scoring:
             scorer: Scorer = planned.scorer.build()
             scorer.fit({name: self._read(fit, planned) for name, (fit, _) in jobs.items()})
             read = {name: self._read(in_, planned) for name, (_, in_) in jobs.items()}
-            scores_in = _checked(scorer.score(read), "ID", planned.cell)
+            scores_in = _scores(scorer, read, "ID", planned.cell)
             self.fitted = _Fitted(key, scorer, scores_in)
         return self.fitted
 
@@ -193,6 +201,8 @@ class _Scoring:
             return self.store.read_array(STATISTICS, key, "values.npy")
         except StoreError as error:
             self.store.quarantine(STATISTICS, key)
+            self.set_aside += 1
+            del self.keys[job]
             raise StoreError(f"{error}; set aside, run again to compute it anew") from error
 
     def _bits(self, planned: PlannedCell) -> _Bits:
@@ -215,37 +225,59 @@ class _Scoring:
 
     def _provenance(self, planned: PlannedCell, scorer: Scorer) -> dict[str, Any]:
         cell, job = planned.cell, next(planned.jobs())
-        checkpoint = self._checkpoint(job)
-        reads = {}
-        for name, jobs in planned.reads.items():
-            component = self.plan.chains[jobs[0].chain].jobs[jobs[0]]
-            reads[name] = component.registered.provenance()
+        reads = {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()}
         prepared = self.plan.prepared
         return {
-            "model": checkpoint["facts"]["plugin"],
             "scorer": planned.scorer.registered.provenance(),
             "statistics": reads,
-            "train_key": self.plan.train_key(job.chain),
-            "weights": checkpoint["weights"],
             "train_split": prepared[cell.in_dataset].fingerprints["train"],
             "in_split": prepared[cell.in_dataset].fingerprints["test"],
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
             "draw_seed": job.draw.seed,
-            "versions": checkpoint["facts"]["versions"],
-            "fit": scorer.fit_info() if isinstance(scorer, Informative) else {},
+            "fit": _fit_info(scorer),
             "notes": list(planned.notes),
         }
 
+    def _origin(self, job: StatisticJob) -> dict[str, Any]:
+        """What made a stored statistic: plugins, weights and versions."""
+        if job not in self.origins:
+            checkpoint = self._checkpoint(job)
+            key = self._key(job)
+            assert key is not None, "its presence was checked"
+            facts = self.store.manifest(STATISTICS, key).facts
+            self.origins[job] = {
+                **facts["plugin"],
+                "model": checkpoint["facts"]["plugin"],
+                "train_key": self.plan.train_key(job.chain),
+                "epoch": job.epoch,
+                "weights": checkpoint["weights"],
+                "versions": facts["versions"],
+            }
+        return self.origins[job]
 
-def _checked(scores: Any, side: str, cell: Cell) -> NDArray[np.float64]:
+
+def _fit_info(scorer: Scorer) -> dict[str, Any]:
+    """What a scorer tells of its fit, if it does and if JSON can hold it."""
+    facts = scorer.fit_info() if isinstance(scorer, Informative) else {}
+    try:
+        canonical_json(facts)
+    except (TypeError, ValueError) as error:
+        raise ScoreError(f"fit_info: {error}") from None
+    return dict(facts)
+
+
+def _scores(
+    scorer: Scorer, read: dict[str, NDArray[np.float64]], side: str, cell: Cell
+) -> NDArray[np.float64]:
     """Scores as they should be: (M,), finite.
 
     Raises:
         ScoreError: They are not; names the first group at fault.
     """
-    array = np.asarray(scores, dtype=np.float64)
-    if array.ndim != 1:
-        raise ScoreError(f"{cell.scorer} returned scores of shape {array.shape}, not (M,)")
+    groups = len(next(iter(read.values())))
+    array = np.asarray(scorer.score(read), dtype=np.float64)
+    if array.shape != (groups,):
+        raise ScoreError(f"{cell.scorer} returned scores of shape {array.shape}, not ({groups},)")
     finite = np.isfinite(array)
     if not finite.all():
         first = int(np.flatnonzero(~finite)[0])

@@ -14,6 +14,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -139,7 +140,8 @@ class Store:
             self.root / "quarantine" / f"{kind}-{key.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
         )
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.path(kind, key).rename(target)
+        with suppress(FileNotFoundError):  # another one has done so
+            self.path(kind, key).rename(target)
         return target
 
     def keys(self, kind: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import check, data, listing, plan, report, run, schema, show
-from harness.errors import BenchError, Interrupted
+from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry import Registry
 
 INTERNAL_ERROR = 70
@@ -93,7 +93,12 @@ def _command() -> str:
 
 def _add_plugin_commands() -> None:
     """Let installed plugins add commands; one that fails is named and left out."""
-    for source, function in Registry().implementations("bench_commands"):
+    blocked = [name for name in sys.argv if name.startswith("no:")]  # before arguments are read
+    try:
+        registry = Registry(blocked)
+    except PluginError:
+        return  # the command will say so
+    for source, function in registry.implementations("bench_commands"):
         try:
             function(app=app)
         except Exception as error:

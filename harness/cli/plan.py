@@ -76,6 +76,7 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
         "chains": chains,
         "cells": {"all": len(plan.cells), "new": new},
         "missing_data": plan.missing,
+        "unusable_data": plan.unusable,
         "estimate": {"seconds": seconds / workers, "jobs_without_rate": unknown},
     }
 
@@ -129,7 +130,7 @@ def _print(described: dict[str, Any], why: bool) -> None:
     print_rows(headers, rows)
     cells, estimate = described["cells"], described["estimate"]
     print(f"\n{cells['all']:,} cells, {cells['new']:,} of them new")
-    for message in described["missing_data"].values():
+    for message in (described["missing_data"] | described["unusable_data"]).values():
         print(message)
     if cells["new"]:
         unknown = estimate["jobs_without_rate"]

@@ -268,8 +268,9 @@ class _Resolver:
             return None
         try:
             inputs = tuple(parse_input(text) for text in instance.inputs)
-        except ValueError as error:
-            self._report(key, f"inputs: {error}")
+        except Exception as error:
+            text = str(error) if isinstance(error, ValueError) else _describe(error)
+            self._report(key, f"inputs: {text}")
             return None
         fields = (component.name, component.registered, component.options, component.sources)
         return ScorerComponent(*fields, inputs=inputs)
@@ -284,8 +285,8 @@ class _Resolver:
 
         return finish
 
-    def _plain(self, component: Component, _: Key) -> Component:
-        return component
+    def _plain(self, component: Component, key: Key) -> Component | None:
+        return None if self._construct(component, key) is None else component
 
     def _construct(self, component: Component, key: Key) -> Any:
         try:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from multiprocessing.queues import Queue
 from typing import Any
 
 from harness import Event, JobFailed, Task
 
-POLL_SECONDS = 0.1
 PRELOADED = ["torch._dynamo", "safetensors.torch"]
 """Slow imports that every task needs; torch's optimisers import `torch._dynamo`."""
 
@@ -37,26 +35,45 @@ class Processes:
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
         """Run every task."""
         context = _context()
-        events: Queue[Event] = context.Queue()
         waiting = deque(tasks)
-        running: dict[BaseProcess, Task] = {}
+        running: list[_Running] = []
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    task = waiting.popleft()
-                    process = context.Process(target=_work, args=(task, events))
-                    process.start()
-                    running[process] = task
-                wait([process.sentinel for process in running], timeout=POLL_SECONDS)
-                ended = [process for process in running if not process.is_alive()]
-                _pass_on(events, report)
-                for process in ended:
-                    _report_death(process, running.pop(process), report)
+                    running.append(_start(context, waiting.popleft()))
+                wait([item for each in running for item in (each.events, each.process.sentinel)])
+                for each in list(running):
+                    ended = not each.process.is_alive()  # asked first: what it sent is then there
+                    _pass_on(each.events, report)
+                    if ended:
+                        running.remove(each)
+                        each.events.close()
+                        _report_death(each, report)
         finally:
-            for process in running:
-                process.kill()
-                process.join()
-            events.close()
+            for each in running:
+                each.process.kill()
+            for each in running:
+                each.process.join()
+
+
+@dataclass(frozen=True, eq=False)
+class _Running:
+    """A task in its process, and the end of the pipe that its events come from.
+
+    Each task has a pipe of its own: one that dies while it sends cannot block the others.
+    """
+
+    task: Task
+    process: BaseProcess
+    events: Connection
+
+
+def _start(context: Any, task: Task) -> _Running:
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(task, writer), daemon=True)
+    process.start()
+    writer.close()
+    return _Running(task, process, reader)
 
 
 def _context() -> Any:
@@ -68,27 +85,26 @@ def _context() -> Any:
     return context
 
 
-def _pass_on(events: Queue[Event], report: Callable[[Event], None]) -> None:
-    while True:
-        try:
-            event = events.get_nowait()
-        except queue.Empty:
-            return
-        report(event)
+def _pass_on(events: Connection, report: Callable[[Event], None]) -> None:
+    try:
+        while events.poll():
+            report(events.recv())
+    except (EOFError, OSError):
+        return  # its end is closed
 
 
-def _report_death(process: BaseProcess, task: Task, report: Callable[[Event], None]) -> None:
-    code = process.exitcode
-    if code == 0:
-        return
-    how = f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
-    report(JobFailed(task.name, task.name, f"its process {how}"))
+def _report_death(ended: _Running, report: Callable[[Event], None]) -> None:
+    ended.process.join()
+    code, name = ended.process.exitcode, ended.task.name
+    if code != 0:
+        how = f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
+        report(JobFailed(name, name, f"its process {how}"))
 
 
-def _work(task: Task, events: Queue[Event]) -> None:
+def _work(task: Task, events: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    task(events.put)
+    task(events.send)
 
 
 def _end_with_parent() -> None:

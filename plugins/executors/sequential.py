@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness import Event, Task
+from harness import Event, JobFailed, Task
 
 
 class Sequential:
@@ -20,4 +20,7 @@ class Sequential:
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
         """Run every task."""
         for task in tasks:
-            task(report)
+            try:
+                task(report)
+            except Exception as error:
+                report(JobFailed(task.name, task.name, f"{type(error).__name__}: {error}"))

@@ -98,7 +98,9 @@ def test_example_numbers_enter_in_their_order():
     assert first != keys.ids_digest(np.array([3, 2, 1]))
 
 
-class FakeStatistic:
+class FakeComponent:
+    """A model or a statistic as keys see it."""
+
     def __init__(self, options):
         self.options = options
 
@@ -108,15 +110,18 @@ class FakeStatistic:
 
 def test_every_part_of_a_statistic_key_counts():
     examples = {"split": "a", "ids": "b"}
-    base = (FakeStatistic({}), "w", examples, 1)
+    plain, other = FakeComponent({}), FakeComponent({"x": 1})
+    domain = Images(1, 2, 2)
     variants = [
-        base,
-        (FakeStatistic({"x": 1}), "w", examples, 1),
-        (FakeStatistic({}), "v", examples, 1),
-        (FakeStatistic({}), "w", {**examples, "ids": "c"}, 1),
-        (FakeStatistic({}), "w", {**examples, "split": "c"}, 1),
-        (FakeStatistic({}), "w", examples, 5),
-        (FakeStatistic({}), "w", examples, None),
+        (plain, domain, plain, "w", examples, 1),
+        (other, domain, plain, "w", examples, 1),
+        (plain, Images(1, 2, 2, bits=2), plain, "w", examples, 1),
+        (plain, domain, other, "w", examples, 1),
+        (plain, domain, plain, "v", examples, 1),
+        (plain, domain, plain, "w", {**examples, "ids": "c"}, 1),
+        (plain, domain, plain, "w", {**examples, "split": "c"}, 1),
+        (plain, domain, plain, "w", examples, 5),
+        (plain, domain, plain, "w", examples, None),
     ]
     found = {keys.digest(keys.statistic_inputs(*variant)) for variant in variants}
     assert len(found) == len(variants)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from harness import events
 from harness.console import NoDisplay
-from harness.errors import MissingDataError
+from harness.errors import MissingDataError, SuiteError
 from harness.overlap import overlap
 from harness.runner import find_plan, run, score
 from harness.suite import load_suite
@@ -19,14 +20,27 @@ PLUGIN = """
 import math
 import numpy as np
 import torch
-from harness import DomainError, Entry, hookimpl
+from harness import DomainError, Entry, Images, hookimpl
 
 
 @hookimpl
 def bench_scorers():
     return [Entry(name, f":{target}", "test") for name, target in (
         ("broken", "Broken"), ("infinite", "Infinite"), ("constant", "Constant"),
-        ("other-epoch", "OtherEpoch"))]
+        ("other-epoch", "OtherEpoch"), ("too-many", "TooMany"), ("untold", "Untold"))]
+
+
+@hookimpl
+def bench_datasets():
+    return [Entry("corrupt", ":Corrupt", "test")]
+
+
+class Corrupt:
+    domain = Images(1, 8, 8)
+    splits = ("train", "test")
+
+    def load(self, split):
+        raise ValueError("corrupt header")
 
 
 @hookimpl
@@ -63,6 +77,16 @@ class Constant(LogProb):
         return np.zeros(len(statistics["log_prob"]))
 
 
+class TooMany(LogProb):
+    def score(self, statistics):
+        return -statistics["log_prob"].reshape(-1, 1)
+
+
+class Untold(LogProb):
+    def fit_info(self):
+        return {"it": object()}
+
+
 class OtherEpoch(LogProb):
     inputs = ("log_prob", "log_prob@flow:0")
 
@@ -79,13 +103,15 @@ class Picky(torch.nn.Module):
 class Energy(torch.nn.Module):
     likelihood = "unnormalized"
 
-    def __init__(self, domain):
+    def __init__(self, domain, sharpness: float = 0.0):
         super().__init__()
         self.domain = domain
+        self.sharpness = sharpness
         self.weight = torch.nn.Parameter(torch.zeros(domain.dims))
 
     def log_prob(self, x):
-        return x.flatten(1).to(self.weight.dtype) @ self.weight
+        pixels = x.flatten(1).to(self.weight.dtype)
+        return pixels @ self.weight + self.sharpness * pixels.mean(1)
 
 
 class Diverging(Energy):
@@ -265,8 +291,10 @@ def test_every_number_names_the_plugins_that_made_it(suite_with, settings):
     outcome = outcome_of(suite_with((SCORERS, '["gradient-gaussian", "constant"]')), settings)
     found = by_scorer(outcome)
     built_in = found["gradient-gaussian"].provenance
-    assert built_in["model"]["distribution"] == "oodbench"
-    assert built_in["statistics"]["layer_gradient_sq_norms"]["version"] == "1"
+    read = built_in["statistics"]["layer_gradient_sq_norms"]
+    assert read["version"] == "1"
+    assert read["model"]["distribution"] == "oodbench"
+    assert read["epoch"] == 2
     assert built_in["fit"]["layers"] == 17
     of_file = found["constant"].provenance["scorer"]
     assert of_file["distribution"] == "file"
@@ -291,12 +319,105 @@ def test_a_damaged_statistic_fails_its_cells_and_is_computed_again(tiny_suite, s
     content = bytearray(path.read_bytes())
     content[-3] ^= 4
     path.write_bytes(bytes(content))
-    damaged = score(find_plan(suite, settings), settings, NoDisplay())
-    failed = [result for result in damaged.results if result.status == "failed"]
-    assert failed
-    assert "damaged" in failed[0].message
     again = outcome_of(suite, settings)
     assert [r.to_json() for r in again.results] == [r.to_json() for r in sound.results]
+
+
+def test_a_report_of_a_damaged_statistic_says_so(tiny_suite, settings):
+    suite = load_suite(tiny_suite)
+    outcome_of(suite, settings)
+    next((settings.store / "statistics").glob("*/values.npy")).write_bytes(b"")
+    damaged = score(find_plan(suite, settings), settings, NoDisplay())
+    (failed,) = [result for result in damaged.results if result.status == "failed"]
+    assert "damaged: its checksum does not match; set aside, run again" in failed.message
+    assert damaged.pending
+
+
+def test_a_damaged_checkpoint_is_trained_again_in_the_same_run(tiny_suite, settings):
+    sound = outcome_of(load_suite(tiny_suite), settings)
+    path = next((settings.store / "checkpoints").glob("*/epoch-000002/model.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    for old in (settings.store / "statistics").iterdir():
+        shutil.rmtree(old)
+    again = outcome_of(load_suite(tiny_suite), settings)
+    assert [r.to_json() for r in again.results] == [r.to_json() for r in sound.results]
+
+
+def test_models_with_equal_weights_do_not_share_statistics(suite_with, settings):
+    """The key of a statistic holds the model, not only its weights."""
+    suite = suite_with(
+        ('plugin = "glow"\n', 'plugin = "energy"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", "options = { sharpness = 1.0 }\n"),
+        ("[datasets.digits]", OTHER_ENERGY + "[datasets.digits]"),
+        ('models = "flow"', 'models = ["flow", "other"]'),
+        (SCORERS, '["log-likelihood"]'),
+        ("[0, 2]", "[0]"),
+    )
+    found = {r.cell.model: r.auroc for r in outcome_of(suite, settings).results}
+    assert found["flow"] == pytest.approx(1 - found["other"])
+    assert found["flow"] != found["other"]
+
+
+OTHER_ENERGY = """[models.other]
+plugin = "energy"
+options = { sharpness = -1.0 }
+training = "brief"
+
+"""
+
+
+def test_two_comparisons_of_one_cell_on_other_examples_are_refused(tiny_suite, settings):
+    text = tiny_suite.read_text()
+    again = text[text.index("[[comparisons]]") :].replace("n_in = 30", "n_in = 20")
+    tiny_suite.write_text(text + again)
+    with pytest.raises(
+        SuiteError, match="flow, digits against noise, log-likelihood on different"
+    ):
+        find_plan(load_suite(tiny_suite), settings)
+
+
+@pytest.mark.parametrize("scorer", ["too-many", "untold"])
+def test_a_scorer_that_breaks_its_contract_fails_its_cells(suite_with, settings, scorer):
+    outcome = outcome_of(suite_with((SCORERS, f'["log-likelihood", "{scorer}"]')), settings)
+    found = [r for r in outcome.results if r.cell.scorer == scorer and r.cell.group_size == 5]
+    messages = {
+        "too-many": "too-many returned scores of shape (30, 1), not (6,)",
+        "untold": "fit_info: Object of type object is not JSON serializable",
+    }
+    assert {(r.status, r.message) for r in found} == {("failed", messages[scorer])}
+
+
+def test_a_data_set_that_raises_fails_its_own_cells_only(suite_with, settings):
+    suite = suite_with(
+        (
+            '[datasets.photos]\nplugin = "photos"\noptions = { n_train = 10, n_test = 40 }',
+            '[datasets.photos]\nplugin = "corrupt"',
+        ),
+    )
+    results = outcome_of(suite, settings).results
+    assert {(r.cell.out_dataset, r.status) for r in results} == {
+        ("noise", "ok"),
+        ("photos", "failed"),
+    }
+    assert {r.message for r in results if r.status == "failed"} == {
+        "data set 'photos': ValueError: corrupt header"
+    }
+
+
+def test_the_failure_of_one_epoch_does_not_speak_for_another(suite_with, settings):
+    replacements = (
+        ('plugin = "glow"\n', 'plugin = "diverging"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
+        (SCORERS, '["log-likelihood"]'),
+    )
+    suite = suite_with(*replacements, ("[0, 2]", "[2]"))
+    outcome_of(suite, settings)
+    suite.path.write_text(suite.path.read_text().replace("epochs = [2]", "epochs = [0]"))
+    other = score(find_plan(load_suite(suite.path), settings), settings, NoDisplay())
+    assert other.results == []
+    assert len(other.pending) == 4
 
 
 def test_the_batch_size_changes_rounding_only(tiny_suite, settings, tmp_path):
