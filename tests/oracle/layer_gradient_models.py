@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
 from harness import Images
@@ -41,10 +39,10 @@ class Plain(Density):
 class Pixels(Density):
     """Embedded pixels, one sequence of 48 for each image."""
 
-    def __init__(self, *layers):
+    def __init__(self, **options):
         super().__init__()
-        self.embedding = nn.Embedding(256, 6, padding_idx=7)
-        self.body = nn.Sequential(*layers)
+        self.embedding = nn.Embedding(256, 6, padding_idx=172, **options)
+        self.body = nn.Linear(6, 3)
 
     def log_prob(self, x):
         return -0.5 * self.body(self.embedding(x.flatten(1).int())).square().flatten(1).sum(1)
@@ -190,8 +188,7 @@ class Named(nn.Module):
         self.net = NamedInner()
 
     def forward(self, x):
-        pair, unused = self.net(x.flatten(1))
-        assert unused.requires_grad or True
+        pair, _ = self.net(x.flatten(1))
         return pair.left
 
 
@@ -396,102 +393,28 @@ class Recurrent(nn.Module):
         return self.gru(x.reshape(len(x), 6, 8))[0]
 
 
-def two_branches():
-    """A mean over everything but the example, and a parameter that changes nothing."""
+def with_unused_parameter():
     net = nn.Sequential(nn.Flatten(), nn.Linear(FEATURES, 6), nn.LayerNorm(6))
     net[2].unused = nn.Parameter(torch.ones(3))
     return net
-
-
-def logits(rows):
-    return math.sqrt(rows)
 
 
 def flat(*layers):
     return Plain(nn.Flatten(), *layers)
 
 
-# Model, and how its parameters are expected to be done: by a rule, generically, or in a loop.
-MODELS = {
-    "linear": (lambda: flat(nn.Linear(FEATURES, 5)), {"rule"}),
-    "linear-wide-first": (
-        lambda: flat(nn.Linear(FEATURES, 64, bias=False), nn.Linear(64, 2)),
-        {"rule"},
-    ),
-    "conv-same": (lambda: Plain(nn.Conv2d(3, 5, 3, padding="same")), {"rule"}),
-    "conv-thin": (
-        lambda: Plain(
-            nn.Conv2d(3, 7, 3, padding=1),
-            nn.Tanh(),
-            nn.Conv2d(7, 2, (3, 2), padding=(1, 0), dilation=(1, 2)),
-        ),
-        {"rule"},
-    ),
-    "conv-strided": (
-        lambda: Plain(nn.Conv2d(3, 6, (2, 3), stride=(1, 2), padding=(0, 2), dilation=(2, 1))),
-        {"rule"},
-    ),
-    "conv-grouped": (
-        lambda: Plain(nn.Conv2d(3, 6, 3, groups=3, bias=False), nn.Conv2d(6, 4, 1, groups=2)),
-        {"rule"},
-    ),
-    "conv-circular": (
-        lambda: Plain(nn.Conv2d(3, 2, 3, padding=1, padding_mode="circular")),
-        {"rule"},
-    ),
-    "conv-1d": (
-        lambda: Plain(nn.Flatten(2), nn.Conv1d(3, 2, 4, padding="same", dilation=2)),
-        {"rule"},
-    ),
-    "conv-3d": (
-        lambda: Plain(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 2, stride=(1, 2, 1))),
-        {"rule"},
-    ),
-    "conv-transposed": (lambda: Plain(nn.ConvTranspose2d(3, 2, 2, stride=2)), {"generic"}),
-    "norms": (
-        lambda: Plain(
-            nn.Conv2d(3, 4, 1),
-            nn.GroupNorm(2, 4),
-            nn.Tanh(),
-            nn.LayerNorm((4, 4)),
-            nn.Conv2d(4, 4, 2),
-            nn.BatchNorm2d(4),
-        ),
-        {"rule"},
-    ),
-    "instance-norm": (lambda: Plain(nn.InstanceNorm2d(3, affine=True), nn.PReLU(3)), {"generic"}),
-    "embedding": (lambda: Pixels(nn.Linear(6, 3), nn.Tanh()), {"rule"}),
-    "embedding-scaled": (lambda: Pixels(nn.Linear(6, 3)), {"rule"}),
-    "flow-ladj": (lambda: Flow("per example"), {"rule", "generic"}),
-    "flow-dict": (lambda: Flow("dict"), {"generic"}),
-    "flow-scalar": (lambda: Flow("scalar"), {"generic"}),
-    "flow-object": (lambda: Flow("object"), {"generic"}),
-    "flow-side-channel": (lambda: Flow("attribute"), {"generic"}),
-    "flow-stacked": (Stacked, {"generic", "rule"}),
-    "sequence-first": (lambda: Plain(SequenceFirst(6)), {"generic"}),
-    "sequence-first-of-three": (lambda: Plain(SequenceFirst(3)), {"generic"}),
-    "shuffled": (lambda: Plain(Shuffled()), {"generic"}),
-    "experts": (lambda: Plain(Experts()), {"loop"}),
-    "context": (lambda: Plain(Context(5)), {"generic"}),
-    "context-of-three": (lambda: Plain(Context(3)), {"generic"}),
-    "context-of-six": (lambda: Plain(Context(6)), {"generic"}),
-    "named-tuple": (lambda: Plain(Named()), {"generic"}),
-    "custom-function": (lambda: Plain(Custom()), {"loop"}),
-    "overwriting": (lambda: Plain(Overwriting()), {"rule"}),
-    "blocked": (lambda: Plain(Blocked()), {"rule"}),
-    "recursive": (lambda: Plain(Recursive()), {"generic"}),
-    "twice": (lambda: Plain(Twice()), {"generic", "rule"}),
-    "two-resolutions": (lambda: Plain(Convolved()), {"rule"}),
-    "checkpointed": (lambda: Plain(Checkpointed()), {"rule"}),
-    "energy": (Energy, None),
-    "hooked": (lambda: Plain(Hooked()), {"generic"}),
-    "method": (lambda: Plain(Method()), {"generic", "rule"}),
-    "attention": (lambda: Plain(Attention(batch_first=True)), {"generic"}),
-    "attention-sequence-first": (lambda: Plain(Attention(batch_first=False)), {"generic"}),
-    "recurrent": (lambda: Plain(Recurrent()), {"loop"}),
-    "weight-norm": (
-        lambda: flat(parametrizations.weight_norm(nn.Linear(FEATURES, 4))),
-        {"generic", "rule"},
-    ),
-    "unused": (lambda: Plain(two_branches()), {"rule"}),
-}
+def randomised(model, seed=0):
+    """The model in float64 and evaluation mode, every parameter moved off its start."""
+    generator = torch.Generator().manual_seed(seed)
+    model = model.double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator).double())
+    return model
+
+
+def groups_of(domain, groups, size, seed=0):
+    """Random groups, uint8, (M, b, *shape)."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (groups, size, *domain.shape)
+    return torch.randint(domain.levels, shape, generator=generator, dtype=torch.uint8)

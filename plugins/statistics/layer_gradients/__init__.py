@@ -1,0 +1,1 @@
+"""Squared norms of layer gradients for many groups in one forward and backward pass."""

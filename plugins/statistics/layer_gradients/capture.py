@@ -1,0 +1,257 @@
+"""One forward and one backward pass that hand every unit what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
+
+from plugins.statistics.layer_gradients.generic import (
+    Replay,
+    looped_sq_norms,
+    vectorised_sq_norms,
+)
+from plugins.statistics.layer_gradients.norms import GroupGradient, NormTable, total
+from plugins.statistics.layer_gradients.plan import Plan, Unit
+from plugins.statistics.layer_gradients.registry import (
+    Call,
+    Pass,
+    Rule,
+    find_rule,
+    find_takeover,
+)
+from plugins.statistics.layer_gradients.trace import Entry, Untraceable
+
+
+class Modified(Exception):
+    """What a unit was given has been written into since."""
+
+
+class Recorder:
+    """The calls of all units in one pass over M groups, and the norms that follow from them.
+
+    Arguments:
+        entry: The model; its parameters require no gradient.
+        plan: Where and how.
+        groups: M.
+        trial: A context for the forward pass of a trial, in which what goes wrong with a unit is
+            noted in `failures` instead of raised.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        plan: Plan,
+        groups: int,
+        *,
+        trial: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        self.entry, self.plan, self.groups = entry, plan, groups
+        self.units = plan.units(entry)
+        self.table = NormTable(groups)
+        self.called: list[str] = []
+        self.failures: dict[int, Exception] = {}
+        self.kept: list[Tensor] = []  # in a trial: what calls hold
+        self._rows = 0
+        self._trial = trial
+        self._rules: dict[int, Rule] = {}
+        self._calls: dict[int, list[Call]] = {id(unit): [] for unit in self.units}
+        self._arrived: dict[int, int] = {id(unit): 0 for unit in self.units}
+        self._leaves: list[Tensor] = []  # what the backward pass goes back to
+        self._state = "idle"
+
+    def run(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The log-probabilities of x, uint8, (N, *shape); the norms are then in the table.
+
+        Arguments:
+            x: The examples of the groups, one after the other.
+            weights: Of the log-probabilities in the sum that is differentiated; (N,), else 1.
+
+        Raises:
+            Untraceable: The modules are not called as the plan says.
+        """
+        self._rows = len(x)
+        inner = any(unit.module for unit in self.units)
+        with self._hooks(), torch.enable_grad():
+            log_prob = self._forward(x) if inner else x.new_zeros(len(x), dtype=torch.double)
+            if inner and log_prob.requires_grad and self._leaves:
+                self._state = "backward"
+                ones = torch.ones_like(log_prob)
+                given = ones if weights is None else weights.to(log_prob)
+                torch.autograd.grad(log_prob, self._leaves, given, allow_unused=True)
+                self._state = "idle"
+        with torch.no_grad():
+            for unit in self.units:
+                self._finish_rest(unit, x, weights)
+        return log_prob.detach()
+
+    def note_arrivals(self) -> None:
+        """Let the units expect as many gradients of outputs as there were in this pass."""
+        for unit in self.units:
+            if unit.how == "rule":
+                unit.expected = self._arrived[id(unit)]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        self._state = "forward"
+        with self._trial or nullcontext():
+            log_prob = self.entry(x)
+        self._state = "idle"
+        if self.plan.calls is not None and self.called != self.plan.calls:
+            raise Untraceable("it calls its modules in another order for other examples")
+        return log_prob
+
+    @contextmanager
+    def _hooks(self) -> Iterator[None]:
+        """Within it calls are recorded; afterwards the modules are as they were."""
+        anchor = torch.zeros((), requires_grad=True)
+        with ExitStack() as stack:
+            for unit in self.units:
+                module = self.entry.get_submodule(unit.module)
+                if unit.how == "takeover":
+                    self._leaves.append(anchor)
+                    stack.enter_context(self._taken_over(module, unit, anchor))
+                elif unit.module:
+                    rule = find_rule(module, list(unit.columns)) if unit.how == "rule" else None
+                    if rule is not None:
+                        self._rules[id(unit)] = rule
+                    hook = partial(self._after, unit)
+                    stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+            yield
+
+    @contextmanager
+    def _taken_over(self, module: nn.Module, unit: Unit, anchor: Tensor) -> Iterator[None]:
+        takeover = find_takeover(module)
+        assert takeover is not None
+
+        def add(name: str, gradient: GroupGradient) -> None:
+            if name in unit.columns:
+                self.table.add(unit.columns[name], gradient)
+
+        def report(names: Sequence[str], norms: Tensor) -> None:
+            wanted = [k for k, name in enumerate(names) if name in unit.columns]
+            columns = [unit.columns[names[k]] for k in wanted]
+            self.table.add_norms(columns, norms if len(wanted) == len(names) else norms[wanted])
+
+        def forward(*args: Any) -> Any:
+            self.called.append(unit.module)
+            return takeover(module, Pass(self.groups, anchor, add, report), *args)
+
+        module.forward = forward
+        try:
+            yield
+        finally:
+            del module.forward
+
+    def _after(self, unit: Unit, module: nn.Module, args: Any, keywords: Any, output: Any) -> Any:
+        """Forward hook: note the call and watch its outputs; those without a graph get one."""
+        if self._state != "forward" or not torch.is_grad_enabled():
+            return None
+        self.called.append(unit.module)
+        rule = self._rules.get(id(unit))
+        copied = (unit.module, unit.how) in self.plan.copied
+        args = tuple(_detached(argument, copied) for argument in args)
+        keywords = {name: _detached(argument, copied) for name, argument in keywords.items()}
+        call = Call(self.groups, args, keywords)
+        leaves, spec = ([output], None) if isinstance(output, Tensor) else tree_flatten(output)
+        replaced = False
+        for k, leaf in enumerate(leaves):
+            if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
+                continue
+            if not leaf.requires_grad:
+                leaf = leaves[k] = self._source(leaf)
+                replaced = True
+            leaf.register_hook(partial(self._arrive, unit, call, len(call.deltas)))
+            call.deltas.append(None)
+            call.shapes.append(leaf.shape)
+            if rule is not None and rule.outputs:
+                call.outputs.append(leaf.detach())
+        held = [a for a in (*args, *keywords.values()) if isinstance(a, Tensor)] + call.outputs
+        call.versions = [(tensor, tensor._version) for tensor in held]
+        if self._trial is not None:
+            self.kept += held
+        self._calls[id(unit)].append(call)
+        if not replaced:
+            return None
+        return leaves[0] if spec is None else tree_unflatten(leaves, spec)
+
+    def _source(self, leaf: Tensor) -> Tensor:
+        """The same values with a graph that ends here; a scalar becomes one for each example."""
+        if leaf.dim() == 0 and self.plan.expand:
+            leaf = leaf.expand(self._rows)
+        source = leaf.detach().requires_grad_()
+        self._leaves.append(source)
+        return source.clone()
+
+    def _arrive(self, unit: Unit, call: Call, index: int, delta: Tensor) -> None:
+        """Tensor hook: a gradient of an output has arrived."""
+        if self._state != "backward":
+            raise Untraceable("it differentiates within log_prob")
+        if id(unit) not in self._calls:
+            raise Untraceable("more of its outputs count for other examples")
+        call.deltas[index] = delta
+        self._arrived[id(unit)] += 1
+        if self._arrived[id(unit)] == unit.expected:
+            with torch.no_grad():
+                self._finish(unit)
+
+    def _finish_rest(self, unit: Unit, x: Tensor, weights: Tensor | None) -> None:
+        """What was not finished on the way, now that modules and parameters are as ever."""
+        if unit.how == "takeover":
+            return
+        if not unit.module:
+            first = next(self.entry.parameters())
+            ones = torch.ones(len(x), dtype=first.dtype, device=x.device)
+            call = Call(self.groups, (x,), {}, deltas=[ones if weights is None else weights])
+            self._calls[id(unit)] = [call]
+        if id(unit) in self._calls:
+            self._finish(unit)
+
+    def _finish(self, unit: Unit) -> None:
+        """Norms of a unit from all its calls; what they kept is let go."""
+        calls = self._calls.pop(id(unit))
+        try:
+            if any(t._version != version for call in calls for t, version in call.versions):
+                raise Modified(unit.module)
+            self._norms(unit, calls)
+        except Exception as error:
+            if self._trial is None:
+                raise
+            self.failures.update(dict.fromkeys(unit.columns.values(), error))
+
+    def _norms(self, unit: Unit, calls: list[Call]) -> None:
+        module = self.entry.get_submodule(unit.module)
+        used = [(k, call) for k, call in enumerate(calls) if _arrived(call)]
+        if not used:
+            return
+        if unit.how == "rule":
+            rule = self._rules[id(unit)]
+            gradients = [rule.function(module, call) for _, call in used]
+            for name, column in unit.columns.items():
+                self.table.add(column, total([each[name] for each in gradients]))
+            return
+        replays = []
+        for k, call in used:
+            replay = Replay(call, self.plan.batched.get((unit.module, k)))
+            self.plan.batched[unit.module, k] = replay.batched
+            replays.append(replay)
+        sq_norms = vectorised_sq_norms if unit.how == "generic" else looped_sq_norms
+        rows = sq_norms(module, list(unit.columns), replays, self.groups)
+        self.table.add_norms(list(unit.columns.values()), torch.stack(rows))
+
+
+def _arrived(call: Call) -> bool:
+    return any(delta is not None for delta in call.deltas)
+
+
+def _detached(argument: Any, copied: bool) -> Any:
+    """An argument without its graph, so that it can be kept; what it holds is not changed."""
+    if isinstance(argument, Tensor):
+        return argument.detach().clone() if copied else argument.detach()
+    if argument is None or isinstance(argument, int | float | bool | str):
+        return argument
+    return tree_map_only(Tensor, lambda tensor: _detached(tensor, copied), argument)

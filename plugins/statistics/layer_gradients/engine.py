@@ -1,0 +1,186 @@
+"""Layer gradients of any model, for all groups of a chunk in one forward and backward pass."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from harness import DensityModel
+from plugins.statistics.layer_gradients import (  # noqa: F401 - they register
+    flow_rules,
+    glow_level,
+    rules,
+)
+from plugins.statistics.layer_gradients.capture import Recorder
+from plugins.statistics.layer_gradients.generic import requiring_grad
+from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from plugins.statistics.layer_gradients.plan import Plan, signature
+from plugins.statistics.layer_gradients.proof import CHOSEN, GROUPS, prove_again, proven_plan
+from plugins.statistics.layer_gradients.registry import Misaligned
+from plugins.statistics.layer_gradients.trace import Entry, Untraceable
+
+MAX_BYTES = 2**30
+# Beyond what is kept from the forward pass: gradients in flight, products of the rules.
+SLACK = 1.3
+
+_log = logging.getLogger(__name__)
+
+
+class LayerGradientEngine:
+    r"""Squared gradient norms of every layer of a model, for many groups at once.
+
+    f_l(X) = ‖ ∂/∂θ_l Σ_{x in X} log p(x) ‖²        (Eq. 9 of the paper)
+
+    One forward and one backward pass take all groups. No parameter takes a gradient: every module
+    that owns some notes what it is given and the gradients of what it returns, and the norms
+    follow from these, by a rule of the module's kind or by automatic vectorisation of that module
+    alone. Which module serves which parameter is read off the graph of one forward pass (`trace`)
+    and then proven against autograd on three groups (`proof`); what fails there is done in a more
+    general way, if need be by the loop.
+
+    A plan is made once for a model and kept as long as its modules and parameters stay the same;
+    their values may change.
+
+    Arguments:
+        max_bytes: Memory for the activations of a chunk; chunks are made to fit. It changes
+            numbers by rounding only.
+
+    References:
+        | OOD Detection with Immature Models
+        | https://arxiv.org/abs/2502.00820
+        | The Gram form of a product's norm: Efficient Per-Example Gradient Computations
+          (Goodfellow, 2015) https://arxiv.org/abs/1510.01799
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
+
+    def __call__(self, model: DensityModel, groups: Tensor) -> Tensor:
+        """The norms; a model that cannot be followed is done by the loop.
+
+        Arguments:
+            model: In evaluation mode; left as found.
+            groups: uint8, (M, b, *domain.shape).
+
+        Returns:
+            float64, (M, L), on the device of the groups; never negative.
+
+        Raises:
+            ScoreError: `log_prob` depends on no parameter at all.
+        """
+        if not isinstance(model, nn.Module) or not groups.numel():
+            return looped_layer_gradients(model, groups)
+        known = self._find(model, groups)
+        if known.plan is not None:
+            try:
+                return self._norms(Entry(model), known, known.plan, groups)
+            except (Untraceable, Misaligned) as error:
+                _note(model, error)
+        return looped_layer_gradients(model, groups)
+
+    def plan(self, model: nn.Module, groups: Tensor) -> Plan | None:
+        """The proven plan of a model, made if need be; None if the loop has to do."""
+        return self._find(model, groups).plan
+
+    def _find(self, model: nn.Module, groups: Tensor) -> _Known:
+        entry = Entry(model)
+        found = signature(entry)
+        known = self._known.get(model)
+        if known is None or known.signature != found:
+            known = self._known[model] = _Known(found)
+            try:
+                known.plan = proven_plan(entry, _three(groups[:, :2], 0))
+                known.proven = min(2, groups.shape[1])
+            except Exception as error:  # the loop will show whether the model is at fault
+                _note(model, error)
+        return known
+
+    def _norms(self, entry: Entry, known: _Known, plan: Plan, groups: Tensor) -> Tensor:
+        """The norms of all groups; parameters that the proof could not see are proven now."""
+        if known.proven < min(2, groups.shape[1]):
+            self._prove_again(entry, known, plan, _three(groups[:, :2], 0))
+            known.proven = 2
+        norms = self._chunks(entry, known, plan, groups)
+        while plan.unproven:
+            columns = torch.tensor(sorted(plan.unproven), device=norms.device)
+            seen = norms[:, columns] != 0
+            if not bool(seen.any()):
+                break
+            row = int(seen.any(1).nonzero()[0])
+            held = self._prove_again(entry, known, plan, _three(groups, row))
+            plan.unproven -= set(columns[seen[row]].tolist())
+            if not held:
+                norms = self._chunks(entry, known, plan, groups)
+        return norms
+
+    def _prove_again(self, entry: Entry, known: _Known, plan: Plan, groups: Tensor) -> bool:
+        """Whether the plan held as it was; if nothing holds any more, the model is the loop's."""
+        try:
+            return prove_again(entry, plan, groups)
+        except Untraceable:
+            known.plan = None
+            raise
+
+    def _chunks(self, entry: Entry, known: _Known, plan: Plan, groups: Tensor) -> Tensor:
+        """The norms, chunk by chunk; where memory runs out chunks are halved, for good."""
+        size = groups.shape[1]
+        per_group = max(1.0, SLACK * plan.bytes_per_example * size)
+        pieces: list[Tensor] = []
+        start = 0
+        while start < len(groups):
+            step = max(1, min(int(self._max_bytes / per_group), known.most_examples // size))
+            chunk = groups[start : start + step]
+            try:
+                pieces.append(_chunk(entry, plan, chunk))
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if step == 1 or not _is_out_of_memory(error):
+                    raise
+                known.most_examples = len(chunk) * size // 2
+                continue
+            start += step
+        return torch.cat(pieces)
+
+
+@dataclass
+class _Known:
+    """What the engine knows of a model: its plan, and how many examples fit."""
+
+    signature: object
+    plan: Plan | None = None
+    proven: int = 0  # the group size that it was proven for, of 1 and 2, which stands for more
+    most_examples: int = 2**31
+
+
+def _chunk(entry: Entry, plan: Plan, groups: Tensor) -> Tensor:
+    """The norms of groups that are done together, float64, (M, L)."""
+    parameters = list(entry.parameters())
+    with requiring_grad(parameters, False):
+        recorder = Recorder(entry, plan, len(groups))
+        recorder.run(groups.flatten(0, 1))
+        return recorder.table.result(len(parameters), groups)
+
+
+def _three(groups: Tensor, middle: int) -> Tensor:
+    """Three groups for a proof, the given one in the middle of them."""
+    rows = [(middle + k - CHOSEN) % len(groups) for k in range(GROUPS)]
+    return groups[rows]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of a device, or of the CPU, where torch has no error of its own."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "not enough memory" in str(error)
+
+
+def _note(model: nn.Module, error: Exception) -> None:
+    name = type(model).__name__
+    _log.info("layer gradients of %s one group at a time: %s", name, error)
+
+
+# The one that the statistic uses: what it knows of a model serves all calls.
+ENGINE = LayerGradientEngine()

@@ -1,0 +1,308 @@
+r"""A whole level of Glow at once: its forward pass, its backward pass and its layer gradients.
+
+It computes what `GlowLevel` does, in fewer and larger steps. With s = exp(log_scale) of an
+ActNorm, the hidden layers of a coupling are
+
+    h1 = relu((s1 w1) * a + s1 b1),   h2 = relu((s2 w2) * h1 + s2 b2),   o = e (w3 * h2 + b3)
+
+with * a convolution and e = exp(3 log_scale). Backwards, with d1, d2, d3 the gradients of what the
+convolutions themselves return,
+
+    d3 = e d_o,   d2 = [h2 > 0] (w3 s2)^T * d3,   d1 = [h1 > 0] (w2 s1)^T * d2
+
+where s2 and s1 scale the inputs of what is transposed. The gradients of the parameters are
+
+    w: sum of d times the patches of the input     b of an ActNorm, bias of a convolution: sum d
+    log_scale of a hidden ActNorm: (1/s) sum d h   log_scale of the last convolution: 3 sum d_o o
+
+Everything is kept channels-last, so that the positions of an image are the rows of a matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from plugins.models.flows.actnorm import ActNorm, InvertibleActNorm
+from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
+from plugins.models.flows.couplings import ConvCoupling
+from plugins.models.flows.glow import GlowLevel, GlowStep
+from plugins.models.flows.mixing import InvertibleConv1x1LU
+from plugins.models.flows.multiscale import squeeze
+from plugins.statistics.layer_gradients.norms import Outer, explicit_sq_norms
+from plugins.statistics.layer_gradients.registry import Pass, layer_gradient_takeover
+
+# What is made and used up at once is made in pieces of about this many bytes.
+CACHE_BYTES = 2**20
+
+PARTS = {
+    GlowStep: {"norm": InvertibleActNorm, "mix": InvertibleConv1x1LU, "coupling": ConvCoupling},
+    ConvCoupling: {
+        "conv1": HiddenConv2d,
+        "norm1": ActNorm,
+        "conv2": HiddenConv2d,
+        "norm2": ActNorm,
+        "conv3": ZeroConv2d,
+    },
+}
+
+
+def is_as_built(level: GlowLevel) -> bool:
+    """Whether every part of every step is of the type that this module knows."""
+    modules = [*level.steps, *(step.coupling for step in level.steps)]
+    return all(
+        type(module) in PARTS
+        and {name: type(part) for name, part in module.named_children()} == PARTS[type(module)]
+        for module in modules
+    )
+
+
+@layer_gradient_takeover(GlowLevel, when=is_as_built)
+def glow_level(level: GlowLevel, this: Pass, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
+    y, ladj = _Level.apply(squeeze(x), this.anchor, level, this)
+    return y, ladj
+
+
+@dataclass
+class _Parameters:
+    """Parameters of K steps as they are used. C channels, w hidden ones."""
+
+    scales: Tensor  # (K, C), of the ActNorms of the steps
+    p: Tensor  # (K, C, C)
+    lower: Tensor  # (K, C, C)
+    upper: Tensor  # (K, C, C)
+    mixes: Tensor  # (K, C, C), P L U
+    s1s: Tensor  # (K, w), scales of the hidden ActNorms
+    s2s: Tensor
+    ladj: Tensor  # of one pixel, by ActNorm and mixing of all the steps
+    # One for each step
+    bias: Sequence[Tensor]  # (C, 1, 1), of its ActNorm, like the next
+    scale: Sequence[Tensor]
+    mix: Sequence[Tensor]  # (C, C, 1, 1)
+    s1: Sequence[Tensor]  # (w, 1, 1)
+    s2: Sequence[Tensor]
+    b1: Sequence[Tensor]  # (w,), biases of the hidden ActNorms times their scales
+    b2: Sequence[Tensor]
+    e: Sequence[Tensor]  # (C, 1, 1)
+
+    @classmethod
+    def of(cls, steps: Sequence[GlowStep]) -> _Parameters:
+        """The parameters of all the steps."""
+
+        def stacked(get: Callable[[Any], Tensor]) -> Tensor:
+            return torch.stack([get(step) for step in steps])
+
+        log_scale, log_s = stacked(lambda s: s.norm.log_scale), stacked(lambda s: s.mix.log_s)
+        diagonal = torch.exp(log_s) * stacked(lambda s: s.mix.sign)
+        upper = stacked(lambda s: s.mix.upper).triu(1) + torch.diag_embed(diagonal)
+        lower = stacked(lambda s: s.mix.lower).tril(-1)
+        lower = lower + torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
+        p = stacked(lambda s: s.mix.p)
+        mixes = p @ (lower @ upper)
+        scale = torch.exp(log_scale)  # (K, C, 1, 1)
+        s1 = torch.exp(stacked(lambda s: s.coupling.norm1.log_scale))  # (K, w, 1, 1)
+        s2 = torch.exp(stacked(lambda s: s.coupling.norm2.log_scale))
+        return cls(
+            scales=scale.flatten(1),
+            p=p,
+            lower=lower,
+            upper=upper,
+            mixes=mixes,
+            s1s=s1.flatten(1),
+            s2s=s2.flatten(1),
+            ladj=log_scale.sum() + log_s.sum(),
+            bias=[step.norm.bias for step in steps],
+            scale=scale.unbind(),
+            mix=mixes[..., None, None].unbind(),
+            s1=s1.unbind(),
+            s2=s2.unbind(),
+            b1=(s1 * stacked(lambda s: s.coupling.norm1.bias)).flatten(1).unbind(),
+            b2=(s2 * stacked(lambda s: s.coupling.norm2.bias)).flatten(1).unbind(),
+            e=torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale)).unbind(),
+        )
+
+
+class _Level(torch.autograd.Function):
+    """The steps of a level; its backward pass reports the norms."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, anchor: Tensor, level: GlowLevel, this: Pass
+    ) -> tuple[Tensor, Tensor]:
+        ctx.steps, ctx.this = list(level.steps), this
+        ctx.parameters = _Parameters.of(ctx.steps)
+        ladj = ctx.parameters.ladj * (x.shape[2] * x.shape[3])
+        x = x.contiguous(memory_format=torch.channels_last)
+        kept: list[Tensor] = []
+        for k, step in enumerate(ctx.steps):
+            ladj_step, *more = _step(step.coupling, ctx.parameters, k, x)
+            x, ladj = more[1], ladj + ladj_step
+            kept += more
+        ctx.save_for_backward(*kept)
+        return x, ladj
+
+    @staticmethod
+    def backward(ctx: Any, delta: Tensor, d_ladj: Tensor) -> tuple[Tensor | None, ...]:
+        kept = ctx.saved_tensors
+        backward = _Backward(ctx.parameters, ctx.this, d_ladj)
+        for k in reversed(range(len(ctx.steps))):
+            delta = backward.step(k, ctx.steps[k].coupling, delta, kept[6 * k : 6 * k + 6])
+        backward.report()
+        return delta, None, None, None
+
+
+def _step(coupling: ConvCoupling, p: _Parameters, k: int, x: Tensor) -> tuple[Tensor, ...]:
+    """What the coupling of step k adds to ladj, and what is kept: u, y, h1, h2, o, the scale.
+
+    u is what is mixed, y the output of the step, o what comes out of the network.
+    """
+    u = (x + p.bias[k]) * p.scale[k]
+    y = F.conv2d(u, p.mix[k])
+    a, b = y.chunk(2, dim=1)
+    w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
+    h1 = F.conv2d(a, w1 * p.s1[k].unsqueeze(3), p.b1[k], padding=1).relu_()
+    h2 = F.conv2d(h1, w2 * p.s2[k].unsqueeze(3), p.b2[k]).relu_()
+    o = F.conv2d(h2, w3, coupling.conv3.bias, padding=1).mul_(p.e[k])
+    shift, raw = o.chunk(2, dim=1)
+    log_scale = F.logsigmoid(raw + 2)
+    scale = torch.exp(log_scale)
+    torch.mul(b + shift, scale, out=b)  # y is now the output
+    return log_scale.sum(dim=(1, 2, 3)), u, y, h1, h2, o, scale
+
+
+class _Backward:
+    """The backward pass of the steps of a level, from the last to the first.
+
+    Small gradients are collected, in that order, and reported together at the end.
+    """
+
+    def __init__(self, parameters: _Parameters, this: Pass, d_ladj: Tensor) -> None:
+        self._p, self._this = parameters, this
+        self._d_ladj = d_ladj  # (N,)
+        self._sums: dict[str, list[Tensor]] = {}
+        self._pixels = 0
+
+    def step(
+        self, k: int, coupling: ConvCoupling, delta: Tensor, kept: Sequence[Tensor]
+    ) -> Tensor:
+        """Gradient of the input; kept is as `_step` returned it."""
+        u, y, h1, h2, o, scale = kept
+        p, half = self._p, y.shape[1] // 2
+        self._pixels = y.shape[2] * y.shape[3]
+        w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
+        d_b, d_o, d_y = delta[:, half:], torch.empty_like(y), torch.empty_like(y)
+        d_shift = torch.mul(d_b, scale, out=d_o[:, :half])
+        d_log_scale = torch.addcmul(self._d_ladj[:, None, None, None], d_b, y[:, half:])
+        one_minus_scale = torch.sigmoid(-2 - o[:, half:])  # not lost where the scale is nearly 1
+        torch.mul(d_log_scale, one_minus_scale, out=d_o[:, half:])
+        d3 = d_o * p.e[k]
+        d2 = _masked(F.conv_transpose2d(d3, w3 * p.s2[k], padding=1), h2)
+        d1 = _masked(F.conv_transpose2d(d2, w2 * p.s1[k]), h1)
+        d_a = F.conv_transpose2d(d1, w1, padding=1)
+        torch.add(delta[:, :half], d_a, out=d_y[:, :half])
+        d_y[:, half:] = d_shift
+        self._products(k, (y[:, :half], h1, h2), (d1, d2, d3))
+        rows = _rows(d_y, self._this.groups)
+        self._collect("mix", rows.mT @ _rows(u, self._this.groups))
+        self._collect("y", rows.sum(1))
+        self._collect("d1 h1", self._sum(d1, h1))
+        self._collect("d2 h2", self._sum(d2, h2))
+        self._collect("d_o o", self._sum(d_o, o))
+        for name, d in (("d1", d1), ("d2", d2), ("d3", d3)):
+            self._collect(name, _rows(d, self._this.groups).sum(1))
+        return F.conv_transpose2d(d_y, p.mix[k]) * p.scale[k]
+
+    def report(self) -> None:
+        """Norms of the small parameters of all steps."""
+        p = self._p
+        sums = {name: torch.stack(parts[::-1]) for name, parts in self._sums.items()}
+        d_ladj = self._pixels * self._d_ladj.reshape(self._this.groups, -1).sum(1)[:, None]
+        mix, y = sums["mix"], sums["y"]  # (K, M, C, C), (K, M, C)
+        d_upper = (p.p @ p.lower).mT.unsqueeze(1) @ mix
+        d_diagonal = d_upper.diagonal(dim1=2, dim2=3) * p.upper.diagonal(dim1=1, dim2=2)[:, None]
+        d_lower = p.p.mT.unsqueeze(1) @ mix @ p.upper.mT.unsqueeze(1)
+        self._norms("norm.log_scale", (mix * p.mixes.unsqueeze(1)).sum(2) + d_ladj)
+        self._norms("norm.bias", (y @ p.mixes) * p.scales.unsqueeze(1))
+        self._norms("mix.lower", d_lower.tril(-1))
+        self._norms("mix.upper", d_upper.triu(1))
+        self._norms("mix.log_s", d_diagonal + d_ladj)
+        self._norms("coupling.norm1.bias", sums["d1"])
+        self._norms("coupling.norm1.log_scale", sums["d1 h1"] / p.s1s.unsqueeze(1))
+        self._norms("coupling.norm2.bias", sums["d2"])
+        self._norms("coupling.norm2.log_scale", sums["d2 h2"] / p.s2s.unsqueeze(1))
+        self._norms("coupling.conv3.bias", sums["d3"])
+        self._norms("coupling.conv3.log_scale", 3 * sums["d_o o"])
+
+    def _norms(self, name: str, gradients: Tensor) -> None:
+        """Report the norms of explicit gradients, (K, M, ...)."""
+        norms = explicit_sq_norms(gradients.flatten(0, 1)).view(gradients.shape[:2])
+        self._this.report([f"steps.{k}.{name}" for k in range(len(gradients))], norms)
+
+    def _products(self, k: int, inputs: Sequence[Tensor], deltas: Sequence[Tensor]) -> None:
+        """Report the norms of the three convolutions of step k, from products.
+
+        Patches are taken on the side of fewer channels, and used up while they are in cache.
+        """
+        groups = self._this.groups
+        for number, (x, delta) in enumerate(zip(inputs, deltas, strict=True), start=1):
+            name, kernel = f"steps.{k}.coupling.conv{number}.weight", 1 if number == 2 else 3
+            thin = min(x.shape[1], delta.shape[1]) * kernel**2
+            size = thin * x[:, 0].numel() // groups  # of the patches of a group
+            step = max(1, CACHE_BYTES // (size * x.element_size()))
+            if step >= groups or number == 2:
+                self._this.add(name, self._product(x, delta, kernel, groups))
+                continue
+            images = len(x) // groups
+            pieces = zip(x.split(step * images), delta.split(step * images), strict=True)
+            norms = [
+                self._product(*piece, kernel, len(piece[0]) // images).sq_norms()
+                for piece in pieces
+            ]
+            self._this.report([name], torch.cat(norms).unsqueeze(0))
+
+    def _product(self, x: Tensor, delta: Tensor, kernel: int, groups: int) -> Outer:
+        if kernel == 3 and x.shape[1] <= delta.shape[1]:
+            x = _patches(x)
+        elif kernel == 3:
+            delta = _patches(delta)
+        return Outer(_rows(x, groups), _rows(delta, groups))
+
+    def _collect(self, name: str, gradient: Tensor) -> None:
+        self._sums.setdefault(name, []).append(gradient)
+
+    def _sum(self, x: Tensor, y: Tensor) -> Tensor:
+        """Sum of x y over each group and its positions, (M, C), of (N, C, H, W)."""
+        x, y = _rows(x, self._this.groups), _rows(y, self._this.groups)
+        step = max(1, CACHE_BYTES // (x[0].numel() * x.element_size()))
+        if step >= len(x):
+            return (x * y).sum(1)
+        pieces = zip(x.split(step), y.split(step), strict=True)
+        return torch.cat([(a * b).sum(1) for a, b in pieces])
+
+
+def _rows(x: Tensor, groups: int) -> Tensor:
+    """(N, C, H, W) to (M, b H W, C), a view if x is channels-last."""
+    return x.permute(0, 2, 3, 1).reshape(groups, -1, x.shape[1])
+
+
+def _masked(delta: Tensor, h: Tensor) -> Tensor:
+    """Gradient behind a ReLU that returned h."""
+    aten = torch.ops.aten.threshold_backward
+    return aten.grad_input(delta, h, 0, grad_input=delta)  # in place
+
+
+def _patches(x: Tensor) -> Tensor:
+    """The 3x3 surroundings of each position: (N, C, H, W) to (N, 9 C, H, W), channels-last."""
+    n, c, height, width = x.shape
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # (N, H + 2, W + 2, C)
+    image, row, column, channel = padded.stride()
+    view = padded.as_strided(
+        (n, height, width, 3, 3, c), (image, row, column, row, column, channel)
+    )
+    return view.reshape(n, height, width, 9 * c).permute(0, 3, 1, 2)

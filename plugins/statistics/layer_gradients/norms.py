@@ -1,0 +1,156 @@
+"""Squared norms of gradients that are given explicitly or as products of two factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+# A product is formed and consumed in pieces of about this many bytes, so that it stays in cache.
+PIECE_BYTES = 4 * 2**20
+# Entries of a gradient, over all groups, up to which it waits for others of its shape.
+SMALL = 2**18
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The gradient sum_p d_p a_p^T of each group, not multiplied out.
+
+    `a` is floating, (M, ..., P, I), and `d` (M, ..., P, O), with P positions that are summed over
+    and blocks ... (such as the groups of a grouped convolution) that are not.
+    """
+
+    a: Tensor
+    d: Tensor
+
+    def explicit(self) -> Tensor:
+        """The product, floating, (M, ..., O, I)."""
+        return self.d.transpose(-1, -2) @ self.a
+
+    def sq_norms(self) -> Tensor:
+        """Squared norm of each group, float64, (M,), by the cheaper of two exact forms.
+
+        |sum_p d_p a_p^T|^2 = sum_{p,q} (a_p . a_q) (d_p . d_q)
+        """
+        m, (p, i), o = self.a.shape[0], self.a.shape[-2:], self.d.shape[-1]
+        a, d = self.a.reshape(-1, p, i), self.d.reshape(-1, p, o)  # (M', P, I), (M', P, O)
+        if p == 1:
+            squares = explicit_sq_norms(a) * explicit_sq_norms(d)
+        elif p * (i + o) < i * o:
+            squares = _in_pieces(_gram_sq_norms, a, d, p * p)
+        else:
+            squares = _in_pieces(_direct_sq_norms, a, d, i * o)
+        return squares.reshape(m, -1).sum(1)
+
+
+GroupGradient: TypeAlias = Tensor | Outer
+
+
+def total(parts: Sequence[GroupGradient]) -> GroupGradient:
+    """The sum over the calls of a module of the gradients of one parameter."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, Outer) for part in parts):
+        factors = [(part.a, part.d) for part in parts if isinstance(part, Outer)]
+        a, d = (torch.cat(factor, dim=-2) for factor in zip(*factors, strict=True))
+        return Outer(a, d)
+    explicit = [part.explicit() if isinstance(part, Outer) else part for part in parts]
+    shape = explicit[0].shape
+    return torch.stack([part.reshape(shape) for part in explicit]).sum(0)
+
+
+def sq_norms(gradient: GroupGradient) -> Tensor:
+    """Squared norm of each group, float64, (M,)."""
+    return gradient.sq_norms() if isinstance(gradient, Outer) else explicit_sq_norms(gradient)
+
+
+def explicit_sq_norms(gradients: Tensor) -> Tensor:
+    """Squared norm of each row, float64, (M,), of floating (M, ...); summed in float64."""
+    rows = gradients.flatten(1) if gradients.dim() > 1 else gradients.unsqueeze(1)
+    if rows.dtype != torch.float64 and rows.numel() * 8 > PIECE_BYTES:
+        step = max(1, PIECE_BYTES // (8 * max(1, rows.shape[1])))
+        if step < len(rows):
+            return torch.cat([explicit_sq_norms(piece) for piece in rows.split(step)])
+    return torch.linalg.vector_norm(rows.double(), dim=1).square()
+
+
+class NormTable:
+    """Squared norms by group and column, collected in any order.
+
+    Small gradients of one shape wait for each other and are done in one go: for a small model the
+    number of calls into torch is what costs.
+
+    Arguments:
+        groups: M.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self._groups = groups
+        self._waiting: dict[object, list[tuple[int, GroupGradient]]] = {}
+        self._done: list[tuple[Sequence[int], Tensor]] = []
+
+    def add(self, column: int, gradient: GroupGradient) -> None:
+        """A gradient; of one that is neither small nor done at once nothing is kept."""
+        outer = isinstance(gradient, Outer)
+        factors = [gradient.a, gradient.d] if outer else [gradient]
+        key = tuple(factor.shape for factor in factors)
+        if sum(factor.numel() for factor in factors) > SMALL:
+            self.add_norms([column], sq_norms(gradient).unsqueeze(0))
+        else:
+            self._waiting.setdefault(key, []).append((column, gradient))
+
+    def add_norms(self, columns: Sequence[int], norms: Tensor) -> None:
+        """Squared norms, float64, (len(columns), M)."""
+        self._done.append((columns, norms))
+
+    @torch.no_grad()
+    def result(self, columns: int, like: Tensor) -> Tensor:
+        """All of them, float64, (M, columns), on the device of `like`; 0 where none was added."""
+        for items in self._waiting.values():
+            stacked = _stacked([gradient for _, gradient in items])
+            norms = sq_norms(stacked).reshape(len(items), self._groups)
+            self.add_norms([column for column, _ in items], norms)
+        self._waiting.clear()
+        table = torch.zeros(columns, self._groups, dtype=torch.float64, device=like.device)
+        if self._done:
+            order = [column for columns, _ in self._done for column in columns]
+            table[order] = torch.cat([norms for _, norms in self._done])
+        return table.T
+
+
+def _stacked(gradients: Sequence[GroupGradient]) -> GroupGradient:
+    """Gradients of one shape as if they were of more groups."""
+    first = gradients[0]
+    if len(gradients) == 1:
+        return first
+    if isinstance(first, Outer):
+        factors = [(each.a, each.d) for each in gradients if isinstance(each, Outer)]
+        a, d = (torch.cat(factor) for factor in zip(*factors, strict=True))
+        return Outer(a, d)
+    return torch.cat([each for each in gradients if isinstance(each, Tensor)])
+
+
+def _in_pieces(
+    form: Callable[[Tensor, Tensor], Tensor], a: Tensor, d: Tensor, size: int
+) -> Tensor:
+    """A form applied to as many rows at a time as have products of `PIECE_BYTES`."""
+    step = max(1, PIECE_BYTES // (size * a.element_size()))
+    if step >= len(a):
+        return form(a, d)
+    pieces = zip(a.split(step), d.split(step), strict=True)
+    return torch.cat([form(*piece) for piece in pieces])
+
+
+def _direct_sq_norms(a: Tensor, d: Tensor) -> Tensor:
+    return explicit_sq_norms(torch.bmm(d.transpose(1, 2), a))
+
+
+def _gram_sq_norms(a: Tensor, d: Tensor) -> Tensor:
+    gram_a = torch.bmm(a, a.transpose(1, 2))
+    gram_d = torch.bmm(d, d.transpose(1, 2))
+    # In float64: the product of two squares may leave the range of float32. What should be zero
+    # is so up to the rounding of a sum of both signs, and must not end below zero.
+    return (gram_a.double() * gram_d).sum((1, 2)).clamp_min(0)

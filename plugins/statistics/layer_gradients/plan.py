@@ -1,0 +1,130 @@
+"""Where each parameter's gradient is taken: a choice of module and of how it is done there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from plugins.statistics.layer_gradients.registry import find_rule, find_takeover
+from plugins.statistics.layer_gradients.trace import Entry
+
+# A takeover computes the whole module in a way of its own; a rule reads its inputs and the
+# gradients of its outputs; "generic" differentiates the module by automatic vectorisation, and
+# "loop" one group after the other.
+How = Literal["takeover", "rule", "generic", "loop"]
+
+
+@dataclass
+class Unit:
+    """A module that gives the gradients of some parameters, named within it, by column."""
+
+    module: str
+    how: How
+    columns: dict[str, int] = field(default_factory=dict)
+    expected: int = 0  # gradients of outputs that arrive in a backward pass; 0 if not known
+
+
+@dataclass
+class Plan:
+    """Ways for every parameter that is reached, the preferred first; names only.
+
+    Arguments:
+        ways: By column, the modules and how they would be used.
+        signature: Of the model that it was made for, see `signature`.
+    """
+
+    ways: dict[int, list[tuple[str, How]]]
+    signature: object
+    unproven: set[int] = field(default_factory=set)  # columns whose gradient was zero in the proof
+    copied: set[tuple[str, How]] = field(default_factory=set)  # units whose inputs are copied
+    expand: bool = True  # scalars that a module returns become one number per example
+    batched: dict[tuple[str, int], tuple[bool, ...]] = field(default_factory=dict)
+    calls: list[str] | None = None  # the modules of the units in the order they are called
+    bytes_per_example: float = 0.0
+    _units: list[Unit] | None = None
+
+    def units(self, entry: Entry) -> list[Unit]:
+        """The units of the preferred ways."""
+        if self._units is None:
+            self._units = self._make_units(entry)
+        return self._units
+
+    def start_again(self) -> None:
+        """Forget what was seen of a pass, because the ways have changed."""
+        self._units, self.calls, self.batched = None, None, {}
+
+    def _make_units(self, entry: Entry) -> list[Unit]:
+        columns = {id(p): column for column, p in enumerate(entry.parameters())}
+        units: dict[tuple[str, How], Unit] = {}
+        for ways in self.ways.values():
+            if ways[0] not in units:
+                units[ways[0]] = Unit(*ways[0])
+        for (name, how), unit in units.items():
+            for local, parameter in entry.get_submodule(name).named_parameters():
+                column = columns[id(parameter)]
+                if column in self.ways and self.ways[column][0] == (name, how):
+                    unit.columns[local] = column
+        return list(units.values())
+
+    def reject(self, columns: Iterable[int]) -> None:
+        """Go on to the next way of these parameters."""
+        for column in columns:
+            self.ways[column].pop(0)
+
+
+def make_plan(entry: Entry, candidates: dict[str, list[str]]) -> Plan:
+    """The ways that the candidates of each parameter (see `trace`) and the rules allow."""
+    columns = {name: column for column, (name, _) in enumerate(entry.named_parameters())}
+    taken = dict(_takeovers(entry, candidates))
+    ways: dict[int, list[tuple[str, How]]] = {}
+    for name, modules in candidates.items():
+        found: list[tuple[str, How]] = []
+        if taken.get(name):
+            found.append((taken[name], "takeover"))
+        for module in modules:
+            child = entry.get_submodule(module)
+            if find_rule(child, [_local(entry, module, name)]):
+                found.append((module, "rule"))
+            found += [(module, "generic"), (module, "loop")]
+        ways[columns[name]] = found
+    return Plan(ways, signature(entry))
+
+
+def signature(entry: Entry) -> object:
+    """What a plan depends on: the parameters, and type, mode and hooks of every module."""
+    return tuple(
+        (
+            type(module),
+            module.training,
+            len(module._forward_hooks),
+            len(module._forward_pre_hooks),
+            len(vars(module)),
+            tuple(module._modules),
+            tuple((name, id(p)) for name, p in module._parameters.items()),
+        )
+        for module in entry.modules()
+    )
+
+
+def _takeovers(entry: Entry, candidates: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Parameters and the outermost module that may be taken over, with all that it holds."""
+    names = {id(p): name for name, p in entry.named_parameters()}
+    done: set[str] = set()
+    for module_name, module in entry.named_modules():
+        if find_takeover(module) is None:
+            continue
+        within = [names[id(p)] for p in module.parameters()]
+        reached = [name for name in within if name in candidates]
+        if all(module_name in candidates[name] and name not in done for name in reached):
+            done.update(reached)
+            yield from ((name, module_name) for name in reached)
+
+
+def _local(entry: Entry, module: str, name: str) -> str:
+    """A parameter's name within a module."""
+    parameter = entry.get_parameter(name)
+    for local, other in entry.get_submodule(module).named_parameters():
+        if other is parameter:
+            return local
+    raise AssertionError(f"{name} is not within {module}")

@@ -1,0 +1,160 @@
+"""A plan is tried on a few examples against autograd, and mended, before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from plugins.statistics.layer_gradients.capture import Modified, Recorder
+from plugins.statistics.layer_gradients.generic import requiring_grad
+from plugins.statistics.layer_gradients.plan import Plan, make_plan
+from plugins.statistics.layer_gradients.trace import Entry, Untraceable, candidates
+
+# Groups in a proof, and the one whose log-probability is differentiated.
+GROUPS, CHOSEN = 3, 1
+# Relative errors of a norm that may be rounding, and absolute ones as a share of the largest norm
+# of any layer. Batches are rounded differently as a whole, and a deep network amplifies that; but
+# a wrong rule is wrong by far more.
+TOLERANCES = {torch.float64: (1e-6, 1e-10)}
+LOW_PRECISION = (0.2, 1e-5)
+
+
+def proven_plan(entry: Entry, groups: Tensor) -> Plan:
+    """A plan for the model that agrees with autograd on three groups.
+
+    Arguments:
+        entry: The model.
+        groups: uint8, (3, b, *shape); b of 2 shows errors that b of 1 does not.
+
+    Raises:
+        Untraceable: There is none.
+    """
+    parameters = list(entry.parameters())
+    with requiring_grad(parameters, True), torch.enable_grad():
+        log_prob, found = candidates(entry, groups.flatten(0, 1))
+        truth = _truth(parameters, log_prob)
+    plan = make_plan(entry, found)
+    prove(entry, plan, groups, log_prob.detach(), truth)
+    return plan
+
+
+def prove_again(entry: Entry, plan: Plan, groups: Tensor) -> bool:
+    """Whether the plan held on other groups, for parameters that were not proven; it does then."""
+    parameters = list(entry.parameters())
+    with requiring_grad(parameters, True), torch.enable_grad():
+        log_prob = entry(groups.flatten(0, 1))
+        truth = _truth(parameters, log_prob)
+    unproven = set(plan.unproven)
+    held = prove(entry, plan, groups, log_prob.detach(), truth)
+    plan.unproven &= unproven
+    return held
+
+
+def prove(entry: Entry, plan: Plan, groups: Tensor, log_prob: Tensor, truth: Tensor) -> bool:
+    """Mend the plan until it agrees with autograd; whether it did at once.
+
+    The gradient is that of the middle group alone. The norms of the others must be zero: if not,
+    the rows of some tensor are not the examples in their order.
+
+    Arguments:
+        entry: The model.
+        plan: Is changed.
+        groups: uint8, (3, b, *shape).
+        log_prob: Of these examples, (3 b,).
+        truth: Squared norms for the middle group, float64, (L,).
+    """
+    x = groups.flatten(0, 1)
+    weights = torch.zeros_like(log_prob).view(GROUPS, -1)
+    weights[CHOSEN] = 1
+    tolerance, floor = TOLERANCES.get(log_prob.dtype, LOW_PRECISION)
+    plan.unproven = set((truth == 0).nonzero().flatten().tolist())
+    attempt = 0
+    while True:
+        plan.start_again()
+        measured = _Measured(entry)
+        recorder = Recorder(entry, plan, GROUPS, trial=measured)
+        with requiring_grad(list(entry.parameters()), False):
+            found = recorder.run(x, weights.flatten())
+        if all(not unit.module for unit in recorder.units) or _close(found, log_prob):
+            norms = recorder.table.result(len(truth), truth)
+            wrong = _wrong(norms, truth, tolerance, floor) | set(recorder.failures)
+            if not wrong:
+                plan.calls = recorder.called
+                recorder.note_arrivals()
+                measured.count(recorder.kept)
+                plan.bytes_per_example = measured.bytes / len(x)
+                return attempt == 0
+            _mend(plan, wrong, recorder.failures)
+        elif plan.expand:
+            plan.expand = False
+        else:
+            _drop_takeovers(plan)
+        attempt += 1
+
+
+def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:
+    """Copy the inputs of units that found theirs written into; for the others, the next way."""
+    overwritten = {c for c in wrong if isinstance(failures.get(c), Modified)}
+    overwritten = {c for c in overwritten if plan.ways[c][0] not in plan.copied}
+    plan.copied.update(plan.ways[column][0] for column in overwritten)
+    if any(len(plan.ways[column]) == 1 for column in wrong - overwritten):
+        raise Untraceable("no way to take its gradients agrees with autograd")
+    plan.reject(wrong - overwritten)
+
+
+def _drop_takeovers(plan: Plan) -> None:
+    taken = [column for column, ways in plan.ways.items() if ways[0][1] == "takeover"]
+    if not taken:
+        raise Untraceable("watching its modules changes its log-probabilities")
+    plan.reject(taken)
+
+
+def _truth(parameters: list[nn.Parameter], log_prob: Tensor) -> Tensor:
+    """Squared norms for the middle group by autograd, float64, (L,)."""
+    if not log_prob.requires_grad:
+        raise Untraceable("its log-probabilities depend on no parameter")
+    total = log_prob.view(GROUPS, -1)[CHOSEN].sum()
+    gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+    zero = torch.zeros((), dtype=torch.float64, device=log_prob.device)
+    return torch.stack([zero if g is None else g.double().square().sum() for g in gradients])
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    """Whether log-probabilities differ by rounding only."""
+    tolerance = 1e-9 if expected.dtype == torch.float64 else 1e-3
+    return found.shape == expected.shape and torch.allclose(
+        found, expected, rtol=tolerance, atol=tolerance, equal_nan=True
+    )
+
+
+def _wrong(norms: Tensor, truth: Tensor, tolerance: float, floor: float) -> set[int]:
+    """Columns whose norms are not those of autograd; what is not finite cannot tell."""
+    norms, truth = norms.sqrt(), truth.sqrt()
+    floor = floor * float(truth[truth.isfinite()].max(dim=0).values) if len(truth) else 0.0
+    bound = tolerance * torch.maximum(norms[CHOSEN], truth) + floor
+    off = (norms[CHOSEN] - truth).abs() > bound
+    others = torch.cat((norms[:CHOSEN], norms[CHOSEN + 1 :])).amax(0) > floor
+    return set((off | others).nonzero().flatten().tolist())
+
+
+class _Measured(torch.autograd.graph.saved_tensors_hooks):
+    """Bytes that the graph of what runs within it keeps, parameters aside."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(self._count, lambda tensor: tensor)
+        self._seen = {p.untyped_storage().data_ptr() for p in entry.parameters()}
+        self.bytes = 0
+
+    def count(self, tensors: Iterable[Tensor]) -> None:
+        """Count these as well, each storage once."""
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in self._seen:
+                self._seen.add(storage.data_ptr())
+                self.bytes += storage.nbytes()
+
+    def _count(self, tensor: Tensor) -> Tensor:
+        self.count([tensor])
+        return tensor

@@ -1,0 +1,184 @@
+"""Rules of torch's own modules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from plugins.statistics.layer_gradients.norms import GroupGradient, Outer
+from plugins.statistics.layer_gradients.registry import Call, Misaligned, layer_gradient_rule
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+
+
+def summed_to(gradient: Tensor, shape: Sequence[int]) -> Tensor:
+    """Gradient of a parameter that was broadcast: (M, b r, ...) summed to (M, *shape)."""
+    skipped = gradient.dim() - 2 - len(shape)
+    over = [1, *range(2, 2 + skipped)]
+    over += [2 + skipped + k for k, size in enumerate(shape) if size == 1]
+    return gradient.sum(over).reshape(gradient.shape[0], *shape)
+
+
+@layer_gradient_rule(nn.Linear, parameters=("weight", "bias"))
+def linear(module: nn.Linear, call: Call) -> dict[str, GroupGradient]:
+    """For y = x W^T + b: dW = sum delta x^T, db = sum delta, over all leading positions."""
+    x, delta = call.grouped(call.inputs[0]), call.grouped(call.delta())
+    x, delta = x.flatten(1, -2), delta.flatten(1, -2)  # (M, P, I), (M, P, O)
+    return {"weight": Outer(x, delta), "bias": delta.sum(1)}
+
+
+@layer_gradient_rule(nn.Conv1d, nn.Conv2d, nn.Conv3d, parameters=("weight", "bias"))
+def convolution(module: Convolution, call: Call) -> dict[str, GroupGradient]:
+    """A convolution of any dimension, stride, padding, dilation and number of groups.
+
+    dW = sum over output positions of delta and the patch of the input beneath them.
+    """
+    return convolution_gradients(module, call, call.inputs[0], call.delta())
+
+
+def convolution_gradients(
+    module: Convolution, call: Call, x: Tensor, delta: Tensor
+) -> dict[str, GroupGradient]:
+    """As `convolution`, with delta the gradient of what the convolution itself returned."""
+    space = len(module.kernel_size)
+    if x.dim() != 2 + space:
+        raise Misaligned("a convolution of a single example")
+    before, after = _padding(module)
+    if _thinner_by_delta(module, before, after):
+        # Each output channel is moved over the input instead: the same sum, fewer columns.
+        reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+        left = [size - p for size, p in zip(reach, before, strict=True)]
+        right = [size - p for size, p in zip(reach, after, strict=True)]
+        weight = _blocks(
+            call, _patches(x, module, points=True), _patches(_pad(delta, left, right), module), 1
+        )
+    else:
+        patches = _patches(_pad(x, before, after, module.padding_mode), module, module.stride)
+        deltas = _patches(delta, module, points=True)
+        weight = _blocks(call, patches, deltas, module.groups)
+    bias = call.grouped(delta).sum([1, *range(3, 3 + space)])
+    return {"weight": weight, "bias": bias}
+
+
+def _padding(module: Convolution) -> tuple[list[int], list[int]]:
+    """Zeros or repeats before and after each dimension of space."""
+    if module.padding == "valid":
+        return [0] * len(module.kernel_size), [0] * len(module.kernel_size)
+    if module.padding == "same":
+        sizes = zip(module.dilation, module.kernel_size, strict=True)
+        both = [d * (k - 1) for d, k in sizes]
+        return [total // 2 for total in both], [total - total // 2 for total in both]
+    return list(module.padding), list(module.padding)  # type: ignore[arg-type]
+
+
+def _thinner_by_delta(module: Convolution, before: list[int], after: list[int]) -> bool:
+    """Whether to take patches of delta: it has fewer channels, and they are its translates."""
+    reach = zip(module.dilation, module.kernel_size, before, after, strict=True)
+    return (
+        module.groups == 1
+        and module.out_channels < module.in_channels
+        and all(stride == 1 for stride in module.stride)
+        and (module.padding_mode == "zeros")
+        and all(max(b, a) <= d * (k - 1) for d, k, b, a in reach)
+    )
+
+
+def _pad(x: Tensor, before: list[int], after: list[int], mode: str = "zeros") -> Tensor:
+    if not any(before) and not any(after):
+        return x
+    pairs = zip(reversed(before), reversed(after), strict=True)
+    sizes = [size for pair in pairs for size in pair]
+    return F.pad(x, sizes, "constant" if mode == "zeros" else mode)
+
+
+def _patches(
+    x: Tensor, module: Convolution, stride: Sequence[int] | None = None, *, points: bool = False
+) -> Tensor:
+    """What the kernel covers at each position: (N, C, *space) to (N, P, prod(kernel), C).
+
+    Channels come last, so that what is copied lies together. With `points` the kernel is a point.
+    """
+    space = len(module.kernel_size)
+    x = x.movedim(1, -1)  # (N, *space, C)
+    if points or math.prod(module.kernel_size) * math.prod(stride or (1,)) == 1:
+        return x.flatten(1, space).unsqueeze(2)
+    view = x.contiguous()
+    sizes = zip(module.kernel_size, module.dilation, stride or (1,) * space, strict=True)
+    for dim, (size, dilation, step) in enumerate(sizes, start=1):
+        view = view.unfold(dim, dilation * (size - 1) + 1, step)[..., ::dilation]
+    view = view.movedim(1 + space, -1)  # (N, *positions, *kernel, C)
+    return view.flatten(1, space).flatten(2, 1 + space)
+
+
+def _blocks(call: Call, patches: Tensor, deltas: Tensor, blocks: int) -> Outer:
+    """The product over all positions, (N, P, k, C) each, by blocks of channels."""
+
+    def by_block(rows: Tensor) -> Tensor:
+        rows = call.grouped(rows).flatten(1, 2)  # (M, b P, k, C)
+        if blocks == 1:
+            return rows.flatten(2)
+        rows = rows.unflatten(3, (blocks, -1)).movedim(3, 1)  # (M, blocks, b P, k, C / blocks)
+        return rows.flatten(3)
+
+    return Outer(by_block(patches), by_block(deltas))
+
+
+@layer_gradient_rule(
+    nn.Embedding,
+    parameters=("weight",),
+    when=lambda module: module.max_norm is None and not module.scale_grad_by_freq,
+)
+def embedding(module: nn.Embedding, call: Call) -> dict[str, GroupGradient]:
+    """For y = W[i]: dW is delta in the rows that were looked up, but for that of the padding."""
+    rows = call.grouped(call.inputs[0]).flatten(1)  # (M, P)
+    delta = call.grouped(call.delta()).flatten(1, -2)  # (M, P, E)
+    chosen = F.one_hot(rows.long(), module.num_embeddings).to(delta.dtype)  # (M, P, V)
+    if module.padding_idx is not None:
+        chosen[..., module.padding_idx] = 0
+    return {"weight": Outer(chosen, delta)}
+
+
+@layer_gradient_rule(nn.LayerNorm, parameters=("weight", "bias"))
+def layer_norm(module: nn.LayerNorm, call: Call) -> dict[str, GroupGradient]:
+    """For y = weight n(x) + bias, each of the shape that is normalised."""
+    normalised = F.layer_norm(call.inputs[0], module.normalized_shape, eps=module.eps)
+    return _affine(call, normalised, module.normalized_shape)
+
+
+@layer_gradient_rule(nn.GroupNorm, parameters=("weight", "bias"))
+def group_norm(module: nn.GroupNorm, call: Call) -> dict[str, GroupGradient]:
+    """For y = weight n(x) + bias, each with one entry per channel."""
+    x = call.inputs[0]
+    normalised = F.group_norm(x, module.num_groups, eps=module.eps)
+    return _per_channel(call, normalised)
+
+
+@layer_gradient_rule(
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    parameters=("weight", "bias"),
+    when=lambda module: not module.training and module.running_mean is not None,
+)
+def batch_norm(module: nn.BatchNorm2d, call: Call) -> dict[str, GroupGradient]:
+    """For y = weight n(x) + bias with the stored mean and variance, as in evaluation."""
+    mean, variance = module.running_mean, module.running_var
+    normalised = F.batch_norm(call.inputs[0], mean, variance, eps=module.eps)
+    return _per_channel(call, normalised)
+
+
+def _per_channel(call: Call, normalised: Tensor) -> dict[str, GroupGradient]:
+    shape = (normalised.shape[1], *(1 for _ in normalised.shape[2:]))
+    return _affine(call, normalised, shape)
+
+
+def _affine(call: Call, normalised: Tensor, shape: Sequence[int]) -> dict[str, GroupGradient]:
+    """Gradients of scale and shift, both of a shape that is broadcast to that of delta."""
+    delta = call.delta()
+    return {
+        "weight": summed_to(call.grouped(delta * normalised), shape),
+        "bias": summed_to(call.grouped(delta), shape),
+    }

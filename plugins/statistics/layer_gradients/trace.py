@@ -1,0 +1,181 @@
+"""Which modules a parameter's gradient can be taken at, read off the graph of one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from harness import DensityModel
+
+
+class Untraceable(Exception):
+    """The model does what cannot be followed; the loop can."""
+
+
+class Entry(nn.Module):
+    """A density model as a module whose forward is `log_prob`; its name is the empty string."""
+
+    def __init__(self, model: DensityModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`log_prob(x)`, floating, (N,)."""
+        return self.model.log_prob(x)
+
+
+@dataclass
+class _Call:
+    """One call of a module: the nodes it made have numbers in [start, end)."""
+
+    module: str
+    parent: _Call | None
+    start: int
+    end: float = float("inf")
+    outputs: set[tuple[Any, int]] = field(default_factory=set)
+
+    def chain(self) -> Iterator[_Call]:
+        """This call and those around it, the innermost first."""
+        call: _Call | None = self
+        while call is not None:
+            yield call
+            call = call.parent
+
+
+def candidates(entry: Entry, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
+    """The log-probabilities, with their graph, and where each parameter that they reach is used.
+
+    A module is a candidate for a parameter if every use of it is within some call of the module
+    and whatever the call computes leaves it as one of its outputs. The gradient then follows from
+    the inputs of those calls and the gradients of their outputs alone. The innermost comes first;
+    the last is the entry itself, "". A parameter that is not reached has no item.
+
+    Autograd numbers its nodes in the order in which they are made, so the numbers at the start
+    and at the end of a call tell the nodes that belong to it.
+
+    Arguments:
+        entry: Its parameters require a gradient.
+        x: uint8, (N, *shape).
+
+    Raises:
+        Untraceable: The model differentiates within `log_prob`.
+    """
+    with _recorded_calls(entry) as calls:
+        log_prob = entry(x)
+    if log_prob.grad_fn is None:
+        return log_prob, {}
+    return log_prob, _Graph(entry, calls).candidates(log_prob.grad_fn)
+
+
+@contextmanager
+def _recorded_calls(entry: Entry) -> Iterator[list[_Call]]:
+    """The calls of all modules in the order in which they start."""
+    calls: list[_Call] = []
+    stack: list[_Call] = []
+    probe = torch.ones((), requires_grad=True)
+    backward_passes: list[Tensor] = []
+
+    def now() -> int:
+        with torch.enable_grad():
+            return int((probe * 1).grad_fn._sequence_nr())  # type: ignore[union-attr]
+
+    with ExitStack() as hooks:
+
+        def watch(name: str, module: nn.Module) -> None:
+            def start(module: nn.Module, args: Any) -> None:
+                calls.append(_Call(name, stack[-1] if stack else None, now()))
+                stack.append(calls[-1])
+
+            def end(module: nn.Module, args: Any, output: Any) -> None:
+                call = stack.pop()
+                call.end = now()
+                for tensor in tree_leaves(output):
+                    if isinstance(tensor, Tensor) and tensor.grad_fn is not None:
+                        call.outputs.add((tensor.grad_fn, tensor.output_nr))
+                        handle = tensor.register_hook(backward_passes.append)
+                        hooks.callback(handle.remove)
+
+            hooks.callback(module.register_forward_pre_hook(start, prepend=True).remove)
+            hooks.callback(module.register_forward_hook(end).remove)
+
+        for name, module in entry.named_modules():
+            watch(name, module)
+        yield calls
+        if backward_passes:
+            raise Untraceable("it differentiates within log_prob")
+
+
+class _Graph:
+    """The graph behind some log-probabilities, against the calls of the modules that made it."""
+
+    def __init__(self, entry: Entry, calls: list[_Call]) -> None:
+        self._names = {id(p): name for name, p in entry.named_parameters()}
+        self._owners = _owners(entry)
+        self._calls = calls
+        self._leaky: set[str] = set()  # modules that something left other than as an output
+        self._uses: dict[str, list[_Call]] = {}
+
+    def candidates(self, root: Any) -> dict[str, list[str]]:
+        """See the function of this name."""
+        seen, open_nodes = {root}, [root]
+        while open_nodes:
+            node = open_nodes.pop()
+            call = self._innermost(node)
+            for source, index in node.next_functions:
+                if source is None:
+                    continue
+                if hasattr(source, "variable"):
+                    name = self._names.get(id(source.variable))
+                    if name is not None:
+                        self._uses.setdefault(name, []).append(call)
+                    continue
+                self._cross(call, source, index)
+                if source not in seen:
+                    seen.add(source)
+                    open_nodes.append(source)
+        return {name: self._common(name, uses) for name, uses in self._uses.items()}
+
+    def _innermost(self, node: Any) -> _Call:
+        """The innermost call that made a node."""
+        number = node._sequence_nr()
+        low, high = 0, len(self._calls)
+        while high - low > 1:  # the last call to start before the node
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._calls[middle].start < number else (low, middle)
+        return next(c for c in self._calls[low].chain() if number < c.end)
+
+    def _cross(self, consumer: _Call, source: Any, index: int) -> None:
+        """Note the calls that a value leaves without being one of their outputs."""
+        around = {id(call) for call in consumer.chain()}
+        for call in self._innermost(source).chain():
+            if id(call) in around:
+                return
+            if (source, index) not in call.outputs:
+                self._leaky.add(call.module)
+
+    def _common(self, name: str, uses: list[_Call]) -> list[str]:
+        """The tight modules that hold a parameter and all its uses, the innermost first."""
+        chains = [[call.module for call in use.chain()] for use in uses]
+        return [
+            module
+            for module in chains[0]
+            if module in self._owners[name]
+            and module not in self._leaky
+            and all(chain.count(module) == 1 for chain in chains)
+        ]
+
+
+def _owners(entry: Entry) -> dict[str, set[str]]:
+    """The modules that hold each parameter, themselves or in a child."""
+    names = {id(p): name for name, p in entry.named_parameters()}
+    owners: dict[str, set[str]] = {name: set() for name in names.values()}
+    for module_name, module in entry.named_modules():
+        for parameter in module.parameters():
+            owners[names[id(parameter)]].add(module_name)
+    return owners

@@ -1,0 +1,355 @@
+"""Faults planted in the engine: the comparison with the loop sees each, and so does its proof."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from harness import Images
+from plugins.models.flows.glow import GlowLevel
+from plugins.models.glow import glow
+from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from tests.oracle import test_layer_gradient_engine as own
+from tests.oracle import test_layer_gradient_engine_models as foreign
+from tests.oracle.layer_gradient_models import groups_of, randomised
+
+PACKAGE = "plugins.statistics.layer_gradients"
+
+# What is wrong, and the model, group size and (for Glow) path on which it shows.
+FAULTS = {
+    "Gram matrix of delta alone": (
+        "norms",
+        "(gram_a.double() * gram_d)",
+        "(gram_d.double() * gram_d)",
+        "linear",
+        2,
+    ),
+    "norm of delta alone": (
+        "norms",
+        "explicit_sq_norms(a) * explicit_sq_norms(d)",
+        "explicit_sq_norms(d)",
+        "linear",
+        1,
+    ),
+    "a block of channels dropped": (
+        "norms",
+        "return squares.reshape(m, -1).sum(1)",
+        "return squares.reshape(m, -1)[:, 0]",
+        "conv-grouped",
+        1,
+    ),
+    "square left out": (
+        "norms",
+        "torch.linalg.vector_norm(rows.double(), dim=1).square()",
+        "torch.linalg.vector_norm(rows.double(), dim=1)",
+        "linear",
+        1,
+    ),
+    "columns in the wrong order": (
+        "norms",
+        "order = [column for columns, _ in self._done for column in columns]",
+        "order = sorted(column for columns, _ in self._done for column in columns)",
+        "norms",
+        1,
+    ),
+    "examples dealt out to groups like cards": (
+        "registry",
+        "return tensor.reshape(self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])",
+        "return tensor.unflatten(0, (-1, self.groups)).transpose(0, 1)",
+        "linear",
+        2,
+    ),
+    "a call of a shared module dropped": (
+        "capture",
+        "rule.function(module, call) for _, call in used]",
+        "rule.function(module, call) for _, call in used[1:]]",
+        "linear-shared",
+        1,
+    ),
+    "norms added over calls instead of gradients": (
+        "norms",
+        "a, d = (torch.cat(factor, dim=-2) for factor in zip(*factors, strict=True))",
+        "a, d = (torch.stack(factor, dim=1) for factor in zip(*factors, strict=True))",
+        "linear-shared",
+        1,
+    ),
+    "log-determinant of ActNorm dropped": (
+        "flow_rules",
+        'return gradients | {"log_scale": log_scale + _pixels_times_delta(call)}',
+        "return gradients",
+        "linear-shared",
+        1,
+    ),
+    "log-determinant of ActNorm for one pixel": (
+        "flow_rules",
+        "pixels = call.inputs[0].shape[2] * call.inputs[0].shape[3]",
+        "pixels = 1",
+        "linear-shared",
+        1,
+    ),
+    "log-determinant of the plain 1x1 convolution dropped": (
+        "flow_rules",
+        "_weight_gradient(call) + ladj * torch.linalg.inv(module.weight).T",
+        "_weight_gradient(call)",
+        "linear-own",
+        1,
+    ),
+    "log-determinant of the LU convolution dropped": (
+        "flow_rules",
+        "log_s = diagonal + _pixels_times_delta(call).flatten(1)",
+        "log_s = diagonal",
+        "glow by rules",
+        1,
+    ),
+    "diagonal of L given a gradient": (
+        "flow_rules",
+        ".tril(-1)",
+        ".tril()",
+        "glow by rules",
+        1,
+    ),
+    "scale of ActNorm forgotten in the gradient of its bias": (
+        "flow_rules",
+        '"bias": bias * scale',
+        '"bias": bias',
+        "glow by rules",
+        1,
+    ),
+    "factor of the log-scale": (
+        "flow_rules",
+        "log_scale = 3 * summed_to",
+        "log_scale = summed_to",
+        "glow",
+        1,
+    ),
+    "scale forgotten in the gradient of the last convolution": (
+        "flow_rules",
+        "inner = delta * torch.exp(3 * module.log_scale)",
+        "inner = delta",
+        "glow",
+        1,
+    ),
+    "dilation": (
+        "rules",
+        "[..., ::dilation]",
+        "[..., :size]",
+        "conv-strided",
+        1,
+    ),
+    "patches of delta shifted": (
+        "rules",
+        "_patches(_pad(delta, left, right), module), 1",
+        "_patches(_pad(delta, left, right), module).roll(1, 1), 1",
+        "conv-thin",
+        1,
+    ),
+    "row of the padding given a gradient": (
+        "rules",
+        "if module.padding_idx is not None:",
+        "if False:",
+        "embedding",
+        2,
+    ),
+    "normalised with another eps": (
+        "rules",
+        "F.group_norm(x, module.num_groups, eps=module.eps)",
+        "F.group_norm(x, module.num_groups, eps=0.01)",
+        "norms",
+        1,
+    ),
+    "a value that leaves a module unseen": (
+        "trace",
+        "self._leaky.add(call.module)",
+        "pass",
+        "flow-side-channel",
+        1,
+    ),
+    "a use in the parent overlooked": (
+        "trace",
+        "chains = [[call.module for call in use.chain()] for use in uses]",
+        "chains = [max(([call.module for call in use.chain()] for use in uses), key=len)]",
+        "flow-ladj",
+        1,
+    ),
+    "gradients of outputs ignored": (
+        "generic",
+        "(out * delta[k]).sum()",
+        "out.sum()",
+        "instance-norm",
+        1,
+    ),
+    "an output more than counts": (
+        "generic",
+        "for out, k in replay.outputs(function, row)",
+        "for out, k in replay.outputs(function, row)[:1]",
+        "flow-ladj",
+        1,
+    ),
+    "Glow: log-determinant of ActNorm dropped": (
+        "glow_level",
+        ".sum(2) + d_ladj)",
+        ".sum(2))",
+        "glow",
+        1,
+    ),
+    "Glow: log-determinant of the mixing dropped": (
+        "glow_level",
+        "d_diagonal + d_ladj",
+        "d_diagonal",
+        "glow",
+        1,
+    ),
+    "Glow: log-determinant of the coupling dropped": (
+        "glow_level",
+        "torch.addcmul(self._d_ladj[:, None, None, None], d_b, y[:, half:])",
+        "d_b * y[:, half:]",
+        "glow",
+        1,
+    ),
+    "Glow: examples dealt out to groups like cards": (
+        "glow_level",
+        "return x.permute(0, 2, 3, 1).reshape(groups, -1, x.shape[1])",
+        "return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1]).transpose(0, 1)",
+        "glow",
+        2,
+    ),
+    "Glow: scales of the hidden layers exchanged": (
+        "glow_level",
+        "w2 * p.s1[k]",
+        "w2 * p.s2[k]",
+        "glow",
+        1,
+    ),
+    "Glow: sigmoid of something else": (
+        "glow_level",
+        "torch.sigmoid(-2 - o[:, half:])",
+        "torch.sigmoid(-1.99 - o[:, half:])",
+        "glow",
+        1,
+    ),
+    "Glow: ReLU not passed on the way back": (
+        "glow_level",
+        "aten.grad_input(delta, h, 0, grad_input=delta)",
+        "delta",
+        "glow",
+        1,
+    ),
+    "Glow: scale of ActNorm forgotten": (
+        "glow_level",
+        "(y @ p.mixes) * p.scales.unsqueeze(1)",
+        "(y @ p.mixes)",
+        "glow",
+        1,
+    ),
+    "Glow: permutation forgotten": (
+        "glow_level",
+        "p.p.mT.unsqueeze(1) @ mix @ p.upper.mT.unsqueeze(1)",
+        "mix @ p.upper.mT.unsqueeze(1)",
+        "glow",
+        1,
+    ),
+    "Glow: factor of the log-scale": (
+        "glow_level",
+        '3 * sums["d_o o"]',
+        'sums["d_o o"]',
+        "glow",
+        1,
+    ),
+    "Glow: steps in the order of the backward pass": (
+        "glow_level",
+        "torch.stack(parts[::-1])",
+        "torch.stack(parts)",
+        "glow",
+        1,
+    ),
+    "Glow: patches without their corners": (
+        "glow_level",
+        "return view.reshape(n, height, width, 9 * c).permute(0, 3, 1, 2)",
+        "return view.flatten(3, 4)[:, :, :, 1:8].flatten(3).permute(0, 3, 1, 2)",
+        "glow",
+        1,
+    ),
+}
+
+
+class _Planter(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
+    """Imports one module with a line changed."""
+
+    def __init__(self, name, old, new):
+        self.name, self.old, self.new = name, old, new
+        self.path = importlib.util.find_spec(name).origin
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname == self.name:
+            return importlib.util.spec_from_loader(fullname, self, origin=self.path)
+        return None
+
+    def get_filename(self, fullname):
+        return self.path + " with a fault"
+
+    def get_data(self, path):
+        with open(self.path, encoding="utf-8") as file:
+            source = file.read()
+        assert source.count(self.old) >= 1, f"{self.old!r} is no longer in {self.path}"
+        return source.replace(self.old, self.new).encode()
+
+
+@contextmanager
+def planted(module, old, new):
+    """The engine module with a fault in one of its parts; afterwards it is sound again."""
+    planter = _Planter(f"{PACKAGE}.{module}", old, new)
+    sound = {name: m for name, m in sys.modules.items() if name.startswith(PACKAGE)}
+    for name in sound:
+        del sys.modules[name]
+    sys.meta_path.insert(0, planter)
+    try:
+        yield importlib.import_module(f"{PACKAGE}.engine")
+    finally:
+        sys.meta_path.remove(planter)
+        for name in [name for name in sys.modules if name.startswith(PACKAGE)]:
+            del sys.modules[name]
+        sys.modules.update(sound)
+        sys.modules["plugins.statistics"].layer_gradients = sound[PACKAGE]
+
+
+def build(name):
+    torch.manual_seed(0)
+    if name.startswith("glow"):
+        return randomised(glow(Images(1, 4, 4), levels=1, steps=2, width=3))
+    table = own.MODELS if name in own.MODELS else foreign.MODELS
+    return randomised(table[name][0]())
+
+
+def differs(norms, expected):
+    return not np.allclose(norms, expected, rtol=1e-9, atol=1e-18)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_seen_by_the_loop_and_mended_by_the_proof(fault, monkeypatch):
+    module, old, new, name, size = FAULTS[fault]
+    model = build(name)
+    groups = groups_of(model.domain, 5, size)
+    expected = looped_layer_gradients(model, groups)
+    with planted(module, old, new) as engine:
+        parts = {part: sys.modules[f"{PACKAGE}.{part}"] for part in ("proof", "registry")}
+        if name.endswith("by rules"):
+            monkeypatch.delitem(parts["registry"]._TAKEOVERS, GlowLevel)
+        with monkeypatch.context() as context:
+            context.setattr(parts["proof"], "_wrong", lambda *args: set())
+            assert differs(engine.LayerGradientEngine()(model, groups), expected)
+        assert not differs(engine.LayerGradientEngine()(model, groups), expected)
+
+
+def test_without_a_fault_nothing_is_seen():
+    model = build("glow")
+    groups = groups_of(model.domain, 5, 2)
+    with planted("norms", "def sq_norms", "def sq_norms") as engine:
+        norms = engine.LayerGradientEngine()(model, groups)
+    assert not differs(norms, looped_layer_gradients(model, groups))
