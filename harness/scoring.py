@@ -135,6 +135,8 @@ class _Scoring:
                 return "missing_data", self.plan.missing[name]
             if name in self.plan.unusable:
                 return "failed", self.plan.unusable[name]
+            if name not in self.plan.prepared:
+                return None
         try:
             self.plan.statistic_inputs(self.store, job)
         except (DataError, StoreError) as error:
