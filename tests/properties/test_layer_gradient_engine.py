@@ -151,9 +151,10 @@ def test_the_engine_equals_the_loop(steps, count, size, seed):
     groups = groups_of(DOMAIN, count, size, seed)
     engine = LayerGradientEngine()
     norms, expected = engine(model, groups), looped_layer_gradients(model, groups)
-    # Some gradients are zero but for rounding, such as that of a shift before a normalisation.
-    noise = 1e-24 * float(expected.max())
-    np.testing.assert_allclose(norms, expected, rtol=1e-9, atol=noise)
+    # Some gradients nearly cancel, such as that of a shift before a normalisation: what is left
+    # of them is as exact as the largest gradient's rounding lets it be.
+    noise = 1e-12 * float(expected.max()) ** 0.5
+    np.testing.assert_allclose(norms.sqrt(), expected.sqrt(), rtol=5e-10, atol=noise)
     plan = engine.plan(model, groups)
     assert plan is not None
     assert {unit.how for unit in plan.units(Entry(model))} <= {"rule", "generic"}
