@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 def random_rotation(channels: int) -> Tensor:
@@ -16,7 +15,8 @@ def random_rotation(channels: int) -> Tensor:
 
 
 def _apply(weight: Tensor, x: Tensor) -> Tensor:
-    return F.conv2d(x, weight[:, :, None, None])
+    # Not conv2d: on a CPU it takes up to fifty times as long for one channel.
+    return torch.einsum("oc,nchw->nohw", weight, x)
 
 
 class InvertibleConv1x1LU(nn.Module):
