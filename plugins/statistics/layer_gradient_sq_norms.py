@@ -25,13 +25,12 @@ class LayerGradientSqNorms:
     `plugins.statistics.layer_gradients`).
 
     A parameter with `requires_grad` off is a layer like the others: the flag says what was
-    trained, the gradient says how the density depends on it. A parameter that `log_prob` does not
-    reach has the value 0.
+    trained, the gradient says how the density depends on it. A parameter that the objective does
+    not reach has the value 0.
 
     Arguments:
         objective: What is differentiated: `log-prob`, or `latent-sum`, the sum of the model's
-            `latent(x)` over the group, as the published code of the paper does (one group at a
-            time).
+            `latent(x)` over the group, as the published code of the paper does.
 
     References:
         | OOD Detection with Immature Models
@@ -65,14 +64,11 @@ class LayerGradientSqNorms:
             ScoreError: The objective depends on no parameter at all, or the model has no
                 `latent`.
         """
-        from plugins.statistics.layer_gradients.engine import ENGINE
-        from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+        from plugins.statistics.layer_gradients.engine import ENGINES
 
-        if self.objective == "latent-sum":
-            if not hasattr(model, "latent"):
-                name = type(model).__name__
-                raise ScoreError(
-                    f'objective = "latent-sum" needs a model with latent(x); {name} has none'
-                )
-            return looped_layer_gradients(model, groups, "latent").cpu().numpy()
-        return ENGINE(model, groups).cpu().numpy()
+        if self.objective == "latent-sum" and not hasattr(model, "latent"):
+            name = type(model).__name__
+            raise ScoreError(
+                f'objective = "latent-sum" needs a model with latent(x); {name} has none'
+            )
+        return ENGINES[self.objective](model, groups).cpu().numpy()

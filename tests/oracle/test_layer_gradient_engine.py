@@ -244,7 +244,7 @@ def test_the_loop_serves_a_model_that_cannot_be_followed_and_a_note_says_so(capl
         for _ in range(2):
             assert_equal_to_the_loop(engine, model, groups)
     assert [record.getMessage() for record in caplog.records] == [
-        "layer gradients of Energy one group at a time: it differentiates within log_prob"
+        "layer gradients of Energy one group at a time: it differentiates within its forward pass"
     ]
 
 

@@ -16,6 +16,7 @@ from harness import Images
 from plugins.models.flows.glow import GlowLevel
 from plugins.models.glow import glow
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from plugins.statistics.layer_gradients.objectives import latent_sum, log_prob
 from tests.oracle import test_layer_gradient_engine as own
 from tests.oracle import test_layer_gradient_engine_models as foreign
 from tests.oracle.layer_gradient_models import groups_of, randomised
@@ -199,6 +200,13 @@ FAULTS = {
         "glow",
         1,
     ),
+    "Glow: log-determinant counted where nothing reads it": (
+        "glow_level",
+        "self._d_ladj = d_ladj",
+        "self._d_ladj = torch.ones_like(d_ladj)",
+        "glow, latent",
+        1,
+    ),
     "Glow: log-determinant of the mixing dropped": (
         "glow_level",
         "d_diagonal + d_ladj",
@@ -336,15 +344,16 @@ def test_a_planted_fault_is_seen_by_the_loop_and_mended_by_the_proof(fault, monk
     module, old, new, name, size = FAULTS[fault]
     model = build(name)
     groups = groups_of(model.domain, 5, size)
-    expected = looped_layer_gradients(model, groups)
+    objective = latent_sum if name.endswith("latent") else log_prob
+    expected = looped_layer_gradients(model, groups, objective)
     with planted(module, old, new) as engine:
         parts = {part: sys.modules[f"{PACKAGE}.{part}"] for part in ("proof", "registry")}
         if name.endswith("by rules"):
             monkeypatch.delitem(parts["registry"]._TAKEOVERS, GlowLevel)
         with monkeypatch.context() as context:
             context.setattr(parts["proof"], "_wrong", lambda *args: set())
-            assert differs(engine.LayerGradientEngine()(model, groups), expected)
-        assert not differs(engine.LayerGradientEngine()(model, groups), expected)
+            assert differs(engine.LayerGradientEngine(objective)(model, groups), expected)
+        assert not differs(engine.LayerGradientEngine(objective)(model, groups), expected)
 
 
 def test_without_a_fault_nothing_is_seen():

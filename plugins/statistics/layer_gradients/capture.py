@@ -66,11 +66,11 @@ class Recorder:
         self._state = "idle"
 
     def run(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The log-probabilities of x, uint8, (N, *shape); the norms are then in the table.
+        """The objective of x, uint8, (N, *shape); the norms are then in the table.
 
         Arguments:
             x: The examples of the groups, one after the other.
-            weights: Of the log-probabilities in the sum that is differentiated; (N,), else 1.
+            weights: Of the examples in the sum that is differentiated; (N,), else 1.
 
         Raises:
             Untraceable: The modules are not called as the plan says.
@@ -78,17 +78,17 @@ class Recorder:
         self._rows = len(x)
         inner = any(unit.module for unit in self.units)
         with self._hooks(), torch.enable_grad():
-            log_prob = self._forward(x) if inner else x.new_zeros(len(x), dtype=torch.double)
-            if inner and log_prob.requires_grad and self._leaves:
+            values = self._forward(x) if inner else x.new_zeros(len(x), dtype=torch.double)
+            if inner and values.requires_grad and self._leaves:
                 self._state = "backward"
-                ones = torch.ones_like(log_prob)
-                given = ones if weights is None else weights.to(log_prob)
-                torch.autograd.grad(log_prob, self._leaves, given, allow_unused=True)
+                ones = torch.ones_like(values)
+                given = ones if weights is None else weights.to(values)
+                torch.autograd.grad(values, self._leaves, given, allow_unused=True)
                 self._state = "idle"
         with torch.no_grad():
             for unit in self.units:
                 self._finish_rest(unit, x, weights)
-        return log_prob.detach()
+        return values.detach()
 
     def note_arrivals(self) -> None:
         """Let the units expect as many gradients of outputs as there were in this pass."""
@@ -99,11 +99,11 @@ class Recorder:
     def _forward(self, x: Tensor) -> Tensor:
         self._state = "forward"
         with self._trial or nullcontext():
-            log_prob = self.entry(x)
+            values = self.entry(x)
         self._state = "idle"
         if self.plan.calls is not None and self.called != self.plan.calls:
             raise Untraceable("it calls its modules in another order for other examples")
-        return log_prob
+        return values
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
@@ -190,7 +190,7 @@ class Recorder:
     def _arrive(self, unit: Unit, call: Call, index: int, delta: Tensor) -> None:
         """Tensor hook: a gradient of an output has arrived."""
         if self._state != "backward":
-            raise Untraceable("it differentiates within log_prob")
+            raise Untraceable("it differentiates within its forward pass")
         if id(unit) not in self._calls:
             raise Untraceable("more of its outputs count for other examples")
         call.deltas[index] = delta

@@ -18,6 +18,7 @@ from plugins.statistics.layer_gradients import (  # noqa: F401 - they register
 from plugins.statistics.layer_gradients.capture import Recorder
 from plugins.statistics.layer_gradients.generic import requiring_grad
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from plugins.statistics.layer_gradients.objectives import Objective, latent_sum, log_prob
 from plugins.statistics.layer_gradients.plan import Plan, signature
 from plugins.statistics.layer_gradients.proof import CHOSEN, GROUPS, prove_again, proven_plan
 from plugins.statistics.layer_gradients.registry import Misaligned
@@ -35,6 +36,8 @@ class LayerGradientEngine:
 
     f_l(X) = ‖ ∂/∂θ_l Σ_{x in X} log p(x) ‖²        (Eq. 9 of the paper)
 
+    or the same of another objective than log p(x), which is one number for each example.
+
     One forward and one backward pass take all groups. No parameter takes a gradient: every module
     that owns some notes what it is given and the gradients of what it returns, and the norms
     follow from these, by a rule of the module's kind or by automatic vectorisation of that module
@@ -46,6 +49,7 @@ class LayerGradientEngine:
     their values may change.
 
     Arguments:
+        objective: What is differentiated.
         max_bytes: Memory for the activations of a chunk; chunks are made to fit. It changes
             numbers by rounding only.
 
@@ -56,8 +60,8 @@ class LayerGradientEngine:
           (Goodfellow, 2015) https://arxiv.org/abs/1510.01799
     """
 
-    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, objective: Objective = log_prob, *, max_bytes: int = MAX_BYTES) -> None:
+        self._objective, self._max_bytes = objective, max_bytes
         self._known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
 
     def __call__(self, model: DensityModel, groups: Tensor) -> Tensor:
@@ -71,24 +75,24 @@ class LayerGradientEngine:
             float64, (M, L), on the device of the groups; never negative.
 
         Raises:
-            ScoreError: `log_prob` depends on no parameter at all.
+            ScoreError: The objective depends on no parameter at all.
         """
         if not isinstance(model, nn.Module) or not groups.numel():
-            return looped_layer_gradients(model, groups)
+            return looped_layer_gradients(model, groups, self._objective)
         known = self._find(model, groups)
         if known.plan is not None:
             try:
-                return self._norms(Entry(model), known, known.plan, groups)
+                return self._norms(Entry(model, self._objective), known, known.plan, groups)
             except (Untraceable, Misaligned) as error:
                 _note(model, error)
-        return looped_layer_gradients(model, groups)
+        return looped_layer_gradients(model, groups, self._objective)
 
     def plan(self, model: nn.Module, groups: Tensor) -> Plan | None:
         """The proven plan of a model, made if need be; None if the loop has to do."""
         return self._find(model, groups).plan
 
     def _find(self, model: nn.Module, groups: Tensor) -> _Known:
-        entry = Entry(model)
+        entry = Entry(model, self._objective)
         found = signature(entry)
         known = self._known.get(model)
         if known is None or known.signature != found:
@@ -182,5 +186,8 @@ def _note(model: nn.Module, error: Exception) -> None:
     _log.info("layer gradients of %s one group at a time: %s", name, error)
 
 
-# The one that the statistic uses: what it knows of a model serves all calls.
-ENGINE = LayerGradientEngine()
+# Those that the statistic uses: what they know of a model serves all calls.
+ENGINES = {
+    "log-prob": LayerGradientEngine(log_prob),
+    "latent-sum": LayerGradientEngine(latent_sum),
+}

@@ -9,30 +9,30 @@ from torch import Tensor
 
 from harness import DensityModel, ScoreError
 from plugins.statistics.layer_gradients.generic import requiring_grad
+from plugins.statistics.layer_gradients.objectives import Objective, log_prob
 
 
 def looped_layer_gradients(
-    model: DensityModel, groups: Tensor, method: str = "log_prob"
+    model: DensityModel, groups: Tensor, objective: Objective = log_prob
 ) -> Tensor:
-    """Squared norms of the gradients of what a method gives, summed, float64, (M, L).
+    """Squared norms of the gradients of an objective, summed over each group, float64, (M, L).
 
     Arguments:
         model: Its `.grad` fields and `requires_grad` flags end as they were.
         groups: uint8, (M, b, *domain.shape).
-        method: The model's method whose values, for a group, are summed.
+        objective: What is summed and differentiated.
 
     Raises:
-        ScoreError: The method depends on no parameter at all.
+        ScoreError: The objective depends on no parameter at all.
     """
     parameters = [parameter for _, parameter in model.named_parameters()]
     norms = torch.zeros(len(groups), len(parameters), dtype=torch.float64, device=groups.device)
     with torch.enable_grad(), requiring_grad(parameters, True):
         for row, group in zip(norms, groups, strict=True):
-            total = getattr(model, method)(group).sum()
+            total = objective(model, group).sum()
             if not total.requires_grad:
-                raise ScoreError(
-                    f"{method} of {type(model).__name__} depends on none of its parameters"
-                )
+                name = f"{objective.__name__} of {type(model).__name__}"
+                raise ScoreError(f"{name} depends on none of its parameters")
             gradients = torch.autograd.grad(total, parameters, allow_unused=True)
             row.copy_(_sq_norms(gradients, row))
     return norms

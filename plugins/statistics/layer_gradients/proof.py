@@ -12,7 +12,7 @@ from plugins.statistics.layer_gradients.generic import requiring_grad
 from plugins.statistics.layer_gradients.plan import Plan, make_plan
 from plugins.statistics.layer_gradients.trace import Entry, Untraceable, candidates
 
-# Groups in a proof, and the one whose log-probability is differentiated.
+# Groups in a proof, and the one whose objective is differentiated.
 GROUPS, CHOSEN = 3, 1
 # Relative errors of a norm that may be rounding, and absolute ones as a share of the largest norm
 # of any layer. Batches are rounded differently as a whole, and a deep network amplifies that; but
@@ -33,10 +33,10 @@ def proven_plan(entry: Entry, groups: Tensor) -> Plan:
     """
     parameters = list(entry.parameters())
     with requiring_grad(parameters, True), torch.enable_grad():
-        log_prob, found = candidates(entry, groups.flatten(0, 1))
-        truth = _truth(parameters, log_prob)
+        values, found = candidates(entry, groups.flatten(0, 1))
+        truth = _truth(parameters, values)
     plan = make_plan(entry, found)
-    prove(entry, plan, groups, log_prob.detach(), truth)
+    prove(entry, plan, groups, values.detach(), truth)
     return plan
 
 
@@ -44,15 +44,15 @@ def prove_again(entry: Entry, plan: Plan, groups: Tensor) -> bool:
     """Whether the plan held on other groups, for parameters that were not proven; it does then."""
     parameters = list(entry.parameters())
     with requiring_grad(parameters, True), torch.enable_grad():
-        log_prob = entry(groups.flatten(0, 1))
-        truth = _truth(parameters, log_prob)
+        values = entry(groups.flatten(0, 1))
+        truth = _truth(parameters, values)
     unproven = set(plan.unproven)
-    held = prove(entry, plan, groups, log_prob.detach(), truth)
+    held = prove(entry, plan, groups, values.detach(), truth)
     plan.unproven &= unproven
     return held
 
 
-def prove(entry: Entry, plan: Plan, groups: Tensor, log_prob: Tensor, truth: Tensor) -> bool:
+def prove(entry: Entry, plan: Plan, groups: Tensor, values: Tensor, truth: Tensor) -> bool:
     """Mend the plan until it agrees with autograd; whether it did at once.
 
     The gradient is that of the middle group alone. The norms of the others must be zero: if not,
@@ -62,13 +62,13 @@ def prove(entry: Entry, plan: Plan, groups: Tensor, log_prob: Tensor, truth: Ten
         entry: The model.
         plan: Is changed.
         groups: uint8, (3, b, *shape).
-        log_prob: Of these examples, (3 b,).
+        values: The objective of these examples, (3 b,).
         truth: Squared norms for the middle group, float64, (L,).
     """
     x = groups.flatten(0, 1)
-    weights = torch.zeros_like(log_prob).view(GROUPS, -1)
+    weights = torch.zeros_like(values).view(GROUPS, -1)
     weights[CHOSEN] = 1
-    tolerance, floor = TOLERANCES.get(log_prob.dtype, LOW_PRECISION)
+    tolerance, floor = TOLERANCES.get(values.dtype, LOW_PRECISION)
     plan.unproven = set((truth == 0).nonzero().flatten().tolist())
     attempt = 0
     while True:
@@ -77,7 +77,7 @@ def prove(entry: Entry, plan: Plan, groups: Tensor, log_prob: Tensor, truth: Ten
         recorder = Recorder(entry, plan, GROUPS, trial=measured)
         with requiring_grad(list(entry.parameters()), False):
             found = recorder.run(x, weights.flatten())
-        if all(not unit.module for unit in recorder.units) or _close(found, log_prob):
+        if all(not unit.module for unit in recorder.units) or _close(found, values):
             norms = recorder.table.result(len(truth), truth)
             wrong = _wrong(norms, truth, tolerance, floor) | set(recorder.failures)
             if not wrong:
@@ -107,22 +107,22 @@ def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:
 def _drop_takeovers(plan: Plan) -> None:
     taken = [column for column, ways in plan.ways.items() if ways[0][1] == "takeover"]
     if not taken:
-        raise Untraceable("watching its modules changes its log-probabilities")
+        raise Untraceable("watching its modules changes its values")
     plan.reject(taken)
 
 
-def _truth(parameters: list[nn.Parameter], log_prob: Tensor) -> Tensor:
+def _truth(parameters: list[nn.Parameter], values: Tensor) -> Tensor:
     """Squared norms for the middle group by autograd, float64, (L,)."""
-    if not log_prob.requires_grad:
-        raise Untraceable("its log-probabilities depend on no parameter")
-    total = log_prob.view(GROUPS, -1)[CHOSEN].sum()
+    if not values.requires_grad:
+        raise Untraceable("its objective depends on no parameter")
+    total = values.view(GROUPS, -1)[CHOSEN].sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-    zero = torch.zeros((), dtype=torch.float64, device=log_prob.device)
+    zero = torch.zeros((), dtype=torch.float64, device=values.device)
     return torch.stack([zero if g is None else g.double().square().sum() for g in gradients])
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
-    """Whether log-probabilities differ by rounding only."""
+    """Whether objectives differ by rounding only."""
     tolerance = 1e-9 if expected.dtype == torch.float64 else 1e-3
     return found.shape == expected.shape and torch.allclose(
         found, expected, rtol=tolerance, atol=tolerance, equal_nan=True

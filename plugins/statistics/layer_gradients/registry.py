@@ -21,7 +21,7 @@ class Call:
     """One call of a module on M groups of b examples, all in one batch.
 
     `outputs` are the tensors that the call returned, in order, where the rule asked for them, and
-    `deltas` the gradients of the summed log-probability with respect to them.
+    `deltas` the gradients of the summed objective with respect to them.
     """
 
     groups: int
@@ -78,7 +78,7 @@ def layer_gradient_rule(
 
     Without a rule a module is differentiated by automatic vectorisation, which is exact and
     slower. A rule is a function of the module and a `Call`. It returns, for each parameter by its
-    name within the module, the gradient of the summed log-probability for each group: explicit,
+    name within the module, the gradient of the summed objective for each group: explicit,
     (M, *shape of the parameter), or as an `Outer` product. It is called without a graph; several
     calls of one module are added up by the engine. Whatever a rule says is compared with autograd
     on a few examples before it is used on a model; where it disagrees, the model goes without it.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from harness import DensityModel
+from plugins.statistics.layer_gradients.objectives import Objective, log_prob
 
 
 class Untraceable(Exception):
@@ -19,15 +20,15 @@ class Untraceable(Exception):
 
 
 class Entry(nn.Module):
-    """A density model as a module whose forward is `log_prob`; its name is the empty string."""
+    """A density model as a module whose forward is an objective; its name is the empty string."""
 
-    def __init__(self, model: DensityModel) -> None:
+    def __init__(self, model: DensityModel, objective: Objective = log_prob) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._objective = model, objective
 
     def forward(self, x: Tensor) -> Tensor:
-        """`log_prob(x)`, floating, (N,)."""
-        return self.model.log_prob(x)
+        """The objective of each example, floating, (N,), of uint8 x."""
+        return self._objective(self.model, x)
 
 
 @dataclass
@@ -49,7 +50,7 @@ class _Call:
 
 
 def candidates(entry: Entry, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
-    """The log-probabilities, with their graph, and where each parameter that they reach is used.
+    """The objective, with its graph, and where each parameter that it reaches is used.
 
     A module is a candidate for a parameter if every use of it is within some call of the module
     and whatever the call computes leaves it as one of its outputs. The gradient then follows from
@@ -64,13 +65,13 @@ def candidates(entry: Entry, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
         x: uint8, (N, *shape).
 
     Raises:
-        Untraceable: The model differentiates within `log_prob`.
+        Untraceable: The model differentiates within its forward pass.
     """
     with _recorded_calls(entry) as calls:
-        log_prob = entry(x)
-    if log_prob.grad_fn is None:
-        return log_prob, {}
-    return log_prob, _Graph(entry, calls).candidates(log_prob.grad_fn)
+        values = entry(x)
+    if values.grad_fn is None:
+        return values, {}
+    return values, _Graph(entry, calls).candidates(values.grad_fn)
 
 
 @contextmanager
@@ -108,11 +109,11 @@ def _recorded_calls(entry: Entry) -> Iterator[list[_Call]]:
             watch(name, module)
         yield calls
         if backward_passes:
-            raise Untraceable("it differentiates within log_prob")
+            raise Untraceable("it differentiates within its forward pass")
 
 
 class _Graph:
-    """The graph behind some log-probabilities, against the calls of the modules that made it."""
+    """The graph behind an objective, against the calls of the modules that made it."""
 
     def __init__(self, entry: Entry, calls: list[_Call]) -> None:
         self._names = {id(p): name for name, p in entry.named_parameters()}
