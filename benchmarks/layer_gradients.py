@@ -1,18 +1,22 @@
 """Layer gradients: the engine, the loop, vmap(grad) and a plain training-style pass, side by side.
 
-    uv run python benchmarks/layer_gradients.py --size small --threads 2 --group-size 1
+    uv run python benchmarks/layer_gradients.py --json figures.json
+    uv run python benchmarks/layer_gradients.py --sizes small --threads 2 --group-sizes 1
 
-Each method is run once to warm up, then all in turn, `--repeats` times; the medians of the wall
-time per example are shown, with what each adds to the memory of the process at most. "plain" is
-one batched forward and backward pass, gradients of the parameters included, of the same weights in
-the formulation of the published code: separate ActNorms, 1x1 convolutions by the dense product
-P L U, scales by sigmoid and logarithm, no norms. "loop" is one backward pass per group.
+The first takes everything: three sizes, one and two threads, groups of 1 and 5. Each method is run
+once to warm up, then all in turn, `--repeats` times; the medians of the wall time per example are
+shown, with what each adds to the memory of the process at most. "plain" is one batched forward and
+backward pass, gradients of the parameters included, of the same weights in the formulation of the
+published code: separate ActNorms, 1x1 convolutions by the dense product P L U, scales by sigmoid
+and logarithm, no norms. "loop" is one backward pass per group. The loop and vmap(grad) are given
+few examples, because they would take minutes; the column "of" says how many.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import math
 import re
 import statistics
@@ -167,6 +171,14 @@ def vectorised(model, groups):
     return [g.double().flatten(1).square().sum(1) for g in gradients.values()]
 
 
+METHODS = {
+    "loop": looped_layer_gradients,
+    "engine": LayerGradientEngine(),
+    "vmap": vectorised,
+    "plain": plain,
+}
+
+
 def peak_bytes(run, device):
     """What a call adds to the memory in use, at most."""
     if device.type == "cuda":
@@ -201,16 +213,19 @@ def timed(run, device):
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--group-size", type=int, default=1, metavar="B")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--methods", nargs="+", default=["loop", "engine", "vmap", "plain"])
+    parser.add_argument(
+        "--sizes", nargs="+", choices=SIZES, default=["small", "full", "one-channel"]
+    )
+    parser.add_argument("--group-sizes", nargs="+", type=int, default=[1, 5], metavar="B")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--max-bytes", type=int, default=MAX_BYTES, help="the engine's budget")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", choices=["float32", "float64"], help="of the model")
+    parser.add_argument("--dtype", choices=["float32", "float64"], help="of the models")
     parser.add_argument("--examples", type=int, help="for the engine and plain at a time")
     parser.add_argument("--tf32", action="store_true", help="TensorFloat-32 on a GPU")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there too")
     return parser.parse_args()
 
 
@@ -226,55 +241,89 @@ def built(size, arguments, device):
     return model.to(device, dtype)
 
 
-def main():
-    arguments = parsed()
-    size, device = SIZES[arguments.size], torch.device(arguments.device)
-    torch.set_num_threads(arguments.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
-    model = built(size, arguments, device)
-    engine = LayerGradientEngine(max_bytes=arguments.max_bytes)
-    functions = {
-        "loop": looped_layer_gradients,
-        "engine": engine,
-        "vmap": vectorised,
-        "plain": plain,
-    }
+def prepared(size, model, group_size, arguments):
+    """What to run for each method, and on how many examples."""
+    functions = METHODS | {"engine": LayerGradientEngine(max_bytes=arguments.max_bytes)}
     runs, counts = {}, {}
     for name in arguments.methods:
         count = size.examples[name]
         if arguments.examples and name in ("engine", "plain"):
             count = arguments.examples
-        groups = max(1, count // arguments.group_size)
-        x = torch.randint(256, (groups, arguments.group_size, *size.domain.shape)).byte()
-        x, function = x.to(device), functions[name]
+        groups = max(1, count // group_size)
+        x = torch.randint(256, (groups, group_size, *size.domain.shape)).byte()
+        x, function = x.to(arguments.device), functions[name]
         runs[name] = lambda function=function, x=x: function(model, x)
-        counts[name] = groups * arguments.group_size
-    if "plain" in runs:  # it is the same density
-        with torch.no_grad():
+        counts[name] = groups * group_size
+    return runs, counts
+
+
+def measured(name, threads, group_size, model, arguments):
+    """A row for each method: times per example in ms, the first call in s, memory in MiB."""
+    torch.set_num_threads(threads)
+    device = torch.device(arguments.device)
+    runs, counts = prepared(SIZES[name], model, group_size, arguments)
+    first = {method: timed(run, device) for method, run in runs.items()}
+    peaks = {method: peak_bytes(run, device) / 2**20 for method, run in runs.items()}
+    seconds = {method: [] for method in runs}
+    for _ in range(arguments.repeats):
+        for method, run in runs.items():
+            seconds[method].append(1e3 * timed(run, device) / counts[method])
+    return [
+        {
+            "size": name,
+            "threads": threads,
+            "group_size": group_size,
+            "method": method,
+            "ms": statistics.median(times),
+            "ms_min": min(times),
+            "ms_max": max(times),
+            "first_s": first[method],
+            "peak_mib": peaks[method],
+            "peak_mib_per_example": peaks[method] / counts[method],
+            "examples": counts[method],
+        }
+        for method, times in seconds.items()
+    ]
+
+
+def show(rows):
+    """A table and the ratios; "of" is how many examples were taken at a time."""
+    first = rows[0]
+    print(f"\n{first['size']}, b = {first['group_size']}, {first['threads']} threads")
+    head = f"{'ms/example':>11}{'min':>10}{'max':>10}{'first, s':>10}"
+    print(f"{'':8}{head}{'peak MiB':>10}{'/example':>10}{'of':>5}")
+    for row in rows:
+        print(
+            f"{row['method']:8}{row['ms']:11.3f}{row['ms_min']:10.3f}{row['ms_max']:10.3f}"
+            f"{row['first_s']:10.2f}{row['peak_mib']:10.0f}{row['peak_mib_per_example']:10.1f}"
+            f"{row['examples']:5}"
+        )
+    medians = {row["method"]: row["ms"] for row in rows}
+    for one, other in (("loop", "engine"), ("engine", "plain"), ("vmap", "engine")):
+        if one in medians and other in medians:
+            print(f"{one} / {other} = {medians[one] / medians[other]:.2f}", flush=True)
+
+
+def main():
+    arguments = parsed()
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
+    print(f"torch {torch.__version__}, {arguments.device}, medians of {arguments.repeats}")
+    rows = []
+    for name in arguments.sizes:
+        size, device = SIZES[name], torch.device(arguments.device)
+        model = built(size, arguments, device)
+        with torch.no_grad():  # the published formulation is the same density
             x = torch.randint(256, (2, *size.domain.shape)).byte().to(device)
             torch.testing.assert_close(
                 published_log_prob(model, x), model.log_prob(x), rtol=1e-3, atol=0
             )
-    first = {name: timed(run, device) for name, run in runs.items()}
-    peaks = {name: peak_bytes(run, device) for name, run in runs.items()}
-    seconds = {name: [] for name in runs}
-    for _ in range(arguments.repeats):
-        for name, run in runs.items():
-            seconds[name].append(timed(run, device) / counts[name])
-    medians = {name: 1e3 * statistics.median(times) for name, times in seconds.items()}
-    print(
-        f"{arguments.size}, b = {arguments.group_size}, {next(model.parameters()).dtype}, "
-        f"{arguments.threads} threads, {arguments.device}, torch {torch.__version__}"
-    )
-    print(f"{'':8}{'ms/example':>11}{'min':>9}{'max':>9}{'first, s':>10}{'peak MiB':>10}{'of':>5}")
-    for name, times in seconds.items():
-        print(
-            f"{name:8}{medians[name]:11.3f}{1e3 * min(times):9.3f}{1e3 * max(times):9.3f}"
-            f"{first[name]:10.2f}{peaks[name] / 2**20:10.0f}{counts[name]:5}"
-        )
-    for one, other in (("loop", "engine"), ("engine", "plain"), ("vmap", "engine")):
-        if one in medians and other in medians:
-            print(f"{one} / {other} = {medians[one] / medians[other]:.2f}")
+        for threads in arguments.threads:
+            for group_size in arguments.group_sizes:
+                rows += measured(name, threads, group_size, model, arguments)
+                show(rows[-len(arguments.methods) :])
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump({"torch": torch.__version__, "options": vars(arguments), "rows": rows}, file)
 
 
 if __name__ == "__main__":

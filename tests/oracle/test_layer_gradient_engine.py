@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 
 import numpy as np
 import pytest
@@ -164,7 +163,7 @@ def test_glow_of_full_depth_and_width():
     assert ways(engine, model, groups) == {"takeover", "rule"}
 
 
-@pytest.mark.skipif("BENCH_SLOW_TESTS" not in os.environ, reason="BENCH_SLOW_TESTS is not set")
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2])
 def test_glow_of_full_size(size):
     torch.manual_seed(0)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 # A product is formed and consumed in pieces of about this many bytes, so that it stays in cache.
 PIECE_BYTES = 4 * 2**20
+# What an entry of a product costs to convert and to sum in float64, in multiplications.
+ENTRY = 32
 # Entries of a gradient, over all groups, up to which it waits for others of its shape.
 SMALL = 2**18
 
@@ -39,7 +41,7 @@ class Outer:
         a, d = self.a.reshape(-1, p, i), self.d.reshape(-1, p, o)  # (M', P, I), (M', P, O)
         if p == 1:
             squares = explicit_sq_norms(a) * explicit_sq_norms(d)
-        elif p * (i + o) < i * o:
+        elif p * p * (i + o + ENTRY) < i * o * (p + ENTRY):
             squares = _in_pieces(_gram_sq_norms, a, d, p * p)
         else:
             squares = _in_pieces(_direct_sq_norms, a, d, i * o)
