@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from harness.domain import Images
 from harness.errors import DataError, TrainingError
 from harness.randomness import derived_seed, generator
 from harness.suite import Recipe
-from harness.training import Training, learning_rate
+from harness.training import Training, _optimizer, learning_rate
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 
@@ -251,3 +252,22 @@ def test_streams_differ_by_seed_purpose_and_epoch_and_are_the_same_everywhere():
     found = {derived_seed(s, p, e) for s in (0, 1) for p in ("order", "noise") for e in (0, 1)}
     assert len(found) == 8
     assert derived_seed(0, "order", 1) == 4489457307835839548
+
+
+@pytest.mark.parametrize("name", ["adam", "adamax", "adamw"])
+def test_optimisers_give_bit_for_bit_what_torch_gives_tensor_by_tensor(name):
+    classes = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
+    torch.manual_seed(0)
+    ours = torch.nn.ParameterList(torch.randn(size) for size in (1, 7, 100))
+    plain = copy.deepcopy(ours)
+    optimizers = (
+        _optimizer(ours, Recipe(optimizer=name, learning_rate=0.1, weight_decay=0.01)),
+        classes[name](plain.parameters(), lr=0.1, weight_decay=0.01, foreach=False),
+    )
+    for _ in range(3):
+        for one, other in zip(ours, plain, strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert all(torch.equal(one, other) for one, other in zip(ours, plain, strict=True))

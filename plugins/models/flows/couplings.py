@@ -92,10 +92,11 @@ class LinearCoupling(nn.Module):
 
     def _conditioner(self, x: Tensor, parity: int) -> tuple[Tensor, Tensor]:
         """Shift and log-scale, each (N, C, H, W), from the dimensions of `parity` of x."""
-        keep = self.even if parity == 0 else 1 - self.even  # (D,)
+        odd = 1 - self.even  # (D,)
+        keep, move = (self.even, odd) if parity == 0 else (odd, self.even)
         h = x.flatten(1) * keep  # (N, D)
-        log_scale = torch.tanh(self.log_scale_net(h)) * (1 - keep)
-        shift = self.shift_net(h) * (1 - keep)
+        log_scale = torch.tanh(self.log_scale_net(h)) * move
+        shift = self.shift_net(h) * move
         return shift.reshape(x.shape), log_scale.reshape(x.shape)
 
     def forward(self, x: Tensor, parity: int) -> tuple[Tensor, Tensor]:

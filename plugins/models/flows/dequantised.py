@@ -78,6 +78,8 @@ class DequantisedFlow(nn.Module, ABC):
             A scalar; the constant D bits ln 2 is included.
         """
         noise = torch.rand(x.shape, generator=generator, dtype=torch.float32)
+        if x.is_cuda:  # from pinned memory the copy waits for the device, not the program
+            noise = noise.pin_memory().to(x.device, non_blocking=True)
         _, base, ladj = self.transform(self._dequantise(x, noise))
         return self._bin_nats - (base + ladj).mean()
 

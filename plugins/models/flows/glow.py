@@ -11,6 +11,7 @@ from harness import DomainError, Images
 from plugins.models.flows.actnorm import InvertibleActNorm
 from plugins.models.flows.couplings import ConvCoupling
 from plugins.models.flows.dequantised import DequantisedFlow
+from plugins.models.flows.fused import can_be_fused, fused_steps
 from plugins.models.flows.mixing import InvertibleConv1x1LU
 from plugins.models.flows.multiscale import Split, Top, squeeze, unsqueeze
 
@@ -44,6 +45,9 @@ class GlowStep(nn.Module):
 class GlowLevel(nn.Module):
     """Squeeze, then steps of flow.
 
+    The steps are fused (see `fused_steps`), which changes numbers by rounding only, unless one of
+    them or a part of one is not as it was built or has a hook: they are then called one by one.
+
     Arguments:
         channels: C of the input, (N, C, H, W).
         steps: How many steps.
@@ -57,6 +61,8 @@ class GlowLevel(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
         x = squeeze(x)  # (N, 4 C, H/2, W/2)
+        if all(type(step) is GlowStep and can_be_fused(step) for step in self.steps):
+            return fused_steps(self.steps, x)
         ladj = x.new_zeros(x.shape[0])
         for step in self.steps:
             x, ladj_step = step(x)

@@ -14,11 +14,13 @@ def squeeze(x: Tensor) -> Tensor:
     """Every 2x2 block of pixels becomes channels: (N, C, H, W) to (N, 4 C, H/2, W/2); ladj = 0.
 
     Channel 4 c + 2 i + j holds pixel (i, j) of the blocks of channel c (Dinh et al. 2017, 3.6).
+    The result is channels-last in memory.
     """
     n, channels, height, width = x.shape
     blocks = x.reshape(n, channels, height // 2, 2, width // 2, 2)  # (N, C, H/2, i, W/2, j)
-    blocks = blocks.permute(0, 1, 3, 5, 2, 4)  # (N, C, i, j, H/2, W/2)
-    return blocks.reshape(n, 4 * channels, height // 2, width // 2)
+    blocks = blocks.permute(0, 2, 4, 1, 3, 5)  # (N, H/2, W/2, C, i, j)
+    blocks = blocks.reshape(n, height // 2, width // 2, 4 * channels)
+    return blocks.permute(0, 3, 1, 2)  # (N, 4 C, H/2, W/2)
 
 
 def unsqueeze(y: Tensor) -> Tensor:
