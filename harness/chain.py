@@ -103,6 +103,7 @@ class _ChainWorker:
         return self.store.has(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
 
     def _train_to(self, missing: list[int]) -> None:
+        from harness.rolling import Rolling
         from harness.training import Training
 
         prepared = self.plan.prepared[self.chain.id.dataset]
@@ -110,47 +111,56 @@ class _ChainWorker:
         training = Training(
             self.chain.model, self.chain.domain, prepared.load("train"), seed, self.device
         )
-        self._start(training, missing[0])
+        self.rolling = Rolling(self.store, self.train_key, self.train_inputs or {}, self._note)
         own_test = prepared.load("test")
-        if training.epoch == 0 and 0 in missing:
-            self._store_checkpoint(training, {}, own_test)
-        last = missing[-1]
-        if last == training.epoch:
-            return
-        total = (last - training.epoch) * training.steps_per_epoch * training.recipe.minibatch
-        with self._step(f"training to epoch {last}", total) as advance:
-            while training.epoch < last:
-                facts = self._run_epoch(training, advance)
-                if training.epoch in self.chain.epochs and not self._is_stored(training.epoch):
-                    self._store_checkpoint(training, facts, own_test)
+        if not self._jump(training, -1, missing[0]):
+            training.start()
+        minibatch = training.recipe.minibatch
+        total = missing[-1] * training.steps_per_epoch - training.steps
+        with self._step(f"training to epoch {missing[-1]}", total * minibatch) as advance:
+            for target in missing:
+                before = training.steps
+                self._jump(training, training.epoch, target)
+                advance((training.steps - before) * minibatch)
+                self._store_if_missing(training, {}, own_test)  # epoch 0, just started
+                while training.epoch < target:
+                    facts = self._run_epoch(training, advance)
+                    self._store_if_missing(training, facts, own_test)
+                    if not self._is_stored(training.epoch):
+                        self.rolling.keep_if_due(training)
 
-    def _start(self, training: Any, first: int) -> None:
-        """Continue from the latest stored epoch before `first`, or start anew."""
+    def _jump(self, training: Any, after: int, target: int) -> bool:
+        """Bring a training to the latest stored state beyond epoch `after`, up to `target`."""
+        jumped = self._jump_to_checkpoint(training, after, target)
+        return self.rolling.restore_within(training, target) or jumped
+
+    def _jump_to_checkpoint(self, training: Any, after: int, target: int) -> bool:
         from harness.checkpoints import OPTIMIZER, WEIGHTS
 
-        for epoch in self._stored_epochs(before=first):
+        for epoch in self._stored_epochs(after, target):
             key = checkpoint_key(self.train_key, epoch)
             try:
                 weights = self.store.read(CHECKPOINTS, key, WEIGHTS)
                 optimizer = self.store.read(CHECKPOINTS, key, OPTIMIZER)
             except StoreError as error:
                 self.store.quarantine(CHECKPOINTS, key)
-                self.report(events.Message(f"{error}; set aside"))
+                self._note(f"{error}; set aside")
                 continue
             training.resume(weights, optimizer, epoch)
-            return
-        training.start()
+            return True
+        return False
 
-    def _stored_epochs(self, before: int) -> list[int]:
+    def _stored_epochs(self, after: int, before: int) -> list[int]:
         folder = self.store.path(CHECKPOINTS, self.train_key)
         found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
-        return sorted((e for e in found if e < before and self._is_stored(e)), reverse=True)
+        stored = (epoch for epoch in found if after < epoch < before and self._is_stored(epoch))
+        return sorted(stored, reverse=True)
 
     def _run_epoch(self, training: Any, advance: Callable[[int], None]) -> dict[str, Any]:
-        started = time.perf_counter()
-        loss = training.run_epoch(advance)
+        started, before = time.perf_counter(), training.steps
+        loss = training.run_epoch(advance, lambda: self.rolling.keep_if_due(training))
         seconds = time.perf_counter() - started
-        examples = training.steps_per_epoch * training.recipe.minibatch
+        examples = (training.steps - before) * training.recipe.minibatch
         work = training_work(self.chain.model, self.chain.domain)
         record_rate(self.store, work, seconds, examples)
         chain, epoch = self.chain.id, training.epoch
@@ -160,6 +170,11 @@ class _ChainWorker:
             )
         )
         return {"train_bits_per_dim": loss, "seconds": seconds}
+
+    def _store_if_missing(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
+        asked = training.begun is None and training.epoch in self.chain.epochs
+        if asked and not self._is_stored(training.epoch):
+            self._store_checkpoint(training, facts, own_test)
 
     def _store_checkpoint(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
         from harness.checkpoints import OPTIMIZER, WEIGHTS
@@ -181,7 +196,12 @@ class _ChainWorker:
                 "device": str(self.device),
             },
         )
+        self.rolling.forget(training.steps)
+        self.rolling.postpone()
         self.report(events.JobFinished(self.task, f"epoch {training.epoch}"))
+
+    def _note(self, text: str) -> None:
+        self.report(events.Message(text))
 
     def evaluate(self) -> None:
         """Evaluate the missing statistics, one checkpoint after the other."""

@@ -251,3 +251,31 @@ def test_streams_differ_by_seed_purpose_and_epoch_and_are_the_same_everywhere():
     found = {derived_seed(s, p, e) for s in (0, 1) for p in ("order", "noise") for e in (0, 1)}
     assert len(found) == 8
     assert derived_seed(0, "order", 1) == 4489457307835839548
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_epoch_that_is_gone_on_with_ends_bit_for_bit_as_if_never_left(images, recipe):
+    whole = Training(component(small_glow, **recipe), DOMAIN, images, 3, CPU)
+    whole.start()
+    kept = {}
+
+    def keep():
+        kept[whole.steps] = (*whole.state(), whole.progress(), whole.steps)
+
+    losses = [whole.run_epoch(nothing, keep) for _ in range(2)]
+    keep()  # at the end of an epoch too
+    assert sorted(kept) == [1, 2, 3, 5, 6, 7, 8]  # 4 steps an epoch, the last has a checkpoint
+    ends = {}
+    for steps in (1, 3, 6, 8):
+        continued = Training(component(small_glow, **recipe), DOMAIN, images, 3, CPU)
+        continued.resume_within(*kept[steps])
+        torch.rand(7)
+        amounts = []
+        loss = continued.run_epoch(amounts.append)
+        ends[steps] = continued.state()
+        assert sum(amounts) == 16 * (4 - steps % 4)
+        assert steps == 8 or loss == losses[steps // 4]
+    assert ends[6] == kept[8][:2]
+    whole.run_epoch(nothing)
+    assert ends[8] == whole.state()
+    assert ends[1] == ends[3] != ends[6]

@@ -17,7 +17,7 @@ ROOMS = (
     " suite.resolve suite",
     "keys store data draw settings randomness",
     "plan inventory rates failures why estimate",
-    "augmentation devices checkpoints training evaluation chain",
+    "augmentation devices checkpoints training rolling evaluation chain",
     "metrics overlap published scoring runner check",
     "report figures console listeners testing cli",
 )
