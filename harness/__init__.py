@@ -32,7 +32,7 @@ from harness.errors import (
     ScoreError,
     TrainingError,
 )
-from harness.events import Event, JobFailed
+from harness.events import Event, JobFailed, Postponed
 from harness.plugin import Entry, hookimpl
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "MissingDataError",
     "NotFittedError",
     "Per",
+    "Postponed",
     "Preparable",
     "Samplable",
     "ScoreError",

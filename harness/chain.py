@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from harness import events
 from harness.contracts import DensityModel
 from harness.errors import BenchError, DomainError, StoreError, TrainingError
 from harness.events import Event
 from harness.failures import Failure, clear_failure, record_failure
 from harness.keys import checkpoint_key, digest
+from harness.locks import is_free, try_lock
 from harness.plan import CHECKPOINTS, STATISTICS, Chain, ChainId, Plan, StatisticJob
 from harness.rates import record_rate, statistic_work, training_work
 from harness.results import Status
@@ -41,15 +40,30 @@ class ChainTask:
         """How displays call it."""
         return str(self.chain.id)
 
+    def ready(self) -> bool:
+        """Whether no other run is at the chain just now."""
+        return is_free(self.settings.store, self._train_key)
+
     def __call__(self, report: Report) -> None:
-        """Do whatever of the chain is not stored; failures are recorded, not raised."""
+        """Do whatever of the chain is not stored; failures are recorded, not raised.
+
+        Where another run is at it, nothing is done but to report `Postponed`.
+        """
         import torch
 
-        torch.set_num_threads(self.threads)
-        worker = _ChainWorker(self, report)
-        with worker.lock():
+        lock = try_lock(self.settings.store, self._train_key)
+        if lock is None:
+            report(events.Postponed(self.name))
+            return
+        with lock:
+            torch.set_num_threads(self.threads)
+            worker = _ChainWorker(self, report)
             worker.train()
             worker.evaluate()
+
+    @property
+    def _train_key(self) -> str:
+        return str(self.plan.train_key(self.chain.id))
 
 
 class _ChainWorker:
@@ -66,22 +80,6 @@ class _ChainWorker:
         self.train_inputs = self.plan.train_inputs(self.chain.id)
         assert self.train_inputs is not None, "data sets are prepared before chains start"
         self.train_key = digest(self.train_inputs)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the chain: another run that wants it waits, then finds the work done."""
-        path = self.store.root / "locks" / f"{self.train_key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.report(events.Message(f"{self.task}: waiting for another run that works on it"))
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
     def train(self) -> None:
         """Train to the missing epochs, each stored as soon as it is reached."""

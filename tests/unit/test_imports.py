@@ -15,7 +15,7 @@ ROOMS = (
     "errors domain plugin suggest events contracts hookspecs results only",
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
-    "keys store data draw settings randomness",
+    "keys locks store data draw settings randomness",
     "plan inventory rates failures why estimate",
     "augmentation devices checkpoints training rolling evaluation chain",
     "metrics overlap published scoring runner check",
