@@ -122,7 +122,10 @@ def _report_death(ended: _Running, report: Callable[[Event], None]) -> None:
 def _work(task: Task, events: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    task(events.send)
+    try:
+        task(events.send)
+    except Exception as error:
+        events.send(JobFailed(task.name, task.name, f"{type(error).__name__}: {error}"))
 
 
 def _end_with_parent() -> None:

@@ -14,7 +14,9 @@ def test_overlapping_suites_share_their_work_and_take_over_that_of_a_killed_run(
     tiny_suite, tmp_path
 ):
     text = tiny_suite.read_text().replace("[1, 5]", "[1]").replace('"digits"\nout', '"X"\nout')
-    text = text.replace('in = "X"', 'in = ["digits", "noise"]').replace("n_train = 10", "n_train = 64")
+    text = text.replace('in = "X"', 'in = ["digits", "noise"]').replace(
+        "n_train = 10", "n_train = 64"
+    )
     tiny_suite.write_text(text.replace("[0, 2]", "[0, 3, 6]"))
     part = tiny_suite.with_name("part.toml")
     part.write_text(text.replace("[0, 2]", "[0, 6]").replace('"typicality", ', ""))
