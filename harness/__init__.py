@@ -33,6 +33,7 @@ from harness.errors import (
     TrainingError,
 )
 from harness.events import Event, JobFailed, Postponed
+from harness.memory import is_out_of_memory
 from harness.plugin import Entry, hookimpl
 
 __all__ = [
@@ -65,4 +66,5 @@ __all__ = [
     "TrainingError",
     "bits_per_dim",
     "hookimpl",
+    "is_out_of_memory",
 ]

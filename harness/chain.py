@@ -12,11 +12,12 @@ from typing import Any
 
 from harness import events
 from harness.contracts import DensityModel
-from harness.errors import BenchError, DomainError, StoreError, TrainingError
+from harness.errors import BenchError, DomainError, StoreError
 from harness.events import Event
 from harness.failures import Failure, clear_failure, record_failure
 from harness.keys import checkpoint_key, digest
 from harness.locks import is_free, try_lock
+from harness.memory import is_out_of_memory
 from harness.plan import CHECKPOINTS, STATISTICS, Chain, ChainId, Plan, StatisticJob
 from harness.rates import record_rate, statistic_work, training_work
 from harness.results import Status
@@ -24,6 +25,9 @@ from harness.settings import Settings
 from harness.store import Store, array_bytes
 
 Report = Callable[[Event], None]
+
+TRAINING_MEMORY = "a smaller minibatch (another training) or model, or another --device, would fit"
+STATISTIC_MEMORY = "not even one group fits: a smaller group size or another --device would"
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class _ChainWorker:
             self._train_to(missing)
         except Exception as error:
             lacking = [epoch for epoch in missing if not self._is_stored(epoch)]
-            self._failed(f"{self.task}: training", self._failures_of(lacking), error)
+            failures = self._failures_of(lacking)
+            self._failed(f"{self.task}: training", failures, error, TRAINING_MEMORY)
         for inputs in self._failures_of([epoch for epoch in missing if self._is_stored(epoch)]):
             clear_failure(self.store, inputs)
 
@@ -213,7 +218,8 @@ class _ChainWorker:
                     model = self._load_model(epoch) if model is None else model
                     self._evaluate(job, model)
                 except Exception as error:
-                    self._failed(str(job), [failure_inputs(self.plan, job)], error)
+                    failures = [failure_inputs(self.plan, job)]
+                    self._failed(str(job), failures, error, STATISTIC_MEMORY)
 
     def _lacks(self, job: StatisticJob) -> bool:
         has_data = job.draw.dataset in self.plan.prepared
@@ -271,12 +277,13 @@ class _ChainWorker:
         clear_failure(self.store, failure_inputs(self.plan, job))
         self.report(events.JobFinished(self.task, str(job)))
 
-    def _failed(self, job: str, failures: list[Any], error: Exception) -> None:
+    def _failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
+        """Record a failure; `memory` says what to change where memory ran out."""
         status: Status = "unsupported" if isinstance(error, DomainError) else "failed"
         expected = isinstance(error, BenchError)
         message = str(error) if expected else f"{type(error).__name__}: {error}"
-        if not isinstance(error, TrainingError):
-            message = _with_memory_hint(message, error)
+        if is_out_of_memory(error):
+            message = f"out of memory; {memory} ({message})"
         for inputs in failures:
             record_failure(self.store, inputs, Failure(job, status, message))
         details = "" if expected else traceback.format_exc()
@@ -310,11 +317,3 @@ def versions() -> dict[str, str]:
 
     packages = ("oodbench", "torch", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _with_memory_hint(message: str, error: Exception) -> str:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return f"{message} (a smaller --batch-size or minibatch needs less memory)"
-    return message

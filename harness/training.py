@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CHECK_STEPS = 16
 """Steps between two looks at the losses: on a GPU each look waits for the device."""
 OWN_EXAMPLES = 512
+ADVICE = "a smaller learning_rate, a longer warmup_epochs or clip_grad_norm may help"
 
 
 @dataclass
@@ -99,6 +100,7 @@ class Training:
             self.model.train()
             with torch.no_grad():
                 self.model.prepare(augment(self._minibatch(order), self.recipe, noise))
+        _check_weights(self.model, 0)
 
     def resume(self, weights: bytes, optimizer: bytes, epoch: int) -> None:
         """Continue from a stored epoch."""
@@ -152,7 +154,8 @@ class Training:
             Mean training loss, in bits per dimension.
 
         Raises:
-            TrainingError: The loss is not finite; names epoch and step.
+            TrainingError: The loss is not finite, or a weight at the end; names epoch and step,
+                or the layer.
         """
         epoch = self.epoch + 1
         order = self._order(epoch)
@@ -169,6 +172,7 @@ class Training:
                 looked = step + 1
             if step + 1 < self.steps_per_epoch:
                 after_step()
+        _check_weights(self.model, epoch)
         self.epoch, self.begun = epoch, None
         return float(torch.stack(losses).double().mean())
 
@@ -244,6 +248,16 @@ def _check_finite(losses: list[Tensor], epoch: int) -> None:
     if not bool(finite.all()):
         first = max(0, len(losses) - CHECK_STEPS) + int((~finite).nonzero()[0, 0])
         raise TrainingError(
-            f"the loss is {float(losses[first])} at epoch {epoch}, step {first + 1}; a smaller "
-            "learning_rate, a longer warmup_epochs or clip_grad_norm may help"
+            f"the loss is {float(losses[first])} at epoch {epoch}, step {first + 1}; {ADVICE}"
+        )
+
+
+def _check_weights(model: DensityModel, epoch: int) -> None:
+    """The last step has a finite loss even if what it makes of the weights is not."""
+    layers = dict(model.named_parameters())
+    finite = [torch.isfinite(layer).all() for layer in layers.values()]
+    if finite and not bool(torch.stack(finite).all()):
+        name = next(name for name, good in zip(layers, finite, strict=True) if not good)
+        raise TrainingError(
+            f"layer {name!r} has weights that are not finite at the end of epoch {epoch}; {ADVICE}"
         )

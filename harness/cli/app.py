@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Any
 
@@ -18,6 +19,8 @@ from harness.registry import Registry
 
 INTERNAL_ERROR = 70
 FILES_FAILED = 74
+GRACE_SECONDS = 10.0
+"""What an interrupted command may take to clean up."""
 
 app = typer.Typer(
     name="bench",
@@ -87,13 +90,32 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> Any:
+    if _is_in_finaliser(frame):  # it would swallow the exception
+        _alarm(_interrupt, 0.05)
+        return
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, _leave_at_once)
+    _alarm(_leave_at_once, GRACE_SECONDS)
     raise Interrupted
 
 
+def _is_in_finaliser(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _alarm(handler: Callable[[int, FrameType | None], Any], seconds: float) -> None:
+    """Call a handler later, where the system can do that."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
 def _leave_at_once(number: int, frame: FrameType | None) -> Any:
-    """A second interrupt does not wait for the clean-up: what is stored is complete anyway."""
+    """A second interrupt, or a long clean-up: what is stored is complete at any moment."""
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
     os.write(2, f"{show_cursor}\ninterrupted; to resume: {_command()}\n".encode())
     os._exit(Interrupted.exit_status)

@@ -19,6 +19,9 @@ PRELOADED = ["torch._dynamo", "safetensors.torch"]
 """Slow imports that every task needs; torch's optimisers import `torch._dynamo`."""
 
 
+MEMORY = " (the system does that when memory runs out: fewer --workers need less)"
+
+
 class Processes:
     """Runs each task in a fresh process, at most `workers` at a time.
 
@@ -116,7 +119,8 @@ def _report_death(ended: _Running, report: Callable[[Event], None]) -> None:
     code, name = ended.process.exitcode, ended.task.name
     if code != 0:
         how = f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
-        report(JobFailed(name, name, f"its process {how}"))
+        hint = MEMORY if code == -signal.SIGKILL else ""
+        report(JobFailed(name, name, f"its process {how}{hint}"))
 
 
 def _work(task: Task, events: Connection) -> None:

@@ -51,3 +51,31 @@ def test_a_second_interrupt_does_not_wait_for_the_clean_up():
     status, output, errors = interrupted(60, signal.SIGINT, signal.SIGTERM)
     assert (status, output) == (130, "")
     assert errors == "\ninterrupted; to resume: bench slow\n"
+
+
+IN_A_FINALISER = """
+import os, signal
+from harness.cli import app as cli
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+@cli.app.command()
+def slow():
+    import time
+    Last()
+    time.sleep(60)
+
+cli.main()
+"""
+
+
+def test_an_interrupt_within_a_finaliser_is_not_lost():
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_FINALISER, "slow"], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "\ninterrupted; to resume: bench slow\n"

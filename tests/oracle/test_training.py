@@ -279,3 +279,12 @@ def test_an_epoch_that_is_gone_on_with_ends_bit_for_bit_as_if_never_left(images,
     whole.run_epoch(nothing)
     assert ends[8] == whole.state()
     assert ends[1] == ends[3] != ends[6]
+
+
+def test_a_weight_that_is_not_finite_names_its_layer():
+    images = np.zeros((16, 1, 4, 4), dtype=np.uint8)
+    images[:, :, 0, 0] = 1
+    training = Training(component(Slope, learning_rate=3.3e37), DOMAIN, images, 0, CPU)
+    training.model.w.data.fill_(-3.2e38)  # its loss is finite, what the step makes of it is not
+    with pytest.raises(TrainingError, match=r"^layer 'w' has weights that are not finite at the"):
+        training.run_epoch(nothing)

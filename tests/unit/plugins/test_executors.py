@@ -88,7 +88,12 @@ def test_a_process_that_dies_within_a_message_costs_its_own_task_only(tasks, tmp
     work.insert(1, tasks.DiesWithinAMessage("dying", tmp_path))
     seen = []
     Processes(workers=2).run(work, seen.append)
-    assert JobFailed("dying", "dying", "its process was ended by signal 9") in seen
+    (failed,) = [event for event in seen if isinstance(event, JobFailed)]
+    assert (failed.task, failed.job) == ("dying", "dying")
+    assert failed.message == (
+        "its process was ended by signal 9 (the system does that when memory runs out: "
+        "fewer --workers need less)"
+    )
     texts = [event.text for event in seen if isinstance(event, Message)]
     assert sorted(texts) == ["a", "b", "c", "whole"]
     assert len(seen) == 5
