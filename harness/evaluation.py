@@ -10,7 +10,7 @@ import torch
 
 from harness.contracts import DensityModel, Statistic
 from harness.errors import ScoreError
-from harness.memory import is_out_of_memory
+from harness.memory import in_chunks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,34 +45,17 @@ def evaluate(
     """
     count = len(images) // group_size
     groups = images[: count * group_size].reshape(count, group_size, *images.shape[1:])
-    step = max(1, batch_size // group_size)
-    start, rows = 0, []
-    while start < count:
-        part = groups[start : start + step]
-        row = _chunk(statistic, model, part, device)
-        if row is None:
-            step = max(1, len(part) // 2)
-            continue
+
+    def values_of(part: NDArray[np.uint8]) -> NDArray[np.float64]:
+        chunk = torch.from_numpy(part.copy()).to(device)
+        return np.asarray(statistic(model, chunk), dtype=np.float64)
+
+    rows = []
+    for done, row in in_chunks(groups, max(1, batch_size // group_size), values_of):
         rows.append(row)
-        advance(len(part) * group_size)
-        start += len(part)
+        advance(done * group_size)
     values = np.concatenate(rows)
     expected = (count, len(statistic.features(model)))
     if values.shape != expected:
         raise ScoreError(f"the statistic has shape {values.shape}, not (M, F) = {expected}")
     return values
-
-
-def _chunk(
-    statistic: Statistic, model: DensityModel, groups: NDArray[np.uint8], device: torch.device
-) -> NDArray[np.float64] | None:
-    """The statistic of some groups, float64, (M, F); None if memory has room for fewer only."""
-    try:
-        chunk = torch.from_numpy(groups.copy()).to(device)
-        return np.asarray(statistic(model, chunk), dtype=np.float64)
-    except (MemoryError, RuntimeError) as error:
-        if len(groups) == 1 or not is_out_of_memory(error):
-            raise
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    return None

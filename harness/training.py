@@ -21,6 +21,7 @@ from harness.checkpoints import (
 from harness.contracts import DensityModel, Preparable, Trainable
 from harness.domain import Images, bits_per_dim
 from harness.errors import DataError, TrainingError
+from harness.memory import in_chunks
 from harness.randomness import derived_seed, generator
 from harness.suite import ModelComponent, Recipe
 
@@ -178,13 +179,15 @@ class Training:
 
     def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
         """Mean bits per dimension of the first images of the own test split, at most 512."""
-        total, count = 0.0, 0
+        own = torch.from_numpy(images[:OWN_EXAMPLES].copy())
+
+        def total_of(x: Tensor) -> float:
+            return float(self.model.log_prob(x.to(self.device)).double().sum())
+
         self.model.eval()
         with torch.no_grad():
-            for x in torch.split(torch.from_numpy(images[:OWN_EXAMPLES].copy()), 64):
-                total += float(self.model.log_prob(x.to(self.device)).double().sum())
-                count += len(x)
-        return float(bits_per_dim(total / count, self.dims))
+            total = sum(part for _, part in in_chunks(own, 64, total_of))
+        return float(bits_per_dim(total / len(own), self.dims))
 
     def _order(self, epoch: int) -> Tensor:
         return torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))

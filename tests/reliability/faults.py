@@ -109,9 +109,6 @@ class Faults:
 
     def __init__(self, root: Path, seed: int) -> None:
         forked.preload()
-        import harness.rolling
-
-        harness.rolling.MINUTES = 0  # a rolling state at every step: as many writes as can be
         self.root = root
         self.random = random.Random(seed)
         self.table = Table()

@@ -124,11 +124,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", type=Path, nargs="+")
     parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--workers", default="0", help="of each run")
     parser.add_argument("--kill", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         started = time.monotonic()
-        runs = run_together(Path(name), arguments.suites, arguments.runs, arguments.kill)
+        options = ("--workers", arguments.workers)
+        runs = run_together(Path(name), arguments.suites, arguments.runs, arguments.kill, *options)
         seconds = time.monotonic() - started
     counts = times_done(runs)
     epochs = sum(key[0] == "train" for key in counts)
