@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -420,6 +420,11 @@ CORRUPTIONS = ("bit flipped", "cut short", "emptied", "gone")
 
 def run_all(faults: Faults, kills: int, corruptions: int, others: int) -> None:
     """So many faults of each kind, at every kind of write at least once."""
+    rest = (faults.too_large, faults.full_disk, faults.read_only, faults.removed_under_a_run)
+    for fault in (*rest, faults.clock_set_back):
+        for _ in range(others):
+            fault()
+        _show(faults, 0)
     kinds: list[str] = []
     turn = 0
     while faults.table.tried(*KILLS) < kills:
@@ -436,11 +441,6 @@ def run_all(faults: Faults, kills: int, corruptions: int, others: int) -> None:
     while faults.table.tried(*CORRUPTIONS) < corruptions:
         faults.corrupt()
         _show(faults, faults.table.tried(*CORRUPTIONS))
-    rest = (faults.too_large, faults.full_disk, faults.read_only, faults.removed_under_a_run)
-    for fault in (*rest, faults.clock_set_back):
-        for _ in range(others):
-            fault()
-        _show(faults, 0)
 
 
 def _show(faults: Faults, turn: int) -> None:
@@ -461,7 +461,8 @@ def main() -> None:
     arguments = parser.parse_args()
     root = Path(tempfile.mkdtemp(dir=arguments.folder))
     faults = Faults(root, arguments.seed)
-    run_all(faults, arguments.kills, arguments.corruptions, arguments.others)
+    with suppress(KeyboardInterrupt):  # what was tried so far counts
+        run_all(faults, arguments.kills, arguments.corruptions, arguments.others)
     print(faults.table)
     table = faults.table
     print(f"{table.tried(*KILLS)} kills, {table.tried(*CORRUPTIONS)} corruptions", end=", ")

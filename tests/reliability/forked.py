@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 TRACEBACK = 99
 PHASES = ["start", "conversion", "training", "statistics", "scoring", "results"]
@@ -66,7 +67,9 @@ def bench(folder: Path, *arguments: str, fault: Callable[[], None] | None = None
     output, errors = folder / "output", folder / "errors"
     child = os.fork()
     if child == 0:
-        _be_bench(folder, arguments, output, errors, fault)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        streams = [os.open(path, flags, 0o600) for path in (output, errors)]
+        _be_bench(folder, arguments, streams, fault)
     _, status = os.waitpid(child, 0)
     return Done(
         os.waitstatus_to_exitcode(status),
@@ -77,14 +80,38 @@ def bench(folder: Path, *arguments: str, fault: Callable[[], None] | None = None
     )
 
 
-def _be_bench(folder, arguments, output, errors, fault) -> None:
+@dataclass(frozen=True)
+class Running:
+    """A command that is still at work, and what it prints."""
+
+    pid: int
+    output: TextIO
+    errors: TextIO
+
+    def wait(self) -> int:
+        """Its status when it has ended; a negative one is the signal that ended it."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def start(folder: Path, *arguments: str) -> Running:
+    """Begin a command on the store and data below a folder."""
+    (output, to_output), (errors, to_errors) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        _be_bench(folder, arguments, [to_output, to_errors], None)
+    os.close(to_output)
+    os.close(to_errors)
+    return Running(child, open(output), open(errors))
+
+
+def _be_bench(folder, arguments, streams, fault) -> None:
     """Never returns."""
     import harness.rolling
 
     status = TRACEBACK
     try:
-        for number, path in ((1, output), (2, errors)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
+        for number, stream in zip((1, 2), streams, strict=True):
+            os.dup2(stream, number)
         sys.stdout, sys.stderr = open(1, "w"), open(2, "w")
         os.environ |= {"BENCH_STORE": str(folder / "store"), "BENCH_DATA": str(folder / "data")}
         os.chdir(folder)

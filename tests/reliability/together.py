@@ -9,9 +9,10 @@ epoch by SIGKILL: the others must take its work over.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
@@ -20,49 +21,45 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
+os.environ["OMP_NUM_THREADS"] = "1"
+
+SPEC = importlib.util.spec_from_file_location("forked", Path(__file__).with_name("forked.py"))
+forked = importlib.util.module_from_spec(SPEC)
+sys.modules["forked"] = forked
+SPEC.loader.exec_module(forked)
 
 
 @dataclass
 class Run:
     """A run with what it has told so far; `killed` is when it was killed."""
 
-    process: subprocess.Popen
+    process: forked.Running
     suite: Path
     events: list[tuple[float, dict]] = field(default_factory=list)
     table: str = ""
+    status: int = 0
     killed: float | None = None
 
     def follow(self, kill: threading.Lock | None) -> None:
         """Read its events to the end; kill it at its first epoch if it gets the permission to."""
-        for line in self.process.stderr:
+        for line in self.process.errors:
             event = json.loads(line)
             self.events.append((time.monotonic(), event))
             if event["event"] == "EpochFinished" and kill and kill.acquire(blocking=False):
-                self.process.kill()
+                os.kill(self.process.pid, signal.SIGKILL)
                 self.killed = time.monotonic()
-        self.table = self.process.stdout.read()
-        self.process.wait()
-
-
-def start(folder: Path, suite: Path, *options: str) -> Run:
-    """Begin `bench run` on the store and data below a folder."""
-    env = {**os.environ, "BENCH_STORE": str(folder / "store"), "BENCH_DATA": str(folder / "data")}
-    process = subprocess.Popen(
-        [*BENCH, "run", str(suite), "--display", "json", *options],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    return Run(process, suite)
+        self.table = self.process.output.read()
+        self.status = self.process.wait()
 
 
 def run_together(folder: Path, suites: list[Path], count: int, kill: bool, *options) -> list[Run]:
     """So many runs, begun at once and followed to their ends."""
     permission = threading.Lock() if kill else None
-    runs = [start(folder, suites[i % len(suites)], *options) for i in range(count)]
+    runs = []
+    for number in range(count):
+        suite = suites[number % len(suites)].resolve()
+        command = ("run", str(suite), "--display", "json", *options)
+        runs.append(Run(forked.start(folder, *command), suite))
     threads = [threading.Thread(target=run.follow, args=(permission,)) for run in runs]
     for thread in threads:
         thread.start()
@@ -90,8 +87,8 @@ def problems(runs: list[Run]) -> list[str]:
     killed = [run for run in runs if run.killed]
     excused = len(killed)
     for run in runs:
-        if run not in killed and run.process.returncode != 0:
-            found.append(f"a run ended with {run.process.returncode}")
+        if run not in killed and run.status != 0:
+            found.append(f"a run ended with {run.status}")
     twice = {key: n for key, n in times_done(runs).items() if n > 1}
     if len(twice) > excused or any(n > 2 for n in twice.values()):
         found.append(f"done more than once: {twice}")
@@ -124,12 +121,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", type=Path, nargs="+")
     parser.add_argument("--runs", type=int, default=8)
-    parser.add_argument("--workers", default="0", help="of each run")
+    parser.add_argument("--workers", default="1", help="of each run")
     parser.add_argument("--kill", action="store_true")
     arguments = parser.parse_args()
+    forked.preload()
     with tempfile.TemporaryDirectory() as name:
         started = time.monotonic()
-        options = ("--workers", arguments.workers)
+        options = ("--workers", arguments.workers, "--threads", "1")
         runs = run_together(Path(name), arguments.suites, arguments.runs, arguments.kill, *options)
         seconds = time.monotonic() - started
     counts = times_done(runs)
@@ -139,7 +137,7 @@ def main() -> None:
     for run in runs:
         share = times_done([run])
         trained = sum(n for key, n in share.items() if key[0] == "train")
-        end = "killed" if run.killed else f"exit {run.process.returncode}"
+        end = "killed" if run.killed else f"exit {run.status}"
         print(f"  {run.suite.name}: {trained} epochs, {share.total() - trained} jobs, {end}")
     if arguments.kill:
         print(f"taken over after {takeover_seconds(runs):.1f} s")
