@@ -56,7 +56,10 @@ class PreparedDataset:
             raise StoreError(f"{path} is damaged: its size does not match")
         if expected["bytes"] <= VERIFIED_BYTES and file_sha256(path) != expected["sha256"]:
             raise StoreError(f"{path} is damaged: its checksum does not match")
-        array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
         return array
 
 
@@ -160,10 +163,15 @@ def _checked(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
 
 
 def _writer(array: NDArray[np.uint8]) -> Any:
+    """Writes an `.npy` file as `np.save` does, which would not see that the disk is full."""
+
     def write(path: Path) -> None:
         import numpy as np
 
+        about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
         with path.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(file, about)
+            for start in range(0, len(array), 4096):
+                file.write(array[start : start + 4096].tobytes())
 
     return write
