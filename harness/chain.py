@@ -87,17 +87,20 @@ class _ChainWorker:
 
     def train(self) -> None:
         """Train to the missing epochs, each stored as soon as it is reached."""
-        missing = [epoch for epoch in sorted(self.chain.epochs) if not self._is_stored(epoch)]
-        if not missing:
-            return
+        missing = self._missing_epochs()
         try:
-            self._train_to(missing)
+            if missing:
+                self._train_to(missing)
+            if lost := self._missing_epochs():  # found damaged on the way, and passed by
+                self._train_to(lost)
         except Exception as error:
-            lacking = [epoch for epoch in missing if not self._is_stored(epoch)]
-            failures = self._failures_of(lacking)
+            failures = self._failures_of(self._missing_epochs())
             self._failed(f"{self.task}: training", failures, error, TRAINING_MEMORY)
         for inputs in self._failures_of([epoch for epoch in missing if self._is_stored(epoch)]):
             clear_failure(self.store, inputs)
+
+    def _missing_epochs(self) -> list[int]:
+        return [epoch for epoch in sorted(self.chain.epochs) if not self._is_stored(epoch)]
 
     def _failures_of(self, epochs: list[int]) -> list[Any]:
         return [training_failure_inputs(self.plan, self.chain.id, epoch) for epoch in epochs]

@@ -106,6 +106,20 @@ def test_a_damaged_state_is_named_and_left_out(suite, settings, undisturbed, ste
     )
 
 
+def test_a_damaged_checkpoint_before_the_state_is_made_again_in_the_same_run(
+    suite, settings, undisturbed, steps, monkeypatch
+):
+    at_every_step(monkeypatch)
+    steps.cut_at = 8
+    with pytest.raises(Cut):
+        run(suite, settings, NoDisplay())
+    (path,) = settings.store.glob("checkpoints/*/epoch-000000/optimizer.safetensors")
+    path.unlink()
+    steps.count, steps.cut_at = 0, None
+    assert rows_of(run(suite, settings, NoDisplay())) == undisturbed
+    assert steps.count == 12 - 7
+
+
 def test_a_state_that_cannot_be_written_stops_nothing(
     suite, settings, undisturbed, steps, monkeypatch
 ):
