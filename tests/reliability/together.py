@@ -140,7 +140,8 @@ def main() -> None:
         end = "killed" if run.killed else f"exit {run.status}"
         print(f"  {run.suite.name}: {trained} epochs, {share.total() - trained} jobs, {end}")
     if arguments.kill:
-        print(f"taken over after {takeover_seconds(runs):.1f} s")
+        seconds = takeover_seconds(runs)
+        print("not taken over" if seconds is None else f"taken over after {seconds:.1f} s")
     found = problems(runs)
     print("\n".join(found) or "each job once, all tables the same")
     sys.exit(1 if found else 0)
