@@ -13,7 +13,8 @@ import pytest
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the runs are forked processes")
 def test_overlapping_suites_share_their_work_and_take_over_that_of_a_killed_run(tiny_suite):
-    text = tiny_suite.read_text().replace("[1, 5]", "[1]").replace("n_train = 10", "n_train = 64")
+    text = tiny_suite.read_text().replace("[1, 5]", "[1]")
+    text = text.replace("n_train = 10, n_test = 40", "n_train = 64, n_test = 80")
     text = text.replace('\nin = "digits"', '\nin = ["digits", "noise"]')
     tiny_suite.write_text(text.replace("[0, 2]", "[0, 3, 6]"))
     part = tiny_suite.with_name("part.toml")

@@ -43,6 +43,9 @@ class Run:
     def follow(self, kill: threading.Lock | None) -> None:
         """Read its events to the end; kill it at its first epoch if it gets the permission to."""
         for line in self.process.errors:
+            if not line.startswith("{"):
+                print(line, end="", file=sys.stderr)
+                continue
             event = json.loads(line)
             self.events.append((time.monotonic(), event))
             if event["event"] == "EpochFinished" and kill and kill.acquire(blocking=False):
