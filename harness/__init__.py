@@ -32,7 +32,8 @@ from harness.errors import (
     ScoreError,
     TrainingError,
 )
-from harness.events import Event, JobFailed
+from harness.events import Event, JobFailed, Postponed
+from harness.memory import is_out_of_memory
 from harness.plugin import Entry, hookimpl
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "MissingDataError",
     "NotFittedError",
     "Per",
+    "Postponed",
     "Preparable",
     "Samplable",
     "ScoreError",
@@ -64,4 +66,5 @@ __all__ = [
     "TrainingError",
     "bits_per_dim",
     "hookimpl",
+    "is_out_of_memory",
 ]

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from harness import events
 from harness.contracts import DensityModel
-from harness.errors import BenchError, DomainError, StoreError, TrainingError
+from harness.errors import BenchError, DomainError, StoreError
 from harness.events import Event
 from harness.failures import Failure, clear_failure, record_failure
 from harness.keys import checkpoint_key, digest
+from harness.locks import is_free, try_lock
+from harness.memory import is_out_of_memory
 from harness.plan import CHECKPOINTS, STATISTICS, Chain, ChainId, Plan, StatisticJob
 from harness.rates import record_rate, statistic_work, training_work
 from harness.results import Status
@@ -25,6 +25,9 @@ from harness.settings import Settings
 from harness.store import Store, array_bytes
 
 Report = Callable[[Event], None]
+
+TRAINING_MEMORY = "a smaller minibatch (another training) or model, or another --device, would fit"
+STATISTIC_MEMORY = "not even one group fits: a smaller group size or another --device would"
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,30 @@ class ChainTask:
         """How displays call it."""
         return str(self.chain.id)
 
+    def ready(self) -> bool:
+        """Whether no other run is at the chain just now."""
+        return is_free(self.settings.store, self._train_key)
+
     def __call__(self, report: Report) -> None:
-        """Do whatever of the chain is not stored; failures are recorded, not raised."""
+        """Do whatever of the chain is not stored; failures are recorded, not raised.
+
+        Where another run is at it, nothing is done but to report `Postponed`.
+        """
         import torch
 
-        torch.set_num_threads(self.threads)
-        worker = _ChainWorker(self, report)
-        with worker.lock():
+        lock = try_lock(self.settings.store, self._train_key)
+        if lock is None:
+            report(events.Postponed(self.name))
+            return
+        with lock:
+            torch.set_num_threads(self.threads)
+            worker = _ChainWorker(self, report)
             worker.train()
             worker.evaluate()
+
+    @property
+    def _train_key(self) -> str:
+        return str(self.plan.train_key(self.chain.id))
 
 
 class _ChainWorker:
@@ -67,34 +85,22 @@ class _ChainWorker:
         assert self.train_inputs is not None, "data sets are prepared before chains start"
         self.train_key = digest(self.train_inputs)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the chain: another run that wants it waits, then finds the work done."""
-        path = self.store.root / "locks" / f"{self.train_key}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.report(events.Message(f"{self.task}: waiting for another run that works on it"))
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
     def train(self) -> None:
         """Train to the missing epochs, each stored as soon as it is reached."""
-        missing = [epoch for epoch in sorted(self.chain.epochs) if not self._is_stored(epoch)]
-        if not missing:
-            return
+        missing = self._missing_epochs()
         try:
-            self._train_to(missing)
+            if missing:
+                self._train_to(missing)
+            if lost := self._missing_epochs():  # found damaged on the way, and passed by
+                self._train_to(lost)
         except Exception as error:
-            lacking = [epoch for epoch in missing if not self._is_stored(epoch)]
-            self._failed(f"{self.task}: training", self._failures_of(lacking), error)
+            failures = self._failures_of(self._missing_epochs())
+            self._failed(f"{self.task}: training", failures, error, TRAINING_MEMORY)
         for inputs in self._failures_of([epoch for epoch in missing if self._is_stored(epoch)]):
             clear_failure(self.store, inputs)
+
+    def _missing_epochs(self) -> list[int]:
+        return [epoch for epoch in sorted(self.chain.epochs) if not self._is_stored(epoch)]
 
     def _failures_of(self, epochs: list[int]) -> list[Any]:
         return [training_failure_inputs(self.plan, self.chain.id, epoch) for epoch in epochs]
@@ -103,6 +109,7 @@ class _ChainWorker:
         return self.store.has(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
 
     def _train_to(self, missing: list[int]) -> None:
+        from harness.rolling import Rolling
         from harness.training import Training
 
         prepared = self.plan.prepared[self.chain.id.dataset]
@@ -110,47 +117,56 @@ class _ChainWorker:
         training = Training(
             self.chain.model, self.chain.domain, prepared.load("train"), seed, self.device
         )
-        self._start(training, missing[0])
+        self.rolling = Rolling(self.store, self.train_key, self.train_inputs or {}, self._note)
         own_test = prepared.load("test")
-        if training.epoch == 0 and 0 in missing:
-            self._store_checkpoint(training, {}, own_test)
-        last = missing[-1]
-        if last == training.epoch:
-            return
-        total = (last - training.epoch) * training.steps_per_epoch * training.recipe.minibatch
-        with self._step(f"training to epoch {last}", total) as advance:
-            while training.epoch < last:
-                facts = self._run_epoch(training, advance)
-                if training.epoch in self.chain.epochs and not self._is_stored(training.epoch):
-                    self._store_checkpoint(training, facts, own_test)
+        if not self._jump(training, -1, missing[0]):
+            training.start()
+        minibatch = training.recipe.minibatch
+        total = missing[-1] * training.steps_per_epoch - training.steps
+        with self._step(f"training to epoch {missing[-1]}", total * minibatch) as advance:
+            for target in missing:
+                before = training.steps
+                self._jump(training, training.epoch, target)
+                advance((training.steps - before) * minibatch)
+                self._store_if_missing(training, {}, own_test)  # epoch 0, just started
+                while training.epoch < target:
+                    facts = self._run_epoch(training, advance)
+                    self._store_if_missing(training, facts, own_test)
+                    if not self._is_stored(training.epoch):
+                        self.rolling.keep_if_due(training)
 
-    def _start(self, training: Any, first: int) -> None:
-        """Continue from the latest stored epoch before `first`, or start anew."""
+    def _jump(self, training: Any, after: int, target: int) -> bool:
+        """Bring a training to the latest stored state beyond epoch `after`, up to `target`."""
+        jumped = self._jump_to_checkpoint(training, after, target)
+        return self.rolling.restore_within(training, target) or jumped
+
+    def _jump_to_checkpoint(self, training: Any, after: int, target: int) -> bool:
         from harness.checkpoints import OPTIMIZER, WEIGHTS
 
-        for epoch in self._stored_epochs(before=first):
+        for epoch in self._stored_epochs(after, target):
             key = checkpoint_key(self.train_key, epoch)
             try:
                 weights = self.store.read(CHECKPOINTS, key, WEIGHTS)
                 optimizer = self.store.read(CHECKPOINTS, key, OPTIMIZER)
             except StoreError as error:
                 self.store.quarantine(CHECKPOINTS, key)
-                self.report(events.Message(f"{error}; set aside"))
+                self._note(f"{error}; set aside")
                 continue
             training.resume(weights, optimizer, epoch)
-            return
-        training.start()
+            return True
+        return False
 
-    def _stored_epochs(self, before: int) -> list[int]:
+    def _stored_epochs(self, after: int, before: int) -> list[int]:
         folder = self.store.path(CHECKPOINTS, self.train_key)
         found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
-        return sorted((e for e in found if e < before and self._is_stored(e)), reverse=True)
+        stored = (epoch for epoch in found if after < epoch < before and self._is_stored(epoch))
+        return sorted(stored, reverse=True)
 
     def _run_epoch(self, training: Any, advance: Callable[[int], None]) -> dict[str, Any]:
-        started = time.perf_counter()
-        loss = training.run_epoch(advance)
+        started, before = time.perf_counter(), training.steps
+        loss = training.run_epoch(advance, lambda: self.rolling.keep_if_due(training))
         seconds = time.perf_counter() - started
-        examples = training.steps_per_epoch * training.recipe.minibatch
+        examples = (training.steps - before) * training.recipe.minibatch
         work = training_work(self.chain.model, self.chain.domain)
         record_rate(self.store, work, seconds, examples)
         chain, epoch = self.chain.id, training.epoch
@@ -160,6 +176,11 @@ class _ChainWorker:
             )
         )
         return {"train_bits_per_dim": loss, "seconds": seconds}
+
+    def _store_if_missing(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
+        asked = training.begun is None and training.epoch in self.chain.epochs
+        if asked and not self._is_stored(training.epoch):
+            self._store_checkpoint(training, facts, own_test)
 
     def _store_checkpoint(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
         from harness.checkpoints import OPTIMIZER, WEIGHTS
@@ -181,7 +202,12 @@ class _ChainWorker:
                 "device": str(self.device),
             },
         )
+        self.rolling.forget(training.steps)
+        self.rolling.postpone()
         self.report(events.JobFinished(self.task, f"epoch {training.epoch}"))
+
+    def _note(self, text: str) -> None:
+        self.report(events.Message(text))
 
     def evaluate(self) -> None:
         """Evaluate the missing statistics, one checkpoint after the other."""
@@ -195,7 +221,8 @@ class _ChainWorker:
                     model = self._load_model(epoch) if model is None else model
                     self._evaluate(job, model)
                 except Exception as error:
-                    self._failed(str(job), [failure_inputs(self.plan, job)], error)
+                    failures = [failure_inputs(self.plan, job)]
+                    self._failed(str(job), failures, error, STATISTIC_MEMORY)
 
     def _lacks(self, job: StatisticJob) -> bool:
         has_data = job.draw.dataset in self.plan.prepared
@@ -253,12 +280,13 @@ class _ChainWorker:
         clear_failure(self.store, failure_inputs(self.plan, job))
         self.report(events.JobFinished(self.task, str(job)))
 
-    def _failed(self, job: str, failures: list[Any], error: Exception) -> None:
+    def _failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
+        """Record a failure; `memory` says what to change where memory ran out."""
         status: Status = "unsupported" if isinstance(error, DomainError) else "failed"
         expected = isinstance(error, BenchError)
         message = str(error) if expected else f"{type(error).__name__}: {error}"
-        if not isinstance(error, TrainingError):
-            message = _with_memory_hint(message, error)
+        if is_out_of_memory(error):
+            message = f"out of memory; {memory} ({message})"
         for inputs in failures:
             record_failure(self.store, inputs, Failure(job, status, message))
         details = "" if expected else traceback.format_exc()
@@ -292,11 +320,3 @@ def versions() -> dict[str, str]:
 
     packages = ("oodbench", "torch", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _with_memory_hint(message: str, error: Exception) -> str:
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return f"{message} (a smaller --batch-size or minibatch needs less memory)"
-    return message

@@ -276,7 +276,8 @@ class Executor(Protocol):
         """Run every task and pass on its events as they come.
 
         A task deals with its own failures. One that cannot (its process died) is reported as
-        `JobFailed` and does not stop the others.
+        `JobFailed` and does not stop the others. One that reports `Postponed` found another run
+        at its work: it is run again as soon as it is `ready`.
         """
         ...
 
@@ -287,6 +288,10 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """What displays and messages call it."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether nothing speaks against doing it now; asked often, so quick."""
         ...
 
     def __call__(self, report: Callable[[Event], None]) -> None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from harness.contracts import Dataset, Stamped
 from harness.domain import Images
 from harness.errors import DataError, StoreError
 from harness.keys import digest
+from harness.locks import lock
 from harness.store import Store, file_sha256
 
 if TYPE_CHECKING:
@@ -57,7 +56,10 @@ class PreparedDataset:
             raise StoreError(f"{path} is damaged: its size does not match")
         if expected["bytes"] <= VERIFIED_BYTES and file_sha256(path) != expected["sha256"]:
             raise StoreError(f"{path} is damaged: its checksum does not match")
-        array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
         return array
 
 
@@ -96,9 +98,7 @@ class DataFolder:
             DataError: It is not what its domain says.
         """
         key = self.key(component)
-        lock = self.store.root / "locks" / f"{key}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):  # of two runs one converts, the other finds it done
+        with lock(self.store.root, key):  # of two runs one converts, the other finds it done
             return self._prepare(component, key)
 
     def _prepare(self, component: DatasetComponent, key: str) -> PreparedDataset:
@@ -163,10 +163,15 @@ def _checked(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
 
 
 def _writer(array: NDArray[np.uint8]) -> Any:
+    """Writes an `.npy` file as `np.save` does, which would not see that the disk is full."""
+
     def write(path: Path) -> None:
         import numpy as np
 
+        about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
         with path.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(file, about)
+            for start in range(0, len(array), 4096):
+                file.write(array[start : start + 4096].tobytes())
 
     return write

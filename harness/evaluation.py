@@ -10,6 +10,7 @@ import torch
 
 from harness.contracts import DensityModel, Statistic
 from harness.errors import ScoreError
+from harness.memory import in_chunks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,8 @@ def evaluate(
         model: In evaluation mode, on the device.
         images: uint8, (N, *shape), in the order of the draw.
         group_size: Examples a group, b.
-        batch_size: Examples a chunk, rounded down to whole groups; changes rounding only.
+        batch_size: Examples a chunk, rounded down to whole groups; changes rounding only. Where
+            memory runs out, chunks are halved, down to one group.
         device: Where the model is.
         advance: Told the number of examples done after each chunk.
 
@@ -43,12 +45,15 @@ def evaluate(
     """
     count = len(images) // group_size
     groups = images[: count * group_size].reshape(count, group_size, *images.shape[1:])
-    step = max(1, batch_size // group_size)
+
+    def values_of(part: NDArray[np.uint8]) -> NDArray[np.float64]:
+        chunk = torch.from_numpy(part.copy()).to(device)
+        return np.asarray(statistic(model, chunk), dtype=np.float64)
+
     rows = []
-    for start in range(0, count, step):
-        chunk = torch.from_numpy(groups[start : start + step].copy()).to(device)
-        rows.append(np.asarray(statistic(model, chunk), dtype=np.float64))
-        advance(chunk.shape[0] * group_size)
+    for done, row in in_chunks(groups, max(1, batch_size // group_size), values_of):
+        rows.append(row)
+        advance(done * group_size)
     values = np.concatenate(rows)
     expected = (count, len(statistic.features(model)))
     if values.shape != expected:

@@ -63,7 +63,7 @@ class EpochFinished(Event):
 
 @dataclass(frozen=True)
 class JobFinished(Event):
-    """A job of the plan is done, or was found done by another run."""
+    """A job of the plan is done."""
 
     task: str
     job: str
@@ -80,8 +80,15 @@ class JobFailed(Event):
 
 
 @dataclass(frozen=True)
+class Postponed(Event):
+    """A task has done nothing, because another run is at its work; it is to be run again."""
+
+    task: str
+
+
+@dataclass(frozen=True)
 class Message(Event):
-    """Something the user should know, such as waiting for another run."""
+    """Something the user should know, such as damage that was mended."""
 
     text: str
 

@@ -170,7 +170,9 @@ class _Scoring:
             published=beside(self.plan.reference, planned.cell, estimate),
             scores_in=fitted.scores_in,
             scores_out=scores_out,
-            provenance=self._provenance(planned, fitted.scorer),
+            provenance=self._provenance(
+                planned, fitted.scorer, _notes(planned.cell, fitted.scores_in, scores_out)
+            ),
         )
 
     def _fit(self, planned: PlannedCell) -> _Fitted:
@@ -188,6 +190,7 @@ class _Scoring:
     def _read(self, job: StatisticJob, planned: PlannedCell) -> NDArray[np.float64]:
         """A statistic as scorers take it: (M, F) per group, (M, b, F) per example."""
         values = self._values(job)
+        self._check_finite(job, values)
         if job.group_size is not None:
             return values
         size = planned.cell.group_size
@@ -195,6 +198,27 @@ class _Scoring:
         if count == 0:
             raise ScoreError(f"a group has {size} examples, but there are only {len(values)}")
         return values[: count * size].reshape(count, size, values.shape[1])
+
+    def _check_finite(self, job: StatisticJob, values: NDArray[np.float64]) -> None:
+        """Fail a cell that reads a value that is no number: a scorer might not see it.
+
+        Raises:
+            ScoreError: Names the first group, its examples and the layer or other feature.
+        """
+        finite = np.isfinite(values)
+        if finite.all():
+            return
+        rows = np.flatnonzero(~finite.all(1))
+        row, column = int(rows[0]), int(np.flatnonzero(~finite[rows[0]])[0])
+        size = job.group_size or 1
+        ids = job.draw.ids(self.plan.prepared[job.draw.dataset].counts["test"])
+        examples = ", ".join(map(str, ids[row * size : (row + 1) * size][:5]))
+        facts = self.store.manifest(STATISTICS, self.keys[job]).facts
+        raise ScoreError(
+            f"{job.statistic} of {job.draw.dataset} ({job.draw.role}) is not finite in "
+            f"{len(rows)} of {len(values)} groups: the first is {values[row, column]} for "
+            f"{facts['features'][column]!r} of test example {examples}"
+        )
 
     def _values(self, job: StatisticJob) -> NDArray[np.float64]:
         key = self._key(job)
@@ -225,7 +249,9 @@ class _Scoring:
             self.checkpoints[key] = {"facts": manifest.facts, "weights": weights}
         return self.checkpoints[key]
 
-    def _provenance(self, planned: PlannedCell, scorer: Scorer) -> dict[str, Any]:
+    def _provenance(
+        self, planned: PlannedCell, scorer: Scorer, notes: list[str]
+    ) -> dict[str, Any]:
         cell, job = planned.cell, next(planned.jobs())
         reads = {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()}
         prepared = self.plan.prepared
@@ -237,7 +263,7 @@ class _Scoring:
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
             "draw_seed": job.draw.seed,
             "fit": _fit_info(scorer),
-            "notes": list(planned.notes),
+            "notes": [*planned.notes, *notes],
         }
 
     def _origin(self, job: StatisticJob) -> dict[str, Any]:
@@ -256,6 +282,16 @@ class _Scoring:
                 "versions": facts["versions"],
             }
         return self.origins[job]
+
+
+def _notes(
+    cell: Cell, scores_in: NDArray[np.float64], scores_out: NDArray[np.float64]
+) -> list[str]:
+    """What marks a number that says nothing."""
+    if min(scores_in.min(), scores_out.min()) < max(scores_in.max(), scores_out.max()):
+        return []
+    where = f"{cell.scorer} at epoch {cell.epoch} against {cell.out_dataset}"
+    return [f"{where}: all scores are equal, so the AUROC is 0.5 and says nothing"]
 
 
 def _fit_info(scorer: Scorer) -> dict[str, Any]:

@@ -121,17 +121,21 @@ class Store:
             value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
             _write_file(temporary / MANIFEST, json.dumps(value, indent=1).encode())
             _sync_folder(temporary)
-            self._move_into_place(temporary, self.path(kind, key))
+            self._move_into_place(temporary, kind, key)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _move_into_place(self, temporary: Path, final: Path) -> None:
+    def _move_into_place(self, temporary: Path, kind: str, key: str) -> None:
+        final = self.path(kind, key)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.rename(final)
         except OSError:
-            if not (final / MANIFEST).is_file():
+            if not final.is_dir():
                 raise
+            if not self.has(kind, key):  # what is left of a record that lost its manifest
+                self.quarantine(kind, key)
+                temporary.rename(final)
         _sync_folder(final.parent)
 
     def quarantine(self, kind: str, key: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,7 @@ from harness.checkpoints import (
 from harness.contracts import DensityModel, Preparable, Trainable
 from harness.domain import Images, bits_per_dim
 from harness.errors import DataError, TrainingError
+from harness.memory import in_chunks
 from harness.randomness import derived_seed, generator
 from harness.suite import ModelComponent, Recipe
 
@@ -30,6 +32,26 @@ if TYPE_CHECKING:
 CHECK_STEPS = 16
 """Steps between two looks at the losses: on a GPU each look waits for the device."""
 OWN_EXAMPLES = 512
+ADVICE = "a smaller learning_rate, a longer warmup_epochs or clip_grad_norm may help"
+
+
+@dataclass
+class Begun:
+    """How far an epoch has got.
+
+    Attributes:
+        noise: Where the stream of dequantisation noise is; `augmentation` where that one is.
+        losses: Training loss of each step so far, bits per dimension.
+    """
+
+    noise: torch.Generator
+    augmentation: torch.Generator
+    losses: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, seed: int, epoch: int) -> Begun:
+        """An epoch before its first step."""
+        return cls(generator(seed, "noise", epoch), generator(seed, "augmentation", epoch))
 
 
 class Training:
@@ -60,6 +82,7 @@ class Training:
         self.device = device
         self.dims = domain.dims
         self.epoch = 0
+        self.begun: Begun | None = None
         self.images = _on_device(images[: self.recipe.examples], device)
         self.steps_per_epoch = len(self.images) // self.recipe.minibatch
         if self.steps_per_epoch == 0:
@@ -79,13 +102,25 @@ class Training:
             with torch.no_grad():
                 first = self._minibatch(order.to(self.images.device))
                 self.model.prepare(augment(first, self.recipe, noise))
+        _check_weights(self.model, 0)
 
     def resume(self, weights: bytes, optimizer: bytes, epoch: int) -> None:
         """Continue from a stored epoch."""
         self.model.load_state_dict(load_tensors(weights))
-        if epoch > 0:
-            restore_optimizer(self.optimizer, load_tensors(optimizer))
-        self.epoch = epoch
+        if tensors := load_tensors(optimizer):  # none before the first step
+            restore_optimizer(self.optimizer, tensors)
+        self.epoch, self.begun = epoch, None
+
+    def resume_within(
+        self, weights: bytes, optimizer: bytes, progress: dict[str, Tensor], steps: int
+    ) -> None:
+        """Continue from a state within an epoch, after so many steps, as `progress` gave it."""
+        self.resume(weights, optimizer, steps // self.steps_per_epoch)
+        self.begun = begun = Begun.of(self.seed, self.epoch + 1)
+        begun.noise.set_state(progress["noise"])
+        begun.augmentation.set_state(progress["augmentation"])
+        begun.losses = list(progress["losses"].to(self.device))
+        assert self.steps == steps, "as many losses as steps"
 
     def state(self) -> tuple[bytes, bytes]:
         """Weights and optimiser state, as `resume` takes them."""
@@ -93,43 +128,67 @@ class Training:
             optimizer_tensors(self.optimizer)
         )
 
-    def run_epoch(self, advance: Callable[[int], None]) -> float:
-        """Train one epoch.
+    def progress(self) -> dict[str, Tensor]:
+        """What `resume_within` takes beside the state: generators and losses of the epoch."""
+        begun = self.begun or Begun.of(self.seed, self.epoch + 1)
+        return {
+            "noise": begun.noise.get_state(),
+            "augmentation": begun.augmentation.get_state(),
+            "losses": torch.stack(begun.losses) if begun.losses else torch.empty(0),
+        }
+
+    @property
+    def steps(self) -> int:
+        """Steps done since the start, over all epochs."""
+        in_epoch = len(self.begun.losses) if self.begun else 0
+        return self.epoch * self.steps_per_epoch + in_epoch
+
+    def run_epoch(
+        self, advance: Callable[[int], None], after_step: Callable[[], None] = lambda: None
+    ) -> float:
+        """Train one epoch, or what is left of one that was begun.
 
         Arguments:
             advance: Told the number of examples done, now and then.
+            after_step: Called after each step but the last.
 
         Returns:
             Mean training loss, in bits per dimension.
 
         Raises:
-            TrainingError: The loss is not finite; names epoch and step.
+            TrainingError: The loss is not finite, or a weight at the end; names epoch and step,
+                or the layer.
         """
         epoch = self.epoch + 1
         order = self._order(epoch).to(self.images.device)
-        noise = generator(self.seed, "noise", epoch)
-        augmentation = generator(self.seed, "augmentation", epoch)
-        losses: list[Tensor] = []
+        begun = self.begun = self.begun or Begun.of(self.seed, epoch)
+        losses, looked = begun.losses, len(begun.losses)
         self.model.train()
-        for step in range(self.steps_per_epoch):
+        for step in range(len(losses), self.steps_per_epoch):
             chosen = order[step * self.recipe.minibatch :][: self.recipe.minibatch]
-            x = augment(self._minibatch(chosen), self.recipe, augmentation)
-            losses.append(self._step(x, noise, (epoch - 1) * self.steps_per_epoch + step))
+            x = augment(self._minibatch(chosen), self.recipe, begun.augmentation)
+            losses.append(self._step(x, begun.noise, (epoch - 1) * self.steps_per_epoch + step))
             if (step + 1) % CHECK_STEPS == 0 or step + 1 == self.steps_per_epoch:
                 _check_finite(losses, epoch)
-                advance(len(chosen) * (step % CHECK_STEPS + 1))
-        self.epoch = epoch
+                advance(len(chosen) * (step + 1 - looked))
+                looked = step + 1
+            if step + 1 < self.steps_per_epoch:
+                after_step()
+        _check_weights(self.model, epoch)
+        self.epoch, self.begun = epoch, None
         return float(torch.stack(losses).double().mean())
 
     def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
         """Mean bits per dimension of the first images of the own test split, at most 512."""
-        total, count = 0.0, 0
+        own = torch.from_numpy(images[:OWN_EXAMPLES].copy())
+
+        def total_of(x: Tensor) -> float:
+            return float(self.model.log_prob(x.to(self.device)).double().sum())
+
         self.model.eval()
         with torch.no_grad():
-            for x in torch.split(torch.from_numpy(images[:OWN_EXAMPLES].copy()), 64):
-                total += float(self.model.log_prob(x.to(self.device)).double().sum())
-                count += len(x)
-        return float(bits_per_dim(total / count, self.dims))
+            total = sum(part for _, part in in_chunks(own, 64, total_of))
+        return float(bits_per_dim(total / len(own), self.dims))
 
     def _order(self, epoch: int) -> Tensor:
         return torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
@@ -207,6 +266,16 @@ def _check_finite(losses: list[Tensor], epoch: int) -> None:
     if not bool(finite.all()):
         first = max(0, len(losses) - CHECK_STEPS) + int((~finite).nonzero()[0, 0])
         raise TrainingError(
-            f"the loss is {float(losses[first])} at epoch {epoch}, step {first + 1}; a smaller "
-            "learning_rate, a longer warmup_epochs or clip_grad_norm may help"
+            f"the loss is {float(losses[first])} at epoch {epoch}, step {first + 1}; {ADVICE}"
+        )
+
+
+def _check_weights(model: DensityModel, epoch: int) -> None:
+    """The last step has a finite loss even if what it makes of the weights is not."""
+    layers = dict(model.named_parameters())
+    finite = [torch.isfinite(layer).all() for layer in layers.values()]
+    if finite and not bool(torch.stack(finite).all()):
+        name = next(name for name, good in zip(layers, finite, strict=True) if not good)
+        raise TrainingError(
+            f"layer {name!r} has weights that are not finite at the end of epoch {epoch}; {ADVICE}"
         )

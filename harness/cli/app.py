@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated, Any
 
@@ -16,6 +18,9 @@ from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry import Registry
 
 INTERNAL_ERROR = 70
+FILES_FAILED = 74
+GRACE_SECONDS = 10.0
+"""What an interrupted command may take to clean up."""
 
 app = typer.Typer(
     name="bench",
@@ -28,7 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done; 1 some cells failed, report still written; 2 bad suite, option "
     "or plugin, nothing ran; 3 a pinned value or a comparison regressed; 4 nothing selected; "
-    "130 interrupted, the same command resumes.",
+    "74 files cannot be written or read (a full disk, say); 130 interrupted; after both the same "
+    "command resumes.",
 )
 plugins_app = typer.Typer(help="Plugins: active, blocked, broken.")
 
@@ -77,12 +83,42 @@ def main() -> None:
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
+    except OSError as error:
+        sys.exit(_files_failed(error))
     except Exception as error:
         sys.exit(_internal_error(error))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> Any:
+    if _is_in_finaliser(frame):  # it would swallow the exception
+        _alarm(_interrupt, 0.05)
+        return
+    for again in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(again, _leave_at_once)
+    _alarm(_leave_at_once, GRACE_SECONDS)
     raise Interrupted
+
+
+def _is_in_finaliser(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _alarm(handler: Callable[[int, FrameType | None], Any], seconds: float) -> None:
+    """Call a handler later, where the system can do that."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _leave_at_once(number: int, frame: FrameType | None) -> Any:
+    """A second interrupt, or a long clean-up: what is stored is complete at any moment."""
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    os.write(2, f"{show_cursor}\ninterrupted; to resume: {_command()}\n".encode())
+    os._exit(Interrupted.exit_status)
 
 
 def _command() -> str:
@@ -105,16 +141,28 @@ def _add_plugin_commands() -> None:
             logging.getLogger("bench").warning("commands of plugin %s: %s", source, error)
 
 
+def _files_failed(error: OSError) -> int:
+    """The system refused a file: nobody's mistake here, and nothing stored is lost by it."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    _log_traceback(error)
+    print(f"bench: {what}; once that is mended, resume: {_command()}", file=sys.stderr)
+    return FILES_FAILED
+
+
 def _internal_error(error: Exception) -> int:
+    where = _log_traceback(error) or "".join(traceback.format_exception(error))
+    print(f"bench: internal error: {type(error).__name__}: {error}; {where}", file=sys.stderr)
+    return INTERNAL_ERROR
+
+
+def _log_traceback(error: Exception) -> str:
+    """Where the traceback is; empty if it cannot be written."""
     from harness.settings import default_store
     from harness.store import replace_file
 
-    text = "".join(traceback.format_exception(error))
     path = default_store() / "logs" / "internal-error.log"
     try:
-        replace_file(path, text.encode())
-        where = f"the traceback is in {path}"
+        replace_file(path, "".join(traceback.format_exception(error)).encode())
     except OSError:
-        where = text
-    print(f"bench: internal error: {type(error).__name__}: {error}; {where}", file=sys.stderr)
-    return INTERNAL_ERROR
+        return ""
+    return f"the traceback is in {path}"

@@ -6,17 +6,20 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from harness import Event, JobFailed, Task
+from harness import Event, JobFailed, Postponed, Task
+from plugins.executors.waiting import PAUSE, Waiting
 
 PRELOADED = ["torch._dynamo", "safetensors.torch"]
 """Slow imports that every task needs; torch's optimisers import `torch._dynamo`."""
+
+
+MEMORY = " (the system does that when memory runs out: fewer --workers need less)"
 
 
 class Processes:
@@ -35,28 +38,39 @@ class Processes:
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
         """Run every task."""
         context = _context()
-        waiting = deque(tasks)
+        waiting = Waiting(tasks)
         running: list[_Running] = []
         try:
             while waiting or running:
-                while waiting and len(running) < self.workers:
-                    running.append(_start(context, waiting.popleft()))
-                wait([item for each in running for item in (each.events, each.process.sentinel)])
+                while len(running) < self.workers and (task := waiting.next_ready()):
+                    running.append(_start(context, task))
+                if not running:
+                    waiting.pause()
+                    continue
+                idle = bool(waiting) and len(running) < self.workers
+                sources = [(each.events, each.process.sentinel) for each in running]
+                wait([item for pair in sources for item in pair], PAUSE if idle else None)
                 for each in list(running):
-                    ended = not each.process.is_alive()  # asked first: what it sent is then there
-                    _pass_on(each.events, report)
-                    if ended:
+                    if self._has_ended(each, report):
                         running.remove(each)
-                        each.events.close()
-                        _report_death(each, report)
+                        if each.postponed:
+                            waiting.put_back(each.task)
         finally:
             for each in running:
                 each.process.kill()
             for each in running:
                 each.process.join()
 
+    def _has_ended(self, each: _Running, report: Callable[[Event], None]) -> bool:
+        ended = not each.process.is_alive()  # asked first: what it sent is then there
+        _pass_on(each, report)
+        if ended:
+            each.events.close()
+            _report_death(each, report)
+        return ended
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(eq=False)
 class _Running:
     """A task in its process, and the end of the pipe that its events come from.
 
@@ -66,6 +80,7 @@ class _Running:
     task: Task
     process: BaseProcess
     events: Connection
+    postponed: bool = False
 
 
 def _start(context: Any, task: Task) -> _Running:
@@ -85,12 +100,18 @@ def _context() -> Any:
     return context
 
 
-def _pass_on(events: Connection, report: Callable[[Event], None]) -> None:
+def _pass_on(running: _Running, report: Callable[[Event], None]) -> None:
+    while (event := _received(running.events)) is not None:
+        running.postponed |= isinstance(event, Postponed)
+        report(event)
+
+
+def _received(events: Connection) -> Event | None:
+    """The next event that was sent; None if there is none, or not the whole of it any more."""
     try:
-        while events.poll():
-            report(events.recv())
+        return events.recv() if events.poll() else None
     except (EOFError, OSError):
-        return  # its end is closed
+        return None  # its end is closed
 
 
 def _report_death(ended: _Running, report: Callable[[Event], None]) -> None:
@@ -98,13 +119,17 @@ def _report_death(ended: _Running, report: Callable[[Event], None]) -> None:
     code, name = ended.process.exitcode, ended.task.name
     if code != 0:
         how = f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
-        report(JobFailed(name, name, f"its process {how}"))
+        hint = MEMORY if code == -signal.SIGKILL else ""
+        report(JobFailed(name, name, f"its process {how}{hint}"))
 
 
 def _work(task: Task, events: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    task(events.send)
+    try:
+        task(events.send)
+    except Exception as error:
+        events.send(JobFailed(task.name, task.name, f"{type(error).__name__}: {error}"))
 
 
 def _end_with_parent() -> None:

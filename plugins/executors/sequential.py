@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness import Event, JobFailed, Task
+from harness import Event, JobFailed, Postponed, Task
+from plugins.executors.waiting import Waiting
 
 
 class Sequential:
     """Runs tasks in the order given, for a single device or for debugging.
+
+    Those that another run is at come last.
 
     Arguments:
         workers: Ignored; there is one.
@@ -19,8 +22,26 @@ class Sequential:
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
         """Run every task."""
-        for task in tasks:
-            try:
-                task(report)
-            except Exception as error:
-                report(JobFailed(task.name, task.name, f"{type(error).__name__}: {error}"))
+        waiting = Waiting(tasks)
+        while waiting:
+            task = waiting.next_ready()
+            if task is None:
+                waiting.pause()
+            elif _is_postponed(task, report):
+                waiting.put_back(task)
+
+
+def _is_postponed(task: Task, report: Callable[[Event], None]) -> bool:
+    """Run a task; whether it found another run at its work."""
+    seen = []
+
+    def follow(event: Event) -> None:
+        if isinstance(event, Postponed):
+            seen.append(event)
+        report(event)
+
+    try:
+        task(follow)
+    except Exception as error:
+        report(JobFailed(task.name, task.name, f"{type(error).__name__}: {error}"))
+    return bool(seen)

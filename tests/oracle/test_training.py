@@ -271,3 +271,40 @@ def test_optimisers_give_bit_for_bit_what_torch_gives_tensor_by_tensor(name):
         for optimizer in optimizers:
             optimizer.step()
     assert all(torch.equal(one, other) for one, other in zip(ours, plain, strict=True))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_an_epoch_that_is_gone_on_with_ends_bit_for_bit_as_if_never_left(images, recipe):
+    whole = Training(component(small_glow, **recipe), DOMAIN, images, 3, CPU)
+    whole.start()
+    kept = {}
+
+    def keep():
+        kept[whole.steps] = (*whole.state(), whole.progress(), whole.steps)
+
+    losses = [whole.run_epoch(nothing, keep) for _ in range(2)]
+    keep()  # at the end of an epoch too
+    assert sorted(kept) == [1, 2, 3, 5, 6, 7, 8]  # 4 steps an epoch, the last has a checkpoint
+    ends = {}
+    for steps in (1, 3, 6, 8):
+        continued = Training(component(small_glow, **recipe), DOMAIN, images, 3, CPU)
+        continued.resume_within(*kept[steps])
+        torch.rand(7)
+        amounts = []
+        loss = continued.run_epoch(amounts.append)
+        ends[steps] = continued.state()
+        assert sum(amounts) == 16 * (4 - steps % 4)
+        assert steps == 8 or loss == losses[steps // 4]
+    assert ends[6] == kept[8][:2]
+    whole.run_epoch(nothing)
+    assert ends[8] == whole.state()
+    assert ends[1] == ends[3] != ends[6]
+
+
+def test_a_weight_that_is_not_finite_names_its_layer():
+    images = np.zeros((16, 1, 4, 4), dtype=np.uint8)
+    images[:, :, 0, 0] = 1
+    training = Training(component(Slope, learning_rate=3.3e37), DOMAIN, images, 0, CPU)
+    training.model.w.data.fill_(-3.2e38)  # its loss is finite, what the step makes of it is not
+    with pytest.raises(TrainingError, match=r"^layer 'w' has weights that are not finite at the"):
+        training.run_epoch(nothing)

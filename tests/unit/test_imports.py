@@ -12,12 +12,12 @@ import harness
 ROOT = Path(harness.__file__).parent.parent
 
 ROOMS = (
-    "errors domain plugin suggest events contracts hookspecs results only",
+    "errors domain memory plugin suggest events contracts hookspecs results only",
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
-    "keys store data draw settings randomness",
+    "keys locks store data draw settings randomness",
     "plan inventory rates failures why estimate",
-    "augmentation devices checkpoints training evaluation chain",
+    "augmentation devices checkpoints training rolling evaluation chain",
     "metrics overlap published scoring runner check",
     "report figures console listeners testing cli",
 )

@@ -46,7 +46,8 @@ class Corrupt:
 @hookimpl
 def bench_models():
     return [Entry("picky", ":Picky", "test"), Entry("diverging", ":Diverging", "test"),
-            Entry("energy", ":Energy", "test")]
+            Entry("energy", ":Energy", "test"), Entry("gaps", ":Gaps", "test"),
+            Entry("greedy", ":Greedy", "test"), Entry("insatiable", ":Insatiable", "test")]
 
 
 class LogProb:
@@ -112,6 +113,28 @@ class Energy(torch.nn.Module):
     def log_prob(self, x):
         pixels = x.flatten(1).to(self.weight.dtype)
         return pixels @ self.weight + self.sharpness * pixels.mean(1)
+
+
+class Gaps(Energy):
+    # No density for examples whose first pixel is odd.
+
+    def log_prob(self, x):
+        holes = torch.where(x[:, 0, 0, 0] % 2 == 1, -math.inf, 0.0)
+        return super().log_prob(x) + holes
+
+
+class Greedy(Energy):
+    # Has memory for 16 examples of evaluation at most.
+
+    def log_prob(self, x):
+        if not self.training and len(x) > 16:
+            raise RuntimeError(f"DefaultCPUAllocator: can't allocate memory: {len(x)}")
+        return super().log_prob(x)
+
+
+class Insatiable(Energy):
+    def log_prob(self, x):
+        raise RuntimeError("CUDA error: out of memory")
 
 
 class Diverging(Energy):
@@ -265,6 +288,7 @@ def test_missing_data_stops_a_run_unless_that_is_allowed(tiny_suite, settings):
         ("n_in = 30", "n_in = 601", "n_in = 601, but the test split of 'digits' has 600"),
         ("n_out = 30", "n_out = 41", "n_out = 41, but the test split of 'noise' has 40"),
         ("[1, 5]", "[31]", "a group has 31 examples, but role 'fit' of 'digits' only 30"),
+        ("[1, 5]", "[30]", "1 ID score has no standard error: at least 2 are needed"),
         ("n_fit = 30", "n_fit = 1", "gradient-gaussian needs at least two fit groups, not 1"),
     ],
 )
@@ -443,3 +467,56 @@ def test_events_tell_the_story_of_a_run(tiny_suite, settings):
     steps = [event for event in seen if isinstance(event, events.StepStarted)]
     advanced = sum(event.amount for event in seen if isinstance(event, events.StepAdvanced))
     assert advanced == sum(step.total for step in steps)
+
+
+ENERGY = ('plugin = "glow"\noptions = { levels = 1, steps = 1, width = 4 }', 'plugin = "energy"')
+LIKELIHOOD = (SCORERS, '["log-likelihood"]')
+
+
+def with_model(name):
+    return (ENERGY[0], f'plugin = "{name}"'), LIKELIHOOD
+
+
+def test_a_statistic_that_is_not_finite_names_the_example(suite_with, settings):
+    outcome = outcome_of(suite_with(*with_model("gaps")), settings)
+    results = [r for r in outcome.results if r.cell.group_size == 1 and r.cell.epoch == 0]
+    found = {r.cell.out_dataset: r for r in results}
+    assert found["noise"].status == "failed"
+    job = outcome.plan.cells[0].reads["log_prob"][2]
+    assert job.draw.dataset == "noise"
+    ids = job.draw.ids(40)
+    images = outcome.plan.prepared["noise"].load("test")
+    bad = [n for n in ids if images[n, 0, 0, 0] % 2 == 1]
+    assert 0 < len(bad) < 30
+    assert found["noise"].message == (
+        f"log_prob of noise (out) is not finite in {len(bad)} of 30 groups: the first is -inf for "
+        f"'log_prob' of test example {bad[0]}"
+    )
+
+
+def test_equal_scores_are_chance_and_marked(suite_with, settings):
+    outcome = outcome_of(suite_with((SCORERS, '["constant", "log-likelihood"]')), settings)
+    found = by_scorer(outcome)
+    assert (found["constant"].auroc, found["constant"].auroc_se) == (0.5, 0.0)
+    cell = found["constant"].cell
+    note = f"constant at epoch 2 against {cell.out_dataset}: all scores are equal, so the AUROC is"
+    assert found["constant"].provenance["notes"][-1] == f"{note} 0.5 and says nothing"
+    assert not any("equal" in note for note in found["log-likelihood"].provenance["notes"])
+
+
+def test_statistics_go_on_in_smaller_chunks_when_memory_runs_out(suite_with, settings, tmp_path):
+    greedy = outcome_of(suite_with(*with_model("greedy")), settings)
+    assert {r.status for r in greedy.results} == {"ok"}
+    frugal = dataclasses.replace(settings, batch_size=4, store=tmp_path / "other")
+    same = outcome_of(greedy_suite := load_suite(tmp_path / "tiny.toml"), frugal)
+    assert greedy_suite.name == "tiny"
+    assert [r.auroc for r in greedy.results] == [r.auroc for r in same.results]
+
+
+def test_a_training_without_memory_says_what_to_change(suite_with, settings):
+    outcome = outcome_of(suite_with(*with_model("insatiable")), settings)
+    messages = {r.cell.epoch: r.message for r in outcome.results}
+    assert messages[2] == (
+        "flow on digits: training: out of memory; a smaller minibatch (another training) or "
+        "model, or another --device, would fit (RuntimeError: CUDA error: out of memory)"
+    )

@@ -133,3 +133,12 @@ def test_replacing_a_file_is_all_or_nothing(tmp_path):
     assert file_sha256(path) == (
         "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"
     )
+
+
+def test_what_is_left_of_a_record_without_its_manifest_is_in_nobodys_way(store):
+    write(store, b"first")
+    (store.path("kind", "key") / "manifest.json").unlink()
+    write(store, b"second")
+    assert store.read("kind", "key", "file") == b"second"
+    (aside,) = (store.root / "quarantine").iterdir()
+    assert [path.name for path in aside.iterdir()] == ["file"]

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from harness import DensityModel
+from harness import DensityModel, is_out_of_memory
 from plugins.statistics.layer_gradients import (  # noqa: F401 - they register
     flow_rules,
     glow_level,
@@ -141,8 +141,8 @@ class LayerGradientEngine:
             chunk = groups[start : start + step]
             try:
                 pieces.append(_chunk(entry, plan, chunk))
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if step == 1 or not _is_out_of_memory(error):
+            except (MemoryError, RuntimeError) as error:
+                if step == 1 or not is_out_of_memory(error):
                     raise
                 known.most_examples = len(chunk) * size // 2
                 continue
@@ -173,12 +173,6 @@ def _three(groups: Tensor, middle: int) -> Tensor:
     """Three groups for a proof, the given one in the middle of them."""
     rows = [(middle + k - CHOSEN) % len(groups) for k in range(GROUPS)]
     return groups[rows]
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Of a device, or of the CPU, where torch has no error of its own."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "not enough memory" in str(error)
 
 
 def _note(model: nn.Module, error: Exception) -> None:

@@ -1,0 +1,52 @@
+"""Memory that ran out: how that is told from other errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+Part = TypeVar("Part", bound=Any)
+Out = TypeVar("Out")
+
+TEXTS = (
+    "can't allocate memory",  # torch on a CPU, which has no error of its own for that
+    "not enough memory",  # the same on Windows
+    "std::bad_alloc",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of a device or of the CPU."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in TEXTS)
+
+
+def in_chunks(items: Part, size: int, do: Callable[[Part], Out]) -> Iterator[tuple[int, Out]]:
+    """What `do` makes of consecutive parts; where memory runs out, parts are halved from then on.
+
+    Arguments:
+        items: Can be sliced.
+        size: Of a part, at most; at least 1.
+        do: Given a part.
+
+    Yields:
+        The length of each part and what `do` returned.
+
+    Raises:
+        Exception: Of `do`; that memory ran out only if it did for a single item.
+    """
+    start = 0
+    while start < len(items):
+        part = items[start : start + size]
+        try:
+            made = do(part)
+        except (MemoryError, RuntimeError) as error:
+            if len(part) == 1 or not is_out_of_memory(error):
+                raise
+            size = len(part) // 2
+            continue
+        yield len(part), made
+        start += len(part)
