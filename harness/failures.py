@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from harness.keys import digest
 from harness.results import Status
@@ -32,9 +32,11 @@ def clear_failure(store: Store, inputs: Any) -> None:
 
 
 def find_failure(store: Store, inputs: Any) -> Failure | None:
-    """The failure of the last try of a job, if it failed."""
+    """The failure of the last try of a job, if it failed; one that cannot be read is none."""
     try:
         value = json.loads((store.root / "failures" / f"{digest(inputs)}.json").read_bytes())
-        return Failure(**value)
-    except (OSError, ValueError, TypeError):
+        failure = Failure(**value)
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
+    is_text = isinstance(failure.job, str) and isinstance(failure.message, str)
+    return failure if is_text and failure.status in get_args(Status) else None

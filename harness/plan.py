@@ -6,6 +6,7 @@ checkpoints. Chains are independent of each other; cells read the statistics of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,7 @@ from harness.suite.resolve import LOG_PROB
 
 CHECKPOINTS = "checkpoints"
 STATISTICS = "statistics"
+MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -244,17 +246,32 @@ class _Builder:
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.planned: set[Cell] = set()
         self.per: dict[str, str] = {}
+        self.asked = 0
 
     def add(self, comparison: Comparison) -> None:
         """Add the cells of a comparison.
 
         Raises:
-            SuiteError: A cell was there before, on other examples.
+            SuiteError: A cell was there before, on other examples; or there are too many.
         """
+        self._check_size(comparison)
         for model in comparison.models:
             for in_dataset in comparison.in_datasets:
                 for seed in comparison.seeds:
                     self._add_chain(comparison, ChainId(model, in_dataset, seed))
+
+    def _check_size(self, comparison: Comparison) -> None:
+        """Refuse what would fill the memory, before it does."""
+        rows = math.prod(
+            map(len, (comparison.models, comparison.seeds, comparison.epochs))
+        ) * math.prod(map(len, (comparison.group_sizes, comparison.scorers)))
+        pairs = sum(
+            len(self.suite.out_datasets(comparison, name)) for name in comparison.in_datasets
+        )
+        self.asked += rows * pairs
+        if self.asked > MOST_CELLS:
+            message = f"the suite asks for more than {MOST_CELLS:,} cells; divide it"
+            raise SuiteError([Problem(message, file=str(self.suite.path), key="comparisons")])
 
     def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
         outs = self.suite.out_datasets(comparison, chain.dataset)

@@ -13,6 +13,7 @@ import typer
 
 from harness.cli import check, data, listing, plan, report, run, schema, show
 from harness.errors import BenchError, Interrupted, PluginError
+from harness.plain import printable
 from harness.registry import Registry
 
 INTERNAL_ERROR = 70
@@ -75,7 +76,7 @@ def main() -> None:
         print(f"\ninterrupted; to resume: {_command()}", file=sys.stderr)
         sys.exit(interrupt.exit_status)
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except Exception as error:
         sys.exit(_internal_error(error))

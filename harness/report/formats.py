@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet takes text that begins with one of these for a formula."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""A spreadsheet takes text that begins with one of these, some wide ones too, for a formula."""
 
 MARKDOWN = str.maketrans(
     {char: f"\\{char}" for char in "\\|*_`[]~$#"} | {"<": "&lt;", "&": "&amp;"}

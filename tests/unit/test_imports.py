@@ -12,7 +12,7 @@ import harness
 ROOT = Path(harness.__file__).parent.parent
 
 ROOMS = (
-    "errors domain plugin suggest events contracts hookspecs results only",
+    "errors plain domain plugin suggest events contracts hookspecs results only",
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
     "keys store data draw settings randomness",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
+from plugins.datasets.limits import MOST_TEXT, check_file
 from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
 from plugins.datasets.paper.published import Progress, Published
 
@@ -74,6 +75,7 @@ def read_names(file: Path) -> list[str]:
     Raises:
         DataError: The file cannot be read or names none.
     """
+    check_file(file, MOST_TEXT)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = csv.DictReader(stream, delimiter=";", skipinitialspace=True, strict=True)

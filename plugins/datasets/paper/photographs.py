@@ -135,7 +135,7 @@ def plain_names(names: Iterable[str], file: Path) -> list[str]:
     checked = list(names)
     for name in checked:
         if not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise DataError(f"{file}: {name!r} is not the name of a picture")
+            raise DataError(f"{file}: {name[:200]!r} is not the name of a picture")
     return checked
 
 
