@@ -34,9 +34,18 @@ def clear_failure(store: Store, inputs: Any) -> None:
 def find_failure(store: Store, inputs: Any) -> Failure | None:
     """The failure of the last try of a job, if it failed; one that cannot be read is none."""
     try:
-        value = json.loads((store.root / "failures" / f"{digest(inputs)}.json").read_bytes())
+        content = (store.root / "failures" / f"{digest(inputs)}.json").read_bytes()
+    except OSError:
+        return None
+    return parse_failure(content)
+
+
+def parse_failure(content: bytes) -> Failure | None:
+    """A failure as it was written; None if it is something else."""
+    try:
+        value = json.loads(content)
         failure = Failure(**value)
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return None
     is_text = isinstance(failure.job, str) and isinstance(failure.message, str)
     return failure if is_text and failure.status in get_args(Status) else None

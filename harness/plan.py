@@ -155,6 +155,8 @@ class Plan:
         key = checkpoint_key(str(self.train_key(job.chain)), job.epoch)
         if key not in self._weights:
             manifest = store.manifest(CHECKPOINTS, key)
+            if "model.safetensors" not in manifest.files:
+                raise StoreError(f"checkpoint {key} lists no weights")
             self._weights[key] = manifest.files["model.safetensors"]["sha256"]
         if job.draw not in self._ids:
             ids = job.draw.ids(prepared.counts["test"])

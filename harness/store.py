@@ -69,15 +69,10 @@ class Store:
         """
         path = self.path(kind, key) / MANIFEST
         try:
-            value = json.loads(path.read_bytes())
-            checksum = value.pop("sha256")
-            if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
-                raise ValueError("its checksum does not match")
-            return _checked_manifest(value)
+            content = path.read_bytes()
         except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise StoreError(f"{path} is damaged: {short(str(error))}") from error
+            raise StoreError(f"{path} is damaged: {error.strerror}") from error
+        return parse_manifest(content, str(path))
 
     def read(self, kind: str, key: str, name: str) -> bytes:
         """The content of a file, verified against its checksum.
@@ -127,13 +122,7 @@ class Store:
         temporary.mkdir(parents=True)
         try:
             entries = {name: _write_file(temporary / name, item) for name, item in files.items()}
-            value: dict[str, Any] = {
-                "inputs": dict(inputs),
-                "files": entries,
-                "facts": dict(facts),
-            }
-            value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
-            _write_file(temporary / MANIFEST, json.dumps(value, indent=1).encode())
+            _write_file(temporary / MANIFEST, manifest_bytes(inputs, entries, facts))
             _sync_folder(temporary)
             self._move_into_place(temporary, self.path(kind, key))
         finally:
@@ -163,6 +152,31 @@ class Store:
         root = self.root / kind
         for path in sorted(root.glob(f"**/{MANIFEST}")):
             yield path.parent.relative_to(root).as_posix()
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """A manifest, its own checksum verified.
+
+    Raises:
+        StoreError: It is none; `where` says which.
+    """
+    try:
+        value = json.loads(content)
+        checksum = value.pop("sha256")
+        if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
+            raise ValueError("its checksum does not match")
+        return _checked_manifest(value)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{where} is damaged: {short(str(error))}") from error
+
+
+def manifest_bytes(
+    inputs: Mapping[str, Any], files: Mapping[str, Any], facts: Mapping[str, Any]
+) -> bytes:
+    """A manifest with its own checksum."""
+    value: dict[str, Any] = {"inputs": dict(inputs), "files": dict(files), "facts": dict(facts)}
+    value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
+    return json.dumps(value, indent=1).encode()
 
 
 def replace_file(path: Path, content: bytes) -> None:

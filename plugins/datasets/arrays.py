@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from harness import DataError, Images
 from plugins.datasets.idx import read_idx
-from plugins.datasets.limits import check_file
+from plugins.datasets.limits import check_file, reason
 from plugins.datasets.npz import array_names, read_npz_array
 
 KINDS = ("*.npy", "*.npz", "*-ubyte", "*-ubyte.gz")
@@ -76,7 +76,7 @@ def _read_npy(file: Path) -> NDArray[np.uint8]:
     try:
         return np.lib.format.open_memmap(file, mode="r")
     except Exception as error:
-        raise DataError(f"{file}: cannot be read as a NumPy array ({error})") from error
+        raise DataError(f"{file}: cannot be read as a NumPy array ({reason(error)})") from error
 
 
 def _read_npz(file: Path, name: str | None) -> tuple[str, NDArray[np.uint8]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError
-from plugins.datasets.limits import check_file, check_size
+from plugins.datasets.limits import check_file, check_size, reason
 
 HEADER = struct.Struct(">HBB3I")
 UNSIGNED_BYTE = 0x08
@@ -40,7 +40,7 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
     try:
         return _read_compressed(file) if file.suffix == ".gz" else _read_plain(file)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: cannot be read ({error})") from error
+        raise DataError(f"{file}: cannot be read ({reason(error)})") from error
 
 
 def _read_plain(file: Path) -> NDArray[np.uint8]:

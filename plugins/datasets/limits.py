@@ -53,3 +53,8 @@ def check_size(declared: int, file: Path, packed: int | None = None) -> None:
             f"{file}: its header declares {declared:,} bytes, more than the {MOST_BYTES:,} that "
             "are read; an .npy file may be larger"
         )
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, or what it is; some quote the file that they could not read."""
+    return str(error)[:200] or type(error).__name__

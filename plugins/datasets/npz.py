@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from harness import DataError
-from plugins.datasets.limits import check_file, check_size
+from plugins.datasets.limits import check_file, check_size, reason
 
 SUFFIX = ".npy"
 CHUNK = 2**20
@@ -47,8 +47,7 @@ def read_npz_array(file: Path, name: str) -> NDArray[Any]:
         except DataError:
             raise
         except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise DataError(f"{file}: array {name!r} cannot be read ({reason})") from error
+            raise DataError(f"{file}: array {name!r} cannot be read ({reason(error)})") from error
 
 
 def _opened(file: Path) -> zipfile.ZipFile:
@@ -58,7 +57,7 @@ def _opened(file: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(file)
     except Exception as error:
-        raise DataError(f"{file}: cannot be read as an .npz file ({error})") from error
+        raise DataError(f"{file}: cannot be read as an .npz file ({reason(error)})") from error
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> str:

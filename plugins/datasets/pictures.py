@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
-from plugins.datasets.limits import check_file
+from plugins.datasets.limits import check_file, reason
 from plugins.datasets.pixels import luma
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{file}: cannot be read as a picture ({error})") from error
+        raise DataError(f"{file}: cannot be read as a picture ({reason(error)})") from error
     pixels = np.asarray(square)
     if pixels.ndim == 2:
         return np.broadcast_to(pixels, domain.shape)

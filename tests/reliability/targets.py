@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import random
+import shutil
 import signal
 import struct
 import textwrap
@@ -21,11 +22,15 @@ import numpy as np
 
 from harness import Images
 from harness.failures import Failure, find_failure, record_failure
+from harness.fsck import check_store
+from harness.holdings import list_beside, list_trainings
 from harness.keys import digest
+from harness.needs import Needs
 from harness.plan import make_plan
-from harness.store import Store, _manifest_body, array_bytes
+from harness.store import Store, _manifest_body, array_bytes, manifest_bytes
 from harness.suite import load_suite
 from harness.suite.references import read_reference
+from harness.unpack import import_archive
 from plugins.datasets.arrays import read_array
 from plugins.datasets.folder import Folder
 from plugins.datasets.npz import array_names
@@ -337,7 +342,90 @@ class Weights(Files):
             tensor.double().sum().item()
 
 
+class Archives:
+    """Archives of results, damaged or made up with checksums of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store(folder / "store")
+        inputs = {"statistic": {"plugin": "log_prob", "options": {}}, "weights": "0" * 64}
+        facts = {"job": "flow: log_prob", "plugin": {}, "versions": {}}
+        values = array_bytes(np.arange(6.0).reshape(3, 2))
+        trained = {"chain": "flow on digits", "likelihood": "exact", "plugin": {}, "versions": {}}
+        weights = {"model.safetensors": {"sha256": "0" * 64, "bytes": 5}}
+        card = {"counts": {"test": 3}, "fingerprints": {"test": "abc"}}
+        key, train_key = digest(inputs), digest({"seed": 0})
+        files = {"values.npy": {"sha256": hashlib.sha256(values).hexdigest(), "bytes": 248}}
+        self.sound: dict[str, bytes] = {
+            f"statistics/{key}/manifest.json": manifest_bytes(inputs, files, facts),
+            f"statistics/{key}/values.npy": values,
+            f"checkpoints/{train_key}/epoch-000001/manifest.json": manifest_bytes(
+                {"seed": 0}, weights, trained
+            ),
+            f"datasets/{digest({'dataset': 1})}/manifest.json": manifest_bytes(
+                {"dataset": 1}, {}, card
+            ),
+            f"failures/{'0' * 32}.json": json.dumps(
+                {"job": "j", "status": "failed", "message": "m"}
+            ).encode(),
+            "results/small/results.json": b'{"suite": "small", "only": [], "results": []}',
+        }
+        self.packed = self.pack(self.sound)
+
+    def pack(self, members: dict[str, bytes], index: object = None) -> bytes:
+        listed = {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in members.items()
+        }
+        index = index or {"format": 1, "suite": "small", "files": listed}
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("bench-export.json", json.dumps(index))
+            for name, content in members.items():
+                archive.writestr(zipfile.ZipInfo(name), content)
+        return buffer.getvalue()
+
+    def made_up(self, chance: random.Random, mutate: Mutate) -> bytes:
+        """One member changed, the checksums around it sound."""
+        members = dict(self.sound)
+        name = chance.choice(sorted(members))
+        if chance.random() < 0.3:
+            value = {"format": 1, "suite": "small", "files": {name: {"sha256": "", "bytes": 1}}}
+            return self.pack(members, mutated_json(chance, value))
+        if name.endswith(".json") and chance.random() < 0.8:
+            value = mutated_json(chance, json.loads(members[name]))
+            if isinstance(value, dict) and {"inputs", "files", "facts"} <= set(value):
+                value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
+            members[name] = json.dumps(value).encode()
+        elif chance.random() < 0.5:
+            members[name] = mutate(chance, [members[name]])
+        else:
+            other = mutate(chance, [name.encode()]).decode("utf-8", "replace")
+            members[other] = members.pop(name)
+        return self.pack(members)
+
+    def __call__(self, chance: random.Random, mutate: Mutate) -> None:
+        path = self.folder / "a.zip"
+        changed = chance.random() < 0.6
+        content = self.made_up(chance, mutate) if changed else mutate(chance, [self.packed])
+        path.write_bytes(content)
+        try:
+            with bounded():
+                import_archive(path, self.store, lambda size: None)
+                list_trainings(self.store, Needs())
+                list_beside(self.store, Needs())
+                damaged = check_store(self.store, lambda size: None).damaged
+                if damaged:
+                    raise AssertionError(f"taken in, and damaged: {damaged[0]}")
+        finally:
+            there = sorted(path.name for path in self.folder.iterdir())
+            if there not in (["a.zip", "at", "store"], ["a.zip", "store"], ["a.zip", "at"]):
+                raise AssertionError(f"something left its folder: {there}")
+            shutil.rmtree(self.folder / "store", ignore_errors=True)
+
+
 TARGETS = {
+    "archives": Archives,
     "arrays": Arrays,
     "batches": Batches,
     "failures": Failures,

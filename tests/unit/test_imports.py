@@ -15,10 +15,11 @@ ROOMS = (
     "errors plain domain plugin suggest events contracts hookspecs results only",
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
-    "keys store data draw settings randomness",
-    "plan inventory rates failures why estimate",
+    "keys locks store data draw settings randomness",
+    "plan cards inventory rates failures why estimate",
     "augmentation devices checkpoints training evaluation chain",
-    "metrics overlap published scoring runner check",
+    "metrics overlap published scoring runner check doctor",
+    "contents needs holdings fsck collect archive unpack",
     "report figures console listeners testing cli",
 )
 ORDER = [name for room in ROOMS for name in room.split()]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness import DataError, Images
 from plugins.datasets.draws import Draws
-from plugins.datasets.limits import MOST_TEXT, check_file
+from plugins.datasets.limits import MOST_TEXT, check_file, reason
 from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
 from plugins.datasets.paper.published import Progress, Published
 
@@ -140,7 +140,7 @@ def read_partition(file: Path) -> dict[str, str]:
     try:
         lines = file.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text ({error})") from error
+        raise DataError(f"{file}: cannot be read as text ({reason(error)})") from error
     partition = {}
     for number, line in enumerate(lines, 1):
         match line.split():

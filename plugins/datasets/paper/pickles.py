@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError
-from plugins.datasets.limits import MOST_BYTES, check_file
+from plugins.datasets.limits import MOST_BYTES, check_file, reason
 
 PLAIN = re.compile(r"[<>=|][biuf][1248]")
 
@@ -39,8 +39,9 @@ def read_pickled_arrays(file: Path) -> dict[str, NDArray[Any]]:
         with file.open("rb") as stream:
             found = _Reader(stream, encoding="bytes").load()
     except Exception as error:
-        reason = str(error)[:200] or type(error).__name__
-        raise DataError(f"{file}: cannot be read as a pickle of arrays ({reason})") from error
+        raise DataError(
+            f"{file}: cannot be read as a pickle of arrays ({reason(error)})"
+        ) from error
     if not isinstance(found, dict):
         raise DataError(f"{file}: it holds no dictionary of arrays")
     return {

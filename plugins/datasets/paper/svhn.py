@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
-from plugins.datasets.limits import check_file, check_size
+from plugins.datasets.paper.matlab import read_mat_array
 from plugins.datasets.paper.published import Progress, Published
-
-MAGIC = b"MATLAB 5.0 MAT-file"
 
 
 class Svhn(Published):
@@ -67,29 +64,8 @@ def read_mat(file: Path, domain: Images) -> NDArray[np.uint8]:
     Raises:
         DataError: The file cannot be read or `X` is something else.
     """
-    from scipy.io import loadmat, whosmat
-
-    check_file(file)
-    channels, height, width = domain.shape
-    try:
-        with file.open("rb") as stream:
-            if stream.read(len(MAGIC)) != MAGIC:
-                raise DataError(f"{file}: not a MATLAB 5 file")
-            stream.seek(0)
-            declared = {name: shape for name, shape, _ in whosmat(stream)}
-            if "X" not in declared:
-                raise DataError(f"{file}: it has no array 'X'")
-            check_size(math.prod(declared["X"]), file, packed=file.stat().st_size)
-            stream.seek(0)
-            array = loadmat(stream, variable_names=["X"])["X"]
-    except DataError:
-        raise
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise DataError(f"{file}: cannot be read as a MATLAB file ({reason})") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{file}: 'X' is not an array")
-    if array.dtype != np.uint8 or array.shape[:-1] != (height, width, channels):
+    array, (channels, height, width) = read_mat_array(file, "X"), domain.shape
+    if array.shape[:-1] != (height, width, channels):
         raise DataError(
             f"{file}: 'X' should be uint8 of shape ({height}, {width}, {channels}, N), not "
             f"{array.dtype} of shape {array.shape}"
