@@ -158,16 +158,8 @@ class Plan:
             if "model.safetensors" not in manifest.files:
                 raise StoreError(f"checkpoint {key} lists no weights")
             self._weights[key] = manifest.files["model.safetensors"]["sha256"]
-        if job.draw not in self._ids:
-            ids = job.draw.ids(prepared.counts["test"])
-            self._ids[job.draw] = (ids_digest(ids), len(ids))
-        ids_key, count = self._ids[job.draw]
-        if job.group_size is not None and count < job.group_size:
-            raise DataError(
-                f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
-                f"{job.draw.dataset!r} only {count}"
-            )
-        examples = {"split": prepared.fingerprints["test"], "ids": ids_key}
+        self.require_examples(job)
+        examples = {"split": prepared.fingerprints["test"], "ids": self._ids[job.draw][0]}
         chain = self.chains[job.chain]
         return statistic_inputs(
             chain.model,
@@ -177,6 +169,25 @@ class Plan:
             examples,
             job.group_size,
         )
+
+    def require_examples(self, job: StatisticJob) -> None:
+        """See that a data set, if it has been opened, has the examples that a job asks for.
+
+        Raises:
+            DataError: It has too few.
+        """
+        prepared = self.prepared.get(job.draw.dataset)
+        if prepared is None:
+            return
+        if job.draw not in self._ids:
+            ids = job.draw.ids(prepared.counts["test"])
+            self._ids[job.draw] = (ids_digest(ids), len(ids))
+        count = self._ids[job.draw][1]
+        if job.group_size is not None and count < job.group_size:
+            raise DataError(
+                f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
+                f"{job.draw.dataset!r} only {count}"
+            )
 
     def statistic_key(self, store: Store, job: StatisticJob) -> str | None:
         """The statistic key; None while its checkpoint or data is not there."""
