@@ -48,4 +48,4 @@ def parse_failure(content: bytes) -> Failure | None:
     except (ValueError, TypeError, RecursionError):
         return None
     is_text = isinstance(failure.job, str) and isinstance(failure.message, str)
-    return failure if is_text and failure.status in get_args(Status) else None
+    return failure if is_text and failure.status in set(get_args(Status)) - {"ok"} else None
