@@ -220,7 +220,7 @@ def _devices(probed: dict[str, Any]) -> Finding:
     if names:
         shown = ", ".join(f"cuda:{number} {name}" for number, name in enumerate(names))
         return Finding("devices", "ok", f"cpu, {shown}")
-    return Finding("devices", "ok", "cpu", "" if names else "a GPU needs a torch built for it")
+    return Finding("devices", "ok", "cpu, and no GPU that torch can use")
 
 
 def _threads(probed: dict[str, Any]) -> Finding:

@@ -27,7 +27,8 @@ def doctor(
         found.append(item)
         if not json:
             advice = f"; {item.advice}" if item.advice else ""
-            print(one_line(f"{item.state:<4} {item.what}: {item.found}{advice}"), flush=True)
+            line = one_line(f"{item.what}: {item.found}{advice}")
+            print(f"{item.state:<4} {line}", flush=True)
     if json:
         print_json([vars(item) for item in found])
     raise typer.Exit(1 if any(item.state == "bad" for item in found) else 0)

@@ -37,7 +37,10 @@ def list_store(
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List what is stored, how large it is, and which of the suites named need it."""
+    """List what is stored and which suites need it.
+
+    Trainings with their epochs, statistics and sizes, and what lies beside them.
+    """
     from harness.cli.output import print_json, print_rows
     from harness.holdings import list_beside, list_trainings
     from harness.settings import default_store
@@ -135,7 +138,7 @@ def collect(
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find what none of the suites named needs, and remove it with --delete.
+    """Find what no suite named needs; --delete removes it.
 
     Checkpoints, statistics, failures, results and logs of other suites, the quarantine, and
     temporary files of killed runs. What was written within the last hour is kept, and what a run
