@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from harness.contracts import Dataset, Stamped
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError, StoreError
 from harness.keys import digest
+from harness.locks import lock
 from harness.store import MANIFEST, Store, file_sha256
 
 if TYPE_CHECKING:
@@ -123,9 +122,7 @@ class DataFolder:
             DataError: It is not what its domain says.
         """
         key = self.converted_key(component)
-        lock = self.store.root / "locks" / f"{key}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):  # of two runs one converts, the other finds it done
+        with lock(self.store.root, key):  # of two runs one converts, the other finds it done
             return self._prepare(component, key)
 
     def _prepare(self, component: DatasetComponent, key: str) -> PreparedDataset:

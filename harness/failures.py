@@ -48,4 +48,5 @@ def parse_failure(content: bytes) -> Failure | None:
     except (ValueError, TypeError, RecursionError):
         return None
     is_text = isinstance(failure.job, str) and isinstance(failure.message, str)
-    return failure if is_text and failure.status in set(get_args(Status)) - {"ok"} else None
+    known = [status for status in get_args(Status) if status != "ok"]
+    return failure if is_text and failure.status in known else None

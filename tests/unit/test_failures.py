@@ -22,7 +22,14 @@ def test_a_failure_is_found_as_it_was_recorded(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"status": "ok"}, {"status": "\x1b[2J"}, {"message": 10**30}, {"job": None}, {"x": 1}],
+    [
+        {"status": "ok"},
+        {"status": {}},
+        {"status": "\x1b[2J"},
+        {"message": 10**30},
+        {"job": None},
+        {"x": 1},
+    ],
 )
 def test_what_is_no_failure_is_none(change):
     assert parse_failure(json.dumps(SOUND).encode()) is not None
