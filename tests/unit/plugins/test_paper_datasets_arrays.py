@@ -93,7 +93,7 @@ def test_svhn(root):
         ),
         (
             {"X": pixels(32, 32, 3, 2) / 255},
-            "'X' should be uint8 of shape (32, 32, 3, N), not float64 of shape (32, 32, 3, 2)",
+            "cannot be read as a MATLAB file (the array is of class 6, not of unsigned bytes)",
         ),
     ],
 )
