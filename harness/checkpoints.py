@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness.contracts import DensityModel
 from harness.domain import Images
+from harness.errors import StoreError
 from harness.keys import checkpoint_key
 from harness.plan import CHECKPOINTS
 from harness.store import Store
@@ -28,8 +29,15 @@ def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def load_tensors(content: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file."""
-    tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    """The tensors of a safetensors file.
+
+    Raises:
+        StoreError: It is something else; a pickle, say, is not read.
+    """
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except Exception as error:
+        raise StoreError(f"weights cannot be read as safetensors ({error})") from error
     return tensors
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self, TextIO, TypeAlias
 
 from harness import events
 from harness.events import Event
+from harness.plain import one_line, printable
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn, Task, TaskID
@@ -112,7 +113,7 @@ class PlainDisplay:
             self.steps.pop(event.task, None)
 
     def _print(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        print(printable(line), file=self.stream, flush=True)
 
 
 class JsonDisplay:
@@ -209,22 +210,24 @@ class RichDisplay:
         """Move a bar, or print a line above the bars."""
         line = headline(event)
         if line and not isinstance(event, events.EpochFinished):
-            self.progress.console.print(line, markup=False, highlight=False)
+            self.progress.console.print(printable(line), markup=False, highlight=False)
         if isinstance(event, events.RunStarted) and event.jobs:
-            self.overall = self.progress.add_task(event.suite, total=event.jobs, unit="jobs")
+            self.overall = self.progress.add_task(
+                one_line(event.suite), total=event.jobs, unit="jobs"
+            )
         elif isinstance(event, events.JobFinished | events.JobFailed):
             if self.overall is not None:
                 self.progress.advance(self.overall)
             if isinstance(event, events.JobFailed) and event.task in self.bars:
                 self.progress.remove_task(self.bars.pop(event.task))
         elif isinstance(event, events.StepStarted):
-            label = f"{event.task} · {event.step}"
+            label = one_line(f"{event.task} · {event.step}")
             bar = self.progress.add_task(label, total=event.total, unit=event.unit)
             self.bars[event.task] = bar
         elif isinstance(event, events.StepAdvanced):
             self.progress.advance(self.bars[event.task], event.amount)
         elif isinstance(event, events.EpochFinished) and event.task in self.bars:
-            self.progress.update(self.bars[event.task], description=headline(event))
+            self.progress.update(self.bars[event.task], description=one_line(headline(event)))
         elif isinstance(event, events.StepFinished) and event.task in self.bars:
             self.progress.remove_task(self.bars.pop(event.task))
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contracts import Dataset, Stamped
 from harness.domain import Images
-from harness.errors import DataError, StoreError
+from harness.errors import DataError, MissingDataError, StoreError
 from harness.keys import digest
 from harness.locks import lock
-from harness.store import Store, file_sha256
+from harness.store import MANIFEST, Store, file_sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,9 +77,36 @@ class DataFolder:
         """
         return digest({"dataset": component.identity(), "stamps": _stamps(component)})
 
+    def converted_key(self, component: DatasetComponent) -> str:
+        """The key, or that of the last conversion if the raw files are not there any more.
+
+        Raises:
+            MissingDataError: They are not there, and it was never converted.
+        """
+        try:
+            return self.key(component)
+        except MissingDataError:
+            found = self._last_converted(component)
+            if found is None:
+                raise
+            return found
+
+    def _last_converted(self, component: DatasetComponent) -> str | None:
+        """The key of the latest conversion of the same plugin and options, whatever its stamp."""
+        identity, found = component.identity(), []
+        for key in self.store.keys(KIND):
+            try:
+                inputs = self.store.manifest(KIND, key).inputs
+            except StoreError:
+                continue
+            if inputs.get("dataset") == identity:
+                manifest = self.store.path(KIND, key) / MANIFEST
+                found.append((manifest.stat().st_mtime, key))
+        return max(found)[1] if found else None
+
     def find(self, component: DatasetComponent) -> PreparedDataset | None:
         """The prepared data set, or None if it has not been opened before."""
-        key = self.key(component)
+        key = self.converted_key(component)
         if not self.store.has(KIND, key):
             return None
         try:
@@ -97,7 +124,7 @@ class DataFolder:
             MissingDataError: The data is not there.
             DataError: It is not what its domain says.
         """
-        key = self.key(component)
+        key = self.converted_key(component)
         with lock(self.store.root, key):  # of two runs one converts, the other finds it done
             return self._prepare(component, key)
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+MOST_DIMS = 2**26
+
 
 @dataclass(frozen=True)
 class Images:
@@ -24,6 +26,8 @@ class Images:
         for name in ("channels", "height", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.dims > MOST_DIMS:
+            raise ValueError(f"an example has at most {MOST_DIMS:,} dimensions, not {self.dims:,}")
         if not 1 <= self.bits <= 8:
             raise ValueError(f"bits must be 1 to 8, not {self.bits}")
 

@@ -12,6 +12,10 @@ class BenchError(Exception):
     exit_status = 2
 
 
+MOST_SHOWN = 50
+"""So many mistakes of one input are printed."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake in an input: where it stands and what would be right."""
@@ -28,12 +32,18 @@ class Problem:
         return ": ".join(parts) + (f" ({self.hint})" if self.hint else "")
 
 
+def _listed(problems: Sequence[Problem]) -> str:
+    lines = [str(problem) for problem in problems[:MOST_SHOWN]]
+    more = len(problems) - MOST_SHOWN
+    return "\n".join([*lines, f"and {more:,} more mistakes"] if more > 0 else lines)
+
+
 class SuiteError(BenchError):
     """A suite that cannot be used: all its problems, at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__(_listed(self.problems))
 
 
 class PluginError(BenchError):
@@ -45,7 +55,7 @@ class OptionError(BenchError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__(_listed(self.problems))
 
 
 class DomainError(BenchError):

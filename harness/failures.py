@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from harness.keys import digest
 from harness.results import Status
@@ -32,9 +32,21 @@ def clear_failure(store: Store, inputs: Any) -> None:
 
 
 def find_failure(store: Store, inputs: Any) -> Failure | None:
-    """The failure of the last try of a job, if it failed."""
+    """The failure of the last try of a job, if it failed; one that cannot be read is none."""
     try:
-        value = json.loads((store.root / "failures" / f"{digest(inputs)}.json").read_bytes())
-        return Failure(**value)
-    except (OSError, ValueError, TypeError):
+        content = (store.root / "failures" / f"{digest(inputs)}.json").read_bytes()
+    except OSError:
         return None
+    return parse_failure(content)
+
+
+def parse_failure(content: bytes) -> Failure | None:
+    """A failure as it was written; None if it is something else."""
+    try:
+        value = json.loads(content)
+        failure = Failure(**value)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    is_text = isinstance(failure.job, str) and isinstance(failure.message, str)
+    known = [status for status in get_args(Status) if status != "ok"]
+    return failure if is_text and failure.status in known else None

@@ -181,9 +181,9 @@ def verify(folder: DataFolder, components: Sequence[DatasetComponent] = ()) -> I
         components: Which; without any, all that are in the folder, whatever their options.
 
     Raises:
-        MissingDataError: The raw files of one that is named are gone, so that it cannot be found.
+        MissingDataError: One that is named was never converted, and has no raw files.
     """
-    keys = [folder.key(component) for component in components]
+    keys = [folder.converted_key(component) for component in components]
     for key in keys or folder.store.keys(KIND):
         if folder.store.has(KIND, key):
             yield _verified(folder.store, key)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from harness.contracts import Dataset
 from harness.errors import OptionError, Problem
+from harness.plain import short
 from harness.suggest import known_names
 
 DOMAIN = "domain"
@@ -123,7 +124,7 @@ def _problem(item: Any, options: Mapping[str, Any], known: Mapping[str, Any]) ->
     if item["type"] == "missing":
         return Problem("missing option", key=key)
     message = item["msg"][0].lower() + item["msg"][1:]
-    return Problem(f"{message}, not {options.get(name)!r}", key=key)
+    return Problem(f"{message}, not {short(options.get(name))}", key=key)
 
 
 def _meanings(target: Callable[..., Any]) -> dict[str, str]:

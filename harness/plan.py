@@ -6,6 +6,7 @@ checkpoints. Chains are independent of each other; cells read the statistics of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,7 @@ from harness.suite.resolve import LOG_PROB
 
 CHECKPOINTS = "checkpoints"
 STATISTICS = "statistics"
+MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -153,17 +155,11 @@ class Plan:
         key = checkpoint_key(str(self.train_key(job.chain)), job.epoch)
         if key not in self._weights:
             manifest = store.manifest(CHECKPOINTS, key)
+            if "model.safetensors" not in manifest.files:
+                raise StoreError(f"checkpoint {key} lists no weights")
             self._weights[key] = manifest.files["model.safetensors"]["sha256"]
-        if job.draw not in self._ids:
-            ids = job.draw.ids(prepared.counts["test"])
-            self._ids[job.draw] = (ids_digest(ids), len(ids))
-        ids_key, count = self._ids[job.draw]
-        if job.group_size is not None and count < job.group_size:
-            raise DataError(
-                f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
-                f"{job.draw.dataset!r} only {count}"
-            )
-        examples = {"split": prepared.fingerprints["test"], "ids": ids_key}
+        self.require_examples(job)
+        examples = {"split": prepared.fingerprints["test"], "ids": self._ids[job.draw][0]}
         chain = self.chains[job.chain]
         return statistic_inputs(
             chain.model,
@@ -173,6 +169,25 @@ class Plan:
             examples,
             job.group_size,
         )
+
+    def require_examples(self, job: StatisticJob) -> None:
+        """See that a data set, if it has been opened, has the examples that a job asks for.
+
+        Raises:
+            DataError: It has too few.
+        """
+        prepared = self.prepared.get(job.draw.dataset)
+        if prepared is None:
+            return
+        if job.draw not in self._ids:
+            ids = job.draw.ids(prepared.counts["test"])
+            self._ids[job.draw] = (ids_digest(ids), len(ids))
+        count = self._ids[job.draw][1]
+        if job.group_size is not None and count < job.group_size:
+            raise DataError(
+                f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
+                f"{job.draw.dataset!r} only {count}"
+            )
 
     def statistic_key(self, store: Store, job: StatisticJob) -> str | None:
         """The statistic key; None while its checkpoint or data is not there."""
@@ -244,17 +259,32 @@ class _Builder:
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.planned: set[Cell] = set()
         self.per: dict[str, str] = {}
+        self.asked = 0
 
     def add(self, comparison: Comparison) -> None:
         """Add the cells of a comparison.
 
         Raises:
-            SuiteError: A cell was there before, on other examples.
+            SuiteError: A cell was there before, on other examples; or there are too many.
         """
+        self._check_size(comparison)
         for model in comparison.models:
             for in_dataset in comparison.in_datasets:
                 for seed in comparison.seeds:
                     self._add_chain(comparison, ChainId(model, in_dataset, seed))
+
+    def _check_size(self, comparison: Comparison) -> None:
+        """Refuse what would fill the memory, before it does."""
+        rows = math.prod(
+            map(len, (comparison.models, comparison.seeds, comparison.epochs))
+        ) * math.prod(map(len, (comparison.group_sizes, comparison.scorers)))
+        pairs = sum(
+            len(self.suite.out_datasets(comparison, name)) for name in comparison.in_datasets
+        )
+        self.asked += rows * pairs
+        if self.asked > MOST_CELLS:
+            message = f"the suite asks for more than {MOST_CELLS:,} cells; divide it"
+            raise SuiteError([Problem(message, file=str(self.suite.path), key="comparisons")])
 
     def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
         outs = self.suite.out_datasets(comparison, chain.dataset)

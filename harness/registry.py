@@ -153,6 +153,8 @@ class Registry:
             raise PluginError(f"-p {name}: {self.broken[-1]}")
 
     def _load_file(self, path: Path) -> None:
+        if path.exists() and not path.is_file():
+            raise PluginError(f"plugin file {path} is not a file")
         try:
             content = path.read_bytes()
         except OSError as error:

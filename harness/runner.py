@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import events
+from harness.cards import find_prepared
 from harness.chain import ChainTask
 from harness.data import DataFolder, PreparedDataset
 from harness.errors import DataError, MissingDataError
@@ -41,8 +42,21 @@ class Outcome:
 
 def find_plan(suite: ResolvedSuite, settings: Settings) -> Plan:
     """The plan as far as it can be known without opening any data."""
-    data = DataFolder(settings.data)
-    return _plan_with(suite, data.find, lambda name: None)
+    data, store = DataFolder(settings.data), Store(settings.store)
+    return _plan_with(suite, lambda item: find_prepared(data, store, item), lambda name: None)
+
+
+def open_known(suite: ResolvedSuite, settings: Settings) -> Plan:
+    """The plan with every data set opened that is there; of others what an import told."""
+    data, store = DataFolder(settings.data), Store(settings.store)
+
+    def get(component: DatasetComponent) -> PreparedDataset | None:
+        try:
+            return data.prepare(component)
+        except MissingDataError:
+            return find_prepared(data, store, component)
+
+    return _plan_with(suite, get, lambda name: None)
 
 
 def open_plan(suite: ResolvedSuite, settings: Settings, report: Report) -> Plan:

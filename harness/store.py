@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import StoreError
+from harness.plain import short
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 Content: TypeAlias = bytes | Callable[[Path], None]
 MANIFEST = "manifest.json"
+FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,10 @@ class Store:
         """
         path = self.path(kind, key) / MANIFEST
         try:
-            value = json.loads(path.read_bytes())
-            checksum = value.pop("sha256")
-            if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
-                raise ValueError("its checksum does not match")
-            return Manifest(value["inputs"], value["files"], value["facts"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"{path} is damaged: {error}") from error
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} is damaged: {error.strerror}") from error
+        return parse_manifest(content, str(path))
 
     def read(self, kind: str, key: str, name: str) -> bytes:
         """The content of a file, verified against its checksum.
@@ -81,7 +81,9 @@ class Store:
             StoreError: It is not what was written.
         """
         path = self.path(kind, key) / name
-        expected = self.manifest(kind, key).files[name]
+        expected = self.manifest(kind, key).files.get(name)
+        if expected is None:
+            raise StoreError(f"{path} is not among the files of its manifest")
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -91,12 +93,19 @@ class Store:
         return content
 
     def read_array(self, kind: str, key: str, name: str) -> NDArray[np.float64]:
-        """An `.npy` file, verified."""
+        """An `.npy` file, verified.
+
+        Raises:
+            StoreError: It is not what was written, or no array of numbers.
+        """
         import numpy as np
 
-        array: NDArray[np.float64] = np.load(
-            io.BytesIO(self.read(kind, key, name)), allow_pickle=False
-        )
+        content = self.read(kind, key, name)
+        try:
+            array: NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
+        except Exception as error:
+            path = self.path(kind, key) / name
+            raise StoreError(f"{path} cannot be read as an array ({error})") from error
         return array
 
     def write(
@@ -113,13 +122,7 @@ class Store:
         temporary.mkdir(parents=True)
         try:
             entries = {name: _write_file(temporary / name, item) for name, item in files.items()}
-            value: dict[str, Any] = {
-                "inputs": dict(inputs),
-                "files": entries,
-                "facts": dict(facts),
-            }
-            value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
-            _write_file(temporary / MANIFEST, json.dumps(value, indent=1).encode())
+            _write_file(temporary / MANIFEST, manifest_bytes(inputs, entries, facts))
             _sync_folder(temporary)
             self._move_into_place(temporary, kind, key)
         finally:
@@ -155,6 +158,31 @@ class Store:
             yield path.parent.relative_to(root).as_posix()
 
 
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """A manifest, its own checksum verified.
+
+    Raises:
+        StoreError: It is none; `where` says which.
+    """
+    try:
+        value = json.loads(content)
+        checksum = value.pop("sha256")
+        if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
+            raise ValueError("its checksum does not match")
+        return _checked_manifest(value)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{where} is damaged: {short(str(error))}") from error
+
+
+def manifest_bytes(
+    inputs: Mapping[str, Any], files: Mapping[str, Any], facts: Mapping[str, Any]
+) -> bytes:
+    """A manifest with its own checksum."""
+    value: dict[str, Any] = {"inputs": dict(inputs), "files": dict(files), "facts": dict(facts)}
+    value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
+    return json.dumps(value, indent=1).encode()
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file that may change, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,6 +213,22 @@ def file_sha256(path: Path) -> str:
 def _manifest_body(value: Mapping[str, Any]) -> bytes:
     body = {name: value[name] for name in ("inputs", "files", "facts")}
     return json.dumps(body, sort_keys=True, allow_nan=False).encode()
+
+
+def _checked_manifest(value: Any) -> Manifest:
+    """What a manifest says, if it is of the right form.
+
+    A file's name has no folder, so that no manifest leads out of its record.
+    """
+    inputs, files, facts = value["inputs"], value["files"], value["facts"]
+    if not all(isinstance(part, dict) for part in (inputs, files, facts)):
+        raise TypeError("its parts are not objects")
+    for name, file in files.items():
+        if not FILE_NAME.fullmatch(name) or not isinstance(file, dict):
+            raise TypeError(f"{name!r} is not the name of a file")
+        if not isinstance(file["sha256"], str) or not isinstance(file["bytes"], int):
+            raise TypeError(f"{name!r} has no checksum and size")
+    return Manifest(inputs, files, facts)
 
 
 def _write_file(path: Path, content: Content) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import check, data, listing, plan, report, run, schema, show
+from harness.cli import check, data, doctor, listing, plan, report, run, schema, show, store
 from harness.errors import BenchError, Interrupted, PluginError
+from harness.plain import printable
 from harness.registry import Registry
 
 INTERNAL_ERROR = 70
@@ -44,10 +45,12 @@ app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("list")(listing.list_entries)
 app.command("show")(show.show)
+app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 plugins_app.command("list")(listing.list_plugins)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(data.app, name="data")
+app.add_typer(store.app, name="store")
 
 
 def _print_version(value: bool) -> None:
@@ -81,7 +84,7 @@ def main() -> None:
         print(f"\ninterrupted; to resume: {_command()}", file=sys.stderr)
         sys.exit(interrupt.exit_status)
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except OSError as error:
         sys.exit(_files_failed(error))

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from harness.settings import DATA_VARIABLE
+from harness.settings import DATA_VARIABLE, STORE_VARIABLE
 
 
 def _remember_data(data: Path | None) -> Path | None:
@@ -16,6 +16,13 @@ def _remember_data(data: Path | None) -> Path | None:
     if data is not None:
         os.environ[DATA_VARIABLE] = str(data.absolute())
     return data
+
+
+def _remember_store(store: Path | None) -> Path | None:
+    """Let whatever asks for the default store get the one named, an internal error's log too."""
+    if store is not None:
+        os.environ[STORE_VARIABLE] = str(store.absolute())
+    return store
 
 
 SuitePath: TypeAlias = Annotated[
@@ -32,7 +39,11 @@ PluginOption: TypeAlias = Annotated[
 ]
 StoreOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--store", help="Store of results; $BENCH_STORE, else ./bench-store."),
+    typer.Option(
+        "--store",
+        help="Store of results; $BENCH_STORE, else ./bench-store.",
+        callback=_remember_store,
+    ),
 ]
 DataOption: TypeAlias = Annotated[
     Path | None,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from harness.cli.arguments import (
@@ -30,7 +28,7 @@ def check(
     What it measures lets `bench plan` estimate times.
     """
     from harness.check import check_suite
-    from harness.cli.output import print_json, print_rows
+    from harness.cli.output import print_json, print_rows, tell
     from harness.devices import find_device
     from harness.plan import make_plan, select
     from harness.settings import default_store
@@ -42,7 +40,7 @@ def check(
     found = []
     records = Store(store or default_store())
     for item in check_suite(resolved, plan, records, find_device(device)):
-        print(f"{item.what}: {item.problem or 'ok'}", file=sys.stderr, flush=True)
+        tell(f"{item.what}: {item.problem or 'ok'}")
         found.append(item)
     if json:
         print_json([vars(item) for item in found])

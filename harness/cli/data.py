@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -44,7 +43,7 @@ def list_data(
     converted: in the data folder. ready: its files are there or it needs none; converted when
     first used. missing: `bench data fetch` gets it or says how to.
     """
-    from harness.cli.output import print_json, print_rows
+    from harness.cli.output import print_json, print_rows, tell
     from harness.data import DataFolder
     from harness.inventory import describe, find_datasets
     from harness.settings import default_data
@@ -58,7 +57,7 @@ def list_data(
     print_rows([*headers, "home", "licence"], [_row(item) for item in items])
     for item in items:
         if item.state == "unusable":
-            sys.stderr.write(f"{item.name}: {item.problem}\n")
+            tell(f"{item.name}: {item.problem}")
 
 
 def _row(item: Item) -> list[str]:
@@ -75,12 +74,13 @@ def fetch_data(names: SomeNames, plugin: PluginOption = None, data: DataOption =
 
     Files are checked against published checksums; those that are there are kept.
     """
+    from harness.cli.output import tell
     from harness.inventory import fetch, find_datasets
 
     components = find_datasets(names, plugin or ())
-    problems = fetch(components, lambda line: print(line, file=sys.stderr, flush=True))
+    problems = fetch(components, tell)
     for problem in problems:
-        print(problem, file=sys.stderr)
+        tell(problem)
     raise typer.Exit(1 if problems else 0)
 
 

@@ -14,6 +14,7 @@ from harness.cli.arguments import (
     StoreOption,
     SuitePath,
 )
+from harness.errors import DataError
 
 if TYPE_CHECKING:
     from harness.plan import Chain, Plan
@@ -77,8 +78,21 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
         "cells": {"all": len(plan.cells), "new": new},
         "missing_data": plan.missing,
         "unusable_data": plan.unusable,
+        "impossible": _impossible(plan),
         "estimate": {"seconds": seconds / workers, "jobs_without_rate": unknown},
     }
+
+
+def _impossible(plan: Plan) -> list[str]:
+    """What is asked of data sets that do not have that many examples, each once."""
+    found: dict[str, None] = {}
+    for chain in plan.chains.values():
+        for job in chain.jobs:
+            try:
+                plan.require_examples(job)
+            except DataError as error:
+                found[str(error)] = None
+    return list(found)
 
 
 def _trainings(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dict[str, Any]]:
@@ -108,6 +122,7 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
 def _print(described: dict[str, Any], why: bool) -> None:
     from harness.cli.output import print_rows
     from harness.console import duration
+    from harness.plain import one_line
 
     rows = []
     for chain in described["chains"]:
@@ -131,7 +146,9 @@ def _print(described: dict[str, Any], why: bool) -> None:
     cells, estimate = described["cells"], described["estimate"]
     print(f"\n{cells['all']:,} cells, {cells['new']:,} of them new")
     for message in (described["missing_data"] | described["unusable_data"]).values():
-        print(message)
+        print(one_line(message))
+    for message in described["impossible"]:
+        print(one_line(f"cannot be computed: {message}"))
     if cells["new"]:
         unknown = estimate["jobs_without_rate"]
         text = f"about {duration(estimate['seconds'])}"

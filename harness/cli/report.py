@@ -77,6 +77,7 @@ def report(
 
 
 def _write_figures(outcome: Outcome, settings: Settings, folder: Path, temperature: float) -> None:
+    from harness.cli.output import tell
     from harness.figures import draw_figures
     from harness.store import Store
 
@@ -84,5 +85,5 @@ def _write_figures(outcome: Outcome, settings: Settings, folder: Path, temperatu
         outcome.plan, outcome.results, Store(settings.store), folder, temperature=temperature
     )
     for note in drawn.notes:
-        sys.stderr.write(f"{note}\n")
-    sys.stderr.write(f"{len(drawn.files)} files of figures are in {folder}\n")
+        tell(note)
+    tell(f"{len(drawn.files)} files of figures are in {folder}")

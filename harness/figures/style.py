@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.report.text import one_line
+from harness.plain import one_line
 from harness.store import replace_file
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness.plain import one_line
 from harness.report import text
 from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
 from harness.report.formats import Format, csv_text, render_sheets
-from harness.report.text import Sheet, Words, one_line
+from harness.report.text import Sheet, Words
 from harness.results import Result
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from harness.errors import ScoreError
+from harness.plain import one_line
 from harness.report import text
 from harness.report.published import published_sheets
 from harness.report.tables import auroc_tables
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet takes text that begins with one of these for a formula."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""A spreadsheet takes text that begins with one of these, some wide ones too, for a formula."""
 
 MARKDOWN = str.maketrans(
     {char: f"\\{char}" for char in "\\|*_`[]~$#"} | {"<": "&lt;", "&": "&amp;"}
@@ -170,7 +171,7 @@ def _field(value: object) -> object:
 
 def _markdown(sheets: Sequence[Sheet], title: str) -> str:
     """GitHub's tables, the best number of a column in bold."""
-    blocks = [f"# {_markdown_text(text.one_line(title))}"]
+    blocks = [f"# {_markdown_text(one_line(title))}"]
     for sheet in sheets:
         blocks.append(f"## {_markdown_text(sheet.title)}")
         blocks.append(_tabulated(sheet, tablefmt="pipe", escape=_markdown_text, bold="**{}**"))
@@ -184,7 +185,7 @@ def _markdown(sheets: Sequence[Sheet], title: str) -> str:
 
 def _latex(sheets: Sequence[Sheet], title: str) -> str:
     """A table environment each, without packages, the best number of a column in bold."""
-    blocks = [f"% {text.one_line(title)}"]
+    blocks = [f"% {one_line(title)}"]
     for sheet in sheets:
         caption = [f"{sheet.title}.", *sheet.caption, *sheet.notes]
         tabular = _tabulated(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from harness.plain import one_line
 from harness.published import within_error
 from harness.report.marks import number
 from harness.report.tables import provenance_notes
-from harness.report.text import Sheet, Words, one_line
+from harness.report.text import Sheet, Words
 from harness.results import Published, Result
 
 HEADER = ("out", "group size", "epoch", "ours", "published", "difference", "within error")

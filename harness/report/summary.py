@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
+from harness.plain import one_line
 from harness.report.marks import number
-from harness.report.text import one_line
 from harness.results import Result
 
 LIKELIHOOD = "log-likelihood"

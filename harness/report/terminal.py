@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report import text
+from harness.plain import one_line
 from harness.report.text import Sheet, Words
 
 GAP = 2
@@ -64,7 +64,7 @@ def terminal_text(sheets: Sequence[Sheet], *, title: str, console: Console) -> s
         emoji=False,
         highlight=False,
     )
-    _write(pen, [text.one_line(title)], limit, "bold")
+    _write(pen, [one_line(title)], limit, "bold")
     if not sheets:
         _write(pen, ["There are no results."], limit)
     for sheet, parts in zip(sheets, drawings, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.plain import one_line
 from harness.report.tables import Average, Failure, Table, TableCell
 
 MOST_REASONS = 20
@@ -61,15 +62,6 @@ def sheet(table: Table, *, standard_errors: bool, best: str) -> Sheet:
         left=1,
         caption=caption(table, standard_errors=standard_errors, best=best),
         notes=notes(table),
-    )
-
-
-def one_line(text: str) -> str:
-    """The text on one line, control characters shown as escapes, so that none acts."""
-    line = " ".join(text.split())
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in line
     )
 
 

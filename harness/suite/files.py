@@ -15,7 +15,7 @@ from harness.suite.lines import locate
 Key = tuple[str | int, ...]
 NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")
 MAX_BYTES = 1_000_000
-MAX_DEPTH = 50
+MAX_FILES = 100
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Merged:
     plugin_paths: list[Path] = field(default_factory=list)
     reference: Path | None = None
     problems: list[Problem] = field(default_factory=list)
+    files: int = 0
 
     def problem(self, key: Key, message: str, hint: str = "") -> Problem:
         """A problem at a key, located at the nearest known ancestor."""
@@ -55,6 +56,8 @@ def read_suite_files(path: Path) -> Merged:
     Raises:
         SuiteError: A file cannot be read or is not TOML; all such problems at once.
     """
+    if not path.stem.strip("."):
+        raise SuiteError([Problem("a suite needs a name, as in NAME.toml", file=str(path))])
     merged = Merged()
     _read_into(merged, path, path.name, ())
     if any(problem.line is None or not problem.key for problem in merged.problems):
@@ -67,12 +70,18 @@ def _read_into(merged: Merged, path: Path, shown: str, chain: tuple[Path, ...]) 
     if resolved in chain:
         merged.problems.append(Problem("the file includes itself", file=str(path)))
         return
+    merged.files += 1
+    if merged.files > MAX_FILES:  # files that include others twice would be read without end
+        if merged.files == MAX_FILES + 1:
+            message = f"a suite includes at most {MAX_FILES} files"
+            merged.problems.append(Problem(message, file=str(path)))
+        return
     text = _read_text(path, merged.problems)
     if text is None:
         return
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        values, lines = tomllib.loads(text), locate(text)
+    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         line = re.search(r"at line (\d+)", str(error))
         number = int(line.group(1)) if line else text.count("\n") + 1
         merged.problems.append(Problem(f"not valid TOML: {error}", file=str(path), line=number))
@@ -80,7 +89,6 @@ def _read_into(merged: Merged, path: Path, shown: str, chain: tuple[Path, ...]) 
     except RecursionError:
         merged.problems.append(Problem("nested too deeply", file=str(path)))
         return
-    lines = locate(text)
     includes = values.pop("include", [])
     if isinstance(includes, list) and all(isinstance(item, str) for item in includes):
         for item in includes:
@@ -95,6 +103,9 @@ def _read_into(merged: Merged, path: Path, shown: str, chain: tuple[Path, ...]) 
 
 def _read_text(path: Path, problems: list[Problem]) -> str | None:
     try:
+        if path.exists() and not path.is_file():
+            problems.append(Problem("not a file", file=str(path)))
+            return None
         if path.stat().st_size > MAX_BYTES:
             problems.append(Problem(f"a suite has at most {MAX_BYTES:,} bytes", file=str(path)))
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -38,6 +39,7 @@ class _Scanner:
         self.position = 0
         self.lines: dict[Path, int] = {}
         self.array_lengths: dict[Path, int] = {}
+        self.breaks = [match.start() for match in re.finditer("\n", self.text)]
 
     def scan(self) -> dict[Path, int]:
         table: Path = ()
@@ -126,7 +128,7 @@ class _Scanner:
         self.position += 1
 
     def _note(self, path: Path, position: int) -> None:
-        self.lines.setdefault(path, self.text.count("\n", 0, position) + 1)
+        self.lines.setdefault(path, bisect_left(self.breaks, position) + 1)
 
     def _peek(self, token: str) -> bool:
         return self.text.startswith(token, self.position)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.results import Cell
 from harness.suite.schema import Count, Epoch, Suite
 
+MAX_BYTES = 100_000_000
 Place = tuple[str, str, str, int, int]
 """ID set, OOD set, scorer, epoch, group size."""
 
@@ -65,6 +66,10 @@ def read_reference(path: Path, suite: Suite) -> Reference:
         ValueError: The file cannot be read or is something else; says what.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError(f"{path} is not a file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path}: published values have at most {MAX_BYTES:,} bytes")
         file = _File.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
 from harness.only import Only
 from harness.options import dataset_options, validate_options
+from harness.plain import short
 from harness.registry import Kind, Registry
 from harness.suggest import known_names
 from harness.suite.components import (
@@ -134,7 +135,7 @@ def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
         return merged.problem(key, item["msg"] + broken, context["hint"])
     message = item["msg"][0].lower() + item["msg"][1:]
     value = item.get("input")
-    shown = f", not {value!r}" if isinstance(value, str | int | float) else ""
+    shown = f", not {short(value)}" if isinstance(value, str | int | float) else ""
     return merged.problem(key, message + shown)
 
 

@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
+from harness.plain import short
 from harness.suggest import known_names
 
 OTHERS = "others"
@@ -36,7 +37,7 @@ def _known(kind: str, *words: str) -> AfterValidator:
             raise PydanticCustomError(
                 "unknown_name",
                 "there is no {kind} {name}",
-                {"kind": kind, "name": repr(name), "hint": known_names(name, known)},
+                {"kind": kind, "name": short(name), "hint": known_names(name, known)},
             )
         return name
 
@@ -50,9 +51,13 @@ def _others_alone(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    seen = set()
     for value in values:
-        if values.count(value) > 1:
-            raise PydanticCustomError("repeated", "{value} is there twice", {"value": repr(value)})
+        if value in seen:
+            raise PydanticCustomError(
+                "repeated", "{value} is there twice", {"value": short(value)}
+            )
+        seen.add(value)
     return values
 
 

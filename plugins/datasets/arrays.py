@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from harness import DataError, Images
 from plugins.datasets.idx import read_idx
+from plugins.datasets.limits import check_file, reason
+from plugins.datasets.npz import array_names, read_npz_array
 
 KINDS = ("*.npy", "*.npz", "*-ubyte", "*-ubyte.gz")
 
@@ -38,16 +38,6 @@ def read_array(file: Path, domain: Images, name: str | None = None) -> NDArray[n
     if file.name.endswith(("-ubyte", "-ubyte.gz")):
         return as_examples(read_idx(file), domain, str(file))
     raise DataError(f"{file}: not one of the files that are read, {', '.join(KINDS)}")
-
-
-def array_names(file: Path) -> list[str]:
-    """The names of the arrays of an `.npz` file.
-
-    Raises:
-        DataError: The file cannot be read as one.
-    """
-    with _open_npz(file) as archive:
-        return list(archive.files)
 
 
 def as_examples(array: NDArray[np.uint8], domain: Images, what: str) -> NDArray[np.uint8]:
@@ -82,36 +72,22 @@ def as_examples(array: NDArray[np.uint8], domain: Images, what: str) -> NDArray[
 
 
 def _read_npy(file: Path) -> NDArray[np.uint8]:
+    check_file(file)
     try:
         return np.lib.format.open_memmap(file, mode="r")
     except Exception as error:
-        raise DataError(f"{file}: cannot be read as a NumPy array ({error})") from error
-
-
-def _open_npz(file: Path) -> NpzFile:
-    if not zipfile.is_zipfile(file):
-        raise DataError(f"{file}: it is not an .npz file")
-    try:
-        archive: NpzFile = np.load(file, allow_pickle=False)
-    except Exception as error:
-        raise DataError(f"{file}: cannot be read as an .npz file ({error})") from error
-    return archive
+        raise DataError(f"{file}: cannot be read as a NumPy array ({reason(error)})") from error
 
 
 def _read_npz(file: Path, name: str | None) -> tuple[str, NDArray[np.uint8]]:
-    with _open_npz(file) as archive:
-        if name is None:
-            if len(archive.files) != 1:
-                found = ", ".join(archive.files) or "none"
-                raise DataError(f"{file}: it should hold one array, found: {found}")
-            name = archive.files[0]
-        try:
-            array = archive[name]
-        except Exception as error:
-            raise DataError(f"{file}: array {name!r} cannot be read ({error})") from error
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{file}: {name!r} is not a NumPy array")
-    return name, array
+    if name is None:
+        names = array_names(file)
+        if len(names) != 1:
+            raise DataError(
+                f"{file}: it should hold one array, found: {', '.join(names) or 'none'}"
+            )
+        name = names[0]
+    return name, read_npz_array(file, name)
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from harness import DataError, Images, MissingDataError
-from plugins.datasets.arrays import array_names, read_array
+from plugins.datasets.arrays import read_array
+from plugins.datasets.npz import array_names
 from plugins.datasets.pictures import list_pictures, read_bytes, read_pictures
 from plugins.datasets.splits import SPLITS, check_split
 

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError
+from plugins.datasets.limits import check_file, check_size, reason
 
 HEADER = struct.Struct(">HBB3I")
 UNSIGNED_BYTE = 0x08
-DEFLATE_LIMIT = 1032
-"""No deflate stream grows by more than this factor when it is unpacked."""
 
 
 def read_idx(file: Path) -> NDArray[np.uint8]:
@@ -37,10 +36,11 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
         | The MNIST database of handwritten digits (LeCun, Cortes & Burges, 1998)
         | http://yann.lecun.com/exdb/mnist/
     """
+    check_file(file)
     try:
         return _read_compressed(file) if file.suffix == ".gz" else _read_plain(file)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: cannot be read ({error})") from error
+        raise DataError(f"{file}: cannot be read ({reason(error)})") from error
 
 
 def _read_plain(file: Path) -> NDArray[np.uint8]:
@@ -54,8 +54,7 @@ def _read_compressed(file: Path) -> NDArray[np.uint8]:
     with gzip.open(file, "rb") as stream:
         shape = _shape(file, stream.read(HEADER.size))
         declared = math.prod(shape)
-        if declared > DEFLATE_LIMIT * file.stat().st_size:
-            raise DataError(f"{file}: too short for the {_text(shape)} images its header declares")
+        check_size(declared, file, packed=file.stat().st_size)
         content = stream.read(declared + 1)
     _check_length(file, shape, len(content))
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
+from plugins.datasets.limits import check_file, reason
 from plugins.datasets.pixels import luma
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 2**26
 """Larger pictures are refused unread; Pillow's own limit, which warns, is above it."""
+MAX_BYTES = 2**29
+"""Larger files are refused unread."""
 MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 
 
@@ -56,6 +59,7 @@ def read_bytes(file: Path) -> bytes:
     Raises:
         DataError: It cannot be read.
     """
+    check_file(file, MAX_BYTES)
     try:
         return file.read_bytes()
     except OSError as error:
@@ -92,6 +96,7 @@ def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
     import PIL.Image
     import PIL.ImageOps
 
+    check_file(file, MAX_BYTES)
     try:
         # Pillow warns about what it can mend and about pictures that are refused here anyway.
         with warnings.catch_warnings():
@@ -104,7 +109,7 @@ def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{file}: cannot be read as a picture ({error})") from error
+        raise DataError(f"{file}: cannot be read as a picture ({reason(error)})") from error
     pixels = np.asarray(square)
     if pixels.ndim == 2:
         return np.broadcast_to(pixels, domain.shape)

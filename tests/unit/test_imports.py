@@ -12,13 +12,14 @@ import harness
 ROOT = Path(harness.__file__).parent.parent
 
 ROOMS = (
-    "errors domain memory plugin suggest events contracts hookspecs results only",
+    "errors plain domain memory plugin suggest events contracts hookspecs results only",
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
     "keys locks store data draw settings randomness",
-    "plan inventory rates failures why estimate",
+    "plan cards inventory rates failures why estimate",
     "augmentation devices checkpoints training rolling evaluation chain",
-    "metrics overlap published scoring runner check",
+    "metrics overlap published scoring runner check doctor",
+    "contents needs holdings fsck collect archive unpack",
     "report figures console listeners testing cli",
 )
 ORDER = [name for room in ROOMS for name in room.split()]

@@ -219,3 +219,36 @@ def test_files_that_are_gone_or_cut_are_damage(folder, suite, tmp_path, change):
 def test_a_named_set_whose_files_are_gone(folder):
     with pytest.raises(MissingDataError, match="bench data fetch mnist"):
         list(verify(folder, find_datasets(["mnist"])))
+
+
+def test_what_was_converted_outlives_its_raw_files(folder, suite, tmp_path):
+    import shutil
+
+    write_kmnist(tmp_path / "data" / "raw")
+    component, mirrored = find_datasets([str(suite)])
+    before, images = folder.prepare(component), folder.prepare(mirrored).load("test").copy()
+    shutil.rmtree(tmp_path / "data" / "raw")
+    assert [describe(folder, item).state for item in (component, mirrored)] == ["converted"] * 2
+    assert folder.prepare(component) == folder.find(component) == before
+    assert (folder.prepare(mirrored).load("test") == images).all()
+    assert [item.problem for item in verify(folder, [component])] == [""]
+    path = folder.store.path("datasets", before.key) / "test.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(MissingDataError, match="not found under"):
+        folder.prepare(component)
+
+
+def test_of_several_conversions_the_last_one_stands(folder, suite, tmp_path):
+    import os
+    import shutil
+
+    raw = tmp_path / "data" / "raw"
+    write_kmnist(raw)
+    component, _ = find_datasets([str(suite)])
+    first = folder.prepare(component)
+    os.utime(raw / "KMNIST/raw/t10k-images-idx3-ubyte.gz", (1, 1))
+    second = folder.prepare(component)
+    assert first.key != second.key
+    os.utime(folder.store.path("datasets", first.key) / "manifest.json", (1, 1))
+    shutil.rmtree(raw)
+    assert folder.find(component).key == second.key

@@ -106,7 +106,7 @@ def test_a_pickled_array_is_refused(store):
     buffer = io.BytesIO()
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     write(store, buffer.getvalue())
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(StoreError, match="allow_pickle=False"):
         store.read_array("kind", "key", "file")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
+from plugins.datasets.npz import array_names, read_npz_array
 from plugins.datasets.paper.pickles import read_pickled_arrays
 
 
@@ -23,7 +23,10 @@ def read_batch(file: Path, domain: Images) -> NDArray[np.uint8]:
     Raises:
         DataError: The file cannot be read, or `data` is something else.
     """
-    data = _read_npz(file) if file.suffix == ".npz" else read_pickled_arrays(file).get("data")
+    if file.suffix == ".npz":
+        data = read_npz_array(file, "data") if "data" in array_names(file) else None
+    else:
+        data = read_pickled_arrays(file).get("data")
     if data is None:
         raise DataError(f"{file}: it has no array 'data'")
     if data.dtype != np.uint8 or data.shape[1:] != (domain.dims,):
@@ -34,11 +37,3 @@ def read_batch(file: Path, domain: Images) -> NDArray[np.uint8]:
     if len(data) == 0:
         raise DataError(f"{file}: it is empty")
     return data.reshape(-1, *domain.shape)
-
-
-def _read_npz(file: Path) -> NDArray[Any] | None:
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return archive["data"] if "data" in archive.files else None
-    except Exception as error:
-        raise DataError(f"{file}: cannot be read as an .npz file ({error})") from error

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from harness import DataError, Images
 from plugins.datasets.draws import Draws
+from plugins.datasets.limits import MOST_TEXT, check_file, reason
 from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
 from plugins.datasets.paper.published import Progress, Published
 
@@ -135,10 +136,11 @@ def read_partition(file: Path) -> dict[str, str]:
     Raises:
         DataError: A line is something else.
     """
+    check_file(file, MOST_TEXT)
     try:
         lines = file.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text ({error})") from error
+        raise DataError(f"{file}: cannot be read as text ({reason(error)})") from error
     partition = {}
     for number, line in enumerate(lines, 1):
         match line.split():
@@ -148,8 +150,8 @@ def read_partition(file: Path) -> dict[str, str]:
                 pass
             case _:
                 raise DataError(
-                    f"{file}:{number}: {line!r} should be the name of a picture, once, and 0, 1 "
-                    "or 2"
+                    f"{file}:{number}: {line[:200]!r} should be the name of a picture, once, and "
+                    "0, 1 or 2"
                 )
     plain_names(partition, file)
     return partition

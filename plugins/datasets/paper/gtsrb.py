@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
+from plugins.datasets.limits import MOST_TEXT, check_file, reason
 from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
 from plugins.datasets.paper.published import Progress, Published
 
@@ -74,6 +75,7 @@ def read_names(file: Path) -> list[str]:
     Raises:
         DataError: The file cannot be read or names none.
     """
+    check_file(file, MOST_TEXT)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             rows = csv.DictReader(stream, delimiter=";", skipinitialspace=True, strict=True)
@@ -81,7 +83,7 @@ def read_names(file: Path) -> list[str]:
     except KeyError as error:
         raise DataError(f"{file}: it has no column {error}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: cannot be read as a list ({error})") from error
+        raise DataError(f"{file}: cannot be read as a list ({reason(error)})") from error
     if not names:
         raise DataError(f"{file}: it names no picture")
     if len(set(names)) != len(names):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
+from plugins.datasets.limits import reason
 from plugins.datasets.pictures import FORMATS, MAX_PIXELS, list_pictures, read_bytes
 
 MAX_BYTES = 2**26
@@ -38,7 +39,9 @@ class Pictures:
             try:
                 self._archive = zipfile.ZipFile(path)
             except Exception as error:
-                raise DataError(f"{path}: cannot be read as a zip archive ({error})") from error
+                raise DataError(
+                    f"{path}: cannot be read as a zip archive ({reason(error)})"
+                ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +92,7 @@ class Pictures:
                 raise ValueError(f"{member.file_size} bytes are too many for a picture")
             return self._archive.read(member)
         except Exception as error:
-            raise DataError(f"{self.where(name)}: cannot be read ({error})") from error
+            raise DataError(f"{self.where(name)}: cannot be read ({reason(error)})") from error
 
 
 def read_resized(
@@ -135,7 +138,7 @@ def plain_names(names: Iterable[str], file: Path) -> list[str]:
     checked = list(names)
     for name in checked:
         if not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise DataError(f"{file}: {name!r} is not the name of a picture")
+            raise DataError(f"{file}: {name[:200]!r} is not the name of a picture")
     return checked
 
 
@@ -153,7 +156,7 @@ def _resized(
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{where}: cannot be read as a picture ({error})") from error
+        raise DataError(f"{where}: cannot be read as a picture ({reason(error)})") from error
     if crop is not None:
         picture = picture.crop(crop)
     shape = (domain.width, domain.height)

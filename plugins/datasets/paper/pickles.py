@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError
+from plugins.datasets.limits import MOST_BYTES, check_file, reason
 
 PLAIN = re.compile(r"[<>=|][biuf][1248]")
 
@@ -33,18 +34,20 @@ def read_pickled_arrays(file: Path) -> dict[str, NDArray[Any]]:
     Raises:
         DataError: The file refers to anything else, is damaged, or holds no dictionary.
     """
+    check_file(file, MOST_BYTES)
     try:
         with file.open("rb") as stream:
             found = _Reader(stream, encoding="bytes").load()
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise DataError(f"{file}: cannot be read as a pickle of arrays ({reason})") from error
+        raise DataError(
+            f"{file}: cannot be read as a pickle of arrays ({reason(error)})"
+        ) from error
     if not isinstance(found, dict):
         raise DataError(f"{file}: it holds no dictionary of arrays")
     return {
-        key.decode("latin1") if isinstance(key, bytes) else str(key): value.array
+        key.decode("latin1") if isinstance(key, bytes) else key: value.array
         for key, value in found.items()
-        if isinstance(value, _Array)
+        if isinstance(value, _Array) and isinstance(key, str | bytes)
     }
 
 
@@ -53,7 +56,12 @@ class _Reader(pickle._Unpickler):
 
     It is the reader written in Python: for a damaged file, the one in C may allocate a table of
     billions of references. A batch of ImageNet32 takes it a fraction of a second.
+
+    Keys of dictionaries are numbers or text: a tuple that holds another one twice, and so on, a
+    hundred deep, takes a few hundred bytes, and longer than the universe is old to be hashed.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a name."""
@@ -63,6 +71,41 @@ class _Reader(pickle._Unpickler):
             raise pickle.UnpicklingError(
                 f"it refers to {module}.{name}, which is not admitted"
             ) from None
+
+
+def _keyed(load: Callable[[Any], None], first: Callable[[Any], Sequence[Any]]) -> Any:
+    """The handler of an opcode that fills a dictionary, its keys looked at before."""
+
+    def checked(reader: Any) -> None:
+        for key in first(reader):
+            if not isinstance(key, str | bytes | int | float):
+                raise pickle.UnpicklingError("a dictionary has a key that is no text and number")
+        load(reader)
+
+    return checked
+
+
+def _refused(reader: Any) -> None:
+    raise pickle.UnpicklingError("it holds something else than arrays and plain containers")
+
+
+SETTERS = {
+    pickle.SETITEM: lambda reader: reader.stack[-2:-1],
+    pickle.SETITEMS: lambda reader: reader.stack[::2],
+    pickle.DICT: lambda reader: reader.stack[::2],
+}
+"""Where the keys are; at the latter two `stack` is what follows the last mark."""
+FOREIGN = (
+    *(pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4),
+    *(pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX),
+    *(pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET),
+    *(pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
+)
+"""Opcodes that plain arrays and containers do without."""
+for _opcode, _first in SETTERS.items():
+    _Reader.dispatch[_opcode[0]] = _keyed(_Reader.dispatch[_opcode[0]], _first)
+for _opcode in FOREIGN:
+    _Reader.dispatch[_opcode[0]] = _refused
 
 
 class _Name:
@@ -121,7 +164,7 @@ def _text(value: Any) -> str:
     """Text of Python 3, or the bytes that Python 2 wrote."""
     text = value.decode("ascii") if isinstance(value, bytes) else value
     if not isinstance(text, str):
-        raise pickle.UnpicklingError(f"{value!r} should be text")
+        raise pickle.UnpicklingError(f"a {type(value).__name__} is where text should be")
     return text
 
 

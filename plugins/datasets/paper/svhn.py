@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import DataError, Images
+from plugins.datasets.paper.matlab import read_mat_array
 from plugins.datasets.paper.published import Progress, Published
-
-MAGIC = b"MATLAB 5.0 MAT-file"
 
 
 class Svhn(Published):
@@ -65,21 +64,8 @@ def read_mat(file: Path, domain: Images) -> NDArray[np.uint8]:
     Raises:
         DataError: The file cannot be read or `X` is something else.
     """
-    from scipy.io import loadmat
-
-    try:
-        with file.open("rb") as stream:
-            is_mat = stream.read(len(MAGIC)) == MAGIC
-            stream.seek(0)
-            found = loadmat(stream, variable_names=["X"]) if is_mat else {}
-    except Exception as error:
-        raise DataError(f"{file}: cannot be read as a MATLAB file ({error})") from error
-    if not is_mat:
-        raise DataError(f"{file}: not a MATLAB 5 file")
-    if "X" not in found:
-        raise DataError(f"{file}: it has no array 'X'")
-    array, (channels, height, width) = found["X"], domain.shape
-    if array.dtype != np.uint8 or array.shape[:-1] != (height, width, channels):
+    array, (channels, height, width) = read_mat_array(file, "X"), domain.shape
+    if array.shape[:-1] != (height, width, channels):
         raise DataError(
             f"{file}: 'X' should be uint8 of shape ({height}, {width}, {channels}, N), not "
             f"{array.dtype} of shape {array.shape}"

@@ -93,7 +93,7 @@ def test_svhn(root):
         ),
         (
             {"X": pixels(32, 32, 3, 2) / 255},
-            "'X' should be uint8 of shape (32, 32, 3, N), not float64 of shape (32, 32, 3, 2)",
+            "cannot be read as a MATLAB file (the array is of class 6, not of unsigned bytes)",
         ),
     ],
 )
@@ -247,7 +247,9 @@ def test_imagenet32_truncated(root, form, share):
     file = root / f"imagenet32/val_data{'.npz' if form == 'npz' else ''}"
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(DataError, match=f"^{re.escape(str(file))}: cannot be read as a"):
+    with pytest.raises(
+        DataError, match=f"^{re.escape(str(file))}: (cannot be read as a|it is not an)"
+    ):
         Imagenet32(verify=False).load("test")
 
 
@@ -255,7 +257,7 @@ def test_imagenet32_npz_with_a_pickle_in_it(root, tmp_path):
     write_imagenet32(root)
     file = root / "imagenet32/val_data.npz"
     np.savez(file, data=np.array([Malice(tmp_path / "ran")], object))
-    with pytest.raises(DataError, match="cannot be read as an .npz file"):
+    with pytest.raises(DataError, match="array 'data' cannot be read .Object arrays"):
         Imagenet32(verify=False).load("test")
     assert not (tmp_path / "ran").exists()
 
@@ -264,7 +266,7 @@ def test_imagenet32_npz_that_is_a_pickle(root, tmp_path):
     write_imagenet32(root)
     file = root / "imagenet32/val_data.npz"
     file.write_bytes(pickle.dumps(Malice(tmp_path / "ran")))
-    with pytest.raises(DataError, match="cannot be read as an .npz file"):
+    with pytest.raises(DataError, match="it is not an .npz file"):
         Imagenet32(verify=False).load("test")
     assert not (tmp_path / "ran").exists()
 

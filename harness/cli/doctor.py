@@ -1,0 +1,34 @@
+"""`bench doctor`: whether this machine has what runs need."""
+
+from __future__ import annotations
+
+import typer
+
+from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption
+
+
+def doctor(
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Look at Python, torch, torchvision, devices, folders and plugins.
+
+    One line each, with what to do. Exit status 1 if runs would fail.
+    """
+    from harness.cli.output import print_json
+    from harness.doctor import examine
+    from harness.plain import one_line
+    from harness.settings import default_data, default_store
+
+    found = []
+    for item in examine(store or default_store(), data or default_data(), plugin or ()):
+        found.append(item)
+        if not json:
+            advice = f"; {item.advice}" if item.advice else ""
+            line = one_line(f"{item.what}: {item.found}{advice}")
+            print(f"{item.state:<4} {line}", flush=True)
+    if json:
+        print_json([vars(item) for item in found])
+    raise typer.Exit(1 if any(item.state == "bad" for item in found) else 0)

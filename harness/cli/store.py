@@ -1,0 +1,280 @@
+"""`bench store ls`, `fsck`, `gc`, `export` and `import`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption, SuitePath
+
+if TYPE_CHECKING:
+    from harness.collect import Leftover, Leftovers
+    from harness.fsck import Checked
+    from harness.holdings import Beside, Holding
+    from harness.needs import Needs
+
+app = typer.Typer(help="The store: what is in it, verify, tidy up, move results.")
+
+Suites: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="SUITE", help="Say what these suites need.", show_default=False),
+]
+SomeSuites: TypeAlias = Annotated[
+    list[Path],
+    typer.Argument(metavar="SUITE", help="Suites whose work shall stay.", show_default=False),
+]
+
+
+@app.command("ls")
+def list_store(
+    suites: Suites = None,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List what is stored and which suites need it.
+
+    Trainings with their epochs, statistics and sizes, and what lies beside them.
+    """
+    from harness.cli.output import print_json, print_rows
+    from harness.holdings import list_beside, list_trainings
+    from harness.settings import default_store
+    from harness.store import Store
+
+    records = Store(store or default_store())
+    needs = _needs(suites or (), plugin, store, data)
+    trainings, beside = list_trainings(records, needs), list_beside(records, needs)
+    if json:
+        print_json(_listed(records.root, trainings, beside))
+        return
+    asked = bool(needs.suites)
+    print_rows(_headers(asked), [_training_row(item, asked) for item in trainings])
+    print()
+    headers = ["beside", "number", "MB", *(["needed by"] if asked else [])]
+    print_rows(headers, [_beside_row(item, asked) for item in beside])
+    total = sum(item.size for item in trainings) + sum(item.size for item in beside)
+    print(f"\n{total / 1e6:,.1f} MB in {records.root}")
+    for suite, names in needs.unknown.items():
+        print(f"{suite}: not all that it needs is known: {', '.join(names)} not opened yet")
+
+
+def _listed(root: Path, trainings: list[Holding], beside: list[Beside]) -> dict[str, Any]:
+    return {
+        "store": str(root),
+        "trainings": [{**vars(item), "size": item.size} for item in trainings],
+        "beside": [vars(item) for item in beside],
+    }
+
+
+def _headers(asked: bool) -> list[str]:
+    needed = ["not needed", "needed by"] if asked else []
+    return ["training", "epochs", "MB", "statistics", "MB", *needed, "key"]
+
+
+def _training_row(item: Holding, asked: bool) -> list[Any]:
+    epochs = " ".join(str(epoch) for epoch in sorted(item.epochs)) or "-"
+    damaged = f" ({item.damaged} damaged)" if item.damaged else ""
+    needed = [item.unneeded or "-", " ".join(item.needed_by) or "-"] if asked else []
+    weights = sum(item.epochs.values()) + item.rolling
+    sizes = [f"{weights / 1e6:,.1f}", item.statistics, f"{item.statistics_size / 1e6:,.1f}"]
+    return [item.chain + damaged, epochs, *sizes, *needed, item.key[:12] or "-"]
+
+
+def _beside_row(item: Beside, asked: bool) -> list[Any]:
+    needed = [" ".join(item.needed_by) or "-"] if asked else []
+    return [item.what, item.count, f"{item.size / 1e6:,.1f}", *needed]
+
+
+@app.command("fsck")
+def check(store: StoreOption = None, json: JsonOption = False) -> None:
+    """Verify every checksum in the store.
+
+    What is damaged is set aside in its quarantine, never deleted, and computed again when a suite
+    asks for it. Exit status 1 if anything was damaged.
+    """
+    from harness.cli.output import print_json
+    from harness.contents import KINDS, folder_size
+    from harness.fsck import check_store
+    from harness.settings import default_store
+    from harness.store import Store
+
+    records = Store(store or default_store())
+    total = sum(folder_size(records.root / kind) for kind in KINDS)
+    with _progress("verifying the store", total) as advance:
+        checked = check_store(records, advance)
+    if json:
+        damaged = [vars(item) for item in checked.damaged]
+        print_json({**vars(checked), "damaged": damaged, "store": str(records.root)})
+    else:
+        _print_checked(checked)
+    raise typer.Exit(1 if checked.damaged else 0)
+
+
+def _print_checked(checked: Checked) -> None:
+    from harness.plain import one_line
+
+    print(f"{checked.records:,} records, {checked.size / 1e6:,.1f} MB read in full")
+    for item in checked.damaged:
+        print(one_line(f"damaged: {item.what}: {item.problem}"))
+        print(one_line(f"  set aside as {item.aside}; {item.consequence}"))
+    print(
+        f"{len(checked.damaged)} damaged" if checked.damaged else "all of it is as it was written"
+    )
+
+
+@app.command("gc")
+def collect(
+    suites: SomeSuites,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove it; without, only say what would be removed.")
+    ] = False,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find what no suite named needs; --delete removes it.
+
+    Checkpoints, statistics, failures, results and logs of other suites, the quarantine, and
+    temporary files of killed runs. What was written within the last hour is kept, and what a run
+    is at; so runs may go on beside.
+    """
+    from harness.collect import find_leftovers, remove_leftovers
+    from harness.settings import default_store
+    from harness.store import Store
+
+    records = Store(store or default_store())
+    leftovers = find_leftovers(records, _needs(suites, plugin, store, data, opening=True))
+    if delete:
+        done = remove_leftovers(records, leftovers.found)
+        done.kept += leftovers.kept
+        leftovers = done
+    _print_leftovers(leftovers, delete, json)
+
+
+def _print_leftovers(leftovers: Leftovers, delete: bool, json: bool) -> None:
+    from harness.cli.output import print_json, print_rows, tell
+
+    if json:
+        removed = [_described(item) for item in leftovers.found]
+        kept = [{**_described(item), "why": why} for item, why in leftovers.kept]
+        print_json({"deleted": delete, "leftovers": removed, "kept": kept})
+        return
+    rows = [[item.kind, f"{item.size / 1e6:,.1f}", item.what] for item in leftovers.found]
+    if rows:
+        print_rows(["kind", "MB", "not needed"], rows)
+        print()
+    size = sum(item.size for item in leftovers.found)
+    text = f"{len(rows):,} things, {size / 1e6:,.1f} MB"
+    print(f"{text}, removed" if delete else f"{text}, would be removed")
+    for why in sorted({why for _, why in leftovers.kept}):
+        print(f"{sum(why == other for _, other in leftovers.kept):,} more are kept: {why}")
+    if rows and not delete:
+        tell("nothing was removed; --delete does")
+
+
+def _described(item: Leftover) -> dict[str, Any]:
+    return {"what": item.what, "kind": item.kind, "path": str(item.path), "bytes": item.size}
+
+
+@app.command("export")
+def export(
+    suite: SuitePath,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write.")],
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Take weights along, so that training can go on.")
+    ] = False,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+) -> None:
+    """Write what is stored of a suite into one archive.
+
+    `bench store import` takes it in elsewhere; there `bench report` shows the same, without the
+    data. Without --weights whatever needs a model is trained again there.
+    """
+    from harness.archive import export_suite
+    from harness.cli.output import tell
+    from harness.contents import folder_size
+    from harness.runner import find_plan
+    from harness.settings import Settings, default_data, default_store
+    from harness.store import Store
+    from harness.suite import load_suite
+
+    resolved = load_suite(suite, plugin or ())
+    settings = Settings(store=store or default_store(), data=data or default_data())
+    plan, records = find_plan(resolved, settings), Store(settings.store)
+    with _progress(f"writing {file}", folder_size(records.root)) as advance:
+        done = export_suite(plan, dict(resolved.datasets), records, file, weights, advance)
+    for note in done.notes:
+        tell(note)
+    print(f"{file}: {done.records:,} records, {done.size / 1e6:,.1f} MB")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export has written.")],
+    store: StoreOption = None,
+) -> None:
+    """Take an archive of `bench store export` into the store.
+
+    All of it is verified before anything is taken in; what is stored and sound is never replaced.
+    """
+    from harness.cli.output import tell
+    from harness.plain import one_line
+    from harness.settings import default_store
+    from harness.store import Store
+    from harness.unpack import import_archive
+
+    size = file.stat().st_size if file.is_file() else 0
+    with _progress(f"reading {file}", size) as advance:
+        done = import_archive(file, Store(store or default_store()), advance)
+    print(one_line(f"{done.suite}: {done.new:,} records taken in, {done.there:,} were there"))
+    for what in done.differ:
+        tell(f"{what}: stored here with other numbers, which stay")
+
+
+@contextmanager
+def _progress(step: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many MB have been read."""
+    from harness import events
+    from harness.console import make_display
+
+    with make_display("auto") as show:
+        show(events.StepStarted("store", step, total // 10**6, "MB"))
+        done = 0
+
+        def advance(size: int) -> None:
+            nonlocal done
+            before, done = done // 10**6, done + size
+            show(events.StepAdvanced("store", done // 10**6 - before))
+
+        yield advance
+        show(events.StepFinished("store"))
+
+
+def _needs(
+    suites: Sequence[Path],
+    plugin: list[str] | None,
+    store: Path | None,
+    data: Path | None,
+    opening: bool = False,
+) -> Needs:
+    from harness.needs import Needs
+    from harness.runner import find_plan, open_known
+    from harness.settings import Settings, default_data, default_store
+    from harness.store import Store
+    from harness.suite import load_suite
+
+    settings = Settings(store=store or default_store(), data=data or default_data())
+    needs = Needs()
+    for path in suites:
+        resolved = load_suite(path, plugin or ())
+        plan = (open_known if opening else find_plan)(resolved, settings)
+        needs.add(plan, Store(settings.store), dict(resolved.datasets))
+    return needs

@@ -1,0 +1,87 @@
+"""Arrays of `.npz` files, read only if their header says what the file can hold."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from harness import DataError
+from plugins.datasets.limits import check_file, check_size, reason
+
+SUFFIX = ".npy"
+CHUNK = 2**20
+HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def array_names(file: Path) -> list[str]:
+    """The names of the arrays of an `.npz` file.
+
+    Raises:
+        DataError: The file cannot be read as one.
+    """
+    with _opened(file) as archive:
+        return [name.removesuffix(SUFFIX) for name in archive.namelist()]
+
+
+def read_npz_array(file: Path, name: str) -> NDArray[Any]:
+    """One array of an `.npz` file; nothing is unpickled.
+
+    Its header is compared with the length of the file before anything of its size is allocated.
+
+    Raises:
+        DataError: The file cannot be read, or the array holds no plain values.
+    """
+    with _opened(file) as archive:
+        try:
+            member = archive.getinfo(_member(archive, name))
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("it is packed in another way than NumPy packs")
+            with archive.open(member) as stream:
+                return _read(stream, member.file_size, file)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"{file}: array {name!r} cannot be read ({reason(error)})") from error
+
+
+def _opened(file: Path) -> zipfile.ZipFile:
+    check_file(file)
+    if not zipfile.is_zipfile(file):
+        raise DataError(f"{file}: it is not an .npz file")
+    try:
+        return zipfile.ZipFile(file)
+    except Exception as error:
+        raise DataError(f"{file}: cannot be read as an .npz file ({reason(error)})") from error
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> str:
+    return name if name in archive.namelist() else f"{name}{SUFFIX}"
+
+
+def _read(stream: IO[bytes], size: int, file: Path) -> NDArray[Any]:
+    version = npy.read_magic(stream)
+    if version not in HEADERS:
+        raise ValueError(f"version {version} of the format is not read")
+    shape, is_fortran, dtype = HEADERS[version](stream)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+    count = math.prod(shape)
+    declared = count * dtype.itemsize
+    if min(shape, default=0) < 0 or declared != size - stream.tell():
+        raise ValueError(f"its header declares {declared} bytes, it has {size - stream.tell()}")
+    check_size(declared, file, packed=file.stat().st_size)
+    content = np.empty(declared, np.uint8)
+    for start in range(0, declared, CHUNK):
+        piece = stream.read(min(CHUNK, declared - start))
+        content[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+        if len(piece) < min(CHUNK, declared - start):
+            raise EOFError("it ends early")
+    stream.read(1)  # at its end the archive's checksum is compared
+    array: NDArray[Any] = content.view(dtype).reshape(shape, order="F" if is_fortran else "C")
+    return array

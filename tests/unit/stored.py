@@ -1,0 +1,87 @@
+"""A store with the results of a tiny suite, made once and copied for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import textwrap
+import time
+from pathlib import Path
+
+from harness.data import DataFolder
+from harness.needs import Needs
+from harness.runner import find_plan, run, score
+from harness.settings import Settings
+from harness.store import Store
+from harness.suite import load_suite
+from tests.conftest import TINY_SUITE
+
+SMALL = (
+    TINY_SUITE.replace('"typicality", "gradient-gaussian"', '"typicality"')
+    .replace("group_sizes = [1, 5]", "group_sizes = 1")
+    .replace('out = "others"', 'out = "noise"')
+)
+"""12 statistics less than the tiny suite: 2 epochs, one model, one OOD set."""
+
+
+def make(folder: Path) -> Path:
+    """Run a small suite in a folder; its `store`, `data` and `small.toml`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    suite = folder / "small.toml"
+    suite.write_text(textwrap.dedent(SMALL), encoding="utf-8")
+    run(load_suite(suite), settings(folder), lambda event: None)
+    return folder
+
+
+def copy(made: Path, folder: Path) -> Path:
+    """A copy to be changed."""
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    return folder
+
+
+def settings(folder: Path) -> Settings:
+    """Settings of runs in this process."""
+    return Settings(
+        store=folder / "store",
+        data=folder / "data",
+        device="cpu",
+        workers=1,
+        threads=1,
+        executor="sequential",
+    )
+
+
+def store(folder: Path) -> Store:
+    return Store(folder / "store")
+
+
+def results(folder: Path, suite: Path | None = None):
+    """What a report shows, as JSON values."""
+    plan = find_plan(load_suite(suite or folder / "small.toml"), settings(folder))
+    outcome = score(plan, settings(folder), lambda event: None)
+    return [item.to_json() for item in outcome.results]
+
+
+def needs(folder: Path, *suites: Path) -> Needs:
+    found = Needs()
+    for suite in suites or (folder / "small.toml",):
+        resolved = load_suite(suite)
+        plan = find_plan(resolved, settings(folder))
+        found.add(plan, store(folder), dict(resolved.datasets))
+    return found
+
+
+def plan_of(folder: Path):
+    resolved = load_suite(folder / "small.toml")
+    return find_plan(resolved, settings(folder)), dict(resolved.datasets)
+
+
+def make_old(path: Path, hours: float = 5) -> None:
+    """As if nothing under a path had been written for hours."""
+    moment = time.time() - 3600 * hours
+    for item in [*path.rglob("*"), path]:
+        os.utime(item, (moment, moment), follow_symlinks=False)
+
+
+def data_folder(folder: Path) -> DataFolder:
+    return DataFolder(folder / "data")
