@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import check, data, listing, plan, report, run, schema, show
+from harness.cli import check, data, listing, plan, plugins, report, run, schema, show
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry import Registry
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     "or plugin, nothing ran; 3 a pinned value or a comparison regressed; 4 nothing selected; "
     "130 interrupted, the same command resumes.",
 )
-plugins_app = typer.Typer(help="Plugins: active, blocked, broken.")
+plugins_app = typer.Typer(help="Plugins: list them, begin one, examine one.")
 
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
@@ -40,6 +40,8 @@ app.command("list")(listing.list_entries)
 app.command("show")(show.show)
 app.command("schema")(schema.schema)
 plugins_app.command("list")(listing.list_plugins)
+plugins_app.command("new")(plugins.new)
+plugins_app.command("check")(plugins.check)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(data.app, name="data")
 

@@ -19,7 +19,7 @@ ROOMS = (
     "plan inventory rates failures why estimate",
     "augmentation devices checkpoints training evaluation chain",
     "metrics overlap published scoring runner check",
-    "report figures console listeners testing cli",
+    "report figures console listeners testing scaffold cli",
 )
 ORDER = [name for room in ROOMS for name in room.split()]
 """Each module or package imports only from those before it."""
