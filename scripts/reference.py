@@ -40,13 +40,18 @@ def summary(item: Any) -> str:
     return text
 
 
+def signature(function: Any) -> str:
+    """A signature, without the quotes of annotations that are not evaluated."""
+    return str(inspect.signature(function)).replace("'", "")
+
+
 def hooks() -> Iterator[str]:
     """Every hook with its signature; the events that some of them receive, with their fields."""
     yield "## Hooks\n"
     yield "A plugin module implements any of them, each marked `@hookimpl` of `harness`.\n"
     for name, hook in vars(hookspecs).items():
         if name.startswith("bench_"):
-            yield f"- `{name}{inspect.signature(hook)}`\n  {summary(hook)}"
+            yield f"- `{name}{signature(hook)}`\n  {summary(hook)}"
     yield "\nEvents are dataclasses of `harness.events`, in plain data:\n"
     for event in (
         events.RunStarted,
@@ -73,7 +78,7 @@ def protocols() -> Iterator[str]:
                 yield f"- `{member}: {kind}`\n  {summary(value)}"
             elif inspect.isfunction(value) and (member == "__call__" or member[0] != "_"):
                 if member != "__init__":
-                    yield f"- `{member}{inspect.signature(value)}`\n  {summary(value)}"
+                    yield f"- `{member}{signature(value)}`\n  {summary(value)}"
         yield ""
 
 
@@ -99,8 +104,9 @@ def keys() -> Iterator[str]:
     yield "## Suite keys\n"
     yield "`bench schema` prints the same as a JSON Schema.\n"
     schema = Suite.model_json_schema()
-    yield from table("The file itself", schema)
-    tables = {
+    definitions = schema["$defs"]
+    yield from table("The file itself", schema, definitions)
+    titles = {
         "`[plugins]`": "Plugins",
         "`[training.NAME]`": "Recipe",
         "`[models.NAME]`": "Model",
@@ -110,18 +116,19 @@ def keys() -> Iterator[str]:
         "`[protocol]`": "Protocol",
         "`[[comparisons]]`": "Comparison",
     }
-    for name in schema["$defs"]:
-        if name not in tables.values():
+    for name in definitions:
+        if name not in titles.values():
             raise ValueError(f"the table {name} of suites has no place in the reference")
-    for title, name in tables.items():
-        yield from table(title, schema["$defs"][name])
+    for title, name in titles.items():
+        yield from table(title, definitions[name], definitions)
 
 
-def table(title: str, schema: dict[str, Any]) -> Iterator[str]:
+def table(title: str, schema: dict[str, Any], tables: dict[str, Any]) -> Iterator[str]:
     """The keys of one table."""
     yield f"### {title}\n"
     for key, found in schema["properties"].items():
-        meaning = found.get("description")
+        name = found.get("$ref", "").rpartition("/")[2]
+        meaning = found.get("description") or tables.get(name, {}).get("description")
         if not meaning:
             raise ValueError(f"the key {key} of {title} has no docstring")
         is_required = key in schema.get("required", ())
@@ -149,8 +156,8 @@ def kind_of(schema: dict[str, Any]) -> str:
         "maximum": "<=",
         "exclusiveMaximum": "<",
     }
-    bounds = [f"{sign} {schema[bound]:g}" for bound, sign in signs.items() if bound in schema]
-    return " ".join([{"object": "table"}.get(kind, kind), *bounds])
+    bounds = [f"{sign} {schema[bound]}" for bound, sign in signs.items() if bound in schema]
+    return " ".join([{"object": "table"}.get(kind, kind), " and ".join(bounds)]).rstrip()
 
 
 def toml(value: Any) -> str:
