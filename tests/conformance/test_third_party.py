@@ -10,7 +10,7 @@ from torch import nn
 
 from harness import Images
 
-TOLERANCE = 0.1  # nats: the error of 5 x 5 points
+TOLERANCE = 0.15  # nats, of about 20: the error of 9 x 9 points is 0.07
 EXAMPLE = Path(__file__).parents[2] / "examples" / "oodbench-example" / "src"
 
 

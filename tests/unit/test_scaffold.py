@@ -46,7 +46,7 @@ def test_all_that_is_generated_is_formatted_and_clean(tmp_path):
     assert len(list(tmp_path.rglob("*.py"))) == 4 * (1 + 3)
     ruff = Path(sys.executable).with_name("ruff")
     rules = ["--extend-select", "I", "--config", str(PYPROJECT), "--no-cache"]
-    tests = ["--per-file-ignores", "**/tests/**:D"]
+    tests = ["--ignore", "D103"]  # tests say what they test by their names
     for arguments in (["check", *rules, *tests], ["format", "--check", *rules[2:]]):
         done = subprocess.run(
             [ruff, *arguments, str(tmp_path)], capture_output=True, text=True, check=False
