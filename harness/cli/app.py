@@ -13,7 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import check, data, doctor, listing, plan, report, run, schema, show, store
+from harness.cli import (
+    check,
+    data,
+    doctor,
+    listing,
+    plan,
+    plugins,
+    report,
+    run,
+    schema,
+    show,
+    store,
+)
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.plain import printable
 from harness.registry import Registry
@@ -37,7 +49,7 @@ app = typer.Typer(
     "74 files cannot be written or read (a full disk, say); 130 interrupted; after both the same "
     "command resumes.",
 )
-plugins_app = typer.Typer(help="Plugins: active, blocked, broken.")
+plugins_app = typer.Typer(help="Plugins: list them, begin one, examine one.")
 
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
@@ -48,6 +60,8 @@ app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 plugins_app.command("list")(listing.list_plugins)
+plugins_app.command("new")(plugins.new)
+plugins_app.command("check")(plugins.check)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(data.app, name="data")
 app.add_typer(store.app, name="store")

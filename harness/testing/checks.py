@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
@@ -23,11 +23,13 @@ class Check:
         outcome: An expected failure that does not happen is `"failed"`.
         message: What is wrong and how to mend it, why the check was skipped, or a remark on a
             check that passed.
+        meaning: What the check holds a plugin to, in a sentence.
     """
 
     name: str
     outcome: Outcome
     message: str = ""
+    meaning: str = ""
 
 
 class Fault(Exception):
@@ -80,16 +82,16 @@ def assert_conforms(checks: Iterable[Check]) -> None:
 
 
 def _run_one(function: Callable[[Subject], str | None], subject: Subject) -> Check:
-    name = function.__name__
+    name, meaning = function.__name__, (function.__doc__ or "").partition("\n")[0]
     try:
         remark = function(subject)
     except Fault as fault:
-        return Check(name, "failed", str(fault))
+        return Check(name, "failed", str(fault), meaning)
     except NotApplicable as reason:
-        return Check(name, "skipped", str(reason))
+        return Check(name, "skipped", str(reason), meaning)
     except Exception as error:
-        return Check(name, "failed", _describe(error))
-    return Check(name, "passed", remark or "")
+        return Check(name, "failed", _describe(error), meaning)
+    return Check(name, "passed", remark or "", meaning)
 
 
 def _strict(check: Check, reason: str | None) -> Check:
@@ -97,9 +99,10 @@ def _strict(check: Check, reason: str | None) -> Check:
     if reason is None:
         return check
     if check.outcome == "failed":
-        return Check(check.name, "expected failure", f"{reason} (found: {check.message})")
+        message = f"{reason} (found: {check.message})"
+        return replace(check, outcome="expected failure", message=message)
     message = f"{check.outcome}, but expected to fail ({reason}): expect it no longer"
-    return Check(check.name, "failed", message)
+    return replace(check, outcome="failed", message=message)
 
 
 def _describe(error: Exception) -> str:

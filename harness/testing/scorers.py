@@ -375,6 +375,8 @@ def _differs(found: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
 
 
 def _same(found: NDArray[np.float64], expected: NDArray[np.float64], message: str) -> None:
+    if found.shape != expected.shape:
+        raise Fault(f"{message} (scores of shape {found.shape}, not {expected.shape})")
     if _differs(found, expected):
         both = np.isfinite(found) & np.isfinite(expected)
         worst = np.abs(found[both] - expected[both]).max(initial=0.0)

@@ -353,9 +353,10 @@ MODELS_ALSO_FAIL = {
 
 
 @pytest.mark.parametrize("name", MODEL_FAULTS)
-def test_model_faults(name):
+def test_model_faults(name, examine):
     model, check, text = MODEL_FAULTS[name]
-    checks = check_model(model, domain=Images(1, 4, 4, bits=5))
+    status, checks = examine("models", model, "--domain", "1x4x4x5")
+    assert status == 1
     assert failed(checks).keys() == {check} | MODELS_ALSO_FAIL.get(name, set())
     assert text in named(checks, check).message
 

@@ -149,9 +149,10 @@ DATASET_FAULTS = {
 
 
 @pytest.mark.parametrize("name", DATASET_FAULTS)
-def test_dataset_faults(name):
+def test_dataset_faults(name, examine):
     dataset, check, text = DATASET_FAULTS[name]
-    checks = check_dataset(dataset)
+    status, checks = examine("datasets", dataset)
+    assert status == 1
     assert failed(checks).keys() == {check}
     assert text in named(checks, check).message
 

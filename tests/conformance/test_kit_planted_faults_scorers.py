@@ -305,9 +305,10 @@ SCORERS_ALSO_FAIL = {
 
 
 @pytest.mark.parametrize("name", SCORER_FAULTS)
-def test_scorer_faults(name):
+def test_scorer_faults(name, examine):
     scorer, check, text = SCORER_FAULTS[name]
-    checks = check_scorer(scorer)
+    status, checks = examine("scorers", scorer)
+    assert status == 1
     assert failed(checks).keys() == {check} | SCORERS_ALSO_FAIL.get(name, set())
     assert text in named(checks, check).message
 
@@ -316,3 +317,17 @@ def test_statistics_of_ones_own():
     checks = check_scorer(UnknownInput, statistics={"spectrum": ("group", 3)})
     assert_conforms(checks)
     assert named(checks, "direction").outcome == "skipped"
+
+
+class Broadcasts(GoodScorer):
+    """A term of shape (M, 1) beside one of shape (M,)."""
+
+    def score(self, statistics):
+        return super().score(statistics) + self.read(statistics)[:, :1]
+
+
+def test_scores_that_broadcast(examine):
+    status, checks = examine("scorers", Broadcasts)
+    assert status == 1
+    assert "not (1,): one score per group" in named(checks, "shape_and_dtype").message
+    assert not [check for check in checks if "IndexError" in check.message]

@@ -20,7 +20,7 @@ ROOMS = (
     "augmentation devices checkpoints training rolling evaluation chain",
     "metrics overlap published scoring runner check doctor",
     "contents needs holdings fsck collect archive unpack",
-    "report figures console listeners testing cli",
+    "report figures console listeners testing scaffold cli",
 )
 ORDER = [name for room in ROOMS for name in room.split()]
 """Each module or package imports only from those before it."""

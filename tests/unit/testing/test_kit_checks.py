@@ -49,12 +49,12 @@ def run(expected_failures=None, functions=ALL):
 
 def test_all_checks_run_whatever_the_others_find():
     good, remarks, bad, breaks, irrelevant = run()
-    assert good == Check("good", "passed")
-    assert remarks == Check("remarks", "passed", "seen bird")
-    assert bad == Check("bad", "failed", "it is bad")
+    assert good == Check("good", "passed", "", "Always.")
+    assert remarks == Check("remarks", "passed", "seen bird", "With a remark.")
+    assert bad == Check("bad", "failed", "it is bad", "Never.")
     assert breaks.outcome == "failed"
     assert breaks.message.startswith("raised KeyError: 'loc' (test_kit_checks.py:")
-    assert irrelevant == Check("irrelevant", "skipped", "it has no wings")
+    assert irrelevant == Check("irrelevant", "skipped", "it has no wings", "Not here.")
 
 
 def test_an_interrupt_is_no_failure():
@@ -67,7 +67,8 @@ def test_an_interrupt_is_no_failure():
 
 def test_an_expected_failure_keeps_its_reason():
     checks = run({"bad": "known since 1.2"}, (good, bad))
-    assert checks[1] == Check("bad", "expected failure", "known since 1.2 (found: it is bad)")
+    message = "known since 1.2 (found: it is bad)"
+    assert checks[1] == Check("bad", "expected failure", message, "Never.")
     assert_conforms(checks)
 
 
@@ -77,7 +78,7 @@ def test_an_expected_failure_keeps_its_reason():
 def test_an_expected_failure_that_does_not_happen_is_a_failure(name, outcome):
     (check,) = (check for check in run({name: "was bad"}) if check.name == name)
     message = f"{outcome}, but expected to fail (was bad): expect it no longer"
-    assert check == Check(name, "failed", message)
+    assert (check.name, check.outcome, check.message) == (name, "failed", message)
 
 
 def test_an_unknown_expected_failure():

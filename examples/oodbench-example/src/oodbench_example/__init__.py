@@ -1,0 +1,44 @@
+"""An example of a distribution with plugins for `bench`. It imports nothing heavy."""
+
+from __future__ import annotations
+
+from harness import Entry, hookimpl
+
+
+@hookimpl
+def bench_scorers() -> list[Entry]:
+    """The scorer of the example."""
+    return [
+        Entry(
+            name="norm-and-bits",
+            target="oodbench_example.scorer:NormAndBits",
+            summary="total log gradient norm and log-probability, each standardised, added up",
+            version="1",
+        )
+    ]
+
+
+@hookimpl
+def bench_models() -> list[Entry]:
+    """The density model of the example."""
+    return [
+        Entry(
+            name="small-vae",
+            target="oodbench_example.vae:SmallVAE",
+            summary="variational autoencoder with two latents and its bound by quadrature",
+            version="1",
+        )
+    ]
+
+
+@hookimpl
+def bench_datasets() -> list[Entry]:
+    """The data set of the example."""
+    return [
+        Entry(
+            name="csv",
+            target="oodbench_example.dataset:CSV",
+            summary="gray images from train.csv and test.csv, one a line",
+            version="1",
+        )
+    ]
