@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import check, data, listing, plan, report, run, schema, show
+from harness.cli import check, data, listing, pin, plan, report, run, schema, show, verify
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry import Registry
 
@@ -36,6 +36,8 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("check")(check.check)
 app.command("report")(report.report)
+app.command("pin")(pin.pin)
+app.command("verify")(verify.verify)
 app.command("list")(listing.list_entries)
 app.command("show")(show.show)
 app.command("schema")(schema.schema)

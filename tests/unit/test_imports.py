@@ -19,7 +19,8 @@ ROOMS = (
     "plan inventory rates failures why estimate",
     "augmentation devices checkpoints training evaluation chain",
     "metrics overlap published scoring runner check",
-    "report figures console listeners testing cli",
+    "pins.toml pins.settings pins.files pins.make pins.verify pins",
+    "report figures console listeners testing cli pytest_plugin",
 )
 ORDER = [name for room in ROOMS for name in room.split()]
 """Each module or package imports only from those before it."""
