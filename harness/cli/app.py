@@ -11,7 +11,19 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli import check, data, listing, pin, plan, report, run, schema, show, verify
+from harness.cli import (
+    check,
+    compare,
+    data,
+    listing,
+    pin,
+    plan,
+    report,
+    run,
+    schema,
+    show,
+    verify,
+)
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry import Registry
 
@@ -38,6 +50,7 @@ app.command("check")(check.check)
 app.command("report")(report.report)
 app.command("pin")(pin.pin)
 app.command("verify")(verify.verify)
+app.command("compare")(compare.compare)
 app.command("list")(listing.list_entries)
 app.command("show")(show.show)
 app.command("schema")(schema.schema)

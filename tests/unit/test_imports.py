@@ -18,7 +18,8 @@ ROOMS = (
     "keys store data draw settings randomness",
     "plan inventory rates failures why estimate",
     "augmentation devices checkpoints training evaluation chain",
-    "metrics overlap published scoring runner check",
+    "metrics ranks overlap published scoring runner check",
+    "compare.runs compare.paired compare.ranking compare",
     "pins.toml pins.settings pins.files pins.make pins.verify pins",
     "report figures console listeners testing cli pytest_plugin",
 )
