@@ -155,10 +155,11 @@ def _session(config: pytest.Config, pins: Path, suite: Path) -> dict[str, Any]:
 def _find(config: pytest.Config, pins: Path, suite: Path, folder: Path) -> dict[str, Any]:
     """Run a suite, compare it with its pins and, if asked to, write them anew."""
     where = _where(config, folder)
-    workers = ["--workers", "1"] if hasattr(config, "workerinput") else []
+    alone = ["--workers", "1", "--threads", "1"]
+    shared = alone if hasattr(config, "workerinput") else []  # other tests run meanwhile
     pinned = [str(suite), "--pins", str(pins), *where]
     found: dict[str, Any] = {"cells": {}, "changes": None, "problem": ""}
-    run = _bench(pins, "run", str(suite), *where, *workers, "--display", "none")
+    run = _bench(pins, "run", str(suite), *where, *shared, "--display", "none")
     if run.returncode not in RAN:
         return {**found, "problem": f"the suite cannot be run: {run.stderr.strip()}"}
     verify = _bench(pins, "verify", *pinned, "--json")
@@ -167,7 +168,7 @@ def _find(config: pytest.Config, pins: Path, suite: Path, folder: Path) -> dict[
     rows = json.loads(verify.stdout)
     found["cells"] = {row["cell"]: (row["state"], row["message"]) for row in rows}
     if config.getoption("--bench-update"):
-        pin = _bench(pins, "pin", *pinned, *workers, "--display", "none")
+        pin = _bench(pins, "pin", *pinned, "--display", "none")
         if pin.returncode not in RAN:
             return {**found, "problem": f"the pins cannot be written: {pin.stderr.strip()}"}
         found["changes"] = pin.stdout.rstrip()

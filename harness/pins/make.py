@@ -30,8 +30,9 @@ FACTOR = 4.0
 """A tolerance is so many times the largest difference that a re-run showed: there are few re-runs,
 and other machines round in more ways than one machine can."""
 
-LEAST = 0.002
-"""The least tolerance of an AUROC."""
+LEAST = 0.004
+"""The least tolerance of an AUROC: seven times what another set of processor instructions changed
+in a small flow trained for two epochs in single precision."""
 
 SHARE = 3.0
 """Tolerances of an AUROC and of median scores that go together, the latter in interquartile
