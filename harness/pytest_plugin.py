@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     folder = config.rootpath / FOLDER
     if config.args_source is config.ArgsSource.TESTPATHS and any(folder.glob("*.toml")):
-        config.args.append(str(folder))
+        config.args.insert(0, str(folder))  # the longest first, where processes share the tests
 
 
 @pytest.hookimpl(optionalhook=True)

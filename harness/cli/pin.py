@@ -61,10 +61,11 @@ def pin(
         workers=workers,
     )
     resolved = load_suite(suite, plugin or ())
+    before = read_pins(path) if path.exists() else None
     log = settings.store / "logs" / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
         made, problems = make_pins(resolved, settings, report, tolerance)
-    for line in changes(read_pins(path) if path.exists() else None, made):
+    for line in changes(before, made):
         print(line)
     write_pins(path, made)
     print(f"{path}: {len(made.pins)} pins", file=sys.stderr)

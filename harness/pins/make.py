@@ -16,7 +16,6 @@ from harness.errors import BenchError, NothingSelectedError
 from harness.metrics import Floats
 from harness.pins.files import Pin, Pins, Quantity, cell_name
 from harness.pins.settings import cell_settings, settings_key
-from harness.plan import Plan
 from harness.results import Cell, Result
 from harness.runner import Report, find_plan, run, score
 from harness.settings import Settings
@@ -73,9 +72,14 @@ def make_pins(
         )
     reruns = [] if tolerance is not None else _rerun(suite, settings, report)
     least = LEAST if tolerance is None else tolerance
-    found = _settings(plan)
+    planned = {item.cell: item for item in plan.cells}
     pins = [
-        _pin(result, found[result.cell], [run[result.cell] for run in reruns], least)
+        _pin(
+            result,
+            cell_settings(plan, planned[result.cell]) or {},
+            [run[result.cell] for run in reruns],
+            least,
+        )
         for result in outcome.results
         if result.status == "ok"
     ]
@@ -134,10 +138,6 @@ def _rerun(
             results = run(suite, other, report, allow_missing=True).results
         runs.append({result.cell: result for result in results})
     return runs
-
-
-def _settings(plan: Plan) -> dict[Cell, dict[str, dict[str, Any]]]:
-    return {item.cell: cell_settings(plan, item) or {} for item in plan.cells}
 
 
 def _pin(
