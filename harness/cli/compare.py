@@ -149,7 +149,6 @@ def _print_ranking(ranking: Ranking) -> None:
     print_rows(["run", "scorer", "mean rank"], rows)
     print(
         f"Over {ranking.pairs} pairs of data sets, 1 the best; mean ranks differ if "
-        f"{ranking.critical_difference:.2f} apart (Nemenyi, p = 0.05)"
-        f"{'' if ranking.p_value <= 0.05 else ', but'} Friedman's test of no difference: "
-        f"p = {ranking.p_value:.2g}."
+        f"{ranking.critical_difference:.2f} apart (Nemenyi, p = 0.05). Friedman's test of no "
+        f"difference at all: p = {ranking.p_value:.2g}."
     )

@@ -148,7 +148,9 @@ def _auroc_moved(pin: Pin, result: Result, is_other_draw: bool) -> list[str]:
     off = result.auroc - pin.auroc.value
     if abs(off) <= allowed:
         return []
-    errors = f"{abs(off) / pin.se:.1f} standard errors of {pin.se:.4f}" if pin.se else "no error"
+    errors = (
+        f"{abs(off) / pin.se:.1f} standard errors of {pin.se:.4f}" if pin.se else "its error is 0"
+    )
     return [
         f"AUROC is {result.auroc:.5f}, pinned {pin.auroc.value:.5f}: {off:+.5f}, {errors} "
         f"(tolerance {allowed:.2g}{seeds})"
