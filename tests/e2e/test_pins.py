@@ -112,7 +112,7 @@ def repository(write_suite, tmp_path):
 
 def run_pytest(folder, *arguments):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def test_pins_guard_a_suite_in_a_repository_of_its_own(repository):
