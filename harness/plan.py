@@ -159,7 +159,7 @@ class Plan:
                 raise StoreError(f"checkpoint {key} lists no weights")
             self._weights[key] = manifest.files["model.safetensors"]["sha256"]
         self.require_examples(job)
-        examples = {"split": prepared.fingerprints["test"], "ids": self._ids[job.draw][0]}
+        examples, _ = self.examples(job.draw, prepared)
         chain = self.chains[job.chain]
         return statistic_inputs(
             chain.model,
@@ -179,15 +179,24 @@ class Plan:
         prepared = self.prepared.get(job.draw.dataset)
         if prepared is None:
             return
-        if job.draw not in self._ids:
-            ids = job.draw.ids(prepared.counts["test"])
-            self._ids[job.draw] = (ids_digest(ids), len(ids))
-        count = self._ids[job.draw][1]
+        _, count = self.examples(job.draw, prepared)
         if job.group_size is not None and count < job.group_size:
             raise DataError(
                 f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
                 f"{job.draw.dataset!r} only {count}"
             )
+
+    def examples(self, draw: Draw, prepared: PreparedDataset) -> tuple[dict[str, str], int]:
+        """Fingerprint of a split and digest of the example numbers drawn from it; how many.
+
+        Raises:
+            DataError: The data set has fewer examples than the draw asks for.
+        """
+        if draw not in self._ids:
+            ids = draw.ids(prepared.counts["test"])
+            self._ids[draw] = (ids_digest(ids), len(ids))
+        ids_key, count = self._ids[draw]
+        return {"split": prepared.fingerprints["test"], "ids": ids_key}, count
 
     def statistic_key(self, store: Store, job: StatisticJob) -> str | None:
         """The statistic key; None while its checkpoint or data is not there."""

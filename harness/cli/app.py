@@ -15,9 +15,11 @@ import typer
 
 from harness.cli import (
     check,
+    compare,
     data,
     doctor,
     listing,
+    pin,
     plan,
     plugins,
     report,
@@ -25,6 +27,7 @@ from harness.cli import (
     schema,
     show,
     store,
+    verify,
 )
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.plain import printable
@@ -55,6 +58,9 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("check")(check.check)
 app.command("report")(report.report)
+app.command("pin")(pin.pin)
+app.command("verify")(verify.verify)
+app.command("compare")(compare.compare)
 app.command("list")(listing.list_entries)
 app.command("show")(show.show)
 app.command("doctor")(doctor.doctor)

@@ -1,0 +1,154 @@
+"""`bench compare`: two runs, cell by cell and scorer by scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from harness.cli.arguments import DataOption, JsonOption, OnlyOption, PluginOption, StoreOption
+
+if TYPE_CHECKING:
+    from harness.compare import Compared, LeftOut, Ranking
+
+REGRESSED, NOT_COMPARED, NOTHING = 3, 1, 4
+
+
+def compare(
+    run_a: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN_A",
+            help="A suite, scored from what is stored; or the results that a run kept, "
+            "STORE/results/SUITE.",
+            show_default=False,
+        ),
+    ],
+    run_b: Annotated[
+        str,
+        typer.Argument(metavar="RUN_B", help="What is compared with it.", show_default=False),
+    ],
+    fail_on: Annotated[
+        Literal["worse"] | None,
+        typer.Option(
+            "--fail-on",
+            help="Exit status 3 if B is worse than A in a cell; 1 if not, but cells of A could "
+            "not be compared.",
+        ),
+    ] = None,
+    only: OnlyOption = None,
+    plugin: PluginOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare two runs on the examples that they share.
+
+    Differences are B minus A, with paired DeLong intervals and tests, Holm-corrected over all
+    cells. Then wins, ties and losses of B by scorer, and mean ranks of the scorers of both.
+    """
+    from harness.cli.output import print_json
+    from harness.compare import compare_runs, load_run, rank_scorers
+    from harness.errors import NothingSelectedError
+    from harness.settings import Settings, default_data, default_store
+
+    settings = Settings(store=store or default_store(), data=data or default_data())
+    a, b = (load_run(name, plugin or (), settings, only or ()) for name in (run_a, run_b))
+    compared, left_out = compare_runs(a, b)
+    if not compared:
+        reasons = ", ".join(sorted({item.reason for item in left_out})) or "A has no number"
+        raise NothingSelectedError(f"no cell can be compared: {reasons}")
+    ranking = rank_scorers(compared)
+    if json:
+        print_json(_json(run_a, run_b, compared, left_out, ranking))
+    else:
+        print(f"A: {run_a}\nB: {run_b}\n")
+        _print(compared, left_out, ranking)
+    raise typer.Exit(_exit_status(compared, left_out) if fail_on else 0)
+
+
+def _exit_status(compared: Sequence[Compared], left_out: Sequence[LeftOut]) -> int:
+    if any(item.judgement == "worse" for item in compared):
+        return REGRESSED
+    return NOT_COMPARED if left_out else 0
+
+
+def _counts(compared: Sequence[Compared]) -> list[dict[str, Any]]:
+    """Wins, ties and losses of B, and the mean difference, by scorer."""
+    rows = []
+    for scorer in dict.fromkeys(item.cell.scorer for item in compared):
+        own = [item for item in compared if item.cell.scorer == scorer]
+        found = [item.judgement for item in own]
+        counts = {"win": "better", "tie": "tie", "loss": "worse"}
+        row: dict[str, Any] = {"scorer": scorer}
+        row |= {name: found.count(word) for name, word in counts.items()}  # type: ignore[arg-type]
+        row["mean_difference"] = sum(item.difference for item in own) / len(own)
+        rows.append(row)
+    return rows
+
+
+def _json(
+    run_a: str,
+    run_b: str,
+    compared: Sequence[Compared],
+    left_out: Sequence[LeftOut],
+    ranking: Ranking | None,
+) -> dict[str, Any]:
+    return {
+        "a": run_a,
+        "b": run_b,
+        "cells": [item.to_json() for item in compared],
+        "left_out": [item.to_json() for item in left_out],
+        "scorers": _counts(compared),
+        "ranking": ranking and ranking.to_json(),
+    }
+
+
+def _print(
+    compared: Sequence[Compared], left_out: Sequence[LeftOut], ranking: Ranking | None
+) -> None:
+    from harness.cli.output import print_rows
+    from harness.only import KEYS
+
+    apart = [item for item in compared if item.judgement != "tie"]
+    if apart:
+        rows = [
+            [getattr(item.cell, name) for name in KEYS.values()] + _numbers(item) for item in apart
+        ]
+        print_rows([*KEYS, "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
+        print()
+    print(f"{len(apart)} of {len(compared)} cells can be told apart (paired DeLong, Holm)\n")
+    rows = [[*row.values()] for row in _counts(compared)]
+    print_rows(
+        ["scorer", "B wins", "ties", "B loses", "mean B - A"],
+        [[*row[:-1], f"{row[-1]:+.4f}"] for row in rows],
+    )
+    if ranking is not None:
+        _print_ranking(ranking)
+    for reason in dict.fromkeys(item.reason for item in left_out):
+        count = sum(item.reason == reason for item in left_out)
+        print(f"\nnot compared: {count} cells: {reason}")
+
+
+def _numbers(item: Compared) -> list[str]:
+    return [
+        f"{item.auroc_a:.4f}",
+        f"{item.auroc_b:.4f}",
+        f"{item.difference:+.4f} [{item.low:+.4f}, {item.high:+.4f}]",
+        f"{item.p_adjusted:.2g}",
+        item.judgement,
+    ]
+
+
+def _print_ranking(ranking: Ranking) -> None:
+    from harness.cli.output import print_rows
+
+    rows = [[run, scorer, f"{rank:.2f}"] for (run, scorer), rank in ranking.mean_ranks.items()]
+    print()
+    print_rows(["run", "scorer", "mean rank"], rows)
+    print(
+        f"Over {ranking.pairs} pairs of data sets, 1 the best; mean ranks differ if "
+        f"{ranking.critical_difference:.2f} apart (Nemenyi, p = 0.05). Friedman's test of no "
+        f"difference at all: p = {ranking.p_value:.2g}."
+    )
