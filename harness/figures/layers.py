@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.figures.scale import Floats
-from harness.figures.style import add_legend, colour, fold, label, new_figure
+from harness.figures.style import LETTER, add_legend, colour, fold, label, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +90,10 @@ def draw_layers(
     from matplotlib.patches import Patch
 
     columns = max(len(panels) for panels in rows.values())
-    figure, axes = new_figure(len(rows), columns, width=3.3, height=HEIGHT, title=title)
+    longest = max(len(name) for _, name in blocks(names))
+    figure, axes = new_figure(
+        len(rows), columns, width=3.3, height=HEIGHT, title=title, below=longest * LETTER
+    )
     for place, ((out, panels), row_axes) in enumerate(zip(rows.items(), axes, strict=True), 1):
         for panel, ax in zip(panels, row_axes, strict=True):
             _draw_band(ax, panel.in_band, colour(0), "-")

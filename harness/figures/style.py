@@ -60,12 +60,21 @@ def style() -> Iterator[None]:
 
 
 def new_figure(
-    rows: int, columns: int, *, width: float, height: float, title: str
+    rows: int, columns: int, *, width: float, height: float, title: str, below: float = 0.0
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of panels of about a size in inches, and its axes row by row."""
+    """A figure of panels of about a size in inches, and its axes row by row.
+
+    Arguments:
+        rows: Of panels.
+        columns: Of panels.
+        width: Of a panel, in inches.
+        height: Of a panel, in inches.
+        title: Above all.
+        below: What the labels of the last row take beyond a line, in inches.
+    """
     from matplotlib.figure import Figure
 
-    size = (max(columns * width, 3.6), rows * height + 0.7)
+    size = (max(columns * width, 3.6), rows * height + below + 0.7)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(fold(title, 0.9 * size[0]))
     axes = figure.subplots(rows, columns, squeeze=False)

@@ -122,6 +122,17 @@ def test_layers():
     assert_nothing_is_cropped(figure)
 
 
+def test_long_names_of_layers_have_room():
+    nets = ("log_scale_net", "shift_net")
+    names = [f"steps.0.coupling.{net}.{i}.weight" for net in nets for i in range(20)]
+    panels = [LayerPanel(epoch, band(), band()) for epoch in (0, 5, 20)]
+    figure = draw_layers({"out": panels}, names, in_dataset="in", title="Title")
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert labels == [f"steps.0.coupling.{net}" for net in nets]
+    assert_nothing_is_cropped(figure)
+    assert all(ax.get_window_extent().height > 0.5 * figure.dpi for ax in figure.axes)
+
+
 def test_densities():
     own, near, same = rng.normal(5, size=60), rng.normal(6, size=50), np.full(9, 5.0)
     auroc = {HOSTILE["long"]: {0: 0.5, 4: 0.75}, HOSTILE["underscore"]: {0: 0.25, 4: 1.0}}
