@@ -95,7 +95,7 @@ def published_log_prob(model, x):
 def _published_glow(model, y):
     log_prob = y.new_zeros(len(y))
     for index, level in enumerate(model.levels):
-        y = squeeze(y)
+        y = squeeze(y).contiguous()  # ours is channels-last, which the layers would take over
         for step in level.steps:
             y, ladj = _published_step(step, y)
             log_prob = log_prob + ladj

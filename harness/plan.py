@@ -338,7 +338,7 @@ class _Builder:
         notes = []
         if comparison.fit_overlap == "paper":
             notes.append(
-                "scorers were fitted on the whole ID test split, the scored examples included "
+                "scorers were fitted on ID test examples among which the scored ones are "
                 '(fit_overlap = "paper"), which flatters them'
             )
         examples = self.suite.models[chain.model].recipe.examples

@@ -58,7 +58,9 @@ class Scale:
         multiples[-1] = np.floor(values[-1] / units[-1])
         rounded = multiples * units
         places = self.forward(rounded)
-        return {float(at): f"{value + 0.0:,.6g}" for at, value in zip(places, rounded, strict=True)}
+        return {
+            float(at): f"{value + 0.0:,.6g}" for at, value in zip(places, rounded, strict=True)
+        }
 
 
 def choose_scale(own: Floats, others: Iterable[Floats]) -> Scale:

@@ -305,7 +305,7 @@ def test_overlap_and_limits_are_noted(suite_with, settings):
     suite = suite_with(("n_fit = 30", 'fit_overlap = "paper"'))
     (notes,) = {tuple(r.provenance["notes"]) for r in outcome_of(suite, settings).results}
     assert notes == (
-        "scorers were fitted on the whole ID test split, the scored examples included "
+        "scorers were fitted on ID test examples among which the scored ones are "
         '(fit_overlap = "paper"), which flatters them',
         "flow was trained on 256 examples of the train split only",
     )
