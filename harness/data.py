@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import Dataset, Stamped
+from harness.contracts import Dataset, Fetchable, Stamped
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError, StoreError
 from harness.keys import digest
@@ -78,15 +78,17 @@ class DataFolder:
         return digest({"dataset": component.identity(), "stamps": _stamps(component)})
 
     def converted_key(self, component: DatasetComponent) -> str:
-        """The key, or that of the last conversion if the raw files are not there any more.
+        """The key, or that of the last conversion if published raw files are not there any more.
+
+        Files of the user's own are asked for always: what they hold may have changed.
 
         Raises:
-            MissingDataError: They are not there, and it was never converted.
+            MissingDataError: They are not there, and it was never converted or is the user's own.
         """
         try:
             return self.key(component)
         except MissingDataError:
-            found = self._last_converted(component)
+            found = self._last_converted(component) if _is_published(component) else None
             if found is None:
                 raise
             return found
@@ -164,6 +166,13 @@ def fingerprint(array: NDArray[np.uint8]) -> str:
     for start in range(0, len(array), 4096):
         sha.update(array[start : start + 4096].tobytes())
     return sha.hexdigest()
+
+
+def _is_published(component: DatasetComponent) -> bool:
+    """Whether the files that it, or what it transforms, reads are the same for everybody."""
+    if component.sources:
+        return all(_is_published(source) for source in component.sources.values())
+    return isinstance(component.dataset, Fetchable) or not isinstance(component.dataset, Stamped)
 
 
 def _stamps(component: DatasetComponent) -> list[Any]:

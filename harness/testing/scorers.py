@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.contracts import Informative, Scorer
 from harness.errors import NotFittedError, ScoreError
+from harness.suggest import known_names
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
 from harness.testing.synthetic import (
     KNOWN,
@@ -105,7 +106,9 @@ def interface(subject: ScorerUnderTest) -> None:
     for name in inputs:
         if name not in subject.layouts and base_name(name) not in subject.layouts:
             raise Fault(
-                f"the kit does not know the statistic {name!r}: give its layout, such as "
+                f"the kit does not know the statistic {name!r} "
+                f"({known_names(base_name(name), subject.layouts)}); "
+                "if it is one of your own, give its layout, such as "
                 f'check_scorer(..., statistics={{"{base_name(name)}": ("example", 3)}})'
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from harness import Fetchable
@@ -236,6 +237,24 @@ def test_what_was_converted_outlives_its_raw_files(folder, suite, tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(MissingDataError, match="not found under"):
         folder.prepare(component)
+
+
+def test_files_of_the_users_own_are_asked_for_even_if_they_were_converted(
+    folder, write_suite, tmp_path
+):
+    own = tmp_path / "own"
+    own.mkdir()
+    np.save(own / "test.npy", np.arange(64, dtype=np.uint8).reshape(4, 4, 4))
+    options = f'path = "{own}", size = 4, channels = 1'
+    text = SUITE.replace('"kmnist"', '"folder"').replace("verify = false", options)
+    suite = write_suite(text, "own.toml")
+    components = find_datasets([str(suite)])
+    for component in components:
+        assert folder.prepare(component) == folder.find(component)
+    own.rename(tmp_path / "elsewhere")
+    for component in components:
+        with pytest.raises(MissingDataError, match="own"):
+            folder.find(component)
 
 
 def test_of_several_conversions_the_last_one_stands(folder, suite, tmp_path):
