@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.settings import Settings
+from tests.places import settings_in
 
 # Tests and the processes that they start compute one thing at a time: small tensors are slowed
 # down by threads, and threads of several processes slow one another down.
@@ -80,11 +80,4 @@ def tiny_suite(write_suite):
 @pytest.fixture
 def settings(tmp_path):
     """Settings of a run in this process."""
-    return Settings(
-        store=tmp_path / "store",
-        data=tmp_path / "data",
-        device="cpu",
-        workers=1,
-        threads=1,
-        executor="sequential",
-    )
+    return settings_in(tmp_path)

@@ -173,7 +173,7 @@ class Protocol(_Table):
     n_out: Count | None = None
     """Test examples to score of each OOD data set; by default 1,000, or all if they are fewer."""
     fit_overlap: Literal["none", "paper"] = "none"
-    """`"paper"`: fit on the first `n_fit` of the ID test split, the scored examples included."""
+    """`"paper"`: fit on `n_fit` of all ID test examples, drawn with the scored ones first."""
     draw_seed: Seed = 0
     """Seed of the draw of test examples."""
 

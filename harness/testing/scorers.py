@@ -230,12 +230,18 @@ def reads_only_inputs(subject: ScorerUnderTest) -> None:
     behind the harness's back is beyond any check.
     """
     fit_data, data = subject.fit_data(), subject.data(seed=1)
-    expected = subject.settled(data)
+    inputs = ", ".join(map(repr, fit_data))
+    try:
+        expected = subject.settled(data)
+    except KeyError as error:
+        name = error.args[0] if error.args else ""
+        if not isinstance(name, str) or name in data:
+            raise
+        raise Fault(f"asks for {name!r}, but its inputs are {inputs}") from error
     lures = {
         "fit": Lure(fit_data, subject.data(seed=2, role="out", groups=_FIT_GROUPS)),
         "score": Lure(data, subject.data(seed=2, role="out")),
     }
-    inputs = ", ".join(map(repr, fit_data))
     for method, lure in lures.items():
         scorer = subject.build()
         try:

@@ -331,3 +331,14 @@ def test_scores_that_broadcast(examine):
     assert status == 1
     assert "not (1,): one score per group" in named(checks, "shape_and_dtype").message
     assert not [check for check in checks if "IndexError" in check.message]
+
+
+class ForgetsAnInput(GoodScorer):
+    def read(self, statistics):
+        return super().read(statistics) + statistics["log_prob"][:, :, 0].mean(1)[:, None]
+
+
+def test_a_name_that_is_not_among_the_inputs_is_named():
+    found = named(check_scorer(ForgetsAnInput), "reads_only_inputs")
+    assert found.outcome == "failed"
+    assert found.message == ("asks for 'log_prob', but its inputs are 'layer_gradient_sq_norms'")

@@ -11,10 +11,10 @@ from pathlib import Path
 from harness.data import DataFolder
 from harness.needs import Needs
 from harness.runner import find_plan, run, score
-from harness.settings import Settings
 from harness.store import Store
 from harness.suite import load_suite
 from tests.conftest import TINY_SUITE
+from tests.places import settings_in
 
 SMALL = (
     TINY_SUITE.replace('"typicality", "gradient-gaussian"', '"typicality"')
@@ -29,7 +29,7 @@ def make(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     suite = folder / "small.toml"
     suite.write_text(textwrap.dedent(SMALL), encoding="utf-8")
-    run(load_suite(suite), settings(folder), lambda event: None)
+    run(load_suite(suite), settings_in(folder), lambda event: None)
     return folder
 
 
@@ -39,26 +39,14 @@ def copy(made: Path, folder: Path) -> Path:
     return folder
 
 
-def settings(folder: Path) -> Settings:
-    """Settings of runs in this process."""
-    return Settings(
-        store=folder / "store",
-        data=folder / "data",
-        device="cpu",
-        workers=1,
-        threads=1,
-        executor="sequential",
-    )
-
-
 def store(folder: Path) -> Store:
     return Store(folder / "store")
 
 
 def results(folder: Path, suite: Path | None = None):
     """What a report shows, as JSON values."""
-    plan = find_plan(load_suite(suite or folder / "small.toml"), settings(folder))
-    outcome = score(plan, settings(folder), lambda event: None)
+    plan = find_plan(load_suite(suite or folder / "small.toml"), settings_in(folder))
+    outcome = score(plan, settings_in(folder), lambda event: None)
     return [item.to_json() for item in outcome.results]
 
 
@@ -66,14 +54,14 @@ def needs(folder: Path, *suites: Path) -> Needs:
     found = Needs()
     for suite in suites or (folder / "small.toml",):
         resolved = load_suite(suite)
-        plan = find_plan(resolved, settings(folder))
+        plan = find_plan(resolved, settings_in(folder))
         found.add(plan, store(folder), dict(resolved.datasets))
     return found
 
 
 def plan_of(folder: Path):
     resolved = load_suite(folder / "small.toml")
-    return find_plan(resolved, settings(folder)), dict(resolved.datasets)
+    return find_plan(resolved, settings_in(folder)), dict(resolved.datasets)
 
 
 def make_old(path: Path, hours: float = 5) -> None:

@@ -129,7 +129,7 @@ def test_training_goes_on_from_weights_that_came_along(made, elsewhere, tmp_path
     here = stored.copy(made, tmp_path / "here")
     shutil.copy(suite, here)
     for folder in (here, elsewhere):
-        run(load_suite(suite), stored.settings(folder), lambda event: None)
+        run(load_suite(suite), stored.settings_in(folder), lambda event: None)
     assert stored.results(elsewhere) == stored.results(here)
     weights = {
         next((folder / "store").glob("checkpoints/*/epoch-000003/model.safetensors")).read_bytes()

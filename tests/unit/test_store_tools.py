@@ -93,7 +93,7 @@ def test_a_flipped_bit_is_found_set_aside_and_computed_again(folder, pattern, co
     kept = [file.read_bytes() for file in damage.aside.rglob("*.*")] or [damage.aside.read_bytes()]
     assert bytes(content) in kept
     assert fsck(folder).damaged == []
-    stored.run(stored.load_suite(folder / "small.toml"), stored.settings(folder), print)
+    stored.run(stored.load_suite(folder / "small.toml"), stored.settings_in(folder), print)
     assert stored.results(folder) == before
 
 
@@ -189,7 +189,7 @@ def test_statistics_of_a_checkpoint_that_is_gone_are_kept_while_a_suite_lacks_on
     found = leftovers(folder)
     assert found.found == []
     assert len(found.kept) == 3
-    stored.run(stored.load_suite(folder / "small.toml"), stored.settings(folder), print)
+    stored.run(stored.load_suite(folder / "small.toml"), stored.settings_in(folder), print)
     assert stored.results(folder) == before
 
 
