@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.suite.components import Component, ModelComponent
+    from harness.suite.schema import Recipe
 
 FORMAT = 1
 
@@ -25,9 +26,13 @@ TRAIN_KEY_SETTINGS = frozenset(
     {"plugin", "options", "seeds", "in_datasets"}
     | {"optimizer", "learning_rate", "weight_decay", "warmup_epochs", "minibatch"}
     | {"clip_grad_norm", "precision", "translate", "horizontal_flip", "prepare_batches"}
-    | {"examples"}
+    | {"examples", "mutation_rate"}
 )
 """Settings that enter the train key, by value or (data sets) by content."""
+
+ADDED_TO_RECIPES: Mapping[str, Any] = {"mutation_rate": 0.0}
+"""Keys of a recipe that came after trainings had been stored, each with the value at which a
+training is bit for bit what it was without the key. There the key is left out of the train key."""
 
 STATISTIC_KEY_SETTINGS = frozenset(
     {"epochs", "group_sizes", "out_datasets", "n_in", "n_fit", "n_out", "fit_overlap", "draw_seed"}
@@ -72,9 +77,17 @@ def train_inputs(
         "format": FORMAT,
         "model": model.identity(),
         "domain": {**vars(domain)},
-        "recipe": model.recipe.model_dump(),
+        "recipe": _recipe_identity(model.recipe),
         "train_split": fingerprint,
         "seed": seed,
+    }
+
+
+def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in recipe.model_dump().items()
+        if name not in ADDED_TO_RECIPES or value != ADDED_TO_RECIPES[name]
     }
 
 

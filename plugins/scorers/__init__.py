@@ -29,4 +29,10 @@ def bench_scorers() -> Iterable[Entry]:
             "minus the log-density of the layers' log gradient norms under one Gaussian each",
             version="1",
         ),
+        Entry(
+            "likelihood-ratio",
+            "plugins.scorers.likelihood_ratio:LikelihoodRatio",
+            "minus the mean log-likelihood ratio to a background model of the suite",
+            version="1",
+        ),
     )
