@@ -235,8 +235,9 @@ class Scorer(Protocol):
     def inputs(self) -> tuple[str, ...]:
         """Names of the statistics it reads.
 
-        `"name@model"` is that of another model of the suite, at the same epoch and seed;
-        `"name@model:4"` at epoch 4.
+        They are of the cell's model, epoch and seed. `"name@model"` is that of another model of
+        the suite, `"name:4"` that at epoch 4, `"name/1"` that of seed 1; all of them may be said,
+        in this order: `"name@model:4/1"`.
         """
         ...
 

@@ -350,7 +350,8 @@ class _Builder:
 
     def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw) -> StatisticJob:
         """The job of one input, added to the chain of the model that it reads."""
-        chain = chain if item.model is None else replace(chain, model=item.model)
+        seed = chain.seed if item.seed is None else item.seed
+        chain = replace(chain, model=item.model or chain.model, seed=seed)
         epoch = cell.epoch if item.epoch is None else item.epoch
         component = self.suite.statistics[item.statistic]
         group_size = None if self._per(component) == "example" else cell.group_size

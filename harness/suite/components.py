@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,24 +64,28 @@ class ScorerComponent(Component):
 
 @dataclass(frozen=True)
 class Input:
-    """A statistic that a scorer reads: of its cell's model and epoch unless it names others."""
+    """A statistic that a scorer reads: of its cell's model, epoch and seed where it names none."""
 
     text: str
     statistic: str
     model: str | None = None
     epoch: int | None = None
+    seed: int | None = None
 
 
 def parse_input(text: str) -> Input:
-    """Parse `"statistic"`, `"statistic@model"` or `"statistic@model:epoch"`.
+    """Parse `"statistic"`, then `"@model"`, `":epoch"` and `"/seed"` as far as they are there.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: It does not read so.
     """
-    statistic, at, rest = text.partition("@")
-    model, colon, epoch = rest.partition(":")
-    if not statistic or (at and not model) or (colon and not epoch.isdecimal()):
+    name = r"[^@:/]+"
+    found = re.fullmatch(rf"({name})(?:@({name}))?(?::([0-9]+))?(?:/([0-9]+))?", text)
+    if found is None:
         raise ValueError(
-            f"{text!r} should read STATISTIC, STATISTIC@MODEL or STATISTIC@MODEL:EPOCH"
+            f"{text!r} should read STATISTIC, then @MODEL, :EPOCH and /SEED as far as they are "
+            "not the cell's own, such as 'log_prob@glow:4/1'"
         )
-    return Input(text, statistic, model or None, int(epoch) if colon else None)
+    statistic, model, epoch, seed = found.groups()
+    numbers = (None if number is None else int(number) for number in (epoch, seed))
+    return Input(text, statistic, model, *numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -22,8 +23,8 @@ KNOWN: Mapping[str, Layout] = {
 
 
 def base_name(name: str) -> str:
-    """The statistic's own name, without the model that it is of: `log_prob@other:4`."""
-    return name.partition("@")[0]
+    """The statistic's own name, without model, epoch and seed: of `log_prob@other:4/1`."""
+    return re.split("[@:/]", name, maxsplit=1)[0]
 
 
 def draw(

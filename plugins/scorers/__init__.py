@@ -35,4 +35,10 @@ def bench_scorers() -> Iterable[Entry]:
             "minus the mean log-likelihood ratio to a background model of the suite",
             version="1",
         ),
+        Entry(
+            "waic",
+            "plugins.scorers.waic:WAIC",
+            "variance less mean of the log-probability over an ensemble of seeds or epochs",
+            version="1",
+        ),
     )

@@ -24,6 +24,7 @@ SMALL = {
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
     "likelihood-ratio": {"background": "background"},
     "transformed": {"source": "digits", "transform": "rotate-90"},
+    "waic": {"seeds": [0, 1, 2]},
 }
 """Options that make an entry small enough, or that it requires."""
 
