@@ -297,10 +297,11 @@ class TestPlugins:
 
     @pytest.mark.parametrize(
         "text",
-        (
-            " @flow log_prob@ log_prob: log_prob/ log_prob:x log_prob/-1 log_prob/1:4 log_prob:4@flow"
-            " log_prob@flow@flow log_prob:4:4 log_prob:٤"
-        ).split(" "),
+        [
+            *("", "@flow", "log_prob@", "log_prob:", "log_prob/", "log_prob:x", "log_prob/-1"),
+            *("log_prob/1:4", "log_prob:4@flow", "log_prob@flow@flow", "log_prob:4:4"),
+            "log_prob:٤",
+        ],
     )
     def test_inputs_that_read_otherwise(self, text):
         with pytest.raises(ValueError, match=r"should read STATISTIC, then @MODEL, :EPOCH and /"):
