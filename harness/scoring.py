@@ -256,7 +256,7 @@ class _Scoring:
         reads = {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()}
         prepared = self.plan.prepared
         return {
-            "scorer": planned.scorer.registered.provenance(),
+            "scorer": planned.scorer.provenance(),
             "statistics": reads,
             "train_split": prepared[cell.in_dataset].fingerprints["train"],
             "in_split": prepared[cell.in_dataset].fingerprints["test"],

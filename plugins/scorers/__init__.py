@@ -36,6 +36,18 @@ def bench_scorers() -> Iterable[Entry]:
             version="1",
         ),
         Entry(
+            "ensemble",
+            "plugins.scorers.ensemble:Ensemble",
+            "p-values of several scorers, calibrated on fit groups and combined",
+            version="1",
+        ),
+        Entry(
+            "combined-tests",
+            "plugins.scorers.combined_tests:combined_tests",
+            "a score statistic and typicality, combined by their p-values",
+            version="1",
+        ),
+        Entry(
             "waic",
             "plugins.scorers.waic:WAIC",
             "variance less mean of the log-probability over an ensemble of seeds or epochs",
