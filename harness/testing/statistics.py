@@ -172,6 +172,23 @@ def order_within_group(subject: StatisticUnderTest) -> None:
         raise Fault("the row of a group depends on the order of its examples: a group is a set")
 
 
+def without_a_model(subject: StatisticUnderTest) -> None:
+    """If it says that it reads no model, it has the same features and values without one."""
+    statistic: Any = subject.build()
+    if getattr(statistic, "reads_model", True):
+        raise NotApplicable("it reads the model")
+    groups = subject.groups(statistic)
+    expected = subject.values(groups)
+    try:
+        names, values = statistic.features(None), statistic(None, groups.clone())
+    except Exception as error:
+        raise Fault(
+            f"reads_model is False, but without a model it raises {type(error).__name__}: {error}"
+        ) from error
+    if list(names) != list(statistic.features(subject.model())) or _differs(values, expected):
+        raise Fault("reads_model is False, but without a model it gives something else")
+
+
 STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
     interface,
     shape_and_dtype,
@@ -181,6 +198,7 @@ STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
     left_as_found,
     per_group,
     order_within_group,
+    without_a_model,
 )
 
 

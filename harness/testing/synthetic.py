@@ -19,6 +19,9 @@ Role: TypeAlias = Literal["in", "out"]
 KNOWN: Mapping[str, Layout] = {
     "log_prob": ("example", 1),
     "layer_gradient_sq_norms": ("group", 7),
+    "mean_intensity": ("example", 1),
+    "total_variation": ("example", 1),
+    "png_bits": ("example", 1),
 }
 
 
