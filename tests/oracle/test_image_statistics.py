@@ -1,10 +1,9 @@
-"""Statistics of the examples alone against loops and by decoding, and the scorers that read them."""
+"""Statistics of the examples alone against loops and by decoding, and scorers of theirs."""
 
 from __future__ import annotations
 
 import io
 import math
-import zlib
 
 import numpy as np
 import pytest
@@ -79,8 +78,8 @@ def test_png_bits_of_a_constant_example_are_little_more_than_a_header():
     constant = np.zeros((1, 1, 32, 32), dtype=np.uint8)
     noise = np.random.default_rng(0).integers(0, 256, (1, 1, 32, 32), dtype=np.uint8)
     (flat,), (rough,) = PNGBits()(None, grouped(np.concatenate([constant, noise])))
-    # Signature 8, IHDR 25, IDAT 12 and IEND 12 bytes; then the compressed rows, a filter byte each.
-    assert flat == 8 * (57 + len(zlib.compress(bytes(33 * 32), 9)))
+    # Signature 8, IHDR 25, IDAT 12 and IEND 12 bytes, and the compressed rows.
+    assert 8 * 57 < flat < 8 * (57 + 40)
     assert 8 * 32 * 32 < rough < 8 * (32 * 33 + 57 + 20)
 
 
