@@ -70,6 +70,17 @@ class Ensemble:
         """What the members read, each once."""
         return tuple(dict.fromkeys(name for member in self.scorers for name in member.inputs))
 
+    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
+        """Tell members that want to know what the columns of their statistics are.
+
+        Arguments:
+            features: For each of `inputs` the names of the columns.
+        """
+        for member in self.scorers:
+            tell = getattr(member, "name_features", None)
+            if tell is not None:
+                tell({name: features[name] for name in member.inputs})
+
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
         """Fit the members on one half of the groups and calibrate them on the other.
 

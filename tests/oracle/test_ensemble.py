@@ -106,6 +106,19 @@ def test_inputs_are_those_of_all_members_each_once():
     assert combined_tests(score_statistic=GradientGaussian()).inputs == (NORMS, "log_prob")
 
 
+class Told(Column):
+    def name_features(self, features):
+        self.features = features
+
+
+def test_members_that_want_to_know_are_told_what_their_columns_are():
+    plain, told, inner = Column("a"), Told("b"), Told("a")
+    nested = Ensemble(scorers=(inner, Column("b")))
+    Ensemble(scorers=(plain, told, nested)).name_features({"a": ["one"], "b": ["x", "y"]})
+    assert told.features == {"b": ["x", "y"]}
+    assert inner.features == {"a": ["one"]}
+
+
 def planted(rng, size, groups, log_prob, norm):
     return {
         "log_prob": rng.normal(log_prob, 30.0, (groups, size, 1)),
