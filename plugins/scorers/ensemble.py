@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -11,8 +11,6 @@ from harness import NotFittedError, ScoreError, Scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Method: TypeAlias = Literal["fisher", "harmonic-mean"]
 
 _NAME = "ensemble"
 
@@ -59,7 +57,12 @@ class Ensemble:
 
     calibration_: list[NDArray[np.float64]] | None = None
 
-    def __init__(self, *, scorers: tuple[Scorer, ...], method: Method = "fisher") -> None:
+    def __init__(
+        self,
+        *,
+        scorers: tuple[Scorer, ...],
+        method: Literal["fisher", "harmonic-mean"] = "fisher",
+    ) -> None:
         if len(scorers) < 2:
             raise ScoreError(f"{_NAME} combines two or more scorers, not {len(scorers)}")
         self.scorers = scorers
@@ -164,7 +167,9 @@ def p_values(scores: NDArray[np.float64], calibration: NDArray[np.float64]) -> N
     return found
 
 
-def combined(p: NDArray[np.float64], method: Method) -> NDArray[np.float64]:
+def combined(
+    p: NDArray[np.float64], method: Literal["fisher", "harmonic-mean"]
+) -> NDArray[np.float64]:
     """The combination of the p-values of k tests.
 
     Arguments:
