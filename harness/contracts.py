@@ -192,6 +192,10 @@ class Decomposable(Protocol):
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
         """The terms, such as `base`, `ladj` and `bins`, whose sum is `log_prob(x)`.
 
+        Terms of one kind that belong to the levels of a model end in the number of the level,
+        which counts from 0 at the data: `base.0`, `ladj.0`, `base.1`, `ladj.1`, `bins`. The names
+        and their order depend on the model alone, not on x.
+
         Returns:
             Floating, each (N,), in nats.
         """
@@ -254,6 +258,39 @@ class Scorer(Protocol):
 
         Returns:
             float64, (M,); higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        ...
+
+
+@runtime_checkable
+class FeatureAware(Protocol):
+    """Capability of a scorer that needs to know what the columns are, such as which layers."""
+
+    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
+        """Told before `fit` what the columns of its statistics are.
+
+        They are the same for the fit groups and for all that are scored.
+
+        Arguments:
+            features: For each of `inputs` the names of the F columns, in their order.
+        """
+        ...
+
+
+@runtime_checkable
+class Separable(Protocol):
+    """Capability of a scorer whose score is a sum of named terms, such as one for each layer."""
+
+    def score_terms(
+        self, statistics: Mapping[str, NDArray[np.float64]]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """The terms by name, whose sum is `score(statistics)`.
+
+        Returns:
+            float64, (M,) each; higher is more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.

@@ -18,6 +18,12 @@ def bench_statistics() -> Iterable[Entry]:
             version="1",
         ),
         Entry(
+            "log_prob_terms",
+            "plugins.statistics.log_prob_terms:LogProbTerms",
+            "terms of each example's log-probability, in nats: base density, ladj, by level",
+            version="1",
+        ),
+        Entry(
             "layer_gradient_sq_norms",
             "plugins.statistics.layer_gradient_sq_norms:LayerGradientSqNorms",
             "squared gradient norm of each layer for the summed log-probability of a group",
