@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from harness.contracts import DensityModel
+from harness.contracts import DensityModel, FittedStatistic
 from harness.domain import Images
 from harness.evaluation import evaluate
 from harness.plan import Chain, Plan
@@ -127,6 +127,8 @@ def _statistic(
     device: torch.device,
 ) -> NDArray[np.float64]:
     statistic = component.build()
+    if isinstance(statistic, FittedStatistic):
+        statistic.fit(model, torch.from_numpy(_images(domain, 2 * GROUPS)).to(device))
     images = _images(domain, GROUPS * group_size)
     values = evaluate(
         statistic, model, images, group_size, len(images), device, lambda amount: None
