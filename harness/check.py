@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from harness.contracts import DensityModel, FeatureAware
+from harness.contracts import DensityModel, FeatureAware, FittedStatistic
 from harness.domain import Images
 from harness.evaluation import evaluate
 from harness.plan import Chain, Plan
@@ -135,6 +135,8 @@ def _statistic(
     device: torch.device,
 ) -> _Values:
     statistic = component.build()
+    if isinstance(statistic, FittedStatistic):
+        statistic.fit(model, torch.from_numpy(_images(domain, 2 * GROUPS)).to(device))
     images = _images(domain, GROUPS * group_size)
     values = evaluate(
         statistic, model, images, group_size, len(images), device, lambda amount: None

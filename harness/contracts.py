@@ -228,6 +228,28 @@ class Statistic(Protocol):
         ...
 
 
+@runtime_checkable
+class FittedStatistic(Statistic, Protocol):
+    """Capability of a statistic that is fitted to the examples of role `fit` before it is used.
+
+    The harness never evaluates one on examples that it was fitted on: the examples of role `fit`
+    themselves are evaluated half by half, each half by a statistic fitted on the other. Groups of
+    the roles `in` and `out` are evaluated by one that was fitted on all of them.
+    """
+
+    def fit(self, model: DensityModel, examples: Tensor) -> Self:
+        """Fit to in-distribution examples; a second fit forgets the first.
+
+        Arguments:
+            model: In evaluation mode; must be left as found. The one it is then evaluated with.
+            examples: uint8, (N, *domain.shape), on the device of the parameters.
+
+        Raises:
+            ScoreError: They cannot be fitted to, such as too few.
+        """
+        ...
+
+
 class Scorer(Protocol):
     """A score from stored statistics, in NumPy; no torch, no model, no images.
 

@@ -103,6 +103,7 @@ def statistic_inputs(
     weights: str,
     examples: Mapping[str, str],
     group_size: int | None,
+    fit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a stored statistic depends on.
 
@@ -115,7 +116,10 @@ def statistic_inputs(
         weights: sha256 of the checkpoint's weights.
         examples: Content fingerprint of the split and digest of the example numbers.
         group_size: None for a statistic per example.
+        fit: Of a fitted statistic, the examples that it is fitted on, given like `examples`, and
+            whether it is the one for them or the ones for their halves.
     """
+    fitted = {} if fit is None else {"fit": dict(fit)}
     return {
         "format": FORMAT,
         "model": model.identity(),
@@ -124,4 +128,5 @@ def statistic_inputs(
         "weights": weights,
         "examples": dict(examples),
         "group_size": group_size,
+        **fitted,
     }

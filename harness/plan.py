@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.contracts import FittedStatistic
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
@@ -46,7 +47,8 @@ class ChainId:
 class StatisticJob:
     """One statistic of one checkpoint over the groups of one draw.
 
-    `group_size` is None for a statistic per example.
+    `group_size` is None for a statistic per example; `fit` is the draw that a fitted statistic is
+    fitted on, None for any other.
     """
 
     chain: ChainId
@@ -54,6 +56,7 @@ class StatisticJob:
     statistic: str
     draw: Draw
     group_size: int | None
+    fit: Draw | None = None
 
     def __str__(self) -> str:
         groups = "" if self.group_size is None else f", b = {self.group_size}"
@@ -168,7 +171,15 @@ class Plan:
             self._weights[key],
             examples,
             job.group_size,
+            self._fit_examples(job),
         )
+
+    def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
+        """What enters the key of a fitted statistic of what it is fitted on."""
+        if job.fit is None:
+            return None
+        examples, _ = self.examples(job.fit, self.prepared[job.fit.dataset])
+        return {**examples, "halves": job.draw.role == "fit"}
 
     def require_examples(self, job: StatisticJob) -> None:
         """See that a data set, if it has been opened, has the examples that a job asks for.
@@ -267,7 +278,7 @@ class _Builder:
         self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.planned: set[Cell] = set()
-        self.per: dict[str, str] = {}
+        self.kinds: dict[str, tuple[str, bool]] = {}
         self.asked = 0
 
     def add(self, comparison: Comparison) -> None:
@@ -322,14 +333,14 @@ class _Builder:
         self.planned.add(cell)
         reads = {}
         for item in scorer.inputs:
-            fit, in_, out = (self._job(chain, item, cell, draw) for draw in draws)
+            fit, in_, out = (self._job(chain, item, cell, draw, draws[0]) for draw in draws)
             reads[item.text] = (fit, in_, out)
         log_prob = None
         if LOG_PROB in self.suite.statistics:
             item = Input(LOG_PROB, LOG_PROB)
             log_prob = (
-                self._job(chain, item, cell, draws[1]),
-                self._job(chain, item, cell, draws[2]),
+                self._job(chain, item, cell, draws[1], draws[0]),
+                self._job(chain, item, cell, draws[2], draws[0]),
             )
         notes = self._notes(comparison, chain)
         self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
@@ -348,14 +359,15 @@ class _Builder:
             )
         return tuple(notes)
 
-    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw) -> StatisticJob:
+    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
         """The job of one input, added to the chain of the model that it reads."""
         seed = chain.seed if item.seed is None else item.seed
         chain = replace(chain, model=item.model or chain.model, seed=seed)
         epoch = cell.epoch if item.epoch is None else item.epoch
         component = self.suite.statistics[item.statistic]
-        group_size = None if self._per(component) == "example" else cell.group_size
-        job = StatisticJob(chain, epoch, item.statistic, draw, group_size)
+        per, fitted = self._kind(component)
+        group_size = None if per == "example" else cell.group_size
+        job = StatisticJob(chain, epoch, item.statistic, draw, group_size, fit if fitted else None)
         planned = self.plan.chains.get(chain)
         if planned is None:
             model = self.suite.models[chain.model]
@@ -365,7 +377,10 @@ class _Builder:
         planned.jobs.setdefault(job, component)
         return job
 
-    def _per(self, component: Component) -> str:
-        if component.name not in self.per:
-            self.per[component.name] = component.build().per
-        return self.per[component.name]
+    def _kind(self, component: Component) -> tuple[str, bool]:
+        """Whether a statistic is per example or per group, and whether it is fitted."""
+        if component.name not in self.kinds:
+            statistic = component.build()
+            fitted = isinstance(statistic, FittedStatistic)
+            self.kinds[component.name] = statistic.per, fitted
+        return self.kinds[component.name]

@@ -16,7 +16,7 @@ ROOMS = (
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
     "keys locks store data draw settings randomness",
-    "plan cards inventory rates failures why estimate",
+    "plan cards inventory rates failures why estimate fitting",
     "augmentation devices checkpoints training rolling evaluation chain",
     "metrics ranks overlap published scoring runner check doctor",
     "contents needs holdings fsck collect archive unpack",
