@@ -111,7 +111,8 @@ def _folded(name: str, width: int) -> str:
 
 
 def _styled(words: Words) -> Text:
-    return Text.assemble((words.text + words.mark, "bold" if words.best else ""), words.beside)
+    number = (words.text + words.mark, "bold" if words.best else "")
+    return Text.assemble(number, (words.flags, "red"), words.beside)
 
 
 def _parts(sheet: Sheet, limit: int | None) -> list[Part]:
