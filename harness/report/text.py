@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.plain import one_line
 from harness.report.tables import Average, Failure, Table, TableCell
+from harness.results import Cell
 
 WRONG_WAY, BEATEN = "!", "#"
 MOST_REASONS = 20
@@ -178,6 +179,15 @@ def _beaten(table: Table) -> list[str]:
 def counted(count: int, noun: str) -> str:
     """A number of things: `1 cell`, `2 cells`."""
     return f"{count} {noun if count == 1 else f'{noun}s'}"
+
+
+def place(cell: Cell) -> str:
+    """Where a cell is, whatever its scorer."""
+    seed = f", seed {cell.seed}" if cell.seed else ""
+    return (
+        f"{cell.model} at epoch {cell.epoch}, {cell.in_dataset} against {cell.out_dataset}, "
+        f"group size {cell.group_size}{seed}"
+    )
 
 
 def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -> list[str]:
