@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,7 +77,7 @@ def test_some_cells_without_scores_are_not_counted():
         bare("b", 0.8, "noise"),
     ]
     (text,) = winner(results)
-    assert "; in 1 cell, it is better in 1, worse in 0, and not told apart in 0 (" in text
+    assert "; in 1 cell of them, it is better in 1, worse in 0, and not told apart in 0 (" in text
 
 
 def test_holm_asks_for_more_where_there_are_more_cells():
@@ -89,6 +91,16 @@ def test_holm_asks_for_more_where_there_are_more_cells():
     assert "better in 1" in winner(one)[0]
     many = [result for pair in near for result in pair]
     assert "tells them apart in none" in winner([*one, *many])[0]
+
+
+def test_of_very_many_cells_some_spread_over_all_are_tested():
+    a, b = scored("a", 2.0), scored("b", 0.0)
+    results = [
+        replace(item, cell=replace(item.cell, epoch=epoch))
+        for epoch in range(4001)
+        for item in (a, b)
+    ]
+    assert "; in 1334 cells of them, it is better in 1334, worse in 0," in winner(results)[0]
 
 
 def test_scorers_with_fewer_numbers_do_not_win():
