@@ -6,6 +6,7 @@ This is the public interface: what plugins may import.
 from __future__ import annotations
 
 from harness.contracts import (
+    Baseline,
     Dataset,
     Decomposable,
     DensityModel,
@@ -36,18 +37,29 @@ from harness.errors import (
     TrainingError,
     UnsupportedError,
 )
-from harness.events import Event, JobFailed, Postponed
+from harness.events import (
+    CellFinished,
+    EpochFinished,
+    Event,
+    JobFailed,
+    Postponed,
+    RunFinished,
+    RunStarted,
+)
 from harness.memory import is_out_of_memory
 from harness.plugin import Entry, hookimpl
 
 __all__ = [
+    "Baseline",
     "BenchError",
+    "CellFinished",
     "DataError",
     "Dataset",
     "Decomposable",
     "DensityModel",
     "DomainError",
     "Entry",
+    "EpochFinished",
     "Event",
     "Executor",
     "FeatureAware",
@@ -62,6 +74,8 @@ __all__ = [
     "Per",
     "Postponed",
     "Preparable",
+    "RunFinished",
+    "RunStarted",
     "Samplable",
     "ScoreError",
     "Scorer",

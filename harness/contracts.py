@@ -329,6 +329,19 @@ class Informative(Protocol):
         ...
 
 
+@runtime_checkable
+class Baseline(Protocol):
+    """Capability of a scorer that is a trivial baseline, such as the mean intensity of an image.
+
+    A scorer that a baseline of the same cell beats is flagged in every report.
+    """
+
+    @property
+    def baseline(self) -> bool:
+        """True; as a rule a class attribute `baseline = True`."""
+        ...
+
+
 class Executor(Protocol):
     """A way to run independent tasks. Its constructor takes `workers`, how many at once."""
 

@@ -18,7 +18,7 @@ ROOMS = (
     "keys locks store data draw settings randomness",
     "plan cards inventory rates failures why estimate fitting",
     "augmentation devices checkpoints training rolling evaluation chain",
-    "metrics ranks overlap published scoring runner check doctor",
+    "metrics ranks overlap published scoring baselines runner check doctor",
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",
     "pins.toml pins.settings pins.files pins.make pins.verify pins",
