@@ -182,7 +182,7 @@ function rocChart(roc, isLog) {
     ? { low: Math.log10(least / 2), high: 0, ticks: decades.filter(([k]) => k >= Math.log10(least / 2)), label: "ID flagged (log)" }
     : { low: 0, high: 1, ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => [t, short(t)]), label: "ID flagged (false positives)" };
   const { root, inner, atX, atY } = frame({
-    width: 340, height: 240, x,
+    width: 460, height: 240, x,
     y: { low: 0, high: 1, ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => [t, short(t)]), label: "OOD caught" },
     label: "ROC curve: share of OOD groups caught against share of ID groups flagged",
   });
@@ -244,7 +244,7 @@ function layerChart(bands, names, said) {
 function whisker(row) {
   const at = (share) => 2 + share * 86;
   const low = COLUMNS.auroc_low[row];
-  return svg("svg", { viewBox: "0 0 90 12", class: `whisker${isWrongWay(row) ? " wrong" : ""}`, "aria-hidden": "true" },
+  return svg("svg", { viewBox: "0 0 90 12", class: `whisker${isWrongWay(row) ? " under" : ""}`, "aria-hidden": "true" },
     svg("line", { class: "grid", x1: 2, x2: 88, y1: 6, y2: 6 }),
     svg("line", { class: "axis", x1: at(CHANCE), x2: at(CHANCE), y1: 1, y2: 11 }),
     low === null ? null : svg("line", { class: "interval", x1: at(low), x2: at(COLUMNS.auroc_high[row]), y1: 6, y2: 6 }),

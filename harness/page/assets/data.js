@@ -9,8 +9,8 @@ const PLACE = ["model", "in", "out", "scorer", "epoch", "group_size", "seed"];
 const LABELS = {
   model: "Model", in: "ID", out: "OOD", scorer: "Scorer", epoch: "Epoch", group_size: "b",
   seed: "Seed", status: "Status", mark: "Mark", auroc: "AUROC", auroc_low: "95 % interval",
-  aupr: "AUPR", fpr95: "FPR95", ovl: "OVL", bits_per_dim_in: "bits/dim ID",
-  bits_per_dim_out: "bits/dim OOD", n_in: "ID groups", n_out: "OOD groups",
+  aupr: "AUPR", fpr95: "FPR95", ovl: "OVL", bits_per_dim_in: "bits ID",
+  bits_per_dim_out: "bits OOD", n_in: "ID groups", n_out: "OOD groups",
 };
 const MARKS = { best: "best", tied: "tied" };
 const MINUS = "\u2212";

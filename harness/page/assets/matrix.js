@@ -7,34 +7,51 @@ function drawMatrix(parent, rows, filters, open) {
   const size = filters.group_size ?? Math.min(...CHOICES.group_size.map(([b]) => b));
   const shown = rows.filter((row) => COLUMNS.group_size[row] === size && (
     filters.epoch !== null || COLUMNS.epoch[row] === LAST_EPOCH.get(trainingOf(row))));
-  const outs = [...new Set(shown.map((row) => COLUMNS.out[row]))].sort((a, b) => a - b);
   const lines = new Map();
   for (const row of shown) {
     const key = placeWithout(row, "out", "epoch");
     if (!lines.has(key)) lines.set(key, new Map());
     lines.get(key).set(COLUMNS.out[row], row);
   }
-  const which = filters.epoch === null ? "the last epoch of each training" : `epoch ${filters.epoch}`;
-  const caption = `AUROC at ${which}, groups of ${size}`;
   if (!lines.size) {
-    parent.replaceChildren(el("p", { class: "hint" }, "No cell passes the filters at this epoch and group size."));
+    parent.replaceChildren(hint("No cell passes the filters at this epoch and group size."));
     return;
   }
-  const all = [...lines.values()];
+  const which = filters.epoch === null ? "the last epoch of each training" : `epoch ${filters.epoch}`;
+  const left = lines.size > MOST_LINES ? ` The first ${MOST_LINES} of ${lines.size} lines; filters show others.` : "";
+  parent.replaceChildren(
+    el("h3", {}, `At ${which}, groups of ${size}`),
+    hint("Bold is the best of its column in the printed tables, over all epochs; ~ cannot be told from it; " +
+      `▼ is below 0.5 beyond error. A number opens its cell.${left}`),
+    ...families([...lines.values()].slice(0, MOST_LINES)).map((family) => matrixTable(family, open)));
+}
+
+/** Lines that share OOD sets, directly or through others, belong into one table. */
+function families(lines) {
+  const found = [];
+  for (const line of lines) {
+    const family = { outs: new Set(line.keys()), lines: [line] };
+    for (const other of found.filter((one) => [...family.outs].some((out) => one.outs.has(out)))) {
+      family.outs = new Set([...other.outs, ...family.outs]);
+      family.lines = [...other.lines, ...family.lines];
+      found.splice(found.indexOf(other), 1);
+    }
+    found.push(family);
+  }
+  return found;
+}
+
+function matrixTable(family, open) {
+  const outs = [...family.outs].sort((a, b) => a - b);
   const heads = ["Model", "ID", "Scorer", ...(CHOICES.seed.length > 1 ? ["Seed"] : [])];
+  const caption = `AUROC against ${outs.map((out) => NAMES.out[out]).join(", ")}`;
   const table = el("table", { class: "matrix" },
-    el("caption", {}, caption, el("span", { class: "hint" }, matrixHint(all.length))),
+    el("caption", { class: "hidden" }, caption),
     el("thead", {}, el("tr", {},
       heads.map((head) => el("th", { scope: "col" }, head)),
       outs.map((out) => el("th", { scope: "col", class: "out" }, NAMES.out[out])))),
-    el("tbody", {}, all.slice(0, MOST_LINES).map((line, place) => matrixLine(line, outs, all[place - 1], open))));
-  parent.replaceChildren(el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table));
-}
-
-function matrixHint(lines) {
-  const left = lines > MOST_LINES ? ` The first ${MOST_LINES} of ${lines} lines; filters show others.` : "";
-  return " Bold is the best of its column in the printed tables, ~ cannot be told from it, " +
-    `▼ is below 0.5 beyond error. A number opens its cell.${left}`;
+    el("tbody", {}, family.lines.map((line, place) => matrixLine(line, outs, family.lines[place - 1], open))));
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
 }
 
 function matrixLine(line, outs, before, open) {

@@ -44,8 +44,8 @@ function cellColumns() {
       sort: publishedDifference, draw: drawPublished,
     }),
     numberColumn("aupr"), numberColumn("fpr95", 3, "ID flagged when 95 % of OOD is caught; lower is better"),
-    ...optional(has("bits_per_dim_in"), numberColumn("bits_per_dim_in")),
-    ...optional(has("bits_per_dim_out"), numberColumn("bits_per_dim_out")),
+    ...optional(has("bits_per_dim_in"), numberColumn("bits_per_dim_in", 3, "bits per dimension, mean over the ID examples")),
+    ...optional(has("bits_per_dim_out"), numberColumn("bits_per_dim_out", 3, "bits per dimension, mean over the OOD examples")),
     ...optional(has("ovl"), numberColumn("ovl", 3, "overlap of the densities of bits per dimension")),
   ];
 }

@@ -1,6 +1,6 @@
 // A table that sorts and turns pages: real table markup, so that it can be read aloud.
 
-const PAGE = 100;
+const PAGE = 25;
 const MOST_PRINTED = 2000;
 
 /**
