@@ -213,15 +213,16 @@ class _ChainWorker:
 
     def evaluate(self) -> None:
         """Evaluate the missing statistics, one checkpoint after the other."""
-        for epoch in sorted(self.chain.epochs):
-            if not self._is_stored(epoch):
+        for epoch in (None, *sorted(self.chain.epochs)):
+            if epoch is not None and not self._is_stored(epoch):
                 continue
             missing = [job for job in self.chain.jobs if job.epoch == epoch and self._lacks(job)]
-            model: DensityModel | None = None
+            model: Any = None  # and remains so for statistics of the examples alone
             fits = Fits()
             for job in sorted(missing, key=by_fit):
                 try:
-                    model = self._load_model(epoch) if model is None else model
+                    if model is None and epoch is not None:
+                        model = self._load_model(epoch)
                     self._evaluate(job, model, fits)
                 except Exception as error:
                     failures = [failure_inputs(self.plan, job)]
@@ -319,14 +320,16 @@ class _ChainWorker:
 
 def _step_name(job: StatisticJob) -> str:
     size = "" if job.group_size is None else f", b = {job.group_size}"
-    return f"epoch {job.epoch}: {job.statistic} of {job.draw.dataset}{size}"
+    epoch = "" if job.epoch is None else f"epoch {job.epoch}: "
+    return f"{epoch}{job.statistic} of {job.draw.dataset}{size}"
 
 
 def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
     """What identifies a statistic job before its key can be known."""
     draw = {**vars(job.draw), "dataset": plan.prepared[job.draw.dataset].fingerprints["test"]}
     identity = plan.chains[job.chain].jobs[job].identity()
-    place = [plan.train_key(job.chain), job.epoch, job.group_size]
+    alone = job.epoch is None
+    place = [None if alone else plan.train_key(job.chain), job.epoch, job.group_size]
     fit = {} if job.fit is None else {"fit": vars(job.fit)}
     return {"statistic": identity, "draw": draw, "place": place, **fit}
 
@@ -340,5 +343,5 @@ def versions() -> dict[str, str]:
     """Versions of what computes the numbers."""
     from importlib.metadata import version
 
-    packages = ("oodbench", "torch", "numpy")
+    packages = ("oodbench", "torch", "numpy", "pillow")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,9 +101,7 @@ def _trial(
     """A model after two trial steps, and the seconds of the second."""
     changes = {"minibatch": TRIAL_MINIBATCH, "prepare_batches": 1, "examples": None}
     recipe = component.recipe.model_copy(update=changes)
-    trial = ModelComponent(
-        component.name, component.registered, component.options, component.sources, recipe=recipe
-    )
+    trial = replace(component, recipe=recipe)
     training = Training(trial, domain, _images(domain, TRIAL_MINIBATCH), 0, device)
     training.start()
     training.run_epoch(lambda amount: None)

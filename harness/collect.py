@@ -108,7 +108,8 @@ def _records(store: Store, needs: Needs) -> Iterator[Leftover]:
             path = store.path(record.kind, record.key)
             locks = _trainings_of(record, trainings)
             reason = ""
-            if record.kind == STATISTICS and not locks and not is_complete:
+            of_weights = record.manifest is None or "weights" in record.manifest.inputs
+            if record.kind == STATISTICS and of_weights and not locks and not is_complete:
                 reason = "its checkpoint is not stored, and a suite lacks one: it may be of that"
             yield Leftover(str(record), record.kind, path, record.size, locks, reason)
 

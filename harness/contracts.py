@@ -203,7 +203,11 @@ class Decomposable(Protocol):
 
 
 class Statistic(Protocol):
-    """An expensive function of a model and groups of examples, computed once and stored."""
+    """An expensive function of a model and groups of examples, computed once and stored.
+
+    One of the examples alone says so by an attribute `reads_model = False`: it is given None for
+    the model, and one stored value serves all models and epochs.
+    """
 
     @property
     def per(self) -> Per:

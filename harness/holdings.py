@@ -68,7 +68,9 @@ class Beside:
 
 
 def list_trainings(store: Store, needs: Needs) -> list[Holding]:
-    """The trainings in the store, in order of name; statistics whose weights are gone at the end.
+    """The trainings in the store, in order of name.
+
+    At the end statistics whose weights are gone, and those of examples alone.
 
     Arguments:
         store: Nothing but manifests is read.

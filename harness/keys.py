@@ -96,6 +96,26 @@ def checkpoint_key(train_key: str, epoch: int) -> str:
     return f"{train_key}/epoch-{epoch:06d}"
 
 
+def examples_statistic_inputs(
+    domain: Images, statistic: Component, examples: Mapping[str, str], group_size: int | None
+) -> dict[str, Any]:
+    """What a stored statistic of the examples alone depends on.
+
+    Arguments:
+        domain: Of the examples.
+        statistic: Plugin and options.
+        examples: Content fingerprint of the split and digest of the example numbers.
+        group_size: None for a statistic per example.
+    """
+    return {
+        "format": FORMAT,
+        "domain": {**vars(domain)},
+        "statistic": statistic.identity(),
+        "examples": dict(examples),
+        "group_size": group_size,
+    }
+
+
 def statistic_inputs(
     model: ModelComponent,
     domain: Images,
@@ -121,12 +141,8 @@ def statistic_inputs(
     """
     fitted = {} if fit is None else {"fit": dict(fit)}
     return {
-        "format": FORMAT,
+        **examples_statistic_inputs(domain, statistic, examples, group_size),
         "model": model.identity(),
-        "domain": {**vars(domain)},
-        "statistic": statistic.identity(),
         "weights": weights,
-        "examples": dict(examples),
-        "group_size": group_size,
         **fitted,
     }

@@ -11,12 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.contracts import FittedStatistic
+from harness.contracts import FittedStatistic, Statistic
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
 from harness.errors import DataError, NothingSelectedError, Problem, StoreError, SuiteError
-from harness.keys import checkpoint_key, digest, ids_digest, statistic_inputs, train_inputs
+from harness.keys import (
+    checkpoint_key,
+    digest,
+    examples_statistic_inputs,
+    ids_digest,
+    statistic_inputs,
+    train_inputs,
+)
 from harness.only import Only, parse_only
 from harness.results import Cell
 from harness.store import Store
@@ -47,12 +54,13 @@ class ChainId:
 class StatisticJob:
     """One statistic of one checkpoint over the groups of one draw.
 
+    `epoch` is None for a statistic of the examples alone, which any chain may compute;
     `group_size` is None for a statistic per example; `fit` is the draw that a fitted statistic is
     fitted on, None for any other.
     """
 
     chain: ChainId
-    epoch: int
+    epoch: int | None
     statistic: str
     draw: Draw
     group_size: int | None
@@ -61,7 +69,8 @@ class StatisticJob:
     def __str__(self) -> str:
         groups = "" if self.group_size is None else f", b = {self.group_size}"
         where = f"{self.draw.dataset} ({self.draw.role})"
-        return f"{self.chain} epoch {self.epoch}: {self.statistic} of {where}{groups}"
+        epoch = "" if self.epoch is None else f" epoch {self.epoch}"
+        return f"{self.chain}{epoch}: {self.statistic} of {where}{groups}"
 
 
 @dataclass
@@ -145,6 +154,10 @@ class Plan:
         key = self.train_key(chain)
         return key is not None and store.has(CHECKPOINTS, checkpoint_key(key, epoch))
 
+    def has_checkpoint_of(self, store: Store, job: StatisticJob) -> bool:
+        """Whether the checkpoint that a statistic reads is stored, or it reads none."""
+        return job.epoch is None or self.has_checkpoint(store, job.chain, job.epoch)
+
     def statistic_inputs(self, store: Store, job: StatisticJob) -> dict[str, Any] | None:
         """What a statistic depends on; None while its checkpoint or data is not there.
 
@@ -153,26 +166,26 @@ class Plan:
             StoreError: The checkpoint's manifest is damaged.
         """
         prepared = self.prepared.get(job.draw.dataset)
-        if prepared is None or not self.has_checkpoint(store, job.chain, job.epoch):
+        if prepared is None or not self.has_checkpoint_of(store, job):
             return None
-        key = checkpoint_key(str(self.train_key(job.chain)), job.epoch)
+        chain = self.chains[job.chain]
+        weights = None if job.epoch is None else self._weights_of(store, job.chain, job.epoch)
+        self.require_examples(job)
+        examples, _ = self.examples(job.draw, prepared)
+        parts = chain.domain, chain.jobs[job]
+        if weights is None:
+            return examples_statistic_inputs(*parts, examples, job.group_size)
+        fit = self._fit_examples(job)
+        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
+
+    def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str:
+        key = checkpoint_key(str(self.train_key(chain)), epoch)
         if key not in self._weights:
             manifest = store.manifest(CHECKPOINTS, key)
             if "model.safetensors" not in manifest.files:
                 raise StoreError(f"checkpoint {key} lists no weights")
             self._weights[key] = manifest.files["model.safetensors"]["sha256"]
-        self.require_examples(job)
-        examples, _ = self.examples(job.draw, prepared)
-        chain = self.chains[job.chain]
-        return statistic_inputs(
-            chain.model,
-            chain.domain,
-            chain.jobs[job],
-            self._weights[key],
-            examples,
-            job.group_size,
-            self._fit_examples(job),
-        )
+        return self._weights[key]
 
     def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
         """What enters the key of a fitted statistic of what it is fitted on."""
@@ -278,7 +291,7 @@ class _Builder:
         self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.planned: set[Cell] = set()
-        self.kinds: dict[str, tuple[str, bool]] = {}
+        self.statistics: dict[str, Statistic] = {}
         self.asked = 0
 
     def add(self, comparison: Comparison) -> None:
@@ -363,24 +376,30 @@ class _Builder:
         """The job of one input, added to the chain of the model that it reads."""
         seed = chain.seed if item.seed is None else item.seed
         chain = replace(chain, model=item.model or chain.model, seed=seed)
-        epoch = cell.epoch if item.epoch is None else item.epoch
         component = self.suite.statistics[item.statistic]
-        per, fitted = self._kind(component)
-        group_size = None if per == "example" else cell.group_size
-        job = StatisticJob(chain, epoch, item.statistic, draw, group_size, fit if fitted else None)
+        statistic = self._built(component)
+        group_size = None if statistic.per == "example" else cell.group_size
+        epoch = cell.epoch if item.epoch is None else item.epoch
+        reads_model = getattr(statistic, "reads_model", True)
+        job = StatisticJob(
+            chain,
+            epoch if reads_model else None,
+            item.statistic,
+            draw,
+            group_size,
+            fit if isinstance(statistic, FittedStatistic) else None,
+        )
         planned = self.plan.chains.get(chain)
         if planned is None:
             model = self.suite.models[chain.model]
             domain = self.suite.datasets[chain.dataset].dataset.domain
             planned = self.plan.chains[chain] = Chain(chain, model, domain)
-        planned.epochs.add(epoch)
+        if reads_model:
+            planned.epochs.add(epoch)
         planned.jobs.setdefault(job, component)
         return job
 
-    def _kind(self, component: Component) -> tuple[str, bool]:
-        """Whether a statistic is per example or per group, and whether it is fitted."""
-        if component.name not in self.kinds:
-            statistic = component.build()
-            fitted = isinstance(statistic, FittedStatistic)
-            self.kinds[component.name] = statistic.per, fitted
-        return self.kinds[component.name]
+    def _built(self, component: Component) -> Statistic:
+        if component.name not in self.statistics:
+            self.statistics[component.name] = component.build()
+        return self.statistics[component.name]

@@ -144,7 +144,8 @@ class _Scoring:
         except (DataError, StoreError) as error:
             return "failed", str(error)
         failure = find_failure(self.store, failure_inputs(self.plan, job))
-        if failure is None and not self.plan.has_checkpoint(self.store, job.chain, job.epoch):
+        has_checkpoint = self.plan.has_checkpoint_of(self.store, job)
+        if failure is None and job.epoch is not None and not has_checkpoint:
             inputs = training_failure_inputs(self.plan, job.chain, job.epoch)
             failure = find_failure(self.store, inputs)
         return None if failure is None else (failure.status, f"{failure.job}: {failure.message}")
@@ -274,6 +275,7 @@ class _Scoring:
         return self.bits[jobs]
 
     def _checkpoint(self, job: StatisticJob) -> dict[str, Any]:
+        assert job.epoch is not None, "only of statistics that read a model"
         key = checkpoint_key(str(self.plan.train_key(job.chain)), job.epoch)
         if key not in self.checkpoints:
             manifest = self.store.manifest(CHECKPOINTS, key)
@@ -288,7 +290,7 @@ class _Scoring:
         reads = {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()}
         prepared = self.plan.prepared
         return {
-            "scorer": planned.scorer.registered.provenance(),
+            "scorer": planned.scorer.provenance(),
             "statistics": reads,
             "train_split": prepared[cell.in_dataset].fingerprints["train"],
             "in_split": prepared[cell.in_dataset].fingerprints["test"],
@@ -299,20 +301,20 @@ class _Scoring:
         }
 
     def _origin(self, job: StatisticJob) -> dict[str, Any]:
-        """What made a stored statistic: plugins, weights and versions."""
+        """What made a stored statistic: plugins, versions and, if it reads a model, weights."""
         if job not in self.origins:
-            checkpoint = self._checkpoint(job)
             key = self._key(job)
             assert key is not None, "its presence was checked"
             facts = self.store.manifest(STATISTICS, key).facts
-            self.origins[job] = {
-                **facts["plugin"],
-                "model": checkpoint["facts"]["plugin"],
-                "train_key": self.plan.train_key(job.chain),
-                "epoch": job.epoch,
-                "weights": checkpoint["weights"],
-                "versions": facts["versions"],
-            }
+            self.origins[job] = {**facts["plugin"], "versions": facts["versions"]}
+            if job.epoch is not None:
+                checkpoint = self._checkpoint(job)
+                self.origins[job] |= {
+                    "model": checkpoint["facts"]["plugin"],
+                    "train_key": self.plan.train_key(job.chain),
+                    "epoch": job.epoch,
+                    "weights": checkpoint["weights"],
+                }
         return self.origins[job]
 
 

@@ -46,6 +46,8 @@ def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]]
     own = ChainId(cell.model, cell.in_dataset, cell.seed)
     for text, (job, _, _) in planned.reads.items():
         part = parts[f"statistic {text}"] = plan.chains[job.chain].jobs[job].identity()
+        if job.epoch is None:
+            continue
         if job.chain == own:
             parts["training"] = inputs[job.chain] or {}
         else:

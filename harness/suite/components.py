@@ -19,26 +19,40 @@ class Component:
 
     Attributes:
         options: Every option of the plugin, defaults included, as JSON-like values.
-        sources: The data sets that its options name.
+        sources: The data sets that its options name, by option.
+        members: The scorers that its options name, by option.
     """
 
     name: str
     registered: Registered
     options: Mapping[str, Any]
     sources: Mapping[str, DatasetComponent] = field(default_factory=dict)
+    members: Mapping[str, tuple[ScorerComponent, ...]] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """What enters keys. The name under which the suite knows it does not."""
         options = dict(self.options)
         for name, source in self.sources.items():
             options[name] = source.identity()
+        for name, members in self.members.items():
+            options[name] = [member.identity() for member in members]
         return {**self.registered.identity(), "options": options}
 
     def build(self, *arguments: Any) -> Any:
         """Construct the object; `arguments` come first, such as a model's domain."""
         target = self.registered.load()
         datasets = {source.name: source.dataset for source in self.sources.values()}
-        return target(*arguments, **constructor_arguments(target, self.options, datasets))
+        scorers = {member.name: member.build for member in self._all_members()}
+        return target(*arguments, **constructor_arguments(target, self.options, datasets, scorers))
+
+    def provenance(self) -> dict[str, Any]:
+        """What a number records about the plugins that made it."""
+        members = [member.provenance() for member in self._all_members()]
+        made = self.registered.provenance()
+        return {**made, "members": members} if members else {**made}
+
+    def _all_members(self) -> list[ScorerComponent]:
+        return [member for members in self.members.values() for member in members]
 
 
 @dataclass(frozen=True)

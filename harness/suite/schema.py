@@ -154,7 +154,7 @@ class Scorer(_Table):
     plugin: ScorerPlugin
     """Name of the scorer plugin."""
     options: dict[str, Any] = {}
-    """Options of the plugin."""
+    """Options of the plugin; one that is a scorer, or several, names others."""
 
 
 class Statistic(_Table):

@@ -245,6 +245,23 @@ def fit_is_of_a_set(subject: StatisticUnderTest) -> None:
         raise Fault("values depend on the order of the fit examples")
 
 
+def without_a_model(subject: StatisticUnderTest) -> None:
+    """If it says that it reads no model, it has the same features and values without one."""
+    statistic: Any = subject.build()
+    if getattr(statistic, "reads_model", True):
+        raise NotApplicable("it reads the model")
+    groups = subject.groups(statistic)
+    expected = subject.values(groups)
+    try:
+        names, values = statistic.features(None), statistic(None, groups.clone())
+    except Exception as error:
+        raise Fault(
+            f"reads_model is False, but without a model it raises {type(error).__name__}: {error}"
+        ) from error
+    if list(names) != list(statistic.features(subject.model())) or _differs(values, expected):
+        raise Fault("reads_model is False, but without a model it gives something else")
+
+
 STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
     interface,
     shape_and_dtype,
@@ -257,6 +274,7 @@ STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
     fit_as_found,
     refit,
     fit_is_of_a_set,
+    without_a_model,
 )
 
 

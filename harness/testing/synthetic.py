@@ -20,6 +20,9 @@ KNOWN: Mapping[str, Layout] = {
     "log_prob": ("example", 1),
     "log_prob_terms": ("example", 5),
     "layer_gradient_sq_norms": ("group", 7),
+    "mean_intensity": ("example", 1),
+    "total_variation": ("example", 1),
+    "png_bits": ("example", 1),
 }
 
 FEATURES: Mapping[str, Sequence[str]] = {

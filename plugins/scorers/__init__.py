@@ -36,6 +36,42 @@ def bench_scorers() -> Iterable[Entry]:
             version="1",
         ),
         Entry(
+            "ensemble",
+            "plugins.scorers.ensemble:Ensemble",
+            "p-values of several scorers, calibrated on fit groups and combined",
+            version="1",
+        ),
+        Entry(
+            "combined-tests",
+            "plugins.scorers.combined_tests:combined_tests",
+            "a score statistic and typicality, combined by their p-values",
+            version="1",
+        ),
+        Entry(
+            "input-complexity",
+            "plugins.scorers.input_complexity:InputComplexity",
+            "bits of the group under the model less those of its PNG files",
+            version="1",
+        ),
+        Entry(
+            "mean-intensity",
+            "plugins.scorers.baselines:MeanIntensityDistance",
+            "baseline: distance of the group's mean pixel value from that of the fit examples",
+            version="1",
+        ),
+        Entry(
+            "total-variation",
+            "plugins.scorers.baselines:TotalVariationDistance",
+            "baseline: distance of the group's total variation from that of the fit examples",
+            version="1",
+        ),
+        Entry(
+            "png-size",
+            "plugins.scorers.baselines:PNGSizeDistance",
+            "baseline: distance of the group's PNG size from that of the fit examples",
+            version="1",
+        ),
+        Entry(
             "waic",
             "plugins.scorers.waic:WAIC",
             "variance less mean of the log-probability over an ensemble of seeds or epochs",

@@ -29,4 +29,22 @@ def bench_statistics() -> Iterable[Entry]:
             "squared gradient norm of each layer for the summed log-probability of a group",
             version="1",
         ),
+        Entry(
+            "mean_intensity",
+            "plugins.statistics.mean_intensity:MeanIntensity",
+            "mean pixel value of each example; reads no model",
+            version="1",
+        ),
+        Entry(
+            "total_variation",
+            "plugins.statistics.total_variation:TotalVariation",
+            "sum of the differences between neighbouring pixels; reads no model",
+            version="1",
+        ),
+        Entry(
+            "png_bits",
+            "plugins.statistics.png_bits:PNGBits",
+            "size of each example as a PNG file, in bits; reads no model",
+            version="1",
+        ),
     )

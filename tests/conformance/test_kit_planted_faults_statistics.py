@@ -207,12 +207,40 @@ class NaNStatistic(GoodExampleStatistic):
         return super().__call__(model, groups) * math.nan
 
 
+class GoodAlone:
+    """Of the examples alone."""
+
+    per = "example"
+    reads_model = False
+
+    def features(self, model):
+        return ("darkest",)
+
+    def __call__(self, model, groups):
+        return groups.flatten(1).double().amin(1)[:, None].numpy()
+
+
+class AsksTheModel(GoodAlone):
+    def __call__(self, model, groups):
+        return super().__call__(model, groups) / model.domain.levels
+
+
+class LooksAtTheModel(GoodAlone):
+    def __call__(self, model, groups):
+        return super().__call__(model, groups) + (model is None)
+
+
+class NamesByModel(GoodAlone):
+    def features(self, model):
+        return ("darkest" if model is None else "brightest",)
+
+
 class PerNothing(GoodStatistic):
     per = "batch"
 
 
 @pytest.mark.parametrize("domain", [Images(1, 2, 2, bits=2), Images(3, 2, 1)])
-@pytest.mark.parametrize("statistic", [GoodStatistic, GoodExampleStatistic, GoodFitted])
+@pytest.mark.parametrize("statistic", [GoodStatistic, GoodExampleStatistic, GoodFitted, GoodAlone])
 def test_good_statistics_conform(statistic, domain):
     assert_conforms(check_statistic(statistic, domain=domain))
 
@@ -250,6 +278,9 @@ STATISTIC_FAULTS = {
     "a fit to no example": (FitsToNoExample, {"refit"}, "it need not be fitted"),
     "no need of a fit": (NeedsNoFit, {"refit"}, "a call before fit returns values"),
     "a fit to the first": (FitsToTheFirst, {"fit_is_of_a_set"}, "the order of the fit"),
+    "asking a model": (AsksTheModel, {"without_a_model"}, "it raises AttributeError"),
+    "looking at a model": (LooksAtTheModel, {"without_a_model"}, "something else"),
+    "naming by a model": (NamesByModel, {"without_a_model"}, "something else"),
     "per nothing": (PerNothing, {"interface"}, "'batch'"),
 }
 

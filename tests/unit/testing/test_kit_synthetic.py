@@ -32,6 +32,9 @@ def test_layouts(size):
         "log_prob": (4, size, 1),
         "log_prob_terms": (4, size, 5),
         "layer_gradient_sq_norms": (4, 7),
+        "mean_intensity": (4, size, 1),
+        "total_variation": (4, size, 1),
+        "png_bits": (4, size, 1),
         "log_prob@other:4": (4, size, 1),
     }
     assert {values.dtype for values in statistics.values()} == {np.dtype("float64")}
@@ -72,7 +75,8 @@ def test_draws_are_seeded():
 
 
 def test_base_name():
-    assert base_name("log_prob@other:4") == base_name("log_prob") == "log_prob"
+    names = ("log_prob", "log_prob@other:4", "log_prob:4", "log_prob/1", "log_prob@other:4/1")
+    assert {base_name(name) for name in names} == {"log_prob"}
 
 
 def test_copied_and_taken():
