@@ -29,4 +29,28 @@ def bench_scorers() -> Iterable[Entry]:
             "minus the log-density of the layers' log gradient norms under one Gaussian each",
             version="1",
         ),
+        Entry(
+            "gradient-norm",
+            "plugins.scorers.gradient_norm:GradientNorm",
+            "the squared norm of the whole gradient, its logarithm",
+            version="1",
+        ),
+        Entry(
+            "gradient-chi2",
+            "plugins.scorers.gradient_chi2:GradientChi2",
+            "minus the log-density of the layers' log gradient norms, the norms being chi-square",
+            version="1",
+        ),
+        Entry(
+            "gradient-svm",
+            "plugins.scorers.gradient_svm:GradientSVM",
+            "one-class support vector machine on the layers' log gradient norms",
+            version="1",
+        ),
+        Entry(
+            "gradient-iforest",
+            "plugins.scorers.gradient_iforest:GradientIForest",
+            "isolation forest on the layers' log gradient norms",
+            version="1",
+        ),
     )

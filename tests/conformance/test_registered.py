@@ -22,6 +22,7 @@ REGISTRY = Registry()
 SMALL = {
     "glow": {"levels": 1, "steps": 2, "width": 4},
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
+    "gradient-iforest": {"trees": 5},
     "transformed": {"source": "digits", "transform": "rotate-90"},
 }
 """Options that make an entry small enough, or that it requires."""
