@@ -53,4 +53,22 @@ def bench_scorers() -> Iterable[Entry]:
             "isolation forest on the layers' log gradient norms",
             version="1",
         ),
+        Entry(
+            "typicality-test",
+            "plugins.scorers.typicality_test:TypicalityTest",
+            "minus the log p-value of the bootstrap test of typicality",
+            version="1",
+        ),
+        Entry(
+            "dose",
+            "plugins.scorers.dose:DoSE",
+            "minus the log-density of the log-probability and its terms over the fit examples",
+            version="1",
+        ),
+        Entry(
+            "hierarchical-ratio",
+            "plugins.scorers.hierarchical_ratio:HierarchicalRatio",
+            "log-probability of a multi-level flow against that of its upper levels",
+            version="1",
+        ),
     )
