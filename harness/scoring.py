@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.chain import failure_inputs, training_failure_inputs
-from harness.contracts import FeatureAware, Informative, Scorer
+from harness.contracts import FeatureAware, Informative, Scorer, Separable
 from harness.domain import bits_per_dim
 from harness.errors import BenchError, DataError, ScoreError, StoreError
 from harness.failures import find_failure
@@ -59,6 +59,37 @@ def score_plan(plan: Plan, store: Store, report: Callable[[Result], None]) -> Sc
             report(result)
     scored.set_aside = scoring.set_aside
     return scored
+
+
+@dataclass(frozen=True, eq=False)
+class CellTerms:
+    """The terms of the scores of a cell by name, such as one for each layer.
+
+    Attributes:
+        terms_in: Of the ID groups, float64, (n_in,) each, higher is more OOD.
+        terms_out: Of the OOD groups, float64, (n_out,) each, under the same names.
+    """
+
+    cell: Cell
+    terms_in: Mapping[str, NDArray[np.float64]]
+    terms_out: Mapping[str, NDArray[np.float64]]
+
+
+def score_terms(plan: Plan, store: Store, cells: Container[Cell]) -> Iterator[CellTerms]:
+    """The terms of the scores of some cells, of those whose scorer tells them (`Separable`).
+
+    Arguments:
+        plan: With its data sets found.
+        store: Where the statistics are.
+        cells: Of those that have a number.
+
+    Raises:
+        ScoreError: As for the number itself.
+    """
+    scoring = _Scoring(plan, store)
+    for planned in plan.cells:
+        if planned.cell in cells and isinstance(planned.scorer.build(), Separable):
+            yield scoring.terms(planned)
 
 
 @dataclass(frozen=True)
@@ -179,6 +210,18 @@ class _Scoring:
             ),
         )
 
+    def terms(self, planned: PlannedCell) -> CellTerms:
+        """The terms of a cell's scores; its scorer is `Separable`."""
+        scorer = self._fit(planned).scorer
+        assert isinstance(scorer, Separable)
+        sides = [
+            scorer.score_terms(
+                {name: self._read(jobs[role], planned) for name, jobs in planned.reads.items()}
+            )
+            for role in (1, 2)
+        ]
+        return CellTerms(planned.cell, *sides)
+
     def _fit(self, planned: PlannedCell) -> _Fitted:
         """The fitted scorer of a row; neighbouring cells share it."""
         jobs = {name: jobs[:2] for name, jobs in planned.reads.items()}
@@ -230,7 +273,9 @@ class _Scoring:
     def _features(self, job: StatisticJob) -> list[str]:
         """The names of the columns of a stored statistic."""
         if job not in self.features:
-            facts = self.store.manifest(STATISTICS, self.keys[job]).facts
+            key = self._key(job)
+            assert key is not None, "its presence was checked"
+            facts = self.store.manifest(STATISTICS, key).facts
             self.features[job] = [str(name) for name in facts["features"]]
         return self.features[job]
 

@@ -28,6 +28,10 @@ def report(
         bool,
         typer.Option("--epochs", help="How early is enough, instead of the AUROC tables."),
     ] = False,
+    layers: Annotated[
+        bool,
+        typer.Option("--layers", help="Which layers carry the scores, instead of the tables."),
+    ] = False,
     figures: Annotated[
         Path | None,
         typer.Option("--figures", metavar="DIR", help="Also write figures there, PNG and PDF."),
@@ -54,19 +58,24 @@ def report(
     """
     from rich.console import Console
 
-    from harness.errors import NothingSelectedError
+    from harness.errors import BenchError, NothingSelectedError
     from harness.plan import select
-    from harness.report import render, render_epochs
+    from harness.report import render, render_epochs, render_layers
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
+    from harness.store import Store
     from harness.suite import load_suite
 
+    if epochs and layers:
+        raise BenchError("--epochs and --layers are two reports: ask for one of them")
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     outcome = score(find_plan(resolved, settings), settings, lambda event: None)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
     write = render_epochs if epochs else partial(render, standard_errors=errors)
+    if layers:
+        write = partial(render_layers, plan=outcome.plan, store=Store(settings.store))
     text = write(
         outcome.results,
         suite=resolved.name,
