@@ -18,6 +18,8 @@ Role: TypeAlias = Literal["in", "out"]
 KNOWN: Mapping[str, Layout] = {
     "log_prob": ("example", 1),
     "layer_gradient_sq_norms": ("group", 7),
+    "layer_fisher_diagonal": ("group", 7),
+    "layer_fisher_ekfac": ("group", 7),
 }
 
 

@@ -29,4 +29,16 @@ def bench_scorers() -> Iterable[Entry]:
             "minus the log-density of the layers' log gradient norms under one Gaussian each",
             version="1",
         ),
+        Entry(
+            "fisher-diagonal",
+            "plugins.scorers.fisher:FisherDiagonal",
+            "gradient in units of a diagonal Fisher information, all layers together",
+            version="1",
+        ),
+        Entry(
+            "fisher-ekfac",
+            "plugins.scorers.fisher:FisherEkfac",
+            "gradient in units of an EKFAC Fisher information, all layers together",
+            version="1",
+        ),
     )

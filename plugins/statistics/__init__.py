@@ -23,4 +23,16 @@ def bench_statistics() -> Iterable[Entry]:
             "squared gradient norm of each layer for the summed log-probability of a group",
             version="1",
         ),
+        Entry(
+            "layer_fisher_diagonal",
+            "plugins.statistics.layer_fisher:LayerFisherDiagonal",
+            "score statistic of each layer: gradient in units of a diagonal Fisher information",
+            version="1",
+        ),
+        Entry(
+            "layer_fisher_ekfac",
+            "plugins.statistics.layer_fisher:LayerFisherEkfac",
+            "score statistic of each layer: gradient in units of an EKFAC Fisher information",
+            version="1",
+        ),
     )

@@ -22,6 +22,8 @@ def test_layouts(size):
     assert shapes == {
         "log_prob": (4, size, 1),
         "layer_gradient_sq_norms": (4, 7),
+        "layer_fisher_diagonal": (4, 7),
+        "layer_fisher_ekfac": (4, 7),
         "log_prob@other:4": (4, size, 1),
     }
     assert {values.dtype for values in statistics.values()} == {np.dtype("float64")}
