@@ -352,7 +352,7 @@ def test_what_no_fit_example_reached_counts_nothing():
     groups = groups_of(DOMAIN, 24, 1)
     bright = groups[:, 0, 0, 0, 0] > 127
     statistic = LayerFisherDiagonal().fit(model, groups[bright, 0])
-    first = [".0." in name for name in statistic.features(model)]
+    first = ["experts.0" in name for name in statistic.features(model)]
     second = [not here for here in first]
     assert (statistic(model, groups[bright])[:, second] > 0).all()
     assert (statistic(model, groups[~bright]) == 0).all()
