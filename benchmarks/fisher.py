@@ -3,21 +3,23 @@
     uv run python benchmarks/fisher.py --threads 1 --json figures.json
 
 The full three-channel Glow (3 levels, 32 steps, 512 wide, 3x32x32) with random weights and random
-images. For each statistic: seconds per fit example of the fit, and seconds per example of the
-evaluation, each in one call after a first one that makes plans and warms up. Of a checkpoint there
-are two fits: to all fit examples, and, together as long, to their halves. The decomposition of
-Kronecker factors takes as long for any number of examples (three times for a checkpoint) and is
-shown apart. Memory is what a fit or an evaluation adds to the process at most, and what the fitted
-statistic keeps.
+images. Seconds per fit example of the fit, and per example of the evaluation, the median of
+`--repeats` in turn; of the wall, and of the processor, which other programs disturb less. Of a
+checkpoint there are two fits: to all fit examples, and, together as long, to their halves. The
+decomposition of Kronecker factors takes as long for any number of examples (three times for a
+checkpoint) and is shown apart. Memory is what a fit or an evaluation adds to the process at most,
+and what the fitted statistic keeps.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import gc
 import json
 import re
+import statistics
 import time
 
 import torch
@@ -45,6 +47,7 @@ def parsed():
     parser.add_argument("--levels", type=int, default=3)
     parser.add_argument("--fit-examples", type=int, default=16)
     parser.add_argument("--examples", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", metavar="FILE", help="write all figures there too")
@@ -70,17 +73,17 @@ def images(count, device, seed):
 
 
 def measured(run, device):
-    """What it returns, seconds, bytes added at most, and bytes that stay."""
+    """Seconds of the wall and of the processor, MiB added at most, and MiB that stay."""
     gc.collect()
     before = start(device)
-    started = time.perf_counter()
-    result = run()
+    wall, processor = time.perf_counter(), time.process_time()
+    run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - wall, time.process_time() - processor
     gc.collect()
     peak, now = memory(device)
-    return result, seconds, (peak - before) / MIB, (now - before) / MIB
+    return *seconds, (peak - before) / MIB, (now - before) / MIB
 
 
 def start(device):
@@ -109,48 +112,72 @@ def status(name):
 
 
 class Timed:
-    """A function that adds up the seconds of its calls."""
+    """A function that adds up the seconds of its calls, of the wall and of the processor."""
 
     def __init__(self, function, device):
-        self.function, self.device, self.seconds = function, device, 0.0
+        self.function, self.device, self.wall, self.processor = function, device, 0.0, 0.0
 
     def __call__(self, *args):
-        started = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         result = self.function(*args)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        self.seconds += time.perf_counter() - started
+        self.wall += time.perf_counter() - wall
+        self.processor += time.process_time() - processor
         return result
 
 
-def row(name, model, arguments):
-    """The figures of one statistic."""
-    device = torch.device(arguments.device)
+def fitted(name, model, arguments, device):
+    """The statistic of that name and the figures of its fit."""
     statistic, fit = STATISTICS[name](), images(arguments.fit_examples, device, 1)
+    if name == "identity":
+        return statistic, {}
+    STATISTICS["diagonal"]().fit(model, fit[:2])  # makes the plan
+    eigen = kronecker._eigenvectors = Timed(kronecker._eigenvectors, device)
+    wall, processor, peak, kept = measured(lambda: statistic.fit(model, fit), device)
+    kronecker._eigenvectors = eigen.function
+    return statistic, {
+        "fit_s": (wall - eigen.wall) / len(fit),
+        "fit_cpu_s": (processor - eigen.processor) / len(fit),
+        "eigen_s": eigen.wall,
+        "eigen_cpu_s": eigen.processor,
+        "fit_peak_mib": peak,
+        "kept_mib": kept,
+    }
+
+
+def rows(model, arguments):
+    """The figures of every statistic."""
+    device = torch.device(arguments.device)
+    made = {name: fitted(name, model, arguments, device) for name in arguments.statistics}
     groups = images(arguments.examples, device, 2).unsqueeze(1)
-    figures = {"statistic": name}
-    if name != "identity":
-        LayerFisherDiagonal().fit(model, fit[:2])  # makes the plan
-        eigenvectors = kronecker._eigenvectors = Timed(kronecker._eigenvectors, device)
-        _, seconds, peak, kept = measured(lambda: statistic.fit(model, fit), device)
-        kronecker._eigenvectors = eigenvectors.function
-        figures |= {
-            "fit_s": (seconds - eigenvectors.seconds) / len(fit),
-            "eigen_s": eigenvectors.seconds,
-            "fit_peak_mib": peak,
-            "kept_mib": kept,
+    for statistic, _ in made.values():
+        statistic(model, groups[:2])
+    found = {name: [] for name in made}
+    for _ in range(arguments.repeats):
+        for name, (statistic, _) in made.items():
+            run = functools.partial(statistic, model, groups)
+            found[name].append(measured(run, device))
+    for name, (_, figures) in made.items():
+        walls, processors, peaks, _ = zip(*found[name], strict=True)
+        yield {
+            "statistic": name,
+            **figures,
+            "evaluation_s": statistics.median(walls) / len(groups),
+            "evaluation_cpu_s": statistics.median(processors) / len(groups),
+            "evaluation_peak_mib": max(peaks),
         }
-    statistic(model, groups[:2])
-    _, seconds, peak, _ = measured(lambda: statistic(model, groups), device)
-    return figures | {"evaluation_s": seconds / len(groups), "evaluation_peak_mib": peak}
 
 
 COLUMNS = {
     "fit_s": "fit s/ex",
+    "fit_cpu_s": "cpu",
     "eigen_s": "eigen s",
+    "eigen_cpu_s": "cpu",
     "fit_peak_mib": "fit MiB",
     "kept_mib": "kept MiB",
     "evaluation_s": "eval s/ex",
+    "evaluation_cpu_s": "cpu",
     "evaluation_peak_mib": "eval MiB",
 }
 
@@ -162,16 +189,19 @@ def main():
     numbers = sum(p.numel() for p in model.parameters())
     print(f"torch {torch.__version__}, {arguments.device}, {arguments.threads} threads")
     print(f"{numbers:,} parameters, {numbers * 4 / MIB:.0f} MiB; b = 1")
-    print(f"{'':10}" + "".join(f"{title:>11}" for title in COLUMNS.values()))
-    rows = []
-    for name in arguments.statistics:
-        rows.append(row(name, model, arguments))
-        cells = (rows[-1].get(column) for column in COLUMNS)
+    print(f"{'':10}" + "".join(f"{title:>11}" for title in COLUMNS.values()), flush=True)
+    found = []
+    for figures in rows(model, arguments):
+        found.append(figures)
+        cells = (figures.get(column) for column in COLUMNS)
         texts = ("" if x is None else f"{x:.3f}" if x < 100 else f"{x:.0f}" for x in cells)
+        name = figures["statistic"]
         print(f"{name:10}" + "".join(f"{text:>11}" for text in texts), flush=True)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"torch": torch.__version__, "options": vars(arguments), "rows": rows}, file)
+            json.dump(
+                {"torch": torch.__version__, "options": vars(arguments), "rows": found}, file
+            )
 
 
 if __name__ == "__main__":
