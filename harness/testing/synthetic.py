@@ -23,15 +23,21 @@ KNOWN: Mapping[str, Layout] = {
     "mean_intensity": ("example", 1),
     "total_variation": ("example", 1),
     "png_bits": ("example", 1),
+    "layer_fisher_diagonal": ("group", 7),
+    "layer_fisher_ekfac": ("group", 7),
 }
+
+_LAYERS = (
+    *(f"levels.{level}.{part}" for level in (0, 1) for part in ("scale", "weight", "bias")),
+    "top.bias",
+)
 
 FEATURES: Mapping[str, Sequence[str]] = {
     "log_prob": ("log_prob",),
     "log_prob_terms": ("base.0", "ladj.0", "base.1", "ladj.1", "bins"),
-    "layer_gradient_sq_norms": (
-        *(f"levels.{level}.{part}" for level in (0, 1) for part in ("scale", "weight", "bias")),
-        "top.bias",
-    ),
+    "layer_gradient_sq_norms": _LAYERS,
+    "layer_fisher_diagonal": _LAYERS,
+    "layer_fisher_ekfac": _LAYERS,
 }
 """Names of the columns of `KNOWN`."""
 

@@ -119,4 +119,16 @@ def bench_scorers() -> Iterable[Entry]:
             "log-probability of a multi-level flow against that of its upper levels",
             version="1",
         ),
+        Entry(
+            "fisher-diagonal",
+            "plugins.scorers.fisher:FisherDiagonal",
+            "gradient in units of a diagonal Fisher information, all layers together",
+            version="1",
+        ),
+        Entry(
+            "fisher-ekfac",
+            "plugins.scorers.fisher:FisherEkfac",
+            "gradient in units of an EKFAC Fisher information, all layers together",
+            version="1",
+        ),
     )

@@ -47,4 +47,16 @@ def bench_statistics() -> Iterable[Entry]:
             "size of each example as a PNG file, in bits; reads no model",
             version="1",
         ),
+        Entry(
+            "layer_fisher_diagonal",
+            "plugins.statistics.layer_fisher:LayerFisherDiagonal",
+            "score statistic of each layer: gradient in units of a diagonal Fisher information",
+            version="1",
+        ),
+        Entry(
+            "layer_fisher_ekfac",
+            "plugins.statistics.layer_fisher:LayerFisherEkfac",
+            "score statistic of each layer: gradient in units of an EKFAC Fisher information",
+            version="1",
+        ),
     )

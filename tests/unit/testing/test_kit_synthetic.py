@@ -35,6 +35,8 @@ def test_layouts(size):
         "mean_intensity": (4, size, 1),
         "total_variation": (4, size, 1),
         "png_bits": (4, size, 1),
+        "layer_fisher_diagonal": (4, 7),
+        "layer_fisher_ekfac": (4, 7),
         "log_prob@other:4": (4, size, 1),
     }
     assert {values.dtype for values in statistics.values()} == {np.dtype("float64")}
