@@ -123,6 +123,7 @@ def statistic_inputs(
     weights: str,
     examples: Mapping[str, str],
     group_size: int | None,
+    fit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a stored statistic depends on.
 
@@ -135,9 +136,13 @@ def statistic_inputs(
         weights: sha256 of the checkpoint's weights.
         examples: Content fingerprint of the split and digest of the example numbers.
         group_size: None for a statistic per example.
+        fit: Of a fitted statistic, the examples that it is fitted on, given like `examples`, and
+            whether it is the one for them or the ones for their halves.
     """
+    fitted = {} if fit is None else {"fit": dict(fit)}
     return {
         **examples_statistic_inputs(domain, statistic, examples, group_size),
         "model": model.identity(),
         "weights": weights,
+        **fitted,
     }

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.contracts import Statistic
+from harness.contracts import FittedStatistic, Statistic
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
@@ -55,7 +55,8 @@ class StatisticJob:
     """One statistic of one checkpoint over the groups of one draw.
 
     `epoch` is None for a statistic of the examples alone, which any chain may compute;
-    `group_size` is None for a statistic per example.
+    `group_size` is None for a statistic per example; `fit` is the draw that a fitted statistic is
+    fitted on, None for any other.
     """
 
     chain: ChainId
@@ -63,6 +64,7 @@ class StatisticJob:
     statistic: str
     draw: Draw
     group_size: int | None
+    fit: Draw | None = None
 
     def __str__(self) -> str:
         groups = "" if self.group_size is None else f", b = {self.group_size}"
@@ -173,7 +175,8 @@ class Plan:
         parts = chain.domain, chain.jobs[job]
         if weights is None:
             return examples_statistic_inputs(*parts, examples, job.group_size)
-        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size)
+        fit = self._fit_examples(job)
+        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
 
     def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str:
         key = checkpoint_key(str(self.train_key(chain)), epoch)
@@ -183,6 +186,13 @@ class Plan:
                 raise StoreError(f"checkpoint {key} lists no weights")
             self._weights[key] = manifest.files["model.safetensors"]["sha256"]
         return self._weights[key]
+
+    def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
+        """What enters the key of a fitted statistic of what it is fitted on."""
+        if job.fit is None:
+            return None
+        examples, _ = self.examples(job.fit, self.prepared[job.fit.dataset])
+        return {**examples, "halves": job.draw.role == "fit"}
 
     def require_examples(self, job: StatisticJob) -> None:
         """See that a data set, if it has been opened, has the examples that a job asks for.
@@ -336,14 +346,14 @@ class _Builder:
         self.planned.add(cell)
         reads = {}
         for item in scorer.inputs:
-            fit, in_, out = (self._job(chain, item, cell, draw) for draw in draws)
+            fit, in_, out = (self._job(chain, item, cell, draw, draws[0]) for draw in draws)
             reads[item.text] = (fit, in_, out)
         log_prob = None
         if LOG_PROB in self.suite.statistics:
             item = Input(LOG_PROB, LOG_PROB)
             log_prob = (
-                self._job(chain, item, cell, draws[1]),
-                self._job(chain, item, cell, draws[2]),
+                self._job(chain, item, cell, draws[1], draws[0]),
+                self._job(chain, item, cell, draws[2], draws[0]),
             )
         notes = self._notes(comparison, chain)
         self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
@@ -362,7 +372,7 @@ class _Builder:
             )
         return tuple(notes)
 
-    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw) -> StatisticJob:
+    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
         """The job of one input, added to the chain of the model that it reads."""
         seed = chain.seed if item.seed is None else item.seed
         chain = replace(chain, model=item.model or chain.model, seed=seed)
@@ -371,7 +381,14 @@ class _Builder:
         group_size = None if statistic.per == "example" else cell.group_size
         epoch = cell.epoch if item.epoch is None else item.epoch
         reads_model = getattr(statistic, "reads_model", True)
-        job = StatisticJob(chain, epoch if reads_model else None, item.statistic, draw, group_size)
+        job = StatisticJob(
+            chain,
+            epoch if reads_model else None,
+            item.statistic,
+            draw,
+            group_size,
+            fit if isinstance(statistic, FittedStatistic) else None,
+        )
         planned = self.plan.chains.get(chain)
         if planned is None:
             model = self.suite.models[chain.model]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import events
+from harness.baselines import baseline_names, flag_beaten
 from harness.cards import find_prepared
 from harness.chain import ChainTask
 from harness.data import DataFolder, PreparedDataset
@@ -168,12 +169,11 @@ def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
     """Results of all that is stored; nothing is trained or evaluated."""
     from harness.scoring import score_plan
 
-    scored = score_plan(
-        plan,
-        Store(settings.store),
-        lambda result: report(events.CellFinished(result.to_json())),
-    )
-    return Outcome(plan, scored.results, scored.pending, scored.set_aside)
+    scored = score_plan(plan, Store(settings.store), lambda result: None)
+    results = flag_beaten(scored.results, baseline_names(plan))
+    for result in results:
+        report(events.CellFinished(result.to_json()))
+    return Outcome(plan, results, scored.pending, scored.set_aside)
 
 
 def _without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:

@@ -33,9 +33,12 @@ class TinyAutoregression(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability in nats, floating, (N,), of uint8 (N, *domain.shape)."""
-        logits = self._logits(x.flatten(1))
-        chosen = x.flatten(1).long().unsqueeze(-1)
-        return logits.log_softmax(-1).gather(-1, chosen).squeeze(-1).sum(1)
+        return self._log_pixels(x).sum(1)
+
+    def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
+        """Log-probability of each pixel given those before it, `pixel.0` and so on, (N,) each."""
+        pixels = self._log_pixels(x).unbind(1)
+        return {f"pixel.{place}": pixel for place, pixel in enumerate(pixels)}
 
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
         """Draw samples, pixel by pixel; the temperature divides the logits."""
@@ -46,6 +49,12 @@ class TinyAutoregression(nn.Module):
                 drawn = torch.multinomial(probabilities, 1, generator=generator)
                 x[:, i] = drawn.squeeze(1).to(torch.uint8)
         return x.view(n, *self.domain.shape)
+
+    def _log_pixels(self, x: Tensor) -> Tensor:
+        """Log-probability of each pixel given those before it, (N, D)."""
+        logits = self._logits(x.flatten(1))
+        chosen = x.flatten(1).long().unsqueeze(-1)
+        return logits.log_softmax(-1).gather(-1, chosen).squeeze(-1)
 
     def _logits(self, x: Tensor) -> Tensor:
         """Logits of every pixel given those before it, (N, D, levels)."""

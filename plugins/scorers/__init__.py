@@ -77,4 +77,58 @@ def bench_scorers() -> Iterable[Entry]:
             "variance less mean of the log-probability over an ensemble of seeds or epochs",
             version="1",
         ),
+        Entry(
+            "gradient-norm",
+            "plugins.scorers.gradient_norm:GradientNorm",
+            "the squared norm of the whole gradient, its logarithm",
+            version="1",
+        ),
+        Entry(
+            "gradient-chi2",
+            "plugins.scorers.gradient_chi2:GradientChi2",
+            "minus the log-density of the layers' log gradient norms, the norms being chi-square",
+            version="1",
+        ),
+        Entry(
+            "gradient-svm",
+            "plugins.scorers.gradient_svm:GradientSVM",
+            "one-class support vector machine on the layers' log gradient norms",
+            version="1",
+        ),
+        Entry(
+            "gradient-iforest",
+            "plugins.scorers.gradient_iforest:GradientIForest",
+            "isolation forest on the layers' log gradient norms",
+            version="1",
+        ),
+        Entry(
+            "typicality-test",
+            "plugins.scorers.typicality_test:TypicalityTest",
+            "minus the log p-value of the bootstrap test of typicality",
+            version="1",
+        ),
+        Entry(
+            "dose",
+            "plugins.scorers.dose:DoSE",
+            "minus the log-density of the log-probability and its terms over the fit examples",
+            version="1",
+        ),
+        Entry(
+            "hierarchical-ratio",
+            "plugins.scorers.hierarchical_ratio:HierarchicalRatio",
+            "log-probability of a multi-level flow against that of its upper levels",
+            version="1",
+        ),
+        Entry(
+            "fisher-diagonal",
+            "plugins.scorers.fisher:FisherDiagonal",
+            "gradient in units of a diagonal Fisher information, all layers together",
+            version="1",
+        ),
+        Entry(
+            "fisher-ekfac",
+            "plugins.scorers.fisher:FisherEkfac",
+            "gradient in units of an EKFAC Fisher information, all layers together",
+            version="1",
+        ),
     )

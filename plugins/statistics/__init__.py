@@ -18,6 +18,12 @@ def bench_statistics() -> Iterable[Entry]:
             version="1",
         ),
         Entry(
+            "log_prob_terms",
+            "plugins.statistics.log_prob_terms:LogProbTerms",
+            "terms of each example's log-probability, in nats: base density, ladj, by level",
+            version="1",
+        ),
+        Entry(
             "layer_gradient_sq_norms",
             "plugins.statistics.layer_gradient_sq_norms:LayerGradientSqNorms",
             "squared gradient norm of each layer for the summed log-probability of a group",
@@ -39,6 +45,18 @@ def bench_statistics() -> Iterable[Entry]:
             "png_bits",
             "plugins.statistics.png_bits:PNGBits",
             "size of each example as a PNG file, in bits; reads no model",
+            version="1",
+        ),
+        Entry(
+            "layer_fisher_diagonal",
+            "plugins.statistics.layer_fisher:LayerFisherDiagonal",
+            "score statistic of each layer: gradient in units of a diagonal Fisher information",
+            version="1",
+        ),
+        Entry(
+            "layer_fisher_ekfac",
+            "plugins.statistics.layer_fisher:LayerFisherEkfac",
+            "score statistic of each layer: gradient in units of an EKFAC Fisher information",
             version="1",
         ),
     )

@@ -25,6 +25,7 @@ SMALL = {
     "ensemble": {"scorers": ["log-likelihood", "typicality", "gradient-gaussian"]},
     "glow": {"levels": 1, "steps": 2, "width": 4},
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
+    "gradient-iforest": {"trees": 5},
     "likelihood-ratio": {"background": "background"},
     "transformed": {"source": "digits", "transform": "rotate-90"},
     "waic": {"seeds": [0, 1, 2]},
