@@ -11,6 +11,7 @@ from harness.contracts import (
     DensityModel,
     Executor,
     Fetchable,
+    Flow,
     Informative,
     Likelihood,
     Per,
@@ -31,6 +32,7 @@ from harness.errors import (
     NotFittedError,
     ScoreError,
     TrainingError,
+    UnsupportedError,
 )
 from harness.events import Event, JobFailed, Postponed
 from harness.memory import is_out_of_memory
@@ -47,6 +49,7 @@ __all__ = [
     "Event",
     "Executor",
     "Fetchable",
+    "Flow",
     "Images",
     "Informative",
     "JobFailed",
@@ -64,6 +67,7 @@ __all__ = [
     "Task",
     "Trainable",
     "TrainingError",
+    "UnsupportedError",
     "bits_per_dim",
     "hookimpl",
     "is_out_of_memory",

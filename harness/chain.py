@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import events
 from harness.contracts import DensityModel
-from harness.errors import BenchError, DomainError, StoreError
+from harness.errors import BenchError, StoreError, UnsupportedError
 from harness.events import Event
 from harness.failures import Failure, clear_failure, record_failure
 from harness.keys import checkpoint_key, digest
@@ -282,7 +282,7 @@ class _ChainWorker:
 
     def _failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
         """Record a failure; `memory` says what to change where memory ran out."""
-        status: Status = "unsupported" if isinstance(error, DomainError) else "failed"
+        status: Status = "unsupported" if isinstance(error, UnsupportedError) else "failed"
         expected = isinstance(error, BenchError)
         message = str(error) if expected else f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):

@@ -18,6 +18,8 @@ Role: TypeAlias = Literal["in", "out"]
 KNOWN: Mapping[str, Layout] = {
     "log_prob": ("example", 1),
     "layer_gradient_sq_norms": ("group", 7),
+    "jacobian_spectrum": ("example", 7),
+    "likelihood_regret": ("example", 1),
 }
 
 
@@ -33,7 +35,8 @@ def draw(
 
     In distribution a log-probability is about -1000 nats, and a column of any other statistic is
     log-normal at a level of its own. Out of distribution log-probabilities are 300 nats lower, and
-    all else is larger by a factor of about 50.
+    all else is larger by a factor of about 50. A spectrum is one of logarithms, descending; out of
+    distribution all of it is lower by 4.
 
     Arguments:
         layouts: Whether each statistic is per example or group, and its number of columns.
@@ -52,6 +55,9 @@ def draw(
         noise = rng.standard_normal(shape)
         if base_name(name) == "log_prob":
             statistics[name] = -1000.0 + 30.0 * noise - (300.0 if role == "out" else 0.0)
+        elif base_name(name) == "jacobian_spectrum":
+            level = np.linspace(6.0, -4.0, columns) - (4.0 if role == "out" else 0.0)
+            statistics[name] = np.sort(level + 0.7 * noise)[..., ::-1].copy()
         else:
             level = np.linspace(-4.0, 6.0, columns) + (4.0 if role == "out" else 0.0)
             statistics[name] = np.exp(level + 0.7 * noise)
