@@ -27,6 +27,10 @@ def report(
         bool,
         typer.Option("--epochs", help="How early is enough, instead of the AUROC tables."),
     ] = False,
+    ranking: Annotated[
+        bool,
+        typer.Option("--ranking", help="The scorers ranked, with their costs, instead."),
+    ] = False,
     figures: Annotated[
         Path | None,
         typer.Option("--figures", metavar="DIR", help="Also write figures there, PNG and PDF."),
@@ -45,19 +49,26 @@ def report(
     """
     from rich.console import Console
 
-    from harness.errors import NothingSelectedError
+    from harness.costs import scorer_costs
+    from harness.errors import BenchError, NothingSelectedError
     from harness.plan import select
-    from harness.report import render, render_epochs
+    from harness.report import render, render_epochs, render_ranking
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
+    from harness.store import Store
     from harness.suite import load_suite
 
+    if epochs and ranking:
+        raise BenchError("--epochs and --ranking are two reports: ask for one of them")
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     outcome = score(find_plan(resolved, settings), settings, lambda event: None)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
     write = render_epochs if epochs else partial(render, standard_errors=errors)
+    if ranking:
+        costs = scorer_costs(outcome.plan, Store(settings.store))
+        write = partial(render_ranking, costs=costs)
     text = write(
         outcome.results,
         suite=resolved.name,

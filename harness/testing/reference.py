@@ -83,7 +83,7 @@ class TinyFlow(nn.Module):
         """Log-probability in nats, floating, (N,), of uint8 (N, *domain.shape)."""
         a = self._affine(x)
         base = -0.5 * (a.sinh().square() + math.log(2 * math.pi)).sum(1)
-        ladj = a.cosh().log().sum(1) + torch.linalg.slogdet(self.weight).logabsdet
+        ladj: Tensor = a.cosh().log().sum(1) + torch.linalg.slogdet(self.weight).logabsdet
         return base + ladj + self.domain.dims * math.log(2 / self.domain.levels)
 
     def to_noise(self, x: Tensor) -> Tensor:
