@@ -16,6 +16,7 @@ from harness import DensityModel, is_out_of_memory
 Parameters: TypeAlias = dict[str, Tensor]
 # Of the parameters of some copies, to their gradients and the log-probabilities, (n,).
 Gradient: TypeAlias = Callable[[Parameters], tuple[Parameters, Tensor]]
+Value: TypeAlias = Callable[[Parameters], Tensor]
 
 COPY_BYTES = 2**29
 """Memory for the copies that are trained side by side."""
@@ -36,19 +37,19 @@ class Ascent:
     learning_rate: float
     optimizer: Literal["adam", "sgd"]
 
-    def gain(self, start: Parameters, gradient: Gradient) -> Tensor:
+    def gain(self, start: Parameters, gradient: Gradient, value: Value) -> Tensor:
         """max_t log p(x; θ_t) - log p(x; θ_0) of each copy, float64, (n,)."""
         update = self._adam() if self.optimizer == "adam" else self._sgd
-        parameters, first, best = start, torch.empty(0), torch.empty(0)
-        for t in range(self.steps + 1):
-            gradients, value = gradient(parameters)
-            value = value.detach().to(torch.float64)
-            first, best = (value, value) if t == 0 else (first, torch.maximum(best, value))
-            if t < self.steps:
-                parameters = {
-                    name: parameters[name] + update(name, gradients[name]) for name in parameters
-                }
-        return best - first
+        parameters, values = start, []
+        for _ in range(self.steps):
+            gradients, found = gradient(parameters)
+            values.append(found.detach().to(torch.float64))
+            parameters = {
+                name: parameters[name] + update(name, gradients[name]) for name in parameters
+            }
+        with torch.no_grad():
+            values.append(value(parameters).to(torch.float64))
+        return torch.stack(values).amax(0) - values[0]
 
     def _sgd(self, name: str, gradient: Tensor) -> Tensor:
         return self.learning_rate * gradient
@@ -100,9 +101,9 @@ def _side_by_side(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascen
     def log_prob(parameters: Parameters, example: Tensor) -> Tensor:
         return _log_prob(module, parameters, example.unsqueeze(0)).sum()
 
-    one = vmap(grad_and_value(log_prob))
+    gradient, value = vmap(grad_and_value(log_prob)), vmap(log_prob)
     start = {name: p.expand(len(x), *p.shape) for name, p in named.items()}
-    return ascent.gain(start, lambda parameters: one(parameters, x))
+    return ascent.gain(start, lambda given: gradient(given, x), lambda given: value(given, x))
 
 
 def _alone(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> Tensor:
@@ -116,7 +117,7 @@ def _alone(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> T
         pairs = zip(leaves.items(), found, strict=True)
         return {n: torch.zeros_like(p) if g is None else g for (n, p), g in pairs}, value
 
-    return ascent.gain(named, gradient)
+    return ascent.gain(named, gradient, lambda given: _log_prob(module, given, x))
 
 
 class _LogProb(nn.Module):
