@@ -6,10 +6,11 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TextIO, TypeAlias
 
 from harness import events
+from harness.eventlog import event_json
 from harness.events import Event
 from harness.plain import one_line, printable
 
@@ -150,8 +151,7 @@ class JsonDisplay:
             self._print(events.StepAdvanced(task, amount))
 
     def _print(self, event: Event) -> None:
-        value = {"event": type(event).__name__, **asdict(event)}
-        print(json.dumps(value), file=self.stream, flush=True)
+        print(json.dumps(event_json(event)), file=self.stream, flush=True)
 
 
 class NoDisplay:

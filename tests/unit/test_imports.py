@@ -16,9 +16,9 @@ ROOMS = (
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
     "keys locks store data draw settings randomness",
-    "plan cards inventory rates failures why estimate",
+    "eventlog plan cards inventory rates failures why estimate",
     "augmentation devices checkpoints training rolling evaluation chain",
-    "metrics ranks overlap published scoring baselines runner check doctor",
+    "metrics ranks overlap published scoring baselines preview announce runner check doctor",
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",
     "pins.toml pins.settings pins.files pins.make pins.verify pins",
