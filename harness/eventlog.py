@@ -1,8 +1,8 @@
 """The events of a run, kept as `events.jsonl` in a folder of its own.
 
-A line is a JSON object: `v` (version of the format), `time` (UTC, ISO 8601), `event` (its name) and
-the fields of that event. Lines are only ever appended, each in one piece, so what a kill can damage
-is the last one.
+A line is a JSON object: `v` (version of the format), `time` (UTC, ISO 8601), `event` (its name)
+and the fields of that event. Lines are only ever appended, each in one piece, so what a kill can
+damage is the last one.
 """
 
 from __future__ import annotations

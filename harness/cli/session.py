@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import events
-from harness.console import DisplayKind, headline, make_display
+from harness.console import DisplayKind, Guarded, headline, make_display
 from harness.eventlog import EventLog
 from harness.events import Event
 from harness.listeners import tell_listeners
@@ -23,15 +23,17 @@ def session(
     with (
         make_display(display) as show,
         log_path.open("a", encoding="utf-8") as log,
-        EventLog(lambda text: show(events.Message(text))) as keep,
+        EventLog(lambda text: guarded(events.Message(text))) as keep,
     ):
 
         def write(line: str) -> None:
             log.write(line.rstrip() + "\n")
             log.flush()
 
+        guarded = Guarded(show, write)
+
         def report(event: Event) -> None:
-            show(event)
+            guarded(event)
             keep(event)
             tell_listeners(registry, event, write)
             if isinstance(event, events.JobFailed):

@@ -22,7 +22,7 @@ ROOMS = (
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",
     "pins.toml pins.settings pins.files pins.make pins.verify pins",
-    "report figures console listeners testing scaffold cli pytest_plugin",
+    "report figures progress board console listeners testing scaffold cli pytest_plugin",
 )
 ORDER = [name for room in ROOMS for name in room.split()]
 """Each module or package imports only from those before it."""
