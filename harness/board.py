@@ -51,18 +51,17 @@ def _overall(progress: Progress, width: int, now: float) -> list[Text]:
     name = _name(progress.suite, width // 2)
     bar = _bar(share, width - cell_len(name) - 6)
     first = Text.assemble((name, "bold"), " ", bar, f" {share:4.0%}")
-    parts = [f"{progress.jobs_done}/{progress.jobs} jobs"]
-    if progress.jobs_failed:
-        parts.append(f"{progress.jobs_failed} failed")
-    parts.append(f"{progress.cells_known}/{progress.cells} cells")
     left = progress.left(now)
-    parts.append(f"{duration(now - progress.started)} gone" if left is None else _left(left))
-    separator = " · " if len(" · ".join(parts)) <= width else " "
-    return [first, _cut(separator.join(parts), width)]
-
-
-def _left(seconds: float) -> str:
-    return f"~{duration(seconds)} left"
+    gone = f"{duration(now - progress.started)} gone"
+    parts = [
+        f"{progress.jobs_done}/{progress.jobs} jobs",
+        gone if left is None else f"~{duration(left)} left",
+        *([f"{progress.jobs_failed} failed"] if progress.jobs_failed else []),
+        f"{progress.cells_known}/{progress.cells} cells",
+    ]
+    while len(parts) > 1 and len(" · ".join(parts)) > width:
+        parts.pop()
+    return [first, _cut(" · ".join(parts), width)]
 
 
 def _step(step: Step, width: int, now: float) -> Text:
@@ -102,16 +101,17 @@ def _height(block: Block) -> int:
 def _block(block: Block, width: int) -> list[Text]:
     """A blank line, a title, the names of the OOD sets, and a line for each scorer."""
     epoch = block.epoch
-    known = f"{block.known}/{block.cells} cells"
-    group = f"b = {block.group_size}"
-    title = f"AUROC · epoch {epoch} · {group} · {known} · {block.model} on {block.in_dataset}"
+    place = f"{block.model} on {block.in_dataset} · b = {block.group_size} · epoch {epoch}"
+    title = f"{place} · {block.known}/{block.cells} cells"
     names = [one_line(scorer) for scorer in block.scorers]
     first = max(6, min(max(map(cell_len, names)), width // 3))
     outs = _columns(block.outs, width - first)
     missing = len(block.outs) - len(outs)
-    header = " " * first + "".join(GAP + _right(name, size) for name, size in outs.values())
+    header = "AUROC".ljust(first) + "".join(
+        GAP + _right(name, size) for name, size in outs.values()
+    )
     lines = [Text(), Text(_name(title, width), style="bold")]
-    lines.append(_cut(header + (f"{GAP}+{missing}" if missing else ""), width))
+    lines.append(Text(header + (f"{GAP}+{missing}" if missing else ""), style="dim"))
     for scorer, name in zip(block.scorers, names, strict=True):
         line = Text(set_cell_size(_name(name, first), first))
         for out, (_, size) in outs.items():
@@ -155,4 +155,4 @@ def _name(name: str, room: int) -> str:
 
 
 def _cut(line: str, width: int) -> Text:
-    return Text(_name(line, width) if line.strip() else "", overflow="crop", no_wrap=True)
+    return Text(_name(line, width))
