@@ -192,15 +192,17 @@ class RichDisplay:
     def _draw(self) -> RenderableType:
         """The view; where it cannot be drawn, the run goes on without."""
         from rich.console import Group
+        from rich.text import Text
 
         from harness.board import view
 
         width, height = self.console.size
         try:
             with self.lock:
-                lines = view(self.progress, width, height, self.clock())
+                lines = view(self.progress, width, height - 1, self.clock())
         except Exception:
             return Group()
+        lines.append(Text())  # for the cursor: the ^C of a terminal would break a full line
         self._mend_after_resize(width)
         self.drawn = (width, [line.cell_len for line in lines])
         return Group(*lines)

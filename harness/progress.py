@@ -10,6 +10,9 @@ from typing import Any
 from harness import events
 from harness.events import Event
 
+TOLD_FROM = 0.1
+"""The share of the jobs that must be done before the time left is told."""
+
 
 @dataclass
 class Step:
@@ -142,11 +145,11 @@ class Progress:
             block.changed = self.cells_known
 
     def left(self, now: float) -> float | None:
-        """Seconds left if the jobs to come take as long as those done did; None before the first.
+        """Seconds left if the jobs to come take as long as those done did.
 
-        Jobs differ, so that is a rough guess.
+        A rough guess, since jobs differ and trainings come first; None before a tenth is done.
         """
-        if not self.jobs_done:
+        if self.jobs_done < max(1, TOLD_FROM * self.jobs):
             return None
         return (now - self.started) * (self.jobs - self.jobs_done) / self.jobs_done
 

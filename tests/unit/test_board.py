@@ -119,11 +119,14 @@ def test_the_latest_to_change_are_shown_where_there_is_no_room_for_all():
     assert [title.split()[0] for title in titles] == ["glow-1", "glow-3"]  # as in the suite
 
 
-def test_time_left_is_that_of_the_jobs_done_and_not_told_before_the_first():
+def test_time_left_is_that_of_the_jobs_done_and_not_told_before_a_tenth_is():
     progress, clock = begun()
     clock.now += 30
     assert shown(progress, clock, 80, 24)[1] == "0/40 jobs · 0:00:30 gone · 0/432 cells"
-    for number in range(10):
+    for number in range(3):
+        progress.follow(events.JobFinished("t", str(number)))
+    assert shown(progress, clock, 80, 24)[1] == "3/40 jobs · 0:00:30 gone · 0/432 cells"
+    for number in range(7):
         progress.follow(events.JobFinished("t", str(number)))
     assert shown(progress, clock, 80, 24)[1] == "10/40 jobs · ~0:01:30 left · 0/432 cells"
     for number in range(50):  # damage that was found is computed again
