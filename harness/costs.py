@@ -65,7 +65,7 @@ def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | No
         own = _own_chain(planned)
         read = others.setdefault(own, {})
         for job in planned.jobs():
-            if job.chain != own:
+            if job.chain != own and job.epoch is not None:
                 read[job.chain] = max(job.epoch, read.get(job.chain, 0))
     sums = []
     for read in others.values():
@@ -80,7 +80,8 @@ def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | No
 def _extra_passes(planned: PlannedCell) -> int:
     own = (_own_chain(planned), planned.cell.epoch, LOG_PROB)
     jobs = {jobs[1] for jobs in planned.reads.values()}
-    return sum((job.chain, job.epoch, job.statistic) != own for job in jobs)
+    passes = {(job.chain, job.epoch, job.statistic) for job in jobs if job.epoch is not None}
+    return len(passes - {own})
 
 
 def _own_chain(planned: PlannedCell) -> ChainId:
