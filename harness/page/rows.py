@@ -62,7 +62,13 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
     for key, values in texts.items():
         columns[key], names[key] = _places(values)
     columns |= _numbers(found)
-    return {"columns": columns, "names": names, "arguments": arguments, "formula": FORMULA}
+    packed = {key: _packed(column) for key, column in columns.items()}
+    return {"cells": len(cells), "columns": packed, "names": names, "arguments": arguments, "formula": FORMULA}
+
+
+def _packed(column: list[Any]) -> Any:
+    same = len(set(column)) == 1
+    return {"all": column[0]} if same else column
 
 
 def _status(result: Result | None) -> str:
