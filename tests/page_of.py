@@ -23,7 +23,10 @@ TITLE = "A | B <b>of</b> {{ 7 * 7 }}"
 SUITE = (
     TINY_SUITE.replace('title = "Tiny"', f'title = "{TITLE}"')
     .replace('"typicality"', f'"{SCORER}"')
-    .replace("[[comparisons]]", f'[scorers."{SCORER}"]\n    plugin = "typicality"\n\n    [[comparisons]]')
+    .replace(
+        "[[comparisons]]",
+        f'[scorers."{SCORER}"]\n    plugin = "typicality"\n\n    [[comparisons]]',
+    )
     .replace("[datasets.photos]", '[datasets."<script>alert(1)"]')
 )
 """A name in a suite has no slash; `hostile` gives the data set one, as results may have it."""

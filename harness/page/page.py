@@ -101,9 +101,7 @@ def embedded(data: Any) -> str:
     return text
 
 
-def _pictures(
-    outcome: Outcome, results: dict[Cell, Result], store: Store
-) -> dict[str, Any]:
+def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> dict[str, Any]:
     """What is shown of single cells, the most important first, as long as there is room."""
     plan = outcome.plan
     layers = LayerBands(plan, store, Room(LAYERS))

@@ -282,9 +282,9 @@ def test_from_the_command_line_without_torch_and_the_same_bytes(made, tmp_path):
         "    assert 'matplotlib' not in sys.modules\n"
     )
     html = tmp_path / "pages" / "report.html"
+    folders = ["--store", str(made.settings.store), "--data", str(made.settings.data)]
     done = subprocess.run(
-        [sys.executable, "-c", code, "report", str(suite), "--html", str(html)]
-        + ["--store", str(made.settings.store), "--data", str(made.settings.data)],
+        [*(sys.executable, "-c", code, "report", str(suite), "--html", str(html)), *folders],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONHASHSEED": "7"},
