@@ -54,13 +54,15 @@ def report(
     """
     from rich.console import Console
 
-    from harness.errors import NothingSelectedError
+    from harness.errors import BenchError, NothingSelectedError
     from harness.plan import select
     from harness.report import render, render_epochs
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
     from harness.suite import load_suite
 
+    if samples and html is None:
+        raise BenchError("--samples are drawn for the page: name its file by --html FILE")
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     outcome = score(find_plan(resolved, settings), settings, lambda event: None)

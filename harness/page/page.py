@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STYLES = ("page.css",)
 SCRIPTS = ("data.js", "table.js", "charts.js", "matrix.js", "cell.js", "page.js")
 
-DETAILS, LAYERS, EXAMPLES, SAMPLES = 4_000_000, 3_000_000, 2_500_000, 1_500_000
+DETAILS, LAYERS, EXAMPLES, SAMPLES = 3_000_000, 3_000_000, 2_500_000, 1_500_000
 """Bytes that each kind of picture may take; cells that come later go without."""
 
 MOST_ROWS = 20_000
@@ -64,7 +64,7 @@ def render_page(
     results = {result.cell: result for result in outcome.results}
     data = {
         "suite": one_line(suite.name),
-        "command": shlex.join(["bench", "run", *arguments]),
+        "command": _command(arguments, ()),
         **row_data(outcome.plan, results),
         **_pictures(outcome, results, store),
         "trainings": training_data(outcome.plan, store),
@@ -82,7 +82,7 @@ def render_page(
         sentences=summary(outcome.results),
         facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),
         cells=len(outcome.plan.cells),
-        command=data["command"],
+        command=_command(arguments, outcome.plan.only.texts()),
         only=[one_line(text) for text in outcome.plan.only.texts()],
         reference=one_line(outcome.plan.reference.source) if outcome.plan.reference else "",
         style=style,
@@ -91,6 +91,12 @@ def render_page(
         script_hash=_hash(script),
         data=embedded(data),
     )
+
+
+def _command(arguments: Sequence[str], only: Sequence[str]) -> str:
+    """The shell command that computes what is on the page."""
+    selected = [word for text in only for word in ("--only", text)]
+    return shlex.join(["bench", "run", *arguments, *selected])
 
 
 def embedded(data: Any) -> str:
