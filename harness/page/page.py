@@ -82,6 +82,7 @@ def render_page(
         sentences=summary(outcome.results),
         facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),
         cells=len(outcome.plan.cells),
+        pending=len(outcome.pending),
         command=_command(arguments, outcome.plan.only.texts()),
         only=[one_line(text) for text in outcome.plan.only.texts()],
         reference=one_line(outcome.plan.reference.source) if outcome.plan.reference else "",
