@@ -75,6 +75,8 @@ def report(
     reports = [name for name, wanted in asked.items() if wanted]
     if len(reports) > 1:
         raise BenchError(f"{' and '.join(reports)} are two reports: ask for one of them")
+    if samples and html is None:
+        raise BenchError("--samples are drawn for the page: name its file by --html FILE")
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     outcome = score(find_plan(resolved, settings), settings, lambda event: None)
