@@ -30,6 +30,7 @@ from harness.contents import (
     folder_size,
 )
 from harness.errors import BenchError
+from harness.eventlog import RUNS
 from harness.locks import try_lock
 from harness.needs import Needs
 from harness.plan import CHECKPOINTS, STATISTICS
@@ -134,6 +135,9 @@ def _files(store: Store, needs: Needs) -> Iterator[Leftover]:
     for path in entries(store, RESULTS):
         if path.name not in needs.suites:
             yield _leftover(RESULTS, path)
+    for path in entries(store, RUNS):
+        if path.name not in needs.suites:
+            yield _leftover(RUNS, path)
     for path in entries(store, FAILURES):
         if path.stem not in needs.failures:
             yield _leftover(FAILURES, path)

@@ -202,6 +202,25 @@ class Decomposable(Protocol):
         ...
 
 
+@runtime_checkable
+class Flow(Protocol):
+    """Capability of a normalising flow: the noise behind an image, as a map of real images."""
+
+    def to_noise(self, x: Tensor) -> Tensor:
+        """The noise of which the flow would make an image: all of it, of every level.
+
+        Invertible, and differentiable in x and the parameters; per example.
+
+        Arguments:
+            x: Floating, (N, *domain.shape), of the dtype of the parameters, in grey levels: at
+                whole numbers it is what `log_prob` evaluates.
+
+        Returns:
+            Floating, (N, domain.dims), in units of a base density without learned means or scales.
+        """
+        ...
+
+
 class Statistic(Protocol):
     """An expensive function of a model and groups of examples, computed once and stored.
 

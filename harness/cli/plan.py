@@ -122,8 +122,8 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
 
 def _print(described: dict[str, Any], why: bool) -> None:
     from harness.cli.output import print_rows
-    from harness.console import duration
     from harness.plain import one_line
+    from harness.progress import duration
 
     rows = []
     for chain in described["chains"]:

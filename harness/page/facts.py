@@ -38,9 +38,7 @@ class Facts:
     reasons: list[dict[str, Any]]
 
 
-def gather(
-    suite: ResolvedSuite, plan: Plan, results: Sequence[Result], pending: int
-) -> Facts:
+def gather(suite: ResolvedSuite, plan: Plan, results: Sequence[Result], pending: int) -> Facts:
     """Everything that the plan and the provenance of the results tell."""
     return Facts(
         models=_models(plan),
@@ -79,7 +77,9 @@ def _models(plan: Plan) -> list[dict[str, str]]:
 
 def _recipe(recipe: Recipe) -> str:
     """Every setting of a training."""
-    return _options({key: value for key, value in recipe.model_dump().items() if value is not None})
+    return _options(
+        {key: value for key, value in recipe.model_dump().items() if value is not None}
+    )
 
 
 def _dataset(component: Component, plan: Plan) -> dict[str, str]:
@@ -132,7 +132,7 @@ def _versions(results: Sequence[Result]) -> list[str]:
 
 
 def _reasons(results: Sequence[Result], pending: int) -> list[dict[str, Any]]:
-    counts = Counter(
+    counts = Counter[tuple[str, str]](
         ("failed" if result.status == "ok" else result.status, one_line(result.message))
         for result in results
         if number(result) is None

@@ -76,10 +76,10 @@ class LayerBands:
         return self._places[job]
 
     def _make(self, job: StatisticJob) -> int | None:
-        names = self._layers(job)
-        if names is None or not self.room.take(8 * len(self.names[names])):
-            return None
         try:
+            names = self._layers(job)
+            if not self.room.take(8 * len(self.names[names])):
+                return None
             key = str(self.plan.statistic_key(self.store, job))
             values = self.store.read_array(STATISTICS, key, "values.npy")
         except StoreError:
@@ -87,7 +87,7 @@ class LayerBands:
         self.bands.append({"names": names, **packed_band(layer_band(values[:MOST_GROUPS]))})
         return len(self.bands) - 1
 
-    def _layers(self, job: StatisticJob) -> int | None:
+    def _layers(self, job: StatisticJob) -> int:
         """The place of the names of a model's layers."""
         if job.chain not in self._names:
             key = str(self.plan.statistic_key(self.store, job))

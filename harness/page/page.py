@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 STYLES = ("page.css",)
 SCRIPTS = ("data.js", "table.js", "charts.js", "matrix.js", "cell.js", "page.js")
 
-DETAILS, LAYERS, EXAMPLES, SAMPLES = 4_000_000, 3_000_000, 2_500_000, 1_500_000
+DETAILS, LAYERS, EXAMPLES, SAMPLES = 3_000_000, 3_000_000, 2_500_000, 1_500_000
 """Bytes that each kind of picture may take; cells that come later go without."""
 
 MOST_ROWS = 20_000
 """With more cells than this, the epochs are not compared: each comparison is many tests."""
 
-ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
-"""What could end or change a script element is written otherwise, which JSON reads the same."""
+ACTING = "<>&\u2028\u2029"
+"""What could end or change a script element is escaped, which JSON reads the same."""
 
 
 def render_page(
@@ -64,7 +64,7 @@ def render_page(
     results = {result.cell: result for result in outcome.results}
     data = {
         "suite": one_line(suite.name),
-        "command": shlex.join(["bench", "run", *arguments]),
+        "command": _command(arguments, ()),
         **row_data(outcome.plan, results),
         **_pictures(outcome, results, store),
         "trainings": training_data(outcome.plan, store),
@@ -82,7 +82,8 @@ def render_page(
         sentences=summary(outcome.results),
         facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),
         cells=len(outcome.plan.cells),
-        command=data["command"],
+        pending=len(outcome.pending),
+        command=_command(arguments, outcome.plan.only.texts()),
         only=[one_line(text) for text in outcome.plan.only.texts()],
         reference=one_line(outcome.plan.reference.source) if outcome.plan.reference else "",
         style=style,
@@ -93,15 +94,21 @@ def render_page(
     )
 
 
+def _command(arguments: Sequence[str], only: Sequence[str]) -> str:
+    """The shell command that computes what is on the page."""
+    selected = [word for text in only for word in ("--only", text)]
+    return shlex.join(["bench", "run", *arguments, *selected])
+
+
 def embedded(data: Any) -> str:
     """JSON that stands in a script element as it is: no name in it ends the element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate(ESCAPES)
+    for char in ACTING:
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
 
 
-def _pictures(
-    outcome: Outcome, results: dict[Cell, Result], store: Store
-) -> dict[str, Any]:
+def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> dict[str, Any]:
     """What is shown of single cells, the most important first, as long as there is room."""
     plan = outcome.plan
     layers = LayerBands(plan, store, Room(LAYERS))

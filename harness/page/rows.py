@@ -62,7 +62,19 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
     for key, values in texts.items():
         columns[key], names[key] = _places(values)
     columns |= _numbers(found)
-    return {"columns": columns, "names": names, "arguments": arguments, "formula": FORMULA}
+    packed = {key: _packed(column) for key, column in columns.items()}
+    return {
+        "cells": len(cells),
+        "columns": packed,
+        "names": names,
+        "arguments": arguments,
+        "formula": FORMULA,
+    }
+
+
+def _packed(column: list[Any]) -> Any:
+    same = len(set(column)) == 1
+    return {"all": column[0]} if same else column
 
 
 def _status(result: Result | None) -> str:
@@ -74,12 +86,15 @@ def _status(result: Result | None) -> str:
 
 def _numbers(found: Sequence[Result | None]) -> dict[str, list[Any]]:
     sound = [result if result and number(result) is not None else None for result in found]
-    columns = {key: [rounded(result and getattr(result, key)) for result in sound] for key in METRICS}
     published = [result.published if result else None for result in sound]
+    columns: dict[str, list[Any]] = {
+        key: [None if result is None else rounded(getattr(result, key)) for result in sound]
+        for key in METRICS
+    }
     return columns | {
-        "published": [rounded(item and item.value) for item in published],
-        "published_se": [rounded(item and item.se) for item in published],
-        "within_error": [item and item.within_error for item in published],
+        "published": [None if item is None else rounded(item.value) for item in published],
+        "published_se": [None if item is None else rounded(item.se) for item in published],
+        "within_error": [None if item is None else item.within_error for item in published],
     }
 
 
@@ -98,9 +113,7 @@ def _marks(cells: Iterable[Cell], results: Sequence[Result]) -> list[Mark | str]
                 if cell.mark:
                     found[*place, row.scorer, row.epoch, out] = cell.mark
     return [
-        found.get(
-            (x.model, x.in_dataset, x.group_size, x.scorer, x.epoch, x.out_dataset), ""
-        )
+        found.get((x.model, x.in_dataset, x.group_size, x.scorer, x.epoch, x.out_dataset), "")
         for x in cells
     ]
 

@@ -97,7 +97,11 @@ def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[P
 
 
 def _layout(registry: Registry, name: str) -> tuple[Per, int]:
-    from harness.testing.reference import TinyAutoregression
+    from harness.testing.statistics import reference_model
 
-    statistic = builder(registry, registry.get("statistics", name), {})()
-    return statistic.per, len(statistic.features(TinyAutoregression(Images(1, 2, 2, bits=2))))
+    build, domain = (
+        builder(registry, registry.get("statistics", name), {}),
+        Images(1, 2, 2, bits=2),
+    )
+    statistic, model = build(), reference_model(build, domain)(domain)
+    return statistic.per, len(statistic.features(model))

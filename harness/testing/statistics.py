@@ -13,9 +13,9 @@ from torch import Tensor
 
 from harness.contracts import DensityModel, FittedStatistic, Per, Statistic
 from harness.domain import Images
-from harness.errors import NotFittedError
+from harness.errors import NotFittedError, UnsupportedError
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.reference import TinyAutoregression
+from harness.testing.reference import TinyAutoregression, TinyFlow
 from harness.testing.subject import ModelUnderTest, Watch
 
 _GROUPS = 6
@@ -76,7 +76,7 @@ class StatisticUnderTest:
 def check_statistic(
     build: Callable[[], Statistic],
     *,
-    model: Callable[[Images], DensityModel] = TinyAutoregression,
+    model: Callable[[Images], DensityModel] | None = None,
     domain: Images = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
@@ -84,13 +84,28 @@ def check_statistic(
 
     Arguments:
         build: Returns a new statistic with its options.
-        model: Returns a new, small model of a domain, of a kind that the statistic is for.
+        model: Returns a new, small model of a domain, of a kind that the statistic is for; one of
+            the kit's if not given.
         domain: One that the model can be built for.
         expected_failures: Check names and why each fails; one that does not fail is a failure.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        model = model or reference_model(build, domain)
         subject = StatisticUnderTest(build, ModelUnderTest(model, domain, domain))
         return run_checks(STATISTIC_CHECKS, subject, expected_failures or {})
+
+
+def reference_model(
+    build: Callable[[], Statistic], domain: Images
+) -> Callable[[Images], DensityModel]:
+    """The kit's own model; one that is a flow if the statistic does not support the first."""
+    try:
+        build().features(TinyAutoregression(domain))
+    except UnsupportedError:
+        return TinyFlow
+    except Exception:  # the checks will say what is wrong with it
+        return TinyAutoregression
+    return TinyAutoregression
 
 
 def interface(subject: StatisticUnderTest) -> None:

@@ -25,6 +25,8 @@ KNOWN: Mapping[str, Layout] = {
     "png_bits": ("example", 1),
     "layer_fisher_diagonal": ("group", 7),
     "layer_fisher_ekfac": ("group", 7),
+    "jacobian_spectrum": ("example", 7),
+    "likelihood_regret": ("example", 1),
 }
 
 _LAYERS = (
@@ -66,7 +68,8 @@ def draw(
     In distribution a log-probability is about -1000 nats, and a column of any other statistic is
     log-normal at a level of its own. Out of distribution log-probabilities are 300 nats lower, and
     all else is larger by a factor of about 50. The terms of a log-probability are `TERMS_IN` and
-    `TERMS_OUT`, the last of them constant.
+    `TERMS_OUT`, the last of them constant. A spectrum is one of logarithms, descending; out of
+    distribution all of it is lower by 4.
 
     Arguments:
         layouts: Whether each statistic is per example or group, and its number of columns.
@@ -88,6 +91,9 @@ def draw(
         elif base_name(name) == "log_prob_terms" and columns == len(TERMS_IN):
             level = np.array(TERMS_OUT if role == "out" else TERMS_IN)
             statistics[name] = level + np.array([15.0] * 4 + [0.0]) * noise
+        elif base_name(name) == "jacobian_spectrum":
+            level = np.linspace(6.0, -4.0, columns) - (4.0 if role == "out" else 0.0)
+            statistics[name] = np.sort(level + 0.7 * noise)[..., ::-1].copy()
         else:
             level = np.linspace(-4.0, 6.0, columns) + (4.0 if role == "out" else 0.0)
             statistics[name] = np.exp(level + 0.7 * noise)

@@ -131,4 +131,22 @@ def bench_scorers() -> Iterable[Entry]:
             "gradient in units of an EKFAC Fisher information, all layers together",
             version="1",
         ),
+        Entry(
+            "likelihood-regret",
+            "plugins.scorers.likelihood_regret:LikelihoodRegret",
+            "mean gain in log-probability from a few steps of training on each example alone",
+            version="1",
+        ),
+        Entry(
+            "lid",
+            "plugins.scorers.lid:Lid",
+            "low log-probability or small local intrinsic dimension, by p-values",
+            version="1",
+        ),
+        Entry(
+            "lid-dimension",
+            "plugins.scorers.lid:LidDimension",
+            "minus the local intrinsic dimension of the model at the group's examples",
+            version="1",
+        ),
     )

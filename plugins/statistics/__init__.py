@@ -59,4 +59,16 @@ def bench_statistics() -> Iterable[Entry]:
             "score statistic of each layer: gradient in units of an EKFAC Fisher information",
             version="1",
         ),
+        Entry(
+            "jacobian_spectrum",
+            "plugins.statistics.jacobian_spectrum:JacobianSpectrum",
+            "log singular values of a flow's generator at each example",
+            version="1",
+        ),
+        Entry(
+            "likelihood_regret",
+            "plugins.statistics.likelihood_regret:LikelihoodRegret",
+            "gain in log-probability from a few steps of training on the example alone, in nats",
+            version="1",
+        ),
     )

@@ -22,7 +22,7 @@ class CellView {
     const turn = (label, to) => el("button", {
       type: "button", disabled: to === undefined, onclick: () => this.open(to, this.rows, this.baseline),
     }, label);
-    this.dialog.replaceChildren(
+    this.dialog.replaceChildren(...present([
       el("header", {},
         el("h2", { id: "cell-title", tabindex: -1 }, titleOf(row)),
         el("div", { class: "buttons" },
@@ -30,7 +30,8 @@ class CellView {
           turn("Next", at >= 0 ? this.rows[at + 1] : undefined),
           el("button", { type: "button", onclick: () => this.dialog.close(), class: "primary" }, "Close"))),
       this.numbers(row), this.scores(row), this.examples(row), this.layers(row), this.epochs(row),
-      this.samples(row), this.command(row));
+      this.samples(row), this.command(row),
+    ]));
   }
 
   numbers(row) {
@@ -68,7 +69,7 @@ class CellView {
     drawRoc();
     return section("Scores", el("div", { class: "pair" },
       el("figure", {}, histogramChart(found.bins, names), el("figcaption", {}, sidesLegend(names))),
-      el("figure", {}, roc, el("figcaption", {}, el("label", {}, box, " logarithmic axis"), " The ring is the first threshold that catches 95 % of OOD."))));
+      el("figure", {}, roc, el("figcaption", { class: "choices" }, el("label", {}, box, " logarithmic axis"), el("span", {}, "Ring: the first threshold that catches 95 % of OOD.")))));
   }
 
   examples(row) {
@@ -86,10 +87,10 @@ class CellView {
 
   exampleSide(side, label) {
     const sheet = DATA.examples.sets[side.set];
-    const zoom = Math.max(1, Math.floor(48 / Math.max(sheet.width, sheet.height)));
+    const zoom = Math.max(1, Math.floor(64 / Math.max(sheet.width, sheet.height)));
     const strip = (groups) => el("ul", { class: "strip" }, groups.map((group) => el("li", {},
       el("span", { class: "tiles" }, group.tiles.map((place) => tile(sheet, place, `test example ${sheet.ids[place]} of ${side.set}`, zoom))),
-      el("span", { class: "score" }, short(Number(group.score.toPrecision(4)))))));
+      el("span", { class: "score" }, group.score.toLocaleString("en", { maximumSignificantDigits: 4 }).replace("-", MINUS)))));
     return el("div", {}, el("h4", {}, `${side.set} (${label})`),
       el("p", { class: "which" }, "most OOD"), strip(side.most),
       el("p", { class: "which" }, "least OOD"), strip(side.least));

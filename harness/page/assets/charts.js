@@ -49,7 +49,8 @@ function frame({ width = 320, height = 210, x, y, label, left = 46, bottom = 40 
     const half = 3.1 * text.length;
     if (at - half < taken + 3) continue; // a label that would touch its neighbour
     taken = at + half;
-    root.append(svg("text", { class: "tick", x: at, y: floor + 16, "text-anchor": "middle" }, text));
+    const isLast = at + half > width - 2;
+    root.append(svg("text", { class: "tick", x: isLast ? width - 2 : at, y: floor + 16, "text-anchor": isLast ? "end" : "middle" }, text));
   }
   root.append(svg("line", { class: "axis", x1: inner.x, x2: inner.x + inner.width, y1: floor, y2: floor }));
   root.append(svg("text", { class: "label", x: inner.x + inner.width / 2, y: height - 6, "text-anchor": "middle" }, x.label));

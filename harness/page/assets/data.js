@@ -2,9 +2,10 @@
 // What the page shows: columns of cells, embedded as JSON. A name is its place in a list of names.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const COLUMNS = DATA.columns;
+const CELLS = DATA.cells;
+const COLUMNS = Object.fromEntries(Object.entries(DATA.columns).map(
+  ([key, column]) => [key, Array.isArray(column) ? column : new Array(CELLS).fill(column.all)]));
 const NAMES = DATA.names;
-const CELLS = COLUMNS.auroc.length;
 const PLACE = ["model", "in", "out", "scorer", "epoch", "group_size", "seed"];
 const LABELS = {
   model: "Model", in: "ID", out: "OOD", scorer: "Scorer", epoch: "Epoch", group_size: "b",
@@ -164,8 +165,13 @@ function fill(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), given);
     else element.setAttribute(name, given === true ? "" : String(given));
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...present(children));
   return element;
+}
+
+/** Children that are there: lists are flattened, and null is nothing. */
+function present(children) {
+  return children.flat().filter((child) => child !== null && child !== undefined);
 }
 
 /** A text that is said, not shown. */

@@ -43,28 +43,29 @@ function families(lines) {
 
 function matrixTable(family, open) {
   const outs = [...family.outs].sort((a, b) => a - b);
-  const heads = ["Model", "ID", "Scorer", ...(CHOICES.seed.length > 1 ? ["Seed"] : [])];
   const caption = `AUROC against ${outs.map((out) => NAMES.out[out]).join(", ")}`;
+  const trainings = new Map();
+  for (const line of family.lines) {
+    const [row] = line.values();
+    trainings.set(trainingOf(row), [...(trainings.get(trainingOf(row)) ?? []), line]);
+  }
   const table = el("table", { class: "matrix" },
     el("caption", { class: "hidden" }, caption),
-    el("thead", {}, el("tr", {},
-      heads.map((head) => el("th", { scope: "col" }, head)),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Scorer"),
       outs.map((out) => el("th", { scope: "col", class: "out" }, NAMES.out[out])))),
-    el("tbody", {}, family.lines.map((line, place) => matrixLine(line, outs, family.lines[place - 1], open))));
+    [...trainings.values()].map((lines) => matrixBlock(lines, outs, open)));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
 }
 
-function matrixLine(line, outs, before, open) {
-  const [row] = line.values();
-  const other = before?.values().next().value;
-  const isNew = other === undefined || value("model", row) !== value("model", other) || value("in", row) !== value("in", other);
-  const repeat = isNew ? null : "repeat";
-  return el("tr", { class: isNew ? "first" : null },
-    el("td", { class: repeat }, value("model", row)),
-    el("td", { class: repeat }, value("in", row)),
-    el("th", { scope: "row" }, value("scorer", row)),
-    CHOICES.seed.length > 1 ? el("td", {}, String(COLUMNS.seed[row])) : null,
-    outs.map((out) => matrixCell(line.get(out), open)));
+/** The scorers of one training, under its name. */
+function matrixBlock(lines, outs, open) {
+  const [row] = lines[0].values();
+  const seed = CHOICES.seed.length > 1 ? `, seed ${COLUMNS.seed[row]}` : "";
+  const title = el("th", { scope: "rowgroup", colspan: outs.length + 1, class: "training" },
+    el("span", {}, el("b", {}, value("model", row)), ` on ${value("in", row)}${seed}`));
+  return el("tbody", {}, el("tr", {}, title), lines.map((line) => el("tr", {},
+    el("th", { scope: "row" }, NAMES.scorer[COLUMNS.scorer[line.values().next().value]]),
+    outs.map((out) => matrixCell(line.get(out), open)))));
 }
 
 function matrixCell(row, open) {

@@ -36,11 +36,11 @@ function cellColumns() {
     { ...numberColumn("auroc"), draw: (row) => aurocButton(row, open) },
     { key: "auroc_low", label: LABELS.auroc_low, sort: (row) => COLUMNS.auroc_low[row], draw: drawInterval, title: "95 % interval of the AUROC, by DeLong; sorts by its lower end" },
     ...optional(filters.baseline !== null, {
-      key: "delta", label: `${MINUS} ${NAMES.scorer[filters.baseline]}`, number: true, title: "AUROC minus that of the baseline on the same cell",
+      key: "delta", label: `vs ${NAMES.scorer[filters.baseline]}`, number: true, title: "AUROC minus that of the baseline on the same cell",
       sort: (row) => deltas[row], draw: (row) => drawDelta(deltas[row], 3),
     }),
     ...optional(has("published"), {
-      key: "published", label: `${MINUS} published`, number: true, title: "AUROC minus the published one; ! is beyond 1.96 standard errors",
+      key: "published", label: "vs published", number: true, title: "AUROC minus the published one; ! is beyond 1.96 standard errors",
       sort: publishedDifference, draw: drawPublished,
     }),
     numberColumn("aupr"), numberColumn("fpr95", 3, "ID flagged when 95 % of OOD is caught; lower is better"),

@@ -25,7 +25,7 @@ class SortedTable {
     const area = el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
     parent.replaceChildren(el("div", { class: "tools" }, this.note, tools), area, this.pager);
     this.drawHead();
-    addEventListener("beforeprint", () => this.drawBody(0, MOST_PRINTED));
+    addEventListener("beforeprint", () => this.drawForPrint());
     addEventListener("afterprint", () => this.draw());
   }
 
@@ -79,6 +79,13 @@ class SortedTable {
       ? `${(first + 1).toLocaleString("en")} to ${last.toLocaleString("en")} of ${total} ${this.unit}`
       : `${total} ${this.unit}`;
     this.pager.replaceChildren(...(pages > 1 ? this.pageButtons(pages) : []));
+  }
+
+  /** All rows on paper, or the first of very many. */
+  drawForPrint() {
+    this.drawBody(0, MOST_PRINTED);
+    const total = `${this.sorted.length.toLocaleString("en")} ${this.unit}`;
+    this.note.textContent = this.sorted.length > MOST_PRINTED ? `The first ${MOST_PRINTED} of ${total}` : total;
   }
 
   drawBody(first, count) {

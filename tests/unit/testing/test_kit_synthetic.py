@@ -29,16 +29,11 @@ def test_layouts(size):
     statistics = draw(LAYOUTS, groups=4, size=size, role="in", seed=0)
     shapes = {name: values.shape for name, values in statistics.items()}
     assert shapes == {
-        "log_prob": (4, size, 1),
-        "log_prob_terms": (4, size, 5),
-        "layer_gradient_sq_norms": (4, 7),
-        "mean_intensity": (4, size, 1),
-        "total_variation": (4, size, 1),
-        "png_bits": (4, size, 1),
-        "layer_fisher_diagonal": (4, 7),
-        "layer_fisher_ekfac": (4, 7),
-        "log_prob@other:4": (4, size, 1),
+        name: (4, size, columns) if per == "example" else (4, columns)
+        for name, (per, columns) in LAYOUTS.items()
     }
+    assert shapes["layer_gradient_sq_norms"] == (4, 7)
+    assert shapes["log_prob@other:4"] == (4, size, 1)
     assert {values.dtype for values in statistics.values()} == {np.dtype("float64")}
 
 
@@ -48,6 +43,9 @@ def test_the_sides_differ_as_they_should():
     assert outside["log_prob"].max() < inside["log_prob"].min()
     name = "layer_gradient_sq_norms"
     assert (np.median(outside[name], axis=0) > inside[name].max(axis=0)).all()
+    name = "jacobian_spectrum"
+    assert (np.median(outside[name], axis=(0, 1)) < inside[name].min(axis=(0, 1))).all()
+    assert (np.diff(inside[name]) <= 0).all()
     assert not np.array_equal(inside["log_prob"], inside["log_prob@other:4"])
 
 
