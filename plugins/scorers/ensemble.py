@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from harness import NotFittedError, ScoreError, Scorer
+from harness import FeatureAware, NotFittedError, ScoreError, Scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,9 +80,8 @@ class Ensemble:
             features: For each of `inputs` the names of the columns.
         """
         for member in self.scorers:
-            tell = getattr(member, "name_features", None)
-            if tell is not None:
-                tell({name: features[name] for name in member.inputs})
+            if isinstance(member, FeatureAware):
+                member.name_features({name: features[name] for name in member.inputs})
 
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
         """Fit the members on one half of the groups and calibrate them on the other.
