@@ -98,7 +98,7 @@ class Whole(torch.nn.Module):
 def suite_with(tiny_suite):
     def build(scorers, *replacements):
         (tiny_suite.parent / "plugin.py").write_text(PLUGIN)
-        text = tiny_suite.read_text().replace("[1, 5]", "[5]")
+        text = tiny_suite.read_text().replace("[1, 5]", "[5]").replace('"others"', '"noise"')
         listed = '["log-likelihood", "typicality", "gradient-gaussian"]'
         for old, new in ((listed, json.dumps(scorers)), *replacements):
             assert old in text
