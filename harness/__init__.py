@@ -6,12 +6,15 @@ This is the public interface: what plugins may import.
 from __future__ import annotations
 
 from harness.contracts import (
+    Baseline,
     Dataset,
     Decomposable,
     DensityModel,
     Executor,
     FeatureAware,
     Fetchable,
+    FittedStatistic,
+    Flow,
     Informative,
     Likelihood,
     Per,
@@ -35,22 +38,35 @@ from harness.errors import (
     TrainingError,
     UnsupportedError,
 )
-from harness.events import Event, JobFailed, Postponed
+from harness.events import (
+    CellFinished,
+    EpochFinished,
+    Event,
+    JobFailed,
+    Postponed,
+    RunFinished,
+    RunStarted,
+)
 from harness.memory import is_out_of_memory
 from harness.plugin import Entry, hookimpl
 
 __all__ = [
+    "Baseline",
     "BenchError",
+    "CellFinished",
     "DataError",
     "Dataset",
     "Decomposable",
     "DensityModel",
     "DomainError",
     "Entry",
+    "EpochFinished",
     "Event",
     "Executor",
     "FeatureAware",
     "Fetchable",
+    "FittedStatistic",
+    "Flow",
     "Images",
     "Informative",
     "JobFailed",
@@ -60,6 +76,8 @@ __all__ = [
     "Per",
     "Postponed",
     "Preparable",
+    "RunFinished",
+    "RunStarted",
     "Samplable",
     "ScoreError",
     "Scorer",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from harness.contracts import DensityModel, FeatureAware
+from harness.contracts import DensityModel, FeatureAware, FittedStatistic
 from harness.domain import Images
 from harness.evaluation import evaluate
 from harness.plan import Chain, Plan
@@ -101,9 +101,7 @@ def _trial(
     """A model after two trial steps, and the seconds of the second."""
     changes = {"minibatch": TRIAL_MINIBATCH, "prepare_batches": 1, "examples": None}
     recipe = component.recipe.model_copy(update=changes)
-    trial = ModelComponent(
-        component.name, component.registered, component.options, component.sources, recipe=recipe
-    )
+    trial = replace(component, recipe=recipe)
     training = Training(trial, domain, _images(domain, TRIAL_MINIBATCH), 0, device)
     training.start()
     training.run_epoch(lambda amount: None)
@@ -135,6 +133,8 @@ def _statistic(
     device: torch.device,
 ) -> _Values:
     statistic = component.build()
+    if isinstance(statistic, FittedStatistic):
+        statistic.fit(model, torch.from_numpy(_images(domain, 2 * GROUPS)).to(device))
     images = _images(domain, GROUPS * group_size)
     values = evaluate(
         statistic, model, images, group_size, len(images), device, lambda amount: None

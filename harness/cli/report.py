@@ -14,6 +14,7 @@ from harness.cli.arguments import DataOption, OnlyOption, PluginOption, StoreOpt
 if TYPE_CHECKING:
     from harness.runner import Outcome
     from harness.settings import Settings
+    from harness.suite import ResolvedSuite
 
 
 def report(
@@ -31,12 +32,24 @@ def report(
         bool,
         typer.Option("--layers", help="Which layers carry the scores, instead of the tables."),
     ] = False,
+    ranking: Annotated[
+        bool,
+        typer.Option("--ranking", help="The scorers ranked, with their costs, instead."),
+    ] = False,
     figures: Annotated[
         Path | None,
         typer.Option("--figures", metavar="DIR", help="Also write figures there, PNG and PDF."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write a page with all of it there."),
+    ] = None,
+    samples: Annotated[
+        bool,
+        typer.Option("--samples", help="Draw samples of the models for the page; takes PyTorch."),
+    ] = False,
     temperature: Annotated[
-        float, typer.Option(min=0.0, help="Of the samples in the figures.")
+        float, typer.Option(min=0.0, help="Of the samples in the figures and on the page.")
     ] = 1.0,
     only: OnlyOption = None,
     plugin: PluginOption = None,
@@ -49,16 +62,21 @@ def report(
     """
     from rich.console import Console
 
+    from harness.costs import scorer_costs
     from harness.errors import BenchError, NothingSelectedError
     from harness.plan import select
-    from harness.report import render, render_epochs, render_layers
+    from harness.report import render, render_epochs, render_layers, render_ranking
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
     from harness.store import Store
     from harness.suite import load_suite
 
-    if epochs and layers:
-        raise BenchError("--epochs and --layers are two reports: ask for one of them")
+    asked = {"--epochs": epochs, "--layers": layers, "--ranking": ranking}
+    reports = [name for name, wanted in asked.items() if wanted]
+    if len(reports) > 1:
+        raise BenchError(f"{' and '.join(reports)} are two reports: ask for one of them")
+    if samples and html is None:
+        raise BenchError("--samples are drawn for the page: name its file by --html FILE")
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     outcome = score(find_plan(resolved, settings), settings, lambda event: None)
@@ -67,6 +85,9 @@ def report(
     write = render_epochs if epochs else partial(render, standard_errors=errors)
     if layers:
         write = partial(render_layers, plan=outcome.plan, store=Store(settings.store))
+    if ranking:
+        costs = scorer_costs(outcome.plan, Store(settings.store))
+        write = partial(render_ranking, costs=costs)
     text = write(
         outcome.results,
         suite=resolved.name,
@@ -77,6 +98,10 @@ def report(
     sys.stdout.write(text)
     if figures is not None:
         _write_figures(outcome, settings, figures, temperature)
+    if html is not None:
+        arguments = [str(suite), *(f"--plugin={name}" for name in plugin or ())]
+        of_samples = temperature if samples else None
+        _write_page(resolved, outcome, settings, html, arguments, of_samples)
     if outcome.pending:
         sys.stderr.write(
             f"{len(outcome.pending)} of {len(outcome.plan.cells)} cells are not computed yet; "
@@ -96,3 +121,21 @@ def _write_figures(outcome: Outcome, settings: Settings, folder: Path, temperatu
     for note in drawn.notes:
         tell(note)
     tell(f"{len(drawn.files)} files of figures are in {folder}")
+
+
+def _write_page(
+    suite: ResolvedSuite,
+    outcome: Outcome,
+    settings: Settings,
+    path: Path,
+    arguments: list[str],
+    temperature: float | None,
+) -> None:
+    from harness.cli.output import tell
+    from harness.page import render_page
+    from harness.store import Store, replace_file
+
+    store = Store(settings.store)
+    page = render_page(suite, outcome, store, arguments=arguments, temperature=temperature)
+    replace_file(path, page.encode())
+    tell(f"{path} has the page, {path.stat().st_size / 1e6:.1f} MB")

@@ -67,6 +67,10 @@ class DequantisedFlow(nn.Module, ABC):
         _, base, ladj = self.transform(self._dequantise(x, 0.5))
         return {"base": base, "ladj": ladj, "bins": torch.full_like(base, -self._bin_nats)}
 
+    def to_noise(self, x: Tensor) -> Tensor:
+        """z, floating, (N, D), of images in grey levels, floating or uint8, (N, C, H, W)."""
+        return self.transform(self._dequantise(x, 0.5))[0]
+
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
         """Mean negative log-probability with uniform noise of one bin, in nats per example.
 

@@ -1,0 +1,180 @@
+"use strict";
+// What the page shows: columns of cells, embedded as JSON. A name is its place in a list of names.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const CELLS = DATA.cells;
+const COLUMNS = Object.fromEntries(Object.entries(DATA.columns).map(
+  ([key, column]) => [key, Array.isArray(column) ? column : new Array(CELLS).fill(column.all)]));
+const NAMES = DATA.names;
+const PLACE = ["model", "in", "out", "scorer", "epoch", "group_size", "seed"];
+const LABELS = {
+  model: "Model", in: "ID", out: "OOD", scorer: "Scorer", epoch: "Epoch", group_size: "b",
+  seed: "Seed", status: "Status", mark: "Mark", auroc: "AUROC", auroc_low: "95 % interval",
+  aupr: "AUPR", fpr95: "FPR95", ovl: "OVL", bits_per_dim_in: "bits ID",
+  bits_per_dim_out: "bits OOD", n_in: "ID groups", n_out: "OOD groups",
+};
+const MARKS = { best: "best", tied: "tied" };
+const MINUS = "\u2212";
+
+/** A value of a cell: names as text, numbers as numbers, null where there is none. */
+function value(key, row) {
+  const found = COLUMNS[key][row];
+  return key in NAMES ? NAMES[key][found] : found;
+}
+
+/** The distinct values of a column, numbers ascending, names in the order of the suite. */
+function choices(key) {
+  if (key in NAMES) return NAMES[key].map((name, place) => [place, name]);
+  const distinct = [...new Set(COLUMNS[key])].sort((a, b) => a - b);
+  return distinct.map((number) => [number, String(number)]);
+}
+
+const CHOICES = Object.fromEntries(PLACE.map((key) => [key, choices(key)]));
+const LAST_EPOCH = lastEpochs();
+
+function lastEpochs() {
+  const last = new Map();
+  for (let row = 0; row < CELLS; row++) {
+    const key = trainingOf(row);
+    last.set(key, Math.max(last.get(key) ?? 0, COLUMNS.epoch[row]));
+  }
+  return last;
+}
+
+function trainingOf(row) {
+  return `${COLUMNS.model[row]}/${COLUMNS.in[row]}/${COLUMNS.seed[row]}`;
+}
+
+/** What a cell has in common with others, without the keys named. */
+function placeWithout(row, ...left) {
+  return PLACE.filter((key) => !left.includes(key)).map((key) => COLUMNS[key][row]).join("/");
+}
+
+/** Whether the AUROC is below chance by more than its error. */
+function isWrongWay(row) {
+  return COLUMNS.auroc_high[row] !== null && COLUMNS.auroc_high[row] < 0.5;
+}
+
+const SHOW = {
+  all: ["all cells", () => true],
+  best: ["best, or tied with it", (row) => ["best", "tied"].includes(value("mark", row))],
+  wrong: ["AUROC below 0.5 beyond error", isWrongWay],
+  published: ["with a published value", (row) => COLUMNS.published[row] !== null],
+  none: ["without a number", (row) => COLUMNS.auroc[row] === null],
+};
+
+/** The rows that pass the filters: {model: place, ..., epoch: number, show: name}; null is all. */
+function filtered(filters) {
+  const asked = PLACE.filter((key) => filters[key] !== null);
+  const passes = SHOW[filters.show][1];
+  const rows = [];
+  for (let row = 0; row < CELLS; row++) {
+    if (asked.every((key) => COLUMNS[key][row] === filters[key]) && passes(row)) rows.push(row);
+  }
+  return rows;
+}
+
+/** AUROC minus that of another scorer on the same cell, by row; null where there is none. */
+function differences(scorer) {
+  const found = new Array(CELLS).fill(null);
+  if (scorer === null) return found;
+  const baseline = new Map();
+  for (let row = 0; row < CELLS; row++) {
+    if (COLUMNS.scorer[row] === scorer) baseline.set(placeWithout(row, "scorer"), row);
+  }
+  for (let row = 0; row < CELLS; row++) {
+    const other = baseline.get(placeWithout(row, "scorer"));
+    if (other === undefined || COLUMNS.auroc[row] === null) continue;
+    if (COLUMNS.auroc[other] === null) continue;
+    found[row] = COLUMNS.auroc[row] - COLUMNS.auroc[other];
+  }
+  return found;
+}
+
+function publishedDifference(row) {
+  const published = COLUMNS.published[row];
+  return published === null || COLUMNS.auroc[row] === null ? null : COLUMNS.auroc[row] - published;
+}
+
+/** The shell command that computes one cell. */
+function commandOf(row) {
+  const named = ["model", "in", "out", "scorer"].map((key) => DATA.arguments[key][COLUMNS[key][row]]);
+  const counted = ["epoch", "group_size", "seed"].map((key) => `${key}=${COLUMNS[key][row]}`);
+  return [DATA.command, ...[...named, ...counted].map((text) => `--only ${text}`)].join(" ");
+}
+
+function titleOf(row) {
+  const seed = CHOICES.seed.length > 1 ? `, seed ${COLUMNS.seed[row]}` : "";
+  return `${value("model", row)}, ${value("in", row)} against ${value("out", row)}: ` +
+    `${value("scorer", row)}, b = ${COLUMNS.group_size[row]}, epoch ${COLUMNS.epoch[row]}${seed}`;
+}
+
+/** Rows as CSV: no number is an empty field, and no text a formula of a spreadsheet. */
+function csv(rows) {
+  const keys = [...PLACE, "status", "message", "mark", "auroc", "auroc_se", "auroc_low",
+    "auroc_high", "aupr", "fpr95", "n_in", "n_out", "bits_per_dim_in", "bits_per_dim_out", "ovl",
+    "published", "published_se", "within_error"];
+  const lines = rows.map((row) => keys.map((key) => csvField(value(key, row))).join(","));
+  return [keys.join(","), ...lines].join("\n") + "\n";
+}
+
+function csvField(found) {
+  if (found === null) return "";
+  if (typeof found !== "string") return String(found);
+  const text = DATA.formula.some((start) => found.startsWith(start)) ? `'${found}` : found;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function fixed(number, digits = 3) {
+  if (number === null || number === undefined) return "–";
+  return number.toFixed(digits).replace("-", MINUS);
+}
+
+function signed(number, digits = 3) {
+  if (number === null || number === undefined) return "–";
+  const text = Math.abs(number).toFixed(digits);
+  if (Number(text) === 0) return text;
+  return (number < 0 ? MINUS : "+") + text;
+}
+
+function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+}
+
+/** The three rows of a packed band: 5 %, median and 95 % of each layer; null is no value. */
+function unpackBand(band) {
+  const bytes = bytesOf(band.steps);
+  const steps = new DataView(bytes.buffer);
+  const width = band.most - band.least || 1;
+  const values = Array.from({ length: bytes.length / 2 }, (_, k) => {
+    const step = steps.getUint16(2 * k, true);
+    return step === 65535 ? null : band.least + (step / 65534) * width;
+  });
+  const layers = values.length / 3;
+  return [0, 1, 2].map((quantile) => values.slice(quantile * layers, (quantile + 1) * layers));
+}
+
+/** An element with attributes, listeners (`on...`) and children; text is never read as markup. */
+function el(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, given] of Object.entries(attributes)) {
+    if (given === null || given === undefined || given === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), given);
+    else element.setAttribute(name, given === true ? "" : String(given));
+  }
+  element.append(...present(children));
+  return element;
+}
+
+/** Children that are there: lists are flattened, and null is nothing. */
+function present(children) {
+  return children.flat().filter((child) => child !== null && child !== undefined);
+}
+
+/** A text that is said, not shown. */
+function hidden(text) {
+  return el("span", { class: "hidden" }, text);
+}

@@ -1,0 +1,291 @@
+// The page: filters, theme, the table of cells, and the sections below it.
+
+const MOST_PANELS = 12;
+const filters = { ...Object.fromEntries(PLACE.map((key) => [key, null])), show: "all", baseline: null };
+const view = new CellView(document.getElementById("cell"));
+let shownRows = [];
+let deltas = differences(null);
+
+function open(row) {
+  view.open(row, cellTable.sorted, filters.baseline);
+}
+
+function byName(key) {
+  const order = NAMES[key].map((name, place) => [name, place]).sort(([a], [b]) => a.localeCompare(b, "en"));
+  const rank = [];
+  order.forEach(([, place], k) => { rank[place] = k; });
+  return (row) => rank[COLUMNS[key][row]];
+}
+
+function nameColumn(key, head = false) {
+  return { key, label: LABELS[key], sort: byName(key), draw: (row) => el("bdi", {}, value(key, row)), head };
+}
+
+function numberColumn(key, digits = 3, title = null) {
+  return { key, label: LABELS[key], title, number: true, sort: (row) => COLUMNS[key][row], draw: (row) => fixed(COLUMNS[key][row], digits) };
+}
+
+function cellColumns() {
+  const optional = (isThere, column) => (isThere ? [column] : []);
+  const has = (key) => COLUMNS[key].some((found) => found !== null);
+  return [
+    ...optional(CHOICES.model.length > 1, nameColumn("model")),
+    nameColumn("in"), nameColumn("out"), nameColumn("scorer", true),
+    numberColumn("group_size", 0, "examples in a group"), numberColumn("epoch", 0),
+    ...optional(CHOICES.seed.length > 1, numberColumn("seed", 0)),
+    { ...numberColumn("auroc"), draw: (row) => aurocButton(row, open) },
+    { key: "auroc_low", label: LABELS.auroc_low, sort: (row) => COLUMNS.auroc_low[row], draw: drawInterval, title: "95 % interval of the AUROC, by DeLong; sorts by its lower end" },
+    ...optional(filters.baseline !== null, {
+      key: "delta", label: `vs ${NAMES.scorer[filters.baseline]}`, number: true, title: "AUROC minus that of the baseline on the same cell",
+      sort: (row) => deltas[row], draw: (row) => drawDelta(deltas[row], 3),
+    }),
+    ...optional(has("published"), {
+      key: "published", label: "vs published", number: true, title: "AUROC minus the published one; ! is beyond 1.96 standard errors",
+      sort: publishedDifference, draw: drawPublished,
+    }),
+    numberColumn("aupr"), numberColumn("fpr95", 3, "ID flagged when 95 % of OOD is caught; lower is better"),
+    ...optional(has("bits_per_dim_in"), numberColumn("bits_per_dim_in", 3, "bits per dimension, mean over the ID examples")),
+    ...optional(has("bits_per_dim_out"), numberColumn("bits_per_dim_out", 3, "bits per dimension, mean over the OOD examples")),
+    ...optional(has("ovl"), numberColumn("ovl", 3, "overlap of the densities of bits per dimension")),
+  ];
+}
+
+function drawInterval(row) {
+  if (COLUMNS.auroc[row] === null) return "–";
+  return el("span", { class: "between" }, whisker(row), el("span", {}, `${fixed(COLUMNS.auroc_low[row])} to ${fixed(COLUMNS.auroc_high[row])}`));
+}
+
+function drawDelta(delta, digits) {
+  return el("span", { class: delta === null || delta === 0 ? null : delta > 0 ? "plus" : "minus" }, signed(delta, digits));
+}
+
+function drawPublished(row) {
+  const delta = publishedDifference(row);
+  if (delta === null) return "–";
+  const isBeyond = COLUMNS.within_error[row] === false;
+  return el("span", {}, signed(delta), isBeyond ? [el("span", { class: "wrong", "aria-hidden": "true" }, " !"), hidden(" beyond error")] : null);
+}
+
+// Filters
+
+const FILTER_LABELS = { model: "Model", in: "In-distribution", out: "OOD", scorer: "Scorer", group_size: "Group size b", epoch: "Epoch", seed: "Seed" };
+
+function picker(key, label, entries, all, change) {
+  const chosen = el("select", { id: `filter-${key}`, onchange: () => change(chosen.value) },
+    all === null ? null : el("option", { value: "" }, all),
+    entries.map(([given, text]) => el("option", { value: given }, text)));
+  return el("label", { for: `filter-${key}` }, el("span", {}, label), chosen);
+}
+
+function drawFilters(form) {
+  const pickers = ["model", "in", "out", "scorer", "group_size", "epoch", "seed"]
+    .filter((key) => CHOICES[key].length > 1)
+    .map((key) => picker(key, FILTER_LABELS[key], CHOICES[key], "all", (given) => {
+      filters[key] = given === "" ? null : Number(given);
+      update();
+    }));
+  const hasPublished = COLUMNS.published.some((found) => found !== null);
+  const shows = Object.entries(SHOW).filter(([name]) => name !== "published" || hasPublished);
+  form.append(...pickers,
+    picker("show", "Show", shows.map(([name, [text]]) => [name, text]), null, (given) => { filters.show = given; update(); }),
+    picker("baseline", "Difference to", CHOICES.scorer, "no scorer", (given) => {
+      filters.baseline = given === "" ? null : Number(given);
+      deltas = differences(filters.baseline);
+      cellTable.setColumns(cellColumns());
+      update();
+    }),
+    el("button", { type: "reset" }, "Reset"));
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => {
+    for (const key of PLACE) filters[key] = null;
+    Object.assign(filters, { show: "all", baseline: null });
+    deltas = differences(null);
+    cellTable.setColumns(cellColumns());
+    update();
+  });
+}
+
+function update() {
+  shownRows = filtered(filters);
+  cellTable.setItems(shownRows);
+  drawMatrix(document.getElementById("matrix"), shownRows, filters, open);
+  drawCurves(document.getElementById("curves"), shownRows);
+}
+
+// Along the epochs
+
+function drawCurves(parent, rows) {
+  const panels = new Map();
+  for (const row of rows) {
+    if (COLUMNS.auroc[row] === null) continue;
+    const key = ["model", "in", "out", "group_size"].map((one) => COLUMNS[one][row]).join("/");
+    if (!panels.has(key)) panels.set(key, []);
+    panels.get(key).push(row);
+  }
+  const drawn = [...panels.values()].filter((found) => new Set(found.map((row) => COLUMNS.epoch[row])).size > 1);
+  if (!drawn.length) {
+    parent.replaceChildren(hint("No cell that passes the filters was scored at more than one epoch."));
+    return;
+  }
+  const scorers = [...new Set(drawn.flat().map((row) => COLUMNS.scorer[row]))];
+  const left = drawn.length > MOST_PANELS ? ` The first ${MOST_PANELS} of ${drawn.length} panels; the filters above choose others.` : "";
+  const seeds = CHOICES.seed.length > 1 ? " Means over the seeds, of the ends of intervals too." : "";
+  parent.replaceChildren(
+    hint(`AUROC of the cells that pass the filters, with 95 % intervals.${seeds}${left}`),
+    legend(scorers.map((place) => ({ label: NAMES.scorer[place], place }))),
+    el("div", { class: "panels" }, drawn.slice(0, MOST_PANELS).map((found) => curvePanel(found, scorers))));
+}
+
+function curvePanel(rows, scorers) {
+  const [first] = rows;
+  const title = `${value("in", first)} against ${value("out", first)}, b = ${COLUMNS.group_size[first]}`;
+  const series = scorers.map((place) => ({
+    label: NAMES.scorer[place], place, points: meansByEpoch(rows.filter((row) => COLUMNS.scorer[row] === place)),
+  })).filter((one) => one.points.length);
+  return el("figure", {},
+    el("figcaption", {}, el("b", {}, value("model", first)), " ", title),
+    epochChart({ series, label: `AUROC along the epochs: ${value("model", first)}, ${title}`, yLabel: "AUROC", domain: { low: 0, high: 1 }, chance: CHANCE }));
+}
+
+function meansByEpoch(rows) {
+  const epochs = new Map();
+  for (const row of rows) {
+    const epoch = COLUMNS.epoch[row];
+    epochs.set(epoch, [...(epochs.get(epoch) ?? []), pointOf(row)]);
+  }
+  const mean = (points, key) => points.reduce((sum, point) => sum + point[key], 0) / points.length;
+  return [...epochs].sort(([a], [b]) => a - b).map(([epoch, points]) => ({
+    epoch, value: mean(points, "value"), low: mean(points, "low"), high: mean(points, "high"),
+  }));
+}
+
+// How early is enough
+
+function drawVerdicts(parent) {
+  const rows = DATA.epochs.rows.filter((row) => row.best_epoch !== null);
+  if (!rows.length) {
+    const why = DATA.epochs.rows.length || CELLS <= DATA.epochs.most ? "No row has two epochs that can be compared."
+      : `Left out, because the suite has more than ${DATA.epochs.most.toLocaleString("en")} cells; a page of a part of it (--only) has this table.`;
+    parent.replaceChildren(hint(why));
+    return;
+  }
+  const text = (key, label, head = false) => ({ key, label, head, sort: (row) => row[key], draw: (row) => el("bdi", {}, row[key]) });
+  const number = (key, label, draw, title) => ({ key, label, title, number: true, sort: (row) => row[key], draw });
+  const area = el("div");
+  parent.replaceChildren(
+    hint("The earliest epoch is the first that the paired DeLong test does not find worse than the best (p > 0.05, Holm-corrected). " +
+      `Of the groups, ${DATA.epochs.split}, so that choosing flatters nothing.`), area);
+  const table = new SortedTable(area, {
+    caption: "How early is enough", unit: "rows",
+    columns: [
+      text("model", "Model"), text("in", "ID"), text("out", "OOD"), text("scorer", "Scorer", true),
+      number("group_size", "b", (row) => String(row.group_size)),
+      number("earliest_epoch", "Earliest", (row) => el("b", {}, String(row.earliest_epoch)), "first epoch as good as the best"),
+      number("best_epoch", "Best", (row) => String(row.best_epoch)),
+      number("last_epoch", "Last", (row) => String(row.last_epoch)),
+      number("auroc_best", "AUROC at best", (row) => fixed(row.auroc_best)),
+      number("difference", "Best − last", drawGain),
+      number("training_saved", "Training saved", (row) => `${Math.round(100 * row.training_saved)} %`),
+    ],
+  });
+  table.setItems(rows);
+}
+
+function drawGain(row) {
+  if (row.best_epoch === row.last_epoch) return "same";
+  return `${signed(row.difference)} [${signed(row.difference_low)}, ${signed(row.difference_high)}]`;
+}
+
+// Training
+
+function drawTrainings(parent) {
+  const known = DATA.trainings.filter((one) => one.epochs.length);
+  if (!known.length) {
+    parent.replaceChildren(hint("No epoch of a training is stored yet."));
+    return;
+  }
+  parent.replaceChildren(
+    hint("Bits per dimension at the stored epochs: mean training loss of the epoch, and test examples of the same set after it."),
+    legend([{ label: "training loss", place: 0 }, { label: "own test examples", place: 1 }]),
+    el("div", { class: "panels" }, known.map(trainingPanel)));
+}
+
+function trainingPanel(one) {
+  const seed = CHOICES.seed.length > 1 ? `, seed ${one.seed}` : "";
+  const title = `${one.model} on ${one.in}${seed}`;
+  const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
+  const series = [{ label: "training loss", place: 0, points: points("train") }, { label: "own test examples", place: 1, points: points("own") }]
+    .filter((found) => found.points.length);
+  const isBound = one.likelihood && one.likelihood !== "exact" ? ` (likelihood: ${one.likelihood.replace("_", " ")})` : "";
+  const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
+  return el("figure", {},
+    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${isBound}`, lacking.length ? ` – epochs not stored: ${lacking.join(", ")}` : null),
+    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: "bits/dim" }) : hint("No loss is known."));
+}
+
+function drawSamples(parent) {
+  const { sheets, notes, temperature } = DATA.samples;
+  if (temperature === null) {
+    parent.replaceChildren(hint("Not on this page: bench report --html FILE --samples draws them from the stored checkpoints, for which it needs PyTorch."));
+    return;
+  }
+  const trainings = new Map();
+  for (const sheet of sheets) {
+    const seed = CHOICES.seed.length > 1 ? `, seed ${sheet.seed}` : "";
+    const key = `${sheet.model} on ${sheet.in}${seed}`;
+    trainings.set(key, [...(trainings.get(key) ?? []), sheet]);
+  }
+  parent.replaceChildren(
+    hint(`At temperature ${temperature}, from the same noise at every epoch.`),
+    ...notes.map(hint),
+    ...[...trainings].map(([title, found]) => el("div", { class: "training" }, el("h4", {}, title),
+      el("div", { class: "sheets" }, found.map((sheet) => el("figure", {}, sampleGrid(sheet), el("figcaption", {}, `epoch ${sheet.epoch}`)))))));
+}
+
+// Theme
+
+const THEMES = ["system", "light", "dark"];
+
+function setTheme(theme) {
+  const button = document.getElementById("theme");
+  if (theme === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  button.textContent = `Theme: ${theme}`;
+  try { localStorage.setItem("bench-theme", theme); } catch { /* a browser may not keep anything */ }
+}
+
+function storedTheme() {
+  try { return localStorage.getItem("bench-theme"); } catch { return null; }
+}
+
+function startTheme() {
+  let theme = THEMES.includes(storedTheme()) ? storedTheme() : "system";
+  setTheme(theme);
+  document.getElementById("theme").addEventListener("click", () => {
+    theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+    setTheme(theme);
+  });
+}
+
+// CSV
+
+function download() {
+  const link = el("a", {
+    href: URL.createObjectURL(new Blob([csv(cellTable.sorted)], { type: "text/csv" })),
+    download: `${DATA.suite.replace(/[^\w.-]+/g, "-")}.csv`,
+  });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+startTheme();
+drawFilters(document.getElementById("filters"));
+const cellTable = new SortedTable(document.getElementById("cells"), {
+  caption: "All cells that pass the filters", unit: "cells", columns: cellColumns(),
+  tools: [el("button", { type: "button", id: "csv", onclick: download }, "Download as CSV")],
+});
+update();
+drawVerdicts(document.getElementById("verdicts"));
+drawTrainings(document.getElementById("losses"));
+drawSamples(document.getElementById("samples"));
+document.documentElement.dataset.ready = "";

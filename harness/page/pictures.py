@@ -1,0 +1,41 @@
+"""Small images as one PNG: many tiles side by side, to be cut out where they are shown."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+
+
+def atlas(images: Images, levels: int) -> dict[str, Any]:
+    """All images in one PNG, row by row.
+
+    Arguments:
+        images: uint8, (n, channels, height, width), with values below `levels`.
+        levels: Values that a channel can take; they are stretched to 0 to 255.
+
+    Returns:
+        `png`: a data URI; `columns`: tiles in a row; `width` and `height` of a tile.
+    """
+    from PIL import Image
+
+    count, channels, height, width = images.shape
+    stretched = np.round(images * (255.0 / (levels - 1))).astype(np.uint8)
+    shown = stretched if channels == 3 else stretched[:, :1]
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    tiles = np.zeros((rows * columns, *shown.shape[1:]), np.uint8)
+    tiles[:count] = shown
+    grid = tiles.reshape(rows, columns, -1, height, width).transpose(0, 3, 1, 4, 2)
+    sheet = grid.reshape(rows * height, columns * width, -1)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet if sheet.shape[2] == 3 else sheet[:, :, 0]).save(
+        buffer, "png", optimize=True
+    )
+    png = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"png": png, "columns": columns, "width": width, "height": height}

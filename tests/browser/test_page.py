@@ -1,0 +1,258 @@
+"""The report page in a real browser: it works by mouse and keyboard, and asks nobody."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import time
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from harness.report import render
+from tests.page_of import SCORER, SCRIPT, TITLE, make
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER),
+        reason="no chromium and chromedriver here; apt-get install chromium chromium-driver",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def path(made, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(made.page(temperature=1.0), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",  # CI is root in a container, and the page is our own
+        "--disable-dev-shm-usage",
+        "--force-prefers-reduced-motion",
+        "--window-size=1280,1000",
+    ):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(browser, path):
+    """The page, freshly opened; afterwards, that it said nothing and asked nobody."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+    )
+    browser.get(path.as_uri())
+    assert browser.find_elements(By.CSS_SELECTOR, "html[data-ready]"), "the script ran to its end"
+    yield browser
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    assert {url for url in requested(browser) if url != path.as_uri()} == set()
+
+
+def requested(browser):
+    """What was asked for, from wherever, but for what stands in the page itself."""
+    for entry in browser.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            url = message["params"]["request"]["url"]
+            if not url.startswith(("data:", "blob:")):
+                yield url
+
+
+def texts(page, selector):
+    return [found.text for found in page.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def column(page, label):
+    """The texts of a column of the table of cells, as shown."""
+    heads = [text.rstrip("▲▼") for text in texts(page, "#cells thead th")]
+    place = heads.index(label) + 1
+    return texts(page, f"#cells tbody tr > :nth-child({place})")
+
+
+def number(text):
+    """The number in a text, whatever marks stand beside it."""
+    (found,) = re.findall(r"[−+]?\d\.\d+", text)
+    return float(found.replace("−", "-"))
+
+
+def choose(page, key, text):
+    Select(page.find_element(By.ID, f"filter-{key}")).select_by_visible_text(text)
+
+
+def results(made):
+    return {result.cell: result for result in made.outcome.results}
+
+
+def test_it_sorts_by_mouse_and_keyboard(page):
+    head = page.find_element(By.CSS_SELECTOR, '#cells [data-key="auroc"]')
+    cell = head.find_element(By.XPATH, "..")
+    assert cell.get_attribute("aria-sort") == "none"
+    head.click()
+    assert cell_state(page) == "ascending"
+    rising = [number(text) for text in column(page, "AUROC")]
+    assert rising == sorted(rising)
+    assert len(set(rising)) > 5
+    page.switch_to.active_element.send_keys(Keys.ENTER)  # the head keeps the focus
+    assert cell_state(page) == "descending"
+    assert [number(text) for text in column(page, "AUROC")] == rising[::-1]
+
+
+def cell_state(page):
+    head = page.find_element(By.CSS_SELECTOR, '#cells [data-key="auroc"]')
+    return head.find_element(By.XPATH, "..").get_attribute("aria-sort")
+
+
+def test_it_filters_and_compares_with_a_baseline(page, made):
+    assert texts(page, "#cells .count") == ["24 cells"]
+    choose(page, "scorer", SCORER)
+    choose(page, "out", SCRIPT)
+    choose(page, "baseline", "gradient-gaussian")
+    assert texts(page, "#cells .count") == ["4 cells"]
+    assert set(column(page, "Scorer")) == {SCORER}
+    assert set(column(page, "OOD")) == {SCRIPT}
+    found = results(made)
+    rows = [cell for cell in found if (cell.scorer, cell.out_dataset) == (SCORER, SCRIPT)]
+    baselines = [
+        next(x for x in found if vars(x) == vars(cell) | {"scorer": "gradient-gaussian"})
+        for cell in rows
+    ]
+    expected = [found[a].auroc - found[b].auroc for a, b in zip(rows, baselines, strict=True)]
+    shown = [number(text) for text in column(page, "vs gradient-gaussian")]
+    assert shown == pytest.approx(expected, abs=6e-4)
+    assert [number(text) for text in column(page, "AUROC")] == pytest.approx(
+        [found[cell].auroc for cell in rows], abs=6e-4
+    )
+    page.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
+    assert texts(page, "#cells .count") == ["24 cells"]
+
+
+def test_a_cell_opens_and_closes_by_keyboard(page, made):
+    choose(page, "scorer", "gradient-gaussian")
+    button = page.find_element(By.CSS_SELECTOR, "#cells .auroc")
+    button.send_keys(Keys.ENTER)
+    title = page.find_element(By.CSS_SELECTOR, "dialog[open] h2").text
+    assert title == "flow, digits against noise: gradient-gaussian, b = 1, epoch 0"
+    heads = texts(page, "dialog h3")
+    assert heads[:4] == ["Scores", "Examples", "Layer by layer", "Along the epochs"]
+    assert heads[4:] == ["Samples of the model at this epoch", "Compute this cell"]
+    assert "null" not in page.find_element(By.TAG_NAME, "dialog").text
+    command = page.find_element(By.CSS_SELECTOR, "dialog .command").text
+    assert command.startswith("bench run 'tiny suite.toml' --only model=flow --only in=digits")
+    assert command.endswith("--only epoch=0 --only group_size=1 --only seed=0")
+    curve = "dialog figure:nth-child(2) .series path"
+    before = page.find_element(By.CSS_SELECTOR, curve).get_attribute("d")
+    page.find_element(By.ID, "log-roc").click()
+    assert page.find_element(By.CSS_SELECTOR, curve).get_attribute("d") != before
+    WebDriverWait(page, 5).until(lambda _: page.execute_script(DRAWN) > 20)
+    page.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert not page.find_elements(By.CSS_SELECTOR, "dialog[open]")
+    assert page.switch_to.active_element == button
+
+
+DRAWN = """
+return [...document.querySelectorAll('dialog canvas')].filter((canvas) =>
+  new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size > 2
+).length;
+"""
+"""How many images show more than one colour."""
+
+
+def test_cells_are_turned_in_the_order_of_the_table(page):
+    page.find_element(By.CSS_SELECTOR, '#cells [data-key="auroc"]').click()
+    shown = [number(text) for text in column(page, "AUROC")]
+    page.find_element(By.CSS_SELECTOR, "#cells .auroc").click()
+    for expected in shown[:3]:
+        text = page.find_element(By.CSS_SELECTOR, "dialog .numbers dd").text
+        assert float(text.split()[0]) == expected
+        page.find_element(By.XPATH, "//dialog//button[text()='Next']").click()
+
+
+def test_the_theme_is_switched(page):
+    button = page.find_element(By.ID, "theme")
+    grounds = {}
+    for theme in ("system", "light", "dark"):
+        assert button.text == f"Theme: {theme}"
+        grounds[theme] = page.execute_script("return getComputedStyle(document.body).background")
+        button.click()
+    assert grounds["light"] != grounds["dark"]
+    assert button.text == "Theme: system"
+
+
+def test_names_are_shown_and_do_nothing(page):
+    assert page.find_element(By.TAG_NAME, "h1").text == TITLE
+    assert page.title == TITLE
+    assert SCRIPT in texts(page, "#matrix thead th")
+    assert SCORER in texts(page, "#matrix tbody th")
+    assert len(page.find_elements(By.TAG_NAME, "script")) == 2
+    assert not page.find_elements(By.CSS_SELECTOR, "h1 b")
+
+
+def test_the_csv_is_that_of_the_harness(page, made, tmp_path):
+    page.execute_cdp_cmd(
+        "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
+    )
+    page.find_element(By.ID, "csv").click()
+    deadline = time.monotonic() + 10
+    while not (found := list(tmp_path.glob("*.csv"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    rows = list(csv.DictReader(found[0].read_text(encoding="utf-8").splitlines()))
+    text = render(made.outcome.results, suite="tiny", title="", format="csv")
+    expected = list(csv.DictReader(text.splitlines()))
+    assert len(rows) == len(expected) == 24
+    for row, other in zip(rows, expected, strict=True):
+        for key in ("model", "in", "out", "scorer", "epoch", "group_size", "status", "message"):
+            assert row[key] == other[key]
+        for key in ("auroc", "auroc_low", "fpr95", "bits_per_dim_out", "ovl"):
+            assert float(row[key]) == pytest.approx(float(other[key]), abs=6e-7)
+
+
+def test_it_can_be_read_aloud_and_reached_by_keyboard(page):
+    page.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert page.switch_to.active_element.text == "Skip to the results"
+    tables = page.find_elements(By.TAG_NAME, "table")
+    assert len(tables) > 4
+    for table in tables:
+        assert table.find_elements(By.CSS_SELECTOR, "caption")
+        assert table.find_elements(By.CSS_SELECTOR, "thead th[scope=col]")
+    unnamed = page.execute_script(
+        "return [...document.querySelectorAll('button, select, input, svg[role=img], canvas')]"
+        ".filter((x) => !(x.textContent.trim() || x.ariaLabel || x.labels?.length)).length;"
+    )
+    assert unnamed == 0
+
+
+def test_it_fits_a_phone(page):
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True},
+    )
+    width = "return document.documentElement.scrollWidth"
+    assert page.execute_script(width) == 390
+    page.find_element(By.CSS_SELECTOR, "#matrix .auroc").click()
+    assert page.execute_script(width) == 390

@@ -1,0 +1,87 @@
+"""A report page of a tiny run whose names try to act, made once for several tests."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.page import render_page
+from harness.runner import Outcome, find_plan, run, score
+from harness.settings import Settings
+from harness.store import Store
+from harness.suite import ResolvedSuite, load_suite
+from tests.conftest import TINY_SUITE
+from tests.places import settings_in
+
+SCRIPT = "<script>alert(1)</script>"
+SCORER = "100%_sure"
+TITLE = "A | B <b>of</b> {{ 7 * 7 }}"
+
+SUITE = (
+    TINY_SUITE.replace('title = "Tiny"', f'title = "{TITLE}"')
+    .replace('"typicality"', f'"{SCORER}"')
+    .replace(
+        "[[comparisons]]",
+        f'[scorers."{SCORER}"]\n    plugin = "typicality"\n\n    [[comparisons]]',
+    )
+    .replace("[datasets.photos]", '[datasets."<script>alert(1)"]')
+)
+"""A name in a suite has no slash; `hostile` gives the data set one, as results may have it."""
+
+
+@dataclass
+class Made:
+    """A suite with its results; `plain` has them as a run gave them, without the slash."""
+
+    suite: ResolvedSuite
+    outcome: Outcome
+    plain: Outcome
+    settings: Settings
+
+    @property
+    def store(self) -> Store:
+        return Store(self.settings.store)
+
+    def page(self, **changes) -> str:
+        """The page, with the arguments of `render_page` or an `outcome` of its own."""
+        given = {"outcome": self.outcome, "arguments": ["tiny suite.toml"]} | changes
+        return render_page(self.suite, given.pop("outcome"), self.store, **given)
+
+
+def make(folder: Path) -> Made:
+    """Run the suite in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tiny.toml"
+    path.write_text(textwrap.dedent(SUITE), encoding="utf-8")
+    suite, settings = load_suite(path), settings_in(folder)
+    run(suite, settings, lambda event: None)
+    outcome = score(find_plan(suite, settings), settings, lambda event: None)
+    return Made(suite, hostile(outcome), outcome, settings)
+
+
+def hostile(outcome: Outcome) -> Outcome:
+    """The same, the data set `<script>alert(1)` under the name of a whole script element."""
+
+    def renamed(cell):
+        found = SCRIPT if cell.out_dataset == "<script>alert(1)" else cell.out_dataset
+        return replace(cell, out_dataset=found)
+
+    cells = [replace(item, cell=renamed(item.cell)) for item in outcome.plan.cells]
+    results = [replace(item, cell=renamed(item.cell)) for item in outcome.results]
+    return Outcome(replace(outcome.plan, cells=cells), results, outcome.pending)
+
+
+def data_of(page: str):
+    """The JSON that a page embeds."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    return json.loads(text)
+
+
+def column(data, key):
+    """A column of all cells, names and all."""
+    found = data["columns"][key]
+    values = [found["all"]] * data["cells"] if isinstance(found, dict) else found
+    return [data["names"][key][value] for value in values] if key in data["names"] else values
