@@ -12,7 +12,7 @@ import numpy as np
 from harness.chain import failure_inputs, training_failure_inputs
 from harness.contracts import FeatureAware, Scorer, Separable
 from harness.domain import bits_per_dim
-from harness.errors import BenchError, DataError, ScoreError, StoreError
+from harness.errors import BenchError, DataError, ScoreError, StoreError, UnsupportedError
 from harness.failures import find_failure
 from harness.keys import checkpoint_key
 from harness.metrics import aupr, delong, fpr95
@@ -147,7 +147,8 @@ class _Scoring:
         except Exception as error:
             expected = isinstance(error, BenchError)
             message = str(error) if expected else f"{type(error).__name__}: {error}"
-            return Result(planned.cell, "failed", message)
+            unsupported = isinstance(error, UnsupportedError)
+            return Result(planned.cell, "unsupported" if unsupported else "failed", message)
 
     def _key(self, job: StatisticJob) -> str | None:
         """The key of a stored statistic."""

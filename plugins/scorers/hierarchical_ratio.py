@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from harness import NotFittedError, ScoreError
+from harness import NotFittedError, UnsupportedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -78,12 +78,12 @@ class HierarchicalRatio:
             statistics: `log_prob_terms`: float64, (M, b, F), in nats; not read.
 
         Raises:
-            ScoreError: The model has no level `from_level`.
+            UnsupportedError: The model has no level `from_level`.
         """
         levels = [_level(name) for name in self.names]
         upper = np.array([level is not None and level >= self.from_level for level in levels])
         if not upper.any():
-            raise ScoreError(
+            raise UnsupportedError(
                 f"{_NAME}: no term belongs to level {self.from_level} or above; the terms are "
                 f"{', '.join(self.names)}"
             )

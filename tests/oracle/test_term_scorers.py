@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
-from harness import NotFittedError, ScoreError
+from harness import NotFittedError, ScoreError, UnsupportedError
 from harness.metrics import auroc
 from harness.testing import assert_conforms, check_scorer
 from plugins.scorers.dose import DoSE
@@ -153,7 +153,7 @@ def test_the_ratio_of_a_standard_normal_is_that_of_its_densities_per_dimension()
 def test_hierarchical_ratio_needs_levels():
     scorer = HierarchicalRatio()
     scorer.name_features({TERMS: ("base", "ladj", "bins")})
-    with pytest.raises(ScoreError) as error:
+    with pytest.raises(UnsupportedError) as error:
         scorer.fit({TERMS: np.ones((2, 1, 3))})
     assert str(error.value) == (
         "hierarchical-ratio: no term belongs to level 1 or above; the terms are base, ladj, bins"

@@ -138,6 +138,13 @@ def test_a_model_without_terms_is_unsupported(suite_with, settings):
     assert all(result.message.endswith(message) for result in outcome.results)
 
 
+def test_a_scorer_that_is_not_for_such_a_model_is_unsupported(suite_with, settings):
+    outcome = run(suite_with(["log-likelihood", "hierarchical-ratio"]), settings, NoDisplay())
+    found = {(result.cell.scorer, result.status) for result in outcome.results}
+    assert found == {("log-likelihood", "ok"), ("hierarchical-ratio", "unsupported")}
+    assert "no term belongs to level 1 or above" in outcome.results[-1].message
+
+
 def test_roles_with_other_columns_fail_their_cells(suite_with, settings):
     outcome = run(suite_with(["reads-flighty"]), settings, NoDisplay())
     assert {result.status for result in outcome.results} == {"failed"}
