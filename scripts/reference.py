@@ -20,7 +20,7 @@ from harness.testing.statistics import STATISTIC_CHECKS
 
 PATH = Path(__file__).parent.parent / "docs" / "reference.md"
 CONTRACTS = "Dataset Stamped Fetchable DensityModel Preparable Trainable Samplable Decomposable"
-CONTRACTS += " Statistic Scorer Informative Executor Task"
+CONTRACTS += " Statistic FittedStatistic Scorer Informative Executor Task"
 HEAD = """# Reference
 
 Hooks, contracts, checks and suite keys, written by `python scripts/reference.py` from the sources;
