@@ -65,7 +65,7 @@ def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | No
         own = _own_chain(planned)
         read = others.setdefault(own, {})
         for job in planned.jobs():
-            if job.chain != own:
+            if job.chain != own and job.epoch is not None:
                 read[job.chain] = max(job.epoch, read.get(job.chain, 0))
     sums = []
     for read in others.values():
@@ -79,7 +79,7 @@ def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | No
 
 def _extra_passes(planned: PlannedCell) -> int:
     own = (_own_chain(planned), planned.cell.epoch, LOG_PROB)
-    jobs = {jobs[1] for jobs in planned.reads.values()}
+    jobs = {jobs[1] for jobs in planned.reads.values() if jobs[1].epoch is not None}
     return sum((job.chain, job.epoch, job.statistic) != own for job in jobs)
 
 
@@ -124,7 +124,8 @@ class _Measured:
         if not self._store.has(kind, key):
             return None
         try:
-            seconds: Any = self._store.manifest(kind, key).facts.get("seconds")
+            facts = self._store.manifest(kind, key).facts
         except StoreError:
             return None
-        return float(seconds) if isinstance(seconds, int | float) else None
+        seconds: Any = facts.get("seconds")
+        return seconds + facts.get("fit_seconds", 0.0) if isinstance(seconds, float) else None
