@@ -8,18 +8,20 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness import events
-from harness.contracts import DensityModel
-from harness.errors import BenchError, DomainError, StoreError
+from harness.contracts import DensityModel, FittedStatistic
+from harness.errors import BenchError, StoreError, UnsupportedError
 from harness.events import Event
 from harness.failures import Failure, clear_failure, record_failure
+from harness.fitting import Fits, Part, by_fit, parts
 from harness.keys import checkpoint_key, digest
 from harness.locks import is_free, try_lock
 from harness.memory import is_out_of_memory
 from harness.plan import CHECKPOINTS, STATISTICS, Chain, ChainId, Plan, StatisticJob
-from harness.rates import record_rate, statistic_work, training_work
+from harness.rates import fit_work, record_rate, statistic_work, training_work
 from harness.results import Status
 from harness.settings import Settings
 from harness.store import Store, array_bytes
@@ -211,15 +213,17 @@ class _ChainWorker:
 
     def evaluate(self) -> None:
         """Evaluate the missing statistics, one checkpoint after the other."""
-        for epoch in sorted(self.chain.epochs):
-            if not self._is_stored(epoch):
+        for epoch in (None, *sorted(self.chain.epochs)):
+            if epoch is not None and not self._is_stored(epoch):
                 continue
             missing = [job for job in self.chain.jobs if job.epoch == epoch and self._lacks(job)]
-            model: DensityModel | None = None
-            for job in missing:
+            model: Any = None  # and remains so for statistics of the examples alone
+            fits = Fits()
+            for job in sorted(missing, key=by_fit):
                 try:
-                    model = self._load_model(epoch) if model is None else model
-                    self._evaluate(job, model)
+                    if model is None and epoch is not None:
+                        model = self._load_model(epoch)
+                    self._evaluate(job, model, fits)
                 except Exception as error:
                     failures = [failure_inputs(self.plan, job)]
                     self._failed(str(job), failures, error, STATISTIC_MEMORY)
@@ -240,49 +244,62 @@ class _ChainWorker:
         self.train()
         return load_model(self.store, chain.model, chain.domain, *arguments)
 
-    def _evaluate(self, job: StatisticJob, model: DensityModel) -> None:
+    def _evaluate(self, job: StatisticJob, model: DensityModel, fits: Fits) -> None:
+        import numpy as np
+
         from harness.evaluation import evaluate
 
         inputs = self.plan.statistic_inputs(self.store, job)
         assert inputs is not None, "its checkpoint and its data are there"
         component = self.chain.jobs[job]
-        prepared = self.plan.prepared[job.draw.dataset]
-        ids = job.draw.ids(prepared.counts["test"])
-        statistic = component.build()
-        group_size = job.group_size or 1
-        images = prepared.load("test")[ids]
-        size = "" if job.group_size is None else f", b = {job.group_size}"
-        step = f"epoch {job.epoch}: {job.statistic} of {job.draw.dataset}{size}"
-        with self._step(step, len(ids)) as advance:
-            started = time.perf_counter()
-            values = evaluate(
-                statistic,
-                model,
-                images,
-                group_size,
-                self.settings.batch_size,
-                self.device,
-                advance,
-            )
-            seconds = time.perf_counter() - started
+        prepared, own = (self.plan.prepared[x] for x in (job.draw.dataset, self.chain.id.dataset))
+        images, size = prepared.load("test"), job.group_size or 1
+        pieces, seconds, fit_seconds, examples = [], 0.0, 0.0, 0
+        for part in parts(job, prepared.counts["test"], own.counts["test"]):
+            fit = partial(self._fit, job, part, model)
+            statistic, took = fits.ready(component, part, fit)
+            with self._step(_step_name(job), len(part.ids)) as advance:
+                started = time.perf_counter()
+                chunks = (self.settings.batch_size, self.device, advance)
+                pieces.append(evaluate(statistic, model, images[part.ids], size, *chunks))
+                seconds += time.perf_counter() - started
+            fit_seconds, examples = fit_seconds + took, examples + len(part.ids)
         work = statistic_work(component, self.chain.model, self.chain.domain, job.group_size)
-        record_rate(self.store, work, seconds, len(ids))
+        record_rate(self.store, work, seconds, examples)
         facts = {
             "features": list(statistic.features(model)),
             "seconds": seconds,
+            **({} if job.fit is None else {"fit_seconds": fit_seconds}),
             "job": str(job),
             "plugin": component.registered.provenance(),
             "versions": versions(),
             "device": str(self.device),
         }
-        files = {"values.npy": array_bytes(values)}
+        files = {"values.npy": array_bytes(np.concatenate(pieces))}
         self.store.write(STATISTICS, digest(inputs), files, inputs=inputs, facts=facts)
         clear_failure(self.store, failure_inputs(self.plan, job))
         self.report(events.JobFinished(self.task, str(job)))
 
+    def _fit(
+        self, job: StatisticJob, part: Part, model: DensityModel, statistic: FittedStatistic
+    ) -> None:
+        """Fit a statistic to the examples of a part that are there for it."""
+        import torch
+
+        assert part.fit is not None
+        images = self.plan.prepared[self.chain.id.dataset].load("test")[part.fit]
+        name = f"epoch {job.epoch}: fit of {job.statistic} on {self.chain.id.dataset}"
+        with self._step(name, len(images)) as advance:
+            started = time.perf_counter()
+            statistic.fit(model, torch.from_numpy(images).to(self.device))
+            advance(len(images))
+        seconds = time.perf_counter() - started
+        work = fit_work(self.chain.jobs[job], self.chain.model, self.chain.domain)
+        record_rate(self.store, work, seconds, len(images))
+
     def _failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
         """Record a failure; `memory` says what to change where memory ran out."""
-        status: Status = "unsupported" if isinstance(error, DomainError) else "failed"
+        status: Status = "unsupported" if isinstance(error, UnsupportedError) else "failed"
         expected = isinstance(error, BenchError)
         message = str(error) if expected else f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):
@@ -301,12 +318,20 @@ class _ChainWorker:
             self.report(events.StepFinished(self.task))
 
 
+def _step_name(job: StatisticJob) -> str:
+    size = "" if job.group_size is None else f", b = {job.group_size}"
+    epoch = "" if job.epoch is None else f"epoch {job.epoch}: "
+    return f"{epoch}{job.statistic} of {job.draw.dataset}{size}"
+
+
 def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
     """What identifies a statistic job before its key can be known."""
     draw = {**vars(job.draw), "dataset": plan.prepared[job.draw.dataset].fingerprints["test"]}
     identity = plan.chains[job.chain].jobs[job].identity()
-    place = [plan.train_key(job.chain), job.epoch, job.group_size]
-    return {"statistic": identity, "draw": draw, "place": place}
+    alone = job.epoch is None
+    place = [None if alone else plan.train_key(job.chain), job.epoch, job.group_size]
+    fit = {} if job.fit is None else {"fit": vars(job.fit)}
+    return {"statistic": identity, "draw": draw, "place": place, **fit}
 
 
 def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:
@@ -318,5 +343,5 @@ def versions() -> dict[str, str]:
     """Versions of what computes the numbers."""
     from importlib.metadata import version
 
-    packages = ("oodbench", "torch", "numpy")
+    packages = ("oodbench", "torch", "numpy", "pillow")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}

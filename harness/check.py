@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from harness.contracts import DensityModel
+from harness.contracts import DensityModel, FeatureAware, FittedStatistic
 from harness.domain import Images
 from harness.evaluation import evaluate
 from harness.plan import Chain, Plan
@@ -36,6 +36,14 @@ class Checked:
     problem: str
     detail: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Values:
+    """A statistic of a few groups, float64 (GROUPS, F), and the names of its columns."""
+
+    values: NDArray[np.float64]
+    features: Sequence[str]
 
 
 def check_suite(
@@ -69,7 +77,7 @@ def _check_model(
     numbers = sum(parameter.numel() for parameter in tensors)
     detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
     yield Checked(label, "", detail, time.perf_counter() - started)
-    values: dict[tuple[str, int], NDArray[np.float64]] = {}
+    values: dict[tuple[str, int], _Values] = {}
     for component, group_size in _wanted(chain):
         size = "" if group_size is None else f", b = {group_size}"
         what = f"{label}: {component.name}{size}"
@@ -83,7 +91,7 @@ def _check_model(
         work = statistic_work(component, chain.model, chain.domain, group_size)
         estimate_rate(store, work, seconds, GROUPS * (group_size or 1))
         values[component.name, group_size or 0] = found
-        yield Checked(what, "", f"{found.shape[1]:,} columns", seconds)
+        yield Checked(what, "", f"{len(found.features):,} columns", seconds)
     yield from _check_scorers(suite, plan, chain, label, values)
 
 
@@ -93,9 +101,7 @@ def _trial(
     """A model after two trial steps, and the seconds of the second."""
     changes = {"minibatch": TRIAL_MINIBATCH, "prepare_batches": 1, "examples": None}
     recipe = component.recipe.model_copy(update=changes)
-    trial = ModelComponent(
-        component.name, component.registered, component.options, component.sources, recipe=recipe
-    )
+    trial = replace(component, recipe=recipe)
     training = Training(trial, domain, _images(domain, TRIAL_MINIBATCH), 0, device)
     training.start()
     training.run_epoch(lambda amount: None)
@@ -125,16 +131,18 @@ def _statistic(
     domain: Images,
     group_size: int,
     device: torch.device,
-) -> NDArray[np.float64]:
+) -> _Values:
     statistic = component.build()
+    if isinstance(statistic, FittedStatistic):
+        statistic.fit(model, torch.from_numpy(_images(domain, 2 * GROUPS)).to(device))
     images = _images(domain, GROUPS * group_size)
     values = evaluate(
         statistic, model, images, group_size, len(images), device, lambda amount: None
     )
-    columns = len(statistic.features(model))
-    if values.shape != (GROUPS, columns):
-        raise ValueError(f"shape {values.shape}, expected {(GROUPS, columns)}")
-    return values
+    features = statistic.features(model)
+    if values.shape != (GROUPS, len(features)):
+        raise ValueError(f"shape {values.shape}, expected {(GROUPS, len(features))}")
+    return _Values(values, features)
 
 
 def _check_scorers(
@@ -142,7 +150,7 @@ def _check_scorers(
     plan: Plan,
     chain: Chain,
     label: str,
-    values: dict[tuple[str, int], NDArray[np.float64]],
+    values: dict[tuple[str, int], _Values],
 ) -> Iterator[Checked]:
     """Fit and score every scorer that reads this model alone on the two random groups."""
     wanted = {
@@ -154,18 +162,22 @@ def _check_scorers(
         component = suite.scorers[name]
         if any(item.model is not None for item in component.inputs):
             continue
-        read = {}
+        read, features = {}, {}
         for text, jobs in planned.reads.items():
             found = values.get((jobs[0].statistic, jobs[0].group_size or 0))
-            if found is not None and jobs[0].group_size is None:
-                found = np.repeat(found[:, None, :], group_size, axis=1)
-            if found is not None:
-                read[text] = found
+            if found is None:
+                continue
+            read[text], features[text] = found.values, found.features
+            if jobs[0].group_size is None:
+                read[text] = np.repeat(found.values[:, None, :], group_size, axis=1)
         if len(read) < len(component.inputs):
             continue  # the statistic has failed and says so
         started = time.perf_counter()
         try:
-            scores = np.asarray(component.build().fit(read).score(read))
+            scorer = component.build()
+            if isinstance(scorer, FeatureAware):
+                scorer.name_features(features)
+            scores = np.asarray(scorer.fit(read).score(read))
             problem = "" if scores.shape == (GROUPS,) else f"scores of shape {scores.shape}"
         except Exception as error:
             problem = _text(error)

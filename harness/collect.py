@@ -30,6 +30,7 @@ from harness.contents import (
     folder_size,
 )
 from harness.errors import BenchError
+from harness.eventlog import RUNS
 from harness.locks import try_lock
 from harness.needs import Needs
 from harness.plan import CHECKPOINTS, STATISTICS
@@ -108,7 +109,8 @@ def _records(store: Store, needs: Needs) -> Iterator[Leftover]:
             path = store.path(record.kind, record.key)
             locks = _trainings_of(record, trainings)
             reason = ""
-            if record.kind == STATISTICS and not locks and not is_complete:
+            of_weights = record.manifest is None or "weights" in record.manifest.inputs
+            if record.kind == STATISTICS and of_weights and not locks and not is_complete:
                 reason = "its checkpoint is not stored, and a suite lacks one: it may be of that"
             yield Leftover(str(record), record.kind, path, record.size, locks, reason)
 
@@ -133,6 +135,9 @@ def _files(store: Store, needs: Needs) -> Iterator[Leftover]:
     for path in entries(store, RESULTS):
         if path.name not in needs.suites:
             yield _leftover(RESULTS, path)
+    for path in entries(store, RUNS):
+        if path.name not in needs.suites:
+            yield _leftover(RUNS, path)
     for path in entries(store, FAILURES):
         if path.stem not in needs.failures:
             yield _leftover(FAILURES, path)

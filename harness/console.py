@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TextIO, TypeAlias
 
 from harness import events
+from harness.eventlog import event_json
 from harness.events import Event
-from harness.plain import one_line, printable
+from harness.plain import printable
+from harness.progress import Progress, Step, duration
 
 if TYPE_CHECKING:
-    from rich.progress import ProgressColumn, Task, TaskID
+    from rich.console import RenderableType
 
 DisplayKind: TypeAlias = Literal["auto", "rich", "plain", "json", "none"]
 PLAIN_SECONDS = 5.0
+DRAWN_PER_SECOND = 2
 
 
 class Display(Protocol):
@@ -40,7 +45,7 @@ def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:
     """A display of a kind; `"auto"` is `"rich"` on a terminal and `"plain"` off it."""
     stream = stream or sys.stderr
     if kind == "auto":
-        kind = "rich" if stream.isatty() else "plain"
+        kind = "rich" if stream.isatty() and not _is_dumb() else "plain"
     if kind == "rich":
         return RichDisplay(stream)
     if kind == "plain":
@@ -48,23 +53,9 @@ def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:
     return JsonDisplay(stream) if kind == "json" else NoDisplay()
 
 
-@dataclass
-class _Step:
-    """A step in progress, with what is needed for its rate and the time left."""
-
-    label: str
-    total: int
-    unit: str
-    started: float
-    done: int = 0
-
-    def text(self, now: float) -> str:
-        elapsed = max(now - self.started, 1e-9)
-        text = f"{self.label}: {self.done:,} of {self.total:,} {self.unit}"
-        if self.done:
-            left = (self.total - self.done) * elapsed / self.done
-            text += f", {self.done / elapsed:,.0f} a second, {duration(left)} left"
-        return text
+def _is_dumb() -> bool:
+    """Whether the terminal cannot move its cursor."""
+    return os.environ.get("TERM", "").lower() in ("dumb", "unknown")
 
 
 class PlainDisplay:
@@ -73,9 +64,7 @@ class PlainDisplay:
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream = stream
         self.clock = clock
-        self.steps: dict[str, _Step] = {}
-        self.jobs = 0
-        self.jobs_done = 0
+        self.progress = Progress(clock)
         self.last = clock()
 
     def __enter__(self) -> Self:
@@ -90,27 +79,19 @@ class PlainDisplay:
         line = headline(event)
         if line:
             self._print(line)
-        self._follow(event)
+        self.progress.follow(event)
         now = self.clock()
         if now - self.last >= PLAIN_SECONDS:
             self.last = now
-            overall = f"{self.jobs_done} of {self.jobs} jobs"
-            for task, step in self.steps.items():
-                self._print(f"{overall} · {task} · {step.text(now)}")
+            for step in self.progress.steps.values():
+                self._print(f"{self._overall()} · {step.task} · {_step_text(step, now)}")
 
-    def _follow(self, event: Event) -> None:
-        if isinstance(event, events.RunStarted):
-            self.jobs = event.jobs
-        elif isinstance(event, events.JobFinished | events.JobFailed):
-            self.jobs_done += 1
-            if isinstance(event, events.JobFailed):
-                self.steps.pop(event.task, None)  # its process may have died within a step
-        elif isinstance(event, events.StepStarted):
-            self.steps[event.task] = _Step(event.step, event.total, event.unit, self.clock())
-        elif isinstance(event, events.StepAdvanced):
-            self.steps[event.task].done += event.amount
-        elif isinstance(event, events.StepFinished):
-            self.steps.pop(event.task, None)
+    def _overall(self) -> str:
+        progress = self.progress
+        text = f"{progress.jobs_done} of {progress.jobs} jobs"
+        if progress.cells_known:
+            text += f", {progress.cells_known} of {progress.cells} cells"
+        return text
 
     def _print(self, line: str) -> None:
         print(printable(line), file=self.stream, flush=True)
@@ -150,8 +131,7 @@ class JsonDisplay:
             self._print(events.StepAdvanced(task, amount))
 
     def _print(self, event: Event) -> None:
-        value = {"event": type(event).__name__, **asdict(event)}
-        print(json.dumps(value), file=self.stream, flush=True)
+        print(json.dumps(event_json(event)), file=self.stream, flush=True)
 
 
 class NoDisplay:
@@ -169,79 +149,93 @@ class NoDisplay:
 
 
 class RichDisplay:
-    """Nested bars: the run, and below it the step that each active task is at."""
+    """One view of the run: how far it is, the step each task is at, the AUROCs known so far.
 
-    def __init__(self, stream: TextIO) -> None:
+    Drawn twice a second by a thread of its own, so that neither many events nor none matter.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.table import Column
+        from rich.live import Live
 
-        name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-        self.progress = Progress(
-            TextColumn("{task.description}", markup=False, table_column=name),
-            BarColumn(bar_width=12),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
-            _rate_column(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=Console(file=stream),
-            expand=True,
+        self.clock = clock
+        self.lock = threading.Lock()
+        self.progress = Progress(clock)
+        self.console = Console(file=stream)
+        self.drawn: tuple[int, list[int]] = (0, [])
+        self.live = Live(
+            console=self.console,
+            get_renderable=self._draw,
+            refresh_per_second=DRAWN_PER_SECOND,
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # a pipe gets what is written, and at once
+            vertical_overflow="crop",
         )
-        self.bars: dict[str, TaskID] = {}
-        self.overall: TaskID | None = None
 
     def __enter__(self) -> Self:
         """Begin to draw."""
-        self.progress.start()
+        self.live.start()
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Take the bars away and show the cursor again."""
-        self.progress.stop()
+        """Take the view away and show the cursor again."""
+        self.live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Move a bar, or print a line above the bars."""
+        """Note the event, and print a line above the view if it is worth one."""
+        with self.lock:
+            self.progress.follow(event)
         line = headline(event)
         if line and not isinstance(event, events.EpochFinished):
-            self.progress.console.print(printable(line), markup=False, highlight=False)
-        if isinstance(event, events.RunStarted) and event.jobs:
-            self.overall = self.progress.add_task(
-                one_line(event.suite), total=event.jobs, unit="jobs"
-            )
-        elif isinstance(event, events.JobFinished | events.JobFailed):
-            if self.overall is not None:
-                self.progress.advance(self.overall)
-            if isinstance(event, events.JobFailed) and event.task in self.bars:
-                self.progress.remove_task(self.bars.pop(event.task))
-        elif isinstance(event, events.StepStarted):
-            label = one_line(f"{event.task} · {event.step}")
-            bar = self.progress.add_task(label, total=event.total, unit=event.unit)
-            self.bars[event.task] = bar
-        elif isinstance(event, events.StepAdvanced):
-            self.progress.advance(self.bars[event.task], event.amount)
-        elif isinstance(event, events.EpochFinished) and event.task in self.bars:
-            self.progress.update(self.bars[event.task], description=one_line(headline(event)))
-        elif isinstance(event, events.StepFinished) and event.task in self.bars:
-            self.progress.remove_task(self.bars.pop(event.task))
+            self.console.print(printable(line), markup=False, highlight=False)
+
+    def _draw(self) -> RenderableType:
+        """The view; where it cannot be drawn, the run goes on without."""
+        from rich.console import Group
+        from rich.text import Text
+
+        from harness.board import view
+
+        width, height = self.console.size
+        try:
+            with self.lock:
+                lines = view(self.progress, width, height - 1, self.clock())
+        except Exception:
+            return Group()
+        lines.append(Text())  # for the cursor: the ^C of a terminal would break a full line
+        self._mend_after_resize(width)
+        self.drawn = (width, [line.cell_len for line in lines])
+        return Group(*lines)
+
+    def _mend_after_resize(self, width: int) -> None:
+        """Tell rich how many lines the terminal has made of what was drawn when it was wider."""
+        before, lengths = self.drawn
+        if lengths and 0 < width < before:
+            rows = sum(max(1, -(-length // width)) for length in lengths)
+            self.live._live_render._shape = (width, rows)
 
 
-def _rate_column() -> ProgressColumn:
-    """A column with units a second; its class is made here because rich is slow to import."""
-    from rich.progress import ProgressColumn
-    from rich.text import Text
+class Guarded:
+    """Shows events until showing one fails; then a run goes on without its display.
 
-    class RateColumn(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:,.0f}/s" if task.speed else "", justify="right")
+    Arguments:
+        show: The display, which whoever made it leaves.
+        log: Told what went wrong.
+    """
 
-    return RateColumn()
+    def __init__(self, show: Callable[[Event], None], log: Callable[[str], None]) -> None:
+        self.show: Callable[[Event], None] | None = show
+        self.log = log
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        if self.show is None:
+            return
+        try:
+            self.show(event)
+        except Exception:
+            self.show = None
+            self.log(f"the display failed and is off:\n{traceback.format_exc()}")
 
 
 def headline(event: Event) -> str:
@@ -261,9 +255,9 @@ def headline(event: Event) -> str:
     return ""
 
 
-def duration(seconds: float) -> str:
-    """A time span as h:mm:ss, or as seconds where it is short."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+def _step_text(step: Step, now: float) -> str:
+    text = f"{step.label}: {step.done:,} of {step.total:,} {step.unit}"
+    left = step.left(now)
+    if left is not None:
+        text += f", {step.rate(now):,.0f} a second, {duration(left)} left"
+    return text

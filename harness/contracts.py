@@ -192,14 +192,41 @@ class Decomposable(Protocol):
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
         """The terms, such as `base`, `ladj` and `bins`, whose sum is `log_prob(x)`.
 
+        Terms of one kind that belong to the levels of a model end in the number of the level,
+        which counts from 0 at the data: `base.0`, `ladj.0`, `base.1`, `ladj.1`, `bins`. The names
+        and their order depend on the model alone, not on x.
+
         Returns:
             Floating, each (N,), in nats.
         """
         ...
 
 
+@runtime_checkable
+class Flow(Protocol):
+    """Capability of a normalising flow: the noise behind an image, as a map of real images."""
+
+    def to_noise(self, x: Tensor) -> Tensor:
+        """The noise of which the flow would make an image: all of it, of every level.
+
+        Invertible, and differentiable in x and the parameters; per example.
+
+        Arguments:
+            x: Floating, (N, *domain.shape), of the dtype of the parameters, in grey levels: at
+                whole numbers it is what `log_prob` evaluates.
+
+        Returns:
+            Floating, (N, domain.dims), in units of a base density without learned means or scales.
+        """
+        ...
+
+
 class Statistic(Protocol):
-    """An expensive function of a model and groups of examples, computed once and stored."""
+    """An expensive function of a model and groups of examples, computed once and stored.
+
+    One of the examples alone says so by an attribute `reads_model = False`: it is given None for
+    the model, and one stored value serves all models and epochs.
+    """
 
     @property
     def per(self) -> Per:
@@ -224,6 +251,28 @@ class Statistic(Protocol):
         ...
 
 
+@runtime_checkable
+class FittedStatistic(Statistic, Protocol):
+    """Capability of a statistic that is fitted to the examples of role `fit` before it is used.
+
+    The harness never evaluates one on examples that it was fitted on: the examples of role `fit`
+    themselves are evaluated half by half, each half by a statistic fitted on the other. Groups of
+    the roles `in` and `out` are evaluated by one that was fitted on all of them.
+    """
+
+    def fit(self, model: DensityModel, examples: Tensor) -> Self:
+        """Fit to in-distribution examples; a second fit forgets the first.
+
+        Arguments:
+            model: In evaluation mode; must be left as found. The one it is then evaluated with.
+            examples: uint8, (N, *domain.shape), on the device of the parameters.
+
+        Raises:
+            ScoreError: They cannot be fitted to, such as too few.
+        """
+        ...
+
+
 class Scorer(Protocol):
     """A score from stored statistics, in NumPy; no torch, no model, no images.
 
@@ -235,8 +284,9 @@ class Scorer(Protocol):
     def inputs(self) -> tuple[str, ...]:
         """Names of the statistics it reads.
 
-        `"name@model"` is that of another model of the suite, at the same epoch and seed;
-        `"name@model:4"` at epoch 4.
+        They are of the cell's model, epoch and seed. `"name@model"` is that of another model of
+        the suite, `"name:4"` that at epoch 4, `"name/1"` that of seed 1; all of them may be said,
+        in this order: `"name@model:4/1"`.
         """
         ...
 
@@ -261,11 +311,57 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class FeatureAware(Protocol):
+    """Capability of a scorer that needs to know what the columns are, such as which layers."""
+
+    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
+        """Told before `fit` what the columns of its statistics are.
+
+        They are the same for the fit groups and for all that are scored.
+
+        Arguments:
+            features: For each of `inputs` the names of the F columns, in their order.
+        """
+        ...
+
+
+@runtime_checkable
+class Separable(Protocol):
+    """Capability of a scorer whose score is a sum of named terms, such as one for each layer."""
+
+    def score_terms(
+        self, statistics: Mapping[str, NDArray[np.float64]]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """The terms by name, whose sum is `score(statistics)`.
+
+        Returns:
+            float64, (M,) each; higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        ...
+
+
+@runtime_checkable
 class Informative(Protocol):
     """Capability of a scorer that tells what its fit did, such as how many layers it left out."""
 
     def fit_info(self) -> dict[str, float | int | str]:
         """Named facts of the last fit; they are stored with each result."""
+        ...
+
+
+@runtime_checkable
+class Baseline(Protocol):
+    """Capability of a scorer that is a trivial baseline, such as the mean intensity of an image.
+
+    A scorer that a baseline of the same cell beats is flagged in every report.
+    """
+
+    @property
+    def baseline(self) -> bool:
+        """True; as a rule a class attribute `baseline = True`."""
         ...
 
 

@@ -58,7 +58,11 @@ class OptionError(BenchError):
         super().__init__(_listed(self.problems))
 
 
-class DomainError(BenchError):
+class UnsupportedError(BenchError):
+    """What a model or statistic cannot do by its nature; the cells are `unsupported`."""
+
+
+class DomainError(UnsupportedError):
     """A model that cannot be built for a domain; its cells are `unsupported`."""
 
 

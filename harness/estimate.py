@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.draw import Draw
 from harness.errors import DataError
-from harness.plan import Chain, Plan, StatisticJob
-from harness.rates import known_rate, statistic_work, training_work
+from harness.plan import Chain, Plan
+from harness.rates import fit_work, known_rate, statistic_work, training_work
 from harness.store import Store
 
 
@@ -32,10 +33,16 @@ def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
     if missing:
         rate = known_rate(store, training_work(chain.model, chain.domain))
         estimate.add(rate, _epochs_to_train(plan, store, chain, missing) * _examples(plan, chain))
+    fits = set()
     for job, component in chain.jobs.items():
         if not plan.has_statistic(store, job):
             work = statistic_work(component, chain.model, chain.domain, job.group_size)
-            estimate.add(known_rate(store, work), _drawn(plan, job))
+            estimate.add(known_rate(store, work), _drawn(plan, job.draw))
+            fit = job.epoch, job.statistic, job.fit, job.draw.role == "fit"
+            if job.fit is not None and fit not in fits:
+                fits.add(fit)  # both halves together are as many examples as all of them
+                rate = known_rate(store, fit_work(component, chain.model, chain.domain))
+                estimate.add(rate, _drawn(plan, job.fit))
     return estimate
 
 
@@ -50,11 +57,11 @@ def _examples(plan: Plan, chain: Chain) -> int:
     return min(count, chain.model.recipe.examples or count)
 
 
-def _drawn(plan: Plan, job: StatisticJob) -> int:
-    prepared = plan.prepared.get(job.draw.dataset)
+def _drawn(plan: Plan, draw: Draw) -> int:
+    prepared = plan.prepared.get(draw.dataset)
     if prepared is None:
         return 0
     try:
-        return len(job.draw.ids(prepared.counts["test"]))
+        return len(draw.ids(prepared.counts["test"]))
     except DataError:
         return 0

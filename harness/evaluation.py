@@ -29,7 +29,7 @@ def evaluate(
 
     Arguments:
         statistic: Built.
-        model: In evaluation mode, on the device.
+        model: In evaluation mode, on the device; None for a statistic of the examples alone.
         images: uint8, (N, *shape), in the order of the draw.
         group_size: Examples a group, b.
         batch_size: Examples a chunk, rounded down to whole groups; changes rounding only. Where

@@ -5,7 +5,7 @@ They cross process boundaries, so they hold plain data only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -16,11 +16,22 @@ class Event:
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """A run begins: the suite and how many jobs and cells it will compute."""
+    """A run begins: the suite, how many jobs it will do and how many cells it will score.
+
+    Attributes:
+        folder: A folder for what tells of the run, in which trackers may write; empty if none.
+        only: The selection, `KEY=VALUE` each.
+        trainings: Of each model, ID set and seed: plugin, options, recipe and epochs.
+        tables: Of each model, ID set and group size: OOD sets, scorers, epochs and seeds.
+    """
 
     suite: str
     jobs: int
     cells: int
+    folder: str = ""
+    only: list[str] = field(default_factory=list)
+    trainings: list[dict[str, Any]] = field(default_factory=list)
+    tables: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,20 @@ class Message(Event):
     """Something the user should know, such as damage that was mended."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class CellKnown(Event):
+    """What the AUROC of a cell will be, while the run goes on; `CellFinished` is the result."""
+
+    model: str
+    in_dataset: str
+    out_dataset: str
+    scorer: str
+    epoch: int
+    group_size: int
+    seed: int
+    auroc: float
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from harness.contents import (
     find_records,
     folder_size,
 )
+from harness.eventlog import RUNS
 from harness.needs import Needs
 from harness.plan import CHECKPOINTS, STATISTICS
 from harness.store import Store
@@ -68,7 +69,9 @@ class Beside:
 
 
 def list_trainings(store: Store, needs: Needs) -> list[Holding]:
-    """The trainings in the store, in order of name; statistics whose weights are gone at the end.
+    """The trainings in the store, in order of name.
+
+    At the end statistics whose weights are gone, and those of examples alone.
 
     Arguments:
         store: Nothing but manifests is read.
@@ -124,6 +127,7 @@ def list_beside(store: Store, needs: Needs) -> list[Beside]:
     found.append(_beside(store, CARDS, "cards of data sets", []))
     found.append(_beside(store, RATES, "rates, for estimates", []))
     found.append(_beside(store, LOGS, "logs", []))
+    found.append(_beside(store, RUNS, "events of runs", []))
     found.append(_beside(store, TEMPORARY, "temporary files", []))
     found.append(_beside(store, QUARANTINE, "quarantine", []))
     return [item for item in found if item.count]

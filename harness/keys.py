@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.suite.components import Component, ModelComponent
+    from harness.suite.schema import Recipe
 
 FORMAT = 1
 
@@ -25,9 +26,13 @@ TRAIN_KEY_SETTINGS = frozenset(
     {"plugin", "options", "seeds", "in_datasets"}
     | {"optimizer", "learning_rate", "weight_decay", "warmup_epochs", "minibatch"}
     | {"clip_grad_norm", "precision", "translate", "horizontal_flip", "prepare_batches"}
-    | {"examples"}
+    | {"examples", "mutation_rate"}
 )
 """Settings that enter the train key, by value or (data sets) by content."""
+
+ADDED_TO_RECIPES: Mapping[str, Any] = {"mutation_rate": 0.0}
+"""Keys of a recipe that came after trainings had been stored, each with the value at which a
+training is bit for bit what it was without the key. There the key is left out of the train key."""
 
 STATISTIC_KEY_SETTINGS = frozenset(
     {"epochs", "group_sizes", "out_datasets", "n_in", "n_fit", "n_out", "fit_overlap", "draw_seed"}
@@ -72,15 +77,43 @@ def train_inputs(
         "format": FORMAT,
         "model": model.identity(),
         "domain": {**vars(domain)},
-        "recipe": model.recipe.model_dump(),
+        "recipe": _recipe_identity(model.recipe),
         "train_split": fingerprint,
         "seed": seed,
+    }
+
+
+def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in recipe.model_dump().items()
+        if name not in ADDED_TO_RECIPES or value != ADDED_TO_RECIPES[name]
     }
 
 
 def checkpoint_key(train_key: str, epoch: int) -> str:
     """Where the checkpoint of an epoch lies under its train key."""
     return f"{train_key}/epoch-{epoch:06d}"
+
+
+def examples_statistic_inputs(
+    domain: Images, statistic: Component, examples: Mapping[str, str], group_size: int | None
+) -> dict[str, Any]:
+    """What a stored statistic of the examples alone depends on.
+
+    Arguments:
+        domain: Of the examples.
+        statistic: Plugin and options.
+        examples: Content fingerprint of the split and digest of the example numbers.
+        group_size: None for a statistic per example.
+    """
+    return {
+        "format": FORMAT,
+        "domain": {**vars(domain)},
+        "statistic": statistic.identity(),
+        "examples": dict(examples),
+        "group_size": group_size,
+    }
 
 
 def statistic_inputs(
@@ -90,6 +123,7 @@ def statistic_inputs(
     weights: str,
     examples: Mapping[str, str],
     group_size: int | None,
+    fit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a stored statistic depends on.
 
@@ -102,13 +136,13 @@ def statistic_inputs(
         weights: sha256 of the checkpoint's weights.
         examples: Content fingerprint of the split and digest of the example numbers.
         group_size: None for a statistic per example.
+        fit: Of a fitted statistic, the examples that it is fitted on, given like `examples`, and
+            whether it is the one for them or the ones for their halves.
     """
+    fitted = {} if fit is None else {"fit": dict(fit)}
     return {
-        "format": FORMAT,
+        **examples_statistic_inputs(domain, statistic, examples, group_size),
         "model": model.identity(),
-        "domain": {**vars(domain)},
-        "statistic": statistic.identity(),
         "weights": weights,
-        "examples": dict(examples),
-        "group_size": group_size,
+        **fitted,
     }

@@ -7,17 +7,21 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
-from harness.contracts import Dataset
+from harness.contracts import Dataset, Scorer
 from harness.errors import OptionError, Problem
 from harness.plain import short
 from harness.suggest import known_names
 
 DOMAIN = "domain"
 REQUIRED = inspect.Parameter.empty
+SCORERS: Any = tuple[Scorer, ...]
+NAMED: Mapping[Any, Any] = {Dataset: str, Scorer: str, SCORERS: tuple[str, ...]}
+"""Types of options that a suite gives by name, and what it gives."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Type hint and default of each option in a constructor's signature.
 
     A parameter `domain` is the harness's to give and is no option. An option annotated
-    `Dataset` is given in a suite by the name of a data set.
+    `Dataset` is given in a suite by the name of a data set, one annotated `Scorer` or
+    `tuple[Scorer, ...]` by the name of a scorer or a list of names.
     """
     function = target.__init__ if inspect.isclass(target) else target
     if function is object.__init__:
@@ -74,13 +79,27 @@ def validate_options(target: Callable[..., Any], options: Mapping[str, Any]) -> 
 
 
 def constructor_arguments(
-    target: Callable[..., Any], options: Mapping[str, Any], datasets: Mapping[str, Dataset]
+    target: Callable[..., Any],
+    options: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    scorers: Mapping[str, Callable[[], Scorer]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Validated options in the types that the constructor declares, data sets looked up."""
-    arguments = {}
+    """Validated options in the types that the constructor declares, names looked up.
+
+    Arguments:
+        target: As `signature_options` takes it.
+        options: As `validate_options` gives them.
+        datasets: Those that options name.
+        scorers: What builds those that options name; each use gets one of its own.
+    """
+    arguments: dict[str, Any] = {}
     for name, (hint, _) in signature_options(target).items():
         if hint is Dataset:
             arguments[name] = datasets[options[name]]
+        elif hint is Scorer:
+            arguments[name] = scorers[options[name]]()
+        elif hint == SCORERS:
+            arguments[name] = tuple(scorers[member]() for member in options[name])
         else:
             adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
             arguments[name] = adapter.validate_json(json.dumps(options[name]), strict=True)
@@ -90,6 +109,17 @@ def constructor_arguments(
 def dataset_options(target: Callable[..., Any]) -> list[str]:
     """The options of a target that name another data set."""
     return [name for name, (hint, _) in signature_options(target).items() if hint is Dataset]
+
+
+def scorer_options(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The options that name scorers, each with the names that it is given, one or several."""
+    found = {}
+    for name, (hint, _) in signature_options(target).items():
+        if hint is Scorer:
+            found[name] = [options[name]]
+        elif hint == SCORERS:
+            found[name] = list(options[name])
+    return found
 
 
 def describe_options(target: Callable[..., Any]) -> list[Option]:
@@ -106,7 +136,7 @@ def describe_options(target: Callable[..., Any]) -> list[Option]:
 def _schema(known: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for number, (name, (hint, default)) in enumerate(known.items()):
-        hint = str if hint is Dataset else hint
+        hint = NAMED.get(hint, hint)
         given = {} if default is REQUIRED else {"default": default}
         # A field name of our own: an option may be called like a pydantic attribute.
         fields[f"option_{number}"] = (hint, Field(alias=name, **given))

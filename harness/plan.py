@@ -11,11 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from harness.contracts import FittedStatistic, Statistic
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
 from harness.errors import DataError, NothingSelectedError, Problem, StoreError, SuiteError
-from harness.keys import checkpoint_key, digest, ids_digest, statistic_inputs, train_inputs
+from harness.keys import (
+    checkpoint_key,
+    digest,
+    examples_statistic_inputs,
+    ids_digest,
+    statistic_inputs,
+    train_inputs,
+)
 from harness.only import Only, parse_only
 from harness.results import Cell
 from harness.store import Store
@@ -46,19 +54,23 @@ class ChainId:
 class StatisticJob:
     """One statistic of one checkpoint over the groups of one draw.
 
-    `group_size` is None for a statistic per example.
+    `epoch` is None for a statistic of the examples alone, which any chain may compute;
+    `group_size` is None for a statistic per example; `fit` is the draw that a fitted statistic is
+    fitted on, None for any other.
     """
 
     chain: ChainId
-    epoch: int
+    epoch: int | None
     statistic: str
     draw: Draw
     group_size: int | None
+    fit: Draw | None = None
 
     def __str__(self) -> str:
         groups = "" if self.group_size is None else f", b = {self.group_size}"
         where = f"{self.draw.dataset} ({self.draw.role})"
-        return f"{self.chain} epoch {self.epoch}: {self.statistic} of {where}{groups}"
+        epoch = "" if self.epoch is None else f" epoch {self.epoch}"
+        return f"{self.chain}{epoch}: {self.statistic} of {where}{groups}"
 
 
 @dataclass
@@ -142,6 +154,10 @@ class Plan:
         key = self.train_key(chain)
         return key is not None and store.has(CHECKPOINTS, checkpoint_key(key, epoch))
 
+    def has_checkpoint_of(self, store: Store, job: StatisticJob) -> bool:
+        """Whether the checkpoint that a statistic reads is stored, or it reads none."""
+        return job.epoch is None or self.has_checkpoint(store, job.chain, job.epoch)
+
     def statistic_inputs(self, store: Store, job: StatisticJob) -> dict[str, Any] | None:
         """What a statistic depends on; None while its checkpoint or data is not there.
 
@@ -150,25 +166,33 @@ class Plan:
             StoreError: The checkpoint's manifest is damaged.
         """
         prepared = self.prepared.get(job.draw.dataset)
-        if prepared is None or not self.has_checkpoint(store, job.chain, job.epoch):
+        if prepared is None or not self.has_checkpoint_of(store, job):
             return None
-        key = checkpoint_key(str(self.train_key(job.chain)), job.epoch)
+        chain = self.chains[job.chain]
+        weights = None if job.epoch is None else self._weights_of(store, job.chain, job.epoch)
+        self.require_examples(job)
+        examples, _ = self.examples(job.draw, prepared)
+        parts = chain.domain, chain.jobs[job]
+        if weights is None:
+            return examples_statistic_inputs(*parts, examples, job.group_size)
+        fit = self._fit_examples(job)
+        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
+
+    def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str:
+        key = checkpoint_key(str(self.train_key(chain)), epoch)
         if key not in self._weights:
             manifest = store.manifest(CHECKPOINTS, key)
             if "model.safetensors" not in manifest.files:
                 raise StoreError(f"checkpoint {key} lists no weights")
             self._weights[key] = manifest.files["model.safetensors"]["sha256"]
-        self.require_examples(job)
-        examples, _ = self.examples(job.draw, prepared)
-        chain = self.chains[job.chain]
-        return statistic_inputs(
-            chain.model,
-            chain.domain,
-            chain.jobs[job],
-            self._weights[key],
-            examples,
-            job.group_size,
-        )
+        return self._weights[key]
+
+    def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
+        """What enters the key of a fitted statistic of what it is fitted on."""
+        if job.fit is None:
+            return None
+        examples, _ = self.examples(job.fit, self.prepared[job.fit.dataset])
+        return {**examples, "halves": job.draw.role == "fit"}
 
     def require_examples(self, job: StatisticJob) -> None:
         """See that a data set, if it has been opened, has the examples that a job asks for.
@@ -267,7 +291,7 @@ class _Builder:
         self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.planned: set[Cell] = set()
-        self.per: dict[str, str] = {}
+        self.statistics: dict[str, Statistic] = {}
         self.asked = 0
 
     def add(self, comparison: Comparison) -> None:
@@ -322,14 +346,14 @@ class _Builder:
         self.planned.add(cell)
         reads = {}
         for item in scorer.inputs:
-            fit, in_, out = (self._job(chain, item, cell, draw) for draw in draws)
+            fit, in_, out = (self._job(chain, item, cell, draw, draws[0]) for draw in draws)
             reads[item.text] = (fit, in_, out)
         log_prob = None
         if LOG_PROB in self.suite.statistics:
             item = Input(LOG_PROB, LOG_PROB)
             log_prob = (
-                self._job(chain, item, cell, draws[1]),
-                self._job(chain, item, cell, draws[2]),
+                self._job(chain, item, cell, draws[1], draws[0]),
+                self._job(chain, item, cell, draws[2], draws[0]),
             )
         notes = self._notes(comparison, chain)
         self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
@@ -348,23 +372,34 @@ class _Builder:
             )
         return tuple(notes)
 
-    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw) -> StatisticJob:
+    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
         """The job of one input, added to the chain of the model that it reads."""
-        chain = chain if item.model is None else replace(chain, model=item.model)
-        epoch = cell.epoch if item.epoch is None else item.epoch
+        seed = chain.seed if item.seed is None else item.seed
+        chain = replace(chain, model=item.model or chain.model, seed=seed)
         component = self.suite.statistics[item.statistic]
-        group_size = None if self._per(component) == "example" else cell.group_size
-        job = StatisticJob(chain, epoch, item.statistic, draw, group_size)
+        statistic = self._built(component)
+        group_size = None if statistic.per == "example" else cell.group_size
+        epoch = cell.epoch if item.epoch is None else item.epoch
+        reads_model = getattr(statistic, "reads_model", True)
+        job = StatisticJob(
+            chain,
+            epoch if reads_model else None,
+            item.statistic,
+            draw,
+            group_size,
+            fit if isinstance(statistic, FittedStatistic) else None,
+        )
         planned = self.plan.chains.get(chain)
         if planned is None:
             model = self.suite.models[chain.model]
             domain = self.suite.datasets[chain.dataset].dataset.domain
             planned = self.plan.chains[chain] = Chain(chain, model, domain)
-        planned.epochs.add(epoch)
+        if reads_model:
+            planned.epochs.add(epoch)
         planned.jobs.setdefault(job, component)
         return job
 
-    def _per(self, component: Component) -> str:
-        if component.name not in self.per:
-            self.per[component.name] = component.build().per
-        return self.per[component.name]
+    def _built(self, component: Component) -> Statistic:
+        if component.name not in self.statistics:
+            self.statistics[component.name] = component.build()
+        return self.statistics[component.name]

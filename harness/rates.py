@@ -26,6 +26,11 @@ def statistic_work(
     return {**work, "statistic": statistic.identity(), "group_size": group_size}
 
 
+def fit_work(statistic: Component, model: ModelComponent, domain: Images) -> dict[str, Any]:
+    """The kind of work that fitting a statistic of a model is, per example."""
+    return {**training_work(model, domain), "fit": statistic.identity()}
+
+
 def record_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
     """Remember how long work took."""
     content = json.dumps({"seconds_per_example": seconds / max(examples, 1), "work": work})

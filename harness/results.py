@@ -44,6 +44,22 @@ class Published:
     source: str
 
 
+@dataclass(frozen=True)
+class Beaten:
+    """A trivial baseline that has a higher AUROC in the same cell.
+
+    Attributes:
+        scorer: The baseline.
+        difference: Its AUROC minus that of the scorer that is judged; above 0.
+        beyond_error: Whether the paired DeLong test tells the two apart (p <= 0.05); None if it
+            could not be made, because the scores of the same groups are not there.
+    """
+
+    scorer: str
+    difference: float
+    beyond_error: bool | None
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """The outcome of one cell. Every metric is None unless `status` is `"ok"`.
@@ -59,6 +75,7 @@ class Result:
         ovl: Overlap of the densities of bits per dimension of ID and OOD examples, from 0 (apart)
             to 1 (equal); it depends on the model and its epoch, not on the scorer.
         published: What was published for the cell, if the suite has a reference for it.
+        beaten_by: The trivial baselines with a higher AUROC in the same cell, by name.
         scores_in: float64, (n_in,), higher is more OOD; `scores_out` float64, (n_out,).
         provenance: Versions and keys that the number rests on.
     """
@@ -78,6 +95,7 @@ class Result:
     bits_per_dim_out: float | None = None
     ovl: float | None = None
     published: Published | None = None
+    beaten_by: tuple[Beaten, ...] = ()
     scores_in: NDArray[np.float64] | None = None
     scores_out: NDArray[np.float64] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -107,5 +125,6 @@ class Result:
             "bits_per_dim_out": self.bits_per_dim_out,
             "ovl": self.ovl,
             "published": vars(self.published) if self.published else None,
+            "beaten_by": [vars(beaten) for beaten in self.beaten_by],
             "provenance": self.provenance,
         }

@@ -10,12 +10,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import events
+from harness.announce import run_started
+from harness.baselines import baseline_names, flag_beaten
 from harness.cards import find_prepared
 from harness.chain import ChainTask
 from harness.data import DataFolder, PreparedDataset
 from harness.errors import DataError, MissingDataError
+from harness.eventlog import new_run_folder
 from harness.keys import digest
 from harness.plan import Chain, ChainId, Plan, make_plan
+from harness.preview import Preview
 from harness.results import Cell, Result
 from harness.settings import Settings, share_processors
 from harness.store import Store, replace_file
@@ -141,13 +145,16 @@ def run(
     store = Store(settings.store)
     chains = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
     jobs = sum(len(missing_jobs(plan, store, chain)) for chain in chains)
-    report(events.RunStarted(plan.suite, jobs, len(plan.cells)))
+    report(run_started(plan, jobs, new_run_folder(settings.store, plan.suite)))
     failures: dict[str, str] = {}
+    preview = Preview(plan, store, report) if chains else None
 
     def follow(event: events.Event) -> None:
         if isinstance(event, events.JobFailed):
             failures[event.task] = event.message
         report(event)
+        if preview is not None:
+            preview(event)
 
     if chains:
         _execute(suite, settings, plan, chains, follow)
@@ -168,12 +175,11 @@ def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
     """Results of all that is stored; nothing is trained or evaluated."""
     from harness.scoring import score_plan
 
-    scored = score_plan(
-        plan,
-        Store(settings.store),
-        lambda result: report(events.CellFinished(result.to_json())),
-    )
-    return Outcome(plan, scored.results, scored.pending, scored.set_aside)
+    scored = score_plan(plan, Store(settings.store), lambda result: None)
+    results = flag_beaten(scored.results, baseline_names(plan))
+    for result in results:
+        report(events.CellFinished(result.to_json()))
+    return Outcome(plan, results, scored.pending, scored.set_aside)
 
 
 def _without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.chain import failure_inputs, training_failure_inputs
-from harness.contracts import Informative, Scorer
+from harness.contracts import FeatureAware, Informative, Scorer, Separable
 from harness.domain import bits_per_dim
 from harness.errors import BenchError, DataError, ScoreError, StoreError
 from harness.failures import find_failure
@@ -60,6 +61,37 @@ def score_plan(plan: Plan, store: Store, report: Callable[[Result], None]) -> Sc
     return scored
 
 
+@dataclass(frozen=True, eq=False)
+class CellTerms:
+    """The terms of the scores of a cell by name, such as one for each layer.
+
+    Attributes:
+        terms_in: Of the ID groups, float64, (n_in,) each, higher is more OOD.
+        terms_out: Of the OOD groups, float64, (n_out,) each, under the same names.
+    """
+
+    cell: Cell
+    terms_in: Mapping[str, NDArray[np.float64]]
+    terms_out: Mapping[str, NDArray[np.float64]]
+
+
+def score_terms(plan: Plan, store: Store, cells: Container[Cell]) -> Iterator[CellTerms]:
+    """The terms of the scores of some cells, of those whose scorer tells them (`Separable`).
+
+    Arguments:
+        plan: With its data sets found.
+        store: Where the statistics are.
+        cells: Of those that have a number.
+
+    Raises:
+        ScoreError: As for the number itself.
+    """
+    scoring = _Scoring(plan, store)
+    for planned in plan.cells:
+        if planned.cell in cells and isinstance(planned.scorer.build(), Separable):
+            yield scoring.terms(planned)
+
+
 @dataclass(frozen=True)
 class _Fitted:
     """A fitted scorer with its ID scores, for all OOD sets of a row."""
@@ -97,6 +129,7 @@ class _Scoring:
         self.bits: dict[tuple[StatisticJob, StatisticJob], _Bits] = {}
         self.checkpoints: dict[str, dict[str, Any]] = {}
         self.origins: dict[StatisticJob, dict[str, Any]] = {}
+        self.features: dict[StatisticJob, list[str]] = {}
         self.set_aside = 0
 
     def result(self, planned: PlannedCell) -> Result | None:
@@ -142,12 +175,14 @@ class _Scoring:
         except (DataError, StoreError) as error:
             return "failed", str(error)
         failure = find_failure(self.store, failure_inputs(self.plan, job))
-        if failure is None and not self.plan.has_checkpoint(self.store, job.chain, job.epoch):
+        has_checkpoint = self.plan.has_checkpoint_of(self.store, job)
+        if failure is None and job.epoch is not None and not has_checkpoint:
             inputs = training_failure_inputs(self.plan, job.chain, job.epoch)
             failure = find_failure(self.store, inputs)
         return None if failure is None else (failure.status, f"{failure.job}: {failure.message}")
 
     def _score(self, planned: PlannedCell) -> Result:
+        self._check_features(planned)
         fitted = self._fit(planned)
         read = {name: self._read(jobs[2], planned) for name, jobs in planned.reads.items()}
         scores_out = _scores(fitted.scorer, read, "OOD", planned.cell)
@@ -175,12 +210,28 @@ class _Scoring:
             ),
         )
 
+    def terms(self, planned: PlannedCell) -> CellTerms:
+        """The terms of a cell's scores; its scorer is `Separable`."""
+        scorer = self._fit(planned).scorer
+        assert isinstance(scorer, Separable)
+        sides = [
+            scorer.score_terms(
+                {name: self._read(jobs[role], planned) for name, jobs in planned.reads.items()}
+            )
+            for role in (1, 2)
+        ]
+        return CellTerms(planned.cell, *sides)
+
     def _fit(self, planned: PlannedCell) -> _Fitted:
         """The fitted scorer of a row; neighbouring cells share it."""
         jobs = {name: jobs[:2] for name, jobs in planned.reads.items()}
         key = (planned.cell.scorer, planned.cell.group_size, tuple(jobs.items()))
         if self.fitted is None or self.fitted.key != key:
             scorer: Scorer = planned.scorer.build()
+            if isinstance(scorer, FeatureAware):
+                scorer.name_features(
+                    {name: self._features(fit) for name, (fit, _) in jobs.items()}
+                )
             scorer.fit({name: self._read(fit, planned) for name, (fit, _) in jobs.items()})
             read = {name: self._read(in_, planned) for name, (_, in_) in jobs.items()}
             scores_in = _scores(scorer, read, "ID", planned.cell)
@@ -213,12 +264,39 @@ class _Scoring:
         size = job.group_size or 1
         ids = job.draw.ids(self.plan.prepared[job.draw.dataset].counts["test"])
         examples = ", ".join(map(str, ids[row * size : (row + 1) * size][:5]))
-        facts = self.store.manifest(STATISTICS, self.keys[job]).facts
         raise ScoreError(
             f"{job.statistic} of {job.draw.dataset} ({job.draw.role}) is not finite in "
             f"{len(rows)} of {len(values)} groups: the first is {values[row, column]} for "
-            f"{facts['features'][column]!r} of test example {examples}"
+            f"{self._features(job)[column]!r} of test example {examples}"
         )
+
+    def _features(self, job: StatisticJob) -> list[str]:
+        """The names of the columns of a stored statistic."""
+        if job not in self.features:
+            key = self._key(job)
+            assert key is not None, "its presence was checked"
+            facts = self.store.manifest(STATISTICS, key).facts
+            self.features[job] = [str(name) for name in facts["features"]]
+        return self.features[job]
+
+    def _check_features(self, planned: PlannedCell) -> None:
+        """Fail a cell whose roles have other columns: a scorer takes them to be the same.
+
+        Raises:
+            ScoreError: Names the first column that differs.
+        """
+        for jobs in planned.reads.values():
+            expected = self._features(jobs[0])
+            for job in jobs[1:]:
+                found = self._features(job)
+                for place, (old, new) in enumerate(zip_longest(expected, found)):
+                    if old != new:
+                        raise ScoreError(
+                            f"{job.statistic} has other columns for {job.draw.dataset} "
+                            f"({job.draw.role}) than for {jobs[0].draw.dataset} "
+                            f"({jobs[0].draw.role}): column {place} is {new!r}, not {old!r}; give "
+                            "the plugin that changed a new version, and run again"
+                        )
 
     def _values(self, job: StatisticJob) -> NDArray[np.float64]:
         key = self._key(job)
@@ -242,6 +320,7 @@ class _Scoring:
         return self.bits[jobs]
 
     def _checkpoint(self, job: StatisticJob) -> dict[str, Any]:
+        assert job.epoch is not None, "only of statistics that read a model"
         key = checkpoint_key(str(self.plan.train_key(job.chain)), job.epoch)
         if key not in self.checkpoints:
             manifest = self.store.manifest(CHECKPOINTS, key)
@@ -256,7 +335,7 @@ class _Scoring:
         reads = {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()}
         prepared = self.plan.prepared
         return {
-            "scorer": planned.scorer.registered.provenance(),
+            "scorer": planned.scorer.provenance(),
             "statistics": reads,
             "train_split": prepared[cell.in_dataset].fingerprints["train"],
             "in_split": prepared[cell.in_dataset].fingerprints["test"],
@@ -267,20 +346,20 @@ class _Scoring:
         }
 
     def _origin(self, job: StatisticJob) -> dict[str, Any]:
-        """What made a stored statistic: plugins, weights and versions."""
+        """What made a stored statistic: plugins, versions and, if it reads a model, weights."""
         if job not in self.origins:
-            checkpoint = self._checkpoint(job)
             key = self._key(job)
             assert key is not None, "its presence was checked"
             facts = self.store.manifest(STATISTICS, key).facts
-            self.origins[job] = {
-                **facts["plugin"],
-                "model": checkpoint["facts"]["plugin"],
-                "train_key": self.plan.train_key(job.chain),
-                "epoch": job.epoch,
-                "weights": checkpoint["weights"],
-                "versions": facts["versions"],
-            }
+            self.origins[job] = {**facts["plugin"], "versions": facts["versions"]}
+            if job.epoch is not None:
+                checkpoint = self._checkpoint(job)
+                self.origins[job] |= {
+                    "model": checkpoint["facts"]["plugin"],
+                    "train_key": self.plan.train_key(job.chain),
+                    "epoch": job.epoch,
+                    "weights": checkpoint["weights"],
+                }
         return self.origins[job]
 
 

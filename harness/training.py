@@ -81,6 +81,7 @@ class Training:
         self.seed = seed
         self.device = device
         self.dims = domain.dims
+        self.levels = domain.levels
         self.epoch = 0
         self.begun: Begun | None = None
         self.images = _on_device(images[: self.recipe.examples], device)
@@ -101,7 +102,7 @@ class Training:
             self.model.train()
             with torch.no_grad():
                 first = self._minibatch(order.to(self.images.device))
-                self.model.prepare(augment(first, self.recipe, noise))
+                self.model.prepare(augment(first, self.recipe, self.levels, noise))
         _check_weights(self.model, 0)
 
     def resume(self, weights: bytes, optimizer: bytes, epoch: int) -> None:
@@ -166,7 +167,8 @@ class Training:
         self.model.train()
         for step in range(len(losses), self.steps_per_epoch):
             chosen = order[step * self.recipe.minibatch :][: self.recipe.minibatch]
-            x = augment(self._minibatch(chosen), self.recipe, begun.augmentation)
+            x = self._minibatch(chosen)
+            x = augment(x, self.recipe, self.levels, begun.augmentation)
             losses.append(self._step(x, begun.noise, (epoch - 1) * self.steps_per_epoch + step))
             if (step + 1) % CHECK_STEPS == 0 or step + 1 == self.steps_per_epoch:
                 _check_finite(losses, epoch)

@@ -39,7 +39,7 @@ class Reasons:
         """Why a statistic is not stored."""
         if job.draw.dataset not in self.plan.prepared:
             return self._no_data(job.draw.dataset)
-        if not self.plan.has_checkpoint(self.store, job.chain, job.epoch):
+        if not self.plan.has_checkpoint_of(self.store, job):
             return f"its checkpoint, epoch {job.epoch}, is new"
         try:
             inputs = self.plan.statistic_inputs(self.store, job)

@@ -19,8 +19,11 @@ from harness.testing.scorers import SCORER_CHECKS
 from harness.testing.statistics import STATISTIC_CHECKS
 
 PATH = Path(__file__).parent.parent / "docs" / "reference.md"
-CONTRACTS = "Dataset Stamped Fetchable DensityModel Preparable Trainable Samplable Decomposable"
-CONTRACTS += " Statistic Scorer Informative Executor Task"
+CONTRACTS = (
+    "Dataset Stamped Fetchable DensityModel Preparable Trainable Samplable Decomposable Flow"
+)
+CONTRACTS += " Statistic FittedStatistic Scorer FeatureAware Separable Informative Baseline"
+CONTRACTS += " Executor Task"
 HEAD = """# Reference
 
 Hooks, contracts, checks and suite keys, written by `python scripts/reference.py` from the sources;

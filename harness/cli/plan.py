@@ -111,7 +111,8 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
     for item in chain.jobs:
         stored = plan.has_statistic(store, item)
         size = "" if item.group_size is None else f", b = {item.group_size}"
-        text = f"epoch {item.epoch}: {item.statistic} of {item.draw.dataset}"
+        epoch = "" if item.epoch is None else f"epoch {item.epoch}: "
+        text = f"{epoch}{item.statistic} of {item.draw.dataset}"
         job: dict[str, Any] = {"job": f"{text} ({item.draw.role}){size}", "stored": stored}
         if reasons is not None and not stored:
             job["why"] = reasons.statistic(item)
@@ -121,8 +122,8 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
 
 def _print(described: dict[str, Any], why: bool) -> None:
     from harness.cli.output import print_rows
-    from harness.console import duration
     from harness.plain import one_line
+    from harness.progress import duration
 
     rows = []
     for chain in described["chains"]:

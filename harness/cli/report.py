@@ -28,6 +28,14 @@ def report(
         bool,
         typer.Option("--epochs", help="How early is enough, instead of the AUROC tables."),
     ] = False,
+    layers: Annotated[
+        bool,
+        typer.Option("--layers", help="Which layers carry the scores, instead of the tables."),
+    ] = False,
+    ranking: Annotated[
+        bool,
+        typer.Option("--ranking", help="The scorers ranked, with their costs, instead."),
+    ] = False,
     figures: Annotated[
         Path | None,
         typer.Option("--figures", metavar="DIR", help="Also write figures there, PNG and PDF."),
@@ -54,13 +62,19 @@ def report(
     """
     from rich.console import Console
 
+    from harness.costs import scorer_costs
     from harness.errors import BenchError, NothingSelectedError
     from harness.plan import select
-    from harness.report import render, render_epochs
+    from harness.report import render, render_epochs, render_layers, render_ranking
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
+    from harness.store import Store
     from harness.suite import load_suite
 
+    asked = {"--epochs": epochs, "--layers": layers, "--ranking": ranking}
+    reports = [name for name, wanted in asked.items() if wanted]
+    if len(reports) > 1:
+        raise BenchError(f"{' and '.join(reports)} are two reports: ask for one of them")
     if samples and html is None:
         raise BenchError("--samples are drawn for the page: name its file by --html FILE")
     resolved = select(load_suite(suite, plugin or ()), only or ())
@@ -69,6 +83,11 @@ def report(
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
     write = render_epochs if epochs else partial(render, standard_errors=errors)
+    if layers:
+        write = partial(render_layers, plan=outcome.plan, store=Store(settings.store))
+    if ranking:
+        costs = scorer_costs(outcome.plan, Store(settings.store))
+        write = partial(render_ranking, costs=costs)
     text = write(
         outcome.results,
         suite=resolved.name,

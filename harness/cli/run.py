@@ -75,17 +75,19 @@ def _print_report(outcome: object, name: str, title: str, errors: bool, log: Pat
     from rich.console import Console
 
     from harness.report import render, summary
+    from harness.report.terminal import wrapped
     from harness.runner import Outcome
 
     assert isinstance(outcome, Outcome)
+    console = Console()
     text = render(
         outcome.results,
         suite=name,
         title=title or name,
         format="table",
         standard_errors=errors,
-        console=Console(),
+        console=console,
     )
-    sys.stdout.write(text + "\n" + "".join(f"{line}\n" for line in summary(outcome.results)))
+    sys.stdout.write(text + "\n" + wrapped(summary(outcome.results), console))
     if outcome.exit_status:
         sys.stderr.write(f"some cells have no number; see the notes above and {log}\n")

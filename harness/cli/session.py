@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import events
-from harness.console import DisplayKind, headline, make_display
+from harness.console import DisplayKind, Guarded, headline, make_display
+from harness.eventlog import EventLog
 from harness.events import Event
 from harness.listeners import tell_listeners
 from harness.registry import Registry
@@ -17,16 +18,23 @@ from harness.registry import Registry
 def session(
     registry: Registry, display: DisplayKind, log_path: Path
 ) -> Iterator[Callable[[Event], None]]:
-    """Show events, tell plugins of them, and log what went wrong with its traceback."""
+    """Show events, keep them, tell plugins of them; log what went wrong with its traceback."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with make_display(display) as show, log_path.open("a", encoding="utf-8") as log:
+    with (
+        make_display(display) as show,
+        log_path.open("a", encoding="utf-8") as log,
+        EventLog(lambda text: guarded(events.Message(text))) as keep,
+    ):
 
         def write(line: str) -> None:
             log.write(line.rstrip() + "\n")
             log.flush()
 
+        guarded = Guarded(show, write)
+
         def report(event: Event) -> None:
-            show(event)
+            guarded(event)
+            keep(event)
             tell_listeners(registry, event, write)
             if isinstance(event, events.JobFailed):
                 write(f"{headline(event)}\n{event.details}")

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from harness.compare.paired import Compared
-from harness.ranks import critical_difference, friedman, ranks
+from harness.ranking import Block, block_of, rank_methods
 
 
 @dataclass(frozen=True)
@@ -41,40 +39,28 @@ class Ranking:
 def rank_scorers(compared: Sequence[Compared]) -> Ranking | None:
     """Rank every scorer of both runs over the pairs (ID set, OOD set).
 
-    The AUROC of a pair is the mean over models, epochs, group sizes and seeds: cells that share
-    their examples are no further evidence, and would make the critical difference too small. Pairs
-    that share one of their data sets still do, so it is on the small side yet. A mean is over the
-    places (model, epoch, group size, seed) that have all scorers; a pair without any is left out.
+    See `harness.ranking.rank_methods`; the blocks are the places (model, epoch, group size, seed)
+    that have all scorers.
 
     Returns:
         None with fewer than two pairs.
     """
     scorers = list(dict.fromkeys(item.cell.scorer for item in compared))
     methods = [(run, scorer) for run in ("A", "B") for scorer in scorers]
-    pairs: dict[tuple[str, str], dict[tuple[Any, ...], dict[tuple[str, str], float]]] = {}
+    blocks: dict[Block, dict[tuple[str, str], float]] = {}
     for item in compared:
         cell = item.cell
-        place = (cell.model, cell.epoch, cell.group_size, cell.seed)
-        found = pairs.setdefault((cell.in_dataset, cell.out_dataset), {}).setdefault(place, {})
+        found = blocks.setdefault(block_of(cell), {})
         found |= {("A", cell.scorer): item.auroc_a, ("B", cell.scorer): item.auroc_b}
-    rows = []
-    for places in pairs.values():
-        complete = [
-            [found[method] for method in methods]
-            for found in places.values()
-            if len(found) == len(methods)
-        ]
-        if complete:
-            rows.append(np.mean(complete, axis=0))
-    if len(rows) < 2:
+    ranked = rank_methods(blocks, methods)
+    if ranked is None or ranked.critical_difference is None:
         return None
-    ranked = ranks(np.array(rows))
-    order = sorted(zip(ranked.mean(axis=0).tolist(), methods, strict=True))
-    statistic, p_value = friedman(ranked)
+    assert ranked.friedman is not None, "they come together"
+    assert ranked.p_value is not None, "they come together"
     return Ranking(
-        {method: rank for rank, method in order},
-        len(rows),
-        critical_difference(len(methods), len(rows)),
-        statistic,
-        p_value,
+        ranked.mean_ranks,
+        ranked.pairs,
+        ranked.critical_difference,
+        ranked.friedman,
+        ranked.p_value,
     )

@@ -108,14 +108,17 @@ def provenance_of(result: Result) -> dict[str, dict[str, Any]]:
     """What of a result's provenance a pin keeps: versions, plugins and weights."""
     reads = result.provenance["statistics"]
     origin = next(iter(reads.values()))
-    plugins = {"model": origin["model"], "scorer": result.provenance["scorer"], **reads}
+    plugins = {"scorer": result.provenance["scorer"], **reads}
+    for read in reads.values():
+        if "model" in read:  # not of a statistic of the examples alone
+            plugins.setdefault("model", read["model"])
     return {
         "versions": origin["versions"],
         "plugins": {
             name: f"{made['distribution']} {made['distribution_version']}"
             for name, made in plugins.items()
         },
-        "weights": {name: read["weights"] for name, read in reads.items()},
+        "weights": {name: read["weights"] for name, read in reads.items() if "weights" in read},
     }
 
 

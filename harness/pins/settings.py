@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.keys import digest
-from harness.plan import Plan, PlannedCell
+from harness.plan import ChainId, Plan, PlannedCell
 
 SEEDED = frozenset({"examples.draw_seed"} | {f"examples.{x}.ids" for x in ("fit", "in", "out")})
 """The settings that a change of `draw_seed` alone changes."""
@@ -43,9 +43,12 @@ def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]]
         "examples": examples,
     }
     cell = planned.cell
+    own = ChainId(cell.model, cell.in_dataset, cell.seed)
     for text, (job, _, _) in planned.reads.items():
         part = parts[f"statistic {text}"] = plan.chains[job.chain].jobs[job].identity()
-        if job.chain.model == cell.model:
+        if job.epoch is None:
+            continue
+        if job.chain == own:
             parts["training"] = inputs[job.chain] or {}
         else:
             part["training"] = inputs[job.chain]

@@ -151,8 +151,10 @@ def _flat(result: Result) -> dict[str, object]:
     """The result as JSON has it, what was published in columns of its own."""
     values = result.to_json()
     published = values.pop("published") or {}
+    values.pop("beaten_by")
     names = [field.name for field in fields(Published)]
-    return values | {f"published_{name}": published.get(name) for name in names}
+    values |= {f"published_{name}": published.get(name) for name in names}
+    return values | {"beaten_by": "; ".join(beaten.scorer for beaten in result.beaten_by)}
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
@@ -211,7 +213,7 @@ def _tabulated(sheet: Sheet, *, tablefmt: str, escape: Callable[[str], str], bol
 
     def field(words: Words) -> str:
         if words.best:
-            return bold.format(escape(words.text)) + escape(words.beside)
+            return bold.format(escape(words.text)) + escape(words.flags + words.beside)
         return escape(words.plain)
 
     return tabulate(

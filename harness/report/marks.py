@@ -33,6 +33,11 @@ def numbers(seeds: Seeds) -> dict[int, float]:
     return {seed: auroc for seed, auroc in found.items() if auroc is not None}
 
 
+def is_wrong_way(result: Result) -> bool:
+    """Whether the AUROC is below 0.5 beyond its 95 % interval: OOD scores below ID."""
+    return number(result) is not None and result.auroc_high is not None and result.auroc_high < 0.5
+
+
 def marks(column: Sequence[Seeds]) -> list[Mark | None]:
     """The mark of each cell of a column, None where there is no number.
 

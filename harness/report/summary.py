@@ -1,13 +1,15 @@
-"""The results in up to three sentences."""
+"""The results in a few sentences: what failed, won, is the wrong way round, and what is next."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean
 
 from harness.plain import one_line
-from harness.report.marks import number
+from harness.report.marks import is_wrong_way, number
+from harness.report.next_look import next_look
+from harness.report.text import counted, place
+from harness.report.winner import winner
 from harness.results import Result
 
 LIKELIHOOD = "log-likelihood"
@@ -15,26 +17,27 @@ LIKELIHOOD = "log-likelihood"
 
 
 def summary(results: Sequence[Result]) -> list[str]:
-    """Up to three sentences in plain text, one for each of these that the results can answer.
+    """A few sentences in plain text, one for each of these that the results can answer.
 
-     - How many cells have a number, and why the others have none.
+     - What failed: how many cells have a number, and why the others have none.
+     - What won: the scorer with the highest mean AUROC, by how much, and in how many cells the
+       paired test tells it from the next (see `winner`).
      - In how many of its cells the likelihood is the wrong way round: AUROC below 0.5, the 95 %
        interval included.
-     - Which scorer has the highest mean AUROC. Only scorers with the most numbers are considered,
-       so that none wins by having failed where it is hard.
+     - Where to look next (see `next_look`).
 
     Of two results for the same cell the later one counts.
     """
     if not results:
         return ["There are no results."]
     last = list({result.cell: result for result in results}.values())
-    sentences = [_counts(last), *_wrong_way_round(last), *_highest_mean(last)]
+    sentences = [_counts(last), *winner(last), *_wrong_way_round(last), *next_look(last)]
     return [one_line(sentence) for sentence in sentences]
 
 
 def _counts(results: Sequence[Result]) -> str:
     ok = sum(number(result) is not None for result in results)
-    total = f"{len(results)} {'cell' if len(results) == 1 else 'cells'}"
+    total = counted(len(results), "cell")
     if ok == len(results):
         return f"All {total} have a number." if ok > 1 else "The only cell has a number."
     lacking = Counter(
@@ -51,30 +54,12 @@ def _wrong_way_round(results: Sequence[Result]) -> list[str]:
     cells = [result for result in cells if number(result) is not None]
     if not cells:
         return []
-    wrong = [x for x in cells if x.auroc_high is not None and x.auroc_high < 0.5]
+    wrong = [result for result in cells if is_wrong_way(result)]
     text = (
         f"The likelihood is the wrong way round (AUROC below 0.5 beyond its 95 % interval) in "
-        f"{len(wrong) or 'none'} of its {len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+        f"{len(wrong) or 'none'} of its {counted(len(cells), 'cell')}"
     )
     if not wrong:
         return [f"{text}."]
     lowest = min(wrong, key=lambda result: number(result) or 0.0)
-    cell = lowest.cell
-    return [
-        f"{text}; lowest: {number(lowest):.3f}, {cell.model} at epoch {cell.epoch}, "
-        f"{cell.in_dataset} against {cell.out_dataset}, group size {cell.group_size}."
-    ]
-
-
-def _highest_mean(results: Sequence[Result]) -> list[str]:
-    aurocs: dict[str, list[float]] = {}
-    for result in results:
-        if (auroc := number(result)) is not None:
-            aurocs.setdefault(result.cell.scorer, []).append(auroc)
-    if len(aurocs) < 2:
-        return []
-    most = max(len(found) for found in aurocs.values())
-    means = {scorer: fmean(found) for scorer, found in aurocs.items() if len(found) == most}
-    best = max(means, key=means.__getitem__)
-    cells = "cell" if most == 1 else f"{most} cells"
-    return [f"The highest mean AUROC is that of {best}: {means[best]:.3f} over its {cells}."]
+    return [f"{text}; lowest: {number(lowest):.3f}, {place(lowest.cell)}."]

@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from harness.report.marks import Mark, Seeds, marks, numbers
-from harness.results import Result, Status
+from harness.report.marks import Mark, Seeds, is_wrong_way, marks, numbers
+from harness.results import Beaten, Result, Status
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,16 @@ class TableCell:
         se: Mean of the DeLong standard errors of these seeds: the error of one seed's AUROC, None
             if one of them is not known.
         mark: How the number stands to the best of its column.
+        wrong_way: Whether the 95 % interval of every seed lies below 0.5.
+        beaten_by: The trivial baselines that beat it at any seed, each with its largest lead.
     """
 
     status: Status | None
     auroc: Average | None = None
     se: float | None = None
     mark: Mark | None = None
+    wrong_way: bool = False
+    beaten_by: tuple[Beaten, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,18 @@ def _cell(seeds: Seeds, mark: Mark | None) -> TableCell:
         return TableCell(statuses[0] if statuses else None)
     errors = [error for seed in aurocs if (error := seeds[seed].auroc_se) is not None]
     se = fmean(errors) if len(errors) == len(aurocs) else None
-    return TableCell("ok", _average(aurocs.values()), se, mark)
+    known = [seeds[seed] for seed in aurocs]
+    wrong_way = all(is_wrong_way(result) for result in known)
+    return TableCell("ok", _average(aurocs.values()), se, mark, wrong_way, _beaten_by(known))
+
+
+def _beaten_by(results: Sequence[Result]) -> tuple[Beaten, ...]:
+    worst: dict[str, Beaten] = {}
+    for beaten in (beaten for result in results for beaten in result.beaten_by):
+        before = worst.get(beaten.scorer)
+        if before is None or beaten.difference > before.difference:
+            worst[beaten.scorer] = beaten
+    return tuple(worst.values())
 
 
 def _status(result: Result) -> Status:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.plain import one_line
 from harness.report.tables import Average, Failure, Table, TableCell
+from harness.results import Cell
 
+WRONG_WAY, BEATEN = "!", "#"
 MOST_REASONS = 20
 """So many distinct reasons for missing numbers are printed under a table; JSON has them all."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """The text of one cell: a number or a name, its mark, and what stands beside it."""
+    """The text of one cell: a number or a name, its marks, and what stands beside it.
+
+    Attributes:
+        mark: How a number stands to the best of its column.
+        flags: What else must be known of it: `WRONG_WAY`, `BEATEN`.
+    """
 
     text: str
     mark: str = ""
     beside: str = ""
+    flags: str = ""
 
     @property
     def best(self) -> bool:
@@ -28,7 +36,7 @@ class Words:
     @property
     def plain(self) -> str:
         """All of it in a row."""
-        return self.text + self.mark + self.beside
+        return self.text + self.mark + self.flags + self.beside
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,9 @@ def caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
             f"{untested} of {sum(cell.mark is not None for cell in cells)} numbers could not be "
             "compared with the best: their scores or some of their seeds are missing."
         )
+    if any(cell.wrong_way for cell in cells):
+        lines.append(f"{WRONG_WAY} is the wrong way round: below 0.5 beyond its 95 % interval.")
+    lines += _beaten(table)
     lines += _how_sure(table, cells, standard_errors)
     if any(row.bits_per_dim for row in table.rows):
         lines.append("bits/dim is the mean over the in-distribution examples at that epoch.")
@@ -132,7 +143,8 @@ def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> Words:
     if standard_errors and cell.se is not None:
         error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
     mark = {"best": "*", "tied": "~"}.get(cell.mark or "", "")
-    return _average(cell.auroc, seeds, mark, error)
+    flags = WRONG_WAY * cell.wrong_way + BEATEN * bool(cell.beaten_by)
+    return replace(_average(cell.auroc, seeds, mark, error), flags=flags)
 
 
 def _average(average: Average | None, seeds: int, mark: str = "", error: str = "") -> Words:
@@ -141,6 +153,41 @@ def _average(average: Average | None, seeds: int, mark: str = "", error: str = "
     spread = "" if average.spread is None else f" ±{average.spread:.3f}"
     lacking = f" [{average.seeds}/{seeds}]" if average.seeds < seeds else ""
     return Words(f"{average.mean:.3f}", mark, spread + error + lacking)
+
+
+def _beaten(table: Table) -> list[str]:
+    """How many numbers a trivial baseline beats, and the worst of them."""
+    found = [
+        (beaten, row, out)
+        for row in table.rows
+        for out, cell in zip(table.out_datasets, row.cells, strict=True)
+        for beaten in cell.beaten_by
+    ]
+    if not found:
+        return []
+    cells = [cell for row in table.rows for cell in row.cells if cell.beaten_by]
+    beyond = sum(any(beaten.beyond_error for beaten in cell.beaten_by) for cell in cells)
+    worst, row, out = max(found, key=lambda item: item[0].difference)
+    line = (
+        f"{BEATEN} is beaten by a trivial baseline: {counted(len(cells), 'number')}, {beyond} "
+        f"beyond error (paired DeLong test, p <= 0.05); worst: {row.scorer} at epoch {row.epoch} "
+        f"against {out}, {worst.difference:.3f} below {worst.scorer}."
+    )
+    return [one_line(line)]
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: `1 cell`, `2 cells`."""
+    return f"{count} {noun if count == 1 else f'{noun}s'}"
+
+
+def place(cell: Cell) -> str:
+    """Where a cell is, whatever its scorer."""
+    seed = f", seed {cell.seed}" if cell.seed else ""
+    return (
+        f"{cell.model} at epoch {cell.epoch}, {cell.in_dataset} against {cell.out_dataset}, "
+        f"group size {cell.group_size}{seed}"
+    )
 
 
 def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -> list[str]:

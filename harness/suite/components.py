@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,26 +19,40 @@ class Component:
 
     Attributes:
         options: Every option of the plugin, defaults included, as JSON-like values.
-        sources: The data sets that its options name.
+        sources: The data sets that its options name, by option.
+        members: The scorers that its options name, by option.
     """
 
     name: str
     registered: Registered
     options: Mapping[str, Any]
     sources: Mapping[str, DatasetComponent] = field(default_factory=dict)
+    members: Mapping[str, tuple[ScorerComponent, ...]] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """What enters keys. The name under which the suite knows it does not."""
         options = dict(self.options)
         for name, source in self.sources.items():
             options[name] = source.identity()
+        for name, members in self.members.items():
+            options[name] = [member.identity() for member in members]
         return {**self.registered.identity(), "options": options}
 
     def build(self, *arguments: Any) -> Any:
         """Construct the object; `arguments` come first, such as a model's domain."""
         target = self.registered.load()
         datasets = {source.name: source.dataset for source in self.sources.values()}
-        return target(*arguments, **constructor_arguments(target, self.options, datasets))
+        scorers = {member.name: member.build for member in self._all_members()}
+        return target(*arguments, **constructor_arguments(target, self.options, datasets, scorers))
+
+    def provenance(self) -> dict[str, Any]:
+        """What a number records about the plugins that made it."""
+        members = [member.provenance() for member in self._all_members()]
+        made = self.registered.provenance()
+        return {**made, "members": members} if members else {**made}
+
+    def _all_members(self) -> list[ScorerComponent]:
+        return [member for members in self.members.values() for member in members]
 
 
 @dataclass(frozen=True)
@@ -63,24 +78,28 @@ class ScorerComponent(Component):
 
 @dataclass(frozen=True)
 class Input:
-    """A statistic that a scorer reads: of its cell's model and epoch unless it names others."""
+    """A statistic that a scorer reads: of its cell's model, epoch and seed where it names none."""
 
     text: str
     statistic: str
     model: str | None = None
     epoch: int | None = None
+    seed: int | None = None
 
 
 def parse_input(text: str) -> Input:
-    """Parse `"statistic"`, `"statistic@model"` or `"statistic@model:epoch"`.
+    """Parse `"statistic"`, then `"@model"`, `":epoch"` and `"/seed"` as far as they are there.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: It does not read so.
     """
-    statistic, at, rest = text.partition("@")
-    model, colon, epoch = rest.partition(":")
-    if not statistic or (at and not model) or (colon and not epoch.isdecimal()):
+    name = r"[^@:/]+"
+    found = re.fullmatch(rf"({name})(?:@({name}))?(?::([0-9]+))?(?:/([0-9]+))?", text)
+    if found is None:
         raise ValueError(
-            f"{text!r} should read STATISTIC, STATISTIC@MODEL or STATISTIC@MODEL:EPOCH"
+            f"{text!r} should read STATISTIC, then @MODEL, :EPOCH and /SEED as far as they are "
+            "not the cell's own, such as 'log_prob@glow:4/1'"
         )
-    return Input(text, statistic, model or None, int(epoch) if colon else None)
+    statistic, model, epoch, seed = found.groups()
+    numbers = (None if number is None else int(number) for number in (epoch, seed))
+    return Input(text, statistic, model, *numbers)

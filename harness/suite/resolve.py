@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
 from harness.only import Only
-from harness.options import dataset_options, validate_options
+from harness.options import dataset_options, scorer_options, validate_options
 from harness.plain import short
 from harness.registry import Kind, Registry
 from harness.suggest import known_names
@@ -162,24 +162,25 @@ class _Resolver:
         self.merged = merged
         self.registry = registry
         self.datasets: dict[str, DatasetComponent | None] = {}
+        self.scorers: dict[str, ScorerComponent | None] = {}
 
     def resolve(self, path: Path, suite: Suite | None) -> ResolvedSuite | None:
         """Resolve every component; None if the schema was not met or any component failed."""
         models = self._table("models", "models", self._model(suite))
         statistics = self._table("statistics", "statistics", self._plain)
-        scorers = self._table("scorers", "scorers", self._scorer)
+        for name in _table_names(self.merged.values, "scorers"):
+            self._scorer(name)
         for name in _table_names(self.merged.values, "datasets"):
             self._dataset(name)
         if suite is None:
             return None
         for comparison in suite.comparisons:
             for name in comparison.scorers:
-                if name not in suite.scorers:
-                    scorers[name] = self._component("scorers", ("scorers",), name, self._scorer)
+                self._scorer(name)
             for name in (*comparison.in_datasets, *comparison.out_datasets):
                 if name != "others":
                     self._dataset(name)
-        self._resolve_inputs(suite, statistics, scorers)
+        self._resolve_inputs(suite, statistics)
         resolved = ResolvedSuite(
             path.stem,
             path,
@@ -188,7 +189,7 @@ class _Resolver:
             _present(models),
             _present(self.datasets),
             _present(statistics),
-            _present(scorers),
+            _present(self.scorers),
             self._reference(suite),
         )
         if not self.merged.problems:
@@ -225,28 +226,47 @@ class _Resolver:
                 self._report(option, problem.message, problem.hint)
             return None
         sources = self._sources(target, checked, key)
-        if sources is None:
+        members = self._members(target, checked, key)
+        if sources is None or members is None:
             return None
-        return finish(Component(name, registered, checked, sources), key)
+        return finish(Component(name, registered, checked, sources, members), key)
 
     def _sources(
         self, target: Any, options: Mapping[str, Any], key: Key
     ) -> dict[str, DatasetComponent] | None:
         sources = {}
         for option in dataset_options(target):
-            known = _table_names(self.merged.values, "datasets") + self.registry.names("datasets")
-            name = options[option]
-            if name not in known:
-                message = f"there is no data set {name!r}"
-                self._report((*key, "options", option), message, known_names(name, known))
-                return None
-            source = self._dataset(name)
+            place = (*key, "options", option)
+            source = self._named("data set", "datasets", options[option], self._dataset, place)
             if source is None:
-                if not self.merged.problems:
-                    self._report((*key, "options", option), f"data set {name!r} contains itself")
                 return None
             sources[option] = source
         return sources
+
+    def _members(
+        self, target: Any, options: Mapping[str, Any], key: Key
+    ) -> dict[str, tuple[ScorerComponent, ...]] | None:
+        members = {}
+        for option, names in scorer_options(target, options).items():
+            place = (*key, "options", option)
+            found = [self._named("scorer", "scorers", name, self._scorer, place) for name in names]
+            members[option] = tuple(member for member in found if member is not None)
+            if len(members[option]) < len(found):
+                return None
+        return members
+
+    def _named(
+        self, what: str, kind: Kind, name: str, find: Callable[[str], C | None], key: Key
+    ) -> C | None:
+        """What an option names, defined by the suite or a plugin's at its default options."""
+        known = _table_names(self.merged.values, kind) + self.registry.names(kind)
+        if name not in known:
+            self._report(key, f"there is no {what} {name!r}", known_names(name, known))
+            return None
+        found = find(name)
+        if found is None and not self.merged.problems:
+            self._report(key, f"{what} {name!r} contains itself")
+        return found
 
     def _dataset(self, name: str) -> DatasetComponent | None:
         if name not in self.datasets:
@@ -260,10 +280,17 @@ class _Resolver:
         instance = self._construct(component, key)
         if instance is None:
             return None
-        fields = (component.name, component.registered, component.options, component.sources)
-        return DatasetComponent(*fields, dataset=instance)
+        return DatasetComponent(**vars(component), dataset=instance)
 
-    def _scorer(self, component: Component, key: Key) -> ScorerComponent | None:
+    def _scorer(self, name: str) -> ScorerComponent | None:
+        if name not in self.scorers:
+            self.scorers[name] = None  # as with data sets
+            self.scorers[name] = self._component(
+                "scorers", ("scorers", name), name, self._constructed_scorer
+            )
+        return self.scorers[name]
+
+    def _constructed_scorer(self, component: Component, key: Key) -> ScorerComponent | None:
         instance = self._construct(component, key)
         if instance is None:
             return None
@@ -273,16 +300,14 @@ class _Resolver:
             text = str(error) if isinstance(error, ValueError) else _describe(error)
             self._report(key, f"inputs: {text}")
             return None
-        fields = (component.name, component.registered, component.options, component.sources)
-        return ScorerComponent(*fields, inputs=inputs)
+        return ScorerComponent(**vars(component), inputs=inputs)
 
     def _model(self, suite: Suite | None) -> Callable[[Component, Key], ModelComponent | None]:
         def finish(component: Component, _: Key) -> ModelComponent | None:
             if suite is None:
                 return None
             recipe = suite.training[suite.models[component.name].training]
-            fields = (component.name, component.registered, component.options, component.sources)
-            return ModelComponent(*fields, recipe=recipe)
+            return ModelComponent(**vars(component), recipe=recipe)
 
         return finish
 
@@ -301,14 +326,13 @@ class _Resolver:
         self,
         suite: Suite,
         statistics: dict[str, Component | None],
-        scorers: Mapping[str, ScorerComponent | None],
     ) -> None:
         """Look up the statistics and models that scorers read."""
         known = {*statistics, *self.registry.names("statistics")}
         if LOG_PROB in known and LOG_PROB not in statistics:
             key: Key = ("statistics",)
             statistics[LOG_PROB] = self._component("statistics", key, LOG_PROB, self._plain)
-        for name, scorer in scorers.items():
+        for name, scorer in self.scorers.items():
             for item in scorer.inputs if scorer else ():
                 key = ("scorers", name)
                 if item.statistic not in known:

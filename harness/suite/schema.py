@@ -123,6 +123,9 @@ class Recipe(_Table):
     """Minibatches for the data-dependent start of models that have one."""
     examples: Count | None = None
     """Train on so many examples of the train split only; shown under every table."""
+    mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Perturbation, for background models: share of the values (each channel of each pixel by
+    itself) that a uniform one of all levels replaces, anew at every step; in training only."""
 
 
 class Model(_Table):
@@ -151,7 +154,7 @@ class Scorer(_Table):
     plugin: ScorerPlugin
     """Name of the scorer plugin."""
     options: dict[str, Any] = {}
-    """Options of the plugin."""
+    """Options of the plugin; one that is a scorer, or several, names others."""
 
 
 class Statistic(_Table):

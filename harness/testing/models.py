@@ -12,6 +12,7 @@ from torch import Tensor
 from harness.contracts import (
     Decomposable,
     DensityModel,
+    Flow,
     Likelihood,
     Preparable,
     Samplable,
@@ -269,6 +270,26 @@ def log_prob_terms(subject: ModelUnderTest) -> None:
         raise Fault(f"the terms {', '.join(terms)} do not sum to log_prob (off by {worst:.3g})")
 
 
+def to_noise(subject: ModelUnderTest) -> None:
+    """The noise of a flow: (N, dims), per example, and an invertible function of real images."""
+    model, x = subject.double(), subject.varied_examples().double()
+    if not isinstance(model, Flow):
+        raise NotApplicable("it has no `to_noise`")
+    z, dims = model.to_noise(x.clone()), subject.domain.dims
+    if z.shape != (len(x), dims):
+        raise Fault(
+            f"the noise of {len(x)} examples has shape {tuple(z.shape)}, not ({len(x)}, {dims}): "
+            "all of it, of every level, in a row"
+        )
+    if differs(model.to_noise(x[:1].clone()), z[:1]):
+        raise Fault("the noise of an example depends on the other examples in the batch")
+    given = x[-1:].clone()
+    jacobian = torch.autograd.functional.jacobian(model.to_noise, given)  # type: ignore[no-untyped-call]
+    sign, _ = torch.linalg.slogdet(jacobian.reshape(dims, dims))
+    if not sign:
+        raise Fault("the noise is no invertible function of the image: is x rounded, or detached?")
+
+
 def left_as_found(subject: ModelUnderTest) -> None:
     """Evaluating or sampling leaves mode, state, gradients and flags as they were."""
     model = subject.model()
@@ -324,6 +345,7 @@ MODEL_CHECKS: tuple[Callable[[ModelUnderTest], str | None], ...] = (
     training_loss,
     sample,
     log_prob_terms,
+    to_noise,
     left_as_found,
     float64,
     unit,

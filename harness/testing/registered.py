@@ -8,7 +8,12 @@ from typing import Any
 
 from harness.contracts import Dataset, Per
 from harness.domain import Images
-from harness.options import constructor_arguments, dataset_options, validate_options
+from harness.options import (
+    constructor_arguments,
+    dataset_options,
+    scorer_options,
+    validate_options,
+)
 from harness.registry import Kind, Registered, Registry
 from harness.testing.checks import Check
 from harness.testing.synthetic import KNOWN, base_name
@@ -33,13 +38,13 @@ def check_registered(
     """Run the checks of its kind on an entry.
 
     Arguments:
-        registry: Where other data sets and statistics that it names are looked up.
+        registry: Where data sets, scorers and statistics that it names are looked up.
         registered: A model, data set, statistic or scorer.
         options: As a suite would give them.
         domains: What a model is built for.
 
     Raises:
-        PluginError: It cannot be imported, or names a data set that there is not.
+        PluginError: It cannot be imported, or names a data set or scorer that there is not.
         OptionError: The options do not fit it.
     """
     build = builder(registry, registered, options)
@@ -66,7 +71,7 @@ def builder(
     """A function that builds the object anew; a model's takes the domain.
 
     Raises:
-        PluginError: It cannot be imported, or names a data set that there is not.
+        PluginError: It cannot be imported, or names a data set or scorer that there is not.
         OptionError: The options do not fit it.
     """
     target = registered.load()
@@ -75,7 +80,11 @@ def builder(
     for option in dataset_options(target):
         source = registry.get("datasets", checked[option])
         sources[checked[option]] = builder(registry, source, {})()
-    return lambda *domain: target(*domain, **constructor_arguments(target, checked, sources))
+    names = {name for members in scorer_options(target, checked).values() for name in members}
+    scorers = {name: builder(registry, registry.get("scorers", name), {}) for name in names}
+    return lambda *domain: target(
+        *domain, **constructor_arguments(target, checked, sources, scorers)
+    )
 
 
 def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[Per, int]]:
@@ -88,7 +97,11 @@ def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[P
 
 
 def _layout(registry: Registry, name: str) -> tuple[Per, int]:
-    from harness.testing.reference import TinyAutoregression
+    from harness.testing.statistics import reference_model
 
-    statistic = builder(registry, registry.get("statistics", name), {})()
-    return statistic.per, len(statistic.features(TinyAutoregression(Images(1, 2, 2, bits=2))))
+    build, domain = (
+        builder(registry, registry.get("statistics", name), {}),
+        Images(1, 2, 2, bits=2),
+    )
+    statistic, model = build(), reference_model(build, domain)(domain)
+    return statistic.per, len(statistic.features(model))

@@ -4,73 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import Informative, Scorer
+from harness.contracts import Informative, Scorer, Separable
 from harness.errors import NotFittedError, ScoreError
 from harness.suggest import known_names
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
+from harness.testing.scorer_subject import FIT_GROUPS, GROUPS, ScorerUnderTest, differs
 from harness.testing.synthetic import (
     KNOWN,
     Layout,
     Lure,
-    Role,
     Statistics,
     base_name,
     copied,
-    draw,
     taken,
 )
 
-_FIT_GROUPS = 60
-_GROUPS = 40
 _LEAST_AUROC = 0.9
-
-
-@dataclass(frozen=True)
-class ScorerUnderTest:
-    """A scorer as the checks see it, with statistics to feed it."""
-
-    build: Callable[[], Scorer]
-    layouts: Mapping[str, Layout]
-
-    def data(
-        self, *, seed: int, role: Role = "in", groups: int = _GROUPS, size: int = 5
-    ) -> Statistics:
-        """Statistics under the names that the scorer reads."""
-        layouts = {}
-        for name in self.build().inputs:
-            layout = self.layouts.get(name) or self.layouts.get(base_name(name))
-            if layout is None:
-                raise NotApplicable(f"the kit does not know the statistic {name!r}")
-            layouts[name] = layout
-        return draw(layouts, groups=groups, size=size, role=role, seed=seed)
-
-    def fit_data(self, *, seed: int = 0, size: int = 5) -> Statistics:
-        """In-distribution statistics to fit to."""
-        return self.data(seed=seed, groups=_FIT_GROUPS, size=size)
-
-    def fitted(self, *, seed: int = 0, size: int = 5) -> Scorer:
-        """A new scorer, fitted."""
-        scorer = self.build()
-        scorer.fit(self.fit_data(seed=seed, size=size))
-        return scorer
-
-    def scores(self, statistics: Statistics) -> NDArray[np.float64]:
-        """The scores of groups by a scorer that was fitted for them alone."""
-        return self.fitted().score(copied(statistics))
-
-    def settled(self, statistics: Statistics) -> NDArray[np.float64]:
-        """The same, if two scorers agree; that they do not is `deterministic`'s business."""
-        first, second = self.fitted(), self.fitted()
-        scores = first.score(copied(statistics))
-        if _differs(second.score(copied(statistics)), scores):
-            raise NotApplicable("two scorers fitted alike differ: see `deterministic`")
-        return scores
 
 
 def check_scorer(
@@ -117,7 +71,7 @@ def shape_and_dtype(subject: ScorerUnderTest) -> None:
     """Scores are float64 of shape (M,), for groups of 1 and of 5, for one group and for many."""
     for size in (1, 5):
         scorer = subject.fitted(size=size)
-        for groups in (1, _GROUPS):
+        for groups in (1, GROUPS):
             scores = scorer.score(subject.data(seed=1, groups=groups, size=size))
             if not isinstance(scores, np.ndarray) or scores.dtype != np.float64:
                 kind = getattr(scores, "dtype", type(scores).__name__)
@@ -197,7 +151,7 @@ def order(subject: ScorerUnderTest) -> None:
     """Groups in another order have the same scores in that order."""
     data = subject.data(seed=1)
     expected = subject.settled(data)
-    permutation = np.random.default_rng(0).permutation(_GROUPS)
+    permutation = np.random.default_rng(0).permutation(GROUPS)
     found = subject.scores(taken(data, permutation.tolist()))
     _same(found, expected[permutation], "scores depend on the order of the groups")
 
@@ -239,7 +193,7 @@ def reads_only_inputs(subject: ScorerUnderTest) -> None:
             raise
         raise Fault(f"asks for {name!r}, but its inputs are {inputs}") from error
     lures = {
-        "fit": Lure(fit_data, subject.data(seed=2, role="out", groups=_FIT_GROUPS)),
+        "fit": Lure(fit_data, subject.data(seed=2, role="out", groups=FIT_GROUPS)),
         "score": Lure(data, subject.data(seed=2, role="out")),
     }
     for method, lure in lures.items():
@@ -250,7 +204,7 @@ def reads_only_inputs(subject: ScorerUnderTest) -> None:
         except Exception as error:
             if not lure.asked and not lure.shown:
                 raise
-            scores = np.full(_GROUPS, math.nan)
+            scores = np.full(GROUPS, math.nan)
             found = f"raises {type(error).__name__} among statistics that are not its inputs"
         else:
             found = "uses statistics that are not its inputs"
@@ -291,7 +245,7 @@ def constant_columns(subject: ScorerUnderTest) -> str | None:
     """
     remark = None
     # Of two equal numbers the deviation is exactly zero; of sixty, rounding may hide a division.
-    for groups in (_FIT_GROUPS, 2):
+    for groups in (FIT_GROUPS, 2):
         fit_data = subject.data(seed=0, groups=groups)
         for name, values in fit_data.items():
             values[..., 0] = -1000.0 if base_name(name) == "log_prob" else 0.0
@@ -325,7 +279,7 @@ def direction(subject: ScorerUnderTest) -> None:
         outside = subject.data(seed=2, role="out", size=size)
         both = {name: np.concatenate([inside[name], outside[name]]) for name in inside}
         scores = subject.fitted(size=size).score(both)
-        inside_scores, outside_scores = scores[:_GROUPS], scores[_GROUPS:, None]
+        inside_scores, outside_scores = scores[:GROUPS], scores[GROUPS:, None]
         ties = (outside_scores == inside_scores).mean()
         wins = (outside_scores > inside_scores).mean() + 0.5 * ties
         if not wins > _LEAST_AUROC:
@@ -351,6 +305,24 @@ def fit_info(subject: ScorerUnderTest) -> None:
             raise Fault(f"fit_info has {name!r}: {value!r}, which is not finite")
 
 
+def score_terms(subject: ScorerUnderTest) -> None:
+    """The terms of a score, if it tells any, are (M,) each, finite, and sum to the score."""
+    scorer = subject.fitted()
+    if not isinstance(scorer, Separable):
+        raise NotApplicable("it has no `score_terms`")
+    data = subject.data(seed=1)
+    expected = scorer.score(copied(data))
+    terms = scorer.score_terms(copied(data))
+    if not isinstance(terms, Mapping) or not terms:
+        raise Fault(f"score_terms must return terms by name, not {terms!r}")
+    for name, values in terms.items():
+        if np.shape(values) != expected.shape or not np.isfinite(values).all():
+            raise Fault(
+                f"the term {name!r} must be {len(expected)} finite numbers, one for each group"
+            )
+    _same(np.sum(list(terms.values()), axis=0), expected, "the terms do not sum to the score")
+
+
 SCORER_CHECKS: tuple[Callable[[ScorerUnderTest], str | None], ...] = (
     interface,
     shape_and_dtype,
@@ -367,6 +339,7 @@ SCORER_CHECKS: tuple[Callable[[ScorerUnderTest], str | None], ...] = (
     constant_columns,
     direction,
     fit_info,
+    score_terms,
 )
 
 
@@ -376,17 +349,10 @@ def _all_finite(scores: NDArray[np.float64], what: str) -> None:
         raise Fault(f"{bad} of {len(scores)} scores of {what} are NaN or infinite")
 
 
-def _differs(found: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
-    """Whether scores differ by more than the rounding of a sum in another order."""
-    if found.shape != expected.shape:
-        return True
-    return not np.allclose(found, expected, rtol=1e-7, atol=1e-9, equal_nan=True)
-
-
 def _same(found: NDArray[np.float64], expected: NDArray[np.float64], message: str) -> None:
     if found.shape != expected.shape:
         raise Fault(f"{message} (scores of shape {found.shape}, not {expected.shape})")
-    if _differs(found, expected):
+    if differs(found, expected):
         both = np.isfinite(found) & np.isfinite(expected)
         worst = np.abs(found[both] - expected[both]).max(initial=0.0)
         raise Fault(f"{message} (largest finite difference {worst:.3g})")

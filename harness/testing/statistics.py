@@ -11,14 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.contracts import DensityModel, Per, Statistic
+from harness.contracts import DensityModel, FittedStatistic, Per, Statistic
 from harness.domain import Images
+from harness.errors import NotFittedError, UnsupportedError
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.reference import TinyAutoregression
+from harness.testing.reference import TinyAutoregression, TinyFlow
 from harness.testing.subject import ModelUnderTest, Watch
 
 _GROUPS = 6
 _SIZE = 3
+_FIT_EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,34 @@ class StatisticUnderTest:
         x = self.models.examples(count * size, seed=4)
         return x.view(count, size, *self.models.domain.shape)
 
+    def fit_examples(self, *, seed: int = 5) -> Tensor:
+        """Examples for a statistic that is fitted, uint8, (N, *domain.shape)."""
+        return self.models.examples(_FIT_EXAMPLES, seed=seed)
+
+    def ready(self, model: DensityModel) -> Statistic:
+        """A new statistic, fitted if it is one that is fitted."""
+        statistic = self.build()
+        if isinstance(statistic, FittedStatistic):
+            statistic.fit(model, self.fit_examples())
+        return statistic
+
+    def unfitted(self) -> FittedStatistic:
+        """A new statistic, if it is one that is fitted."""
+        statistic = self.build()
+        if not isinstance(statistic, FittedStatistic):
+            raise NotApplicable("it is not fitted: it has no `fit`")
+        return statistic
+
+    def fitted(self, model: DensityModel, examples: Tensor) -> FittedStatistic:
+        """The same, fitted to a copy of these examples."""
+        statistic = self.unfitted()
+        statistic.fit(model, examples.clone())
+        return statistic
+
     def values(self, groups: Tensor | None = None, *, seed: int = 0) -> NDArray[np.float64]:
         """The statistic of groups, from a new instance and a new model."""
-        statistic = self.build()
         model = self.model()
+        statistic = self.ready(model)
         given = self.groups(statistic) if groups is None else groups.clone()
         torch.manual_seed(seed)
         return statistic(model, given)
@@ -50,7 +76,7 @@ class StatisticUnderTest:
 def check_statistic(
     build: Callable[[], Statistic],
     *,
-    model: Callable[[Images], DensityModel] = TinyAutoregression,
+    model: Callable[[Images], DensityModel] | None = None,
     domain: Images = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
@@ -58,13 +84,28 @@ def check_statistic(
 
     Arguments:
         build: Returns a new statistic with its options.
-        model: Returns a new, small model of a domain, of a kind that the statistic is for.
+        model: Returns a new, small model of a domain, of a kind that the statistic is for; one of
+            the kit's if not given.
         domain: One that the model can be built for.
         expected_failures: Check names and why each fails; one that does not fail is a failure.
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        model = model or reference_model(build, domain)
         subject = StatisticUnderTest(build, ModelUnderTest(model, domain, domain))
         return run_checks(STATISTIC_CHECKS, subject, expected_failures or {})
+
+
+def reference_model(
+    build: Callable[[], Statistic], domain: Images
+) -> Callable[[Images], DensityModel]:
+    """The kit's own model; one that is a flow if the statistic does not support the first."""
+    try:
+        build().features(TinyAutoregression(domain))
+    except UnsupportedError:
+        return TinyFlow
+    except Exception:  # the checks will say what is wrong with it
+        return TinyAutoregression
+    return TinyAutoregression
 
 
 def interface(subject: StatisticUnderTest) -> None:
@@ -111,7 +152,8 @@ def deterministic(subject: StatisticUnderTest) -> None:
     """Its values are the same every time, whatever torch's seed."""
     if _differs(subject.values(seed=1), subject.values(seed=2)):
         raise Fault("the same groups have other values each time: draw with a seed of its own")
-    statistic, model = subject.build(), subject.model()
+    model = subject.model()
+    statistic = subject.ready(model)
     groups = subject.groups(statistic)
     if _differs(statistic(model, groups.clone()), statistic(model, groups.clone())):
         raise Fault("a second call has other values than the first: it must keep nothing")
@@ -119,20 +161,21 @@ def deterministic(subject: StatisticUnderTest) -> None:
 
 def input_untouched(subject: StatisticUnderTest) -> None:
     """The groups are, byte for byte, as they were."""
-    statistic = subject.build()
+    model = subject.model()
+    statistic = subject.ready(model)
     groups = subject.groups(statistic)
     kept = groups.clone()
-    statistic(subject.model(), groups)
+    statistic(model, groups)
     if not torch.equal(groups, kept):
         raise Fault("it writes into the groups it is given: work on a copy")
 
 
 def left_as_found(subject: StatisticUnderTest) -> None:
     """The model's mode, state, gradients and flags are as they were, even those set before."""
-    statistic = subject.build()
-    groups = subject.groups(statistic)
+    groups = subject.groups(subject.build())
     for with_gradients in (False, True):
         model = subject.model()
+        statistic = subject.ready(model)
         if with_gradients:
             for _, parameter in model.named_parameters():
                 parameter.grad = torch.ones_like(parameter)
@@ -172,6 +215,68 @@ def order_within_group(subject: StatisticUnderTest) -> None:
         raise Fault("the row of a group depends on the order of its examples: a group is a set")
 
 
+def fit_as_found(subject: StatisticUnderTest) -> None:
+    """A statistic that is fitted returns itself and leaves model and examples as they were."""
+    statistic, model, examples = subject.unfitted(), subject.model(), subject.fit_examples()
+    kept, watch = examples.clone(), Watch(model)
+    result = statistic.fit(model, examples)
+    if result is not statistic:
+        raise Fault(f"fit must return self, not {type(result).__name__}")
+    if not torch.equal(examples, kept):
+        raise Fault("fit writes into the examples it is given: work on a copy")
+    if changed := watch.changed():
+        raise Fault(f"fit changes {changed} of the model: put everything back")
+
+
+def refit(subject: StatisticUnderTest) -> None:
+    """Only the last `fit` counts, and without one there is a NotFittedError."""
+    model = subject.model()
+    groups = subject.groups(subject.build())
+    statistic = subject.fitted(model, subject.fit_examples(seed=7))
+    first = statistic(model, groups.clone())
+    statistic.fit(model, subject.fit_examples())
+    second = subject.fitted(model, subject.fit_examples())(model, groups.clone())
+    if not _differs(first, second):
+        raise Fault("fits to other examples give the same values: it need not be fitted")
+    if _differs(statistic(model, groups.clone()), second):
+        raise Fault("fit keeps something of an earlier fit: set every fitted attribute anew")
+    try:
+        subject.build()(model, groups.clone())
+    except NotFittedError:
+        return
+    except Exception as error:
+        found = f"raises {type(error).__name__}"
+    else:
+        found = "returns values"
+    raise Fault(f"a call before fit {found}: raise harness.NotFittedError")
+
+
+def fit_is_of_a_set(subject: StatisticUnderTest) -> None:
+    """The order of the fit examples makes no difference."""
+    model, examples = subject.model(), subject.fit_examples()
+    groups = subject.groups(subject.build())
+    expected = subject.fitted(model, examples)(model, groups.clone())
+    if _differs(subject.fitted(model, examples.flip(0))(model, groups.clone()), expected):
+        raise Fault("values depend on the order of the fit examples")
+
+
+def without_a_model(subject: StatisticUnderTest) -> None:
+    """If it says that it reads no model, it has the same features and values without one."""
+    statistic: Any = subject.build()
+    if getattr(statistic, "reads_model", True):
+        raise NotApplicable("it reads the model")
+    groups = subject.groups(statistic)
+    expected = subject.values(groups)
+    try:
+        names, values = statistic.features(None), statistic(None, groups.clone())
+    except Exception as error:
+        raise Fault(
+            f"reads_model is False, but without a model it raises {type(error).__name__}: {error}"
+        ) from error
+    if list(names) != list(statistic.features(subject.model())) or _differs(values, expected):
+        raise Fault("reads_model is False, but without a model it gives something else")
+
+
 STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
     interface,
     shape_and_dtype,
@@ -181,6 +286,10 @@ STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
     left_as_found,
     per_group,
     order_within_group,
+    fit_as_found,
+    refit,
+    fit_is_of_a_set,
+    without_a_model,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -17,13 +18,46 @@ Role: TypeAlias = Literal["in", "out"]
 
 KNOWN: Mapping[str, Layout] = {
     "log_prob": ("example", 1),
+    "log_prob_terms": ("example", 5),
     "layer_gradient_sq_norms": ("group", 7),
+    "mean_intensity": ("example", 1),
+    "total_variation": ("example", 1),
+    "png_bits": ("example", 1),
+    "layer_fisher_diagonal": ("group", 7),
+    "layer_fisher_ekfac": ("group", 7),
+    "jacobian_spectrum": ("example", 7),
+    "likelihood_regret": ("example", 1),
 }
+
+_LAYERS = (
+    *(f"levels.{level}.{part}" for level in (0, 1) for part in ("scale", "weight", "bias")),
+    "top.bias",
+)
+
+FEATURES: Mapping[str, Sequence[str]] = {
+    "log_prob": ("log_prob",),
+    "log_prob_terms": ("base.0", "ladj.0", "base.1", "ladj.1", "bins"),
+    "layer_gradient_sq_norms": _LAYERS,
+    "layer_fisher_diagonal": _LAYERS,
+    "layer_fisher_ekfac": _LAYERS,
+}
+"""Names of the columns of `KNOWN`."""
+
+TERMS_IN = (-300.0, 700.0, -500.0, 400.0, -1300.0)
+TERMS_OUT = (-200.0, 800.0, -850.0, 250.0, -1300.0)
+"""Terms of a log-probability, in nats: their sums are those of `log_prob`. Out of distribution the
+details, the terms of level 0, are more probable and the upper level less."""
 
 
 def base_name(name: str) -> str:
-    """The statistic's own name, without the model that it is of: `log_prob@other:4`."""
-    return name.partition("@")[0]
+    """The statistic's own name, without model, epoch and seed: of `log_prob@other:4/1`."""
+    return re.split("[@:/]", name, maxsplit=1)[0]
+
+
+def features(name: str, columns: int) -> Sequence[str]:
+    """The names of the columns of a statistic; made up where the kit does not know it."""
+    known = FEATURES.get(base_name(name), ())
+    return known if len(known) == columns else [f"column {place}" for place in range(columns)]
 
 
 def draw(
@@ -33,7 +67,9 @@ def draw(
 
     In distribution a log-probability is about -1000 nats, and a column of any other statistic is
     log-normal at a level of its own. Out of distribution log-probabilities are 300 nats lower, and
-    all else is larger by a factor of about 50.
+    all else is larger by a factor of about 50. The terms of a log-probability are `TERMS_IN` and
+    `TERMS_OUT`, the last of them constant. A spectrum is one of logarithms, descending; out of
+    distribution all of it is lower by 4.
 
     Arguments:
         layouts: Whether each statistic is per example or group, and its number of columns.
@@ -52,6 +88,12 @@ def draw(
         noise = rng.standard_normal(shape)
         if base_name(name) == "log_prob":
             statistics[name] = -1000.0 + 30.0 * noise - (300.0 if role == "out" else 0.0)
+        elif base_name(name) == "log_prob_terms" and columns == len(TERMS_IN):
+            level = np.array(TERMS_OUT if role == "out" else TERMS_IN)
+            statistics[name] = level + np.array([15.0] * 4 + [0.0]) * noise
+        elif base_name(name) == "jacobian_spectrum":
+            level = np.linspace(6.0, -4.0, columns) - (4.0 if role == "out" else 0.0)
+            statistics[name] = np.sort(level + 0.7 * noise)[..., ::-1].copy()
         else:
             level = np.linspace(-4.0, 6.0, columns) + (4.0 if role == "out" else 0.0)
             statistics[name] = np.exp(level + 0.7 * noise)

@@ -47,6 +47,9 @@ class GoodModel(nn.Module):
             "bins": z.new_full((len(y),), -self.domain.dims * self.domain.bits * math.log(2)),
         }
 
+    def to_noise(self, x):
+        return (self.middle(x) - self.loc) * (-self.log_scale).exp()
+
     def middle(self, x):
         return (x.flatten(1).to(self.loc.dtype) + 0.5) / self.domain.levels
 
@@ -232,6 +235,16 @@ class WrongTerms(GoodModel):
         return sum(super().log_prob_terms(x).values())
 
 
+class RoundedNoise(GoodModel):
+    def to_noise(self, x):
+        return super().to_noise(x.round())
+
+
+class LastLevelOnly(GoodModel):
+    def to_noise(self, x):
+        return super().to_noise(x)[:, ::2]
+
+
 class ChangesMode(PlainModel):
     def log_prob(self, x):
         self.eval()
@@ -299,7 +312,7 @@ def test_good_models_conform(model, domain):
 
 def test_capabilities_that_a_model_has_not_are_skipped():
     skipped = {check.name for check in check_model(PlainModel) if check.outcome == "skipped"}
-    assert skipped == {"prepare", "training_loss", "sample", "log_prob_terms"}
+    assert skipped == {"prepare", "training_loss", "sample", "log_prob_terms", "to_noise"}
     assert "skipped" not in {check.outcome for check in check_model(GoodModel)}
 
 
@@ -338,6 +351,8 @@ MODEL_FAULTS = {
     "samples outside the domain": (SamplesOutside, "sample", "a sample has the value"),
     "samples past the generator": (GlobalSamples, "sample", "past its generator"),
     "terms that do not add up": (WrongTerms, "log_prob_terms", "do not sum"),
+    "noise of rounded images": (RoundedNoise, "to_noise", "no invertible function"),
+    "noise of one level": (LastLevelOnly, "to_noise", "of every level"),
     "changing the mode": (ChangesMode, "left_as_found", "the training mode"),
     "counting in the state": (CountsCalls, "left_as_found", "the state"),
     "float32 only": (OnlySingle, "float64", "log_prob is torch.float32"),

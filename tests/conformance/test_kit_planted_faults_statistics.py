@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import Images
+from harness import Images, NotFittedError
 from harness.testing import assert_conforms, check_statistic
 from harness.testing.reference import TinyAutoregression
 
@@ -56,6 +56,60 @@ class GoodExampleStatistic:
         with torch.no_grad():
             values = model.log_prob(groups[:, 0]).double()
         return torch.stack([values, torch.full_like(values, model.domain.dims)], 1).numpy()
+
+
+class GoodFitted(GoodStatistic):
+    """Squared norms, each in units of its mean over the fit examples."""
+
+    def fit(self, model, examples):
+        self.scale = super().__call__(model, examples.unsqueeze(1)).mean(axis=0)
+        return self
+
+    def __call__(self, model, groups):
+        if not hasattr(self, "scale"):
+            raise NotFittedError("not fitted")
+        return super().__call__(model, groups) / self.scale
+
+
+class FitsNothing(GoodFitted):
+    def fit(self, model, examples):
+        super().fit(model, examples)
+
+
+class FitWrites(GoodFitted):
+    def fit(self, model, examples):
+        super().fit(model, examples)
+        examples.zero_()
+        return self
+
+
+class FitTrains(GoodFitted):
+    def fit(self, model, examples):
+        model.train()
+        return super().fit(model, examples)
+
+
+class FitsOnce(GoodFitted):
+    def fit(self, model, examples):
+        return self if hasattr(self, "scale") else super().fit(model, examples)
+
+
+class FitsToNoExample(GoodFitted):
+    def fit(self, model, examples):
+        return super().fit(model, torch.zeros_like(examples))
+
+
+class NeedsNoFit(GoodFitted):
+    scale = 1.0
+
+    def fit(self, model, examples):
+        self.scale = super(GoodFitted, self).__call__(model, examples.unsqueeze(1)).mean(axis=0)
+        return self
+
+
+class FitsToTheFirst(GoodFitted):
+    def fit(self, model, examples):
+        return super().fit(model, examples[:1])
 
 
 class LeavesGradients(GoodStatistic):
@@ -153,12 +207,40 @@ class NaNStatistic(GoodExampleStatistic):
         return super().__call__(model, groups) * math.nan
 
 
+class GoodAlone:
+    """Of the examples alone."""
+
+    per = "example"
+    reads_model = False
+
+    def features(self, model):
+        return ("darkest",)
+
+    def __call__(self, model, groups):
+        return groups.flatten(1).double().amin(1)[:, None].numpy()
+
+
+class AsksTheModel(GoodAlone):
+    def __call__(self, model, groups):
+        return super().__call__(model, groups) / model.domain.levels
+
+
+class LooksAtTheModel(GoodAlone):
+    def __call__(self, model, groups):
+        return super().__call__(model, groups) + (model is None)
+
+
+class NamesByModel(GoodAlone):
+    def features(self, model):
+        return ("darkest" if model is None else "brightest",)
+
+
 class PerNothing(GoodStatistic):
     per = "batch"
 
 
 @pytest.mark.parametrize("domain", [Images(1, 2, 2, bits=2), Images(3, 2, 1)])
-@pytest.mark.parametrize("statistic", [GoodStatistic, GoodExampleStatistic])
+@pytest.mark.parametrize("statistic", [GoodStatistic, GoodExampleStatistic, GoodFitted, GoodAlone])
 def test_good_statistics_conform(statistic, domain):
     assert_conforms(check_statistic(statistic, domain=domain))
 
@@ -189,6 +271,16 @@ STATISTIC_FAULTS = {
     "float32": (SingleStatistic, {"shape_and_dtype"}, "not float32"),
     "too few names": (TooFewNames, {"shape_and_dtype"}, "(6, 2), not (6, 1)"),
     "NaN": (NaNStatistic, {"finite"}, "12 of 12 values"),
+    "a fit of nothing": (FitsNothing, {"fit_as_found"}, "not NoneType"),
+    "a fit that writes": (FitWrites, {"fit_as_found"}, "into the examples"),
+    "a fit that trains": (FitTrains, {"fit_as_found"}, "the training mode"),
+    "a fit for good": (FitsOnce, {"refit"}, "an earlier fit"),
+    "a fit to no example": (FitsToNoExample, {"refit"}, "it need not be fitted"),
+    "no need of a fit": (NeedsNoFit, {"refit"}, "a call before fit returns values"),
+    "a fit to the first": (FitsToTheFirst, {"fit_is_of_a_set"}, "the order of the fit"),
+    "asking a model": (AsksTheModel, {"without_a_model"}, "it raises AttributeError"),
+    "looking at a model": (LooksAtTheModel, {"without_a_model"}, "something else"),
+    "naming by a model": (NamesByModel, {"without_a_model"}, "something else"),
     "per nothing": (PerNothing, {"interface"}, "'batch'"),
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.options import REQUIRED, constructor_arguments, signature_options, validate_options
+from harness.options import REQUIRED, signature_options
 from harness.registry import Registry
 from harness.testing import (
     assert_conforms,
@@ -16,23 +16,25 @@ from harness.testing import (
     check_scorer,
     check_statistic,
 )
+from harness.testing.registered import builder
 
 REGISTRY = Registry()
 
 SMALL = {
+    "combined-tests": {"score_statistic": "gradient-gaussian"},
+    "ensemble": {"scorers": ["log-likelihood", "typicality", "gradient-gaussian"]},
     "glow": {"levels": 1, "steps": 2, "width": 4},
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
+    "gradient-iforest": {"trees": 5},
+    "likelihood-ratio": {"background": "background"},
     "transformed": {"source": "digits", "transform": "rotate-90"},
+    "waic": {"seeds": [0, 1, 2]},
 }
 """Options that make an entry small enough, or that it requires."""
 
 
-def builder(kind, name):
-    target = REGISTRY.get(kind, name).load()
-    options = validate_options(target, SMALL.get(name, {}))
-    digits = REGISTRY.get("datasets", "digits").load()()
-    arguments = constructor_arguments(target, options, {"digits": digits})
-    return lambda *domain: target(*domain, **arguments)
+def build(kind, name):
+    return builder(REGISTRY, REGISTRY.get(kind, name), SMALL.get(name, {}))
 
 
 def names(kind):
@@ -55,19 +57,19 @@ def test_only_the_folder_cannot_be_built_without_a_path():
 
 @pytest.mark.parametrize("name", sorted(names("models")))
 def test_models(name):
-    assert_conforms(check_model(builder("models", name)))
+    assert_conforms(check_model(build("models", name)))
 
 
 @pytest.mark.parametrize("name", sorted(names("datasets")))
 def test_datasets(name):
-    assert_conforms(check_dataset(builder("datasets", name)))
+    assert_conforms(check_dataset(build("datasets", name)))
 
 
 @pytest.mark.parametrize("name", sorted(names("statistics")))
 def test_statistics(name):
-    assert_conforms(check_statistic(builder("statistics", name)))
+    assert_conforms(check_statistic(build("statistics", name)))
 
 
 @pytest.mark.parametrize("name", sorted(names("scorers")))
 def test_scorers(name):
-    assert_conforms(check_scorer(builder("scorers", name)))
+    assert_conforms(check_scorer(build("scorers", name)))

@@ -20,8 +20,8 @@ def test_the_scorer_of_the_example_conforms():
     names = {}
     exec(block("python"), names)
     (entry,) = names["bench_scorers"]()
-    assert entry.name == "gradient-norm"
-    assert_conforms(check_scorer(names["GradientNorm"]))
+    assert entry.name == "relative-norm"
+    assert_conforms(check_scorer(names["RelativeNorm"]))
 
 
 def test_the_suite_of_the_example_is_valid(write_suite):

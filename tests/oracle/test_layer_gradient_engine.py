@@ -286,7 +286,10 @@ def test_chunks_fit_the_budget(case, monkeypatch):
     monkeypatch.setattr(
         engine_module,
         "_chunk",
-        lambda entry, plan, chunk: (sizes.append(len(chunk)), inner(entry, plan, chunk))[1],
+        lambda entry, plan, chunk, table: (
+            sizes.append(len(chunk)),
+            inner(entry, plan, chunk, table),
+        )[1],
     )
     engine = LayerGradientEngine()
     expected = engine(model, groups)
@@ -311,11 +314,11 @@ def test_out_of_memory_halves_the_chunks_for_good(error, monkeypatch):
     expected = looped_layer_gradients(model, groups)
     inner, sizes = engine_module._chunk, []
 
-    def chunk(entry, plan, groups):
+    def chunk(entry, plan, groups, table):
         sizes.append(len(groups))
         if len(groups) > 4:
             raise error
-        return inner(entry, plan, groups)
+        return inner(entry, plan, groups, table)
 
     monkeypatch.setattr(engine_module, "_chunk", chunk)
     engine = LayerGradientEngine()
@@ -327,7 +330,7 @@ def test_out_of_memory_halves_the_chunks_for_good(error, monkeypatch):
 
 
 def test_out_of_memory_with_one_group_is_the_callers(monkeypatch):
-    def chunk(entry, plan, groups):
+    def chunk(entry, plan, groups, table):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(engine_module, "_chunk", chunk)

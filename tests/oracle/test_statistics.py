@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness import DensityModel, Images, ScoreError
+from harness import DensityModel, Images, ScoreError, UnsupportedError
 from harness.testing import assert_conforms, check_statistic
 from harness.testing.reference import TinyAutoregression
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
 from plugins.statistics.log_prob import LogProb
+from plugins.statistics.log_prob_terms import LogProbTerms
 
 DOMAIN = Images(1, 1, 3, bits=3)
 
@@ -265,11 +266,33 @@ def test_log_prob_is_not_of_groups():
         LogProb()(LinearGaussian(), examples(2, 5))
 
 
+def test_log_prob_terms_are_those_of_the_model_in_its_order():
+    model, groups = TinyAutoregression(DOMAIN).double(), examples(4, 1)
+    statistic = LogProbTerms()
+    terms = model.log_prob_terms(groups[:, 0])
+    assert tuple(statistic.features(model)) == tuple(terms) == ("pixel.0", "pixel.1", "pixel.2")
+    values = statistic(model, groups)
+    for column, term in enumerate(terms.values()):
+        np.testing.assert_array_equal(values[:, column], term.detach().numpy())
+    np.testing.assert_allclose(values.sum(1), LogProb()(model, groups)[:, 0], rtol=1e-13)
+
+
+def test_log_prob_terms_are_not_of_groups_and_not_of_every_model():
+    message = r"^log_prob_terms is per example: groups of 5, not of 1$"
+    with pytest.raises(ValueError, match=message):
+        LogProbTerms()(TinyAutoregression(DOMAIN), examples(2, 5))
+    message = r"^log_prob_terms needs a model with log_prob_terms; LinearGaussian has none$"
+    for call in (LogProbTerms().features, lambda model: LogProbTerms()(model, examples(2, 1))):
+        with pytest.raises(UnsupportedError, match=message):
+            call(LinearGaussian())
+
+
 @pytest.mark.parametrize(
     "module",
     [
         "plugins.statistics",
         "plugins.statistics.log_prob",
+        "plugins.statistics.log_prob_terms",
         "plugins.statistics.layer_gradient_sq_norms",
         "plugins.scorers",
         "plugins.scorers.gradient_gaussian",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.augmentation import augment, translate
+from harness.augmentation import augment, mutate, translate
 from harness.domain import Images
 from harness.errors import DataError, TrainingError
 from harness.randomness import derived_seed, generator
@@ -47,7 +47,7 @@ def small_linear(domain):
 RECIPES = [
     {"optimizer": "adamax", "weight_decay": 1e-3, "warmup_epochs": 3.0},
     {"optimizer": "adamw", "precision": "float64", "clip_grad_norm": 0.5},
-    {"optimizer": "adam", "translate": 0.3, "horizontal_flip": True},
+    {"optimizer": "adam", "translate": 0.3, "horizontal_flip": True, "mutation_rate": 0.2},
 ]
 
 
@@ -225,7 +225,7 @@ class TestAugmentation:
 
     def test_half_of_the_examples_are_mirrored_left_to_right(self):
         x = torch.arange(6, dtype=torch.uint8).reshape(1, 1, 2, 3).repeat(4000, 1, 1, 1)
-        flipped = augment(x, Recipe(horizontal_flip=True), torch.Generator().manual_seed(1))
+        flipped = augment(x, Recipe(horizontal_flip=True), 256, torch.Generator().manual_seed(1))
         mirror = torch.tensor([[[2, 1, 0], [5, 4, 3]]], dtype=torch.uint8)
         is_mirror = (flipped == mirror).flatten(1).all(1)
         assert ((flipped == x).flatten(1).all(1) ^ is_mirror).all()
@@ -233,7 +233,70 @@ class TestAugmentation:
 
     def test_nothing_is_done_unless_asked_for(self):
         x = torch.randint(0, 256, (4, 1, 4, 4), dtype=torch.uint8)
-        assert torch.equal(augment(x, Recipe(), torch.Generator()), x)
+        untouched = torch.Generator().manual_seed(1)
+        assert torch.equal(augment(x, Recipe(), 256, untouched), x)
+        assert torch.equal(untouched.get_state(), torch.Generator().manual_seed(1).get_state())
+
+
+class TestMutation:
+    @pytest.mark.parametrize("rate", [0.1, 0.3, 1.0])
+    def test_a_share_of_the_values_is_uniform_over_the_levels(self, rate):
+        # 5 of 6 levels differ from the old value, so 5/6 of what is replaced changes.
+        x = torch.full((600, 3, 10, 10), 4, dtype=torch.uint8)
+        mutated = mutate(x, rate, 6, torch.Generator().manual_seed(1))
+        counts = torch.bincount(mutated.flatten().long()).double()
+        expected = torch.full((6,), rate / 6) + torch.tensor([0, 0, 0, 0, 1 - rate, 0])
+        error = (expected * (1 - expected) / x.numel()).sqrt()
+        assert counts.shape == (6,)
+        assert ((counts / x.numel() - expected).abs() < 4 * error).all()
+        assert (x == 4).all()
+
+    def test_every_channel_of_every_pixel_is_replaced_by_itself(self):
+        x = torch.full((4000, 2, 2, 2), 200, dtype=torch.uint8)
+        changed = (mutate(x, 0.5, 256, torch.Generator().manual_seed(1)) != 200).flatten(1)
+        places = changed.double()
+        assert (places.mean(0) - 0.5 * 255 / 256).abs().max() < 0.04
+        off_diagonal = torch.corrcoef(places.T) - torch.eye(8)
+        assert off_diagonal.abs().max() < 0.07  # 4.4 standard errors
+        along_examples = torch.corrcoef(torch.stack([places[:-1, 0], places[1:, 0]]))[0, 1]
+        assert abs(along_examples) < 0.07
+
+    def test_what_replaces_values_differs_from_place_to_place(self):
+        x = torch.zeros(1, 3, 40, 40, dtype=torch.uint8)
+        mutated = mutate(x, 1.0, 256, torch.Generator().manual_seed(1))
+        assert len(mutated.unique()) == 256
+
+    def test_it_comes_after_the_other_changes_and_leaves_their_numbers(self):
+        x = torch.randint(0, 256, (8, 1, 6, 6), dtype=torch.uint8)
+        plain = {"translate": 0.3, "horizontal_flip": True}
+        first, second = (torch.Generator().manual_seed(1) for _ in range(2))
+        moved = augment(x, Recipe(**plain), 256, first)
+        both = augment(x, Recipe(**plain, mutation_rate=0.2), 256, second)
+        assert torch.equal(both, mutate(moved, 0.2, 256, first))
+
+    def test_training_and_its_start_see_mutated_examples_and_evaluation_does_not(self):
+        class Watched(Slope):
+            seen = ()
+
+            def prepare(self, x):
+                self.log_prob(x)
+
+            def log_prob(self, x):
+                self.seen = (*self.seen, x.clone())
+                return super().log_prob(x)
+
+        images = np.full((64, 1, 4, 4), 9, dtype=np.uint8)
+        recipe = {"mutation_rate": 0.25, "minibatch": 32, "prepare_batches": 2}
+        training = Training(component(Watched, **recipe), DOMAIN, images, 0, CPU)
+        training.start()
+        training.run_epoch(nothing)
+        training.own_bits_per_dim(images)
+        start, first, second, own = training.model.seen
+        for part in (start, first, second):
+            assert abs(float((part != 9).double().mean()) - 0.25 * 255 / 256) < 0.08
+            assert part.max() > 200  # of the 256 levels of the domain, none is left out
+        assert not torch.equal(first, second)
+        assert (own == 9).all()
 
 
 def shifted(image, dy, dx):

@@ -13,10 +13,10 @@ from harness.console import (
     NoDisplay,
     PlainDisplay,
     RichDisplay,
-    duration,
     make_display,
 )
 from harness.listeners import tell_listeners
+from harness.progress import duration
 from harness.registry import Registry
 
 

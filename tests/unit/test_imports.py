@@ -16,13 +16,13 @@ ROOMS = (
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
     "keys locks store data draw settings randomness",
-    "plan cards inventory rates failures why estimate",
+    "eventlog plan cards inventory rates failures why estimate fitting costs",
     "augmentation devices checkpoints training rolling evaluation chain",
-    "metrics ranks overlap published scoring runner check doctor",
+    "metrics ranks ranking overlap published scoring baselines preview announce runner check doctor",
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",
     "pins.toml pins.settings pins.files pins.make pins.verify pins",
-    "report figures page console listeners testing scaffold cli pytest_plugin",
+    "report figures page progress board console listeners testing scaffold cli pytest_plugin",
 )
 ORDER = [name for room in ROOMS for name in room.split()]
 """Each module or package imports only from those before it."""

@@ -37,6 +37,7 @@ OTHER_RECIPE = {
     "horizontal_flip": True,
     "prepare_batches": 2,
     "examples": 100,
+    "mutation_rate": 0.1,
 }
 
 
@@ -75,6 +76,30 @@ def test_the_recipe_test_names_every_key():
 @pytest.mark.parametrize("setting", sorted(OTHER_RECIPE))
 def test_every_key_of_a_recipe_changes_the_train_key(plan_with, setting):
     assert plan_with(recipe={setting: OTHER_RECIPE[setting]}) != plan_with()
+
+
+class FakeModel:
+    """A model as train keys see it."""
+
+    def __init__(self, **recipe):
+        self.recipe = Recipe(learning_rate=0.25, **recipe)
+
+    def identity(self):
+        return {"plugin": "m"}
+
+
+def train_inputs(**recipe):
+    return keys.train_inputs(FakeModel(**recipe), Images(1, 2, 2), "f", 0)
+
+
+def test_keys_that_recipes_got_later_leave_older_trainings_stored():
+    # The digest is that of the time before any of these keys.
+    assert keys.digest(train_inputs()) == "80430d1621c3b5c44cadc036e8149af8"
+    for name, neutral in keys.ADDED_TO_RECIPES.items():
+        assert Recipe.model_fields[name].default == neutral
+        assert keys.digest(train_inputs(**{name: neutral})) == keys.digest(train_inputs())
+        changed = train_inputs(**{name: OTHER_RECIPE[name]})["recipe"]
+        assert changed == train_inputs()["recipe"] | {name: OTHER_RECIPE[name]}
 
 
 def test_seed_data_and_options_change_the_train_key(plan_with):
@@ -122,6 +147,9 @@ def test_every_part_of_a_statistic_key_counts():
         (plain, domain, plain, "w", {**examples, "split": "c"}, 1),
         (plain, domain, plain, "w", examples, 5),
         (plain, domain, plain, "w", examples, None),
+        (plain, domain, plain, "w", examples, 1, {**examples, "halves": False}),
+        (plain, domain, plain, "w", examples, 1, {**examples, "halves": True}),
+        (plain, domain, plain, "w", examples, 1, {**examples, "ids": "c", "halves": True}),
     ]
     found = {keys.digest(keys.statistic_inputs(*variant)) for variant in variants}
     assert len(found) == len(variants)

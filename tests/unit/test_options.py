@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from harness import Dataset, Images
+from harness import Dataset, Images, Scorer
 from harness.errors import OptionError
 from harness.options import (
     REQUIRED,
     constructor_arguments,
     dataset_options,
     describe_options,
+    scorer_options,
     validate_options,
 )
 
@@ -104,6 +105,28 @@ def test_a_data_set_option_is_given_by_name():
         "source": digits,
         "scale": 2,
     }
+
+
+def with_scorers(*, first: Scorer, others: tuple[Scorer, ...], scale: int = 2) -> object:
+    return (first, others, scale)
+
+
+def test_scorer_options_are_given_by_names_and_each_is_built_for_its_place():
+    options = validate_options(with_scorers, {"first": "a", "others": ["b", "a"]})
+    assert options == {"first": "a", "others": ["b", "a"], "scale": 2}
+    assert scorer_options(with_scorers, options) == {"first": ["a"], "others": ["b", "a"]}
+    assert dataset_options(with_scorers) == []
+
+    class Built:
+        def __init__(self, name):
+            self.name = name
+
+    scorers = {name: lambda name=name: Built(name) for name in "ab"}
+    arguments = constructor_arguments(with_scorers, options, {}, scorers)
+    first, (second, third) = arguments["first"], arguments["others"]
+    assert [item.name for item in (first, second, third)] == ["a", "b", "a"]
+    assert first is not third
+    assert arguments["scale"] == 2
 
 
 def test_options_are_described_by_the_docstring():

@@ -106,3 +106,42 @@ def test_seeds_are_chains_of_their_own(tiny_suite, settings):
     tiny_suite.write_text(text + "\n    seeds = [0, 1]\n")
     plan, _, _ = plan_of(tiny_suite, settings)
     assert [str(chain) for chain in plan.chains] == ["flow on digits", "flow on digits (seed 1)"]
+
+
+WAIC = """
+    [scorers.seeds]
+    plugin = "waic"
+    options = { seeds = [0, 3] }
+
+    [scorers.epochs]
+    plugin = "waic"
+    options = { epochs = [2, 5] }
+
+    [[comparisons]]"""
+
+
+def test_inputs_of_other_seeds_and_epochs_are_planned_where_they_belong(tiny_suite, settings):
+    amended(tiny_suite, "[[comparisons]]", WAIC.strip())
+    path = amended(tiny_suite, '"gradient-gaussian"]', '"seeds", "epochs"]')
+    plan, _, _ = plan_of(path, settings)
+    own, other = ChainId("flow", "digits", 0), ChainId("flow", "digits", 3)
+    assert set(plan.chains) == {own, other}
+    assert plan.chains[own].epochs == {0, 2, 5}
+    assert plan.chains[other].epochs == {0, 2}
+    read = {
+        (cell.cell.scorer, cell.cell.epoch): {
+            text: {(job.chain.seed, job.epoch, job.draw.role) for job in jobs}
+            for text, jobs in cell.reads.items()
+        }
+        for cell in plan.cells
+    }
+
+    def roles(seed, epoch):
+        return {(seed, epoch, role) for role in ("fit", "in", "out")}
+
+    for epoch in (0, 2):
+        assert read["seeds", epoch] == {
+            "log_prob/0": roles(0, epoch),
+            "log_prob/3": roles(3, epoch),
+        }
+        assert read["epochs", epoch] == {"log_prob:2": roles(0, 2), "log_prob:5": roles(0, 5)}

@@ -55,8 +55,8 @@ class DequantisedFlow(nn.Module, ABC):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability at the middle of the bin: floating, (N,), in nats, of uint8 x."""
-        terms = self.log_prob_terms(x)
-        return terms["base"] + terms["ladj"] + terms["bins"]
+        _, base, ladj = self.transform(self._dequantise(x, 0.5))
+        return base + ladj - self._bin_nats
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
         """The terms of `log_prob(x)`, each floating, (N,), in nats.
@@ -66,6 +66,10 @@ class DequantisedFlow(nn.Module, ABC):
         """
         _, base, ladj = self.transform(self._dequantise(x, 0.5))
         return {"base": base, "ladj": ladj, "bins": torch.full_like(base, -self._bin_nats)}
+
+    def to_noise(self, x: Tensor) -> Tensor:
+        """z, floating, (N, D), of images in grey levels, floating or uint8, (N, C, H, W)."""
+        return self.transform(self._dequantise(x, 0.5))[0]
 
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
         """Mean negative log-probability with uniform noise of one bin, in nats per example.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 
 import torch
 from torch import Generator, Tensor, nn
@@ -126,10 +127,23 @@ class Glow(DequantisedFlow):
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """z, (N, D), and base and ladj, each (N,), in nats, of y, (N, C, H, W)."""
-        x, latents, base, ladj = self._descend(y)
-        z, base_top = self.top(x)
-        latents.append(z)
-        return torch.cat([z.flatten(1) for z in latents], dim=1), base + base_top, ladj
+        latents, bases, ladjs = self._levels(y)
+        z = torch.cat([z.flatten(1) for z in latents], dim=1)
+        return z, reduce(torch.add, bases), reduce(torch.add, ladjs)
+
+    def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
+        """The terms of `log_prob(x)` by level, each floating, (N,), in nats.
+
+        `base.l` is the density of the latents of level l (with all learned means and scales) and
+        `ladj.l` the log absolute determinant of its steps; level 0 is the one next to the image.
+        `bins` is the constant -D bits ln 2. What the levels from l on sum to is the log-density
+        of the activations that enter level l.
+        """
+        _, bases, ladjs = self._levels(self._dequantise(x, 0.5))
+        terms = {}
+        for level, (base, ladj) in enumerate(zip(bases, ladjs, strict=True)):
+            terms |= {f"base.{level}": base, f"ladj.{level}": ladj}
+        return terms | {"bins": torch.full_like(bases[0], -self._bin_nats)}
 
     def latent(self, x: Tensor) -> Tensor:
         """The latent of the last level before its base density, floating, (N, D_L), of uint8 x.
@@ -156,17 +170,23 @@ class Glow(DequantisedFlow):
         """Standard normal z, float32, (n, D), on the CPU."""
         return torch.randn(n, self.domain.dims, generator=generator, dtype=torch.float32)
 
-    def _descend(self, y: Tensor) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
-        """What reaches the top, the z of each split, and base and ladj so far."""
-        x, latents, base, ladj = y, [], y.new_zeros(y.shape[0]), y.new_zeros(y.shape[0])
+    def _levels(self, y: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """z, base and ladj of each level."""
+        x, latents, bases, ladjs = self._descend(y)
+        z, base = self.top(x)
+        return [*latents, z], [*bases, base], ladjs
+
+    def _descend(self, y: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        """What reaches the top, z and base of each split, and ladj of each level."""
+        x, latents, bases, ladjs = y, [], [], []
         for index, level in enumerate(self.levels):
-            x, ladj_level = level(x)
-            ladj = ladj + ladj_level
+            x, ladj = level(x)
+            ladjs.append(ladj)
             if index < len(self.splits):
-                x, z, base_split = self.splits[index](x)
+                x, z, base = self.splits[index](x)
                 latents.append(z)
-                base = base + base_split
-        return x, latents, base, ladj
+                bases.append(base)
+        return x, latents, bases, ladjs
 
 
 def _check(domain: Images, levels: int) -> None:

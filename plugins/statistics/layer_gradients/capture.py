@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from plugins.statistics.layer_gradients.generic import (
     Replay,
-    looped_sq_norms,
-    vectorised_sq_norms,
+    looped,
+    vectorised,
 )
 from plugins.statistics.layer_gradients.norms import GroupGradient, NormTable, total
 from plugins.statistics.layer_gradients.plan import Plan, Unit
@@ -39,6 +39,7 @@ class Recorder:
         entry: The model; its parameters require no gradient.
         plan: Where and how.
         groups: M.
+        table: Where the norms go, or whatever it measures.
         trial: A context for the forward pass of a trial, in which what goes wrong with a unit is
             noted in `failures` instead of raised.
     """
@@ -49,11 +50,12 @@ class Recorder:
         plan: Plan,
         groups: int,
         *,
+        table: NormTable | None = None,
         trial: AbstractContextManager[Any] | None = None,
     ) -> None:
         self.entry, self.plan, self.groups = entry, plan, groups
         self.units = plan.units(entry)
-        self.table = NormTable(groups)
+        self.table = table or NormTable(groups)
         self.called: list[str] = []
         self.failures: dict[int, Exception] = {}
         self.kept: list[Tensor] = []  # in a trial: what calls hold
@@ -239,8 +241,8 @@ class Recorder:
             replay = Replay(call, self.plan.batched.get((unit.module, k)))
             self.plan.batched[unit.module, k] = replay.batched
             replays.append(replay)
-        sq_norms = vectorised_sq_norms if unit.how == "generic" else looped_sq_norms
-        rows = sq_norms(module, list(unit.columns), replays, self.groups)
+        measured = vectorised if unit.how == "generic" else looped
+        rows = measured(module, unit.columns, replays, self.groups, self.table.measure)
         self.table.add_norms(list(unit.columns.values()), torch.stack(rows))
 
 

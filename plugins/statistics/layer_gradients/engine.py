@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -18,9 +19,16 @@ from plugins.statistics.layer_gradients import (  # noqa: F401 - they register
 from plugins.statistics.layer_gradients.capture import Recorder
 from plugins.statistics.layer_gradients.generic import requiring_grad
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from plugins.statistics.layer_gradients.norms import NormTable
 from plugins.statistics.layer_gradients.objectives import Objective, latent_sum, log_prob
-from plugins.statistics.layer_gradients.plan import Plan, signature
-from plugins.statistics.layer_gradients.proof import CHOSEN, GROUPS, prove_again, proven_plan
+from plugins.statistics.layer_gradients.plan import Plan, make_plan, signature
+from plugins.statistics.layer_gradients.proof import (
+    CHOSEN,
+    GROUPS,
+    Planner,
+    prove_again,
+    proven_plan,
+)
 from plugins.statistics.layer_gradients.registry import Misaligned
 from plugins.statistics.layer_gradients.trace import Entry, Untraceable
 
@@ -52,6 +60,7 @@ class LayerGradientEngine:
         objective: What is differentiated.
         max_bytes: Memory for the activations of a chunk; chunks are made to fit. It changes
             numbers by rounding only.
+        planner: Makes the plan that is then proven.
 
     References:
         | OOD Detection with Immature Models
@@ -60,8 +69,14 @@ class LayerGradientEngine:
           (Goodfellow, 2015) https://arxiv.org/abs/1510.01799
     """
 
-    def __init__(self, objective: Objective = log_prob, *, max_bytes: int = MAX_BYTES) -> None:
-        self._objective, self._max_bytes = objective, max_bytes
+    def __init__(
+        self,
+        objective: Objective = log_prob,
+        *,
+        max_bytes: int = MAX_BYTES,
+        planner: Planner = make_plan,
+    ) -> None:
+        self._objective, self._max_bytes, self._planner = objective, max_bytes, planner
         self._known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
 
     def __call__(self, model: DensityModel, groups: Tensor) -> Tensor:
@@ -82,10 +97,30 @@ class LayerGradientEngine:
         known = self._find(model, groups)
         if known.plan is not None:
             try:
-                return self._norms(Entry(model, self._objective), known, known.plan, groups)
+                entry = Entry(model, self._objective)
+                return self._norms(entry, known, known.plan, groups, NormTable)
             except (Untraceable, Misaligned) as error:
                 _note(model, error)
         return looped_layer_gradients(model, groups, self._objective)
+
+    def follow(
+        self, model: nn.Module, groups: Tensor, table: Callable[[int], NormTable]
+    ) -> Tensor:
+        """The same for whatever a table measures, without the loop.
+
+        Arguments:
+            model: As in a call.
+            groups: As in a call.
+            table: Makes a table for so many groups, once or more for each chunk: what fails for
+                want of memory, or was done in a way that proved wrong, is done again.
+
+        Raises:
+            Untraceable, Misaligned: The model cannot be followed.
+        """
+        known = self._find(model, groups)
+        if known.plan is None:
+            raise Untraceable("it cannot be followed")
+        return self._norms(Entry(model, self._objective), known, known.plan, groups, table)
 
     def plan(self, model: nn.Module, groups: Tensor) -> Plan | None:
         """The proven plan of a model, made if need be; None if the loop has to do."""
@@ -98,18 +133,25 @@ class LayerGradientEngine:
         if known is None or known.signature != found:
             known = self._known[model] = _Known(found)
             try:
-                known.plan = proven_plan(entry, _three(groups[:, :2], 0))
+                known.plan = proven_plan(entry, _three(groups[:, :2], 0), self._planner)
                 known.proven = min(2, groups.shape[1])
             except Exception as error:  # the loop will show whether the model is at fault
                 _note(model, error)
         return known
 
-    def _norms(self, entry: Entry, known: _Known, plan: Plan, groups: Tensor) -> Tensor:
+    def _norms(
+        self,
+        entry: Entry,
+        known: _Known,
+        plan: Plan,
+        groups: Tensor,
+        table: Callable[[int], NormTable],
+    ) -> Tensor:
         """The norms of all groups; parameters that the proof could not see are proven now."""
         if known.proven < min(2, groups.shape[1]):
             self._prove_again(entry, known, plan, _three(groups[:, :2], 0))
             known.proven = 2
-        norms = self._chunks(entry, known, plan, groups)
+        norms = self._chunks(entry, known, plan, groups, table)
         while plan.unproven:
             columns = torch.tensor(sorted(plan.unproven), device=norms.device)
             seen = norms[:, columns] != 0
@@ -119,7 +161,7 @@ class LayerGradientEngine:
             held = self._prove_again(entry, known, plan, _three(groups, row))
             plan.unproven -= set(columns[seen[row]].tolist())
             if not held:
-                norms = self._chunks(entry, known, plan, groups)
+                norms = self._chunks(entry, known, plan, groups, table)
         return norms
 
     def _prove_again(self, entry: Entry, known: _Known, plan: Plan, groups: Tensor) -> bool:
@@ -130,7 +172,14 @@ class LayerGradientEngine:
             known.plan = None
             raise
 
-    def _chunks(self, entry: Entry, known: _Known, plan: Plan, groups: Tensor) -> Tensor:
+    def _chunks(
+        self,
+        entry: Entry,
+        known: _Known,
+        plan: Plan,
+        groups: Tensor,
+        table: Callable[[int], NormTable],
+    ) -> Tensor:
         """The norms, chunk by chunk; where memory runs out chunks are halved, for good."""
         size = groups.shape[1]
         per_group = max(1.0, SLACK * plan.bytes_per_example * size)
@@ -140,7 +189,7 @@ class LayerGradientEngine:
             step = max(1, min(int(self._max_bytes / per_group), known.most_examples // size))
             chunk = groups[start : start + step]
             try:
-                pieces.append(_chunk(entry, plan, chunk))
+                pieces.append(_chunk(entry, plan, chunk, table(len(chunk))))
             except (MemoryError, RuntimeError) as error:
                 if step == 1 or not is_out_of_memory(error):
                     raise
@@ -160,13 +209,12 @@ class _Known:
     most_examples: int = 2**31
 
 
-def _chunk(entry: Entry, plan: Plan, groups: Tensor) -> Tensor:
+def _chunk(entry: Entry, plan: Plan, groups: Tensor, table: NormTable) -> Tensor:
     """The norms of groups that are done together, float64, (M, L)."""
     parameters = list(entry.parameters())
     with requiring_grad(parameters, False):
-        recorder = Recorder(entry, plan, len(groups))
-        recorder.run(groups.flatten(0, 1))
-        return recorder.table.result(len(parameters), groups)
+        Recorder(entry, plan, len(groups), table=table).run(groups.flatten(0, 1))
+        return table.result(len(parameters), groups)
 
 
 def _three(groups: Tensor, middle: int) -> Tensor:

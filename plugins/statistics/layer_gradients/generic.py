@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from plugins.statistics.layer_gradients.norms import explicit_sq_norms
+from plugins.statistics.layer_gradients.norms import Measure
 from plugins.statistics.layer_gradients.registry import Call
 
 # Gradients of as many groups at a time are formed as take about this many bytes.
@@ -57,16 +57,27 @@ def floating(leaves: Sequence[Any]) -> list[Tensor]:
     return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
-def vectorised_sq_norms(
-    module: nn.Module, names: Sequence[str], replays: Sequence[Replay], groups: int
+def vectorised(
+    module: nn.Module,
+    columns: Mapping[str, int],
+    replays: Sequence[Replay],
+    groups: int,
+    measure: Measure,
 ) -> list[Tensor]:
-    """Squared norms for each name, float64, (M,); gradients of several groups at once.
+    """The measure of each gradient, float64, (M,); gradients of several groups at once.
+
+    Arguments:
+        module: The module that was called.
+        columns: Names of parameters within it, and their columns.
+        replays: Its calls.
+        groups: M.
+        measure: Given the gradients of some of the groups at a time.
 
     Raises:
         Exception: Whatever a module raises that cannot be vectorised.
     """
     found = dict(module.named_parameters(remove_duplicate=False))
-    parameters = {name: found[name].detach() for name in names}
+    parameters = {name: found[name].detach() for name in columns}
 
     def objective(parameters: Any, rows: Any, deltas: Any) -> Tensor:
         def function(*args: Any, **keywords: Any) -> Any:
@@ -93,17 +104,21 @@ def vectorised_sq_norms(
                 {k: d[part] for k, d in enumerate(r.deltas) if d is not None} for r in replays
             ]
             gradients = vmap(grad(objective), (None, 0, 0))(parameters, rows, deltas)
-            pieces.append([explicit_sq_norms(gradients[name]) for name in names])
+            pieces.append([measure(column, gradients[name]) for name, column in columns.items()])
     return [torch.cat(column) for column in zip(*pieces, strict=True)]
 
 
-def looped_sq_norms(
-    module: nn.Module, names: Sequence[str], replays: Sequence[Replay], groups: int
+def looped(
+    module: nn.Module,
+    columns: Mapping[str, int],
+    replays: Sequence[Replay],
+    groups: int,
+    measure: Measure,
 ) -> list[Tensor]:
     """The same, with a backward pass per group."""
     found = dict(module.named_parameters(remove_duplicate=False))
-    parameters = [found[name] for name in names]
-    table = torch.zeros(len(names), groups, dtype=torch.float64, device=parameters[0].device)
+    parameters = [found[name] for name in columns]
+    table = torch.zeros(len(columns), groups, dtype=torch.float64, device=parameters[0].device)
     with torch.enable_grad(), requiring_grad(parameters, True):
         for m in range(groups):
             outputs, deltas = [], []
@@ -117,9 +132,11 @@ def looped_sq_norms(
             if not outputs:
                 continue
             found_gradients = torch.autograd.grad(outputs, parameters, deltas, allow_unused=True)
-            for column, gradient in enumerate(found_gradients):
+            for row, column, gradient in zip(
+                table, columns.values(), found_gradients, strict=True
+            ):
                 if gradient is not None:
-                    table[column, m] = explicit_sq_norms(gradient.unsqueeze(0))[0]
+                    row[m] = measure(column, gradient.unsqueeze(0))[0]
     return list(table)
 
 

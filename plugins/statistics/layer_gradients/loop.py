@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from harness import DensityModel, ScoreError
 from plugins.statistics.layer_gradients.generic import requiring_grad
+from plugins.statistics.layer_gradients.norms import GroupGradient, Measure
 from plugins.statistics.layer_gradients.objectives import Objective, log_prob
 
 
+def _sq_norm(column: int, gradient: GroupGradient) -> Tensor:
+    """Squared norm of a gradient of one group, summed in float64; float64, (1,)."""
+    assert isinstance(gradient, Tensor)
+    return gradient.double().square().sum().unsqueeze(0)
+
+
 def looped_layer_gradients(
-    model: DensityModel, groups: Tensor, objective: Objective = log_prob
+    model: DensityModel,
+    groups: Tensor,
+    objective: Objective = log_prob,
+    measure: Measure = _sq_norm,
 ) -> Tensor:
     """Squared norms of the gradients of an objective, summed over each group, float64, (M, L).
 
@@ -21,6 +29,7 @@ def looped_layer_gradients(
         model: Its `.grad` fields and `requires_grad` flags end as they were.
         groups: uint8, (M, b, *domain.shape).
         objective: What is summed and differentiated.
+        measure: What is taken of each gradient in place of the squared norm.
 
     Raises:
         ScoreError: The objective depends on no parameter at all.
@@ -34,11 +43,7 @@ def looped_layer_gradients(
                 name = f"{objective.__name__} of {type(model).__name__}"
                 raise ScoreError(f"{name} depends on none of its parameters")
             gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-            row.copy_(_sq_norms(gradients, row))
+            for column, gradient in enumerate(gradients):
+                if gradient is not None:
+                    row[column] = measure(column, gradient.unsqueeze(0))[0]
     return norms
-
-
-def _sq_norms(gradients: Sequence[Tensor | None], like: Tensor) -> Tensor:
-    """Sums of squares in the precision of `like`, (L,); 0 for a gradient of none."""
-    zero = like.new_zeros(())
-    return torch.stack([zero if g is None else g.to(like).square().sum() for g in gradients])

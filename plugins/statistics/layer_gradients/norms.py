@@ -79,6 +79,10 @@ def explicit_sq_norms(gradients: Tensor) -> Tensor:
     return torch.linalg.vector_norm(rows.double(), dim=1).square()
 
 
+# Of the gradient of a column for M groups: a number for each group, float64, (M,).
+Measure: TypeAlias = Callable[[int, GroupGradient], Tensor]
+
+
 class NormTable:
     """Squared norms by group and column, collected in any order.
 
@@ -93,6 +97,10 @@ class NormTable:
         self._groups = groups
         self._waiting: dict[object, list[tuple[int, GroupGradient]]] = {}
         self._done: list[tuple[Sequence[int], Tensor]] = []
+
+    def measure(self, column: int, gradient: GroupGradient) -> Tensor:
+        """What a gradient of some groups comes to, float64, (M,): its squared norms."""
+        return sq_norms(gradient)
 
     def add(self, column: int, gradient: GroupGradient) -> None:
         """A gradient; of one that is neither small nor done at once nothing is kept."""
@@ -121,6 +129,27 @@ class NormTable:
             order = [column for columns, _ in self._done for column in columns]
             table[order] = torch.cat([norms for _, norms in self._done])
         return table.T
+
+
+class MeasureTable(NormTable):
+    """The same with a measure in place of the squared norm, taken of each gradient as it comes.
+
+    Arguments:
+        measure: Given each column with its gradient.
+        groups: M.
+    """
+
+    def __init__(self, measure: Measure, groups: int) -> None:
+        super().__init__(groups)
+        self._measure = measure
+
+    def measure(self, column: int, gradient: GroupGradient) -> Tensor:
+        """The measure, float64, (M,)."""
+        return self._measure(column, gradient)
+
+    def add(self, column: int, gradient: GroupGradient) -> None:
+        """A gradient; nothing of it is kept."""
+        self.add_norms([column], self._measure(column, gradient).unsqueeze(0))
 
 
 def _stacked(gradients: Sequence[GroupGradient]) -> GroupGradient:

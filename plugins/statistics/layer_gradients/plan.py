@@ -75,8 +75,16 @@ class Plan:
 
 def make_plan(entry: Entry, candidates: dict[str, list[str]]) -> Plan:
     """The ways that the candidates of each parameter (see `trace`) and the rules allow."""
+    return _plan(entry, candidates, dict(_takeovers(entry, candidates)))
+
+
+def plan_without_takeovers(entry: Entry, candidates: dict[str, list[str]]) -> Plan:
+    """The same but for takeovers, which give norms; all other ways give the gradients."""
+    return _plan(entry, candidates, {})
+
+
+def _plan(entry: Entry, candidates: dict[str, list[str]], taken: dict[str, str]) -> Plan:
     columns = {name: column for column, (name, _) in enumerate(entry.named_parameters())}
-    taken = dict(_takeovers(entry, candidates))
     ways: dict[int, list[tuple[str, How]]] = {}
     for name, modules in candidates.items():
         found: list[tuple[str, How]] = []

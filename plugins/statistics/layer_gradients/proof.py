@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from plugins.statistics.layer_gradients.capture import Modified, Recorder
 from plugins.statistics.layer_gradients.generic import requiring_grad
 from plugins.statistics.layer_gradients.plan import Plan, make_plan
 from plugins.statistics.layer_gradients.trace import Entry, Untraceable, candidates
+
+Planner: TypeAlias = Callable[[Entry, dict[str, list[str]]], Plan]
 
 # Groups in a proof, and the one whose objective is differentiated.
 GROUPS, CHOSEN = 3, 1
@@ -21,12 +24,13 @@ TOLERANCES = {torch.float64: (1e-6, 1e-10)}
 LOW_PRECISION = (0.2, 1e-5)
 
 
-def proven_plan(entry: Entry, groups: Tensor) -> Plan:
+def proven_plan(entry: Entry, groups: Tensor, planner: Planner = make_plan) -> Plan:
     """A plan for the model that agrees with autograd on three groups.
 
     Arguments:
         entry: The model.
         groups: uint8, (3, b, *shape); b of 2 shows errors that b of 1 does not.
+        planner: Makes the plan to begin with.
 
     Raises:
         Untraceable: There is none.
@@ -35,7 +39,7 @@ def proven_plan(entry: Entry, groups: Tensor) -> Plan:
     with requiring_grad(parameters, True), torch.enable_grad():
         values, found = candidates(entry, groups.flatten(0, 1))
         truth = _truth(parameters, values)
-    plan = make_plan(entry, found)
+    plan = planner(entry, found)
     prove(entry, plan, groups, values.detach(), truth)
     return plan
 

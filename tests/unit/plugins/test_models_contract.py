@@ -107,7 +107,8 @@ def test_no_log_prob_depends_on_the_rest_of_the_batch(model):
 def test_the_terms_sum_to_log_prob(model):
     x = images(model.domain, 3)
     terms = model.log_prob_terms(x)
-    assert list(terms) == ["base", "ladj", "bins"]
+    levels = [f".{level}" for level in range(len(model.levels))] if hasattr(model, "top") else [""]
+    assert list(terms) == [f"{kind}{n}" for n in levels for kind in ("base", "ladj")] + ["bins"]
     assert all(term.shape == (3,) for term in terms.values())
     torch.testing.assert_close(sum(terms.values()), model.log_prob(x))
 

@@ -151,14 +151,14 @@ def test_no_results():
 
 def test_csv_has_a_row_per_result_and_no_formula():
     expected = r"""
-model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,published_value,published_se,published_difference,published_within_error,published_source
-glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,,,,,500,500,3.5,,,,,,,
-glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,,,,,500,500,3.5,,,,,,,
-glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,,,,,,500,500,3.5,,,,,,,
+model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
+glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,,,,,500,500,3.5,,,,,,,,
+glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,,,,,500,500,3.5,,,,,,,,
+glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,,,,,,500,500,3.5,,,,,,,,
 glow,cifar10,50%_x,'=cmd(),10,1,0,unsupported,"no <b>gradient
-{x}",,,,,,,,,,,,,,,,
-glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,
-glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,
+{x}",,,,,,,,,,,,,,,,,
+glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,
+glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,
 """
     assert rendered(hostile(), "csv") == expected.removeprefix("\n")
 
@@ -170,8 +170,9 @@ def test_csv_holds_what_json_does():
     found = json.loads(rendered(results, "json"))["results"]
     published = ("value", "se", "difference", "within_error", "source")
     assert list(rows[0]) == [
-        *(key for key in found[0] if key not in ("published", "provenance")),
+        *(key for key in found[0] if key not in ("published", "provenance", "beaten_by")),
         *(f"published_{name}" for name in published),
+        "beaten_by",
     ]
     for name, row, values in zip(names, rows, found, strict=True):
         assert row["scorer"] == (f"'{name}" if name[0] in "=+-@\t" else name)
@@ -206,6 +207,7 @@ def test_json_is_every_result_in_full():
       "bits_per_dim_out": null,
       "ovl": null,
       "published": null,
+      "beaten_by": [],
       "provenance": {
         "notes": [
           "limit_10 & more"
@@ -235,6 +237,7 @@ def test_json_is_every_result_in_full():
       "bits_per_dim_out": null,
       "ovl": null,
       "published": null,
+      "beaten_by": [],
       "provenance": {}
     }
   ]

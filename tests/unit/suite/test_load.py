@@ -6,6 +6,7 @@ import pytest
 
 from harness.errors import PluginError, SuiteError
 from harness.suite import Suite, load_suite
+from harness.suite.components import parse_input
 
 BASE = """
     [training.brief]
@@ -271,12 +272,40 @@ class TestPlugins:
         [
             ('("log_porb",)', "reads statistic 'log_porb', not known .did you mean 'log_prob'"),
             ('("log_prob@flwo",)', "reads model 'flwo', not in the suite .did you mean 'flow'"),
-            ('("log_prob@flow:x",)', "should read STATISTIC, STATISTIC@MODEL or"),
+            ('("log_prob@flow:x",)', "should read STATISTIC, then @MODEL, :EPOCH and /SEED as"),
         ],
     )
     def test_inputs_that_cannot_be_read(self, write_suite, inputs, message):
         with pytest.raises(SuiteError, match=message):
             load_suite(self.with_plugin(write_suite, inputs))
+
+    @pytest.mark.parametrize(
+        ("text", "parts"),
+        [
+            ("log_prob", ("log_prob", None, None, None)),
+            ("log_prob@flow", ("log_prob", "flow", None, None)),
+            ("log_prob:4", ("log_prob", None, 4, None)),
+            ("log_prob/1", ("log_prob", None, None, 1)),
+            ("log_prob:0/0", ("log_prob", None, 0, 0)),
+            ("log_prob@flow/1", ("log_prob", "flow", None, 1)),
+            ("log_prob@flow:4/12", ("log_prob", "flow", 4, 12)),
+        ],
+    )
+    def test_inputs(self, text, parts):
+        item = parse_input(text)
+        assert (item.text, item.statistic, item.model, item.epoch, item.seed) == (text, *parts)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("", "@flow", "log_prob@", "log_prob:", "log_prob/", "log_prob:x", "log_prob/-1"),
+            *("log_prob/1:4", "log_prob:4@flow", "log_prob@flow@flow", "log_prob:4:4"),
+            "log_prob:٤",
+        ],
+    )
+    def test_inputs_that_read_otherwise(self, text):
+        with pytest.raises(ValueError, match=r"should read STATISTIC, then @MODEL, :EPOCH and /"):
+            parse_input(text)
 
     def test_a_missing_plugin_file(self, write_suite):
         path = write_suite('[plugins]\npaths = ["absent.py"]\n')

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.testing.synthetic import KNOWN, Lure, base_name, copied, draw, taken
+from harness.testing.synthetic import (
+    FEATURES,
+    KNOWN,
+    Lure,
+    base_name,
+    copied,
+    draw,
+    features,
+    taken,
+)
 
 LAYOUTS = {**KNOWN, "log_prob@other:4": ("example", 1)}
 
@@ -20,10 +29,11 @@ def test_layouts(size):
     statistics = draw(LAYOUTS, groups=4, size=size, role="in", seed=0)
     shapes = {name: values.shape for name, values in statistics.items()}
     assert shapes == {
-        "log_prob": (4, size, 1),
-        "layer_gradient_sq_norms": (4, 7),
-        "log_prob@other:4": (4, size, 1),
+        name: (4, size, columns) if per == "example" else (4, columns)
+        for name, (per, columns) in LAYOUTS.items()
     }
+    assert shapes["layer_gradient_sq_norms"] == (4, 7)
+    assert shapes["log_prob@other:4"] == (4, size, 1)
     assert {values.dtype for values in statistics.values()} == {np.dtype("float64")}
 
 
@@ -33,7 +43,27 @@ def test_the_sides_differ_as_they_should():
     assert outside["log_prob"].max() < inside["log_prob"].min()
     name = "layer_gradient_sq_norms"
     assert (np.median(outside[name], axis=0) > inside[name].max(axis=0)).all()
+    name = "jacobian_spectrum"
+    assert (np.median(outside[name], axis=(0, 1)) < inside[name].min(axis=(0, 1))).all()
+    assert (np.diff(inside[name]) <= 0).all()
     assert not np.array_equal(inside["log_prob"], inside["log_prob@other:4"])
+
+
+def test_terms_sum_to_log_probabilities_like_those_of_log_prob():
+    for role, expected in (("in", -1000.0), ("out", -1300.0)):
+        drawn = draw(KNOWN, groups=400, size=5, role=role, seed=0)
+        total = drawn["log_prob_terms"].sum(-1)
+        assert total.mean() == pytest.approx(drawn["log_prob"].mean(), abs=3.0)
+        assert total.mean() == pytest.approx(expected, abs=3.0)
+        assert total.std() == pytest.approx(30.0, abs=3.0)
+        assert np.ptp(drawn["log_prob_terms"][..., 4]) == 0.0
+
+
+def test_every_known_column_has_a_name():
+    for name, (_, columns) in KNOWN.items():
+        assert len(set(features(f"{name}@other", columns))) == columns
+        assert features(name, columns) == FEATURES[name]
+    assert features("mine", 2) == ["column 0", "column 1"]
 
 
 def test_draws_are_seeded():
@@ -45,7 +75,8 @@ def test_draws_are_seeded():
 
 
 def test_base_name():
-    assert base_name("log_prob@other:4") == base_name("log_prob") == "log_prob"
+    names = ("log_prob", "log_prob@other:4", "log_prob:4", "log_prob/1", "log_prob@other:4/1")
+    assert {base_name(name) for name in names} == {"log_prob"}
 
 
 def test_copied_and_taken():

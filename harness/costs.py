@@ -1,0 +1,131 @@
+"""What each scorer costs, from what was measured when its inputs were made. Never a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from harness.errors import DataError, StoreError
+from harness.keys import checkpoint_key
+from harness.plan import CHECKPOINTS, STATISTICS, ChainId, Plan, PlannedCell, StatisticJob
+from harness.store import Store
+from harness.suite.resolve import LOG_PROB
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a scorer costs beside the training of the model that it scores.
+
+    Attributes:
+        seconds_per_example: Of evaluating all statistics that it reads, as long as that took on
+            the machine that did it; None if that is not stored.
+        extra_training: Seconds of training the other models and seeds that it reads, for each
+            training that it scores; None if that is not stored.
+        extra_passes: Statistics that it reads beyond the model's own log-probability.
+    """
+
+    seconds_per_example: float | None
+    extra_training: float | None
+    extra_passes: int
+
+
+def scorer_costs(plan: Plan, store: Store) -> dict[str, Cost]:
+    """The cost of every scorer of a plan, by name."""
+    cells: dict[str, list[PlannedCell]] = {}
+    for planned in plan.cells:
+        cells.setdefault(planned.cell.scorer, []).append(planned)
+    measured = _Measured(plan, store)
+    return {
+        scorer: Cost(
+            _seconds_per_example(measured, own),
+            _extra_training(measured, own),
+            max(map(_extra_passes, own)),
+        )
+        for scorer, own in cells.items()
+    }
+
+
+def _seconds_per_example(measured: _Measured, cells: list[PlannedCell]) -> float | None:
+    """The sum over the inputs of all seconds of their jobs by all examples of these."""
+    total = 0.0
+    for name in dict.fromkeys(name for planned in cells for name in planned.reads):
+        jobs = dict.fromkeys(job for planned in cells for job in planned.reads.get(name, ()))
+        known = [found for job in jobs if (found := measured.evaluation(job)) is not None]
+        if not known:
+            return None
+        total += sum(seconds for seconds, _ in known) / sum(examples for _, examples in known)
+    return total
+
+
+def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | None:
+    """The mean over the trainings that are scored of what the others that are read took."""
+    others: dict[ChainId, dict[ChainId, int]] = {}
+    for planned in cells:
+        own = _own_chain(planned)
+        read = others.setdefault(own, {})
+        for job in planned.jobs():
+            if job.chain != own and job.epoch is not None:
+                read[job.chain] = max(job.epoch, read.get(job.chain, 0))
+    sums = []
+    for read in others.values():
+        seconds = [measured.training(chain, epoch) for chain, epoch in read.items()]
+        known = [second for second in seconds if second is not None]
+        if len(known) < len(seconds):
+            return None
+        sums.append(sum(known))
+    return fmean(sums)
+
+
+def _extra_passes(planned: PlannedCell) -> int:
+    own = (_own_chain(planned), planned.cell.epoch, LOG_PROB)
+    jobs = {jobs[1] for jobs in planned.reads.values()}
+    passes = {(job.chain, job.epoch, job.statistic) for job in jobs if job.epoch is not None}
+    return len(passes - {own})
+
+
+def _own_chain(planned: PlannedCell) -> ChainId:
+    cell = planned.cell
+    return ChainId(cell.model, cell.in_dataset, cell.seed)
+
+
+class _Measured:
+    """Seconds that manifests tell of, each read once."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self._plan, self._store = plan, store
+        self._evaluations: dict[StatisticJob, tuple[float, int] | None] = {}
+
+    def evaluation(self, job: StatisticJob) -> tuple[float, int] | None:
+        """Seconds and examples of a job."""
+        if job not in self._evaluations:
+            self._evaluations[job] = self._evaluation(job)
+        return self._evaluations[job]
+
+    def _evaluation(self, job: StatisticJob) -> tuple[float, int] | None:
+        try:
+            key = self._plan.statistic_key(self._store, job)
+        except (DataError, StoreError):
+            return None
+        seconds = None if key is None else self._seconds(STATISTICS, key)
+        if seconds is None:
+            return None
+        _, examples = self._plan.examples(job.draw, self._plan.prepared[job.draw.dataset])
+        return seconds, examples
+
+    def training(self, chain: ChainId, epoch: int) -> float | None:
+        """Seconds of training to an epoch, if all epochs took as long as that one."""
+        if epoch == 0:
+            return 0.0
+        key = checkpoint_key(str(self._plan.train_key(chain)), epoch)
+        seconds = self._seconds(CHECKPOINTS, key)
+        return None if seconds is None else epoch * seconds
+
+    def _seconds(self, kind: str, key: str) -> float | None:
+        if not self._store.has(kind, key):
+            return None
+        try:
+            seconds: Any = self._store.manifest(kind, key).facts.get("seconds")
+        except StoreError:
+            return None
+        return float(seconds) if isinstance(seconds, int | float) else None

@@ -1,0 +1,101 @@
+"""Fitted statistics: fitted once for all that share them, and never used on their fit examples."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.contracts import FittedStatistic, Statistic
+from harness.errors import ScoreError
+from harness.keys import ids_digest
+from harness.plan import StatisticJob
+from harness.suite import Component
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST = 2
+"""Fitted statistics kept at a time: those of the two halves of the fit examples."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Numbers of examples that are evaluated together, int64, (n,).
+
+    `fit` are the numbers of those that the statistic is fitted on first, of the test split of the
+    ID set; None if it is not a fitted one.
+    """
+
+    ids: NDArray[np.int64]
+    fit: NDArray[np.int64] | None
+
+
+def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
+    """The examples of a job in the order of its groups, and those that its statistic is fitted on.
+
+    The examples of role `fit` come in two parts, whole groups each, and the statistic of either is
+    fitted on the other: it would be too small on the very examples that made it, and a scorer
+    fitted to such values would take all others for OOD. Other roles come in one part.
+
+    Arguments:
+        job: What is evaluated.
+        count: Size of the test split of its data set.
+        fit_count: The same of the ID set.
+
+    Raises:
+        DataError: A set has fewer examples than are drawn.
+        ScoreError: Role `fit` has fewer than two groups.
+    """
+    ids = job.draw.ids(count)
+    if job.fit is None:
+        yield Part(ids, None)
+    elif job.draw.role != "fit":
+        yield Part(ids, job.fit.ids(fit_count))
+    else:
+        size = job.group_size or 1
+        half = len(ids) // size // 2 * size
+        if half == 0:
+            raise ScoreError(
+                f"{job.statistic} is fitted on other examples of role 'fit' than it is evaluated "
+                f"on, which needs two groups of {size}; there are {len(ids)} examples"
+            )
+        yield Part(ids[:half], ids[half:])
+        yield Part(ids[half:], ids[:half])
+
+
+def by_fit(job: StatisticJob) -> tuple[bool, str, bool]:
+    """A sorting key that brings together the jobs of one checkpoint that share a fit."""
+    return job.fit is not None, f"{job.statistic} {job.fit}", job.draw.role != "fit"
+
+
+class Fits:
+    """The fitted statistics of one checkpoint: the last few, because they may be large."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], tuple[FittedStatistic, float]] = {}
+
+    def ready(
+        self, component: Component, part: Part, fit: Callable[[FittedStatistic], None]
+    ) -> tuple[Statistic, float]:
+        """The statistic for a part, and how many seconds its fit took, now or before.
+
+        Arguments:
+            component: The statistic.
+            part: What it is to be evaluated on.
+            fit: Fits a new one to the examples `part.fit`; called if it is not kept.
+        """
+        if part.fit is None:
+            return component.build(), 0.0
+        key = component.name, ids_digest(part.fit)
+        if key in self._kept:
+            self._kept[key] = self._kept.pop(key)  # the last used comes last
+        else:
+            while len(self._kept) >= MOST:
+                del self._kept[next(iter(self._kept))]
+            statistic, started = component.build(), time.perf_counter()
+            fit(statistic)
+            self._kept[key] = statistic, time.perf_counter() - started
+        return self._kept[key]

@@ -1,0 +1,162 @@
+"""What a run is at, from its events: jobs, steps, and the cells that are known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import events
+from harness.events import Event
+
+TOLD_FROM = 0.1
+"""The share of the jobs that must be done before the time left is told."""
+
+
+@dataclass
+class Step:
+    """A step in progress, with what is needed for its rate and the time left.
+
+    Attributes:
+        news: What the task told last, such as the loss of an epoch.
+    """
+
+    task: str
+    label: str
+    total: int
+    unit: str
+    started: float
+    done: int = 0
+    news: str = ""
+
+    def share(self) -> float:
+        """How much of it is done, from 0 to 1."""
+        return min(self.done / self.total, 1.0) if self.total else 1.0
+
+    def rate(self, now: float) -> float:
+        """Units a second."""
+        return self.done / max(now - self.started, 1e-9)
+
+    def left(self, now: float) -> float | None:
+        """Seconds left at that rate; None while nothing is known of it."""
+        return max(self.total - self.done, 0) / self.rate(now) if self.done else None
+
+
+@dataclass(eq=False)
+class Block:
+    """AUROCs known of a model, ID set and group size, averaged over the seeds.
+
+    Attributes:
+        cells: How many the run has.
+        sums: Sum and number of the AUROCs known, by scorer, OOD set and epoch.
+        changed: The place of its last change among those of all blocks.
+    """
+
+    model: str
+    in_dataset: str
+    group_size: int
+    scorers: list[str]
+    outs: list[str]
+    cells: int
+    sums: dict[tuple[str, str, int], tuple[float, int]] = field(default_factory=dict)
+    changed: int = 0
+
+    @classmethod
+    def of(cls, table: dict[str, Any]) -> Block:
+        """The block of a table that `RunStarted` announces."""
+        scorers, outs = table["scorers"], table["out"]
+        cells = len(scorers) * len(outs) * len(table["epochs"]) * len(table["seeds"])
+        return cls(table["model"], table["in"], table["group_size"], scorers, outs, cells)
+
+    @property
+    def known(self) -> int:
+        """How many of the cells are known."""
+        return sum(count for _, count in self.sums.values())
+
+    @property
+    def epoch(self) -> int:
+        """The latest epoch of which a cell is known."""
+        return max(epoch for _, _, epoch in self.sums)
+
+    def auroc(self, scorer: str, out: str, epoch: int) -> float | None:
+        """The mean over the seeds that are known; None while there is none."""
+        total, count = self.sums.get((scorer, out, epoch), (0.0, 0))
+        return total / count if count else None
+
+    def add(self, event: events.CellKnown) -> None:
+        """Note a cell."""
+        place = (event.scorer, event.out_dataset, event.epoch)
+        total, count = self.sums.get(place, (0.0, 0))
+        self.sums[place] = (total + event.auroc, count + 1)
+
+
+class Progress:
+    """What a run is at.
+
+    Arguments:
+        clock: Seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.suite = ""
+        self.started = clock()
+        self.jobs = self.jobs_done = self.jobs_failed = 0
+        self.cells = self.cells_known = 0
+        self.steps: dict[str, Step] = {}
+        self.blocks: dict[tuple[str, str, int], Block] = {}
+
+    def follow(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, events.RunStarted):
+            self._begin(event)
+        elif isinstance(event, events.JobFinished | events.JobFailed):
+            self.jobs_done = min(self.jobs_done + 1, self.jobs)
+            if isinstance(event, events.JobFailed):
+                self.jobs_failed += 1
+                self.steps.pop(event.task, None)  # its process may have died within a step
+        elif isinstance(event, events.StepStarted):
+            self.steps[event.task] = Step(
+                event.task, event.step, event.total, event.unit, self.clock()
+            )
+        elif isinstance(event, events.StepFinished):
+            self.steps.pop(event.task, None)
+        elif isinstance(event, events.CellKnown):
+            self._add(event)
+        elif step := self.steps.get(getattr(event, "task", "")):
+            if isinstance(event, events.StepAdvanced):
+                step.done += event.amount
+            elif isinstance(event, events.EpochFinished):
+                step.news = f"epoch {event.epoch}: {event.train_bits_per_dim:.3f} bits/dim"
+
+    def _begin(self, event: events.RunStarted) -> None:
+        self.suite, self.jobs, self.cells = event.suite, event.jobs, event.cells
+        self.started = self.clock()
+        self.jobs_done = self.jobs_failed = self.cells_known = 0
+        found = map(Block.of, event.tables)
+        self.blocks = {(item.model, item.in_dataset, item.group_size): item for item in found}
+
+    def _add(self, event: events.CellKnown) -> None:
+        self.cells_known += 1
+        block = self.blocks.get((event.model, event.in_dataset, event.group_size))
+        if block is not None:
+            block.add(event)
+            block.changed = self.cells_known
+
+    def left(self, now: float) -> float | None:
+        """Seconds left if the jobs to come take as long as those done did.
+
+        A rough guess, since jobs differ and trainings come first; None before a tenth is done.
+        """
+        if self.jobs_done < max(1, TOLD_FROM * self.jobs):
+            return None
+        return (now - self.started) * (self.jobs - self.jobs_done) / self.jobs_done
+
+
+def duration(seconds: float) -> str:
+    """A time span as h:mm:ss, or as seconds where it is short."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,0 +1,87 @@
+"""Methods ranked together over pairs of data sets, from their numbers in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from harness.ranks import critical_difference, friedman, ranks
+from harness.results import Cell
+
+Method = TypeVar("Method", str, tuple[str, str])
+Pair: TypeAlias = tuple[str, str]
+"""ID set and OOD set."""
+Block: TypeAlias = tuple[Pair, tuple[str, int, int, int]]
+"""A pair, and model, epoch, group size and seed."""
+
+
+def block_of(cell: Cell) -> Block:
+    """The block of a cell: all of it but the scorer."""
+    place = (cell.model, cell.epoch, cell.group_size, cell.seed)
+    return (cell.in_dataset, cell.out_dataset), place
+
+
+@dataclass(frozen=True)
+class Ranked(Generic[Method]):
+    """Methods with their mean ranks over pairs of data sets, 1 the best.
+
+    Attributes:
+        mean_ranks: By method, the best first.
+        aurocs: Mean AUROC by method, over the same pairs.
+        pairs: How many pairs, N.
+        blocks: How many blocks, of which each pair's AUROC is the mean.
+        critical_difference: Mean ranks so far apart differ, by Nemenyi's test; None with fewer
+            than two pairs or methods.
+        friedman: χ² of no difference at all, `p_value` its p-value; None as above.
+    """
+
+    mean_ranks: dict[Method, float]
+    aurocs: dict[Method, float]
+    pairs: int
+    blocks: int
+    critical_difference: float | None
+    friedman: float | None
+    p_value: float | None
+
+
+def rank_methods(
+    blocks: Mapping[Block, Mapping[Method, float]], methods: Sequence[Method]
+) -> Ranked[Method] | None:
+    """Rank methods over the pairs (ID set, OOD set).
+
+    The AUROC of a pair is the mean over its blocks: those share their examples, so they are no
+    further evidence, and would make the critical difference too small. Pairs that share one of
+    their data sets still do, so it is on the small side yet. Only blocks that have all methods
+    count; a pair without any is left out.
+
+    Arguments:
+        blocks: AUROC by method.
+        methods: Which of them are ranked.
+
+    Returns:
+        None if no block has all of them.
+    """
+    pairs: dict[Pair, list[list[float]]] = {}
+    for (pair, _), found in blocks.items():
+        if all(method in found for method in methods):
+            pairs.setdefault(pair, []).append([found[method] for method in methods])
+    if not pairs or not methods:
+        return None
+    values = np.array([np.mean(rows, axis=0) for rows in pairs.values()])
+    ranked = ranks(values)
+    means = ranked.mean(axis=0).tolist()
+    order = sorted(range(len(methods)), key=lambda j: (means[j], methods[j]))
+    tested = len(pairs) > 1 and len(methods) > 1
+    statistic, p_value = friedman(ranked) if tested else (None, None)
+    return Ranked(
+        {methods[j]: means[j] for j in order},
+        {methods[j]: float(values[:, j].mean()) for j in order},
+        len(pairs),
+        sum(map(len, pairs.values())),
+        critical_difference(len(methods), len(pairs)) if tested else None,
+        statistic,
+        p_value,
+    )

@@ -1,0 +1,87 @@
+"""A scorer as the checks see it, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.contracts import FeatureAware, Scorer
+from harness.testing.checks import NotApplicable
+from harness.testing.synthetic import (
+    Layout,
+    Role,
+    Statistics,
+    base_name,
+    copied,
+    draw,
+    features,
+)
+
+FIT_GROUPS = 60
+GROUPS = 40
+
+
+@dataclass(frozen=True)
+class ScorerUnderTest:
+    """A scorer as the checks see it, with statistics to feed it."""
+
+    make: Callable[[], Scorer]
+    layouts: Mapping[str, Layout]
+
+    def build(self) -> Scorer:
+        """A new scorer, told the columns of what it reads if it wants to know."""
+        scorer = self.make()
+        if isinstance(scorer, FeatureAware):
+            layouts = {name: self.layout(name) for name in scorer.inputs}
+            scorer.name_features(
+                {name: features(name, layout[1]) for name, layout in layouts.items() if layout}
+            )
+        return scorer
+
+    def layout(self, name: str) -> Layout | None:
+        """The layout of an input, if the kit knows it."""
+        return self.layouts.get(name) or self.layouts.get(base_name(name))
+
+    def data(
+        self, *, seed: int, role: Role = "in", groups: int = GROUPS, size: int = 5
+    ) -> Statistics:
+        """Statistics under the names that the scorer reads."""
+        layouts = {}
+        for name in self.build().inputs:
+            layout = self.layout(name)
+            if layout is None:
+                raise NotApplicable(f"the kit does not know the statistic {name!r}")
+            layouts[name] = layout
+        return draw(layouts, groups=groups, size=size, role=role, seed=seed)
+
+    def fit_data(self, *, seed: int = 0, size: int = 5) -> Statistics:
+        """In-distribution statistics to fit to."""
+        return self.data(seed=seed, groups=FIT_GROUPS, size=size)
+
+    def fitted(self, *, seed: int = 0, size: int = 5) -> Scorer:
+        """A new scorer, fitted."""
+        scorer = self.build()
+        scorer.fit(self.fit_data(seed=seed, size=size))
+        return scorer
+
+    def scores(self, statistics: Statistics) -> NDArray[np.float64]:
+        """The scores of groups by a scorer that was fitted for them alone."""
+        return self.fitted().score(copied(statistics))
+
+    def settled(self, statistics: Statistics) -> NDArray[np.float64]:
+        """The same, if two scorers agree; that they do not is `deterministic`'s business."""
+        first, second = self.fitted(), self.fitted()
+        scores = first.score(copied(statistics))
+        if differs(second.score(copied(statistics)), scores):
+            raise NotApplicable("two scorers fitted alike differ: see `deterministic`")
+        return scores
+
+
+def differs(found: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
+    """Whether scores differ by more than the rounding of a sum in another order."""
+    if found.shape != expected.shape:
+        return True
+    return not np.allclose(found, expected, rtol=1e-7, atol=1e-9, equal_nan=True)

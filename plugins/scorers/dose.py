@@ -1,0 +1,162 @@
+"""Density of states: how usual the terms of a log-probability are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from harness import NotFittedError, ScoreError
+from plugins.scorers.one_class_svm import OneClassSVM
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAME = "dose"
+_MOST_PAIRS = 2**21
+
+
+class DoSE:
+    r"""Minus the log-density of the log-probability and its terms, estimated on the fit examples.
+
+    s(X) = -1/b Σ_{x in X} Σ_j log KDE_j(T_j(x)),   T = (l, base, ladj)
+
+    where l is the log-probability of x, base the log-density of its latents, ladj the log
+    absolute determinant (for other models: their terms), and KDE_j the kernel density estimate
+
+    KDE_j(t) = 1/n Σ_i N(t; T_j(x_i), h_j²),   h_j = sd_j n^(-1/5)                       (Scott)
+
+    over the n fit examples x_i, sd_j with n - 1. With `density = "svm"` instead
+
+    s(X) = 1/b Σ_{x in X} (minus the decision function of a one-class SVM on standardised T(x)).
+
+    Both see what is unusual on either side. Every example is scored by itself and a group by the
+    mean, so that a group of b is scored by its b examples' joint density, over b. A term that is
+    constant on the fit examples, such as the width of the bins, is left out.
+
+    Departures from the paper: it fits to training examples (scorers here never see the train
+    split); its one-class SVM and bandwidths are scikit-learn's, with settings of its own.
+
+    Arguments:
+        terms: `total`: l and each kind of term summed over the levels; `levels`: l and every term
+            of every level by itself, for a model that has levels.
+        density: `kde`, one density per term, or `svm`, one machine for all of them.
+        nu: Of the SVM: at most so large a share of the fit examples lies outside, and at least
+            so large a one are support vectors.
+
+    References:
+        | Density of States Estimation for Out-of-Distribution Detection (Morningstar et al., 2021)
+        | https://arxiv.org/abs/2006.09273
+    """
+
+    inputs = ("log_prob_terms",)
+
+    names: Sequence[str] | None = None
+    kept_: NDArray[np.bool_] | None = None
+    density_: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+
+    def __init__(
+        self,
+        *,
+        terms: Literal["total", "levels"] = "total",
+        density: Literal["kde", "svm"] = "kde",
+        nu: Annotated[float, Field(gt=0, le=1)] = 0.5,
+    ) -> None:
+        self.terms = terms
+        self.density = density
+        self.nu = nu
+
+    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
+        """Told the names of the terms; what is before the first dot is their kind."""
+        self.names = tuple(features["log_prob_terms"])
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Estimate the density of T over the fit examples.
+
+        Arguments:
+            statistics: `log_prob_terms`: float64, (M, b, F), in nats.
+
+        Raises:
+            ScoreError: There are fewer than two examples, a term is not finite, or all are
+                constant.
+        """
+        values = self._values(statistics["log_prob_terms"])
+        if len(values) < 2:
+            raise ScoreError(f"{_NAME} needs at least two fit examples, not {len(values)}")
+        if not np.isfinite(values).all():
+            raise ScoreError(f"{_NAME}: log_prob_terms of the fit examples is not finite")
+        kept = values.max(axis=0) > values.min(axis=0)
+        if not kept.any():
+            raise ScoreError(f"{_NAME}: all terms are constant on the {len(values)} fit examples")
+        self.kept_ = kept
+        values = values[:, kept]
+        self.density_ = (
+            OneClassSVM(values, self.nu) if self.density == "svm" else KernelDensities(values)
+        )
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Mean over the examples of each group.
+
+        Arguments:
+            statistics: `log_prob_terms`: float64, (M, b, F), in nats.
+
+        Returns:
+            float64, (M,); higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if self.density_ is None:
+            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        terms = statistics["log_prob_terms"]
+        scores = self.density_(self._values(terms)[:, self.kept_])
+        means: NDArray[np.float64] = scores.reshape(terms.shape[:2]).mean(axis=1)
+        return means
+
+    def _values(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """T of each example, float64, (M b, J)."""
+        rows = terms.reshape(-1, terms.shape[-1])
+        total = rows.sum(axis=1, keepdims=True)
+        if self.terms == "levels":
+            return np.hstack([total, rows])
+        if self.names is None:
+            raise ScoreError(f'{_NAME} with terms = "total" was not told the names of the terms')
+        kinds = [name.partition(".")[0] for name in self.names]
+        sums = [
+            rows[:, [place for place, other in enumerate(kinds) if other == kind]].sum(axis=1)
+            for kind in dict.fromkeys(kinds)
+        ]
+        return np.hstack([total, np.stack(sums, axis=1)])
+
+
+class KernelDensities:
+    """Minus the sum over columns of the log of each one's Gaussian kernel density estimate.
+
+    Far from all fit examples it grows like the square of the distance and stays finite.
+
+    Arguments:
+        x: float64, (n, J), without constant columns.
+    """
+
+    def __init__(self, x: NDArray[np.float64]) -> None:
+        self._x = x
+        self._bandwidth = x.std(axis=0, ddof=1) * len(x) ** -0.2
+
+    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """-Σ_j log KDE_j, float64, (M,), of x, (M, J)."""
+        chunks = range(0, len(x), max(1, _MOST_PAIRS // len(self._x)))
+        return np.concatenate([self._chunk(x[at : at + chunks.step]) for at in chunks])
+
+    def _chunk(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        scores = np.zeros(len(x))
+        for column, bandwidth in enumerate(self._bandwidth):
+            z = (x[:, column, None] - self._x[:, column]) / bandwidth  # (M, n)
+            exponents = -0.5 * z**2
+            largest = exponents.max(axis=1)  # taken out, so that the sum does not underflow
+            logs = largest + np.log(np.exp(exponents - largest[:, None]).sum(axis=1))
+            scores += math.log(len(self._x) * bandwidth * math.sqrt(2 * math.pi)) - logs
+        return scores

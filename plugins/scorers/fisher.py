@@ -1,0 +1,102 @@
+"""Total score statistics: the gradient of all layers in units of the Fisher information."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Self
+
+import numpy as np
+from pydantic import Field
+
+from harness import NotFittedError, ScoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class FisherDiagonal:
+    r"""Score statistic with a diagonal Fisher information, s(X) = log(1 + Σ_l S_l(X)).
+
+    S_l = 1/b g_l^T F_l^-1 g_l, with F from the fit examples (see `layer_fisher_diagonal`). The
+    logarithm changes no rank. Large gradients in units of what the fit examples have mean that X
+    does not fit the model, in whatever direction; a sum that is unusually small counts as typical.
+    Per layer the same statistic serves `gradient-gaussian`, by its option `statistic`.
+
+    Arguments:
+        statistic: Name of the statistic to read, for a suite that defines a variant under a name
+            of its own.
+
+    References:
+        | Model-agnostic out-of-distribution detection using combined statistical tests
+          (Bergamin et al., 2022)
+        | https://arxiv.org/abs/2203.01097
+    """
+
+    def __init__(
+        self, *, statistic: Annotated[str, Field(min_length=1)] = "layer_fisher_diagonal"
+    ) -> None:
+        self.statistic = statistic
+        self._layers: int | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The statistic named by the option `statistic`."""
+        return (self.statistic,)
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Note the number of layers; what there is to fit, the statistic was fitted to.
+
+        Arguments:
+            statistics: The statistic: float64, (M, L), not negative.
+
+        Raises:
+            ScoreError: A value is negative or not finite.
+        """
+        values = statistics[self.statistic]
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            raise ScoreError(f"{self.statistic} of the fit groups is negative or not finite")
+        self._layers = values.shape[1]
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Logarithm of one more than the sum over layers.
+
+        Arguments:
+            statistics: The statistic: float64, (M, L), not negative.
+
+        Returns:
+            float64, (M,), not negative; higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+            ScoreError: A value is negative, or the number of layers is not that of the fit.
+        """
+        values = statistics[self.statistic]
+        if self._layers is None:
+            raise NotFittedError(f"{type(self).__name__} was asked for scores before its fit")
+        if values.shape[1] != self._layers:
+            raise ScoreError(
+                f"{self.statistic} had {self._layers} layers at the fit, not {values.shape[1]}"
+            )
+        if (values < 0).any():
+            raise ScoreError(f"{self.statistic} has negative values: no score statistic")
+        scores: NDArray[np.float64] = np.log1p(values.sum(axis=1))
+        return scores
+
+
+class FisherEkfac(FisherDiagonal):
+    """The same with an EKFAC Fisher information (see `layer_fisher_ekfac`).
+
+    Arguments:
+        statistic: Name of the statistic to read.
+
+    References:
+        | Fast Approximate Natural Gradient Descent in a Kronecker-factored Eigenbasis (George et
+          al., 2018)
+        | https://arxiv.org/abs/1806.03884
+    """
+
+    def __init__(
+        self, *, statistic: Annotated[str, Field(min_length=1)] = "layer_fisher_ekfac"
+    ) -> None:
+        super().__init__(statistic=statistic)

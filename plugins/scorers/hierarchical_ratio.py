@@ -1,0 +1,115 @@
+"""The upper levels of a flow alone, and against all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from harness import NotFittedError, ScoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAME = "hierarchical-ratio"
+
+
+class HierarchicalRatio:
+    r"""The log-probability of a multi-level flow against that of its upper levels.
+
+    l = Σ_j (base_j + ladj_j) + bins,   l_k = Σ_{j >= k} (base_j + ladj_j)
+    s(X) = 1/b Σ_{x in X} (l - l_k)                                              form = "ratio"
+    s(X) = -1/b Σ_{x in X} l_k                                                   form = "upper"
+
+    Level 0 is the one next to the image, k is `from_level`. By the chain rule l_k is the
+    log-density of h_k, the activations that enter level k, and l - l_k that of the details that
+    the levels below k split off, given h_k. Details dominate l, and what is simpler than the
+    training data has more probable ones: `ratio` calls that OOD. `upper` leaves them out and
+    calls OOD what the upper levels, which see the whole image, find improbable.
+
+    Departures from the papers: Schirrmeister et al. score with the last level alone, which is
+    `upper` with the last level for k. Havtorn et al. subtract from the bound L of a hierarchical
+    VAE the bound L^{>k} with the lower latents drawn given the upper ones; a flow has the exact
+    l_k instead, so that what the upper levels say cancels in `ratio`.
+
+    A general against a specific model, the other ratio of Schirrmeister et al., is the scorer
+    `likelihood-ratio` with the general model for its background.
+
+    Arguments:
+        from_level: k, the first of the upper levels.
+        form: `ratio` or `upper`, see above.
+
+    References:
+        | Understanding Anomaly Detection with Deep Invertible Networks through Hierarchies of
+          Distributions and Features (Schirrmeister et al., 2020)
+        | https://arxiv.org/abs/2006.10848
+        | Hierarchical VAEs Know What They Don't Know (Havtorn et al., 2021)
+        | https://arxiv.org/abs/2102.08248
+    """
+
+    inputs = ("log_prob_terms",)
+
+    names: Sequence[str] = ()
+    upper_: NDArray[np.bool_] | None = None
+
+    def __init__(
+        self,
+        *,
+        from_level: Annotated[int, Field(ge=1)] = 1,
+        form: Literal["ratio", "upper"] = "ratio",
+    ) -> None:
+        self.from_level = from_level
+        self.form = form
+
+    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
+        """Told the names of the terms; a number after the last dot is the level."""
+        self.names = tuple(features["log_prob_terms"])
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Find the terms of the upper levels; nothing else is fitted.
+
+        Arguments:
+            statistics: `log_prob_terms`: float64, (M, b, F), in nats; not read.
+
+        Raises:
+            ScoreError: The model has no level `from_level`.
+        """
+        levels = [_level(name) for name in self.names]
+        upper = np.array([level is not None and level >= self.from_level for level in levels])
+        if not upper.any():
+            raise ScoreError(
+                f"{_NAME}: no term belongs to level {self.from_level} or above; the terms are "
+                f"{', '.join(self.names)}"
+            )
+        self.upper_ = upper
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The ratio, or minus the upper levels, of each group.
+
+        Arguments:
+            statistics: `log_prob_terms`: float64, (M, b, F), in nats.
+
+        Returns:
+            float64, (M,), in nats; higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if self.upper_ is None:
+            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        means = statistics["log_prob_terms"].mean(axis=1)
+        scores: NDArray[np.float64] = (
+            means[:, ~self.upper_].sum(axis=1)
+            if self.form == "ratio"
+            else -means[:, self.upper_].sum(axis=1)
+        )
+        return scores
+
+
+def _level(name: str) -> int | None:
+    """The level of a term such as `base.1`; None where its name has none."""
+    number = name.rpartition(".")[2]
+    return int(number) if number.isdecimal() else None

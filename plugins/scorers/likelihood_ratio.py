@@ -1,0 +1,68 @@
+"""How much more probable a group is under a background model than under the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field
+
+from harness import NotFittedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class LikelihoodRatio:
+    """Minus the log-likelihood ratio to a background model.
+
+    s(X) = -1/b Σ_{x in X} [ log p(x) - log p_background(x) ]
+
+    The background model is one of the suite, trained on the same data perturbed
+    (`mutation_rate` of its training recipe), so that it knows what all such images have in common
+    but not what makes these. It is read at the epoch and seed of the cell. Nothing is fitted.
+
+    Arguments:
+        background: Name of the background model in the suite.
+
+    References:
+        | Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019)
+        | https://arxiv.org/abs/1906.02845
+    """
+
+    def __init__(self, *, background: Annotated[str, Field(min_length=1)]) -> None:
+        self.background = background
+        self.fitted_ = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """`log_prob` of the model and of the background model."""
+        return ("log_prob", f"log_prob@{self.background}")
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Nothing to fit.
+
+        Arguments:
+            statistics: Both `log_prob`: float64, (M, b, 1), in nats; not read.
+        """
+        self.fitted_ = True
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Minus the mean log-likelihood ratio of each group.
+
+        Arguments:
+            statistics: Both `log_prob`: float64, (M, b, 1), in nats.
+
+        Returns:
+            float64, (M,), in nats; higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if not self.fitted_:
+            raise NotFittedError("likelihood-ratio was asked for scores before it was fitted")
+        own, background = (statistics[name][:, :, 0] for name in self.inputs)
+        scores: NDArray[np.float64] = -(own - background).mean(axis=1)
+        return scores

@@ -1,0 +1,68 @@
+"""Mean likelihood regret of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field
+
+from harness import NotFittedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class LikelihoodRegret:
+    """Mean regret of the group, s(X) = 1/b Σ_{x in X} r(x).
+
+    r(x) is what log p(x) gains from a few steps of training on x alone. A model is near its best
+    for what it was trained on, so there is more to gain elsewhere. Nothing is fitted.
+
+    Arguments:
+        statistic: Name of the statistic to read, for a suite that defines a variant of
+            `likelihood_regret` under a name of its own.
+
+    References:
+        | Likelihood Regret: An Out-of-Distribution Detection Score for Variational Auto-encoder
+          (Xiao et al., 2020)
+        | https://arxiv.org/abs/2003.02977
+    """
+
+    def __init__(
+        self, *, statistic: Annotated[str, Field(min_length=1)] = "likelihood_regret"
+    ) -> None:
+        self.statistic = statistic
+        self.fitted_ = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The statistic named by the option `statistic`."""
+        return (self.statistic,)
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Nothing to fit.
+
+        Arguments:
+            statistics: The statistic: regrets, float64, (M, b, 1), in nats; not read.
+        """
+        self.fitted_ = True
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Mean regret of each group.
+
+        Arguments:
+            statistics: The statistic: regrets, float64, (M, b, 1), in nats.
+
+        Returns:
+            float64, (M,), in nats; higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if not self.fitted_:
+            raise NotFittedError("likelihood-regret was asked for scores before it was fitted")
+        scores: NDArray[np.float64] = statistics[self.statistic][:, :, 0].mean(axis=1)
+        return scores

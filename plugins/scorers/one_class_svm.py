@@ -1,0 +1,42 @@
+"""A one-class support vector machine on standardised columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class OneClassSVM:
+    r"""Minus the decision function of a one-class SVM with a Gaussian kernel.
+
+    s(x) = ρ - Σ_i α_i exp(-γ ‖x - x_i‖²),   γ = 1 / F
+
+    for columns in units of the fit examples' standard deviation. It is bounded: where x is far
+    from all examples it is ρ.
+
+    Arguments:
+        x: float64, (n, F), without constant columns.
+        nu: At most so large a share of the fit examples lies outside, and at least so large a
+            one are support vectors.
+
+    References:
+        | Estimating the support of a high-dimensional distribution (Schölkopf et al., 2001)
+        | https://doi.org/10.1162/089976601750264965
+    """
+
+    def __init__(self, x: NDArray[np.float64], nu: float) -> None:
+        from sklearn.svm import OneClassSVM
+
+        self._mean, self._sd = x.mean(axis=0), x.std(axis=0)
+        self._machine = OneClassSVM(nu=nu, gamma=1 / x.shape[1]).fit(self._standardised(x))
+
+    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """s, float64, (M,), of x, (M, F); higher is farther from the fit examples."""
+        scores: NDArray[np.float64] = -self._machine.decision_function(self._standardised(x))
+        return scores
+
+    def _standardised(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (x - self._mean) / self._sd

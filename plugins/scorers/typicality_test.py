@@ -1,0 +1,128 @@
+"""The bootstrap test of typicality, as p-values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Self
+
+import numpy as np
+from pydantic import Field
+
+from harness import NotFittedError, ScoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAME = "typicality-test"
+
+
+class TypicalityTest:
+    r"""Minus the log p-value of the test that a group comes from the typical set.
+
+    d(X) = | -1/b Σ_{x in X} log p(x) - H |
+    p(X) = (1 + #{k : d(X_k) >= d(X)}) / (K + 1),   s(X) = -log p(X)
+
+    over K groups X_k of b examples each, drawn with replacement (Algorithm 1). A group is flagged
+    at any level α if s(X) >= -log α, and at `level` if d(X) is above the threshold that `fit_info`
+    tells. p falls with d, so the order of groups is that of `typicality` with this H, except that
+    groups of the same p tie: all those, for one, that are farther off than any X_k.
+
+    Departures from the paper: H and the bootstrap groups come from two halves of the fit examples
+    (the even-numbered and the odd-numbered), not from the train and the validation split, since
+    scorers here never see the train split. They must not be the same examples: H would fit the
+    bootstrap groups better than any other. p counts the group itself, so it is never 0.
+
+    Arguments:
+        level: Of the threshold: the share of ID groups that it flags.
+        resamples: K; K + 1 at least 1 / level.
+        seed: Of the bootstrap.
+
+    Attributes:
+        entropy_: H, the mean of -log p over the even-numbered fit examples, in nats.
+        distances_: d(X_k), float64, (K,), ascending, in nats.
+
+    References:
+        | Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality
+          (Nalisnick et al., 2019)
+        | https://arxiv.org/abs/1906.02994
+    """
+
+    inputs = ("log_prob",)
+
+    entropy_: float | None = None
+    distances_: NDArray[np.float64] | None = None
+
+    def __init__(
+        self,
+        *,
+        level: Annotated[float, Field(gt=0, lt=1)] = 0.05,
+        resamples: Annotated[int, Field(ge=1)] = 1000,
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        self.level = level
+        self.resamples = resamples
+        self.seed = seed
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Estimate the entropy and the distances of groups from it.
+
+        Arguments:
+            statistics: `log_prob`: float64, (M, b, 1), in nats.
+
+        Raises:
+            ScoreError: There are fewer than two examples, a log-probability is not finite, or
+                there are too few resamples for the level.
+        """
+        nats = -statistics["log_prob"].ravel()
+        if nats.size < 2:
+            raise ScoreError(f"{_NAME} needs at least two fit examples, not {nats.size}")
+        if not np.isfinite(nats).all():
+            raise ScoreError(f"{_NAME}: log_prob of the fit examples is not finite")
+        if self._beyond < 0:
+            least = math.ceil(1 / self.level) - 1
+            raise ScoreError(
+                f"{_NAME}: no p-value of {self.resamples} resamples is as small as level = "
+                f"{self.level}; at least {least} are needed"
+            )
+        size = statistics["log_prob"].shape[1]
+        drawn = np.random.default_rng(self.seed).choice(nats[1::2], (self.resamples, size))
+        self.entropy_ = float(nats[::2].mean())
+        self.distances_ = np.sort(np.abs(drawn.mean(axis=1) - self.entropy_))
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Minus the log p-value of each group.
+
+        Arguments:
+            statistics: `log_prob`: float64, (M, b, 1), in nats; b as in the fit.
+
+        Returns:
+            float64, (M,), from 0 to log(K + 1); higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if self.entropy_ is None or self.distances_ is None:
+            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        nats = -statistics["log_prob"][:, :, 0].mean(axis=1)
+        below = np.searchsorted(self.distances_, np.abs(nats - self.entropy_), side="left")
+        scores: NDArray[np.float64] = -np.log((1 + self.resamples - below) / (self.resamples + 1))
+        return scores
+
+    def fit_info(self) -> dict[str, float | int | str]:
+        """The entropy, the level, and the distance above which a group is flagged, in nats.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if self.entropy_ is None or self.distances_ is None:
+            raise NotFittedError(f"{_NAME} was asked for its fit before it was fitted")
+        threshold = float(self.distances_[-1 - self._beyond])
+        return {"entropy": self.entropy_, "level": self.level, "threshold": threshold}
+
+    @property
+    def _beyond(self) -> int:
+        """How many distances may be as large as that of a group that is flagged: p <= level."""
+        # rounding may put a product an ulp below the whole number that it is
+        return math.floor(self.level * (self.resamples + 1) * (1 + 1e-12)) - 1

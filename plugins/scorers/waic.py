@@ -1,0 +1,85 @@
+"""The mean log-probability under an ensemble, less its variance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Self
+
+import numpy as np
+from pydantic import Field
+
+from harness import NotFittedError, ScoreError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_NAME = "waic"
+
+
+class WAIC:
+    r"""Minus the Watanabe-Akaike information criterion of an ensemble of models.
+
+    s(X) = -1/b Σ_{x in X} [ mean_m l_m(x) - var_m l_m(x) ],  l_m(x) = log p_m(x)
+
+    over the members m: trainings of the cell's model from several seeds, at the cell's epoch; or
+    several epochs of the cell's own training, and then the score is the same at every epoch of a
+    table. The variance divides by the number of members, since the ensemble is all that either
+    moment is taken over; the authors do not say. It is in nats² and the mean in nats, as
+    theirs. Nothing is fitted.
+
+    Arguments:
+        seeds: Of the members; each is trained if it is not stored. Either this or `epochs`.
+        epochs: Of the members. Either this or `seeds`.
+
+    Raises:
+        ScoreError: Both or neither of `seeds` and `epochs` are given, or fewer than two distinct.
+
+    References:
+        | WAIC, but Why? Generative Ensembles for Robust Anomaly Detection (Choi et al., 2018)
+        | https://arxiv.org/abs/1810.01392
+    """
+
+    def __init__(
+        self,
+        *,
+        seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = (),
+        epochs: tuple[Annotated[int, Field(ge=0)], ...] = (),
+    ) -> None:
+        if bool(seeds) == bool(epochs):
+            raise ScoreError(f"{_NAME}: give either seeds or epochs, such as seeds = [0, 1, 2]")
+        members = seeds or epochs
+        if len(members) < 2 or len(set(members)) < len(members):
+            raise ScoreError(
+                f"{_NAME}: {'seeds' if seeds else 'epochs'} should be two or more, each once, "
+                f"not {list(members)}"
+            )
+        self.inputs = tuple(f"log_prob{'/' if seeds else ':'}{member}" for member in members)
+        self.fitted_ = False
+
+    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+        """Nothing to fit.
+
+        Arguments:
+            statistics: `log_prob` of each member: float64, (M, b, 1), in nats; not read.
+        """
+        self.fitted_ = True
+        return self
+
+    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Minus the mean WAIC of each group.
+
+        Arguments:
+            statistics: `log_prob` of each member: float64, (M, b, 1), in nats.
+
+        Returns:
+            float64, (M,); higher is more OOD.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if not self.fitted_:
+            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        members = np.stack([statistics[name][:, :, 0] for name in self.inputs])  # (m, M, b)
+        waic = members.mean(axis=0) - members.var(axis=0)
+        scores: NDArray[np.float64] = -waic.mean(axis=1)
+        return scores

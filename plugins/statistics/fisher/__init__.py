@@ -1,0 +1,1 @@
+"""Fisher information of the layers, from gradients of the fit examples."""

@@ -1,0 +1,97 @@
+"""Score statistics g^T F^-1 g of the layers, with a Fisher information that was fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness import ScoreError
+from plugins.statistics.fisher.gradients import Gradients
+from plugins.statistics.fisher.kronecker import Basis, Factors, RotatedMoments, rotated
+from plugins.statistics.fisher.moments import SecondMoments, weighted_sq_norms, weights
+from plugins.statistics.layer_gradients.norms import GroupGradient
+from plugins.statistics.layer_gradients.registry import Misaligned
+from plugins.statistics.layer_gradients.trace import Untraceable
+
+
+class ScoreStatistic:
+    """g^T F^-1 g of each layer, F being diagonal in a basis of each.
+
+    Arguments:
+        gradients: As at the fit.
+        weight: 1 / F by column, of the shape of the gradients.
+        bases: Of those columns that have one; the others are as they are.
+    """
+
+    def __init__(
+        self, gradients: Gradients, weight: dict[int, Tensor], bases: Mapping[int, Basis]
+    ) -> None:
+        self._gradients, self._weight, self._bases = gradients, weight, bases
+
+    def __call__(self, model: Any, groups: Tensor) -> Tensor:
+        """Of groups, uint8, (M, b, *shape), without the 1/b; float64, (M, L), never negative.
+
+        Raises:
+            ScoreError: The model is computed in another way than at the fit.
+        """
+        return self._gradients.each(model, groups, self._measure)
+
+    def _measure(self, column: int, gradient: GroupGradient) -> Tensor:
+        weight = self._weight.get(column)
+        if weight is None:  # no fit example reached the layer
+            rows = gradient if isinstance(gradient, Tensor) else gradient.a
+            return torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
+        return weighted_sq_norms(rotated(gradient, self._bases.get(column)), weight)
+
+
+def fit_diagonal(model: Any, examples: Tensor, damping: float) -> ScoreStatistic:
+    """F_i = mean of g_i² over the examples, uint8, (N, *shape).
+
+    Raises:
+        ScoreError: A gradient is not finite, or there is none.
+    """
+    gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
+    try:
+        moments = gradients.added(model, groups, SecondMoments)
+    except (Untraceable, Misaligned):
+        gradients.looped = True
+        moments = gradients.added(model, groups, SecondMoments)
+    return ScoreStatistic(gradients, _weights(model, moments, len(examples), damping), {})
+
+
+def fit_ekfac(model: Any, examples: Tensor, damping: float, max_factor: int) -> ScoreStatistic:
+    """The same in the eigenbases of the Kronecker factors, in a second pass.
+
+    Raises:
+        ScoreError: A gradient is not finite, there is none, or the model cannot be followed.
+    """
+    gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
+    try:
+        if gradients.looped:
+            raise Untraceable("what its modules are given does not tell its gradients")
+        factors = gradients.added(model, groups, lambda: Factors(max_factor))
+        bases = factors.bases()
+        moments = gradients.added(model, groups, lambda: RotatedMoments(bases))
+    except (Untraceable, Misaligned) as error:
+        raise ScoreError(
+            f"Kronecker factors of {type(model).__name__} cannot be had: {error}; "
+            "layer_fisher_diagonal can be computed of any model whose gradients are finite"
+        ) from error
+    except torch.linalg.LinAlgError as error:
+        raise ScoreError(f"Kronecker factors of {type(model).__name__}: {error}") from error
+    return ScoreStatistic(gradients, _weights(model, moments, len(examples), damping), bases)
+
+
+def _weights(
+    model: Any, moments: SecondMoments, examples: int, damping: float
+) -> dict[int, Tensor]:
+    names = [name for name, _ in model.named_parameters()]
+    for column, sums in moments.sums.items():
+        if not bool(sums.isfinite().all()):
+            raise ScoreError(
+                f"the gradient of {names[column]!r} is not finite on the fit examples"
+            )
+    return {column: weights(sums, examples, damping) for column, sums in moments.sums.items()}

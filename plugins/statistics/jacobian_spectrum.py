@@ -1,0 +1,104 @@
+"""Singular values of a flow's generator at each example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from harness import DensityModel, Flow, Per, UnsupportedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+class JacobianSpectrum:
+    r"""Logarithms of the singular values of a flow's generator at each example, the largest first.
+
+    log σ_1 >= ... >= log σ_D,   σ_i singular values of dx/dz at z = to_noise(x)
+
+    with x in grey levels: a unit of noise along the i-th right singular vector moves the image by
+    σ_i grey levels. How many are above a threshold is the local intrinsic dimension (LID) of the
+    model at x (section 3.2 of the paper, where the threshold is calibrated; see the scorer
+    `lid-dimension`). All of them are stored, so that thresholds cost nothing.
+
+    Small images have the whole Jacobian dz/dx by one backward pass per dimension; its singular
+    values are 1 / σ. Large ones have it matrix-free, by stochastic Lanczos quadrature on J'J,
+    which is only ever applied: `probes` random orthonormal directions, `steps` products each. The
+    values are then quantiles of an estimated spectrum: right where there are many, not one by
+    one. The probes are the same for every example. With as many probes and steps as dimensions
+    it is exact.
+
+    Arguments:
+        exact_up_to: Images of at most so many dimensions have the whole Jacobian.
+        probes: Directions for the others; at most their dimensions are used.
+        steps: Products with J'J in each direction; at most as many as dimensions are made.
+        seed: Of the probes.
+
+    References:
+        | A Geometric Explanation of the Likelihood OOD Detection Paradox (Kamkari et al., 2024)
+        | https://arxiv.org/abs/2403.18910
+        | Fast estimation of tr(f(A)) via stochastic Lanczos quadrature (Ubaru et al., 2017)
+        | https://doi.org/10.1137/16M1104974
+    """
+
+    per: Per = "example"
+
+    def __init__(
+        self,
+        *,
+        exact_up_to: Annotated[int, Field(ge=0)] = 1024,
+        probes: Annotated[int, Field(ge=1)] = 4,
+        steps: Annotated[int, Field(ge=1)] = 32,
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        self.exact_up_to = exact_up_to
+        self.probes = probes
+        self.steps = steps
+        self.seed = seed
+
+    def features(self, model: DensityModel) -> Sequence[str]:
+        """`log_singular_value_1` to `log_singular_value_D`.
+
+        Raises:
+            UnsupportedError: The model is no flow.
+        """
+        _require_flow(model)
+        return tuple(f"log_singular_value_{i}" for i in range(1, model.domain.dims + 1))
+
+    def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
+        """Evaluate the spectrum at each example.
+
+        Arguments:
+            model: In evaluation mode, a `Flow`; left as found.
+            groups: uint8, (M, 1, *domain.shape).
+
+        Returns:
+            float64, (M, D), descending, of σ in grey levels per unit of noise.
+
+        Raises:
+            UnsupportedError: The model is no flow.
+            ValueError: A group holds more than one example.
+        """
+        from plugins.statistics.jacobians.exact import exact_spectra
+        from plugins.statistics.jacobians.lanczos import estimated_spectra
+
+        if groups.shape[1] != 1:
+            name = "jacobian_spectrum"
+            raise ValueError(f"{name} is per example: groups of {groups.shape[1]}, not of 1")
+        flow = _require_flow(model)
+        if model.domain.dims <= self.exact_up_to:
+            return exact_spectra(flow, model, groups[:, 0])
+        return estimated_spectra(
+            flow, model, groups[:, 0], probes=self.probes, steps=self.steps, seed=self.seed
+        )
+
+
+def _require_flow(model: DensityModel) -> Flow:
+    if not isinstance(model, Flow):
+        name = type(model).__name__
+        raise UnsupportedError(f"jacobian_spectrum needs a flow with to_noise(x); {name} has none")
+    return model

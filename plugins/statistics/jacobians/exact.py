@@ -1,0 +1,65 @@
+"""All singular values, from the whole Jacobian: one backward pass per dimension."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from harness import DensityModel, Flow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Jacobians of as many examples at a time are formed as take about this many bytes.
+JACOBIAN_BYTES = 256 * 2**20
+
+
+def exact_spectra(flow: Flow, model: DensityModel, x: Tensor) -> NDArray[np.float64]:
+    """Logarithms of the singular values of dx/dz, float64, (N, D), descending.
+
+    Those of dz/dx are s_1 >= ... >= s_D, and log σ_i = -log s_(D+1-i). They are computed in
+    float64 from a Jacobian in the model's precision. What is not above the rounding of the
+    largest is set to it, which keeps logarithms finite.
+
+    Arguments:
+        flow: The model's `to_noise`.
+        model: The same model: its parameters give dtype and device.
+        x: uint8, (N, *domain.shape).
+    """
+    dims = model.domain.dims
+    chunk = max(1, JACOBIAN_BYTES // (8 * dims * dims))
+    pieces = []
+    for part in x.split(chunk):
+        jacobian = noise_jacobian(flow, part.to(floating_type(model)))
+        s = torch.linalg.svdvals(jacobian.to(torch.float64))
+        least = torch.finfo(jacobian.dtype).eps * s[:, :1]
+        pieces.append(-torch.maximum(s, least).log().flip(1))
+    spectra: NDArray[np.float64] = torch.cat(pieces).cpu().numpy()
+    return spectra
+
+
+def noise_jacobian(flow: Flow, x: Tensor) -> Tensor:
+    """dz/dx, floating, (N, D, D), a row for each dimension of the noise.
+
+    Examples do not depend on each other, so the gradient of a column of z, summed over them, has
+    the same row of every example's Jacobian.
+
+    Arguments:
+        flow: Whose noise z is.
+        x: Floating, (N, *domain.shape), in grey levels.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_(True)
+        columns = flow.to_noise(x).sum(0)
+        rows = [
+            torch.autograd.grad(column, x, retain_graph=True)[0].flatten(1) for column in columns
+        ]
+    return torch.stack(rows, dim=1)
+
+
+def floating_type(model: DensityModel) -> torch.dtype:
+    """The dtype of the parameters."""
+    return next(parameter.dtype for _, parameter in model.named_parameters())

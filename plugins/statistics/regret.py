@@ -1,0 +1,137 @@
+"""Training copies of a model, each on one example: side by side, or one after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+
+from harness import DensityModel, is_out_of_memory
+
+Parameters: TypeAlias = dict[str, Tensor]
+# Of the parameters of some copies, to their gradients and the log-probabilities, (n,).
+Gradient: TypeAlias = Callable[[Parameters], tuple[Parameters, Tensor]]
+Value: TypeAlias = Callable[[Parameters], Tensor]
+
+COPY_BYTES = 2**29
+"""Memory for the copies that are trained side by side."""
+
+TENSORS = 5
+"""A copy takes so many times its parameters: these, gradients, two moments, one in the making."""
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How log p is made larger; see `LikelihoodRegret`."""
+
+    steps: int
+    learning_rate: float
+    optimizer: Literal["adam", "sgd"]
+
+    def gain(self, start: Parameters, gradient: Gradient, value: Value) -> Tensor:
+        """max_t log p(x; θ_t) - log p(x; θ_0) of each copy, float64, (n,)."""
+        update = self._adam() if self.optimizer == "adam" else self._sgd
+        parameters, values = start, []
+        for _ in range(self.steps):
+            gradients, found = gradient(parameters)
+            values.append(found.detach().to(torch.float64))
+            parameters = {
+                name: parameters[name] + update(name, gradients[name]) for name in parameters
+            }
+        with torch.no_grad():
+            values.append(value(parameters).to(torch.float64))
+        return torch.stack(values).amax(0) - values[0]
+
+    def _sgd(self, name: str, gradient: Tensor) -> Tensor:
+        return self.learning_rate * gradient
+
+    def _adam(self) -> Callable[[str, Tensor], Tensor]:
+        """Steps of Adam (Kingma & Ba, 2015, Algorithm 1), with moments of their own."""
+        moments: dict[str, tuple[int, Tensor, Tensor]] = {}
+
+        def update(name: str, gradient: Tensor) -> Tensor:
+            zero = torch.zeros_like(gradient)
+            t, first, second = moments.get(name, (0, zero, zero))
+            t += 1
+            first = BETA1 * first + (1 - BETA1) * gradient
+            second = BETA2 * second + (1 - BETA2) * gradient.square()
+            moments[name] = (t, first, second)
+            unbiased = (second / (1 - BETA2**t)).sqrt() + EPS
+            return self.learning_rate / (1 - BETA1**t) * first / unbiased
+
+        return update
+
+
+def regrets(model: DensityModel, x: Tensor, ascent: Ascent) -> Tensor:
+    """The gain of each example, float64, (N,).
+
+    Arguments:
+        model: Left as found: copies of its parameters are put in its place, its own not touched.
+        x: uint8, (N, *domain.shape).
+        ascent: How.
+    """
+    module = cast(nn.Module, model)
+    named = {name: p.detach() for name, p in model.named_parameters() if p.is_floating_point()}
+    size = sum(p.numel() * p.element_size() for p in named.values())
+    together = COPY_BYTES // max(1, TENSORS * size)
+    if together > 1:
+        try:
+            return torch.cat([_side_by_side(module, named, p, ascent) for p in x.split(together)])
+        except Exception as error:  # the loop will show whether the model is at fault
+            if is_out_of_memory(error):
+                raise
+            _log.info(
+                "likelihood regret of %s one example at a time: %s", type(model).__name__, error
+            )
+    return torch.cat([_alone(module, named, example, ascent) for example in x.split(1)])
+
+
+def _side_by_side(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> Tensor:
+    """As many copies as examples, their parameters stacked, (n, ...)."""
+
+    def log_prob(parameters: Parameters, example: Tensor) -> Tensor:
+        return _log_prob(module, parameters, example.unsqueeze(0)).sum()
+
+    gradient, value = vmap(grad_and_value(log_prob)), vmap(log_prob)
+    start = {name: p.expand(len(x), *p.shape) for name, p in named.items()}
+    return ascent.gain(start, lambda given: gradient(given, x), lambda given: value(given, x))
+
+
+def _alone(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> Tensor:
+    """One copy, by plain backward passes, for an example, (1, ...)."""
+
+    def gradient(parameters: Parameters) -> tuple[Parameters, Tensor]:
+        leaves = {name: p.detach().requires_grad_(True) for name, p in parameters.items()}
+        with torch.enable_grad():
+            value = _log_prob(module, leaves, x)
+            found = torch.autograd.grad(value.sum(), [*leaves.values()], allow_unused=True)
+        pairs = zip(leaves.items(), found, strict=True)
+        return {n: torch.zeros_like(p) if g is None else g for (n, p), g in pairs}, value
+
+    return ascent.gain(named, gradient, lambda given: _log_prob(module, given, x))
+
+
+class _LogProb(nn.Module):
+    """A model whose call is `log_prob`, which is what `functional_call` calls."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model.log_prob(x)  # type: ignore[operator, no-any-return]
+
+
+def _log_prob(module: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
+    """The log-probability of examples, (n,), under other parameters."""
+    renamed = {f"model.{name}": p for name, p in parameters.items()}
+    return cast(Tensor, functional_call(_LogProb(module), renamed, (x,)))
