@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.answers import facts_of_fit, notes_on, scores_of
 from harness.chain import failure_inputs, training_failure_inputs
 from harness.contracts import FeatureAware, Scorer, Separable
 from harness.domain import bits_per_dim
-from harness.errors import BenchError, DataError, ScoreError, StoreError
+from harness.errors import BenchError, DataError, ScoreError, StoreError, UnsupportedError
 from harness.failures import find_failure
 from harness.keys import checkpoint_key
 from harness.metrics import aupr, delong, fpr95
@@ -21,6 +20,7 @@ from harness.overlap import overlap
 from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
 from harness.published import beside
 from harness.results import Cell, Result, Status
+from harness.scores import checked_scores, facts_of_fit, notes_on_scores
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ class _Scoring:
         except Exception as error:
             expected = isinstance(error, BenchError)
             message = str(error) if expected else f"{type(error).__name__}: {error}"
-            return Result(planned.cell, "failed", message)
+            unsupported = isinstance(error, UnsupportedError)
+            return Result(planned.cell, "unsupported" if unsupported else "failed", message)
 
     def _key(self, job: StatisticJob) -> str | None:
         """The key of a stored statistic."""
@@ -186,7 +187,7 @@ class _Scoring:
         self._check_features(planned)
         fitted = self._fit(planned)
         read = {name: self._read(jobs[2], planned) for name, jobs in planned.reads.items()}
-        scores_out = scores_of(fitted.scorer, read, "OOD", planned.cell)
+        scores_out = checked_scores(fitted.scorer, read, "OOD", planned.cell)
         estimate = delong(fitted.scores_in, scores_out)
         bits = self._bits(planned)
         return Result(
@@ -207,7 +208,7 @@ class _Scoring:
             scores_in=fitted.scores_in,
             scores_out=scores_out,
             provenance=self._provenance(
-                planned, fitted.scorer, notes_on(planned.cell, fitted.scores_in, scores_out)
+                planned, fitted.scorer, notes_on_scores(planned.cell, fitted.scores_in, scores_out)
             ),
         )
 
@@ -235,7 +236,7 @@ class _Scoring:
                 )
             scorer.fit({name: self._read(fit, planned) for name, (fit, _) in jobs.items()})
             read = {name: self._read(in_, planned) for name, (_, in_) in jobs.items()}
-            scores_in = scores_of(scorer, read, "ID", planned.cell)
+            scores_in = checked_scores(scorer, read, "ID", planned.cell)
             self.fitted = _Fitted(key, scorer, scores_in)
         return self.fitted
 

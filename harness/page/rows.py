@@ -58,6 +58,7 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
         "status": (_status(result) for result in found),
         "message": (one_line(result.message) if result else "" for result in found),
         "mark": _marks(cells, list(results.values())),
+        "beaten_by": (_beaten_by(result) if result else "" for result in found),
     }
     for key, values in texts.items():
         columns[key], names[key] = _places(values)
@@ -82,6 +83,15 @@ def _status(result: Result | None) -> str:
     if result is None:
         return "pending"
     return "failed" if result.status == "ok" and number(result) is None else result.status
+
+
+def _beaten_by(result: Result) -> str:
+    """The trivial baselines that beat a scorer, and by how much."""
+    return "; ".join(
+        f"{one_line(beaten.scorer)} by {beaten.difference:.3f}"
+        + {True: "", False: " (within error)", None: " (not tested)"}[beaten.beyond_error]
+        for beaten in result.beaten_by
+    )
 
 
 def _numbers(found: Sequence[Result | None]) -> dict[str, list[Any]]:

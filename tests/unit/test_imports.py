@@ -18,7 +18,7 @@ ROOMS = (
     "keys locks store data draw settings randomness",
     "eventlog plan cards inventory rates failures why estimate fitting costs",
     "augmentation devices checkpoints training rolling evaluation chain",
-    "metrics ranks ranking overlap published answers scoring baselines preview announce runner"
+    "metrics ranks ranking overlap published scores scoring baselines preview announce runner"
     " check doctor",
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",

@@ -49,6 +49,7 @@ class CellView {
       ["OVL", fixed(COLUMNS.ovl[row])],
       ["Published", COLUMNS.published[row] === null ? null
         : `${fixed(COLUMNS.published[row], 4)} (ours ${signed(publishedDifference(row), 4)}, ${COLUMNS.within_error[row] ? "within" : "beyond"} error)`],
+      ["Beaten by", value("beaten_by", row) || null],
       this.baseline === null ? ["", null] : [`Against ${NAMES.scorer[this.baseline]}`, signed(differences(this.baseline)[row])],
     ].filter(([, text]) => text !== null);
     const list = el("dl", { class: "numbers" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));

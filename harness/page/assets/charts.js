@@ -32,7 +32,7 @@ function epochPlace(epoch) {
  * A frame with axes. x and y are {low, high, ticks: [[place, label]], label}.
  * Returns the SVG, its inner group and the two scales.
  */
-function frame({ width = 320, height = 210, x, y, label, left = 46, bottom = 40 }) {
+function frame({ width = 320, height = 210, x, y, label, left = 54, bottom = 40 }) {
   const inner = { x: left, y: 10, width: width - left - 12, height: height - bottom - 10 };
   const atX = (place) => inner.x + ((place - x.low) / (x.high - x.low || 1)) * inner.width;
   const atY = (place) => inner.y + inner.height - ((place - y.low) / (y.high - y.low || 1)) * inner.height;
@@ -54,7 +54,7 @@ function frame({ width = 320, height = 210, x, y, label, left = 46, bottom = 40 
   }
   root.append(svg("line", { class: "axis", x1: inner.x, x2: inner.x + inner.width, y1: floor, y2: floor }));
   root.append(svg("text", { class: "label", x: inner.x + inner.width / 2, y: height - 6, "text-anchor": "middle" }, x.label));
-  root.append(svg("text", { class: "label", transform: `translate(11 ${inner.y + inner.height / 2}) rotate(-90)`, "text-anchor": "middle" }, y.label));
+  root.append(svg("text", { class: "label", transform: `translate(10 ${inner.y + inner.height / 2}) rotate(-90)`, "text-anchor": "middle" }, y.label));
   return { root, inner, atX, atY };
 }
 

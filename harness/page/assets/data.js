@@ -55,10 +55,18 @@ function isWrongWay(row) {
   return COLUMNS.auroc_high[row] !== null && COLUMNS.auroc_high[row] < 0.5;
 }
 
+/** Whether a trivial baseline has a higher AUROC in the same cell. */
+function isBeaten(row) {
+  return value("beaten_by", row) !== "";
+}
+
+const ANY_BEATEN = NAMES.beaten_by.some((text) => text !== "");
+
 const SHOW = {
   all: ["all cells", () => true],
   best: ["best, or tied with it", (row) => ["best", "tied"].includes(value("mark", row))],
   wrong: ["AUROC below 0.5 beyond error", isWrongWay],
+  beaten: ["beaten by a trivial baseline", isBeaten],
   published: ["with a published value", (row) => COLUMNS.published[row] !== null],
   none: ["without a number", (row) => COLUMNS.auroc[row] === null],
 };
@@ -111,7 +119,7 @@ function titleOf(row) {
 
 /** Rows as CSV: no number is an empty field, and no text a formula of a spreadsheet. */
 function csv(rows) {
-  const keys = [...PLACE, "status", "message", "mark", "auroc", "auroc_se", "auroc_low",
+  const keys = [...PLACE, "status", "message", "mark", "beaten_by", "auroc", "auroc_se", "auroc_low",
     "auroc_high", "aupr", "fpr95", "n_in", "n_out", "bits_per_dim_in", "bits_per_dim_out", "ovl",
     "published", "published_se", "within_error"];
   const lines = rows.map((row) => keys.map((key) => csvField(value(key, row))).join(","));

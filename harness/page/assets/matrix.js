@@ -22,7 +22,7 @@ function drawMatrix(parent, rows, filters, open) {
   parent.replaceChildren(
     el("h3", {}, `At ${which}, groups of ${size}`),
     hint("Bold is the best of its column in the printed tables, over all epochs; ~ cannot be told from it; " +
-      `▼ is below 0.5 beyond error. A number opens its cell.${left}`),
+      `▼ is below 0.5 beyond error${ANY_BEATEN ? "; # is beaten by a trivial baseline" : ""}. A number opens its cell.${left}`),
     ...families([...lines.values()].slice(0, MOST_LINES)).map((family) => matrixTable(family, open)));
 }
 
@@ -87,5 +87,6 @@ function aurocButton(row, open) {
     isWrongWay(row) ? [el("span", { "aria-hidden": "true", class: "wrong" }, "▼"), hidden("wrong way round ")] : null,
     text,
     mark === "tied" ? el("span", { "aria-hidden": "true", class: "tilde" }, "~") : null,
+    isBeaten(row) ? [el("span", { "aria-hidden": "true", class: "beaten" }, "#"), hidden(", beaten by a trivial baseline")] : null,
     MARKS[mark] ? hidden(mark === "best" ? ", best" : ", tied with the best") : null);
 }

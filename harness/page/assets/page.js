@@ -85,7 +85,7 @@ function drawFilters(form) {
       update();
     }));
   const hasPublished = COLUMNS.published.some((found) => found !== null);
-  const shows = Object.entries(SHOW).filter(([name]) => name !== "published" || hasPublished);
+  const shows = Object.entries(SHOW).filter(([name]) => (name !== "published" || hasPublished) && (name !== "beaten" || ANY_BEATEN));
   form.append(...pickers,
     picker("show", "Show", shows.map(([name, [text]]) => [name, text]), null, (given) => { filters.show = given; update(); }),
     picker("baseline", "Difference to", CHOICES.scorer, "no scorer", (given) => {

@@ -26,7 +26,7 @@ from harness.page.layers import unpacked_band
 from harness.plan import ChainId
 from harness.report import auroc_tables
 from harness.report.epochs import epoch_tables, to_json
-from harness.results import Published, Result
+from harness.results import Beaten, Published, Result
 from harness.runner import Outcome
 from tests.page_of import SCORER, SCRIPT, TITLE, column, data_of, make
 
@@ -83,6 +83,15 @@ def test_published_values(made):
     assert column(data, "published") == [0.9] + [None] * 23
     assert column(data, "published_se") == [0.01] + [None] * 23
     assert column(data, "within_error") == [False] + [None] * 23
+
+
+def test_trivial_baselines_that_beat_a_scorer_are_named(made):
+    first, *others = made.outcome.results
+    beaten = Beaten("mean<b>", 0.1234, True), Beaten("png-size", 0.02, False)
+    changed = [replace(first, beaten_by=beaten), *others]
+    data = data_of(made.page(outcome=Outcome(made.outcome.plan, changed, [])))
+    expected = "mean<b> by 0.123; png-size by 0.020 (within error)"
+    assert column(data, "beaten_by") == [expected] + [""] * 23
 
 
 def test_every_cell_has_its_scores(made, data):
