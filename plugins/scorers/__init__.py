@@ -44,7 +44,7 @@ def bench_scorers() -> Iterable[Entry]:
         Entry(
             "combined-tests",
             "plugins.scorers.combined_tests:combined_tests",
-            "a score statistic and typicality, combined by their p-values",
+            "fisher-diagonal and typicality, combined by their p-values",
             version="1",
         ),
         Entry(

@@ -52,7 +52,7 @@ class Ensemble:
         | https://doi.org/10.1073/pnas.1814092116
         | Model-agnostic out-of-distribution detection using combined statistical tests
           (Bergamin et al., 2022), whose p-values and methods these are
-        | https://proceedings.mlr.press/v151/bergamin22a.html
+        | https://arxiv.org/abs/2203.01097
     """
 
     calibration_: list[NDArray[np.float64]] | None = None

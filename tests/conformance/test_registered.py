@@ -21,7 +21,6 @@ from harness.testing.registered import builder
 REGISTRY = Registry()
 
 SMALL = {
-    "combined-tests": {"score_statistic": "gradient-gaussian"},
     "ensemble": {"scorers": ["log-likelihood", "typicality", "gradient-gaussian"]},
     "glow": {"levels": 1, "steps": 2, "width": 4},
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},

@@ -15,6 +15,7 @@ from plugins.scorers.log_likelihood import LogLikelihood
 from plugins.scorers.typicality import Typicality
 
 NORMS = "layer_gradient_sq_norms"
+FISHER = "layer_fisher_diagonal"
 
 
 class Column:
@@ -103,7 +104,7 @@ def test_members_see_their_own_inputs_and_the_first_half_of_the_fit_groups_only(
 def test_inputs_are_those_of_all_members_each_once():
     ensemble = Ensemble(scorers=(LogLikelihood(), GradientGaussian(), Typicality()))
     assert ensemble.inputs == ("log_prob", NORMS)
-    assert combined_tests(score_statistic=GradientGaussian()).inputs == (NORMS, "log_prob")
+    assert combined_tests().inputs == (FISHER, "log_prob")
 
 
 class Told(Column):
@@ -123,6 +124,7 @@ def planted(rng, size, groups, log_prob, norm):
     return {
         "log_prob": rng.normal(log_prob, 30.0, (groups, size, 1)),
         NORMS: rng.lognormal(norm, 0.5, (groups, 4)),
+        FISHER: rng.lognormal(norm, 0.5, (groups, 4)),
     }
 
 
@@ -133,7 +135,7 @@ def test_what_one_member_sees_is_ood(method, size, shift):
     rng = np.random.default_rng(1)
     fit, inside = (planted(rng, size, count, -1000.0, 1.0) for count in (200, 60))
     outside = planted(rng, size, 60, -1000.0 + shift[0], 1.0 + shift[1])
-    scorer = combined_tests(score_statistic=GradientGaussian(), method=method).fit(fit)
+    scorer = combined_tests(method=method).fit(fit)
     low, high = scorer.score(inside), scorer.score(outside)
     assert (high[:, None] > low).mean() + 0.5 * (high[:, None] == low).mean() > 0.9
 

@@ -31,8 +31,11 @@ BASE = """
     options = { scorers = ["blunt", "typicality", "both"], method = "harmonic-mean" }
 
     [scorers.both]
-    plugin = "combined-tests"
-    options = { score_statistic = "gradient-gaussian" }
+    plugin = "calm"
+    options = { inner = "gradient-gaussian" }
+
+    [plugins]
+    paths = ["calm.py"]
 
     [[comparisons]]
     models = ["flow"]
@@ -43,33 +46,63 @@ BASE = """
 """
 
 
-def test_members_are_the_suites_or_plugins_of_those_names(write_suite):
-    suite = load_suite(write_suite(BASE))
+PLUGIN = """
+from harness import Entry, Scorer, hookimpl
+
+
+@hookimpl
+def bench_scorers():
+    return [Entry("calm", ":Calm", "half of another score")]
+
+
+class Calm:
+    def __init__(self, *, inner: Scorer) -> None:
+        self.inner = inner
+        self.inputs = inner.inputs
+
+    def fit(self, statistics):
+        self.inner.fit(statistics)
+        return self
+
+    def score(self, statistics):
+        return self.inner.score(statistics) / 2
+"""
+
+
+@pytest.fixture
+def written(write_suite):
+    """Write the suite and the plugin that it names."""
+    write_suite(PLUGIN, "calm.py")
+    return write_suite
+
+
+def test_members_are_the_suites_or_plugins_of_those_names(written):
+    suite = load_suite(written(BASE))
     component = suite.scorers["all"]
     assert [item.text for item in component.inputs] == ["layer_gradient_sq_norms", "log_prob"]
     blunt, typicality, both = component.build().scorers
     assert blunt.eps == 0.5
     assert type(typicality).__name__ == "Typicality"
-    assert both.scorers[0].eps == 1e-10
+    assert both.inner.eps == 1e-10
     assert component.build().scorers[0] is not blunt
 
 
-def test_what_members_are_is_part_of_what_the_scorer_is(write_suite):
-    first = load_suite(write_suite(BASE)).scorers["all"]
-    other = load_suite(write_suite(BASE.replace("eps = 0.5", "eps = 0.25"))).scorers["all"]
-    renamed = load_suite(write_suite(BASE.replace("blunt", "dull"))).scorers["all"]
+def test_what_members_are_is_part_of_what_the_scorer_is(written):
+    first = load_suite(written(BASE)).scorers["all"]
+    other = load_suite(written(BASE.replace("eps = 0.5", "eps = 0.25"))).scorers["all"]
+    renamed = load_suite(written(BASE.replace("blunt", "dull"))).scorers["all"]
     assert first.identity() == renamed.identity() != other.identity()
     members = first.provenance()["members"]
     assert [made["plugin"] for made in members] == [
         "gradient-gaussian",
         "typicality",
-        "combined-tests",
+        "calm",
     ]
     assert [made["plugin"] for made in members[2]["members"]] == ["gradient-gaussian"]
 
 
-def test_it_is_fitted_to_the_fit_draw_of_its_id_set_alone(write_suite):
-    plan = make_plan(load_suite(write_suite(BASE)), {})
+def test_it_is_fitted_to_the_fit_draw_of_its_id_set_alone(written):
+    plan = make_plan(load_suite(written(BASE)), {})
     (planned,) = plan.cells
     assert set(planned.reads) == {"layer_gradient_sq_norms", "log_prob"}
     for fit, in_, out in planned.reads.values():
@@ -90,9 +123,9 @@ def test_it_is_fitted_to_the_fit_draw_of_its_id_set_alone(write_suite):
             "(did you mean 'typicality'?)",
         ),
         (
-            'score_statistic = "gradient-gaussian"',
-            'score_statistic = "all"',
-            "24: scorers.both.options.score_statistic: scorer 'all' contains itself",
+            'inner = "gradient-gaussian"',
+            'inner = "all"',
+            "24: scorers.both.options.inner: scorer 'all' contains itself",
         ),
         (
             '"typicality", ',
@@ -110,9 +143,9 @@ def test_it_is_fitted_to_the_fit_draw_of_its_id_set_alone(write_suite):
             "20: scorers.all.options.scorers: input should be a valid array, not 'blunt'",
         ),
         (
-            '{ score_statistic = "gradient-gaussian" }',
+            '{ inner = "gradient-gaussian" }',
             "{ }",
-            "24: scorers.both.options.score_statistic: missing option",
+            "24: scorers.both.options.inner: missing option",
         ),
         (
             '"typicality", ',
@@ -122,8 +155,8 @@ def test_it_is_fitted_to_the_fit_draw_of_its_id_set_alone(write_suite):
         ),
     ],
 )
-def test_mistakes_are_located(write_suite, old, new, expected):
-    path = write_suite(BASE.replace(old, new, 1))
+def test_mistakes_are_located(written, old, new, expected):
+    path = written(BASE.replace(old, new, 1))
     with pytest.raises(SuiteError) as error:
         load_suite(path)
     assert [str(problem) for problem in error.value.problems] == [f"{path}:{expected}"]
