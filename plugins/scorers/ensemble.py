@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 
 from harness import FeatureAware, NotFittedError, ScoreError, Scorer
+from plugins.scorers.p_values import upper_tail
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,8 +44,7 @@ class Ensemble:
         ScoreError: There are fewer than two scorers.
 
     Attributes:
-        calibration_: For each member its scores of the calibration groups in ascending order,
-            float64, (n,).
+        calibration_: For each member its scores of the calibration groups, float64, (n,).
 
     References:
         | Statistical Methods for Research Workers (Fisher, 1932)
@@ -55,7 +55,7 @@ class Ensemble:
         | https://arxiv.org/abs/2203.01097
     """
 
-    calibration_: list[NDArray[np.float64]] | None = None
+    calibration_: Sequence[NDArray[np.float64]] | None = None
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Ensemble:
         second = {name: values[1::2] for name, values in read.items()}
         for member in self.scorers:
             member.fit(_read_by(member, first))
-        self.calibration_ = [np.sort(scores) for scores in self._scores(second)]
+        self.calibration_ = self._scores(second)
         return self
 
     def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -120,7 +120,7 @@ class Ensemble:
         if self.calibration_ is None:
             raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
         pairs = zip(self._scores(statistics), self.calibration_, strict=True)
-        p = np.stack([p_values(scores, calibration) for scores, calibration in pairs])  # (k, M)
+        p = np.stack([upper_tail(calibration, scores) for scores, calibration in pairs])  # (k, M)
         return combined(p, self.method)
 
     def fit_info(self) -> dict[str, float | int | str]:
@@ -148,22 +148,6 @@ class Ensemble:
                 )
             found.append(scores)
         return found
-
-
-def p_values(scores: NDArray[np.float64], calibration: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The p-values (1 + #{calibration >= s}) / (n + 1), in (0, 1]; lower is more OOD.
-
-    Arguments:
-        scores: float64, (M,).
-        calibration: float64, (n,), in ascending order.
-
-    Returns:
-        float64, (M,).
-    """
-    n = len(calibration)
-    above = n - np.searchsorted(calibration, scores, side="left")
-    found: NDArray[np.float64] = (1.0 + above) / (n + 1.0)
-    return found
 
 
 def combined(

@@ -9,9 +9,10 @@ import pytest
 
 from harness import NotFittedError, ScoreError
 from plugins.scorers.combined_tests import combined_tests
-from plugins.scorers.ensemble import Ensemble, combined, p_values
+from plugins.scorers.ensemble import Ensemble, combined
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.log_likelihood import LogLikelihood
+from plugins.scorers.p_values import upper_tail
 from plugins.scorers.typicality import Typicality
 
 NORMS = "layer_gradient_sq_norms"
@@ -55,8 +56,8 @@ def literal(calibrations, scores, method):
 
 
 def test_p_values_by_hand_with_ties_on_both_sides():
-    calibration = np.array([1.0, 2.0, 2.0, 5.0])
-    found = p_values(np.array([0.0, 1.0, 1.5, 2.0, 5.0, 9.0]), calibration)
+    calibration = np.array([2.0, 5.0, 1.0, 2.0])
+    found = upper_tail(calibration, np.array([0.0, 1.0, 1.5, 2.0, 5.0, 9.0]))
     assert found.tolist() == [1.0, 1.0, 0.8, 0.8, 0.4, 0.2]
 
 

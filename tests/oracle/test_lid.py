@@ -17,7 +17,6 @@ from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.scorers.lid import Lid, LidDimension
 from plugins.scorers.log_likelihood import LogLikelihood
-from plugins.scorers.p_values import upper_tail
 from plugins.statistics.jacobian_spectrum import JacobianSpectrum
 from plugins.statistics.jacobians.exact import noise_jacobian
 
@@ -163,11 +162,6 @@ def test_the_threshold_and_the_mean_over_a_group_by_hand():
     quarter = LidDimension(dimension=0.25, statistic="mine").fit({"mine": fit})
     assert quarter.fit_info() == {"log_threshold": 5.25}
     assert -quarter.score({"mine": fit}).mean() == 1.0  # a quarter of four
-
-
-def test_p_values_by_hand():
-    p = upper_tail(np.array([1.0, 2.0, 2.0, 5.0]), np.array([0.0, 2.0, 2.5, 5.0, 6.0]))
-    assert p.tolist() == [1.0, 0.8, 0.4, 0.4, 0.2]
 
 
 def test_the_combination_by_hand():
