@@ -295,6 +295,7 @@ class Scorer(Protocol):
 
         Raises:
             ScoreError: The statistics cannot be fitted, such as too few groups.
+            UnsupportedError: Not those of such a model, such as one without levels.
         """
         ...
 

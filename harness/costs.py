@@ -79,9 +79,8 @@ def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | No
 
 def _extra_passes(planned: PlannedCell) -> int:
     own = (_own_chain(planned), planned.cell.epoch, LOG_PROB)
-    jobs = {jobs[1] for jobs in planned.reads.values()}
-    passes = {(job.chain, job.epoch, job.statistic) for job in jobs if job.epoch is not None}
-    return len(passes - {own})
+    jobs = {jobs[1] for jobs in planned.reads.values() if jobs[1].epoch is not None}
+    return sum((job.chain, job.epoch, job.statistic) != own for job in jobs)
 
 
 def _own_chain(planned: PlannedCell) -> ChainId:
@@ -125,7 +124,8 @@ class _Measured:
         if not self._store.has(kind, key):
             return None
         try:
-            seconds: Any = self._store.manifest(kind, key).facts.get("seconds")
+            facts = self._store.manifest(kind, key).facts
         except StoreError:
             return None
-        return float(seconds) if isinstance(seconds, int | float) else None
+        seconds: Any = facts.get("seconds")
+        return seconds + facts.get("fit_seconds", 0.0) if isinstance(seconds, float) else None

@@ -380,22 +380,16 @@ class _Builder:
         statistic = self._built(component)
         group_size = None if statistic.per == "example" else cell.group_size
         epoch = cell.epoch if item.epoch is None else item.epoch
-        reads_model = getattr(statistic, "reads_model", True)
-        job = StatisticJob(
-            chain,
-            epoch if reads_model else None,
-            item.statistic,
-            draw,
-            group_size,
-            fit if isinstance(statistic, FittedStatistic) else None,
-        )
+        place = (chain, epoch if getattr(statistic, "reads_model", True) else None)
+        fitted_on = fit if isinstance(statistic, FittedStatistic) else None
+        job = StatisticJob(*place, item.statistic, draw, group_size, fitted_on)
         planned = self.plan.chains.get(chain)
         if planned is None:
             model = self.suite.models[chain.model]
             domain = self.suite.datasets[chain.dataset].dataset.domain
             planned = self.plan.chains[chain] = Chain(chain, model, domain)
-        if reads_model:
-            planned.epochs.add(epoch)
+        if job.epoch is not None:
+            planned.epochs.add(job.epoch)
         planned.jobs.setdefault(job, component)
         return job
 

@@ -18,7 +18,7 @@ from harness.results import Result
 from harness.store import Store
 
 SHARE = 0.02
-"""Of the time that a run takes, so much goes into its preview at most."""
+"""Of the time that a run takes, so much of a processor goes into its preview at most."""
 AT_ONCE = 24
 """Cells scored together: neighbours share a fitted scorer and what is read."""
 MOST_CELLS = 20_000
@@ -32,7 +32,8 @@ class Preview:
         plan: Of the run.
         store: Nothing in it is changed.
         report: Told of each cell, by `CellKnown`.
-        clock: Seconds.
+        clock: Seconds gone.
+        busy: Seconds of a processor that this thread has had.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Preview:
         store: Store,
         report: Callable[[events.Event], None],
         clock: Callable[[], float] = time.monotonic,
+        busy: Callable[[], float] = time.thread_time,
     ) -> None:
         self.plan = plan
         self.store = _Untouched(store.root)
         self.report = report
         self.clock = clock
+        self.busy = busy
         self.started = clock()
         self.spent = 0.0
         self.ready: deque[int] = deque()
@@ -78,9 +81,9 @@ class Preview:
                 if job in self.waiting and self.plan.has_statistic(self.store, job):
                     self._finished(job)
         if self.ready and self.spent <= SHARE * (self.clock() - self.started):
-            began = self.clock()
+            began = self.busy()
             self._score([self.ready.popleft() for _ in range(min(AT_ONCE, len(self.ready)))])
-            self.spent += self.clock() - began
+            self.spent += self.busy() - began
 
     def _finished(self, job: StatisticJob) -> None:
         for number in self.waiting.pop(job):

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.chain import failure_inputs, training_failure_inputs
-from harness.contracts import FeatureAware, Informative, Scorer, Separable
+from harness.contracts import FeatureAware, Scorer, Separable
 from harness.domain import bits_per_dim
-from harness.errors import BenchError, DataError, ScoreError, StoreError
+from harness.errors import BenchError, DataError, ScoreError, StoreError, UnsupportedError
 from harness.failures import find_failure
-from harness.keys import canonical_json, checkpoint_key
+from harness.keys import checkpoint_key
 from harness.metrics import aupr, delong, fpr95
 from harness.overlap import overlap
 from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
 from harness.published import beside
 from harness.results import Cell, Result, Status
+from harness.scores import checked_scores, facts_of_fit, notes_on_scores
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -146,7 +147,8 @@ class _Scoring:
         except Exception as error:
             expected = isinstance(error, BenchError)
             message = str(error) if expected else f"{type(error).__name__}: {error}"
-            return Result(planned.cell, "failed", message)
+            unsupported = isinstance(error, UnsupportedError)
+            return Result(planned.cell, "unsupported" if unsupported else "failed", message)
 
     def _key(self, job: StatisticJob) -> str | None:
         """The key of a stored statistic."""
@@ -185,7 +187,7 @@ class _Scoring:
         self._check_features(planned)
         fitted = self._fit(planned)
         read = {name: self._read(jobs[2], planned) for name, jobs in planned.reads.items()}
-        scores_out = _scores(fitted.scorer, read, "OOD", planned.cell)
+        scores_out = checked_scores(fitted.scorer, read, "OOD", planned.cell)
         estimate = delong(fitted.scores_in, scores_out)
         bits = self._bits(planned)
         return Result(
@@ -206,7 +208,7 @@ class _Scoring:
             scores_in=fitted.scores_in,
             scores_out=scores_out,
             provenance=self._provenance(
-                planned, fitted.scorer, _notes(planned.cell, fitted.scores_in, scores_out)
+                planned, fitted.scorer, notes_on_scores(planned.cell, fitted.scores_in, scores_out)
             ),
         )
 
@@ -234,7 +236,7 @@ class _Scoring:
                 )
             scorer.fit({name: self._read(fit, planned) for name, (fit, _) in jobs.items()})
             read = {name: self._read(in_, planned) for name, (_, in_) in jobs.items()}
-            scores_in = _scores(scorer, read, "ID", planned.cell)
+            scores_in = checked_scores(scorer, read, "ID", planned.cell)
             self.fitted = _Fitted(key, scorer, scores_in)
         return self.fitted
 
@@ -341,7 +343,7 @@ class _Scoring:
             "in_split": prepared[cell.in_dataset].fingerprints["test"],
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
             "draw_seed": job.draw.seed,
-            "fit": _fit_info(scorer),
+            "fit": facts_of_fit(scorer),
             "notes": [*planned.notes, *notes],
         }
 
@@ -361,45 +363,3 @@ class _Scoring:
                     "weights": checkpoint["weights"],
                 }
         return self.origins[job]
-
-
-def _notes(
-    cell: Cell, scores_in: NDArray[np.float64], scores_out: NDArray[np.float64]
-) -> list[str]:
-    """What marks a number that says nothing."""
-    if min(scores_in.min(), scores_out.min()) < max(scores_in.max(), scores_out.max()):
-        return []
-    where = f"{cell.scorer} at epoch {cell.epoch} against {cell.out_dataset}"
-    return [f"{where}: all scores are equal, so the AUROC is 0.5 and says nothing"]
-
-
-def _fit_info(scorer: Scorer) -> dict[str, Any]:
-    """What a scorer tells of its fit, if it does and if JSON can hold it."""
-    facts = scorer.fit_info() if isinstance(scorer, Informative) else {}
-    try:
-        canonical_json(facts)
-    except (TypeError, ValueError) as error:
-        raise ScoreError(f"fit_info: {error}") from None
-    return dict(facts)
-
-
-def _scores(
-    scorer: Scorer, read: dict[str, NDArray[np.float64]], side: str, cell: Cell
-) -> NDArray[np.float64]:
-    """Scores as they should be: (M,), finite.
-
-    Raises:
-        ScoreError: They are not; names the first group at fault.
-    """
-    groups = len(next(iter(read.values())))
-    array = np.asarray(scorer.score(read), dtype=np.float64)
-    if array.shape != (groups,):
-        raise ScoreError(f"{cell.scorer} returned scores of shape {array.shape}, not ({groups},)")
-    finite = np.isfinite(array)
-    if not finite.all():
-        first = int(np.flatnonzero(~finite)[0])
-        raise ScoreError(
-            f"{cell.scorer} gave {int((~finite).sum())} of {len(array)} {side} groups scores that "
-            f"are not finite, the first ({array[first]}) to group {first}"
-        )
-    return array

@@ -38,8 +38,13 @@ FEATURES: Mapping[str, Sequence[str]] = {
     "log_prob": ("log_prob",),
     "log_prob_terms": ("base.0", "ladj.0", "base.1", "ladj.1", "bins"),
     "layer_gradient_sq_norms": _LAYERS,
+    "mean_intensity": ("mean_intensity",),
+    "total_variation": ("total_variation",),
+    "png_bits": ("png_bits",),
     "layer_fisher_diagonal": _LAYERS,
     "layer_fisher_ekfac": _LAYERS,
+    "jacobian_spectrum": tuple(f"log_singular_value_{place}" for place in range(1, 8)),
+    "likelihood_regret": ("likelihood_regret",),
 }
 """Names of the columns of `KNOWN`."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from harness import Scorer
-from plugins.scorers.ensemble import Ensemble, Method
+from plugins.scorers.ensemble import Ensemble
 from plugins.scorers.typicality import Typicality
 
 
-def combined_tests(*, score_statistic: Scorer, method: Method = "fisher") -> Ensemble:
+def combined_tests(
+    *, score_statistic: Scorer, method: Literal["fisher", "harmonic-mean"] = "fisher"
+) -> Ensemble:
     """The `ensemble` of a score statistic and `typicality`.
 
     The two see different departures: typicality one of the density, the score statistic one of

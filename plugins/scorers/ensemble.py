@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from harness import NotFittedError, ScoreError, Scorer
+from harness import FeatureAware, NotFittedError, ScoreError, Scorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Method: TypeAlias = Literal["fisher", "harmonic-mean"]
 
 _NAME = "ensemble"
 
@@ -59,7 +57,12 @@ class Ensemble:
 
     calibration_: list[NDArray[np.float64]] | None = None
 
-    def __init__(self, *, scorers: tuple[Scorer, ...], method: Method = "fisher") -> None:
+    def __init__(
+        self,
+        *,
+        scorers: tuple[Scorer, ...],
+        method: Literal["fisher", "harmonic-mean"] = "fisher",
+    ) -> None:
         if len(scorers) < 2:
             raise ScoreError(f"{_NAME} combines two or more scorers, not {len(scorers)}")
         self.scorers = scorers
@@ -77,9 +80,8 @@ class Ensemble:
             features: For each of `inputs` the names of the columns.
         """
         for member in self.scorers:
-            tell = getattr(member, "name_features", None)
-            if tell is not None:
-                tell({name: features[name] for name in member.inputs})
+            if isinstance(member, FeatureAware):
+                member.name_features({name: features[name] for name in member.inputs})
 
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
         """Fit the members on one half of the groups and calibrate them on the other.
@@ -164,7 +166,9 @@ def p_values(scores: NDArray[np.float64], calibration: NDArray[np.float64]) -> N
     return found
 
 
-def combined(p: NDArray[np.float64], method: Method) -> NDArray[np.float64]:
+def combined(
+    p: NDArray[np.float64], method: Literal["fisher", "harmonic-mean"]
+) -> NDArray[np.float64]:
     """The combination of the p-values of k tests.
 
     Arguments:

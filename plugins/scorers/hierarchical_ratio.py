@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from harness import NotFittedError, ScoreError
+from harness import NotFittedError, UnsupportedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,19 +20,23 @@ class HierarchicalRatio:
     r"""The log-probability of a multi-level flow against that of its upper levels.
 
     l = Σ_j (base_j + ladj_j) + bins,   l_k = Σ_{j >= k} (base_j + ladj_j)
-    s(X) = 1/b Σ_{x in X} (l - l_k)                                              form = "ratio"
+    s(X) = 1/b Σ_{x in X} (l - 2^k l_k)                                          form = "ratio"
     s(X) = -1/b Σ_{x in X} l_k                                                   form = "upper"
 
     Level 0 is the one next to the image, k is `from_level`. By the chain rule l_k is the
     log-density of h_k, the activations that enter level k, and l - l_k that of the details that
-    the levels below k split off, given h_k. Details dominate l, and what is simpler than the
-    training data has more probable ones: `ratio` calls that OOD. `upper` leaves them out and
-    calls OOD what the upper levels, which see the whole image, find improbable.
+    the levels below k split off, given h_k. Details dominate l. `ratio` calls OOD what the upper
+    levels, which see the whole image, find improbable for how probable it is as a whole; `upper`
+    what they find improbable.
+
+    Each split takes half of the dimensions, so h_k has D / 2^k of them: `ratio` compares the two
+    densities per dimension, times D. (Without the factor the upper levels would cancel, and
+    l - l_k calls OOD whatever has simple details, noise the least.)
 
     Departures from the papers: Schirrmeister et al. score with the last level alone, which is
     `upper` with the last level for k. Havtorn et al. subtract from the bound L of a hierarchical
-    VAE the bound L^{>k} with the lower latents drawn given the upper ones; a flow has the exact
-    l_k instead, so that what the upper levels say cancels in `ratio`.
+    VAE the bound L^{>k} with the lower latents drawn given the upper ones, both of all
+    dimensions; here it is the exact density of the upper levels, scaled to all dimensions.
 
     A general against a specific model, the other ratio of Schirrmeister et al., is the scorer
     `likelihood-ratio` with the general model for its background.
@@ -74,12 +78,12 @@ class HierarchicalRatio:
             statistics: `log_prob_terms`: float64, (M, b, F), in nats; not read.
 
         Raises:
-            ScoreError: The model has no level `from_level`.
+            UnsupportedError: The model has no level `from_level`.
         """
         levels = [_level(name) for name in self.names]
         upper = np.array([level is not None and level >= self.from_level for level in levels])
         if not upper.any():
-            raise ScoreError(
+            raise UnsupportedError(
                 f"{_NAME}: no term belongs to level {self.from_level} or above; the terms are "
                 f"{', '.join(self.names)}"
             )
@@ -101,11 +105,10 @@ class HierarchicalRatio:
         if self.upper_ is None:
             raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
         means = statistics["log_prob_terms"].mean(axis=1)
-        scores: NDArray[np.float64] = (
-            means[:, ~self.upper_].sum(axis=1)
-            if self.form == "ratio"
-            else -means[:, self.upper_].sum(axis=1)
-        )
+        upper: NDArray[np.float64] = means[:, self.upper_].sum(axis=1)
+        if self.form == "upper":
+            return -upper
+        scores: NDArray[np.float64] = means.sum(axis=1) - 2.0**self.from_level * upper
         return scores
 
 

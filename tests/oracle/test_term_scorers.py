@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
-from harness import NotFittedError, ScoreError
+from harness import NotFittedError, ScoreError, UnsupportedError
 from harness.metrics import auroc
 from harness.testing import assert_conforms, check_scorer
 from plugins.scorers.dose import DoSE
@@ -126,23 +126,34 @@ def test_dose_refuses_what_it_cannot_fit():
 def test_hierarchical_ratio_by_hand():
     values = {TERMS: np.array([[[1.0, 2.0, 4.0, 8.0, -16.0], [3.0, 2.0, 5.0, 8.0, -16.0]]])}
     # upper: 12 and 13; all: -1 and 2
-    assert told(HierarchicalRatio()).fit(values).score(values).tolist() == [(-13 - 11) / 2]
+    assert told(HierarchicalRatio()).fit(values).score(values).tolist() == [(-25 - 24) / 2]
     assert told(HierarchicalRatio(form="upper")).fit(values).score(values).tolist() == [-12.5]
 
 
 def test_hierarchical_ratio_counts_levels_from_the_image():
     names = ("base.0", "ladj.0", "base.1", "ladj.1", "base.2", "ladj.2", "bins")
     values = {TERMS: 10.0 ** np.arange(7).reshape(1, 1, 7)}
-    for first, expected in ((1, 111100.0), (2, 110000.0)):
-        scorer = HierarchicalRatio(from_level=first, form="upper")
-        scorer.name_features({TERMS: names})
-        assert scorer.fit(values).score(values).tolist() == [-expected]
+    for first, upper in ((1, 111100.0), (2, 110000.0)):
+        for form, expected in (("upper", -upper), ("ratio", 1111111.0 - 2**first * upper)):
+            scorer = HierarchicalRatio(from_level=first, form=form)
+            scorer.name_features({TERMS: names})
+            assert scorer.fit(values).score(values).tolist() == [expected]
+
+
+def test_the_ratio_of_a_standard_normal_is_that_of_its_densities_per_dimension():
+    """Half of 8 dimensions leave at the first split: D (mean log N of all - of the upper half)."""
+    log_density = stats.norm.logpdf(np.random.default_rng(0).standard_normal((6, 8)))
+    rows = np.zeros((6, 1, 5))
+    rows[:, 0, 0], rows[:, 0, 2] = log_density[:, :4].sum(1), log_density[:, 4:].sum(1)
+    expected = 8 * (log_density.mean(1) - log_density[:, 4:].mean(1))
+    scores = told(HierarchicalRatio()).fit({TERMS: rows}).score({TERMS: rows})
+    np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
 
 def test_hierarchical_ratio_needs_levels():
     scorer = HierarchicalRatio()
     scorer.name_features({TERMS: ("base", "ladj", "bins")})
-    with pytest.raises(ScoreError) as error:
+    with pytest.raises(UnsupportedError) as error:
         scorer.fit({TERMS: np.ones((2, 1, 3))})
     assert str(error.value) == (
         "hierarchical-ratio: no term belongs to level 1 or above; the terms are base, ladj, bins"

@@ -31,7 +31,7 @@ def folder(made, tmp_path):
 def preview_of(folder, seen, clock):
     plan, _ = stored.plan_of(folder)
     clock.now += 1
-    return plan, Preview(plan, stored.store(folder), seen.append, clock)
+    return plan, Preview(plan, stored.store(folder), seen.append, clock, clock)
 
 
 def aside(folder, plan, jobs):
@@ -86,7 +86,7 @@ def test_it_takes_no_more_than_its_share_of_the_time(folder, monkeypatch):
         seen.append(event)
         clock.now += 10  # each takes ten seconds
 
-    follow = Preview(plan, stored.store(folder), slow, clock)
+    follow = Preview(plan, stored.store(folder), slow, clock, clock)
     for _ in range(100):
         follow(events.Message("nothing"))
     assert len(seen) == 1

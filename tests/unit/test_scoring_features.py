@@ -98,7 +98,7 @@ class Whole(torch.nn.Module):
 def suite_with(tiny_suite):
     def build(scorers, *replacements):
         (tiny_suite.parent / "plugin.py").write_text(PLUGIN)
-        text = tiny_suite.read_text().replace("[1, 5]", "[5]")
+        text = tiny_suite.read_text().replace("[1, 5]", "[5]").replace('"others"', '"noise"')
         listed = '["log-likelihood", "typicality", "gradient-gaussian"]'
         for old, new in ((listed, json.dumps(scorers)), *replacements):
             assert old in text
@@ -136,6 +136,13 @@ def test_a_model_without_terms_is_unsupported(suite_with, settings):
     assert {result.status for result in outcome.results} == {"unsupported"}
     message = "log_prob_terms needs a model with log_prob_terms; Whole has none"
     assert all(result.message.endswith(message) for result in outcome.results)
+
+
+def test_a_scorer_that_is_not_for_such_a_model_is_unsupported(suite_with, settings):
+    outcome = run(suite_with(["log-likelihood", "hierarchical-ratio"]), settings, NoDisplay())
+    found = {(result.cell.scorer, result.status) for result in outcome.results}
+    assert found == {("log-likelihood", "ok"), ("hierarchical-ratio", "unsupported")}
+    assert "no term belongs to level 1 or above" in outcome.results[-1].message
 
 
 def test_roles_with_other_columns_fail_their_cells(suite_with, settings):

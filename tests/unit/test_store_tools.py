@@ -193,6 +193,16 @@ def test_statistics_of_a_checkpoint_that_is_gone_are_kept_while_a_suite_lacks_on
     assert stored.results(folder) == before
 
 
+def test_a_statistic_of_examples_alone_is_of_no_checkpoint_that_is_gone(folder):
+    facts = {"job": "total_variation", "plugin": {}, "versions": {}}
+    stored.store(folder).write("statistics", "0" * 32, {}, inputs={"examples": {}}, facts=facts)
+    shutil.rmtree(one(folder, "checkpoints/*/epoch-000002"))
+    stored.make_old(folder / "store")
+    found = leftovers(folder)
+    assert [item.path.name for item in found.found] == ["0" * 32]
+    assert len(found.kept) == 3
+
+
 def test_nothing_is_removed_for_a_suite_whose_data_is_not_there(folder):
     made = 'plugin = "noise"\noptions = { n_train = 10, n_test = 40 }'
     gone = 'plugin = "folder"\noptions = { path = "gone", size = 8, channels = 1 }'

@@ -62,7 +62,8 @@ def test_terms_sum_to_log_probabilities_like_those_of_log_prob():
 def test_every_known_column_has_a_name():
     for name, (_, columns) in KNOWN.items():
         assert len(set(features(f"{name}@other", columns))) == columns
-        assert features(name, columns) == FEATURES[name]
+        if name in FEATURES:
+            assert features(name, columns) == FEATURES[name]
     assert features("mine", 2) == ["column 0", "column 1"]
 
 
