@@ -79,12 +79,12 @@ def _plan_with(
     done: Callable[[str], None],
 ) -> Plan:
     """Get every data set that the suite needs, and plan with those that can be had."""
-    skeleton = make_plan(suite, {})
-    trained_on = {chain.dataset for chain in skeleton.chains}
+    plan = make_plan(suite, {})
+    trained_on = {chain.dataset for chain in plan.chains}
     prepared: dict[str, PreparedDataset] = {}
     missing: dict[str, str] = {}
     unusable: dict[str, str] = {}
-    for name in skeleton.needed_datasets():
+    for name in plan.needed_datasets():
         try:
             found = get(suite.datasets[name])
             if found is not None:
@@ -97,8 +97,7 @@ def _plan_with(
         except Exception as error:  # a plugin's mistake costs its own cells only
             unusable[name] = f"data set {name!r}: {type(error).__name__}: {error}"
         done(name)
-    plan = make_plan(suite, prepared)
-    plan.missing, plan.unusable = missing, unusable
+    plan.prepared, plan.missing, plan.unusable = prepared, missing, unusable
     return plan
 
 

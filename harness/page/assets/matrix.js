@@ -86,7 +86,7 @@ function aurocButton(row, open) {
   return el("button", { type: "button", class: `auroc ${mark} ${auroc === null ? "status " + status : ""}`, onclick: () => open(row), title: titleOf(row) },
     isWrongWay(row) ? [el("span", { "aria-hidden": "true", class: "wrong" }, "▼"), hidden("wrong way round ")] : null,
     text,
-    mark === "tied" ? el("span", { "aria-hidden": "true", class: "tilde" }, "~") : null,
-    isBeaten(row) ? [el("span", { "aria-hidden": "true", class: "beaten" }, "#"), hidden(", beaten by a trivial baseline")] : null,
+    el("span", { class: "after", "aria-hidden": "true" }, (mark === "tied" ? "~" : "") + (isBeaten(row) ? "#" : "")),
+    isBeaten(row) ? hidden(", beaten by a trivial baseline") : null,
     MARKS[mark] ? hidden(mark === "best" ? ", best" : ", tied with the best") : null);
 }
