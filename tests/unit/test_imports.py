@@ -17,7 +17,7 @@ ROOMS = (
     " suite.resolve suite",
     "keys locks store data draw settings randomness",
     "plan cards inventory rates failures why estimate",
-    "augmentation devices checkpoints training rolling evaluation chain",
+    "augmentation devices checkpoints compiling training rolling evaluation chain",
     "metrics ranks overlap published scoring runner check doctor",
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",
