@@ -546,7 +546,9 @@ def test_glow_is_taken_over_only_as_it_was_built():
 # Norms of products
 
 
-@pytest.mark.parametrize("shape", [(3, 1, 5, 7), (3, 2, 5, 7), (3, 40, 5, 7), (2, 3, 4, 5, 6)])
+@pytest.mark.parametrize(
+    "shape", [(3, 1, 5, 7), (3, 2, 5, 7), (3, 40, 5, 7), (3, 256, 5, 7), (2, 3, 4, 5, 6)]
+)
 def test_both_forms_of_the_norm_of_a_product(shape):
     *rest, p, i, o = shape
     a, d = torch.randn(*rest, p, i).double(), torch.randn(*rest, p, o).double()
