@@ -8,6 +8,7 @@ separate ActNorms, 1x1 convolutions by the dense product P L U, scales by sigmoi
 contiguous activations, the optimiser as torch has it by default. Both see the same examples and
 the same noise, and their losses are asserted to be equal at every step. After a step to warm up
 they alternate; medians are shown, of the wall time and of the processor time of the process.
+With `--compile` a second row has our step through `torch.compile`.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Plain:
         return loss.detach()
 
 
-def pair(size, device):
+def methods_of(size, device, compiled):
     """A function for each method that takes a step; the minibatch is the same one every time."""
     build, domain = SIZES[size]
     images = np.random.default_rng(0).integers(0, 256, (64, *domain.shape), dtype=np.uint8)
@@ -86,7 +87,14 @@ def pair(size, device):
     plain = Plain(copy.deepcopy(training.model), generator(0, "noise", 1))
     noise = generator(0, "noise", 1)
     x = training.images.to(device)
-    return {"plain": lambda: plain.step(x), "ours": lambda: training._step(x, noise, 0)}
+    methods = {"plain": lambda: plain.step(x), "ours": lambda: training._step(x, noise, 0)}
+    if compiled:
+        other = Training(component, domain, images, 0, device)
+        other.model.load_state_dict(training.model.state_dict())
+        other.compile(print)
+        again = generator(0, "noise", 1)
+        methods["compiled"] = lambda: other._step(x, again, 0)
+    return methods
 
 
 def timed(step, device):
@@ -97,10 +105,10 @@ def timed(step, device):
     return loss, time.perf_counter() - wall, time.process_time() - processor
 
 
-def measured(size, threads, repeats, device):
+def measured(size, threads, repeats, device, compiled):
     """Times of every step, in seconds: {method: {"wall": [...], "cpu": [...]}}."""
     torch.set_num_threads(threads)
-    methods = pair(size, device)
+    methods = methods_of(size, device, compiled)
     times = {name: {"wall": [], "cpu": []} for name in methods}
     for repeat in range(repeats + 1):
         losses = []
@@ -111,8 +119,18 @@ def measured(size, threads, repeats, device):
                 times[name]["wall"].append(wall)
                 times[name]["cpu"].append(processor)
         tolerance = 1e-3 if repeat else 1e-5  # rounding grows along the training
-        assert math.isclose(*losses, rel_tol=tolerance), f"the losses differ: {losses}"
+        for loss in losses[1:]:
+            assert math.isclose(losses[0], loss, rel_tol=tolerance), f"the losses differ: {losses}"
     return times
+
+
+def row(label, threads, times, name):
+    """A line of the table: a method against plain."""
+    line = f"{label:18}{threads:8}"
+    for clock, width in (("wall", 10), ("cpu", 11)):
+        plain, ours = (1e3 * statistics.median(times[of][clock]) for of in ("plain", name))
+        line += f"{plain:{width}.1f}{ours:10.1f}{plain / ours:7.2f}"
+    return line
 
 
 def parsed():
@@ -121,6 +139,7 @@ def parsed():
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true", help="also through torch.compile")
     parser.add_argument("--json", metavar="FILE", help="also write every time there")
     return parser.parse_args()
 
@@ -137,15 +156,10 @@ def main():
     )
     for size in arguments.size:
         for threads in arguments.threads:
-            times = measured(size, threads, arguments.repeats, device)
+            times = measured(size, threads, arguments.repeats, device, arguments.compile)
             results.append({"size": size, "threads": threads, "seconds": times})
-            line = f"{size:18}{threads:8}"
-            for clock, width in (("wall", 10), ("cpu", 11)):
-                plain, ours = (
-                    1e3 * statistics.median(times[name][clock]) for name in ("plain", "ours")
-                )
-                line += f"{plain:{width}.1f}{ours:10.1f}{plain / ours:7.2f}"
-            print(line, flush=True)
+            for name in [name for name in times if name != "plain"]:
+                print(row(size if name == "ours" else name, threads, times, name), flush=True)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump({"torch": torch.__version__, "results": results}, file, indent=1)

@@ -119,6 +119,8 @@ class _ChainWorker:
         training = Training(
             self.chain.model, self.chain.domain, prepared.load("train"), seed, self.device
         )
+        if self.settings.compile:
+            training.compile(self._note)
         self.rolling = Rolling(self.store, self.train_key, self.train_inputs or {}, self._note)
         own_test = prepared.load("test")
         if not self._jump(training, -1, missing[0]):

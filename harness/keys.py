@@ -41,7 +41,7 @@ STATISTIC_KEY_SETTINGS = frozenset(
 
 NOT_KEY_SETTINGS = frozenset(
     {"training", "models", "scorers"}  # names; what they name enters, or is recomputed
-    | {"device", "batch_size", "workers", "threads", "executor"}
+    | {"device", "batch_size", "workers", "threads", "compile", "executor"}
     | {"store", "data"}
 )
 """Settings that change no number beyond rounding."""

@@ -24,6 +24,7 @@ class Settings:
         batch_size: Examples evaluated at once.
         workers: Processes that share the chains; 0 chooses.
         threads: Threads of each process; 0 chooses.
+        compile: Train through `torch.compile`, where that works.
         executor: Name of the executor plugin, or `"auto"`.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     batch_size: int = BATCH_SIZE
     workers: int = 0
     threads: int = 0
+    compile: bool = False
     executor: str = "auto"
 
 

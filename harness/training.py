@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from harness.checkpoints import (
     restore_optimizer,
     tensor_bytes,
 )
+from harness.compiling import CompiledGradients, gradients
 from harness.contracts import DensityModel, Preparable, Trainable
 from harness.domain import Images, bits_per_dim
 from harness.errors import DataError, TrainingError
@@ -93,6 +95,13 @@ class Training:
             )
         self.model = build_model(component, domain, derived_seed(seed, "weights")).to(device)
         self.optimizer = _optimizer(self.model, self.recipe)
+        self._gradients: Callable[[DensityModel, Tensor, torch.Generator], Tensor] = partial(
+            gradients, self._loss
+        )
+
+    def compile(self, note: Callable[[str], None]) -> None:
+        """Take all further steps through `torch.compile`; what stops that is told to `note`."""
+        self._gradients = CompiledGradients(self._loss, note)
 
     def start(self) -> None:
         """Epoch 0: the data-dependent start of models that have one."""
@@ -202,13 +211,16 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, step, self.steps_per_epoch)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = training_loss(self.model, x, noise) / (self.dims * math.log(2))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._gradients(self.model, x, noise)
         if self.recipe.clip_grad_norm is not None:
             parameters = [parameter for _, parameter in self.model.named_parameters()]
             torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_grad_norm)
         self.optimizer.step()
-        return loss.detach()
+        return loss
+
+    def _loss(self, model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
+        """The training loss in bits per dimension."""
+        return training_loss(model, x, noise) / (self.dims * math.log(2))
 
 
 def training_loss(model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:

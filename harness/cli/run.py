@@ -32,6 +32,9 @@ def run(
     ] = BATCH_SIZE,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")] = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads a process; 0 chooses.")] = 0,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile, where that works.")
+    ] = False,
     executor: Annotated[str, typer.Option(help="See: bench list executors.")] = "auto",
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Run the cells whose data is there.")
@@ -59,6 +62,7 @@ def run(
         batch_size=batch_size,
         workers=workers,
         threads=threads,
+        compile=compile,
         executor=executor,
     )
     resolved = select(load_suite(suite, plugin or ()), only or ())

@@ -17,7 +17,7 @@ ROOMS = (
     " suite.resolve suite",
     "keys locks store data draw settings randomness",
     "eventlog plan cards inventory rates failures why estimate fitting costs",
-    "augmentation devices checkpoints training rolling evaluation chain",
+    "augmentation devices checkpoints compiling training rolling evaluation chain",
     "metrics ranks ranking overlap published scores scoring baselines preview announce runner"
     " check doctor",
     "contents needs holdings fsck collect archive unpack",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -40,8 +40,7 @@ class Recorder:
         plan: Where and how.
         groups: M.
         table: Where the norms go, or whatever it measures.
-        trial: A context for the forward pass of a trial, in which what goes wrong with a unit is
-            noted in `failures` instead of raised.
+        failures: Takes by column what goes wrong with a unit, which is raised if this is None.
     """
 
     def __init__(
@@ -51,16 +50,14 @@ class Recorder:
         groups: int,
         *,
         table: NormTable | None = None,
-        trial: AbstractContextManager[Any] | None = None,
+        failures: dict[int, Exception] | None = None,
     ) -> None:
         self.entry, self.plan, self.groups = entry, plan, groups
         self.units = plan.units(entry)
         self.table = table or NormTable(groups)
         self.called: list[str] = []
-        self.failures: dict[int, Exception] = {}
-        self.kept: list[Tensor] = []  # in a trial: what calls hold
         self._rows = 0
-        self._trial = trial
+        self._failures = failures
         self._rules: dict[int, Rule] = {}
         self._calls: dict[int, list[Call]] = {id(unit): [] for unit in self.units}
         self._arrived: dict[int, int] = {id(unit): 0 for unit in self.units}
@@ -100,8 +97,7 @@ class Recorder:
 
     def _forward(self, x: Tensor) -> Tensor:
         self._state = "forward"
-        with self._trial or nullcontext():
-            values = self.entry(x)
+        values = self.entry(x)
         self._state = "idle"
         if self.plan.calls is not None and self.called != self.plan.calls:
             raise Untraceable("it calls its modules in another order for other examples")
@@ -174,8 +170,6 @@ class Recorder:
                 call.outputs.append(leaf.detach())
         held = [a for a in (*args, *keywords.values()) if isinstance(a, Tensor)] + call.outputs
         call.versions = [(tensor, tensor._version) for tensor in held]
-        if self._trial is not None:
-            self.kept += held
         self._calls[id(unit)].append(call)
         if not replaced:
             return None
@@ -221,9 +215,9 @@ class Recorder:
                 raise Modified(unit.module)
             self._norms(unit, calls)
         except Exception as error:
-            if self._trial is None:
+            if self._failures is None:
                 raise
-            self.failures.update(dict.fromkeys(unit.columns.values(), error))
+            self._failures.update(dict.fromkeys(unit.columns.values(), error))
 
     def _norms(self, unit: Unit, calls: list[Call]) -> None:
         module = self.entry.get_submodule(unit.module)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import torch
@@ -19,6 +19,7 @@ from plugins.statistics.layer_gradients import (  # noqa: F401 - they register
 from plugins.statistics.layer_gradients.capture import Recorder
 from plugins.statistics.layer_gradients.generic import requiring_grad
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from plugins.statistics.layer_gradients.memory import Allocations
 from plugins.statistics.layer_gradients.norms import NormTable
 from plugins.statistics.layer_gradients.objectives import Objective, latent_sum, log_prob
 from plugins.statistics.layer_gradients.plan import Plan, make_plan, signature
@@ -33,8 +34,8 @@ from plugins.statistics.layer_gradients.registry import Misaligned
 from plugins.statistics.layer_gradients.trace import Entry, Untraceable
 
 MAX_BYTES = 2**30
-# Beyond what is kept from the forward pass: gradients in flight, products of the rules.
-SLACK = 1.3
+# Beyond what a trial counts: what operations use and free themselves.
+SLACK = 1.15
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +59,8 @@ class LayerGradientEngine:
 
     Arguments:
         objective: What is differentiated.
-        max_bytes: Memory for the activations of a chunk; chunks are made to fit. It changes
-            numbers by rounding only.
+        max_bytes: Memory that a chunk may take beside the model; chunks are made to fit, though
+            none is smaller than one group. It changes numbers by rounding only.
         planner: Makes the plan that is then proven.
 
     References:
@@ -161,6 +162,7 @@ class LayerGradientEngine:
             held = self._prove_again(entry, known, plan, _three(groups, row))
             plan.unproven -= set(columns[seen[row]].tolist())
             if not held:
+                known.bytes.clear()
                 norms = self._chunks(entry, known, plan, groups, table)
         return norms
 
@@ -182,7 +184,7 @@ class LayerGradientEngine:
     ) -> Tensor:
         """The norms, chunk by chunk; where memory runs out chunks are halved, for good."""
         size = groups.shape[1]
-        per_group = max(1.0, SLACK * plan.bytes_per_example * size)
+        per_group = max(1.0, SLACK * known.bytes_of_a_group(entry, plan, groups))
         pieces: list[Tensor] = []
         start = 0
         while start < len(groups):
@@ -207,6 +209,19 @@ class _Known:
     plan: Plan | None = None
     proven: int = 0  # the group size that it was proven for, of 1 and 2, which stands for more
     most_examples: int = 2**31
+    bytes: dict[int, int] = field(default_factory=dict)  # of a group, by its size
+
+    def bytes_of_a_group(self, entry: Entry, plan: Plan, groups: Tensor) -> int:
+        """What each group of a chunk takes at most, from a trial with one.
+
+        Several together take less each, since some costs are fixed and pieces are bounded.
+        """
+        size = groups.shape[1]
+        if size not in self.bytes:
+            with Allocations([groups, *entry.parameters(), *entry.buffers()]) as made:
+                _chunk(entry, plan, groups[:1], NormTable(1))
+            self.bytes[size] = made.peak
+        return self.bytes[size]
 
 
 def _chunk(entry: Entry, plan: Plan, groups: Tensor, table: NormTable) -> Tensor:

@@ -13,6 +13,8 @@ from torch import Tensor
 PIECE_BYTES = 4 * 2**20
 # What an entry of a product costs to convert and to sum in float64, in multiplications.
 ENTRY = 32
+# Rows below which a Gram matrix is not worth taking apart.
+GRAM_ROWS = 64
 # Entries of a gradient, over all groups, up to which it waits for others of its shape.
 SMALL = 2**18
 
@@ -180,8 +182,25 @@ def _direct_sq_norms(a: Tensor, d: Tensor) -> Tensor:
 
 
 def _gram_sq_norms(a: Tensor, d: Tensor) -> Tensor:
-    gram_a = torch.bmm(a, a.transpose(1, 2))
-    gram_d = torch.bmm(d, d.transpose(1, 2))
-    # In float64: the product of two squares may leave the range of float32. What should be zero
-    # is so up to the rounding of a sum of both signs, and must not end below zero.
-    return (gram_a.double() * gram_d).sum((1, 2)).clamp_min(0)
+    # What should be zero is so up to the rounding of a sum of both signs, and must not end below.
+    return _gram_sums(a, d).clamp_min(0)
+
+
+def _gram_sums(a: Tensor, d: Tensor) -> Tensor:
+    """Sum over all p, q of (a_p . a_q) (d_p . d_q), float64, (M,).
+
+    The matrices are symmetric: of four quarters two are equal and two are again such sums.
+    """
+    m, p, half = *a.shape[:2], a.shape[1] // 2
+    if p % 2 or half < GRAM_ROWS:
+        return _sum_of_products(a, a, d, d)
+    quarter = _sum_of_products(a[:, :half], a[:, half:], d[:, :half], d[:, half:])
+    halves = _gram_sums(a.reshape(2 * m, half, -1), d.reshape(2 * m, half, -1))
+    return 2 * quarter + halves.view(m, 2).sum(1)
+
+
+def _sum_of_products(a: Tensor, b: Tensor, d: Tensor, e: Tensor) -> Tensor:
+    gram_a = torch.bmm(a, b.transpose(1, 2))
+    gram_d = torch.bmm(d, e.transpose(1, 2))
+    # In float64: the product of two squares may leave the range of float32.
+    return (gram_a.double() * gram_d).sum((1, 2))

@@ -41,7 +41,6 @@ class Plan:
     expand: bool = True  # scalars that a module returns become one number per example
     batched: dict[tuple[str, int], tuple[bool, ...]] = field(default_factory=dict)
     calls: list[str] | None = None  # the modules of the units in the order they are called
-    bytes_per_example: float = 0.0
     _units: list[Unit] | None = None
 
     def units(self, entry: Entry) -> list[Unit]:

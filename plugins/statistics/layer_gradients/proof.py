@@ -77,20 +77,18 @@ def prove(entry: Entry, plan: Plan, groups: Tensor, values: Tensor, truth: Tenso
     attempt = 0
     while True:
         plan.start_again()
-        measured = _Measured(entry)
-        recorder = Recorder(entry, plan, GROUPS, trial=measured)
+        failures: dict[int, Exception] = {}
+        recorder = Recorder(entry, plan, GROUPS, failures=failures)
         with requiring_grad(list(entry.parameters()), False):
             found = recorder.run(x, weights.flatten())
         if all(not unit.module for unit in recorder.units) or _close(found, values):
             norms = recorder.table.result(len(truth), truth)
-            wrong = _wrong(norms, truth, tolerance, floor) | set(recorder.failures)
+            wrong = _wrong(norms, truth, tolerance, floor) | set(failures)
             if not wrong:
                 plan.calls = recorder.called
                 recorder.note_arrivals()
-                measured.count(recorder.kept)
-                plan.bytes_per_example = measured.bytes / len(x)
                 return attempt == 0
-            _mend(plan, wrong, recorder.failures)
+            _mend(plan, wrong, failures)
         elif plan.expand:
             plan.expand = False
         else:
@@ -141,24 +139,3 @@ def _wrong(norms: Tensor, truth: Tensor, tolerance: float, floor: float) -> set[
     off = (norms[CHOSEN] - truth).abs() > bound
     others = torch.cat((norms[:CHOSEN], norms[CHOSEN + 1 :])).amax(0) > floor
     return set((off | others).nonzero().flatten().tolist())
-
-
-class _Measured(torch.autograd.graph.saved_tensors_hooks):
-    """Bytes that the graph of what runs within it keeps, parameters aside."""
-
-    def __init__(self, entry: Entry) -> None:
-        super().__init__(self._count, lambda tensor: tensor)
-        self._seen = {p.untyped_storage().data_ptr() for p in entry.parameters()}
-        self.bytes = 0
-
-    def count(self, tensors: Iterable[Tensor]) -> None:
-        """Count these as well, each storage once."""
-        for tensor in tensors:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in self._seen:
-                self._seen.add(storage.data_ptr())
-                self.bytes += storage.nbytes()
-
-    def _count(self, tensor: Tensor) -> Tensor:
-        self.count([tensor])
-        return tensor
