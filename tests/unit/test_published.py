@@ -185,7 +185,9 @@ def test_json_and_csv():
     }
     assert rows[4]["published"] is None
     header, _, second, *_ = text_of(RESULTS, "csv").splitlines()
-    assert header.endswith("published_difference,published_within_error,published_source,beaten_by")
+    assert header.endswith(
+        "published_difference,published_within_error,published_source,beaten_by"
+    )
     assert second.endswith(",0.07999999999999996,False,A *paper*,")
 
 
