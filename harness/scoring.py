@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from harness.store import Store
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Read = TypeVar("Read")
 HAS_BITS = ("exact", "lower_bound", "estimate")
 
 
@@ -275,9 +276,7 @@ class _Scoring:
     def _features(self, job: StatisticJob) -> list[str]:
         """The names of the columns of a stored statistic."""
         if job not in self.features:
-            key = self._key(job)
-            assert key is not None, "its presence was checked"
-            facts = self.store.manifest(STATISTICS, key).facts
+            facts = self._stored(job, lambda key: self.store.manifest(STATISTICS, key).facts)
             self.features[job] = [str(name) for name in facts["features"]]
         return self.features[job]
 
@@ -301,10 +300,18 @@ class _Scoring:
                         )
 
     def _values(self, job: StatisticJob) -> NDArray[np.float64]:
+        return self._stored(job, lambda key: self.store.read_array(STATISTICS, key, "values.npy"))
+
+    def _stored(self, job: StatisticJob, read: Callable[[str], Read]) -> Read:
+        """What is read of the record of a statistic.
+
+        Raises:
+            StoreError: It is damaged, and was set aside.
+        """
         key = self._key(job)
         assert key is not None, "its presence was checked"
         try:
-            return self.store.read_array(STATISTICS, key, "values.npy")
+            return read(key)
         except StoreError as error:
             self.store.quarantine(STATISTICS, key)
             self.set_aside += 1
@@ -350,9 +357,7 @@ class _Scoring:
     def _origin(self, job: StatisticJob) -> dict[str, Any]:
         """What made a stored statistic: plugins, versions and, if it reads a model, weights."""
         if job not in self.origins:
-            key = self._key(job)
-            assert key is not None, "its presence was checked"
-            facts = self.store.manifest(STATISTICS, key).facts
+            facts = self._stored(job, lambda key: self.store.manifest(STATISTICS, key).facts)
             self.origins[job] = {**facts["plugin"], "versions": facts["versions"]}
             if job.epoch is not None:
                 checkpoint = self._checkpoint(job)

@@ -151,11 +151,10 @@ def _print(described: dict[str, Any], why: bool) -> None:
     for message in described["impossible"]:
         print(one_line(f"cannot be computed: {message}"))
     if cells["new"]:
-        unknown = estimate["jobs_without_rate"]
-        text = f"about {duration(estimate['seconds'])}"
-        if unknown:
-            text += f", and {unknown:,} jobs of unknown length (bench check SUITE measures them)"
-        print(f"estimated time: {text}")
+        parts = [f"about {duration(estimate['seconds'])}"] if estimate["seconds"] else []
+        if unknown := estimate["jobs_without_rate"]:
+            parts.append(f"{unknown:,} jobs of unknown length (bench check SUITE measures them)")
+        print(f"estimated time: {', and '.join(parts)}")
     if why:
         _print_reasons(described)
 

@@ -154,3 +154,15 @@ def test_roles_with_other_columns_fail_their_cells(suite_with, settings):
     )
     for result in outcome.results:
         assert re.fullmatch(pattern, result.message)
+
+
+def test_a_statistic_whose_manifest_is_damaged_is_computed_again(suite_with, settings):
+    suite = suite_with(["log-likelihood", "gradient-gaussian"])
+    sound = run(suite, settings, NoDisplay()).results
+    manifests = sorted(settings.store.glob("statistics/*/manifest.json"))
+    for number, path in enumerate(manifests):
+        path.write_bytes(path.read_bytes()[: 100 * (number % 2)])
+    assert [r.to_json() for r in run(suite, settings, NoDisplay()).results] == [
+        r.to_json() for r in sound
+    ]
+    assert len(list(settings.store.glob("quarantine/statistics-*"))) == len(manifests)
