@@ -15,12 +15,15 @@ where s2 and s1 scale the inputs of what is transposed. The gradients of the par
     w: sum of d times the patches of the input     b of an ActNorm, bias of a convolution: sum d
     log_scale of a hidden ActNorm: (1/s) sum d h   log_scale of the last convolution: 3 sum d_o o
 
+A hidden layer returns the same for s w and s b as for w and b under s, so that (1/s) sum d h is
+also the sum of w dw and b db: fewer products, where dw is at hand.
+
 Everything is kept channels-last, so that the positions of an image are the rows of a matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +37,8 @@ from plugins.models.flows.couplings import ConvCoupling
 from plugins.models.flows.glow import GlowLevel, GlowStep
 from plugins.models.flows.mixing import InvertibleConv1x1LU
 from plugins.models.flows.multiscale import squeeze
-from plugins.statistics.layer_gradients.norms import Outer, explicit_sq_norms
+from plugins.statistics.layer_gradients.norms import PIECE_BYTES, Outer, explicit_sq_norms
 from plugins.statistics.layer_gradients.registry import Pass, layer_gradient_takeover
-
-# What is made and used up at once is made in pieces of about this many bytes.
-CACHE_BYTES = 2**20
 
 PARTS = {
     GlowStep: {"norm": InvertibleActNorm, "mix": InvertibleConv1x1LU, "coupling": ConvCoupling},
@@ -78,8 +78,6 @@ class _Parameters:
     lower: Tensor  # (K, C, C)
     upper: Tensor  # (K, C, C)
     mixes: Tensor  # (K, C, C), P L U
-    s1s: Tensor  # (K, w), scales of the hidden ActNorms
-    s2s: Tensor
     ladj: Tensor  # of one pixel, by ActNorm and mixing of all the steps
     # One for each step
     bias: Sequence[Tensor]  # (C, 1, 1), of its ActNorm, like the next
@@ -114,8 +112,6 @@ class _Parameters:
             lower=lower,
             upper=upper,
             mixes=mixes,
-            s1s=s1.flatten(1),
-            s2s=s2.flatten(1),
             ladj=log_scale.sum() + log_s.sum(),
             bias=[step.norm.bias for step in steps],
             scale=scale.unbind(),
@@ -186,7 +182,7 @@ class _Backward:
         self._p, self._this = parameters, this
         self._d_ladj = d_ladj  # (N,)
         self._sums: dict[str, list[Tensor]] = {}
-        self._pixels = 0
+        self._pixels = self._positions = 0  # of an image, and of a group
 
     def step(
         self, k: int, coupling: ConvCoupling, delta: Tensor, kept: Sequence[Tensor]
@@ -195,6 +191,7 @@ class _Backward:
         u, y, h1, h2, o, scale = kept
         p, half = self._p, y.shape[1] // 2
         self._pixels = y.shape[2] * y.shape[3]
+        self._positions = len(y) // self._this.groups * self._pixels
         w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
         d_b, d_o, d_y = delta[:, half:], torch.empty_like(y), torch.empty_like(y)
         d_shift = torch.mul(d_b, scale, out=d_o[:, :half])
@@ -207,15 +204,14 @@ class _Backward:
         d_a = F.conv_transpose2d(d1, w1, padding=1)
         torch.add(delta[:, :half], d_a, out=d_y[:, :half])
         d_y[:, half:] = d_shift
-        self._products(k, (y[:, :half], h1, h2), (d1, d2, d3))
-        rows = _rows(d_y, self._this.groups)
-        self._collect("mix", rows.mT @ _rows(u, self._this.groups))
+        self._hidden(k, 1, coupling.conv1, coupling.norm1, (y[:, :half], h1, d1))
+        self._hidden(k, 2, coupling.conv2, coupling.norm2, (h1, h2, d2))
+        self._last(k, h2, d3)
+        rows, groups = _rows(d_y, self._this.groups), self._this.groups
+        self._collect("mix", rows.mT @ _rows(u, groups))
         self._collect("y", rows.sum(1))
-        self._collect("d1 h1", self._sum(d1, h1))
-        self._collect("d2 h2", self._sum(d2, h2))
-        self._collect("d_o o", self._sum(d_o, o))
-        for name, d in (("d1", d1), ("d2", d2), ("d3", d3)):
-            self._collect(name, _rows(d, self._this.groups).sum(1))
+        self._collect("d_o o", (_rows(d_o, groups) * _rows(o, groups)).sum(1))
+        self._collect("d3", _rows(d3, groups).sum(1))
         return F.conv_transpose2d(d_y, p.mix[k]) * p.scale[k]
 
     def report(self) -> None:
@@ -232,10 +228,10 @@ class _Backward:
         self._norms("mix.lower", d_lower.tril(-1))
         self._norms("mix.upper", d_upper.triu(1))
         self._norms("mix.log_s", d_diagonal + d_ladj)
-        self._norms("coupling.norm1.bias", sums["d1"])
-        self._norms("coupling.norm1.log_scale", sums["d1 h1"] / p.s1s.unsqueeze(1))
-        self._norms("coupling.norm2.bias", sums["d2"])
-        self._norms("coupling.norm2.log_scale", sums["d2 h2"] / p.s2s.unsqueeze(1))
+        self._norms("coupling.norm1.bias", sums["norm1.bias"])
+        self._norms("coupling.norm1.log_scale", sums["norm1.log_scale"])
+        self._norms("coupling.norm2.bias", sums["norm2.bias"])
+        self._norms("coupling.norm2.log_scale", sums["norm2.log_scale"])
         self._norms("coupling.conv3.bias", sums["d3"])
         self._norms("coupling.conv3.log_scale", 3 * sums["d_o o"])
 
@@ -244,46 +240,60 @@ class _Backward:
         norms = explicit_sq_norms(gradients.flatten(0, 1)).view(gradients.shape[:2])
         self._this.report([f"steps.{k}.{name}" for k in range(len(gradients))], norms)
 
-    def _products(self, k: int, inputs: Sequence[Tensor], deltas: Sequence[Tensor]) -> None:
-        """Report the norms of the three convolutions of step k, from products.
+    def _hidden(
+        self, k: int, number: int, conv: HiddenConv2d, norm: ActNorm, tensors: Sequence[Tensor]
+    ) -> None:
+        """Report norms of a hidden convolution, collect gradients of its ActNorm.
 
-        Patches are taken on the side of fewer channels, and used up while they are in cache.
+        The tensors are its input, what comes out behind the ReLU, and d.
         """
-        groups = self._this.groups
-        for number, (x, delta) in enumerate(zip(inputs, deltas, strict=True), start=1):
-            name, kernel = f"steps.{k}.coupling.conv{number}.weight", 1 if number == 2 else 3
-            thin = min(x.shape[1], delta.shape[1]) * kernel**2
-            size = thin * x[:, 0].numel() // groups  # of the patches of a group
-            step = max(1, CACHE_BYTES // (size * x.element_size()))
-            if step >= groups or number == 2:
-                self._this.add(name, self._product(x, delta, kernel, groups))
-                continue
-            images = len(x) // groups
-            pieces = zip(x.split(step * images), delta.split(step * images), strict=True)
-            norms = [
-                self._product(*piece, kernel, len(piece[0]) // images).sq_norms()
-                for piece in pieces
-            ]
-            self._this.report([name], torch.cat(norms).unsqueeze(0))
+        width, channels, kernel, _ = conv.weight.shape
+        weight = conv.weight.permute(0, 2, 3, 1).flatten(1)  # (w, kernel^2 C), as patches are
+        scale, bias = (self._p.s1, self._p.s2)[number - 1][k].flatten(), norm.bias.flatten()
+        rows = width if kernel == 1 else max(width, self._positions)
+        norms, biases, log_scales = [], [], []
+        for groups, (x, h, d) in self._pieces(tensors, rows * channels * kernel**2):
+            product = Outer(_rows(_patches(x) if kernel > 1 else x, groups), _rows(d, groups))
+            d_bias = product.d.sum(1)
+            if product.gram_is_cheaper:
+                norms.append(product.sq_norms())
+                log_scales.append((product.d * _rows(h, groups)).sum(1) / scale)
+            else:
+                d_weight = product.explicit()  # (M, w, kernel^2 C)
+                norms.append(explicit_sq_norms(d_weight))
+                log_scales.append((d_weight * weight).sum(2) + d_bias * bias)
+            biases.append(d_bias)
+        self._report_weight(k, number, norms)
+        self._collect(f"norm{number}.bias", torch.cat(biases))
+        self._collect(f"norm{number}.log_scale", torch.cat(log_scales))
 
-    def _product(self, x: Tensor, delta: Tensor, kernel: int, groups: int) -> Outer:
-        if kernel == 3 and x.shape[1] <= delta.shape[1]:
-            x = _patches(x)
-        elif kernel == 3:
-            delta = _patches(delta)
-        return Outer(_rows(x, groups), _rows(delta, groups))
+    def _last(self, k: int, x: Tensor, d: Tensor) -> None:
+        """Report norms of the last convolution, with patches on the side of fewer channels."""
+        norms = []
+        is_thin = x.shape[1] <= d.shape[1]
+        size = 9 * min(x.shape[1], d.shape[1]) * self._positions
+        for groups, (x_piece, d_piece) in self._pieces((x, d), size):
+            a = _patches(x_piece) if is_thin else x_piece
+            delta = d_piece if is_thin else _patches(d_piece)
+            norms.append(Outer(_rows(a, groups), _rows(delta, groups)).sq_norms())
+        self._report_weight(k, 3, norms)
+
+    def _pieces(
+        self, tensors: Sequence[Tensor], size: int
+    ) -> Iterator[tuple[int, Sequence[Tensor]]]:
+        """How many groups, and their examples: as many as may take so many numbers each."""
+        groups, item = self._this.groups, tensors[0].element_size()
+        step = max(1, PIECE_BYTES // (size * item))
+        images = len(tensors[0]) // groups
+        pieces = zip(*(tensor.split(step * images) for tensor in tensors), strict=True)
+        for piece in pieces:
+            yield len(piece[0]) // images, piece
+
+    def _report_weight(self, k: int, number: int, norms: Sequence[Tensor]) -> None:
+        self._this.report([f"steps.{k}.coupling.conv{number}.weight"], torch.cat(norms)[None])
 
     def _collect(self, name: str, gradient: Tensor) -> None:
         self._sums.setdefault(name, []).append(gradient)
-
-    def _sum(self, x: Tensor, y: Tensor) -> Tensor:
-        """Sum of x y over each group and its positions, (M, C), of (N, C, H, W)."""
-        x, y = _rows(x, self._this.groups), _rows(y, self._this.groups)
-        step = max(1, CACHE_BYTES // (x[0].numel() * x.element_size()))
-        if step >= len(x):
-            return (x * y).sum(1)
-        pieces = zip(x.split(step), y.split(step), strict=True)
-        return torch.cat([(a * b).sum(1) for a, b in pieces])
 
 
 def _rows(x: Tensor, groups: int) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 # A product is formed and consumed in pieces of about this many bytes, so that it stays in cache.
 PIECE_BYTES = 4 * 2**20
+# Copies in float64, which are read once, are made in smaller ones.
+DOUBLE_BYTES = 2**20
 # What an entry of a product costs to convert and to sum in float64, in multiplications.
 ENTRY = 32
 # Rows below which a Gram matrix is not worth taking apart.
@@ -34,6 +36,12 @@ class Outer:
         """The product, floating, (M, ..., O, I)."""
         return self.d.transpose(-1, -2) @ self.a
 
+    @property
+    def gram_is_cheaper(self) -> bool:
+        """Whether its norm takes fewer operations without the product."""
+        (p, i), o = self.a.shape[-2:], self.d.shape[-1]
+        return p * p * (i + o + ENTRY) < i * o * (p + ENTRY)
+
     def sq_norms(self) -> Tensor:
         """Squared norm of each group, float64, (M,), by the cheaper of two exact forms.
 
@@ -43,7 +51,7 @@ class Outer:
         a, d = self.a.reshape(-1, p, i), self.d.reshape(-1, p, o)  # (M', P, I), (M', P, O)
         if p == 1:
             squares = explicit_sq_norms(a) * explicit_sq_norms(d)
-        elif p * p * (i + o + ENTRY) < i * o * (p + ENTRY):
+        elif self.gram_is_cheaper:
             squares = _in_pieces(_gram_sq_norms, a, d, p * p)
         else:
             squares = _in_pieces(_direct_sq_norms, a, d, i * o)
@@ -74,11 +82,11 @@ def sq_norms(gradient: GroupGradient) -> Tensor:
 def explicit_sq_norms(gradients: Tensor) -> Tensor:
     """Squared norm of each row, float64, (M,), of floating (M, ...); summed in float64."""
     rows = gradients.flatten(1) if gradients.dim() > 1 else gradients.unsqueeze(1)
-    if rows.dtype != torch.float64 and rows.numel() * 8 > PIECE_BYTES:
-        step = max(1, PIECE_BYTES // (8 * max(1, rows.shape[1])))
+    if rows.dtype != torch.float64 and rows.numel() * 8 > DOUBLE_BYTES:
+        step = max(1, DOUBLE_BYTES // (8 * max(1, rows.shape[1])))
         if step < len(rows):
             return torch.cat([explicit_sq_norms(piece) for piece in rows.split(step)])
-    return torch.linalg.vector_norm(rows.double(), dim=1).square()
+    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
 
 
 # Of the gradient of a column for M groups: a number for each group, float64, (M,).
