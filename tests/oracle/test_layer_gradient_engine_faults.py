@@ -27,8 +27,8 @@ PACKAGE = "plugins.statistics.layer_gradients"
 FAULTS = {
     "Gram matrix of delta alone": (
         "norms",
-        "(gram_a.double() * gram_d)",
-        "(gram_d.double() * gram_d)",
+        "(a.double() * d)",
+        "(d.double() * d)",
         "linear",
         2,
     ),
@@ -48,8 +48,8 @@ FAULTS = {
     ),
     "square left out": (
         "norms",
-        "torch.linalg.vector_norm(rows.double(), dim=1).square()",
-        "torch.linalg.vector_norm(rows.double(), dim=1)",
+        "dim=1, dtype=torch.float64).square()",
+        "dim=1, dtype=torch.float64)",
         "linear",
         1,
     ),
@@ -269,6 +269,27 @@ FAULTS = {
         'sums["d_o o"]',
         "glow",
         1,
+    ),
+    "Glow: scale forgotten in the log-scale of a hidden layer": (
+        "glow_level",
+        ".sum(1) / scale)",
+        ".sum(1))",
+        "glow",
+        1,
+    ),
+    "Glow: bias forgotten in the log-scale of a hidden layer": (
+        "glow_level",
+        "(d_weight * weight).sum(2) + d_bias * bias",
+        "(d_weight * weight).sum(2)",
+        "glow",
+        1,
+    ),
+    "Glow: weights in another order than patches": (
+        "glow_level",
+        "conv.weight.permute(0, 2, 3, 1)",
+        "conv.weight",
+        "glow",
+        5,
     ),
     "Glow: steps in the order of the backward pass": (
         "glow_level",

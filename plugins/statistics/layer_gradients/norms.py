@@ -12,7 +12,7 @@ from torch import Tensor
 # A product is formed and consumed in pieces of about this many bytes, so that it stays in cache.
 PIECE_BYTES = 4 * 2**20
 # Copies in float64, which are read once, are made in smaller ones.
-DOUBLE_BYTES = 2**20
+DOUBLE_BYTES = 2**19
 # What an entry of a product costs to convert and to sum in float64, in multiplications.
 ENTRY = 32
 # Rows below which a Gram matrix is not worth taking apart.
@@ -52,9 +52,9 @@ class Outer:
         if p == 1:
             squares = explicit_sq_norms(a) * explicit_sq_norms(d)
         elif self.gram_is_cheaper:
-            squares = _in_pieces(_gram_sq_norms, a, d, p * p)
+            squares = _in_pieces(_gram_sq_norms, a, d, PIECE_BYTES // a.element_size(), p * p)
         else:
-            squares = _in_pieces(_direct_sq_norms, a, d, i * o)
+            squares = _in_pieces(_direct_sq_norms, a, d, PIECE_BYTES // a.element_size(), i * o)
         return squares.reshape(m, -1).sum(1)
 
 
@@ -175,10 +175,10 @@ def _stacked(gradients: Sequence[GroupGradient]) -> GroupGradient:
 
 
 def _in_pieces(
-    form: Callable[[Tensor, Tensor], Tensor], a: Tensor, d: Tensor, size: int
+    form: Callable[[Tensor, Tensor], Tensor], a: Tensor, d: Tensor, most: int, size: int
 ) -> Tensor:
-    """A form applied to as many rows at a time as have products of `PIECE_BYTES`."""
-    step = max(1, PIECE_BYTES // (size * a.element_size()))
+    """A form applied to as many rows at a time as make at most so many numbers, `size` each."""
+    step = max(1, most // size)
     if step >= len(a):
         return form(a, d)
     pieces = zip(a.split(step), d.split(step), strict=True)
@@ -210,5 +210,10 @@ def _gram_sums(a: Tensor, d: Tensor) -> Tensor:
 def _sum_of_products(a: Tensor, b: Tensor, d: Tensor, e: Tensor) -> Tensor:
     gram_a = torch.bmm(a, b.transpose(1, 2))
     gram_d = torch.bmm(d, e.transpose(1, 2))
+    size = gram_a.shape[1] * gram_a.shape[2]
+    return _in_pieces(_inner_products, gram_a, gram_d, DOUBLE_BYTES // 8, size)
+
+
+def _inner_products(a: Tensor, d: Tensor) -> Tensor:
     # In float64: the product of two squares may leave the range of float32.
-    return (gram_a.double() * gram_d).sum((1, 2))
+    return (a.double() * d).sum((1, 2))
