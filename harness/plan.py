@@ -373,9 +373,9 @@ class _Builder:
 
     def _job(self, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
         """The job of one input, added to the chain of the model that it reads."""
-        model = item.model or cell.model
+        name = item.model or cell.model
         seed = cell.seed if item.seed is None else item.seed
-        chain = ChainId(model, self.suite.trained_on(model, cell.in_dataset), seed)
+        chain = ChainId(name, self.suite.trained_on(name, cell.in_dataset), seed)
         component = self.suite.statistics[item.statistic]
         statistic = self._built(component)
         group_size = None if statistic.per == "example" else cell.group_size

@@ -187,7 +187,7 @@ def test_a_general_model_is_judged_on_its_own_data_set_alone(problems, write_sui
     assert suite.trained_on("flow", "digits") == "digits"
     judged = text.replace('models = ["flow"]', 'models = ["flow", "general"]')
     assert problems(judged.replace('["digits"]', '["noise", "digits"]')) == [
-        "suite.toml:26: comparisons[0].models[1]: 'general' is trained on 'noise', whatever is "
+        "suite.toml:25: comparisons[0].models[1]: 'general' is trained on 'noise', whatever is "
         "in-distribution (models.general.dataset), so it is judged with that as the ID set, not "
         "with 'digits', for which scorers may read it, such as log_prob@general"
     ]
@@ -199,7 +199,7 @@ def test_a_general_model_of_another_domain_is_named(problems):
     text = text.replace('dataset = "noise"', 'dataset = "photos"')
     options = '[datasets.photos]\n    plugin = "photos"\n    options = { channels = 3 }\n\n    '
     assert problems(text.replace("[datasets.digits]", options + "[datasets.digits]")) == [
-        "suite.toml:23: models.general.dataset: 'photos' is 3x8x8, but scorer 'ratio' reads the "
+        "suite.toml:22: models.general.dataset: 'photos' is 3x8x8, but scorer 'ratio' reads the "
         "model on 'digits', which is 1x8x8"
     ]
 
