@@ -13,6 +13,7 @@ from typing import Any
 
 from harness import events
 from harness.contracts import DensityModel, FittedStatistic
+from harness.draw import Draw
 from harness.errors import BenchError, StoreError, UnsupportedError
 from harness.events import Event
 from harness.failures import Failure, clear_failure, record_failure
@@ -231,8 +232,7 @@ class _ChainWorker:
                     self._failed(str(job), failures, error, STATISTIC_MEMORY)
 
     def _lacks(self, job: StatisticJob) -> bool:
-        has_data = job.draw.dataset in self.plan.prepared
-        return has_data and not self.plan.has_statistic(self.store, job)
+        return self.plan.has_data(job) and not self.plan.has_statistic(self.store, job)
 
     def _load_model(self, epoch: int) -> DensityModel:
         from harness.checkpoints import load_model
@@ -254,10 +254,11 @@ class _ChainWorker:
         inputs = self.plan.statistic_inputs(self.store, job)
         assert inputs is not None, "its checkpoint and its data are there"
         component = self.chain.jobs[job]
-        prepared, own = (self.plan.prepared[x] for x in (job.draw.dataset, self.chain.id.dataset))
+        prepared = self.plan.prepared[job.draw.dataset]
+        fitted_on = self.plan.prepared[(job.fit or job.draw).dataset]
         images, size = prepared.load("test"), job.group_size or 1
         pieces, seconds, fit_seconds, examples = [], 0.0, 0.0, 0
-        for part in parts(job, prepared.counts["test"], own.counts["test"]):
+        for part in parts(job, prepared.counts["test"], fitted_on.counts["test"]):
             fit = partial(self._fit, job, part, model)
             statistic, took = fits.ready(component, part, fit)
             with self._step(_step_name(job), len(part.ids)) as advance:
@@ -289,8 +290,8 @@ class _ChainWorker:
         import torch
 
         assert part.fit is not None
-        images = self.plan.prepared[self.chain.id.dataset].load("test")[part.fit]
-        name = f"epoch {job.epoch}: fit of {job.statistic} on {self.chain.id.dataset}"
+        images = self.plan.prepared[part.fit_dataset].load("test")[part.fit]
+        name = f"epoch {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"
         with self._step(name, len(images)) as advance:
             started = time.perf_counter()
             statistic.fit(model, torch.from_numpy(images).to(self.device))
@@ -321,19 +322,23 @@ class _ChainWorker:
 
 
 def _step_name(job: StatisticJob) -> str:
-    size = "" if job.group_size is None else f", b = {job.group_size}"
     epoch = "" if job.epoch is None else f"epoch {job.epoch}: "
-    return f"{epoch}{job.statistic} of {job.draw.dataset}{size}"
+    return f"{epoch}{job.statistic} of {job.draw.dataset}{job.details()}"
 
 
 def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
     """What identifies a statistic job before its key can be known."""
-    draw = {**vars(job.draw), "dataset": plan.prepared[job.draw.dataset].fingerprints["test"]}
+    draw = _by_content(plan, job.draw)
     identity = plan.chains[job.chain].jobs[job].identity()
     alone = job.epoch is None
     place = [None if alone else plan.train_key(job.chain), job.epoch, job.group_size]
-    fit = {} if job.fit is None else {"fit": vars(job.fit)}
+    fit = {} if job.fit is None else {"fit": _by_content(plan, job.fit)}
     return {"statistic": identity, "draw": draw, "place": place, **fit}
+
+
+def _by_content(plan: Plan, draw: Draw) -> dict[str, Any]:
+    """A draw with the fingerprint of its split in place of a name."""
+    return {**vars(draw), "dataset": plan.prepared[draw.dataset].fingerprints["test"]}
 
 
 def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:

@@ -17,8 +17,7 @@ from harness.plan import Chain, Plan
 from harness.randomness import generator
 from harness.rates import estimate_rate, statistic_work, training_work
 from harness.store import Store
-from harness.suite import Component, ModelComponent
-from harness.suite.resolve import ResolvedSuite
+from harness.suite import Component, ModelComponent, ResolvedSuite
 from harness.training import Training
 
 if TYPE_CHECKING:

@@ -26,11 +26,12 @@ class Part:
     """Numbers of examples that are evaluated together, int64, (n,).
 
     `fit` are the numbers of those that the statistic is fitted on first, of the test split of the
-    ID set; None if it is not a fitted one.
+    ID set, `fit_dataset`; None if it is not a fitted one.
     """
 
     ids: NDArray[np.int64]
     fit: NDArray[np.int64] | None
+    fit_dataset: str = ""
 
 
 def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
@@ -53,7 +54,7 @@ def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
     if job.fit is None:
         yield Part(ids, None)
     elif job.draw.role != "fit":
-        yield Part(ids, job.fit.ids(fit_count))
+        yield Part(ids, job.fit.ids(fit_count), job.fit.dataset)
     else:
         size = job.group_size or 1
         half = len(ids) // size // 2 * size
@@ -62,8 +63,8 @@ def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
                 f"{job.statistic} is fitted on other examples of role 'fit' than it is evaluated "
                 f"on, which needs two groups of {size}; there are {len(ids)} examples"
             )
-        yield Part(ids[:half], ids[half:])
-        yield Part(ids[half:], ids[:half])
+        yield Part(ids[:half], ids[half:], job.fit.dataset)
+        yield Part(ids[half:], ids[:half], job.fit.dataset)
 
 
 def by_fit(job: StatisticJob) -> tuple[bool, str, bool]:
@@ -75,7 +76,7 @@ class Fits:
     """The fitted statistics of one checkpoint: the last few, because they may be large."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[FittedStatistic, float]] = {}
+        self._kept: dict[tuple[str, str, str], tuple[FittedStatistic, float]] = {}
 
     def ready(
         self, component: Component, part: Part, fit: Callable[[FittedStatistic], None]
@@ -89,7 +90,7 @@ class Fits:
         """
         if part.fit is None:
             return component.build(), 0.0
-        key = component.name, ids_digest(part.fit)
+        key = component.name, part.fit_dataset, ids_digest(part.fit)
         if key in self._kept:
             self._kept[key] = self._kept.pop(key)  # the last used comes last
         else:

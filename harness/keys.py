@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 TRAIN_KEY_SETTINGS = frozenset(
-    {"plugin", "options", "seeds", "in_datasets"}
+    {"plugin", "options", "seeds", "in_datasets", "dataset"}
     | {"optimizer", "learning_rate", "weight_decay", "warmup_epochs", "minibatch"}
     | {"clip_grad_norm", "precision", "translate", "horizontal_flip", "prepare_batches"}
     | {"examples", "mutation_rate"}

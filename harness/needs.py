@@ -83,7 +83,7 @@ def needed_failures(plan: Plan) -> Iterator[str]:
         for epoch in chain.epochs:
             yield digest(training_failure_inputs(plan, chain.id, epoch))
         for job in chain.jobs:
-            if job.draw.dataset in plan.prepared:
+            if plan.has_data(job):
                 yield digest(failure_inputs(plan, job))
 
 

@@ -24,6 +24,7 @@ from harness.keys import (
     statistic_inputs,
     train_inputs,
 )
+from harness.notes import notes_on_trainings
 from harness.only import Only, parse_only
 from harness.results import Cell
 from harness.store import Store
@@ -66,11 +67,21 @@ class StatisticJob:
     group_size: int | None
     fit: Draw | None = None
 
-    def __str__(self) -> str:
+    def datasets(self) -> tuple[str, ...]:
+        """The data sets whose test examples it reads."""
+        return (self.draw.dataset, *(() if self.fit is None else (self.fit.dataset,)))
+
+    def details(self) -> str:
+        """Its group size and, where the model is not trained on that, what it is fitted on."""
         groups = "" if self.group_size is None else f", b = {self.group_size}"
+        if self.fit is None or self.fit.dataset == self.chain.dataset:
+            return groups
+        return f"{groups}, fitted on {self.fit.dataset}"
+
+    def __str__(self) -> str:
         where = f"{self.draw.dataset} ({self.draw.role})"
         epoch = "" if self.epoch is None else f" epoch {self.epoch}"
-        return f"{self.chain}{epoch}: {self.statistic} of {where}{groups}"
+        return f"{self.chain}{epoch}: {self.statistic} of {where}{self.details()}"
 
 
 @dataclass
@@ -149,6 +160,10 @@ class Plan:
             self._train_keys[chain] = digest(inputs)
         return self._train_keys[chain]
 
+    def has_data(self, job: StatisticJob) -> bool:
+        """Whether the data sets whose examples a job reads have been opened."""
+        return all(name in self.prepared for name in job.datasets())
+
     def has_checkpoint(self, store: Store, chain: ChainId, epoch: int) -> bool:
         """Whether an epoch is stored."""
         key = self.train_key(chain)
@@ -165,13 +180,12 @@ class Plan:
             DataError: The data set has fewer examples than the job asks for.
             StoreError: The checkpoint's manifest is damaged.
         """
-        prepared = self.prepared.get(job.draw.dataset)
-        if prepared is None or not self.has_checkpoint_of(store, job):
+        if not self.has_data(job) or not self.has_checkpoint_of(store, job):
             return None
         chain = self.chains[job.chain]
         weights = None if job.epoch is None else self._weights_of(store, job.chain, job.epoch)
         self.require_examples(job)
-        examples, _ = self.examples(job.draw, prepared)
+        examples, _ = self.examples(job.draw, self.prepared[job.draw.dataset])
         parts = chain.domain, chain.jobs[job]
         if weights is None:
             return examples_statistic_inputs(*parts, examples, job.group_size)
@@ -239,7 +253,7 @@ class Plan:
         """Names of all data sets that chains and jobs read."""
         names = {chain.dataset for chain in self.chains}
         for chain in self.chains.values():
-            names |= {job.draw.dataset for job in chain.jobs}
+            names.update(*(job.datasets() for job in chain.jobs))
         return sorted(names)
 
 
@@ -346,36 +360,22 @@ class _Builder:
         self.planned.add(cell)
         reads = {}
         for item in scorer.inputs:
-            fit, in_, out = (self._job(chain, item, cell, draw, draws[0]) for draw in draws)
+            fit, in_, out = (self._job(item, cell, draw, draws[0]) for draw in draws)
             reads[item.text] = (fit, in_, out)
         log_prob = None
         if LOG_PROB in self.suite.statistics:
             item = Input(LOG_PROB, LOG_PROB)
-            log_prob = (
-                self._job(chain, item, cell, draws[1], draws[0]),
-                self._job(chain, item, cell, draws[2], draws[0]),
-            )
-        notes = self._notes(comparison, chain)
+            in_, out = (self._job(item, cell, draw, draws[0]) for draw in draws[1:])
+            log_prob = (in_, out)
+        models = (fit.chain.model for fit, _, _ in reads.values() if fit.epoch is not None)
+        notes = notes_on_trainings(self.suite, comparison, cell, (cell.model, *models))
         self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
 
-    def _notes(self, comparison: Comparison, chain: ChainId) -> tuple[str, ...]:
-        notes = []
-        if comparison.fit_overlap == "paper":
-            notes.append(
-                "scorers were fitted on ID test examples among which the scored ones are "
-                '(fit_overlap = "paper"), which flatters them'
-            )
-        examples = self.suite.models[chain.model].recipe.examples
-        if examples is not None:
-            notes.append(
-                f"{chain.model} was trained on {examples:,} examples of the train split only"
-            )
-        return tuple(notes)
-
-    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
+    def _job(self, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
         """The job of one input, added to the chain of the model that it reads."""
-        seed = chain.seed if item.seed is None else item.seed
-        chain = replace(chain, model=item.model or chain.model, seed=seed)
+        name = item.model or cell.model
+        seed = cell.seed if item.seed is None else item.seed
+        chain = ChainId(name, self.suite.trained_on(name, cell.in_dataset), seed)
         component = self.suite.statistics[item.statistic]
         statistic = self._built(component)
         group_size = None if statistic.per == "example" else cell.group_size

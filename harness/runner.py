@@ -117,9 +117,7 @@ def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
         if not plan.has_checkpoint(store, chain.id, epoch)
     ]
     statistics = [
-        str(job)
-        for job in chain.jobs
-        if job.draw.dataset in plan.prepared and not plan.has_statistic(store, job)
+        str(job) for job in chain.jobs if plan.has_data(job) and not plan.has_statistic(store, job)
     ]
     return epochs + statistics
 
@@ -210,7 +208,7 @@ def _missing_message(plan: Plan) -> str:
     lacking = sum(
         1
         for planned in plan.cells
-        if {planned.cell.in_dataset, planned.cell.out_dataset} & set(plan.missing)
+        if any({job.chain.dataset, *job.datasets()} & set(plan.missing) for job in planned.jobs())
     )
     lines = [f"{lacking} of {len(plan.cells)} cells lack data:"]
     lines += [f"  {message}" for _, message in sorted(plan.missing.items())]

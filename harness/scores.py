@@ -12,7 +12,12 @@ from harness.keys import canonical_json
 from harness.results import Cell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
+
+    from harness.data import PreparedDataset
+    from harness.plan import PlannedCell
 
 
 def checked_scores(
@@ -45,6 +50,27 @@ def notes_on_scores(
         return []
     where = f"{cell.scorer} at epoch {cell.epoch} against {cell.out_dataset}"
     return [f"{where}: all scores are equal, so the AUROC is 0.5 and says nothing"]
+
+
+def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset]) -> list[str]:
+    """Which models that a scorer reads were trained on a split of the OOD set.
+
+    By content, so that another name of the same images hides nothing.
+
+    Arguments:
+        planned: All its statistics are stored.
+        prepared: The data sets by name.
+    """
+    cell = planned.cell
+    read = (jobs[0] for jobs in planned.reads.values() if jobs[0].epoch is not None)
+    general = dict.fromkeys(job.chain for job in read if job.chain.dataset != cell.in_dataset)
+    return [
+        f"against {cell.out_dataset}, {cell.scorer} has seen OOD data: {chain.model}, which it "
+        f"reads, was trained on the {split} split of {cell.out_dataset}"
+        for chain in general
+        for split, fingerprint in prepared[cell.out_dataset].fingerprints.items()
+        if fingerprint == prepared[chain.dataset].fingerprints["train"]
+    ]
 
 
 def facts_of_fit(scorer: Scorer) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from harness.overlap import overlap
 from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
 from harness.published import beside
 from harness.results import Cell, Result, Status
-from harness.scores import checked_scores, facts_of_fit, notes_on_scores
+from harness.scores import checked_scores, facts_of_fit, notes_on_scores, notes_on_seen
 from harness.store import Store
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Scoring:
         return self.obstacles[job]
 
     def _find_obstacle(self, job: StatisticJob) -> tuple[Status, str] | None:
-        for name in (job.chain.dataset, job.draw.dataset):
+        for name in (job.chain.dataset, *job.datasets()):
             if name in self.plan.missing:
                 return "missing_data", self.plan.missing[name]
             if name in self.plan.unusable:
@@ -351,7 +351,7 @@ class _Scoring:
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
             "draw_seed": job.draw.seed,
             "fit": facts_of_fit(scorer),
-            "notes": [*planned.notes, *notes],
+            "notes": [*planned.notes, *notes_on_seen(planned, prepared), *notes],
         }
 
     def _origin(self, job: StatisticJob) -> dict[str, Any]:
@@ -363,6 +363,7 @@ class _Scoring:
                 checkpoint = self._checkpoint(job)
                 self.origins[job] |= {
                     "model": checkpoint["facts"]["plugin"],
+                    "trained_on": job.chain.dataset,
                     "train_key": self.plan.train_key(job.chain),
                     "epoch": job.epoch,
                     "weights": checkpoint["weights"],

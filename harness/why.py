@@ -37,8 +37,9 @@ class Reasons:
 
     def statistic(self, job: StatisticJob) -> str:
         """Why a statistic is not stored."""
-        if job.draw.dataset not in self.plan.prepared:
-            return self._no_data(job.draw.dataset)
+        for name in job.datasets():
+            if name not in self.plan.prepared:
+                return self._no_data(name)
         if not self.plan.has_checkpoint_of(self.store, job):
             return f"its checkpoint, epoch {job.epoch}, is new"
         try:

@@ -110,10 +110,12 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
     jobs = []
     for item in chain.jobs:
         stored = plan.has_statistic(store, item)
-        size = "" if item.group_size is None else f", b = {item.group_size}"
         epoch = "" if item.epoch is None else f"epoch {item.epoch}: "
         text = f"{epoch}{item.statistic} of {item.draw.dataset}"
-        job: dict[str, Any] = {"job": f"{text} ({item.draw.role}){size}", "stored": stored}
+        job: dict[str, Any] = {
+            "job": f"{text} ({item.draw.role}){item.details()}",
+            "stored": stored,
+        }
         if reasons is not None and not stored:
             job["why"] = reasons.statistic(item)
         jobs.append(job)

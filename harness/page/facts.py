@@ -14,7 +14,7 @@ from harness.report.marks import number
 from harness.report.tables import provenance_notes
 from harness.results import Result
 from harness.store import Store
-from harness.suite import Component, Recipe, ResolvedSuite
+from harness.suite import Component, ModelComponent, ResolvedSuite
 
 
 @dataclass(frozen=True)
@@ -69,17 +69,16 @@ def _models(plan: Plan) -> list[dict[str, str]]:
             "name": one_line(name),
             "plugin": _plugin(model),
             "options": _options(model.options),
-            "recipe": _recipe(model.recipe),
+            "recipe": _recipe(model),
         }
         for name, model in models.items()
     ]
 
 
-def _recipe(recipe: Recipe) -> str:
+def _recipe(model: ModelComponent) -> str:
     """Every setting of a training."""
-    return _options(
-        {key: value for key, value in recipe.model_dump().items() if value is not None}
-    )
+    settings = {**model.recipe.model_dump(), "dataset": model.dataset}
+    return _options({key: value for key, value in settings.items() if value is not None})
 
 
 def _dataset(component: Component, plan: Plan) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
-from harness.suite.resolve import ResolvedSuite, load_suite
+from harness.suite.resolve import load_suite
+from harness.suite.resolved import ResolvedSuite
 from harness.suite.schema import Comparison, Recipe, Suite
 
 __all__ = [

@@ -57,9 +57,15 @@ class Component:
 
 @dataclass(frozen=True)
 class ModelComponent(Component):
-    """A model with its training recipe."""
+    """A model with its training recipe.
+
+    Attributes:
+        dataset: The name of the data set that it is trained on whatever is in-distribution; None
+            if it is the ID set.
+    """
 
     recipe: Recipe = field(default_factory=Recipe)
+    dataset: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
-from harness.only import Only
 from harness.options import dataset_options, scorer_options, validate_options
 from harness.plain import short
 from harness.registry import Kind, Registry
 from harness.suggest import known_names
+from harness.suite.comparisons import comparison_problems
 from harness.suite.components import (
     Component,
     DatasetComponent,
@@ -25,43 +24,12 @@ from harness.suite.components import (
 )
 from harness.suite.files import Key, Merged, read_suite_files
 from harness.suite.references import Reference, read_reference
-from harness.suite.schema import Comparison, Suite
+from harness.suite.resolved import ResolvedSuite
+from harness.suite.schema import Suite
 
 C = TypeVar("C", bound=Component)
 LOG_PROB = "log_prob"
 """The statistic that bits per dimension are made from; resolved for every suite."""
-
-
-@dataclass(frozen=True)
-class ResolvedSuite:
-    """A suite whose every name stands for a plugin with checked options.
-
-    Attributes:
-        reference: Published values of its cells, if it names some.
-        only: The cells to plan; all of them unless a selection was made.
-    """
-
-    name: str
-    path: Path
-    suite: Suite
-    registry: Registry
-    models: Mapping[str, ModelComponent]
-    datasets: Mapping[str, DatasetComponent]
-    statistics: Mapping[str, Component]
-    scorers: Mapping[str, ScorerComponent]
-    reference: Reference | None = None
-    only: Only = field(default_factory=Only)
-
-    def out_datasets(self, comparison: Comparison, in_dataset: str) -> tuple[str, ...]:
-        """The OOD data sets of a comparison for one of its ID data sets."""
-        if comparison.out_datasets != ("others",):
-            return tuple(name for name in comparison.out_datasets if name != in_dataset)
-        domain = self.datasets[in_dataset].dataset.domain
-        return tuple(
-            name
-            for name in self.suite.datasets
-            if name != in_dataset and self.datasets[name].dataset.domain == domain
-        )
 
 
 def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
@@ -174,6 +142,9 @@ class _Resolver:
             self._dataset(name)
         if suite is None:
             return None
+        for model in suite.models.values():
+            if model.dataset is not None:
+                self._dataset(model.dataset)
         for comparison in suite.comparisons:
             for name in comparison.scorers:
                 self._scorer(name)
@@ -193,7 +164,8 @@ class _Resolver:
             self._reference(suite),
         )
         if not self.merged.problems:
-            self._check_comparisons(resolved)
+            for key, message in comparison_problems(resolved):
+                self._report(key, message)
         return resolved
 
     def _table(
@@ -306,8 +278,9 @@ class _Resolver:
         def finish(component: Component, _: Key) -> ModelComponent | None:
             if suite is None:
                 return None
-            recipe = suite.training[suite.models[component.name].training]
-            return ModelComponent(**vars(component), recipe=recipe)
+            model = suite.models[component.name]
+            recipe = suite.training[model.training]
+            return ModelComponent(**vars(component), recipe=recipe, dataset=model.dataset)
 
         return finish
 
@@ -354,24 +327,6 @@ class _Resolver:
         except ValueError as error:
             self._report(("reference",), str(error))
             return None
-
-    def _check_comparisons(self, resolved: ResolvedSuite) -> None:
-        for number, comparison in enumerate(resolved.suite.comparisons):
-            for in_dataset in comparison.in_datasets:
-                self._check_domains(resolved, comparison, in_dataset, number)
-
-    def _check_domains(
-        self, resolved: ResolvedSuite, comparison: Comparison, in_dataset: str, number: int
-    ) -> None:
-        domain = resolved.datasets[in_dataset].dataset.domain
-        outs = resolved.out_datasets(comparison, in_dataset)
-        key: Key = ("comparisons", number, "out")
-        if not outs:
-            self._report(key, f"no OOD data set is left for {in_dataset!r} ({domain})")
-        for name in outs:
-            other = resolved.datasets[name].dataset.domain
-            if other != domain:
-                self._report(key, f"{name!r} is {other}, but {in_dataset!r} is {domain}")
 
     def _report(self, key: Key, message: str, hint: str = "") -> None:
         self.merged.problems.append(self.merged.problem(key, message, hint))

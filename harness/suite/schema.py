@@ -137,6 +137,9 @@ class Model(_Table):
     """Options of the plugin; see `bench show NAME`."""
     training: RecipeName
     """Name of the training recipe."""
+    dataset: DatasetName | None = None
+    """Data set whose train split it is trained on, for a general model that scorers read whatever
+    is in-distribution (`log_prob@NAME`). By default the comparison's `in` data set."""
 
 
 class DatasetTable(_Table):
@@ -187,7 +190,8 @@ class Comparison(Protocol):
     model_config = ConfigDict(populate_by_name=True)
 
     models: Annotated[tuple[ModelName, ...], Several, Distinct, Field(min_length=1)]
-    """Models, each trained on the train split of each `in` data set."""
+    """Models, each trained on the train split of each `in` data set. One with a `dataset` of its
+    own can be judged only where that is the one `in` data set; elsewhere scorers read it."""
     in_datasets: Annotated[
         tuple[DatasetName, ...], Several, Distinct, Field(min_length=1, alias="in")
     ]

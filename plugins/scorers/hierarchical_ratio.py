@@ -39,7 +39,7 @@ class HierarchicalRatio:
     dimensions; here it is the exact density of the upper levels, scaled to all dimensions.
 
     A general against a specific model, the other ratio of Schirrmeister et al., is the scorer
-    `likelihood-ratio` with the general model for its background.
+    `likelihood-ratio` with the general model (one with a `dataset` of its own) for its background.
 
     Arguments:
         from_level: k, the first of the upper levels.

@@ -19,9 +19,15 @@ class LikelihoodRatio:
 
     s(X) = -1/b Σ_{x in X} [ log p(x) - log p_background(x) ]
 
-    The background model is one of the suite, trained on the same data perturbed
-    (`mutation_rate` of its training recipe), so that it knows what all such images have in common
-    but not what makes these. It is read at the epoch and seed of the cell. Nothing is fitted.
+    The background model is one of the suite that knows what all such images have in common, but
+    not what makes these. Of Ren et al. it is trained on the same data perturbed (`mutation_rate`
+    of its training recipe); of Schirrmeister et al. it is a general model, trained on a large
+    collection of other images (`dataset` of its table). It is read at the epoch and seed of the
+    cell. Nothing is fitted.
+
+    Departures from Schirrmeister et al.: in their code the training of the specific model starts
+    from the weights of the general one, and may have a loss on general images added; here each
+    is trained by itself, on its own data set alone.
 
     Arguments:
         background: Name of the background model in the suite.
@@ -29,6 +35,9 @@ class LikelihoodRatio:
     References:
         | Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019)
         | https://arxiv.org/abs/1906.02845
+        | Understanding Anomaly Detection with Deep Invertible Networks through Hierarchies of
+          Distributions and Features (Schirrmeister et al., 2020)
+        | https://arxiv.org/abs/2006.10848
     """
 
     def __init__(self, *, background: Annotated[str, Field(min_length=1)]) -> None:

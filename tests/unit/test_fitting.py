@@ -256,3 +256,17 @@ def test_few_fitted_statistics_are_kept_the_last_used_longest():
     assert ready(1) is first
     ready(2)
     assert made == [1, 2, 3, 2]
+
+
+def test_the_same_numbers_of_another_data_set_are_another_fit():
+    """A general model's statistics are fitted on several ID sets, which may be of one size."""
+
+    class Built:
+        name = "s"
+        build = staticmethod(list)
+
+    fits, made = Fits(), []
+    for dataset in ("china", "flower", "china"):
+        part = Part(np.arange(3), np.array([1]), dataset)
+        fits.ready(Built(), part, lambda new, dataset=dataset: made.append(dataset))
+    assert made == ["china", "flower"]

@@ -14,9 +14,9 @@ ROOT = Path(harness.__file__).parent.parent
 ROOMS = (
     "errors plain domain memory plugin suggest events contracts hookspecs results only",
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
-    " suite.resolve suite",
+    " suite.resolved suite.comparisons suite.resolve suite",
     "keys locks store data draw settings randomness",
-    "eventlog plan cards inventory rates failures why estimate fitting costs",
+    "eventlog notes plan cards inventory rates failures why estimate fitting costs",
     "augmentation devices checkpoints compiling training rolling evaluation chain",
     "metrics ranks ranking overlap published scores scoring baselines preview announce runner"
     " check doctor",

@@ -74,6 +74,12 @@ def test_three_mistakes_are_three_errors_in_one_go(problems):
             "suite.toml:7: models.flow.options.stepps: unknown option (did you mean 'steps'?)",
         ),
         (
+            'training = "brief"',
+            'training = "brief"\n    dataset = "digist"',
+            "suite.toml:7: models.flow.dataset: there is no data set 'digist' "
+            "(did you mean 'digits'?)",
+        ),
+        (
             'models = ["flow"]',
             'models = ["flwo"]',
             "suite.toml:15: comparisons[0].models[0]: there is no model 'flwo' "
@@ -158,6 +164,43 @@ def test_out_data_sets_of_another_domain_are_named(problems):
     text = text.replace('plugin = "noise"', 'plugin = "photos"\n    options = { channels = 3 }')
     assert problems(text) == [
         "suite.toml:18: comparisons[0].out: 'photos' is 3x8x8, but 'digits' is 1x8x8"
+    ]
+
+
+GENERAL = """
+    [models.general]
+    plugin = "glow"
+    training = "brief"
+    dataset = "noise"
+
+    [scorers.ratio]
+    plugin = "likelihood-ratio"
+    options = { background = "general" }
+
+    [[comparisons]]"""
+
+
+def test_a_general_model_is_judged_on_its_own_data_set_alone(problems, write_suite):
+    text = BASE.replace("    [[comparisons]]", GENERAL).replace('"typicality"', '"ratio"')
+    suite = load_suite(write_suite(text))
+    assert suite.trained_on("general", "digits") == "noise"
+    assert suite.trained_on("flow", "digits") == "digits"
+    judged = text.replace('models = ["flow"]', 'models = ["flow", "general"]')
+    assert problems(judged.replace('["digits"]', '["noise", "digits"]')) == [
+        "suite.toml:25: comparisons[0].models[1]: 'general' is trained on 'noise', whatever is "
+        "in-distribution (models.general.dataset), so it is judged with that as the ID set, not "
+        "with 'digits', for which scorers may read it, such as log_prob@general"
+    ]
+    assert load_suite(write_suite(judged.replace('["digits"]', '["noise"]')))
+
+
+def test_a_general_model_of_another_domain_is_named(problems):
+    text = BASE.replace("    [[comparisons]]", GENERAL).replace('"typicality"', '"ratio"')
+    text = text.replace('dataset = "noise"', 'dataset = "photos"')
+    options = '[datasets.photos]\n    plugin = "photos"\n    options = { channels = 3 }\n\n    '
+    assert problems(text.replace("[datasets.digits]", options + "[datasets.digits]")) == [
+        "suite.toml:22: models.general.dataset: 'photos' is 3x8x8, but scorer 'ratio' reads the "
+        "model on 'digits', which is 1x8x8"
     ]
 
 

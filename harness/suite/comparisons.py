@@ -1,0 +1,68 @@
+"""Comparisons whose every name is known: their domains, and what was trained on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from harness.suite.files import Key
+from harness.suite.resolved import ResolvedSuite
+from harness.suite.schema import Comparison
+
+Found: TypeAlias = tuple[Key, str]
+
+
+def comparison_problems(resolved: ResolvedSuite) -> Iterator[Found]:
+    """The key of each mistake and what it is; the same one may come more than once."""
+    for number, comparison in enumerate(resolved.suite.comparisons):
+        key: Key = ("comparisons", number)
+        for in_dataset in comparison.in_datasets:
+            yield from _out(resolved, comparison, in_dataset, (*key, "out"))
+            yield from _judged(resolved, comparison, in_dataset, (*key, "models"))
+            yield from _read(resolved, comparison, in_dataset)
+
+
+def _out(
+    resolved: ResolvedSuite, comparison: Comparison, in_dataset: str, key: Key
+) -> Iterator[Found]:
+    """OOD sets that are of another domain, or none at all."""
+    domain = resolved.datasets[in_dataset].dataset.domain
+    outs = resolved.out_datasets(comparison, in_dataset)
+    if not outs:
+        yield key, f"no OOD data set is left for {in_dataset!r} ({domain})"
+    for name in outs:
+        other = resolved.datasets[name].dataset.domain
+        if other != domain:
+            yield key, f"{name!r} is {other}, but {in_dataset!r} is {domain}"
+
+
+def _judged(
+    resolved: ResolvedSuite, comparison: Comparison, in_dataset: str, key: Key
+) -> Iterator[Found]:
+    """Models that are judged with another ID set than the data set they are trained on."""
+    for place, name in enumerate(comparison.models):
+        trained_on = resolved.trained_on(name, in_dataset)
+        if trained_on != in_dataset:
+            yield (
+                (*key, place),
+                f"{name!r} is trained on {trained_on!r}, whatever is in-distribution "
+                f"(models.{name}.dataset), so it is judged with that as the ID set, not with "
+                f"{in_dataset!r}, for which scorers may read it, such as log_prob@{name}",
+            )
+
+
+def _read(resolved: ResolvedSuite, comparison: Comparison, in_dataset: str) -> Iterator[Found]:
+    """Models that scorers read on examples of another domain than they are trained on."""
+    domain = resolved.datasets[in_dataset].dataset.domain
+    for scorer in comparison.scorers:
+        for item in resolved.scorers[scorer].inputs:
+            if item.model is None:
+                continue
+            trained_on = resolved.trained_on(item.model, in_dataset)
+            other = resolved.datasets[trained_on].dataset.domain
+            if other != domain:
+                yield (
+                    ("models", item.model, "dataset"),
+                    f"{trained_on!r} is {other}, but scorer {scorer!r} reads the model on "
+                    f"{in_dataset!r}, which is {domain}",
+                )
