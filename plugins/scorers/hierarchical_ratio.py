@@ -38,8 +38,10 @@ class HierarchicalRatio:
     VAE the bound L^{>k} with the lower latents drawn given the upper ones, both of all
     dimensions; here it is the exact density of the upper levels, scaled to all dimensions.
 
-    A general against a specific model, the other ratio of Schirrmeister et al., is the scorer
-    `likelihood-ratio` with the general model for its background.
+    The other ratio of Schirrmeister et al., of a specific and a general model, is the scorer
+    `likelihood-ratio` with the general model for its background. Theirs is trained on a large set
+    of other images; here every model is trained on the ID set of its cell, so a general one is
+    such by its recipe (`mutation_rate`) or its plugin.
 
     Arguments:
         from_level: k, the first of the upper levels.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
+from sklearn.ensemble import IsolationForest
 
 from harness import NotFittedError, ScoreError
 from harness.metrics import auroc
@@ -51,6 +52,18 @@ def test_chi2_is_the_density_of_scipy_with_its_jacobian():
     for layer in range(len(NAMES)):
         f, x = fit[NORMS][:, layer], evaluate[NORMS][:, layer]
         a, k = f.var() / (2 * f.mean()), 2 * f.mean() ** 2 / f.var()
+        expected -= stats.chi2.logpdf(x, df=k, scale=a) + np.log(x)
+    np.testing.assert_allclose(scores, expected, rtol=1e-12)
+
+
+def test_chi2_adds_eps_to_the_norm_and_to_its_relative_variance():
+    fit, evaluate, eps = chi2_norms(50, 1, 0), chi2_norms(9, 1, 1), 0.5
+    scores = GradientChi2(eps=eps).fit(fit).score(evaluate)
+    expected = np.zeros(9)
+    for layer in range(len(NAMES)):
+        f, x = fit[NORMS][:, layer] + eps, evaluate[NORMS][:, layer] + eps
+        variance = f.var() + eps * f.mean() ** 2
+        a, k = variance / (2 * f.mean()), 2 * f.mean() ** 2 / variance
         expected -= stats.chi2.logpdf(x, df=k, scale=a) + np.log(x)
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
@@ -119,6 +132,16 @@ def test_the_forest_by_hand():
     fit = {NORMS: np.array([[1.0], [9.0]])}
     scores = GradientIForest(trees=3).fit(fit).score({NORMS: np.array([[0.5], [20.0]])})
     np.testing.assert_allclose(scores, 0.5)
+
+
+@pytest.mark.parametrize("groups", [40, 300])
+def test_the_forest_is_that_of_scikit_learn_on_log_norms(groups):
+    fit, evaluate = chi2_norms(groups, 1, 0), chi2_norms(9, 1, 1)
+    forest = IsolationForest(n_estimators=6, max_samples=min(groups, 256), random_state=3)
+    forest.fit(np.log(fit[NORMS] + 1e-3))
+    expected = -forest.score_samples(np.log(evaluate[NORMS] + 1e-3))
+    found = GradientIForest(trees=6, seed=3, eps=1e-3).fit(fit).score(evaluate)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_the_forest_depends_on_its_seed_alone():

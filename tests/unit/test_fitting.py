@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.console import NoDisplay
+from harness.costs import scorer_costs
 from harness.draw import Draw
 from harness.errors import ScoreError
 from harness.estimate import estimate_chain
@@ -256,3 +257,21 @@ def test_few_fitted_statistics_are_kept_the_last_used_longest():
     assert ready(1) is first
     ready(2)
     assert made == [1, 2, 3, 2]
+
+
+def test_a_fit_that_jobs_share_costs_its_seconds_once(spied):
+    _, outcome, store = spied
+    costs = scorer_costs(outcome.plan, store)
+    for scorer, statistic in (("total", "spy"), ("total-alone", "spy-alone")):
+        seconds, examples, fits = 0.0, 0, set()
+        for job in outcome.plan.chains[CHAIN].jobs:
+            if job.statistic == statistic:
+                facts = store.manifest(STATISTICS, outcome.plan.statistic_key(store, job)).facts
+                seconds += facts["seconds"]
+                examples += 28 if job.draw.role == "fit" else 30
+                fits.add(facts["fit_seconds"])  # jobs that share a fit tell the same seconds of it
+        # one to all fit examples, and their halves, which whole groups of 5 cut elsewhere
+        assert len(fits) == 2 * (3 if statistic == "spy" else 2)
+        assert costs[scorer].seconds_per_example == pytest.approx(
+            (seconds + sum(fits)) / examples, rel=1e-9
+        )
