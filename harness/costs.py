@@ -17,7 +17,7 @@ from harness.suite.resolve import LOG_PROB
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What was measured of a job; `fits` are the examples that its statistic was fitted on."""
+    """What was measured of a job; `fits` is the same for jobs that share theirs."""
 
     seconds: float
     examples: int
@@ -62,7 +62,8 @@ def scorer_costs(plan: Plan, store: Store) -> dict[str, Cost]:
 def _seconds_per_example(measured: _Measured, cells: list[PlannedCell]) -> float | None:
     """The sum over the inputs of all seconds of their jobs by all examples of these.
 
-    Every job tells the seconds of its fit. Jobs share fits: each counts once.
+    Every job tells the seconds of its fits. Jobs share them: those of role `fit`, which need the
+    fits to both halves, tell of all.
     """
     total = 0.0
     for name in dict.fromkeys(name for planned in cells for name in planned.reads):
@@ -70,7 +71,9 @@ def _seconds_per_example(measured: _Measured, cells: list[PlannedCell]) -> float
         known = [found for job in jobs if (found := measured.evaluation(job)) is not None]
         if not known:
             return None
-        fits = {found.fits: found.fit_seconds for found in known}
+        fits: dict[Hashable, float] = {}
+        for found in known:
+            fits[found.fits] = max(found.fit_seconds, fits.get(found.fits, 0.0))
         seconds = sum(found.seconds for found in known) + sum(fits.values())
         total += seconds / sum(found.examples for found in known)
     return total
@@ -132,8 +135,9 @@ class _Measured:
         fits = None
         if job.fit is not None:
             counts = (prepared[x].counts["test"] for x in (job.draw.dataset, job.fit.dataset))
-            used = [ids_digest(part.fit) for part in parts(job, *counts) if part.fit is not None]
-            fits = (job.chain, job.epoch, job.statistic, *used)
+            second_half = next(parts(job, *counts)).fit
+            assert second_half is not None, "the statistic is a fitted one"
+            fits = (job.chain, job.epoch, job.statistic, ids_digest(second_half))
         return _Evaluation(facts["seconds"], examples, fits, facts.get("fit_seconds", 0.0))
 
     def training(self, chain: ChainId, epoch: int) -> float | None:
