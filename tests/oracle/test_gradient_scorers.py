@@ -111,9 +111,10 @@ def test_the_norm_is_the_log_of_the_sum():
     assert np.isfinite(scorer.score({NORMS: np.zeros((1, 2))})).all()
 
 
-def test_the_svm_is_its_sum_over_support_vectors():
+@pytest.mark.parametrize("nu", [0.3, 0.6])
+def test_the_svm_is_its_sum_over_support_vectors(nu):
     fit, evaluate = chi2_norms(40, 5, 0), chi2_norms(9, 5, 1)
-    scorer = GradientSVM(nu=0.3).fit(fit)
+    scorer = GradientSVM(nu=nu).fit(fit)
     logs = np.log(fit[NORMS])
     z = (np.log(evaluate[NORMS]) - logs.mean(0)) / logs.std(0)
     machine = scorer.machine_._machine
@@ -122,7 +123,7 @@ def test_the_svm_is_its_sum_over_support_vectors():
     kernel = np.exp(-(cdist(z, vectors) ** 2) / len(NAMES))
     expected = -(kernel @ alphas + machine.intercept_[0])
     np.testing.assert_allclose(scorer.score(evaluate), expected, rtol=1e-7)
-    assert alphas.sum() == pytest.approx(0.3 * 40)
+    assert alphas.sum() == pytest.approx(nu * 40)
     far = scorer.score({NORMS: 1e30 * evaluate[NORMS]})
     np.testing.assert_allclose(far, -machine.intercept_[0], rtol=1e-12)
 

@@ -160,7 +160,7 @@ def test_few_probes_and_steps_estimate_a_spectrum():
         count = (found[0] > math.log(threshold)).sum()
         assert abs(count - (sigma > threshold).sum()) < 8
     other = JacobianSpectrum(exact_up_to=0, probes=4, steps=20, seed=1)(model, examples(1, domain))
-    assert not np.array_equal(other[0], found[0])
+    assert not np.allclose(other[0], found[0], atol=1e-3)
 
 
 def test_a_matrix_free_statistic_conforms():
