@@ -257,7 +257,8 @@ class FittedStatistic(Statistic, Protocol):
 
     The harness never evaluates one on examples that it was fitted on: the examples of role `fit`
     themselves are evaluated half by half, each half by a statistic fitted on the other. Groups of
-    the roles `in` and `out` are evaluated by one that was fitted on all of them.
+    the roles `in` and `out` are evaluated by one that was fitted on the second half, so that all
+    values come from fits to as many examples.
     """
 
     def fit(self, model: DensityModel, examples: Tensor) -> Self:

@@ -38,9 +38,9 @@ def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
         if not plan.has_statistic(store, job):
             work = statistic_work(component, chain.model, chain.domain, job.group_size)
             estimate.add(known_rate(store, work), _drawn(plan, job.draw))
-            fit = job.epoch, job.statistic, job.fit, job.draw.role == "fit"
+            fit = job.epoch, job.statistic, job.fit
             if job.fit is not None and fit not in fits:
-                fits.add(fit)  # both halves together are as many examples as all of them
+                fits.add(fit)  # on either half, which together are all fit examples
                 rate = known_rate(store, fit_work(component, chain.model, chain.domain))
                 estimate.add(rate, _drawn(plan, job.fit))
     return estimate

@@ -39,7 +39,10 @@ def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
 
     The examples of role `fit` come in two parts, whole groups each, and the statistic of either is
     fitted on the other: it would be too small on the very examples that made it, and a scorer
-    fitted to such values would take all others for OOD. Other roles come in one part.
+    fitted to such values would take all others for OOD. Other roles come in one part, and their
+    statistic is fitted on the second part of `fit`: on as many examples as for `fit` itself,
+    because one fitted on more has other values, and ID groups would no longer be like those that
+    scorers were fitted on.
 
     Arguments:
         job: What is evaluated.
@@ -48,28 +51,30 @@ def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
 
     Raises:
         DataError: A set has fewer examples than are drawn.
-        ScoreError: Role `fit` has fewer than two groups.
+        ScoreError: A statistic is to be fitted, and role `fit` has fewer than two groups.
     """
     ids = job.draw.ids(count)
     if job.fit is None:
         yield Part(ids, None)
-    elif job.draw.role != "fit":
-        yield Part(ids, job.fit.ids(fit_count), job.fit.dataset)
+        return
+    fit = job.fit.ids(fit_count)
+    size = job.group_size or 1
+    half = len(fit) // size // 2 * size
+    if half == 0:
+        raise ScoreError(
+            f"{job.statistic} is fitted on other examples of role 'fit' than it is evaluated on, "
+            f"which needs two groups of {size}; there are {len(fit)} examples"
+        )
+    if job.draw.role == "fit":
+        yield Part(ids[:half], fit[half:], job.fit.dataset)
+        yield Part(ids[half:], fit[:half], job.fit.dataset)
     else:
-        size = job.group_size or 1
-        half = len(ids) // size // 2 * size
-        if half == 0:
-            raise ScoreError(
-                f"{job.statistic} is fitted on other examples of role 'fit' than it is evaluated "
-                f"on, which needs two groups of {size}; there are {len(ids)} examples"
-            )
-        yield Part(ids[:half], ids[half:], job.fit.dataset)
-        yield Part(ids[half:], ids[:half], job.fit.dataset)
+        yield Part(ids, fit[half:], job.fit.dataset)
 
 
-def by_fit(job: StatisticJob) -> tuple[bool, str, bool]:
-    """A sorting key that brings together the jobs of one checkpoint that share a fit."""
-    return job.fit is not None, f"{job.statistic} {job.fit}", job.draw.role != "fit"
+def by_fit(job: StatisticJob) -> tuple[bool, str, int]:
+    """A sorting key that brings together the jobs of one checkpoint that share fits."""
+    return job.fit is not None, f"{job.statistic} {job.fit}", job.group_size or 1
 
 
 class Fits:

@@ -136,8 +136,8 @@ def statistic_inputs(
         weights: sha256 of the checkpoint's weights.
         examples: Content fingerprint of the split and digest of the example numbers.
         group_size: None for a statistic per example.
-        fit: Of a fitted statistic, the examples that it is fitted on, given like `examples`, and
-            whether it is the one for them or the ones for their halves.
+        fit: Of a fitted statistic, the examples of role `fit`, given like `examples`, and which
+            part of them it is fitted on.
     """
     fitted = {} if fit is None else {"fit": dict(fit)}
     return {

@@ -206,7 +206,7 @@ class Plan:
         if job.fit is None:
             return None
         examples, _ = self.examples(job.fit, self.prepared[job.fit.dataset])
-        return {**examples, "halves": job.draw.role == "fit"}
+        return {**examples, "part": "the other half" if job.draw.role == "fit" else "second half"}
 
     def require_examples(self, job: StatisticJob) -> None:
         """See that a data set, if it has been opened, has the examples that a job asks for.

@@ -163,6 +163,6 @@ def _caption(table: RankingTable, ranked: Ranked[str], best: str) -> list[str]:
     return [
         *lines,
         "Costs as measured when it was computed: seconds of evaluating all that a scorer reads, "
-        "for each example; seconds of training other models that it reads, for each that it "
-        "scores; statistics read beyond the model's own log-probability.",
+        "fits of statistics included, for each example; seconds of training other models that it "
+        "reads, for each that it scores; statistics read beyond the model's own log-probability.",
     ]

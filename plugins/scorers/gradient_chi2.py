@@ -25,7 +25,7 @@ class GradientChi2(LayerScorer):
     its mean and variance over the fit groups. A squared norm is a sum of squares: were the
     gradient Gaussian, it would be a weighted sum of χ²(1), which the fit approximates.
 
-    The density is that of φ, not of f. Without the Jacobian the score is smaller by Σ_l φ_l, and
+    The density is that of φ, not of f. Without the Jacobian the score is larger by Σ_l φ_l, and
     large norms are taken for more unusual than they are; with it the density does not depend on
     the unit of a layer, and compares with that of `gradient-gaussian`. The unit of the group's
     objective (sum or mean, nats or bits) changes neither.

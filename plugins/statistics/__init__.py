@@ -51,13 +51,13 @@ def bench_statistics() -> Iterable[Entry]:
             "layer_fisher_diagonal",
             "plugins.statistics.layer_fisher:LayerFisherDiagonal",
             "score statistic of each layer: gradient in units of a diagonal Fisher information",
-            version="1",
+            version="2",
         ),
         Entry(
             "layer_fisher_ekfac",
             "plugins.statistics.layer_fisher:LayerFisherEkfac",
             "score statistic of each layer: gradient in units of an EKFAC Fisher information",
-            version="1",
+            version="2",
         ),
         Entry(
             "jacobian_spectrum",

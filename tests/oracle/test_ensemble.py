@@ -10,6 +10,7 @@ import pytest
 from harness import NotFittedError, ScoreError
 from plugins.scorers.combined_tests import combined_tests
 from plugins.scorers.ensemble import Ensemble, combined
+from plugins.scorers.fisher import FisherDiagonal
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.log_likelihood import LogLikelihood
 from plugins.scorers.p_values import upper_tail
@@ -106,6 +107,15 @@ def test_inputs_are_those_of_all_members_each_once():
     ensemble = Ensemble(scorers=(LogLikelihood(), GradientGaussian(), Typicality()))
     assert ensemble.inputs == ("log_prob", NORMS)
     assert combined_tests().inputs == (FISHER, "log_prob")
+
+
+@pytest.mark.parametrize("method", ["fisher", "harmonic-mean"])
+def test_combined_tests_are_the_ensemble_of_both(method):
+    rng = np.random.default_rng(3)
+    fit, evaluate = (planted(rng, 5, count, -1000.0, 1.0) for count in (40, 9))
+    members = (FisherDiagonal(), Typicality())
+    expected = Ensemble(scorers=members, method=method).fit(fit).score(evaluate)
+    assert np.array_equal(combined_tests(method=method).fit(fit).score(evaluate), expected)
 
 
 class Told(Column):

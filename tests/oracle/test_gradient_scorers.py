@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
+from sklearn.ensemble import IsolationForest
 
 from harness import NotFittedError, ScoreError
 from harness.metrics import auroc
@@ -51,6 +52,18 @@ def test_chi2_is_the_density_of_scipy_with_its_jacobian():
     for layer in range(len(NAMES)):
         f, x = fit[NORMS][:, layer], evaluate[NORMS][:, layer]
         a, k = f.var() / (2 * f.mean()), 2 * f.mean() ** 2 / f.var()
+        expected -= stats.chi2.logpdf(x, df=k, scale=a) + np.log(x)
+    np.testing.assert_allclose(scores, expected, rtol=1e-12)
+
+
+def test_chi2_adds_eps_to_the_norm_and_to_its_relative_variance():
+    fit, evaluate, eps = chi2_norms(50, 1, 0), chi2_norms(9, 1, 1), 0.5
+    scores = GradientChi2(eps=eps).fit(fit).score(evaluate)
+    expected = np.zeros(9)
+    for layer in range(len(NAMES)):
+        f, x = fit[NORMS][:, layer] + eps, evaluate[NORMS][:, layer] + eps
+        variance = f.var() + eps * f.mean() ** 2
+        a, k = variance / (2 * f.mean()), 2 * f.mean() ** 2 / variance
         expected -= stats.chi2.logpdf(x, df=k, scale=a) + np.log(x)
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
@@ -98,9 +111,10 @@ def test_the_norm_is_the_log_of_the_sum():
     assert np.isfinite(scorer.score({NORMS: np.zeros((1, 2))})).all()
 
 
-def test_the_svm_is_its_sum_over_support_vectors():
+@pytest.mark.parametrize("nu", [0.3, 0.6])
+def test_the_svm_is_its_sum_over_support_vectors(nu):
     fit, evaluate = chi2_norms(40, 5, 0), chi2_norms(9, 5, 1)
-    scorer = GradientSVM(nu=0.3).fit(fit)
+    scorer = GradientSVM(nu=nu).fit(fit)
     logs = np.log(fit[NORMS])
     z = (np.log(evaluate[NORMS]) - logs.mean(0)) / logs.std(0)
     machine = scorer.machine_._machine
@@ -109,7 +123,7 @@ def test_the_svm_is_its_sum_over_support_vectors():
     kernel = np.exp(-(cdist(z, vectors) ** 2) / len(NAMES))
     expected = -(kernel @ alphas + machine.intercept_[0])
     np.testing.assert_allclose(scorer.score(evaluate), expected, rtol=1e-7)
-    assert alphas.sum() == pytest.approx(0.3 * 40)
+    assert alphas.sum() == pytest.approx(nu * 40)
     far = scorer.score({NORMS: 1e30 * evaluate[NORMS]})
     np.testing.assert_allclose(far, -machine.intercept_[0], rtol=1e-12)
 
@@ -119,6 +133,16 @@ def test_the_forest_by_hand():
     fit = {NORMS: np.array([[1.0], [9.0]])}
     scores = GradientIForest(trees=3).fit(fit).score({NORMS: np.array([[0.5], [20.0]])})
     np.testing.assert_allclose(scores, 0.5)
+
+
+@pytest.mark.parametrize("groups", [40, 300])
+def test_the_forest_is_that_of_scikit_learn_on_log_norms(groups):
+    fit, evaluate = chi2_norms(groups, 1, 0), chi2_norms(9, 1, 1)
+    forest = IsolationForest(n_estimators=6, max_samples=min(groups, 256), random_state=3)
+    forest.fit(np.log(fit[NORMS] + 1e-3))
+    expected = -forest.score_samples(np.log(evaluate[NORMS] + 1e-3))
+    found = GradientIForest(trees=6, seed=3, eps=1e-3).fit(fit).score(evaluate)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_the_forest_depends_on_its_seed_alone():

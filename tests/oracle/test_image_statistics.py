@@ -60,6 +60,7 @@ def test_png_bits_are_those_of_files_that_decode_to_the_example(channels, files,
     save = Image.Image.save
 
     def kept(image, file, *arguments, **options):
+        assert options == {"compress_level": 9}
         save(image, file, *arguments, **options)
         written.append(file.getvalue())
 

@@ -300,6 +300,18 @@ def test_a_side_without_factor_keeps_its_coordinates(case):
     np.testing.assert_allclose(found, diagonal(model, examples, groups), rtol=1e-9, atol=1e-12)
 
 
+def test_the_largest_factor_is_of_max_factor_rows():
+    torch.manual_seed(1)
+    model = randomised(flat(nn.Linear(FEATURES, 3, bias=False)))
+    examples, groups = examples_of(DOMAIN, 20), groups_of(DOMAIN, 3, 2)
+    whole, just, below = (
+        evaluated(LayerFisherEkfac(max_factor=rows), model, examples, groups)
+        for rows in (1024, FEATURES, FEATURES - 1)
+    )
+    np.testing.assert_array_equal(just, whole)
+    assert not np.allclose(below, whole, rtol=1e-2)
+
+
 def test_grouped_convolutions_have_a_factor_for_each_group():
     model = randomised(Plain(nn.Conv2d(3, 6, 2, groups=3, bias=False)))
     examples, groups = examples_of(DOMAIN, 30), groups_of(DOMAIN, 3, 2)

@@ -200,16 +200,24 @@ def test_the_p_values_against_the_literal_algorithm(size):
     assert expected[-1] == Fraction(1, 100)
 
 
-@pytest.mark.parametrize(("level", "resamples"), [(0.05, 99), (0.1, 199), (0.07, 99), (0.5, 1)])
+def test_distances_that_are_equal_count_as_as_far():
+    # H = 2 of the even-numbered; the odd-numbered are all 3, so every distance is 1
+    scorer = TypicalityTest(resamples=19).fit(log_prob([[-2.0], [-3.0]] * 4))
+    scores = scorer.score(log_prob([[-1.0], [-3.0], [-2.0], [-3.5]]))
+    np.testing.assert_allclose(scores, [0.0, 0.0, 0.0, math.log(20)], atol=1e-15)
+
+
+@pytest.mark.parametrize(("level", "resamples"), [(0.05, 99), (0.1, 199), (0.29, 99), (0.5, 1)])
 def test_above_the_threshold_is_p_below_the_level(level, resamples):
-    fit = np.random.default_rng(0).standard_normal((60, 1)) * 30 - 1000
+    fit = np.random.default_rng(0).standard_normal((60, 5)) * 30 - 1000
     scorer = TypicalityTest(level=level, resamples=resamples).fit(log_prob(fit))
+    assert len(set(scorer.distances_)) == resamples  # no two drawn groups are the same
     info = scorer.fit_info()
-    assert (info["entropy"], info["level"]) == (pytest.approx(-fit[::2].mean()), level)
+    assert (info["entropy"], info["level"]) == (pytest.approx(-fit.ravel()[::2].mean()), level)
     threshold = info["threshold"]
     assert threshold in scorer.distances_
     near, far = threshold - 1e-9, threshold + 1e-9
-    scores = scorer.score(log_prob([[-info["entropy"] - d] for d in (near, far)]))
+    scores = scorer.score(log_prob([[-info["entropy"] - d] * 5 for d in (near, far)]))
     assert scores[0] < -math.log(level)
     assert scores[1] >= -math.log(level) - 1e-12
 

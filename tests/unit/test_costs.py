@@ -120,6 +120,22 @@ def test_other_models_cost_their_training_and_their_passes(ran):
     assert ratio.seconds_per_example == pytest.approx(expected)
 
 
+def test_extra_training_is_the_mean_over_the_trainings_that_are_scored(ran, monkeypatch):
+    path, settings = ran
+    text = path.read_text(encoding="utf-8").replace(
+        "epochs = [0, 1]", "epochs = 1\nseeds = [0, 1]"
+    )
+    other = path.with_name("seeds.toml")
+    other.write_text(text, encoding="utf-8")
+    plan = find_plan(load_suite(other), settings)
+    seconds = {0: 10.0, 1: 30.0}
+    monkeypatch.setattr(
+        "harness.costs._Measured.training", lambda self, chain, epoch: epoch * seconds[chain.seed]
+    )
+    # of either seed: the other model to epoch 2, and its own to epoch 0
+    assert scorer_costs(plan, Store(settings.store))["ratio"].extra_training == 2 * 20.0
+
+
 def test_nothing_stored_is_no_cost(ran, tmp_path):
     path, settings = ran
     costs = scorer_costs(find_plan(load_suite(path), settings), Store(tmp_path / "empty"))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.console import NoDisplay
+from harness.costs import scorer_costs
 from harness.draw import Draw
 from harness.errors import ScoreError
 from harness.estimate import estimate_chain
@@ -149,28 +150,21 @@ def test_no_example_is_evaluated_by_what_was_fitted_on_it(spied, statistic, size
     others = [*rows(outcome.plan, store, "in", statistic, size)]
     others += rows(outcome.plan, store, "out", statistic, size)
     assert len(others) == 3
-    for found, _ in others:
-        assert (found[:, 0] == 28).all()
-        np.testing.assert_allclose(found[:, 1], images.mean())
+    for found, _ in others:  # as many examples as for those of `fit`
+        assert (found[:, 0] == len(second)).all()
+        np.testing.assert_allclose(found[:, 1], second.mean())
         assert not found[:, 2].any()
 
 
 def test_one_fit_serves_every_job_of_a_checkpoint_that_shares_it(spied):
     fits = Counter((spied[0] / "fits").read_text().splitlines())
-    # At each epoch: halves of 14 for single examples, of 10 and 18 for groups of 5, and all 28
-    # for `in` and two sets `out`, whatever the group size.
-    assert fits == {
-        "group 14": 2 * 2,
-        "group 10": 2,
-        "group 18": 2,
-        "group 28": 2,
-        "example 14": 2 * 2,
-        "example 28": 2,
-    }
+    # At each epoch: halves of 14 for single examples, of 10 and 18 for groups of 5. The second
+    # serves `in` and two sets `out` as well.
+    assert fits == {"group 14": 2 * 2, "group 10": 2, "group 18": 2, "example 14": 2 * 2}
 
 
 def test_with_the_papers_overlap_the_same_examples_have_two_values(tmp_path):
-    """`in` and `fit` are the same 30 examples; only those of `fit` are never fitted on."""
+    """`in` and `fit` are the same 30 examples; only those of `in` are ever fitted on."""
     overlap = ("n_fit = 28", 'fit_overlap = "paper"\nn_fit = 30')
     outcome, store = run_in(tmp_path, ONE_EPOCH, overlap)
     assert outcome.exit_status == 0
@@ -178,8 +172,8 @@ def test_with_the_papers_overlap_the_same_examples_have_two_values(tmp_path):
     ((inside, same),) = rows(outcome.plan, store, "in")
     assert np.array_equal(images, same)
     assert not fit[:, 2].any()
-    assert inside[:, 2].all()
-    assert (inside[:, 0] == 30).all()
+    assert inside[:, 2].tolist() == [0.0] * 15 + [1.0] * 15
+    assert (inside[:, 0] == 15).all()
 
 
 def test_other_fit_examples_are_another_statistic(spied, tmp_path):
@@ -230,12 +224,13 @@ def test_one_group_has_no_other_half():
 
 def test_roles_that_are_not_fitted_on_come_whole():
     (part,) = parts(job_of("in", size=2), 40, 40)
-    assert part.fit.tolist() == job_of("fit", size=2).draw.ids(40).tolist()
+    assert part.fit.tolist() == job_of("fit", size=2).draw.ids(40).tolist()[4:]
     assert not set(part.fit) & set(part.ids)
     (part,) = parts(job_of("fit", size=2, fitted=False), 40, 40)
     assert part.fit is None
     jobs = [job_of("in", size=2), job_of("fit", size=1), job_of("in", size=1, fitted=False)]
-    assert sorted(jobs, key=by_fit) == [jobs[2], jobs[1], jobs[0]]
+    jobs.append(job_of("out", size=1))
+    assert sorted(jobs, key=by_fit) == [jobs[2], jobs[1], jobs[3], jobs[0]]
 
 
 def test_few_fitted_statistics_are_kept_the_last_used_longest():
@@ -270,3 +265,20 @@ def test_the_same_numbers_of_another_data_set_are_another_fit():
         part = Part(np.arange(3), np.array([1]), dataset)
         fits.ready(Built(), part, lambda new, dataset=dataset: made.append(dataset))
     assert made == ["china", "flower"]
+
+
+def test_a_fit_that_jobs_share_costs_its_seconds_once(spied):
+    _, outcome, store = spied
+    costs = scorer_costs(outcome.plan, store)
+    for scorer, statistic in (("total", "spy"), ("total-alone", "spy-alone")):
+        seconds, examples, fits = 0.0, 0, set()
+        for job in outcome.plan.chains[CHAIN].jobs:
+            if job.statistic == statistic:
+                facts = store.manifest(STATISTICS, outcome.plan.statistic_key(store, job)).facts
+                seconds += facts["seconds"]
+                examples += 28 if job.draw.role == "fit" else 30
+                if job.draw.role == "fit":  # the others use one of its two fits
+                    fits.add(facts["fit_seconds"])
+        assert costs[scorer].seconds_per_example == pytest.approx(
+            (seconds + sum(fits)) / examples, rel=1e-9
+        )

@@ -147,9 +147,9 @@ def test_every_part_of_a_statistic_key_counts():
         (plain, domain, plain, "w", {**examples, "split": "c"}, 1),
         (plain, domain, plain, "w", examples, 5),
         (plain, domain, plain, "w", examples, None),
-        (plain, domain, plain, "w", examples, 1, {**examples, "halves": False}),
-        (plain, domain, plain, "w", examples, 1, {**examples, "halves": True}),
-        (plain, domain, plain, "w", examples, 1, {**examples, "ids": "c", "halves": True}),
+        (plain, domain, plain, "w", examples, 1, {**examples, "part": "a"}),
+        (plain, domain, plain, "w", examples, 1, {**examples, "part": "b"}),
+        (plain, domain, plain, "w", examples, 1, {**examples, "ids": "c", "part": "b"}),
     ]
     found = {keys.digest(keys.statistic_inputs(*variant)) for variant in variants}
     assert len(found) == len(variants)

@@ -129,6 +129,15 @@ def test_the_table_of_a_terminal():
     assert lines[at + 4].split() == ["d", "0.400", "1/3", "2", "absent", "0.5", "2.2", "s", "1"]
 
 
+def test_what_is_a_critical_difference_off_the_best_has_no_mark():
+    # ranks 1, 2, 3 throughout: over 5 pairs 2.343 √(3·4 / (6·5)) = 1.48, over 2 pairs 2.34
+    for pairs, marks in ((5, ["*", "~", ""]), (2, ["*", "~", "~"])):
+        aurocs = {(str(out), 1): {"a": 0.9, "b": 0.8, "c": 0.7} for out in range(pairs)}
+        lines = rendered(aurocs=aurocs).splitlines()
+        found = [line.split()[1] for line in lines if line[:2] in ("a ", "b ", "c ")]
+        assert found == [f"{rank}.00{mark}" for rank, mark in enumerate(marks, 1)]
+
+
 def test_json_has_costs_in_a_field_of_their_own():
     found = json.loads(rendered("json"))
     assert set(found) == {"suite", "ranking", "costs"}
