@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.expand import make_plan
 from harness.metrics import delong
 from harness.page import render_page
-from harness.plan import make_plan
 from harness.results import Result
 from harness.runner import Outcome
 from harness.store import Store

@@ -6,16 +6,14 @@ checkpoints. Chains are independent of each other; cells read the statistics of 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contracts import FittedStatistic, Statistic
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
-from harness.errors import DataError, NothingSelectedError, Problem, StoreError, SuiteError
+from harness.errors import DataError, StoreError
 from harness.keys import (
     checkpoint_key,
     digest,
@@ -24,17 +22,14 @@ from harness.keys import (
     statistic_inputs,
     train_inputs,
 )
-from harness.only import Only, parse_only
+from harness.only import Only
 from harness.results import Cell
 from harness.store import Store
-from harness.suite import Comparison, Component, ModelComponent, ResolvedSuite, ScorerComponent
-from harness.suite.components import Input
+from harness.suite import Component, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
-from harness.suite.resolve import LOG_PROB
 
 CHECKPOINTS = "checkpoints"
 STATISTICS = "statistics"
-MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -241,159 +236,3 @@ class Plan:
         for chain in self.chains.values():
             names |= {job.draw.dataset for job in chain.jobs}
         return sorted(names)
-
-
-def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> Plan:
-    """Expand a suite into chains, jobs and cells.
-
-    Arguments:
-        suite: Resolved; nothing of it is loaded.
-        prepared: The data sets that have been opened before, by name.
-    """
-    builder = _Builder(suite, prepared)
-    for comparison in suite.suite.comparisons:
-        builder.add(comparison)
-    return builder.plan
-
-
-def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
-    """The suite with its plan restricted to some cells and what they need.
-
-    Arguments:
-        suite: Resolved.
-        texts: Selections `KEY=VALUE`; without any, the suite stays as it is.
-
-    Raises:
-        BenchError: A key or value is unknown.
-        NothingSelectedError: No cell is left.
-    """
-    cells = [planned.cell for planned in make_plan(suite, {}).cells] if texts else []
-    only = parse_only(texts, cells)
-    if texts and not any(map(only.takes, cells)):
-        raise NothingSelectedError(f"no cell of {suite.path} has {', '.join(only.texts())}")
-    return replace(suite, only=only)
-
-
-def _conflict(suite: ResolvedSuite, cell: Cell) -> Problem:
-    about = f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}"
-    return Problem(
-        f"two comparisons ask for {about} on different examples: n_in, n_fit, n_out, fit_overlap "
-        "and draw_seed must be the same, or the model must have another name",
-        file=str(suite.path),
-        key="comparisons",
-    )
-
-
-class _Builder:
-    def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
-        self.suite = suite
-        title, only, reference = suite.suite.title, suite.only, suite.reference
-        self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
-        self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
-        self.planned: set[Cell] = set()
-        self.statistics: dict[str, Statistic] = {}
-        self.asked = 0
-
-    def add(self, comparison: Comparison) -> None:
-        """Add the cells of a comparison.
-
-        Raises:
-            SuiteError: A cell was there before, on other examples; or there are too many.
-        """
-        self._check_size(comparison)
-        for model in comparison.models:
-            for in_dataset in comparison.in_datasets:
-                for seed in comparison.seeds:
-                    self._add_chain(comparison, ChainId(model, in_dataset, seed))
-
-    def _check_size(self, comparison: Comparison) -> None:
-        """Refuse what would fill the memory, before it does."""
-        rows = math.prod(
-            map(len, (comparison.models, comparison.seeds, comparison.epochs))
-        ) * math.prod(map(len, (comparison.group_sizes, comparison.scorers)))
-        pairs = sum(
-            len(self.suite.out_datasets(comparison, name)) for name in comparison.in_datasets
-        )
-        self.asked += rows * pairs
-        if self.asked > MOST_CELLS:
-            message = f"the suite asks for more than {MOST_CELLS:,} cells; divide it"
-            raise SuiteError([Problem(message, file=str(self.suite.path), key="comparisons")])
-
-    def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
-        outs = self.suite.out_datasets(comparison, chain.dataset)
-        for group_size in comparison.group_sizes:
-            for name in comparison.scorers:
-                scorer = self.suite.scorers[name]
-                for epoch in sorted(comparison.epochs):
-                    for out in outs:
-                        cell = Cell(
-                            chain.model, chain.dataset, out, name, epoch, group_size, chain.seed
-                        )
-                        self._add_cell(comparison, chain, scorer, cell)
-
-    def _add_cell(
-        self, comparison: Comparison, chain: ChainId, scorer: ScorerComponent, cell: Cell
-    ) -> None:
-        draws = (
-            Draw.of(comparison, cell.in_dataset, "fit"),
-            Draw.of(comparison, cell.in_dataset, "in"),
-            Draw.of(comparison, cell.out_dataset, "out"),
-        )
-        if self.seen.setdefault(cell, draws) != draws:
-            raise SuiteError([_conflict(self.suite, cell)])
-        if cell in self.planned or not self.suite.only.takes(cell):
-            return
-        self.planned.add(cell)
-        reads = {}
-        for item in scorer.inputs:
-            fit, in_, out = (self._job(chain, item, cell, draw, draws[0]) for draw in draws)
-            reads[item.text] = (fit, in_, out)
-        log_prob = None
-        if LOG_PROB in self.suite.statistics:
-            item = Input(LOG_PROB, LOG_PROB)
-            log_prob = (
-                self._job(chain, item, cell, draws[1], draws[0]),
-                self._job(chain, item, cell, draws[2], draws[0]),
-            )
-        notes = self._notes(comparison, chain)
-        self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
-
-    def _notes(self, comparison: Comparison, chain: ChainId) -> tuple[str, ...]:
-        notes = []
-        if comparison.fit_overlap == "paper":
-            notes.append(
-                "scorers were fitted on ID test examples among which the scored ones are "
-                '(fit_overlap = "paper"), which flatters them'
-            )
-        examples = self.suite.models[chain.model].recipe.examples
-        if examples is not None:
-            notes.append(
-                f"{chain.model} was trained on {examples:,} examples of the train split only"
-            )
-        return tuple(notes)
-
-    def _job(self, chain: ChainId, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
-        """The job of one input, added to the chain of the model that it reads."""
-        seed = chain.seed if item.seed is None else item.seed
-        chain = replace(chain, model=item.model or chain.model, seed=seed)
-        component = self.suite.statistics[item.statistic]
-        statistic = self._built(component)
-        group_size = None if statistic.per == "example" else cell.group_size
-        epoch = cell.epoch if item.epoch is None else item.epoch
-        place = (chain, epoch if getattr(statistic, "reads_model", True) else None)
-        fitted_on = fit if isinstance(statistic, FittedStatistic) else None
-        job = StatisticJob(*place, item.statistic, draw, group_size, fitted_on)
-        planned = self.plan.chains.get(chain)
-        if planned is None:
-            model = self.suite.models[chain.model]
-            domain = self.suite.datasets[chain.dataset].dataset.domain
-            planned = self.plan.chains[chain] = Chain(chain, model, domain)
-        if job.epoch is not None:
-            planned.epochs.add(job.epoch)
-        planned.jobs.setdefault(job, component)
-        return job
-
-    def _built(self, component: Component) -> Statistic:
-        if component.name not in self.statistics:
-            self.statistics[component.name] = component.build()
-        return self.statistics[component.name]

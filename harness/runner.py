@@ -17,8 +17,9 @@ from harness.chain import ChainTask
 from harness.data import DataFolder, PreparedDataset
 from harness.errors import DataError, MissingDataError
 from harness.eventlog import new_run_folder
+from harness.expand import make_plan
 from harness.keys import digest
-from harness.plan import Chain, ChainId, Plan, make_plan
+from harness.plan import Chain, ChainId, Plan
 from harness.preview import Preview
 from harness.results import Cell, Result
 from harness.settings import Settings, share_processors

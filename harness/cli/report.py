@@ -64,7 +64,7 @@ def report(
 
     from harness.costs import scorer_costs
     from harness.errors import BenchError, NothingSelectedError
-    from harness.plan import select
+    from harness.expand import select
     from harness.report import render, render_epochs, render_layers, render_ranking
     from harness.runner import find_plan, score
     from harness.settings import Settings, default_data, default_store
