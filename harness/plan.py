@@ -161,10 +161,14 @@ class Plan:
             StoreError: The checkpoint's manifest is damaged.
         """
         prepared = self.prepared.get(job.draw.dataset)
-        if prepared is None or not self.has_checkpoint_of(store, job):
+        if prepared is None:
             return None
+        weights = None
+        if job.epoch is not None:
+            weights = self._weights_of(store, job.chain, job.epoch)
+            if weights is None:
+                return None
         chain = self.chains[job.chain]
-        weights = None if job.epoch is None else self._weights_of(store, job.chain, job.epoch)
         self.require_examples(job)
         examples, _ = self.examples(job.draw, prepared)
         parts = chain.domain, chain.jobs[job]
@@ -173,9 +177,11 @@ class Plan:
         fit = self._fit_examples(job)
         return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
 
-    def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str:
+    def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str | None:
         key = checkpoint_key(str(self.train_key(chain)), epoch)
         if key not in self._weights:
+            if not self.has_checkpoint(store, chain, epoch):
+                return None
             manifest = store.manifest(CHECKPOINTS, key)
             if "model.safetensors" not in manifest.files:
                 raise StoreError(f"checkpoint {key} lists no weights")

@@ -33,26 +33,37 @@ HAS_BITS = ("exact", "lower_bound", "estimate")
 class Scored:
     """The results of a plan, in its order, and the cells that no job has been run for yet.
 
-    `set_aside` counts statistics that were found damaged and are no longer stored.
+    `set_aside` counts statistics that were found damaged and are no longer stored, `fresh` the
+    numbers that were not known before.
     """
 
     results: list[Result] = field(default_factory=list)
     pending: list[Cell] = field(default_factory=list)
     set_aside: int = 0
+    fresh: int = 0
 
 
-def score_plan(plan: Plan, store: Store, report: Callable[[Result], None]) -> Scored:
+def score_plan(
+    plan: Plan,
+    store: Store,
+    report: Callable[[Result], None],
+    known: Callable[[PlannedCell], Result | None] = lambda planned: None,
+) -> Scored:
     """Score every cell whose statistics are stored.
 
     Arguments:
         plan: With its data sets found.
         store: Where the statistics are.
         report: Told of each result.
+        known: The result of a cell that need not be scored.
     """
     scored = Scored()
     scoring = _Scoring(plan, store)
     for planned in plan.cells:
-        result = scoring.result(planned)
+        result = known(planned)
+        if result is None:
+            result = scoring.result(planned)
+            scored.fresh += result is not None and result.status == "ok"
         if result is None:
             scored.pending.append(planned.cell)
         else:
@@ -207,8 +218,13 @@ class _Scoring:
             published=beside(self.plan.reference, planned.cell, estimate),
             scores_in=fitted.scores_in,
             scores_out=scores_out,
-            provenance=self._provenance(
-                planned, fitted.scorer, notes_on_scores(planned.cell, fitted.scores_in, scores_out)
+            provenance=provenance_of(
+                self.plan,
+                planned,
+                planned.scorer.provenance(),
+                {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()},
+                facts_of_fit(fitted.scorer),
+                notes_on_scores(planned.cell, fitted.scores_in, scores_out),
             ),
         )
 
@@ -330,23 +346,6 @@ class _Scoring:
             self.checkpoints[key] = {"facts": manifest.facts, "weights": weights}
         return self.checkpoints[key]
 
-    def _provenance(
-        self, planned: PlannedCell, scorer: Scorer, notes: list[str]
-    ) -> dict[str, Any]:
-        cell, job = planned.cell, next(planned.jobs())
-        reads = {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()}
-        prepared = self.plan.prepared
-        return {
-            "scorer": planned.scorer.provenance(),
-            "statistics": reads,
-            "train_split": prepared[cell.in_dataset].fingerprints["train"],
-            "in_split": prepared[cell.in_dataset].fingerprints["test"],
-            "out_split": prepared[cell.out_dataset].fingerprints["test"],
-            "draw_seed": job.draw.seed,
-            "fit": facts_of_fit(scorer),
-            "notes": [*planned.notes, *notes],
-        }
-
     def _origin(self, job: StatisticJob) -> dict[str, Any]:
         """What made a stored statistic: plugins, versions and, if it reads a model, weights."""
         if job not in self.origins:
@@ -363,3 +362,34 @@ class _Scoring:
                     "weights": checkpoint["weights"],
                 }
         return self.origins[job]
+
+
+def provenance_of(
+    plan: Plan,
+    planned: PlannedCell,
+    scorer: dict[str, Any],
+    statistics: dict[str, Any],
+    fit: dict[str, Any],
+    notes: list[str],
+) -> dict[str, Any]:
+    """What a result says about its number.
+
+    Arguments:
+        plan: With its data sets found.
+        planned: The cell.
+        scorer: Provenance of the scorer.
+        statistics: What made the statistics that it reads, by name.
+        fit: Facts of its fit.
+        notes: What was noted when it was scored.
+    """
+    cell, prepared = planned.cell, plan.prepared
+    return {
+        "scorer": scorer,
+        "statistics": statistics,
+        "train_split": prepared[cell.in_dataset].fingerprints["train"],
+        "in_split": prepared[cell.in_dataset].fingerprints["test"],
+        "out_split": prepared[cell.out_dataset].fingerprints["test"],
+        "draw_seed": next(planned.jobs()).draw.seed,
+        "fit": fit,
+        "notes": [*planned.notes, *notes],
+    }

@@ -66,7 +66,7 @@ def report(
     from harness.errors import BenchError, NothingSelectedError
     from harness.expand import select
     from harness.report import render, render_epochs, render_layers, render_ranking
-    from harness.runner import find_plan, score
+    from harness.runner import find_plan, look_up
     from harness.settings import Settings, default_data, default_store
     from harness.store import Store
     from harness.suite import load_suite
@@ -79,7 +79,7 @@ def report(
         raise BenchError("--samples are drawn for the page: name its file by --html FILE")
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
-    outcome = score(find_plan(resolved, settings), settings, lambda event: None)
+    outcome = look_up(find_plan(resolved, settings), settings)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
     write = render_epochs if epochs else partial(render, standard_errors=errors)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from harness.report.marks import Mark, Seeds, is_wrong_way, marks, numbers
+from harness.report.marks import Mark, Seeds, is_wrong_way, marks, number, numbers
 from harness.results import Beaten, Result, Status
 
 
@@ -185,9 +185,7 @@ def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
 def _failures(results: Sequence[Result]) -> tuple[Failure, ...]:
     """The distinct reasons, in the order in which they first occur."""
     counts = Counter(
-        (_status(result), result.message)
-        for result in results
-        if not numbers({result.cell.seed: result})
+        (_status(result), result.message) for result in results if number(result) is None
     )
     return tuple(Failure(*reason, count) for reason, count in counts.items())
 

@@ -154,7 +154,7 @@ function histogramChart(bins, names) {
   const { root, atX, atY } = frame({
     width: 460, height: 240,
     label: `Histogram of the scores of ${names[0]} (ID) and ${names[1]} (OOD)`,
-    x: { low: bins.low, high: bins.high, ticks: bins.ticks, label: `score, higher is more OOD${bins.asinh ? " (asinh scale)" : ""}` },
+    x: { low: bins.low, high: bins.high, ticks: bins.ticks.map(([at, text]) => [at, text.replace("-", MINUS)]), label: `score, higher is more OOD${bins.asinh ? " (asinh scale)" : ""}` },
     y: { ...y, ticks: niceTicks(0, y.high).map((t) => [t, short(t)]), label: "share of groups" },
   });
   SIDES.forEach(([side, , place], k) => {
