@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from stored import fill, suite_with
+
 from harness.settings import Settings
 
 BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]

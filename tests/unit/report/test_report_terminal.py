@@ -281,9 +281,9 @@ def test_a_stream_that_is_not_unicode_gets_what_it_can_show():
     raw.write(text)
     raw.flush()
     assert text.splitlines()[4:7] == [
-        "scorer |epoch |bits/dim |           o",
-        "-------+------+---------+------------",
-        "?      |   10 |   3.500 |0.900*?0.012",
+        "scorer  epoch  bits/dim             o",
+        "-------------------------------------",
+        "?          10     3.500  0.900*?0.012",
     ]
 
 
