@@ -16,9 +16,9 @@ ROOMS = (
     "registry options suite.schema suite.components suite.lines suite.files suite.references"
     " suite.resolve suite",
     "keys locks store data draw settings randomness",
-    "eventlog plan cards inventory rates failures why estimate fitting costs",
+    "eventlog plan expand cards inventory rates failures why estimate fitting costs",
     "augmentation devices checkpoints compiling training rolling evaluation chain",
-    "metrics ranks ranking overlap published scores scoring baselines preview announce runner"
+    "metrics ranks ranking overlap published scores scoring shelf kept baselines preview announce runner"
     " check doctor",
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",
