@@ -65,6 +65,23 @@ class Pen:
 
         The first cell is a name, which is broken at hyphens too.
         """
+        line = []
+        for words, (width, is_left) in zip(cells, columns, strict=True):
+            blank = width - cells_of(words.plain)
+            if blank < 0:
+                self._folded_row(cells, columns)
+                return
+            shown = self._shown(words)
+            line.append(shown + " " * blank if is_left else " " * blank + shown)
+        self.lines.append((" " * GAP).join(line).rstrip())
+
+    def _shown(self, words: Words) -> str:
+        """A cell with its styles."""
+        number = words.text + words.mark
+        number = self._styled(number, "bold") if words.mark == "*" else number
+        return number + self._styled(words.flags, "red") + words.beside
+
+    def _folded_row(self, cells: Sequence[Words], columns: Sequence[Column]) -> None:
         width, _ = columns[0]
         first = [[(part, "")] for part in self._name(cells[0].plain, width)]
         pairs = zip(cells[1:], columns[1:], strict=True)
@@ -78,14 +95,14 @@ class Pen:
             line = []
             for cell, (width, is_left) in zip(cells, columns, strict=True):
                 pieces = cell[place] if place < len(cell) else []
-                blank = " " * (width - sum(cell_len(text) for text, _ in pieces))
+                blank = " " * (width - sum(cells_of(text) for text, _ in pieces))
                 shown = "".join(self._styled(text, style) for text, style in pieces)
                 line.append(shown + blank if is_left else blank + shown)
             self.lines.append(self._styled((" " * GAP).join(line).rstrip(), style))
 
     def _name(self, name: str, width: int) -> list[str]:
         """A name on as many lines as it needs, broken at blanks and hyphens if it can be."""
-        if cell_len(name) <= width:
+        if cells_of(name) <= width:
             return [name]
         parts = textwrap.wrap(name, width) or [""]
         return [line for part in parts for line in self._wrapped(part, width)]
@@ -97,7 +114,7 @@ class Pen:
             (words.flags, "red"),
             (words.beside, ""),
         ]
-        if cell_len(words.plain) <= width:
+        if cells_of(words.plain) <= width:
             return [[piece for piece in pieces if piece[0]]]
         lines = Text.assemble(*pieces).wrap(self.console, width, overflow="fold")
         return [
@@ -107,7 +124,7 @@ class Pen:
 
     def _wrapped(self, line: str, width: int) -> list[str]:
         """A text on lines of a width, broken at blanks; a longer word is broken where it must."""
-        if cell_len(line) <= width:
+        if cells_of(line) <= width:
             return [line]
         lines = Text(line).wrap(self.console, width, overflow="fold")
         return [part.plain.rstrip() for part in lines]
@@ -122,3 +139,8 @@ class Pen:
         except UnicodeEncodeError:
             return "-"
         return "─"
+
+
+def cells_of(text: str) -> int:
+    """The width of a text on a terminal."""
+    return len(text) if text.isascii() else cell_len(text)

@@ -143,6 +143,14 @@ def _column(column: Sequence[Seeds]) -> list[TableCell]:
 
 
 def _cell(seeds: Seeds, mark: Mark | None) -> TableCell:
+    if len(seeds) == 1:  # as nearly always, of very many cells
+        (result,) = seeds.values()
+        auroc = number(result)
+        if auroc is None:
+            return TableCell(_status(result))
+        average = Average(auroc, None, 1)
+        flags = is_wrong_way(result), result.beaten_by
+        return TableCell("ok", average, result.auroc_se, mark, *flags)
     aurocs = numbers(seeds)
     if not aurocs:
         statuses = [_status(result) for result in seeds.values()]

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from rich.cells import cell_len
 from rich.console import Console
 
 from harness.plain import one_line
-from harness.report.pen import GAP, Pen
+from harness.report.pen import GAP, Pen, cells_of
 from harness.report.text import Sheet, Words
 
 NARROW = 8
@@ -138,8 +137,8 @@ def _lines(parts: Sequence[Part], sheet: Sheet) -> int:
 def _parts(sheet: Sheet, limit: int | None) -> list[Part]:
     """The table as it is if it fits, or else cut into parts, each with the first columns."""
     names, rows, lead = sheet.header, sheet.body, sheet.lead
-    values = [max(cell_len(row[place].plain) for row in rows) for place in range(len(names))]
-    natural = [max(cell_len(name), value) for name, value in zip(names, values, strict=True)]
+    values = [max(cells_of(row[place].plain) for row in rows) for place in range(len(names))]
+    natural = [max(cells_of(name), value) for name, value in zip(names, values, strict=True)]
     whole = Part(tuple(range(len(names))), tuple(natural))
     if limit is None or whole.width <= limit:
         return [whole]
@@ -166,4 +165,4 @@ def _parts(sheet: Sheet, limit: int | None) -> list[Part]:
 
 def _longest_word(cells: Iterable[Words]) -> int:
     """The width below which a number would be broken: folding is at blanks."""
-    return max(cell_len(word) for words in cells for word in words.plain.split())
+    return max(cells_of(word) for words in cells for word in words.plain.split())
