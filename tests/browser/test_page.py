@@ -190,6 +190,10 @@ def test_a_cell_opens_and_closes_by_keyboard(page, made):
     before = page.find_element(By.CSS_SELECTOR, curve).get_attribute("d")
     page.find_element(By.ID, "log-roc").click()
     assert page.find_element(By.CSS_SELECTOR, curve).get_attribute("d") != before
+    layers = page.find_element(By.CSS_SELECTOR, "dialog .wide svg")
+    layers.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    said = page.find_element(By.CSS_SELECTOR, "dialog [aria-live]").text
+    assert re.fullmatch(r"Layer 1, \S+: median \S+ ID, \S+ OOD", said)
     WebDriverWait(page, 5).until(lambda _: page.execute_script(DRAWN) > 20)
     page.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not page.find_elements(By.CSS_SELECTOR, "dialog[open]")

@@ -109,7 +109,7 @@ class CellView {
     const places = DATA.layers.rows[row];
     if (!places) return null;
     const bands = places.map((place) => DATA.layers.bands[place]);
-    const said = el("figcaption", {}, "Median and 5 % to 95 % band of the groups. Point at a layer to read it.");
+    const said = el("figcaption", { "aria-live": "polite" }, "Median and 5 % to 95 % band of the groups. Point at a layer, or use the arrow keys, to read it.");
     return section("Layer by layer", el("figure", {},
       el("div", { class: "wide" }, layerChart(bands, DATA.layers.names[bands[0].names], said)),
       sidesLegend([value("in", row), value("out", row)]), said));

@@ -228,15 +228,26 @@ function layerChart(bands, names, said) {
   });
   const cursor = svg("line", { class: "here", y1: inner.y, y2: inner.y + inner.height, visibility: "hidden" });
   root.append(cursor);
-  root.addEventListener("pointermove", (event) => {
-    const box = root.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * 820;
-    const layer = Math.round(((x - inner.x) / inner.width) * Math.max(1, count - 1));
+  let shown = -1;
+  const show = (layer) => {
     if (layer < 0 || layer >= count) return;
+    shown = layer;
     cursor.setAttribute("x1", atX(layer));
     cursor.setAttribute("x2", atX(layer));
     cursor.setAttribute("visibility", "visible");
     said.textContent = `Layer ${layer}, ${names[layer]}: median ${fixed(rows[0][1][layer])} ID, ${fixed(rows[1][1][layer])} OOD`;
+  };
+  root.addEventListener("pointermove", (event) => {
+    const box = root.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * 820;
+    show(Math.round(((x - inner.x) / inner.width) * Math.max(1, count - 1)));
+  });
+  root.setAttribute("tabindex", "0");
+  root.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    show(shown + step);
   });
   return root;
 }
