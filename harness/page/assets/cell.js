@@ -126,7 +126,7 @@ class CellView {
     return section("Along the epochs", el("figure", { class: "narrow" }, epochChart({
       series: [{ label: value("scorer", row), place: COLUMNS.scorer[row], points }],
       label: `AUROC of ${value("scorer", row)} along the epochs`, yLabel: "AUROC",
-      domain: { low: 0, high: 1 }, chance: CHANCE, at: COLUMNS.epoch[row], width: 460,
+      domain: { low: 0, high: 1 }, chance: CHANCE, at: COLUMNS.epoch[row], width: cellWidth(),
     })));
   }
 

@@ -69,7 +69,7 @@ function matrixHead(out, sortBy) {
   const order = isSorted ? (matrixOrder.down ? "descending" : "ascending") : "none";
   return el("th", { scope: "col", class: "out", "aria-sort": order },
     el("button", { type: "button", "data-out": out, title: "sort the scorers of each training", onclick: () => sortBy(out) },
-      NAMES.out[out], el("span", { class: "arrow", "aria-hidden": "true" }, isSorted ? (matrixOrder.down ? "▼" : "▲") : "")));
+      NAMES.out[out], isSorted ? el("span", { class: "arrow", "aria-hidden": "true" }, matrixOrder.down ? "▼" : "▲") : null));
 }
 
 /** The scorers of one training, under its name. */

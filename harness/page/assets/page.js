@@ -30,8 +30,9 @@ function cellColumns() {
   const optional = (isThere, column) => (isThere ? [column] : []);
   const has = (key) => COLUMNS[key].some((found) => found !== null);
   return [
+    nameColumn("scorer", true),
     ...optional(CHOICES.model.length > 1, nameColumn("model")),
-    nameColumn("in"), nameColumn("out"), nameColumn("scorer", true),
+    nameColumn("in"), nameColumn("out"),
     numberColumn("group_size", 0, "examples in a group"), numberColumn("epoch", 0),
     ...optional(CHOICES.seed.length > 1, numberColumn("seed", 0)),
     { ...numberColumn("auroc"), pin: true, draw: (row) => aurocButton(row, open) },
