@@ -22,6 +22,7 @@ from harness.keys import canonical_json
 from harness.metrics import AurocEstimate
 from harness.plan import STATISTICS, Plan, PlannedCell, StatisticJob
 from harness.published import beside
+from harness.registry import FILE
 from harness.results import Result
 from harness.scoring import provenance_of
 from harness.shelf import ReadShelf, Shelf, read_shelf
@@ -138,8 +139,10 @@ def _code(scorers: dict[str, ScorerComponent]) -> str:
     packages = {"harness"}
     for scorer in scorers.values():
         for one in (scorer, *scorer.all_members()):
-            target = one.registered.entry.target.partition(":")[0]
-            packages.add((target or one.registered.module).partition(".")[0])
+            registered = one.registered
+            if registered.source.distribution != FILE:  # whose version is its digest
+                target = registered.entry.target.partition(":")[0]
+                packages.add((target or registered.module).partition(".")[0])
     found = hashlib.sha256(sys.version.encode())
     for name in sorted(packages):
         for path in sorted(_sources(name)):
@@ -156,10 +159,7 @@ def _code(scorers: dict[str, ScorerComponent]) -> str:
 
 
 def _sources(package: str) -> Iterator[Path]:
-    """The source files of a package or module; none of a plugin that is a file by itself.
-
-    The version of such a plugin is the digest of its file.
-    """
+    """The source files of a package or module."""
     with suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.submodule_search_locations is not None:
