@@ -76,7 +76,7 @@ def fill(suite, settings: Settings) -> Plan:
             }
             for job in chain.jobs:
                 is_out = job.draw.role == "out"
-                shift = shifts[job.draw.dataset, job.epoch] if is_out else 0.0
+                shift = shifts.get((job.draw.dataset, job.epoch), 1.0) if is_out else 0.0
                 _store_statistic(plan, job, store, rng.normal, shift)
     return plan
 

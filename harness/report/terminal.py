@@ -146,6 +146,14 @@ def _parts(sheet: Sheet, limit: int | None) -> list[Part]:
         max(value, min(width, WIDE_HEADER))
         for value, width in zip(values[lead:], natural[lead:], strict=True)
     ]
+    narrow = [
+        max(value, min(_longest_part(name), WIDE_HEADER))
+        for value, name in zip(values[lead:], names[lead:], strict=True)
+    ]
+    for widths in (others, narrow):
+        folded_heads = Part(whole.places, (*natural[:lead], *widths))
+        if folded_heads.width <= limit:
+            return [folded_heads]
     beside = sum(natural[1:lead]) + GAP * lead
     spare = min(limit // 3, limit - beside - max(NARROW, *values[lead:]))
     first = min(natural[0], max(NARROW, spare))
@@ -161,6 +169,11 @@ def _parts(sheet: Sheet, limit: int | None) -> list[Part]:
         taken += GAP + folded
         parts[-1] = Part((*parts[-1].places, place), (*parts[-1].widths, folded))
     return parts
+
+
+def _longest_part(name: str) -> int:
+    """The width of a name that is folded at every blank and hyphen."""
+    return max(map(cells_of, textwrap.wrap(name, 1, break_long_words=False)), default=0)
 
 
 def _longest_word(cells: Iterable[Words]) -> int:
