@@ -27,7 +27,7 @@ def timed(name: str, *arguments: str) -> None:
     start = time.perf_counter()
     done = subprocess.run([*BENCH, *arguments], capture_output=True, text=True, check=True)
     taken = time.perf_counter() - start
-    print(f"{name:24} {taken:7.2f} s   {len(done.stdout.encode()) / 1e6:6.2f} MB of text")
+    print(f"{name:24} {taken:7.2f} s   {len(done.stdout.encode()) / 1e6:6.2f} MB of text", flush=True)
 
 
 def in_browser(path: Path, chromium: str) -> None:

@@ -214,6 +214,9 @@ function drawGain(row) {
 
 // Training
 
+/** A scorer may read trainings of seeds that have no cells. */
+const HAS_SEEDS = new Set(DATA.trainings.map((one) => one.seed)).size > 1;
+
 function drawTrainings(parent) {
   const known = DATA.trainings.filter((one) => one.epochs.length);
   if (!known.length) {
@@ -227,7 +230,7 @@ function drawTrainings(parent) {
 }
 
 function trainingPanel(one) {
-  const seed = CHOICES.seed.length > 1 ? `, seed ${one.seed}` : "";
+  const seed = HAS_SEEDS ? `, seed ${one.seed}` : "";
   const title = `${one.model} on ${one.in}${seed}`;
   const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
   const series = [{ label: "training loss", place: 0, points: points("train") }, { label: "own test examples", place: 1, points: points("own") }]
@@ -247,7 +250,7 @@ function drawSamples(parent) {
   }
   const trainings = new Map();
   for (const sheet of sheets) {
-    const seed = CHOICES.seed.length > 1 ? `, seed ${sheet.seed}` : "";
+    const seed = HAS_SEEDS ? `, seed ${sheet.seed}` : "";
     const key = `${sheet.model} on ${sheet.in}${seed}`;
     trainings.set(key, [...(trainings.get(key) ?? []), sheet]);
   }
