@@ -46,17 +46,17 @@ def in_browser(path: Path, chromium: str) -> None:
         driver.get(path.as_uri())
         assert driver.execute_script("return 'ready' in document.documentElement.dataset")
         driver.execute_async_script(PAINTED)
-        print(f"{'open':24} {time.perf_counter() - start:7.2f} s")
+        print(f"{'open':24} {time.perf_counter() - start:7.2f} s", flush=True)
         for key in ("auroc", "out", "epoch"):
             step = f"document.querySelector('#cells [data-key={key}]').click();"
-            print(f"{f'sort by {key}':24} {driver.execute_async_script(step_of(step)):7.2f} s")
+            print(f"{f'sort by {key}':24} {driver.execute_async_script(step_of(step)):7.2f} s", flush=True)
         choose = (
             "const select = document.getElementById('filter-scorer'); select.value = '1';"
             "select.dispatchEvent(new Event('change'));"
         )
-        print(f"{'filter':24} {driver.execute_async_script(step_of(choose)):7.2f} s")
+        print(f"{'filter':24} {driver.execute_async_script(step_of(choose)):7.2f} s", flush=True)
         click = "document.querySelector('#cells .auroc').click();"
-        print(f"{'open a cell':24} {driver.execute_async_script(step_of(click)):7.2f} s")
+        print(f"{'open a cell':24} {driver.execute_async_script(step_of(click)):7.2f} s", flush=True)
     finally:
         driver.quit()
 
