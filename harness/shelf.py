@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,8 +28,7 @@ IDENTITY = 16
 """Bytes by which a cell is found."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What is kept of a result.
 
     Attributes:
