@@ -22,12 +22,17 @@ from harness.settings import Settings
 BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
 
 
+def say(name: str, seconds: float, more: str = "") -> None:
+    """Print how long a step took, as soon as it is known."""
+    print(f"{name:24} {seconds:7.2f} s{more}", flush=True)
+
+
 def timed(name: str, *arguments: str) -> None:
     """Run `bench` and say how long it took."""
     start = time.perf_counter()
     done = subprocess.run([*BENCH, *arguments], capture_output=True, text=True, check=True)
     taken = time.perf_counter() - start
-    print(f"{name:24} {taken:7.2f} s   {len(done.stdout.encode()) / 1e6:6.2f} MB of text", flush=True)
+    say(name, taken, f"   {len(done.stdout.encode()) / 1e6:6.2f} MB of text")
 
 
 def in_browser(path: Path, chromium: str) -> None:
@@ -46,17 +51,17 @@ def in_browser(path: Path, chromium: str) -> None:
         driver.get(path.as_uri())
         assert driver.execute_script("return 'ready' in document.documentElement.dataset")
         driver.execute_async_script(PAINTED)
-        print(f"{'open':24} {time.perf_counter() - start:7.2f} s", flush=True)
+        say("open", time.perf_counter() - start)
         for key in ("auroc", "out", "epoch"):
             step = f"document.querySelector('#cells [data-key={key}]').click();"
-            print(f"{f'sort by {key}':24} {driver.execute_async_script(step_of(step)):7.2f} s", flush=True)
+            say(f"sort by {key}", driver.execute_async_script(step_of(step)))
         choose = (
             "const select = document.getElementById('filter-scorer'); select.value = '1';"
             "select.dispatchEvent(new Event('change'));"
         )
-        print(f"{'filter':24} {driver.execute_async_script(step_of(choose)):7.2f} s", flush=True)
+        say("filter", driver.execute_async_script(step_of(choose)))
         click = "document.querySelector('#cells .auroc').click();"
-        print(f"{'open a cell':24} {driver.execute_async_script(step_of(click)):7.2f} s", flush=True)
+        say("open a cell", driver.execute_async_script(step_of(click)))
     finally:
         driver.quit()
 
