@@ -1,97 +1,42 @@
-"""Times the report page: made of so many results, opened and sorted in a browser.
+"""Times reports of so many results, from the store and in a browser.
 
-    uv run python benchmarks/report.py --rows 100000 [--groups 100] [--chromium /usr/bin/chromium]
+    uv run python benchmarks/report.py --rows 100000 [--chromium /usr/bin/chromium]
 
-The results are made up: random scores of so many groups a side, shared as those of a suite are.
+The store is made up (`stored.py`), in a folder that may be kept by `--folder` for the next time.
+`bench report` scores all cells when it is first asked, and reads them back from then on.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+from stored import fill, suite_with
 
-from harness.metrics import delong
-from harness.page import render_page
-from harness.plan import make_plan
-from harness.results import Result
-from harness.runner import Outcome
-from harness.store import Store
-from harness.suite import load_suite
+from harness.settings import Settings
 
-SUITE = """
-title = "Made up"
-[training.t]
-[models]
-{models}
-[datasets]
-{datasets}
-[[comparisons]]
-models = [{names}]
-in = [{ins}]
-out = "others"
-epochs = [0, 1, 2, 5, 10, 20, 50, 100, 200, 500]
-group_sizes = [1, 2, 5, 10, 20]
-scorers = ["log-likelihood", "typicality", "gradient-gaussian"]
-"""
+BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
 
 
-def suite_with(rows: int, folder: Path):
-    """A suite of at least so many cells: ten data sets, each against the others."""
-    count = -(-rows // (10 * 9 * 10 * 5 * 3))
-    models = [f"model-{k}" for k in range(count)]
-    sets = [f"set-{k}" for k in range(10)]
-    quoted = ", ".join(f'"{name}"' for name in sets)
-    path = folder / "made-up.toml"
-    path.write_text(
-        SUITE.format(
-            models="\n".join(f'{name} = {{ plugin = "glow", training = "t" }}' for name in models),
-            datasets="\n".join(f'{name} = {{ plugin = "digits" }}' for name in sets),
-            names=", ".join(f'"{name}"' for name in models),
-            ins=quoted,
-        )
-    )
-    return load_suite(path)
+def say(name: str, seconds: float, more: str = "") -> None:
+    """Print how long a step took, as soon as it is known."""
+    print(f"{name:24} {seconds:7.2f} s{more}", flush=True)
 
 
-def made_up(plan, groups: int) -> list[Result]:
-    """A result for each cell; ID scores are shared by the cells of a row."""
-    rng = np.random.default_rng(0)
-    sides: dict[tuple, np.ndarray] = {}
-    results = []
-    for planned in plan.cells:
-        cell = planned.cell
-        key = (cell.model, cell.in_dataset, cell.scorer, cell.epoch, cell.group_size)
-        if key not in sides:
-            sides[key] = rng.normal(size=groups)
-        out = rng.normal(rng.uniform(-0.5, 3), 1.2, size=groups)
-        found = delong(sides[key], out)
-        results.append(
-            Result(
-                cell,
-                "ok",
-                auroc=found.auroc,
-                auroc_se=found.se,
-                auroc_low=found.low,
-                auroc_high=found.high,
-                aupr=found.auroc,
-                fpr95=1 - found.auroc,
-                n_in=groups,
-                n_out=groups,
-                bits_per_dim_in=rng.uniform(2, 8),
-                bits_per_dim_out=rng.uniform(2, 8),
-                ovl=rng.uniform(),
-                scores_in=sides[key],
-                scores_out=out,
-            )
-        )
-    return results
+def timed(name: str, *arguments: str) -> None:
+    """Run `bench` and say how long it took."""
+    start = time.perf_counter()
+    done = subprocess.run([*BENCH, *arguments], capture_output=True, text=True, check=True)
+    taken = time.perf_counter() - start
+    say(name, taken, f"   {len(done.stdout.encode()) / 1e6:6.2f} MB of text")
 
 
 def in_browser(path: Path, chromium: str) -> None:
+    """Open the page, sort it by several columns, filter it and open a cell."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
@@ -100,49 +45,62 @@ def in_browser(path: Path, chromium: str) -> None:
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    driver.set_script_timeout(120)
     try:
         start = time.perf_counter()
         driver.get(path.as_uri())
-        print(f"open             {time.perf_counter() - start:6.2f} s")
+        assert driver.execute_script("return 'ready' in document.documentElement.dataset")
+        driver.execute_async_script(PAINTED)
+        say("open", time.perf_counter() - start)
         for key in ("auroc", "out", "epoch"):
-            taken = driver.execute_script(
-                "const t = performance.now();"
-                f"document.querySelector('#cells [data-key={key}]').click();"
-                "document.body.offsetHeight; return (performance.now() - t) / 1000;"
-            )
-            print(f"sort by {key:8} {taken:6.2f} s")
-        taken = driver.execute_script(
-            "const t = performance.now(); const s = document.getElementById('filter-scorer');"
-            "s.value = '1'; s.dispatchEvent(new Event('change'));"
-            "document.body.offsetHeight; return (performance.now() - t) / 1000;"
+            step = f"document.querySelector('#cells [data-key={key}]').click();"
+            say(f"sort by {key}", driver.execute_async_script(step_of(step)))
+        choose = (
+            "const select = document.getElementById('filter-scorer'); select.value = '1';"
+            "select.dispatchEvent(new Event('change'));"
         )
-        print(f"filter           {taken:6.2f} s")
+        say("filter", driver.execute_async_script(step_of(choose)))
+        click = "document.querySelector('#cells .auroc').click();"
+        say("open a cell", driver.execute_async_script(step_of(click)))
     finally:
         driver.quit()
+
+
+PAINTED = "const done = arguments[0]; requestAnimationFrame(() => setTimeout(done));"
+
+
+def step_of(step: str) -> str:
+    """A script that says how many seconds a step takes until it is painted."""
+    return (
+        "const done = arguments[0]; const begun = performance.now();"
+        f"{step}"
+        "requestAnimationFrame(() => setTimeout(() => done((performance.now() - begun) / 1000)));"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--groups", type=int, default=100)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = asked.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
         suite = suite_with(asked.rows, folder)
-        plan = make_plan(suite, {})
-        results = made_up(plan, asked.groups)
-        start = time.perf_counter()
-        page = render_page(
-            suite, Outcome(plan, results, []), Store(folder / "store"), arguments=["made-up.toml"]
-        )
-        print(f"rows             {len(results):6,}")
-        print(f"make the page    {time.perf_counter() - start:6.2f} s")
-        path = folder / "page.html"
-        path.write_text(page, encoding="utf-8")
-        print(f"size             {path.stat().st_size / 1e6:6.2f} MB")
+        settings = Settings(store=folder / "store", data=folder / "data")
+        if not settings.store.exists():
+            fill(suite, settings)
+        places = ["--store", str(settings.store), "--data", str(settings.data)]
+        report = ["report", str(suite.path), *places]
+        page = folder / "page.html"
+        timed("bench report, first", *report)
+        timed("bench report", *report)
+        timed("bench report, csv", *report, "--format", "csv")
+        timed("bench report, page", *report, "--html", str(page))
+        print(f"{'size of the page':24} {page.stat().st_size / 1e6:7.2f} MB")
         if Path(asked.chromium).exists():
-            in_browser(path, asked.chromium)
+            in_browser(page, asked.chromium)
 
 
 if __name__ == "__main__":

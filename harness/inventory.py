@@ -18,8 +18,8 @@ from harness.errors import (
     PluginError,
     StoreError,
 )
+from harness.expand import make_plan
 from harness.options import dataset_options, validate_options
-from harness.plan import make_plan
 from harness.registry import Registry
 from harness.store import Store, file_sha256
 from harness.suggest import known_names

@@ -19,6 +19,9 @@ from harness.errors import ScoreError
 
 Floats: TypeAlias = NDArray[np.float64]
 
+Wins: TypeAlias = tuple[Floats, Floats]
+"""How often each OOD group beats an ID group, and each ID group is beaten: see `win_counts`."""
+
 LEVEL = 0.05
 """Level of the tests; every interval has confidence 1 - LEVEL."""
 
@@ -127,16 +130,38 @@ def delong_difference(a_in: Floats, a_out: Floats, b_in: Floats, b_out: Floats) 
     Raises:
         ScoreError: As for `delong`, or the two have not scored equally many groups.
     """
-    a_in, a_out = _checked(a_in, a_out, at_least=2)
-    b_in, b_out = _checked(b_in, b_out, at_least=2)
+    return paired(win_counts(a_in, a_out), win_counts(b_in, b_out))
+
+
+def win_counts(scores_in: Floats, scores_out: Floats) -> Wins:
+    """DeLong's structural components of a scorer, for `paired` tests with others.
+
+    Arguments:
+        scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
+        scores_out: float64, (m,), scores of the OOD groups; m >= 2.
+
+    Returns:
+        2n V, (m,), and 2m W, (n,), whole numbers: see `delong`.
+
+    Raises:
+        ScoreError: As for `delong`.
+    """
+    return _wins(*_checked(scores_in, scores_out, at_least=2))
+
+
+def paired(a: Wins, b: Wins) -> Difference:
+    """The test of `delong_difference` from the components of both scorers.
+
+    Raises:
+        ScoreError: The two have not scored equally many groups.
+    """
+    (a_out, a_in), (b_out, b_in) = a, b
     if a_in.size != b_in.size or a_out.size != b_out.size:
         raise ScoreError(
             f"a paired test needs the same groups: a has {a_in.size} ID and {a_out.size} OOD "
             f"scores, b has {b_in.size} and {b_out.size}"
         )
-    a_wins_out, a_wins_in = _wins(a_in, a_out)
-    b_wins_out, b_wins_in = _wins(b_in, b_out)
-    wins_out, wins_in = a_wins_out - b_wins_out, a_wins_in - b_wins_in
+    wins_out, wins_in = a_out - b_out, a_in - b_in
     difference = float(wins_out.sum() / (2 * a_in.size * a_out.size))
     se = _standard_error(wins_out, wins_in)
     z = z_ratio(difference, se)
@@ -250,8 +275,9 @@ def _problem(side: str, scores: Floats, at_least: int) -> str:
         return f"{side} scores have shape {scores.shape}, not one number per group"
     if not scores.size:
         return f"there are no {side} scores"
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if bad.size:
+    finite = np.isfinite(scores)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
         verb = "is" if bad.size == 1 else "are"
         first = f"the first is {scores[bad[0]]} at index {bad[0]}"
         return f"{bad.size} of {scores.size} {side} scores {verb} not finite: {first}"
@@ -268,7 +294,7 @@ def _doubled_counts_below(scores: Floats, others: Floats) -> Floats:
     return (below + not_above).astype(np.float64)
 
 
-def _wins(scores_in: Floats, scores_out: Floats) -> tuple[Floats, Floats]:
+def _wins(scores_in: Floats, scores_out: Floats) -> Wins:
     """2n V, (m,), and 2m W, (n,): DeLong's structural components as whole numbers.
 
     Whole numbers make equal components exactly equal, so a variance of 0 is 0 and not a rounding.
@@ -281,9 +307,15 @@ def _wins(scores_in: Floats, scores_out: Floats) -> tuple[Floats, Floats]:
 def _standard_error(wins_out: Floats, wins_in: Floats) -> float:
     """sqrt(var(V) / m + var(W) / n) from 2n V, (m,), and 2m W, (n,), or differences of such."""
     m, n = wins_out.size, wins_in.size
-    variance_out = np.var(wins_out, ddof=1) / (2 * n) ** 2
-    variance_in = np.var(wins_in, ddof=1) / (2 * m) ** 2
-    return float(np.sqrt(variance_out / m + variance_in / n))
+    variance_out = _variance(wins_out) / (2 * n) ** 2
+    variance_in = _variance(wins_in) / (2 * m) ** 2
+    return math.sqrt(variance_out / m + variance_in / n)
+
+
+def _variance(values: Floats) -> float:
+    """The same as `np.var(values, ddof=1)`, which takes four times as long for a few hundred."""
+    apart = values - values.sum() / values.size
+    return float((apart * apart).sum()) / (values.size - 1)
 
 
 def _expit(x: float) -> float:

@@ -6,16 +6,14 @@ checkpoints. Chains are independent of each other; cells read the statistics of 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contracts import FittedStatistic, Statistic
 from harness.data import PreparedDataset
 from harness.domain import Images
 from harness.draw import Draw
-from harness.errors import DataError, NothingSelectedError, Problem, StoreError, SuiteError
+from harness.errors import DataError, StoreError
 from harness.keys import (
     checkpoint_key,
     digest,
@@ -24,18 +22,14 @@ from harness.keys import (
     statistic_inputs,
     train_inputs,
 )
-from harness.notes import notes_on_trainings
-from harness.only import Only, parse_only
+from harness.only import Only
 from harness.results import Cell
 from harness.store import Store
-from harness.suite import Comparison, Component, ModelComponent, ResolvedSuite, ScorerComponent
-from harness.suite.components import Input
+from harness.suite import Component, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
-from harness.suite.resolve import LOG_PROB
 
 CHECKPOINTS = "checkpoints"
 STATISTICS = "statistics"
-MOST_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -180,10 +174,14 @@ class Plan:
             DataError: The data set has fewer examples than the job asks for.
             StoreError: The checkpoint's manifest is damaged.
         """
-        if not self.has_data(job) or not self.has_checkpoint_of(store, job):
+        if not self.has_data(job):
             return None
+        weights = None
+        if job.epoch is not None:
+            weights = self._weights_of(store, job.chain, job.epoch)
+            if weights is None:
+                return None
         chain = self.chains[job.chain]
-        weights = None if job.epoch is None else self._weights_of(store, job.chain, job.epoch)
         self.require_examples(job)
         examples, _ = self.examples(job.draw, self.prepared[job.draw.dataset])
         parts = chain.domain, chain.jobs[job]
@@ -192,9 +190,11 @@ class Plan:
         fit = self._fit_examples(job)
         return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
 
-    def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str:
+    def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str | None:
         key = checkpoint_key(str(self.train_key(chain)), epoch)
         if key not in self._weights:
+            if not self.has_checkpoint(store, chain, epoch):
+                return None
             manifest = store.manifest(CHECKPOINTS, key)
             if "model.safetensors" not in manifest.files:
                 raise StoreError(f"checkpoint {key} lists no weights")
@@ -255,145 +255,3 @@ class Plan:
         for chain in self.chains.values():
             names.update(*(job.datasets() for job in chain.jobs))
         return sorted(names)
-
-
-def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> Plan:
-    """Expand a suite into chains, jobs and cells.
-
-    Arguments:
-        suite: Resolved; nothing of it is loaded.
-        prepared: The data sets that have been opened before, by name.
-    """
-    builder = _Builder(suite, prepared)
-    for comparison in suite.suite.comparisons:
-        builder.add(comparison)
-    return builder.plan
-
-
-def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
-    """The suite with its plan restricted to some cells and what they need.
-
-    Arguments:
-        suite: Resolved.
-        texts: Selections `KEY=VALUE`; without any, the suite stays as it is.
-
-    Raises:
-        BenchError: A key or value is unknown.
-        NothingSelectedError: No cell is left.
-    """
-    cells = [planned.cell for planned in make_plan(suite, {}).cells] if texts else []
-    only = parse_only(texts, cells)
-    if texts and not any(map(only.takes, cells)):
-        raise NothingSelectedError(f"no cell of {suite.path} has {', '.join(only.texts())}")
-    return replace(suite, only=only)
-
-
-def _conflict(suite: ResolvedSuite, cell: Cell) -> Problem:
-    about = f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}"
-    return Problem(
-        f"two comparisons ask for {about} on different examples: n_in, n_fit, n_out, fit_overlap "
-        "and draw_seed must be the same, or the model must have another name",
-        file=str(suite.path),
-        key="comparisons",
-    )
-
-
-class _Builder:
-    def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
-        self.suite = suite
-        title, only, reference = suite.suite.title, suite.only, suite.reference
-        self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
-        self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
-        self.planned: set[Cell] = set()
-        self.statistics: dict[str, Statistic] = {}
-        self.asked = 0
-
-    def add(self, comparison: Comparison) -> None:
-        """Add the cells of a comparison.
-
-        Raises:
-            SuiteError: A cell was there before, on other examples; or there are too many.
-        """
-        self._check_size(comparison)
-        for model in comparison.models:
-            for in_dataset in comparison.in_datasets:
-                for seed in comparison.seeds:
-                    self._add_chain(comparison, ChainId(model, in_dataset, seed))
-
-    def _check_size(self, comparison: Comparison) -> None:
-        """Refuse what would fill the memory, before it does."""
-        rows = math.prod(
-            map(len, (comparison.models, comparison.seeds, comparison.epochs))
-        ) * math.prod(map(len, (comparison.group_sizes, comparison.scorers)))
-        pairs = sum(
-            len(self.suite.out_datasets(comparison, name)) for name in comparison.in_datasets
-        )
-        self.asked += rows * pairs
-        if self.asked > MOST_CELLS:
-            message = f"the suite asks for more than {MOST_CELLS:,} cells; divide it"
-            raise SuiteError([Problem(message, file=str(self.suite.path), key="comparisons")])
-
-    def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
-        outs = self.suite.out_datasets(comparison, chain.dataset)
-        for group_size in comparison.group_sizes:
-            for name in comparison.scorers:
-                scorer = self.suite.scorers[name]
-                for epoch in sorted(comparison.epochs):
-                    for out in outs:
-                        cell = Cell(
-                            chain.model, chain.dataset, out, name, epoch, group_size, chain.seed
-                        )
-                        self._add_cell(comparison, chain, scorer, cell)
-
-    def _add_cell(
-        self, comparison: Comparison, chain: ChainId, scorer: ScorerComponent, cell: Cell
-    ) -> None:
-        draws = (
-            Draw.of(comparison, cell.in_dataset, "fit"),
-            Draw.of(comparison, cell.in_dataset, "in"),
-            Draw.of(comparison, cell.out_dataset, "out"),
-        )
-        if self.seen.setdefault(cell, draws) != draws:
-            raise SuiteError([_conflict(self.suite, cell)])
-        if cell in self.planned or not self.suite.only.takes(cell):
-            return
-        self.planned.add(cell)
-        reads = {}
-        for item in scorer.inputs:
-            fit, in_, out = (self._job(item, cell, draw, draws[0]) for draw in draws)
-            reads[item.text] = (fit, in_, out)
-        log_prob = None
-        if LOG_PROB in self.suite.statistics:
-            item = Input(LOG_PROB, LOG_PROB)
-            in_, out = (self._job(item, cell, draw, draws[0]) for draw in draws[1:])
-            log_prob = (in_, out)
-        models = (fit.chain.model for fit, _, _ in reads.values() if fit.epoch is not None)
-        notes = notes_on_trainings(self.suite, comparison, cell, (cell.model, *models))
-        self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
-
-    def _job(self, item: Input, cell: Cell, draw: Draw, fit: Draw) -> StatisticJob:
-        """The job of one input, added to the chain of the model that it reads."""
-        name = item.model or cell.model
-        seed = cell.seed if item.seed is None else item.seed
-        chain = ChainId(name, self.suite.trained_on(name, cell.in_dataset), seed)
-        component = self.suite.statistics[item.statistic]
-        statistic = self._built(component)
-        group_size = None if statistic.per == "example" else cell.group_size
-        epoch = cell.epoch if item.epoch is None else item.epoch
-        place = (chain, epoch if getattr(statistic, "reads_model", True) else None)
-        fitted_on = fit if isinstance(statistic, FittedStatistic) else None
-        job = StatisticJob(*place, item.statistic, draw, group_size, fitted_on)
-        planned = self.plan.chains.get(chain)
-        if planned is None:
-            model = self.suite.models[chain.model]
-            domain = self.suite.datasets[chain.dataset].dataset.domain
-            planned = self.plan.chains[chain] = Chain(chain, model, domain)
-        if job.epoch is not None:
-            planned.epochs.add(job.epoch)
-        planned.jobs.setdefault(job, component)
-        return job
-
-    def _built(self, component: Component) -> Statistic:
-        if component.name not in self.statistics:
-            self.statistics[component.name] = component.build()
-        return self.statistics[component.name]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import events
 from harness.announce import run_started
@@ -17,13 +18,18 @@ from harness.chain import ChainTask
 from harness.data import DataFolder, PreparedDataset
 from harness.errors import DataError, MissingDataError
 from harness.eventlog import new_run_folder
+from harness.expand import make_plan
 from harness.keys import digest
-from harness.plan import Chain, ChainId, Plan, make_plan
+from harness.plan import Chain, ChainId, Plan
 from harness.preview import Preview
 from harness.results import Cell, Result
 from harness.settings import Settings, share_processors
 from harness.store import Store, replace_file
 from harness.suite import DatasetComponent, ResolvedSuite
+
+if TYPE_CHECKING:
+    from harness.kept import Kept
+    from harness.scoring import Scored
 
 Report = Callable[[events.Event], None]
 # A cell that reads several damaged statistics finds one at a time; a disk may damage all of them.
@@ -138,6 +144,8 @@ def run(
     Raises:
         MissingDataError: A data set is not there, and `allow_missing` is not set.
     """
+    from harness.kept import KEPT_FROM, Kept
+
     plan = open_plan(suite, settings, report)
     if plan.missing and not allow_missing:
         raise MissingDataError(_missing_message(plan))
@@ -167,16 +175,40 @@ def run(
         outcome = score(plan, settings, report)
     outcome = _without_pending(outcome, failures)
     _keep(outcome, store)
+    if len(outcome.results) >= KEPT_FROM:
+        _keep_scores(Kept(plan, store), outcome.results)
     counts = Counter[str](result.status for result in outcome.results)
     report(events.RunFinished(plan.suite, dict(counts)))
     return outcome
 
 
 def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
-    """Results of all that is stored; nothing is trained or evaluated."""
+    """Results of all that is stored; nothing is trained or evaluated, all is scored anew."""
     from harness.scoring import score_plan
 
     scored = score_plan(plan, Store(settings.store), lambda result: None)
+    return _outcome(plan, scored, report)
+
+
+def look_up(plan: Plan, settings: Settings) -> Outcome:
+    """Results of all that is stored, as `score` has them: those of many cells are kept for this.
+
+    Where they cannot be kept, they are scored anew each time.
+    """
+    from harness.kept import KEPT_FROM, Kept
+    from harness.scoring import score_plan
+
+    store = Store(settings.store)
+    if len(plan.cells) < KEPT_FROM:
+        return score(plan, settings, lambda event: None)
+    kept = Kept(plan, store)
+    scored = score_plan(plan, store, lambda result: None, kept.find)
+    if scored.fresh >= KEPT_FROM:
+        _keep_scores(kept, scored.results)
+    return _outcome(plan, scored, lambda event: None)
+
+
+def _outcome(plan: Plan, scored: Scored, report: Report) -> Outcome:
     results = flag_beaten(scored.results, baseline_names(plan))
     for result in results:
         report(events.CellFinished(result.to_json()))
@@ -217,6 +249,13 @@ def _missing_message(plan: Plan) -> str:
     lines = [f"{lacking} of {len(plan.cells)} cells lack data:"]
     lines += [f"  {message}" for _, message in sorted(plan.missing.items())]
     return "\n".join([*lines, "--allow-missing runs the other cells"])
+
+
+def _keep_scores(kept: Kept, results: Sequence[Result]) -> None:
+    """Keep the scores for `look_up`, but those of a selection, and where they can be written."""
+    if not kept.plan.only.texts():
+        with suppress(OSError):
+            kept.keep(results)
 
 
 def _keep(outcome: Outcome, store: Store) -> None:

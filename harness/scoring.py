@@ -18,6 +18,7 @@ from harness.keys import checkpoint_key
 from harness.metrics import aupr, delong, fpr95
 from harness.overlap import overlap
 from harness.plan import CHECKPOINTS, STATISTICS, Plan, PlannedCell, StatisticJob
+from harness.provenance import provenance_of
 from harness.published import beside
 from harness.results import Cell, Result, Status
 from harness.scores import checked_scores, facts_of_fit, notes_on_scores, notes_on_seen
@@ -34,26 +35,37 @@ HAS_BITS = ("exact", "lower_bound", "estimate")
 class Scored:
     """The results of a plan, in its order, and the cells that no job has been run for yet.
 
-    `set_aside` counts statistics that were found damaged and are no longer stored.
+    `set_aside` counts statistics that were found damaged and are no longer stored, `fresh` the
+    numbers that were not known before.
     """
 
     results: list[Result] = field(default_factory=list)
     pending: list[Cell] = field(default_factory=list)
     set_aside: int = 0
+    fresh: int = 0
 
 
-def score_plan(plan: Plan, store: Store, report: Callable[[Result], None]) -> Scored:
+def score_plan(
+    plan: Plan,
+    store: Store,
+    report: Callable[[Result], None],
+    known: Callable[[PlannedCell], Result | None] = lambda planned: None,
+) -> Scored:
     """Score every cell whose statistics are stored.
 
     Arguments:
         plan: With its data sets found.
         store: Where the statistics are.
         report: Told of each result.
+        known: The result of a cell that need not be scored.
     """
     scored = Scored()
     scoring = _Scoring(plan, store)
     for planned in plan.cells:
-        result = scoring.result(planned)
+        result = known(planned)
+        if result is None:
+            result = scoring.result(planned)
+            scored.fresh += result is not None and result.status == "ok"
         if result is None:
             scored.pending.append(planned.cell)
         else:
@@ -208,8 +220,16 @@ class _Scoring:
             published=beside(self.plan.reference, planned.cell, estimate),
             scores_in=fitted.scores_in,
             scores_out=scores_out,
-            provenance=self._provenance(
-                planned, fitted.scorer, notes_on_scores(planned.cell, fitted.scores_in, scores_out)
+            provenance=provenance_of(
+                self.plan,
+                planned,
+                planned.scorer.provenance(),
+                {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()},
+                facts_of_fit(fitted.scorer),
+                [
+                    *notes_on_seen(planned, self.plan.prepared),
+                    *notes_on_scores(planned.cell, fitted.scores_in, scores_out),
+                ],
             ),
         )
 
@@ -336,23 +356,6 @@ class _Scoring:
             weights = manifest.files["model.safetensors"]["sha256"]
             self.checkpoints[key] = {"facts": manifest.facts, "weights": weights}
         return self.checkpoints[key]
-
-    def _provenance(
-        self, planned: PlannedCell, scorer: Scorer, notes: list[str]
-    ) -> dict[str, Any]:
-        cell, job = planned.cell, next(planned.jobs())
-        reads = {name: self._origin(jobs[0]) for name, jobs in planned.reads.items()}
-        prepared = self.plan.prepared
-        return {
-            "scorer": planned.scorer.provenance(),
-            "statistics": reads,
-            "train_split": prepared[cell.in_dataset].fingerprints["train"],
-            "in_split": prepared[cell.in_dataset].fingerprints["test"],
-            "out_split": prepared[cell.out_dataset].fingerprints["test"],
-            "draw_seed": job.draw.seed,
-            "fit": facts_of_fit(scorer),
-            "notes": [*planned.notes, *notes_on_seen(planned, prepared), *notes],
-        }
 
     def _origin(self, job: StatisticJob) -> dict[str, Any]:
         """What made a stored statistic: plugins, versions and, if it reads a model, weights."""

@@ -30,7 +30,7 @@ def check(
     from harness.check import check_suite
     from harness.cli.output import print_json, print_rows, tell
     from harness.devices import find_device
-    from harness.plan import make_plan, select
+    from harness.expand import make_plan, select
     from harness.settings import default_store
     from harness.store import Store
     from harness.suite import load_suite

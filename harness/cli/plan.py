@@ -35,7 +35,7 @@ def plan(
     Jobs and cells of SUITE; with --why, the reason for each new job. Estimates the time.
     """
     from harness.cli.output import print_json
-    from harness.plan import select
+    from harness.expand import select
     from harness.runner import find_plan
     from harness.settings import Settings, default_data, default_store, share_processors
     from harness.store import Store

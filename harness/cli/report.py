@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -64,9 +67,9 @@ def report(
 
     from harness.costs import scorer_costs
     from harness.errors import BenchError, NothingSelectedError
-    from harness.plan import select
+    from harness.expand import select
     from harness.report import render, render_epochs, render_layers, render_ranking
-    from harness.runner import find_plan, score
+    from harness.runner import find_plan, look_up
     from harness.settings import Settings, default_data, default_store
     from harness.store import Store
     from harness.suite import load_suite
@@ -79,7 +82,8 @@ def report(
         raise BenchError("--samples are drawn for the page: name its file by --html FILE")
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
-    outcome = score(find_plan(resolved, settings), settings, lambda event: None)
+    with _no_collection():
+        outcome = look_up(find_plan(resolved, settings), settings)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
     write = render_epochs if epochs else partial(render, standard_errors=errors)
@@ -88,13 +92,14 @@ def report(
     if ranking:
         costs = scorer_costs(outcome.plan, Store(settings.store))
         write = partial(render_ranking, costs=costs)
-    text = write(
-        outcome.results,
-        suite=resolved.name,
-        title=resolved.suite.title or resolved.name,
-        format=format,
-        console=Console(),
-    )
+    with _no_collection():
+        text = write(
+            outcome.results,
+            suite=resolved.name,
+            title=resolved.suite.title or resolved.name,
+            format=format,
+            console=Console(),
+        )
     sys.stdout.write(text)
     if figures is not None:
         _write_figures(outcome, settings, figures, temperature)
@@ -108,6 +113,18 @@ def report(
             f"bench run {suite}\n"
         )
     raise typer.Exit(outcome.exit_status)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Look for no garbage meanwhile: among 100,000 results that stay, it takes seconds."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _write_figures(outcome: Outcome, settings: Settings, folder: Path, temperature: float) -> None:

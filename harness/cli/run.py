@@ -50,8 +50,8 @@ def run(
     Prints its AUROC tables. The same command again resumes: work that is stored is not done again.
     """
     from harness.cli.session import session
+    from harness.expand import select
     from harness.inventory import fetch_missing
-    from harness.plan import select
     from harness.runner import run as run_suite
     from harness.suite import load_suite
 

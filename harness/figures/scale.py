@@ -48,7 +48,9 @@ class Scale:
         return np.asarray(np.hypot(x - self.center, self.width))
 
     def ticks(self, low: float, high: float) -> dict[float, str]:
-        """Label by place: round values about evenly spaced between two places."""
+        """Label by place: round values between two places, evenly spaced on a linear axis."""
+        if self.width is None and low < high:
+            return _even_ticks(low, high)
         values = self.inverse(np.linspace(low, high, TICKS))
         gaps = np.diff(values)
         nearest = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
@@ -61,6 +63,17 @@ class Scale:
         return {
             float(at): f"{value + 0.0:,.6g}" for at, value in zip(places, rounded, strict=True)
         }
+
+
+def _even_ticks(low: float, high: float) -> dict[float, str]:
+    """Multiples of 1, 2, 2.5 or 5 times a power of ten, with as many decimals as they need."""
+    rough = (high - low) / (TICKS - 1)
+    unit = 10.0 ** np.floor(np.log10(rough))
+    step = next(m * unit for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * unit >= rough * (1 - 1e-9))
+    exact = (f"{d}f" for d in range(12) if abs(round(step, d) - step) < 1e-9 * step)
+    style = next(exact, "6g")
+    ticks = np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
+    return {float(at): f"{at + 0.0:,.{style}}" for at in ticks}
 
 
 def choose_scale(own: Floats, others: Iterable[Floats]) -> Scale:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal, TypeAlias
 
-from harness.metrics import LEVEL, Z_95, delong_difference, p_value, z_ratio
+from harness.metrics import LEVEL, Z_95, Wins, p_value, paired, win_counts, z_ratio
 from harness.results import Result
 
 Seeds: TypeAlias = Mapping[int, Result]
@@ -50,51 +50,60 @@ def marks(column: Sequence[Seeds]) -> list[Mark | None]:
         return [None] * len(column)
     means = [fmean(cell.values()) if len(cell) == most else -math.inf for cell in aurocs]
     best = means.index(max(means))
-    return [
-        "best" if i == best else _mark(aurocs[best], column[best], cell, seeds)
-        for i, (cell, seeds) in enumerate(zip(aurocs, column, strict=True))
-    ]
+    against = _Best({seed: column[best][seed] for seed in aurocs[best]})
+    found: list[Mark | None] = []
+    for place, (cell, seeds) in enumerate(zip(aurocs, column, strict=True)):
+        if place == best:
+            found.append("best")
+        elif cell.keys() != against.seeds.keys():
+            found.append("untested" if cell else None)
+        else:
+            found.append(against.compare(seeds))
+    return found
 
 
-def _mark(
-    best: Mapping[int, float], best_seeds: Seeds, cell: Mapping[int, float], seeds: Seeds
-) -> Mark | None:
-    if not cell:
-        return None
-    if cell.keys() != best.keys():
-        return "untested"
-    return _compare([(best_seeds[seed], seeds[seed]) for seed in best])
+class _Best:
+    """The best of a column, to be compared with the others; seeds without a number left out."""
 
+    def __init__(self, seeds: Seeds) -> None:
+        self.seeds = seeds
+        self._wins: dict[int, Wins] = {}
 
-def _compare(pairs: Sequence[tuple[Result, Result]]) -> Mark:
-    """The paired DeLong test of the mean difference over the seeds, (best, other) of each.
+    def compare(self, others: Seeds) -> Mark:
+        """The paired DeLong test of the mean difference over the seeds.
 
-    Its standard error is the mean of the seeds' standard errors, not that of independent seeds.
-    """
-    if _certain(pairs):
-        return "worse"
-    found = []
-    for a, b in pairs:
-        if a.scores_in is None or a.scores_out is None:
-            return "untested"
-        if b.scores_in is None or b.scores_out is None:
-            return "untested"
-        if a.scores_in.shape != b.scores_in.shape or a.scores_out.shape != b.scores_out.shape:
-            return "untested"
-        found.append(delong_difference(a.scores_in, a.scores_out, b.scores_in, b.scores_out))
-    difference, se = fmean(x.difference for x in found), fmean(x.se for x in found)
-    return "tied" if p_value(z_ratio(difference, se)) > LEVEL else "worse"
+        Its standard error is the mean of the seeds' standard errors, not that of independent
+        seeds.
+        """
+        if self._is_certain(others):
+            return "worse"
+        found = []
+        for seed, best in self.seeds.items():
+            other = others[seed]
+            if best.scores_in is None or best.scores_out is None:
+                return "untested"
+            if other.scores_in is None or other.scores_out is None:
+                return "untested"
+            if best.scores_in.shape != other.scores_in.shape:
+                return "untested"
+            if best.scores_out.shape != other.scores_out.shape:
+                return "untested"
+            if seed not in self._wins:
+                self._wins[seed] = win_counts(best.scores_in, best.scores_out)
+            found.append(paired(self._wins[seed], win_counts(other.scores_in, other.scores_out)))
+        difference, se = fmean(x.difference for x in found), fmean(x.se for x in found)
+        return "tied" if p_value(z_ratio(difference, se)) > LEVEL else "worse"
 
+    def _is_certain(self, others: Seeds) -> bool:
+        """Whether the test is sure to tell the two apart, which saves most tests of a table.
 
-def _certain(pairs: Sequence[tuple[Result, Result]]) -> bool:
-    """Whether the test is sure to tell the two apart, which saves most of the tests of a table.
-
-    The standard error of a difference is at most the sum of the two (Cauchy and Schwarz).
-    """
-    difference = errors = 0.0
-    for a, b in pairs:
-        if a.auroc is None or b.auroc is None or a.auroc_se is None or b.auroc_se is None:
-            return False
-        difference += a.auroc - b.auroc
-        errors += a.auroc_se + b.auroc_se
-    return difference > Z_95 * errors
+        The standard error of a difference is at most the sum of the two (Cauchy and Schwarz).
+        """
+        difference = errors = 0.0
+        for seed, a in self.seeds.items():
+            b = others[seed]
+            if a.auroc is None or b.auroc is None or a.auroc_se is None or b.auroc_se is None:
+                return False
+            difference += a.auroc - b.auroc
+            errors += a.auroc_se + b.auroc_se
+        return difference > Z_95 * errors

@@ -14,8 +14,10 @@ from harness.results import Cell, Result
 def next_look(results: Sequence[Result]) -> list[str]:
     """One sentence, from the first of these that applies; none if none does.
 
-     1. Cells have no number: the reason that most of them share.
-     2. A trivial baseline beats a scorer beyond error: where it does so by most.
+     1. Cells have no number that could have one: the reason that most of them share. What is
+        `unsupported` cannot be mended, and does not count.
+     2. A trivial baseline beats the best scorer of a place beyond error: where it does so by
+        most; else where it does so to any scorer.
      3. No scorer at any epoch and seed is above chance beyond error: of the pairs (model, ID, OOD,
         group size) whose highest lower end of a 95 % interval is at most 0.5, the lowest.
      4. Scorers disagree: the cell where their 95 % intervals are farthest apart.
@@ -31,7 +33,9 @@ def next_look(results: Sequence[Result]) -> list[str]:
 
 def _lacking(results: Sequence[Result]) -> str:
     reasons = Counter(
-        (result.status, result.message) for result in results if number(result) is None
+        (result.status, result.message)
+        for result in results
+        if number(result) is None and result.status != "unsupported"
     )
     if not reasons:
         return ""
@@ -41,19 +45,29 @@ def _lacking(results: Sequence[Result]) -> str:
 
 
 def _beaten(results: Sequence[Result]) -> str:
-    found = [
-        (result, beaten)
-        for result in results
-        for beaten in result.beaten_by
-        if beaten.beyond_error and number(result) is not None
-    ]
-    if not found:
-        return ""
-    result, beaten = max(found, key=lambda pair: pair[1].difference)
-    return (
-        f"{place(result.cell)}: the trivial baseline {beaten.scorer} is "
-        f"{beaten.difference:.3f} above {result.cell.scorer}"
-    )
+    baselines = {beaten.scorer for result in results for beaten in result.beaten_by}
+    places: dict[Cell, list[Result]] = {}
+    for result in results:
+        if number(result) is not None and result.cell.scorer not in baselines:
+            places.setdefault(replace(result.cell, scorer=""), []).append(result)
+    best = [max(found, key=lambda result: number(result) or 0.0) for found in places.values()]
+    for candidates, is_best in ((best, True), (results, False)):
+        found = [
+            (result, beaten)
+            for result in candidates
+            for beaten in result.beaten_by
+            if beaten.beyond_error and number(result) is not None
+        ]
+        if found:
+            result, beaten = max(found, key=lambda pair: pair[1].difference)
+            name = result.cell.scorer
+            is_one_of_many = is_best and len(places[replace(result.cell, scorer="")]) > 1
+            than = f"every scorer, the best of which is {name}" if is_one_of_many else name
+            return (
+                f"{place(result.cell)}: the trivial baseline {beaten.scorer} is "
+                f"{beaten.difference:.3f} above {than}"
+            )
+    return ""
 
 
 def _blind(results: Sequence[Result]) -> str:

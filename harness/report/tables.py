@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from harness.report.marks import Mark, Seeds, is_wrong_way, marks, numbers
+from harness.report.marks import Mark, Seeds, is_wrong_way, marks, number, numbers
 from harness.results import Beaten, Result, Status
 
 
@@ -143,6 +143,14 @@ def _column(column: Sequence[Seeds]) -> list[TableCell]:
 
 
 def _cell(seeds: Seeds, mark: Mark | None) -> TableCell:
+    if len(seeds) == 1:  # as nearly always, of very many cells
+        (result,) = seeds.values()
+        auroc = number(result)
+        if auroc is None:
+            return TableCell(_status(result))
+        average = Average(auroc, None, 1)
+        flags = is_wrong_way(result), result.beaten_by
+        return TableCell("ok", average, result.auroc_se, mark, *flags)
     aurocs = numbers(seeds)
     if not aurocs:
         statuses = [_status(result) for result in seeds.values()]
@@ -185,9 +193,7 @@ def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
 def _failures(results: Sequence[Result]) -> tuple[Failure, ...]:
     """The distinct reasons, in the order in which they first occur."""
     counts = Counter(
-        (_status(result), result.message)
-        for result in results
-        if not numbers({result.cell.seed: result})
+        (_status(result), result.message) for result in results if number(result) is None
     )
     return tuple(Failure(*reason, count) for reason, count in counts.items())
 

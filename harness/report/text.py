@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.plain import one_line
 from harness.report.tables import Average, Failure, Table, TableCell
@@ -144,15 +144,17 @@ def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> Words:
         error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
     mark = {"best": "*", "tied": "~"}.get(cell.mark or "", "")
     flags = WRONG_WAY * cell.wrong_way + BEATEN * bool(cell.beaten_by)
-    return replace(_average(cell.auroc, seeds, mark, error), flags=flags)
+    return _average(cell.auroc, seeds, mark, error, flags)
 
 
-def _average(average: Average | None, seeds: int, mark: str = "", error: str = "") -> Words:
+def _average(
+    average: Average | None, seeds: int, mark: str = "", error: str = "", flags: str = ""
+) -> Words:
     if average is None:
         return Words("-")
     spread = "" if average.spread is None else f" ±{average.spread:.3f}"
     lacking = f" [{average.seeds}/{seeds}]" if average.seeds < seeds else ""
-    return Words(f"{average.mean:.3f}", mark, spread + error + lacking)
+    return Words(f"{average.mean:.3f}", mark, spread + error + lacking, flags)
 
 
 def _beaten(table: Table) -> list[str]:

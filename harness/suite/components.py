@@ -42,16 +42,17 @@ class Component:
         """Construct the object; `arguments` come first, such as a model's domain."""
         target = self.registered.load()
         datasets = {source.name: source.dataset for source in self.sources.values()}
-        scorers = {member.name: member.build for member in self._all_members()}
+        scorers = {member.name: member.build for member in self.all_members()}
         return target(*arguments, **constructor_arguments(target, self.options, datasets, scorers))
 
     def provenance(self) -> dict[str, Any]:
         """What a number records about the plugins that made it."""
-        members = [member.provenance() for member in self._all_members()]
+        members = [member.provenance() for member in self.all_members()]
         made = self.registered.provenance()
         return {**made, "members": members} if members else {**made}
 
-    def _all_members(self) -> list[ScorerComponent]:
+    def all_members(self) -> list[ScorerComponent]:
+        """The scorers that it is made of."""
         return [member for members in self.members.values() for member in members]
 
 

@@ -128,6 +128,27 @@ def cell_state(page):
     return head.find_element(By.XPATH, "..").get_attribute("aria-sort")
 
 
+def test_the_matrix_sorts_the_scorers_of_each_training(page):
+    def shown():
+        return texts(page, "#matrix tbody th[scope=row]")
+
+    def aurocs():
+        cells = texts(page, "#matrix tbody td:nth-child(2)")
+        return [number(text) for text in cells]
+
+    of_suite = shown()
+    for order in ("descending", "ascending"):
+        head = page.find_element(By.CSS_SELECTOR, "#matrix [data-out='0']")
+        head.send_keys(Keys.ENTER)
+        head = page.find_element(By.CSS_SELECTOR, "#matrix [data-out='0']")
+        assert page.switch_to.active_element == head
+        assert head.find_element(By.XPATH, "..").get_attribute("aria-sort") == order
+        assert aurocs() == sorted(aurocs(), reverse=order == "descending")
+        assert sorted(shown()) == sorted(of_suite)
+    head.send_keys(Keys.ENTER)
+    assert shown() == of_suite
+
+
 def test_it_filters_and_compares_with_a_baseline(page, made):
     assert texts(page, "#cells .count") == ["24 cells"]
     choose(page, "scorer", SCORER)
@@ -169,6 +190,10 @@ def test_a_cell_opens_and_closes_by_keyboard(page, made):
     before = page.find_element(By.CSS_SELECTOR, curve).get_attribute("d")
     page.find_element(By.ID, "log-roc").click()
     assert page.find_element(By.CSS_SELECTOR, curve).get_attribute("d") != before
+    layers = page.find_element(By.CSS_SELECTOR, "dialog .wide svg")
+    layers.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    said = page.find_element(By.CSS_SELECTOR, "dialog [aria-live]").text
+    assert re.fullmatch(r"Layer 1, \S+: median \S+ ID, \S+ OOD", said)
     WebDriverWait(page, 5).until(lambda _: page.execute_script(DRAWN) > 20)
     page.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not page.find_elements(By.CSS_SELECTOR, "dialog[open]")
@@ -187,10 +212,12 @@ def test_cells_are_turned_in_the_order_of_the_table(page):
     page.find_element(By.CSS_SELECTOR, '#cells [data-key="auroc"]').click()
     shown = [number(text) for text in column(page, "AUROC")]
     page.find_element(By.CSS_SELECTOR, "#cells .auroc").click()
-    for expected in shown[:3]:
+    page.find_element(By.XPATH, "//dialog//button[text()='Next']").click()
+    for expected in shown[1:4]:
         text = page.find_element(By.CSS_SELECTOR, "dialog .numbers dd").text
         assert float(text.split()[0]) == expected
-        page.find_element(By.XPATH, "//dialog//button[text()='Next']").click()
+        assert page.switch_to.active_element.text == "Next"
+        page.switch_to.active_element.send_keys(Keys.ENTER)
 
 
 def test_the_theme_is_switched(page):

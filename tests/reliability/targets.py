@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from harness import Images
+from harness.expand import make_plan
 from harness.failures import Failure, find_failure, record_failure
 from harness.fsck import check_store
 from harness.holdings import list_beside, list_trainings
 from harness.keys import digest
 from harness.needs import Needs
-from harness.plan import make_plan
 from harness.store import Store, _manifest_body, array_bytes, manifest_bytes
 from harness.suite import load_suite
 from harness.suite.references import read_reference

@@ -15,7 +15,7 @@ import pytest
 from harness import DataError, Images
 from harness.errors import BenchError, PluginError, StoreError, SuiteError
 from harness.events import Message, StepStarted
-from harness.plan import make_plan
+from harness.expand import make_plan
 from harness.report import render
 from harness.results import Cell, Result
 from harness.store import Store

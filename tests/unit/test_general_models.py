@@ -16,11 +16,12 @@ from harness.checkpoints import load_model
 from harness.contents import CARDS
 from harness.errors import MissingDataError
 from harness.events import JobFinished
+from harness.expand import make_plan
 from harness.keys import checkpoint_key, digest
 from harness.needs import Needs
 from harness.page.facts import gather
 from harness.pins.settings import cell_settings
-from harness.plan import CHECKPOINTS, STATISTICS, ChainId, make_plan
+from harness.plan import CHECKPOINTS, STATISTICS, ChainId
 from harness.report import auroc_tables
 from harness.runner import find_plan, missing_jobs, run, score
 from harness.store import Store

@@ -10,7 +10,8 @@ import pytest
 from harness import keys
 from harness.data import PreparedDataset
 from harness.domain import Images
-from harness.plan import ChainId, make_plan
+from harness.expand import make_plan
+from harness.plan import ChainId
 from harness.settings import Settings
 from harness.suite import load_suite
 from harness.suite.schema import Comparison, Model, Recipe, Statistic

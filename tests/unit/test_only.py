@@ -8,8 +8,8 @@ import pytest
 
 from harness.console import NoDisplay
 from harness.errors import BenchError, NothingSelectedError
+from harness.expand import make_plan, select
 from harness.only import parse_only
-from harness.plan import make_plan, select
 from harness.results import Cell
 from harness.runner import run
 from harness.suite import load_suite

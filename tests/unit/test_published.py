@@ -8,8 +8,8 @@ import pytest
 
 from harness.console import NoDisplay
 from harness.errors import SuiteError
+from harness.expand import make_plan
 from harness.metrics import AurocEstimate, hanley_mcneil
-from harness.plan import make_plan
 from harness.published import beside, within_error
 from harness.report import render
 from harness.results import Cell, Published, Result

@@ -17,10 +17,18 @@ class CellView {
     this.dialog.scrollTop = 0;
   }
 
+  /** Shows another cell, and leaves the focus on the button that asked for it. */
+  turn(row, label) {
+    this.draw(row);
+    this.dialog.scrollTop = 0;
+    const button = this.dialog.querySelector(`[data-turn="${label}"]`);
+    (button.disabled ? this.dialog.querySelector("h2") : button).focus();
+  }
+
   draw(row) {
     const at = this.rows.indexOf(row);
     const turn = (label, to) => el("button", {
-      type: "button", disabled: to === undefined, onclick: () => this.open(to, this.rows, this.baseline),
+      type: "button", "data-turn": label, disabled: to === undefined, onclick: () => this.turn(to, label),
     }, label);
     this.dialog.replaceChildren(...present([
       el("header", {},
@@ -91,7 +99,7 @@ class CellView {
     const zoom = Math.max(1, Math.floor(64 / Math.max(sheet.width, sheet.height)));
     const strip = (groups) => el("ul", { class: "strip" }, groups.map((group) => el("li", {},
       el("span", { class: "tiles" }, group.tiles.map((place) => tile(sheet, place, `test example ${sheet.ids[place]} of ${side.set}`, zoom))),
-      el("span", { class: "score" }, group.score.toLocaleString("en", { maximumSignificantDigits: 4 }).replace("-", MINUS)))));
+      el("span", { class: "score" }, group.score.toLocaleString("en", { minimumSignificantDigits: 4, maximumSignificantDigits: 4 }).replace("-", MINUS)))));
     return el("div", {}, el("h4", {}, `${side.set} (${label})`),
       el("p", { class: "which" }, "most OOD"), strip(side.most),
       el("p", { class: "which" }, "least OOD"), strip(side.least));
@@ -101,7 +109,7 @@ class CellView {
     const places = DATA.layers.rows[row];
     if (!places) return null;
     const bands = places.map((place) => DATA.layers.bands[place]);
-    const said = el("figcaption", {}, "Median and 5 % to 95 % band of the groups. Point at a layer to read it.");
+    const said = el("figcaption", { "aria-live": "polite" }, "Median and 5 % to 95 % band of the groups. Point at a layer, or use the arrow keys, to read it.");
     return section("Layer by layer", el("figure", {},
       el("div", { class: "wide" }, layerChart(bands, DATA.layers.names[bands[0].names], said)),
       sidesLegend([value("in", row), value("out", row)]), said));
@@ -118,7 +126,7 @@ class CellView {
     return section("Along the epochs", el("figure", { class: "narrow" }, epochChart({
       series: [{ label: value("scorer", row), place: COLUMNS.scorer[row], points }],
       label: `AUROC of ${value("scorer", row)} along the epochs`, yLabel: "AUROC",
-      domain: { low: 0, high: 1 }, chance: CHANCE, at: COLUMNS.epoch[row], width: 460,
+      domain: { low: 0, high: 1 }, chance: CHANCE, at: COLUMNS.epoch[row], width: cellWidth(),
     })));
   }
 
@@ -129,9 +137,10 @@ class CellView {
   }
 
   command(row) {
-    const text = commandOf(row);
-    const button = el("button", { type: "button", onclick: () => copy(text, button) }, "Copy");
-    return section("Compute this cell", el("pre", { class: "command" }, el("code", {}, text)), button);
+    const parts = commandOf(row);
+    const button = el("button", { type: "button", onclick: () => copy(parts.join(" "), button) }, "Copy");
+    const shown = parts.map((part, k) => [k ? " " : null, el("span", {}, part)]);
+    return section("Compute this cell", el("pre", { class: "command" }, el("code", {}, present(shown).flat())), button);
   }
 }
 

@@ -3,6 +3,12 @@
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = [null, "6 3", "2 2", "8 3 2 3", "10 3", "4 2 1 2", "1 3"];
 const CHANCE = 0.5;
+const NARROW = matchMedia("(max-width: 640px)");
+
+/** The width that a chart of a cell is laid out for: its letters keep their size on a phone. */
+function cellWidth() {
+  return NARROW.matches ? 340 : 460;
+}
 
 function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
@@ -152,9 +158,9 @@ function histogramChart(bins, names) {
   const most = Math.max(...SIDES.flatMap(([side], k) => bins[side].map((count) => count / totals[k])));
   const y = { low: 0, high: most * 1.05 };
   const { root, atX, atY } = frame({
-    width: 460, height: 240,
+    width: cellWidth(), height: 240,
     label: `Histogram of the scores of ${names[0]} (ID) and ${names[1]} (OOD)`,
-    x: { low: bins.low, high: bins.high, ticks: bins.ticks, label: `score, higher is more OOD${bins.asinh ? " (asinh scale)" : ""}` },
+    x: { low: bins.low, high: bins.high, ticks: bins.ticks.map(([at, text]) => [at, text.replace("-", MINUS)]), label: `score, higher is more OOD${bins.asinh ? " (asinh scale)" : ""}` },
     y: { ...y, ticks: niceTicks(0, y.high).map((t) => [t, short(t)]), label: "share of groups" },
   });
   SIDES.forEach(([side, , place], k) => {
@@ -183,7 +189,7 @@ function rocChart(roc, isLog) {
     ? { low: Math.log10(least / 2), high: 0, ticks: decades.filter(([k]) => k >= Math.log10(least / 2)), label: "ID flagged (log)" }
     : { low: 0, high: 1, ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => [t, short(t)]), label: "ID flagged (false positives)" };
   const { root, inner, atX, atY } = frame({
-    width: 460, height: 240, x,
+    width: cellWidth(), height: 240, x,
     y: { low: 0, high: 1, ticks: [0, 0.25, 0.5, 0.75, 1].map((t) => [t, short(t)]), label: "OOD caught" },
     label: "ROC curve: share of OOD groups caught against share of ID groups flagged",
   });
@@ -228,15 +234,26 @@ function layerChart(bands, names, said) {
   });
   const cursor = svg("line", { class: "here", y1: inner.y, y2: inner.y + inner.height, visibility: "hidden" });
   root.append(cursor);
-  root.addEventListener("pointermove", (event) => {
-    const box = root.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * 820;
-    const layer = Math.round(((x - inner.x) / inner.width) * Math.max(1, count - 1));
+  let shown = -1;
+  const show = (layer) => {
     if (layer < 0 || layer >= count) return;
+    shown = layer;
     cursor.setAttribute("x1", atX(layer));
     cursor.setAttribute("x2", atX(layer));
     cursor.setAttribute("visibility", "visible");
     said.textContent = `Layer ${layer}, ${names[layer]}: median ${fixed(rows[0][1][layer])} ID, ${fixed(rows[1][1][layer])} OOD`;
+  };
+  root.addEventListener("pointermove", (event) => {
+    const box = root.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * 820;
+    show(Math.round(((x - inner.x) / inner.width) * Math.max(1, count - 1)));
+  });
+  root.setAttribute("tabindex", "0");
+  root.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined) return;
+    event.preventDefault();
+    show(shown + step);
   });
   return root;
 }

@@ -104,11 +104,11 @@ function publishedDifference(row) {
   return published === null || COLUMNS.auroc[row] === null ? null : COLUMNS.auroc[row] - published;
 }
 
-/** The shell command that computes one cell. */
+/** The shell command that computes one cell, in parts that are not to be torn apart. */
 function commandOf(row) {
   const named = ["model", "in", "out", "scorer"].map((key) => DATA.arguments[key][COLUMNS[key][row]]);
   const counted = ["epoch", "group_size", "seed"].map((key) => `${key}=${COLUMNS[key][row]}`);
-  return [DATA.command, ...[...named, ...counted].map((text) => `--only ${text}`)].join(" ");
+  return [DATA.command, ...[...named, ...counted].map((text) => `--only ${text}`)];
 }
 
 function titleOf(row) {

@@ -1,9 +1,16 @@
 // The AUROC matrix: trainings and scorers down, OOD sets across, for one epoch and group size.
 
-const MOST_LINES = 60;
+const MOST_LINES = 150;
+const matrixOrder = { out: null, down: true };
 
 /** Draws the matrix of the rows that pass the filters; what is not chosen is said above it. */
 function drawMatrix(parent, rows, filters, open) {
+  const sortBy = (out) => {
+    const again = matrixOrder.out === out;
+    Object.assign(matrixOrder, again && !matrixOrder.down ? { out: null, down: true } : { out, down: !again });
+    drawMatrix(parent, rows, filters, open);
+    parent.querySelector(`[data-out="${out}"]`)?.focus();
+  };
   const size = filters.group_size ?? Math.min(...CHOICES.group_size.map(([b]) => b));
   const shown = rows.filter((row) => COLUMNS.group_size[row] === size && (
     filters.epoch !== null || COLUMNS.epoch[row] === LAST_EPOCH.get(trainingOf(row))));
@@ -22,8 +29,8 @@ function drawMatrix(parent, rows, filters, open) {
   parent.replaceChildren(
     el("h3", {}, `At ${which}, groups of ${size}`),
     hint("Bold is the best of its column in the printed tables, over all epochs; ~ cannot be told from it; " +
-      `▼ is below 0.5 beyond error${ANY_BEATEN ? "; # is beaten by a trivial baseline" : ""}. A number opens its cell.${left}`),
-    ...families([...lines.values()].slice(0, MOST_LINES)).map((family) => matrixTable(family, open)));
+      `▼ is below 0.5 beyond error${ANY_BEATEN ? "; # is beaten by a trivial baseline" : ""}. A number opens its cell; the name of an OOD set sorts the scorers.${left}`),
+    ...families([...lines.values()].slice(0, MOST_LINES)).map((family) => matrixTable(family, open, sortBy)));
 }
 
 /** Lines that share OOD sets, directly or through others, belong into one table. */
@@ -41,7 +48,7 @@ function families(lines) {
   return found;
 }
 
-function matrixTable(family, open) {
+function matrixTable(family, open, sortBy) {
   const outs = [...family.outs].sort((a, b) => a - b);
   const caption = `AUROC against ${outs.map((out) => NAMES.out[out]).join(", ")}`;
   const trainings = new Map();
@@ -52,9 +59,17 @@ function matrixTable(family, open) {
   const table = el("table", { class: "matrix" },
     el("caption", { class: "hidden" }, caption),
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Scorer"),
-      outs.map((out) => el("th", { scope: "col", class: "out" }, NAMES.out[out])))),
+      outs.map((out) => matrixHead(out, sortBy)))),
     [...trainings.values()].map((lines) => matrixBlock(lines, outs, open)));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
+}
+
+function matrixHead(out, sortBy) {
+  const isSorted = out === matrixOrder.out;
+  const order = isSorted ? (matrixOrder.down ? "descending" : "ascending") : "none";
+  return el("th", { scope: "col", class: "out", "aria-sort": order },
+    el("button", { type: "button", "data-out": out, title: "sort the scorers of each training", onclick: () => sortBy(out) },
+      NAMES.out[out], isSorted ? el("span", { class: "arrow", "aria-hidden": "true" }, matrixOrder.down ? "▼" : "▲") : null));
 }
 
 /** The scorers of one training, under its name. */
@@ -63,7 +78,10 @@ function matrixBlock(lines, outs, open) {
   const seed = CHOICES.seed.length > 1 ? `, seed ${COLUMNS.seed[row]}` : "";
   const title = el("th", { scope: "rowgroup", colspan: outs.length + 1, class: "training" },
     el("span", {}, el("b", {}, value("model", row)), ` on ${value("in", row)}${seed}`));
-  return el("tbody", {}, el("tr", {}, title), lines.map((line) => el("tr", {},
+  const { out: by, down } = matrixOrder;
+  const aurocOf = (line) => (line.has(by) ? COLUMNS.auroc[line.get(by)] : null);
+  const ordered = by === null ? lines : sortedBy(lines, aurocOf, down);
+  return el("tbody", {}, el("tr", {}, title), ordered.map((line) => el("tr", {},
     el("th", { scope: "row" }, NAMES.scorer[COLUMNS.scorer[line.values().next().value]]),
     outs.map((out) => matrixCell(line.get(out), open)))));
 }
@@ -83,10 +101,15 @@ function aurocButton(row, open) {
   const auroc = COLUMNS.auroc[row];
   const status = value("status", row);
   const text = auroc === null ? status : fixed(auroc);
-  return el("button", { type: "button", class: `auroc ${mark} ${auroc === null ? "status " + status : ""}`, onclick: () => open(row), title: titleOf(row) },
+  return el("button", { type: "button", class: `auroc ${mark} ${auroc === null ? "status " + status : ""}`, onclick: () => open(row), title: hoverText(row) },
     isWrongWay(row) ? [el("span", { "aria-hidden": "true", class: "wrong" }, "▼"), hidden("wrong way round ")] : null,
     text,
     el("span", { class: "after", "aria-hidden": "true" }, (mark === "tied" ? "~" : "") + (isBeaten(row) ? "#" : "")),
     isBeaten(row) ? hidden(", beaten by a trivial baseline") : null,
     MARKS[mark] ? hidden(mark === "best" ? ", best" : ", tied with the best") : null);
+}
+
+function hoverText(row) {
+  const interval = COLUMNS.auroc_low[row] === null ? "" : ` – 95 % interval ${fixed(COLUMNS.auroc_low[row])} to ${fixed(COLUMNS.auroc_high[row])}`;
+  return titleOf(row) + interval;
 }

@@ -1,6 +1,7 @@
 // The page: filters, theme, the table of cells, and the sections below it.
 
 const MOST_PANELS = 12;
+const MOST_CURVES = 7;
 const filters = { ...Object.fromEntries(PLACE.map((key) => [key, null])), show: "all", baseline: null };
 const view = new CellView(document.getElementById("cell"));
 let shownRows = [];
@@ -29,11 +30,12 @@ function cellColumns() {
   const optional = (isThere, column) => (isThere ? [column] : []);
   const has = (key) => COLUMNS[key].some((found) => found !== null);
   return [
+    nameColumn("scorer", true),
     ...optional(CHOICES.model.length > 1, nameColumn("model")),
-    nameColumn("in"), nameColumn("out"), nameColumn("scorer", true),
+    nameColumn("in"), nameColumn("out"),
     numberColumn("group_size", 0, "examples in a group"), numberColumn("epoch", 0),
     ...optional(CHOICES.seed.length > 1, numberColumn("seed", 0)),
-    { ...numberColumn("auroc"), draw: (row) => aurocButton(row, open) },
+    { ...numberColumn("auroc"), pin: true, draw: (row) => aurocButton(row, open) },
     { key: "auroc_low", label: LABELS.auroc_low, sort: (row) => COLUMNS.auroc_low[row], draw: drawInterval, title: "95 % interval of the AUROC, by DeLong; sorts by its lower end" },
     ...optional(filters.baseline !== null, {
       key: "delta", label: `vs ${NAMES.scorer[filters.baseline]}`, number: true, title: "AUROC minus that of the baseline on the same cell",
@@ -115,32 +117,46 @@ function update() {
 // Along the epochs
 
 function drawCurves(parent, rows) {
-  const panels = new Map();
+  const groups = new Map();
   for (const row of rows) {
     if (COLUMNS.auroc[row] === null) continue;
     const key = ["model", "in", "out", "group_size"].map((one) => COLUMNS[one][row]).join("/");
-    if (!panels.has(key)) panels.set(key, []);
-    panels.get(key).push(row);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key).push(row);
   }
-  const drawn = [...panels.values()].filter((found) => new Set(found.map((row) => COLUMNS.epoch[row])).size > 1);
+  const drawn = [...groups.values()].filter((found) => new Set(found.map((row) => COLUMNS.epoch[row])).size > 1);
   if (!drawn.length) {
     parent.replaceChildren(hint("No cell that passes the filters was scored at more than one epoch."));
     return;
   }
-  const scorers = [...new Set(drawn.flat().map((row) => COLUMNS.scorer[row]))];
+  const panels = drawn.slice(0, MOST_PANELS);
+  const scorers = bestScorers(panels.flat());
   const left = drawn.length > MOST_PANELS ? ` The first ${MOST_PANELS} of ${drawn.length} panels; the filters above choose others.` : "";
+  const all = new Set(panels.flat().map((row) => COLUMNS.scorer[row])).size;
+  const fewer = all > MOST_CURVES ? ` The ${MOST_CURVES} scorers of ${all} with the highest mean AUROC in these panels; the filter chooses another.` : "";
   const seeds = CHOICES.seed.length > 1 ? " Means over the seeds, of the ends of intervals too." : "";
   parent.replaceChildren(
-    hint(`AUROC of the cells that pass the filters, with 95 % intervals.${seeds}${left}`),
-    legend(scorers.map((place) => ({ label: NAMES.scorer[place], place }))),
-    el("div", { class: "panels" }, drawn.slice(0, MOST_PANELS).map((found) => curvePanel(found, scorers))));
+    hint(`AUROC of the cells that pass the filters, with 95 % intervals.${seeds}${left}${fewer}`),
+    legend(scorers.map((scorer, place) => ({ label: NAMES.scorer[scorer], place }))),
+    el("div", { class: "panels" }, panels.map((found) => curvePanel(found, scorers))));
+}
+
+/** The scorers that are drawn, in the order of the suite. */
+function bestScorers(rows) {
+  const sums = new Map();
+  for (const row of rows) {
+    const { sum, count } = sums.get(COLUMNS.scorer[row]) ?? { sum: 0, count: 0 };
+    sums.set(COLUMNS.scorer[row], { sum: sum + COLUMNS.auroc[row], count: count + 1 });
+  }
+  const means = [...sums].map(([scorer, { sum, count }]) => ({ scorer, mean: sum / count }));
+  return sortedBy(means, ({ mean }) => mean, true).slice(0, MOST_CURVES).map(({ scorer }) => scorer).sort((a, b) => a - b);
 }
 
 function curvePanel(rows, scorers) {
   const [first] = rows;
   const title = `${value("in", first)} against ${value("out", first)}, b = ${COLUMNS.group_size[first]}`;
-  const series = scorers.map((place) => ({
-    label: NAMES.scorer[place], place, points: meansByEpoch(rows.filter((row) => COLUMNS.scorer[row] === place)),
+  const series = scorers.map((scorer, place) => ({
+    label: NAMES.scorer[scorer], place, points: meansByEpoch(rows.filter((row) => COLUMNS.scorer[row] === scorer)),
   })).filter((one) => one.points.length);
   return el("figure", {},
     el("figcaption", {}, el("b", {}, value("model", first)), " ", title),
@@ -198,6 +214,9 @@ function drawGain(row) {
 
 // Training
 
+/** A scorer may read trainings of seeds that have no cells. */
+const HAS_SEEDS = new Set(DATA.trainings.map((one) => one.seed)).size > 1;
+
 function drawTrainings(parent) {
   const known = DATA.trainings.filter((one) => one.epochs.length);
   if (!known.length) {
@@ -211,7 +230,7 @@ function drawTrainings(parent) {
 }
 
 function trainingPanel(one) {
-  const seed = CHOICES.seed.length > 1 ? `, seed ${one.seed}` : "";
+  const seed = HAS_SEEDS ? `, seed ${one.seed}` : "";
   const title = `${one.model} on ${one.in}${seed}`;
   const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
   const series = [{ label: "training loss", place: 0, points: points("train") }, { label: "own test examples", place: 1, points: points("own") }]
@@ -231,7 +250,7 @@ function drawSamples(parent) {
   }
   const trainings = new Map();
   for (const sheet of sheets) {
-    const seed = CHOICES.seed.length > 1 ? `, seed ${sheet.seed}` : "";
+    const seed = HAS_SEEDS ? `, seed ${sheet.seed}` : "";
     const key = `${sheet.model} on ${sheet.in}${seed}`;
     trainings.set(key, [...(trainings.get(key) ?? []), sheet]);
   }

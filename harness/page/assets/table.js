@@ -5,7 +5,7 @@ const MOST_PRINTED = 2000;
 
 /**
  * Columns are {key, label, title, sort: (item) => number|string|null, draw: (item) => Node|string,
- * number: whether to align right, head: whether it names the row}.
+ * number: whether to align right, head: whether it names the row, pin: whether it stays in sight}.
  */
 class SortedTable {
   constructor(parent, { caption, columns, unit, tools = [] }) {
@@ -62,7 +62,7 @@ class SortedTable {
       const button = el("button", { type: "button", title: column.title, onclick: () => this.sortBy(column.key), "data-key": column.key },
         column.label, el("span", { class: "arrow", "aria-hidden": "true" }, isSorted ? (this.down ? "▼" : "▲") : ""));
       const order = isSorted ? (this.down ? "descending" : "ascending") : "none";
-      return el("th", { scope: "col", "aria-sort": order, class: column.number ? "number" : null }, button);
+      return el("th", { scope: "col", "aria-sort": order, class: classOf(column) }, button);
     });
     const focused = document.activeElement?.dataset?.key;
     this.head.replaceChildren(el("tr", {}, cells));
@@ -92,8 +92,7 @@ class SortedTable {
     const rows = this.sorted.slice(first, first + count).map((item) => el("tr", {},
       this.columns.map((column) => {
         const drawn = column.draw(item);
-        const kind = column.number ? "number" : null;
-        return column.head ? el("th", { scope: "row" }, drawn) : el("td", { class: kind }, drawn);
+        return column.head ? el("th", { scope: "row" }, drawn) : el("td", { class: classOf(column) }, drawn);
       })));
     this.body.replaceChildren(...rows);
   }
@@ -109,6 +108,10 @@ class SortedTable {
       go("Next", page + 1, page === pages - 1), go("Last", pages - 1, page === pages - 1),
     ];
   }
+}
+
+function classOf({ number, pin }) {
+  return [number ? "number" : "", pin ? "pin" : ""].join(" ").trim() || null;
 }
 
 /** Items in order; equal ones keep theirs, and those without a value come last either way. */

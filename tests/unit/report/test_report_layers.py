@@ -12,8 +12,9 @@ import pytest
 
 from harness.console import NoDisplay
 from harness.errors import NothingSelectedError
+from harness.expand import select
 from harness.metrics import delong
-from harness.plan import STATISTICS, select
+from harness.plan import STATISTICS
 from harness.report import render_layers
 from harness.report.layers import CellLayers, by_out, layer_tables
 from harness.report.layers_text import MOST_LAYERS

@@ -142,6 +142,17 @@ Groups scored: 500 in, 500 out.
     )
 
 
+def test_heads_are_folded_at_every_hyphen_before_a_table_is_split():
+    outs = ["china-inverted", "colour-constant", "colour-noise", "flower"]
+    results = [result("s" * 24, out, 0.5 + k / 10) for k, out in enumerate(outs)]
+    body = shown(results, 80).partition("AUROC")[0]
+    assert body.splitlines()[4:7] == [
+        "                                             china-   colour-  colour-",
+        "scorer                    epoch  bits/dim  inverted  constant    noise  flower",
+        "──────────────────────────────────────────────────────────────────────────────",
+    ]
+
+
 def test_names_are_not_markup_and_every_status_is_a_word():
     assert_shown(
         shown(hostile(), 80, title="[bold] :smile:"),
@@ -281,9 +292,9 @@ def test_a_stream_that_is_not_unicode_gets_what_it_can_show():
     raw.write(text)
     raw.flush()
     assert text.splitlines()[4:7] == [
-        "scorer |epoch |bits/dim |           o",
-        "-------+------+---------+------------",
-        "?      |   10 |   3.500 |0.900*?0.012",
+        "scorer  epoch  bits/dim             o",
+        "-------------------------------------",
+        "?          10     3.500  0.900*?0.012",
     ]
 
 

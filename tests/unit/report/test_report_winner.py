@@ -139,6 +139,34 @@ def test_then_where_a_baseline_beats_a_scorer_beyond_error():
     ]
 
 
+def test_what_is_unsupported_cannot_be_mended():
+    results = [
+        replace(bare("a", None), status="unsupported"),
+        bare("b", 0.8, low=0.7, high=0.9),
+    ]
+    assert "which is known worst" in next_look(results)[0]
+
+
+def test_a_baseline_above_every_scorer_matters_more_than_one_above_the_worst():
+    far, near = (Beaten("dark", 0.5, True),), (Beaten("dark", 0.1, True),)
+    results = [
+        bare("a", 0.3, beaten_by=far),
+        bare("b", 0.9),
+        bare("dark", 0.8),
+        bare("a", 0.6, "noise", beaten_by=near),
+        bare("b", 0.5, "noise", beaten_by=(Beaten("dark", 0.2, True),)),
+        bare("dark", 0.7, "noise"),
+    ]
+    assert next_look(results) == [
+        "Look next at glow at epoch 4, cifar10 against noise, group size 1: the trivial baseline "
+        "dark is 0.100 above every scorer, the best of which is a."
+    ]
+    assert next_look(results[:3]) == [
+        "Look next at glow at epoch 4, cifar10 against svhn, group size 1: the trivial baseline "
+        "dark is 0.500 above a."
+    ]
+
+
 def test_then_at_what_no_scorer_tells_apart():
     results = [
         bare("a", 0.55, low=0.45, high=0.65),

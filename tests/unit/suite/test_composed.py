@@ -6,7 +6,7 @@ import pytest
 
 from harness.draw import Draw
 from harness.errors import SuiteError
-from harness.plan import make_plan
+from harness.expand import make_plan
 from harness.suite import load_suite
 
 BASE = """

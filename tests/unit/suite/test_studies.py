@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import suites
-from harness.plan import make_plan
+from harness.expand import make_plan
 from harness.suite import load_suite
 
 STUDIES = Path(suites.__file__).parent / "studies"

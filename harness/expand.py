@@ -1,0 +1,216 @@
+"""A suite expanded into its plan: chains, jobs and cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.contracts import FittedStatistic, Statistic
+from harness.data import PreparedDataset
+from harness.draw import Draw
+from harness.errors import NothingSelectedError, Problem, SuiteError
+from harness.notes import notes_on_trainings
+from harness.only import parse_only
+from harness.plan import Chain, ChainId, Plan, PlannedCell, StatisticJob
+from harness.results import Cell
+from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
+from harness.suite.components import Input
+from harness.suite.resolve import LOG_PROB
+
+MOST_CELLS = 1_000_000
+
+
+def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> Plan:
+    """Expand a suite into chains, jobs and cells.
+
+    Arguments:
+        suite: Resolved; nothing of it is loaded.
+        prepared: The data sets that have been opened before, by name.
+    """
+    builder = _Builder(suite, prepared)
+    for comparison in suite.suite.comparisons:
+        builder.add(comparison)
+    return builder.plan
+
+
+def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
+    """The suite with its plan restricted to some cells and what they need.
+
+    Arguments:
+        suite: Resolved.
+        texts: Selections `KEY=VALUE`; without any, the suite stays as it is.
+
+    Raises:
+        BenchError: A key or value is unknown.
+        NothingSelectedError: No cell is left.
+    """
+    cells = [planned.cell for planned in make_plan(suite, {}).cells] if texts else []
+    only = parse_only(texts, cells)
+    if texts and not any(map(only.takes, cells)):
+        raise NothingSelectedError(f"no cell of {suite.path} has {', '.join(only.texts())}")
+    return replace(suite, only=only)
+
+
+def _conflict(suite: ResolvedSuite, cell: Cell) -> Problem:
+    about = f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}"
+    return Problem(
+        f"two comparisons ask for {about} on different examples: n_in, n_fit, n_out, fit_overlap "
+        "and draw_seed must be the same, or the model must have another name",
+        file=str(suite.path),
+        key="comparisons",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A training as one comparison asks for it.
+
+    Attributes:
+        comparison: The one that asks.
+        fit: The draw of role fit; `in_` that of role in, `outs` those of role out by data set.
+        jobs: Those made so far: each is one object, however many cells read it.
+        notes: By scorer, of those met so far.
+    """
+
+    comparison: Comparison
+    chain: ChainId
+    fit: Draw
+    in_: Draw
+    outs: Mapping[str, Draw]
+    jobs: dict[tuple[str, int, int | None, str, str], StatisticJob] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a statistic is like."""
+
+    component: Component
+    is_grouped: bool
+    reads_model: bool
+    is_fitted: bool
+
+
+class _Builder:
+    def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
+        self.suite = suite
+        title, only, reference = suite.suite.title, suite.only, suite.reference
+        self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
+        self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
+        self.kinds: dict[str, _Kind] = {}
+        self.asked = 0
+
+    def add(self, comparison: Comparison) -> None:
+        """Add the cells of a comparison.
+
+        Raises:
+            SuiteError: A cell was there before, on other examples; or there are too many.
+        """
+        self._check_size(comparison)
+        for model in comparison.models:
+            for in_dataset in comparison.in_datasets:
+                for seed in comparison.seeds:
+                    self._add_chain(comparison, ChainId(model, in_dataset, seed))
+
+    def _check_size(self, comparison: Comparison) -> None:
+        """Refuse what would fill the memory, before it does."""
+        rows = math.prod(
+            map(len, (comparison.models, comparison.seeds, comparison.epochs))
+        ) * math.prod(map(len, (comparison.group_sizes, comparison.scorers)))
+        pairs = sum(
+            len(self.suite.out_datasets(comparison, name)) for name in comparison.in_datasets
+        )
+        self.asked += rows * pairs
+        if self.asked > MOST_CELLS:
+            message = f"the suite asks for more than {MOST_CELLS:,} cells; divide it"
+            raise SuiteError([Problem(message, file=str(self.suite.path), key="comparisons")])
+
+    def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
+        outs = self.suite.out_datasets(comparison, chain.dataset)
+        row = _Row(
+            comparison,
+            chain,
+            Draw.of(comparison, chain.dataset, "fit"),
+            Draw.of(comparison, chain.dataset, "in"),
+            {name: Draw.of(comparison, name, "out") for name in outs},
+        )
+        place = chain.model, chain.dataset
+        for group_size in comparison.group_sizes:
+            for name in comparison.scorers:
+                scorer = self.suite.scorers[name]
+                for epoch in sorted(comparison.epochs):
+                    for out in outs:
+                        cell = Cell(*place, out, name, epoch, group_size, chain.seed)
+                        self._add_cell(row, scorer, cell)
+
+    def _add_cell(self, row: _Row, scorer: ScorerComponent, cell: Cell) -> None:
+        draws = (row.fit, row.in_, row.outs[cell.out_dataset])
+        if cell in self.seen:
+            if self.seen[cell] != draws:
+                raise SuiteError([_conflict(self.suite, cell)])
+            return
+        self.seen[cell] = draws
+        if not self.suite.only.takes(cell):
+            return
+        fit, in_, out = draws
+        reads = {
+            item.text: (
+                self._job(row, item, cell, fit),
+                self._job(row, item, cell, in_),
+                self._job(row, item, cell, out),
+            )
+            for item in scorer.inputs
+        }
+        log_prob = None
+        if LOG_PROB in self.suite.statistics:
+            item = Input(LOG_PROB, LOG_PROB)
+            log_prob = self._job(row, item, cell, in_), self._job(row, item, cell, out)
+        if cell.scorer not in row.notes:
+            models = (job.chain.model for job, _, _ in reads.values() if job.epoch is not None)
+            row.notes[cell.scorer] = notes_on_trainings(
+                self.suite, row.comparison, cell, (cell.model, *models)
+            )
+        notes = row.notes[cell.scorer]
+        self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
+
+    def _job(self, row: _Row, item: Input, cell: Cell, draw: Draw) -> StatisticJob:
+        """The job of one input, added to the chain of the model that it reads."""
+        group_size = cell.group_size if self._kind(item.statistic).is_grouped else None
+        key = (item.text, cell.epoch, group_size, draw.role, draw.dataset)
+        if key not in row.jobs:
+            row.jobs[key] = self._new_job(row, item, cell.epoch, group_size, draw)
+        return row.jobs[key]
+
+    def _new_job(
+        self, row: _Row, item: Input, epoch: int, group_size: int | None, draw: Draw
+    ) -> StatisticJob:
+        kind = self._kind(item.statistic)
+        name = item.model or row.chain.model
+        seed = row.chain.seed if item.seed is None else item.seed
+        chain = ChainId(name, self.suite.trained_on(name, row.chain.dataset), seed)
+        epoch = epoch if item.epoch is None else item.epoch
+        fitted_on = row.fit if kind.is_fitted else None
+        place = (chain, epoch if kind.reads_model else None)
+        job = StatisticJob(*place, item.statistic, draw, group_size, fitted_on)
+        planned = self.plan.chains.get(chain)
+        if planned is None:
+            model = self.suite.models[chain.model]
+            domain = self.suite.datasets[chain.dataset].dataset.domain
+            planned = self.plan.chains[chain] = Chain(chain, model, domain)
+        if job.epoch is not None:
+            planned.epochs.add(job.epoch)
+        planned.jobs.setdefault(job, kind.component)
+        return job
+
+    def _kind(self, name: str) -> _Kind:
+        if name not in self.kinds:
+            component = self.suite.statistics[name]
+            statistic: Statistic = component.build()
+            self.kinds[name] = _Kind(
+                component,
+                statistic.per != "example",
+                getattr(statistic, "reads_model", True),
+                isinstance(statistic, FittedStatistic),
+            )
+        return self.kinds[name]
