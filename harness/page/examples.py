@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from harness.draw import Draw
 from harness.errors import StoreError
 from harness.metrics import Floats
 from harness.page.pictures import Images, atlas
@@ -16,6 +18,9 @@ from harness.results import Result
 
 SHOWN = 6
 """Examples from each end of a side: so many groups of one, or fewer groups of several."""
+
+TEXT, TILE = 35, 6
+"""Bytes that the score of a group takes, and the place of each of its examples."""
 
 
 class _Set:
@@ -45,10 +50,13 @@ class Examples:
         self.rows: dict[int, tuple[int | None, int | None]] = {}
         self.without: dict[str, str] = {}
         self._sets: dict[str, _Set | None] = {}
+        self._ids: dict[Draw, NDArray[np.int64]] = {}
         self._places: dict[tuple[str, str, tuple[int, ...]], int] = {}
 
     def add(self, row: int, planned: PlannedCell, result: Result) -> None:
-        """Add the extremes of both sides of a cell with a number."""
+        """Add the extremes of both sides of a cell with a number, if there is room."""
+        if self.room.left <= 0:
+            return
         jobs = next(iter(planned.reads.values()))
         places = [
             self._place(job, planned.cell.group_size, scores)
@@ -74,7 +82,9 @@ class Examples:
         found = self._set(name)
         if scores is None or found is None:
             return None
-        ids = job.draw.ids(self.plan.prepared[name].counts["test"])
+        if job.draw not in self._ids:
+            self._ids[job.draw] = job.draw.ids(self.plan.prepared[name].counts["test"])
+        ids = self._ids[job.draw]
         ends = {end: extreme_groups(scores, size, end) for end in ("most", "least")}
         shown = [
             int(ids[group * size + k])
@@ -83,7 +93,8 @@ class Examples:
             for k in range(min(size, SHOWN))
         ]
         new = [number for number in dict.fromkeys(shown) if number not in found.tiles]
-        if not self.room.take(len(new) * found.images[0].size):
+        text = sum(map(len, ends.values())) * (TEXT + TILE * min(size, SHOWN))
+        if not self.room.take(len(new) * found.images[0].size + text):
             return None
         for number in new:
             found.tiles[number] = len(found.tiles)

@@ -22,6 +22,9 @@ from harness.store import Store
 MOST_GROUPS = 1000
 """Bands are quantiles over so many groups at most, the first of the draw, which is random."""
 
+MOST_BANDS = 5000
+"""Each is read from a file of its own, a millisecond."""
+
 STEPS = 65534
 """Of the values between the least and the largest of a band; 65535 is no value."""
 
@@ -76,6 +79,8 @@ class LayerBands:
         return self._places[job]
 
     def _make(self, job: StatisticJob) -> int | None:
+        if self.room.left <= 0 or len(self.bands) >= MOST_BANDS:
+            return None
         try:
             names = self._layers(job)
             if not self.room.take(8 * len(self.names[names])):

@@ -20,8 +20,12 @@ class Room:
     left: int
 
     def take(self, size: int) -> bool:
-        """Whether there is room for so many bytes, which are then taken."""
+        """Whether there is room for so many bytes, which are then taken.
+
+        Once there is not, none is left: what comes later is less important.
+        """
         if size > self.left:
+            self.left = 0
             return False
         self.left -= size
         return True
