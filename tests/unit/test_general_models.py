@@ -280,7 +280,9 @@ def test_fitted_statistics_of_it_are_fitted_on_the_id_set_of_the_cell(plan, stor
     for job in plan.chains[GENERAL].jobs:
         if job.statistic == "fit_mean" and job.draw.role == "out":
             values = store.read_array(STATISTICS, plan.statistic_key(store, job), "values.npy")
-            images = plan.prepared[job.fit.dataset].load("test")[job.fit.ids(40)]
+            ids = job.fit.ids(40)
+            ids = ids[len(ids) // 2 :]  # the half that serves all roles but its own
+            images = plan.prepared[job.fit.dataset].load("test")[ids]
             np.testing.assert_allclose(values[:, 0], images.mean())
             means.add((job.fit.dataset, values[0, 0]))
     assert len(means) == len({mean for _, mean in means}) == 2

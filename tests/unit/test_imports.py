@@ -18,8 +18,8 @@ ROOMS = (
     "keys locks store data draw settings randomness",
     "eventlog plan notes expand cards inventory rates failures why estimate fitting costs",
     "augmentation devices checkpoints compiling training rolling evaluation chain",
-    "metrics ranks ranking overlap published provenance scores scoring shelf kept baselines preview announce"
-    " runner check doctor",
+    "metrics ranks ranking overlap published provenance scores scoring shelf kept baselines"
+    " preview announce runner check doctor",
     "contents needs holdings fsck collect archive unpack",
     "compare.runs compare.paired compare.ranking compare",
     "pins.toml pins.settings pins.files pins.make pins.verify pins",
