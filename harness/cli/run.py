@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,12 @@ from harness.cli.arguments import (
 )
 from harness.console import DisplayKind
 from harness.settings import BATCH_SIZE, Settings, default_data, default_store
+
+if TYPE_CHECKING:
+    from harness.runner import Outcome
+
+RANKED_FROM = 5
+"""So many scorers are ranked below the tables; of fewer the tables themselves tell."""
 
 
 def run(
@@ -47,7 +53,8 @@ def run(
 ) -> None:
     """Train, evaluate and score a suite.
 
-    Prints its AUROC tables. The same command again resumes: work that is stored is not done again.
+    Prints its AUROC tables and, of many scorers, the ranking. The same command again resumes: work
+    that is stored is not done again.
     """
     from harness.cli.session import session
     from harness.expand import select
@@ -71,20 +78,22 @@ def run(
         if download:
             fetch_missing(resolved, settings.data, report)
         outcome = run_suite(resolved, settings, report, allow_missing)
-    _print_report(outcome, resolved.name, resolved.suite.title, errors, log)
+    _print_report(outcome, settings.store, resolved.suite.title, errors)
+    if outcome.exit_status:
+        sys.stderr.write(f"some cells have no number; see the notes above and {log}\n")
     raise typer.Exit(outcome.exit_status)
 
 
-def _print_report(outcome: object, name: str, title: str, errors: bool, log: Path) -> None:
+def _print_report(outcome: Outcome, store: Path, title: str, errors: bool) -> None:
     from rich.console import Console
 
-    from harness.report import render, summary
+    from harness.costs import scorer_costs
+    from harness.report import render, render_ranking, summary
     from harness.report.terminal import wrapped
-    from harness.runner import Outcome
+    from harness.store import Store
 
-    assert isinstance(outcome, Outcome)
-    console = Console()
-    text = render(
+    console, name = Console(), outcome.plan.suite
+    tables = render(
         outcome.results,
         suite=name,
         title=title or name,
@@ -92,6 +101,11 @@ def _print_report(outcome: object, name: str, title: str, errors: bool, log: Pat
         standard_errors=errors,
         console=console,
     )
-    sys.stdout.write(text + "\n" + wrapped(summary(outcome.results), console))
-    if outcome.exit_status:
-        sys.stderr.write(f"some cells have no number; see the notes above and {log}\n")
+    sys.stdout.write(tables + "\n")
+    if len({result.cell.scorer for result in outcome.results}) >= RANKED_FROM:
+        costs = scorer_costs(outcome.plan, Store(store))
+        ranking = render_ranking(
+            outcome.results, costs, suite=name, title="", format="table", console=console
+        )
+        sys.stdout.write(ranking.lstrip("\n") + "\n")
+    sys.stdout.write(wrapped(summary(outcome.results), console))

@@ -74,6 +74,19 @@ def test_a_second_run_imports_no_torch_and_prints_the_same(tiny_suite):
     assert second.stderr.splitlines() == ["tiny: nothing to compute, 24 cells", "False"]
 
 
+def test_a_run_of_many_scorers_ranks_them_below_the_tables(tiny_suite):
+    listed = '"log-likelihood", "typicality", "gradient-gaussian"'
+    more = listed + ', "mean-intensity", "total-variation"'
+    text = tiny_suite.read_text().replace(listed, more).replace("[0, 2]", "[0]")
+    tiny_suite.write_text(text)
+    printed = bench("run", tiny_suite).stdout
+    ranked = bench("report", "--ranking", tiny_suite).stdout.partition("Scorers by mean rank")[2]
+    assert ranked.count("mean-intensity") == 1
+    assert "\n\nScorers by mean rank" + ranked in printed
+    tiny_suite.write_text(text.replace(', "total-variation"', ""))
+    assert "Scorers by mean rank" not in bench("run", tiny_suite).stdout
+
+
 def test_report_has_every_format(tiny_suite):
     assert bench("report", tiny_suite).returncode == 4  # nothing is stored yet
     run = bench("run", tiny_suite, "--display", "none")
