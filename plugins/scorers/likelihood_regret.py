@@ -18,7 +18,8 @@ class LikelihoodRegret:
     """Mean regret of the group, s(X) = 1/b Σ_{x in X} r(x).
 
     r(x) is what log p(x) gains from a few steps of training on x alone. A model is near its best
-    for what it was trained on, so there is more to gain elsewhere. Nothing is fitted.
+    for what it was trained on, so there is more to gain elsewhere. Nothing is fitted; how many fit
+    examples gain nothing is part of the result: where they are many, the steps are too long.
 
     Arguments:
         statistic: Name of the statistic to read, for a suite that defines a variant of
@@ -34,7 +35,7 @@ class LikelihoodRegret:
         self, *, statistic: Annotated[str, Field(min_length=1)] = "likelihood_regret"
     ) -> None:
         self.statistic = statistic
-        self.fitted_ = False
+        self.without_gain_: int | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -42,12 +43,12 @@ class LikelihoodRegret:
         return (self.statistic,)
 
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
-        """Nothing to fit.
+        """Count the examples that gain nothing.
 
         Arguments:
-            statistics: The statistic: regrets, float64, (M, b, 1), in nats; not read.
+            statistics: The statistic: regrets, float64, (M, b, 1), in nats.
         """
-        self.fitted_ = True
+        self.without_gain_ = int((statistics[self.statistic] == 0).sum())
         return self
 
     def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -62,7 +63,17 @@ class LikelihoodRegret:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if not self.fitted_:
+        if self.without_gain_ is None:
             raise NotFittedError("likelihood-regret was asked for scores before it was fitted")
         scores: NDArray[np.float64] = statistics[self.statistic][:, :, 0].mean(axis=1)
         return scores
+
+    def fit_info(self) -> dict[str, float | int | str]:
+        """How many fit examples no step made more probable.
+
+        Raises:
+            NotFittedError: `fit` was not called.
+        """
+        if self.without_gain_ is None:
+            raise NotFittedError("likelihood-regret was asked for its fit before it was fitted")
+        return {"examples_without_gain": self.without_gain_}

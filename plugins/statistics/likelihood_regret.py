@@ -36,7 +36,9 @@ class LikelihoodRegret:
 
     Arguments:
         steps: T.
-        learning_rate: Of the optimiser.
+        learning_rate: Of the optimiser. Steps of `adam` are about as long as this in every number,
+            and a model after some training stands longer steps worse: at ten times the default
+            most examples gained nothing (docs/studies.md).
         optimizer: `adam` with its usual constants (β = 0.9, 0.999, ε = 1e-8), or `sgd`, plain.
 
     References:
@@ -51,7 +53,7 @@ class LikelihoodRegret:
         self,
         *,
         steps: Annotated[int, Field(ge=1)] = 5,
-        learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4,
+        learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-5,
         optimizer: Literal["adam", "sgd"] = "adam",
     ) -> None:
         self.steps = steps

@@ -139,6 +139,10 @@ def test_the_scorer_by_hand():
     statistics = {"likelihood_regret": np.array([[[1.0], [4.0]], [[0.0], [0.5]]])}
     with pytest.raises(NotFittedError):
         Scorer().score(statistics)
-    assert Scorer().fit(statistics).score(statistics).tolist() == [2.5, 0.25]
+    with pytest.raises(NotFittedError):
+        Scorer().fit_info()
+    scorer = Scorer().fit(statistics)
+    assert scorer.score(statistics).tolist() == [2.5, 0.25]
+    assert scorer.fit_info() == {"examples_without_gain": 1}
     single = {"mine": np.array([[[1.0]], [[3.0]]])}
     assert Scorer(statistic="mine").fit(single).score(single).tolist() == [1.0, 3.0]
