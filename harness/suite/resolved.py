@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.keys import digest
 from harness.only import Only
 from harness.registry import FILE, Registered, Registry
 from harness.suite.components import (
@@ -64,7 +65,8 @@ class ResolvedSuite:
         ]
         parts: list[Any] = [self.suite.model_dump_json(exclude={"title", "reference"}), outs]
         parts += [[item.name, item.identity(), item.provenance()] for item in known]
-        return Asked(digest(parts), frozenset(map(_package, used)) - {""})
+        found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+        return Asked(found.hexdigest(), frozenset(map(_package, used)) - {""})
 
     def trained_on(self, model: str, in_dataset: str) -> str:
         """The data set that a model is trained on where another one is in-distribution."""
