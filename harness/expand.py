@@ -146,6 +146,7 @@ class _Builder:
         """Add those that differ in their OOD set only, and read the same of the others."""
         chain, place = row.chain, (epoch, group_size)
         shared: dict[str, tuple[StatisticJob, StatisticJob]] = {}
+        in_: StatisticJob | None = None
         for name, out in row.outs.items():
             cell = Cell(chain.model, chain.dataset, name, scorer.name, *place, chain.seed)
             if not self._is_new(cell, (row.fit, row.in_, out)) or not self.suite.only.takes(cell):
@@ -158,7 +159,7 @@ class _Builder:
                 reads[item.text] = (*shared[item.text], self._job(row, item, *place, out))
             log_prob = None
             if self.log_prob is not None:
-                in_ = self._job(row, self.log_prob, *place, row.in_)
+                in_ = in_ or self._job(row, self.log_prob, *place, row.in_)
                 log_prob = in_, self._job(row, self.log_prob, *place, out)
             notes = self._notes(row, cell, reads)
             number = len(self.seen) - 1
