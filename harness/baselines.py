@@ -48,7 +48,7 @@ def _beaten(
         return ()
     found = []
     for name in sorted(baselines):
-        other = by_cell.get(replace(result.cell, scorer=name))
+        other = by_cell.get(result.cell._replace(scorer=name))
         if other is not None and other.auroc is not None and other.auroc > result.auroc:
             difference = other.auroc - result.auroc
             found.append(Beaten(name, difference, _beyond_error(other, result, difference)))

@@ -12,7 +12,7 @@ from harness.draw import Draw
 from harness.errors import NothingSelectedError, Problem, SuiteError
 from harness.notes import notes_on_trainings
 from harness.only import parse_only
-from harness.plan import Chain, ChainId, Plan, PlannedCell, StatisticJob
+from harness.plan import Chain, ChainId, Plan, PlannedCell, Reads, StatisticJob
 from harness.results import Cell
 from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
 from harness.suite.components import Input
@@ -96,10 +96,12 @@ class _Builder:
     def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
         self.suite = suite
         title, only, reference = suite.suite.title, suite.only, suite.reference
-        self.plan = Plan(suite.name, title, {}, [], dict(prepared), only, reference)
+        self.plan = Plan(suite.name, title, {}, [], dict(prepared), suite.asked(), only, reference)
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.kinds: dict[str, _Kind] = {}
         self.asked = 0
+        has_bits = LOG_PROB in suite.statistics
+        self.log_prob = Input(LOG_PROB, LOG_PROB) if has_bits else None
 
     def add(self, comparison: Comparison) -> None:
         """Add the cells of a comparison.
@@ -135,51 +137,61 @@ class _Builder:
             Draw.of(comparison, chain.dataset, "in"),
             {name: Draw.of(comparison, name, "out") for name in outs},
         )
-        place = chain.model, chain.dataset
         for group_size in comparison.group_sizes:
             for name in comparison.scorers:
-                scorer = self.suite.scorers[name]
                 for epoch in sorted(comparison.epochs):
-                    for out in outs:
-                        cell = Cell(*place, out, name, epoch, group_size, chain.seed)
-                        self._add_cell(row, scorer, cell)
+                    self._add_cells(row, self.suite.scorers[name], epoch, group_size)
 
-    def _add_cell(self, row: _Row, scorer: ScorerComponent, cell: Cell) -> None:
-        draws = (row.fit, row.in_, row.outs[cell.out_dataset])
-        if cell in self.seen:
-            if self.seen[cell] != draws:
-                raise SuiteError([_conflict(self.suite, cell)])
-            return
-        self.seen[cell] = draws
-        if not self.suite.only.takes(cell):
-            return
-        fit, in_, out = draws
-        reads = {
-            item.text: (
-                self._job(row, item, cell, fit),
-                self._job(row, item, cell, in_),
-                self._job(row, item, cell, out),
-            )
-            for item in scorer.inputs
-        }
-        log_prob = None
-        if LOG_PROB in self.suite.statistics:
-            item = Input(LOG_PROB, LOG_PROB)
-            log_prob = self._job(row, item, cell, in_), self._job(row, item, cell, out)
+    def _add_cells(self, row: _Row, scorer: ScorerComponent, epoch: int, group_size: int) -> None:
+        """Add those that differ in their OOD set only, and read the same of the others."""
+        chain, place = row.chain, (epoch, group_size)
+        shared: dict[str, tuple[StatisticJob, StatisticJob]] = {}
+        in_: StatisticJob | None = None
+        for name, out in row.outs.items():
+            cell = Cell(chain.model, chain.dataset, name, scorer.name, *place, chain.seed)
+            if not self._is_new(cell, (row.fit, row.in_, out)) or not self.suite.only.takes(cell):
+                continue
+            reads = {}
+            for item in scorer.inputs:
+                if item.text not in shared:
+                    fit = self._job(row, item, *place, row.fit)
+                    shared[item.text] = fit, self._job(row, item, *place, row.in_)
+                reads[item.text] = (*shared[item.text], self._job(row, item, *place, out))
+            log_prob = None
+            if self.log_prob is not None:
+                in_ = in_ or self._job(row, self.log_prob, *place, row.in_)
+                log_prob = in_, self._job(row, self.log_prob, *place, out)
+            notes = self._notes(row, cell, reads)
+            number = len(self.seen) - 1
+            self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes, number))
+
+    def _is_new(self, cell: Cell, draws: tuple[Draw, Draw, Draw]) -> bool:
+        """Note a cell; whether it was not there before.
+
+        Raises:
+            SuiteError: It was, on other examples.
+        """
+        known = len(self.seen)
+        if self.seen.setdefault(cell, draws) != draws:
+            raise SuiteError([_conflict(self.suite, cell)])
+        return len(self.seen) > known
+
+    def _notes(self, row: _Row, cell: Cell, reads: Reads) -> tuple[str, ...]:
         if cell.scorer not in row.notes:
             models = (job.chain.model for job, _, _ in reads.values() if job.epoch is not None)
             row.notes[cell.scorer] = notes_on_trainings(
                 self.suite, row.comparison, cell, (cell.model, *models)
             )
-        notes = row.notes[cell.scorer]
-        self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes))
+        return row.notes[cell.scorer]
 
-    def _job(self, row: _Row, item: Input, cell: Cell, draw: Draw) -> StatisticJob:
+    def _job(
+        self, row: _Row, item: Input, epoch: int, group_size: int, draw: Draw
+    ) -> StatisticJob:
         """The job of one input, added to the chain of the model that it reads."""
-        group_size = cell.group_size if self._kind(item.statistic).is_grouped else None
-        key = (item.text, cell.epoch, group_size, draw.role, draw.dataset)
+        size = group_size if self._kind(item.statistic).is_grouped else None
+        key = (item.text, epoch, size, draw.role, draw.dataset)
         if key not in row.jobs:
-            row.jobs[key] = self._new_job(row, item, cell.epoch, group_size, draw)
+            row.jobs[key] = self._new_job(row, item, epoch, size, draw)
         return row.jobs[key]
 
     def _new_job(

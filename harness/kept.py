@@ -1,8 +1,9 @@
 """Scores kept from one report to the next, so that a suite of many cells is not scored anew.
 
-A cell is read back only if all that its number rests on is what it was: its statistics by their
-keys, its scorer with version and options, the source files of the harness and of the package that
-the scorer comes from, Python, and the names and versions of all distributions installed beside it.
+They are read back only if all that they rest on is what it was: the suite with its plugins, their
+versions and options, the data sets, the weights of the checkpoints, every statistic that was read,
+the source files of the harness and of the packages that the plugins come from, Python, and the
+names and versions of all distributions installed beside it. What has come since is scored.
 """
 
 from __future__ import annotations
@@ -20,14 +21,12 @@ from typing import Any
 from harness.errors import DataError, StoreError
 from harness.keys import canonical_json
 from harness.metrics import AurocEstimate
-from harness.plan import STATISTICS, Plan, PlannedCell, StatisticJob
+from harness.plan import STATISTICS, ChainId, Plan, PlannedCell, StatisticJob
 from harness.provenance import provenance_of
 from harness.published import beside
-from harness.registry import FILE
 from harness.results import Result
 from harness.shelf import ReadShelf, Shelf, read_shelf
 from harness.store import Store, replace_file
-from harness.suite import ScorerComponent
 
 NAME = "scored.npz"
 KEPT_FROM = 2000
@@ -52,19 +51,16 @@ class Kept:
         self.path = store.root / "results" / plan.suite / NAME
         self._stored = set(_names(store.root / STATISTICS))
         self._keys: dict[int, str | None] = {}
-        self._texts: dict[str, str] = {}
         self._scorers: dict[str, dict[str, Any]] = {}
-        self._code = _code({planned.scorer.name: planned.scorer for planned in plan.cells})
+        self._code = _code(plan.asked.packages)
 
     @cached_property
     def _shelf(self) -> ReadShelf | None:
-        return read_shelf(self.path, self._code)
+        return read_shelf(self.path, self._holds)
 
     def find(self, planned: PlannedCell) -> Result | None:
         """The result of a cell as it was scored; None if it is not kept."""
-        if self._shelf is None or (identity := self._identity(planned)) is None:
-            return None
-        found = self._shelf.find(identity)
+        found = None if self._shelf is None else self._shelf.find(planned.number)
         if found is None:
             return None
         cell, reference = planned.cell, self.plan.reference
@@ -101,24 +97,45 @@ class Kept:
         shelf = Shelf()
         for planned in self.plan.cells:
             result = found.get(planned.cell)
-            if result is not None and (identity := self._identity(planned)) is not None:
-                shelf.add(identity, result, result.provenance["notes"][len(planned.notes) :])
+            if result is not None and None not in map(self._key, planned.jobs()):
+                shelf.add(planned.number, result, result.provenance["notes"][len(planned.notes) :])
         if shelf.bytes <= MOST_BYTES:
-            replace_file(self.path, shelf.content(self._code))
+            replace_file(self.path, shelf.content(self._head()))
 
-    def _identity(self, planned: PlannedCell) -> bytes | None:
-        """What a result rests on; None while one of its statistics is not stored."""
-        cell = planned.cell
-        if cell.scorer not in self._texts:
-            self._texts[cell.scorer] = _text(planned.scorer)
-        keys = [self._key(job) for job in planned.jobs()]
-        if None in keys:
-            return None
-        names = (cell.model, cell.in_dataset, cell.out_dataset, cell.scorer)
-        place = f"{cell.epoch} {cell.group_size} {cell.seed} {planned.notes}"
-        parts = (*names, place, self._texts[cell.scorer], *planned.reads, *map(str, keys))
-        text = "\0".join(parts)
-        return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    def _head(self) -> dict[str, Any]:
+        """What the scores of today rest on; the statistics are those that were asked for."""
+        return {
+            "code": self._code,
+            "suite": self.plan.asked.digest,
+            "read": {name: found for name, found in self._read().items() if found is not None},
+            "keys": sorted({key for key in self._keys.values() if key is not None}),
+        }
+
+    def _holds(self, head: dict[str, Any]) -> bool:
+        """Whether all that kept scores rest on is what it was."""
+        same = head["code"] == self._code and head["suite"] == self.plan.asked.digest
+        if not same or not self._stored.issuperset(head["keys"]):
+            return False
+        # what was not there then, no kept score rests on
+        return all(head["read"].get(name) in (None, now) for name, now in self._read().items())
+
+    def _read(self) -> dict[str, str | None]:
+        """The data sets and the weights of the checkpoints, as far as they are there."""
+        found: dict[str, str | None] = dict.fromkeys(self.plan.needed_datasets())
+        for name, data in self.plan.prepared.items():
+            found[name] = canonical_json([data.fingerprints, data.counts])
+        for chain, planned in self.plan.chains.items():
+            for epoch in planned.epochs:
+                name = f"{chain.model}/{chain.dataset}/{chain.seed}/{epoch}"
+                found[name] = self._weights(chain, epoch)
+        return found
+
+    def _weights(self, chain: ChainId, epoch: int) -> str | None:
+        """By what training, and which; None unless they are there."""
+        weights = None
+        with suppress(StoreError):
+            weights = self.plan.weights_of(self.store, chain, epoch)
+        return None if weights is None else f"{self.plan.train_key(chain)} {weights}"
 
     def _key(self, job: StatisticJob) -> str | None:
         """The key of a stored statistic. A job is one object, however many cells read it."""
@@ -130,21 +147,10 @@ class Kept:
         return self._keys[id(job)]
 
 
-def _text(scorer: ScorerComponent) -> str:
-    return canonical_json([scorer.identity(), scorer.provenance()])
-
-
-def _code(scorers: dict[str, ScorerComponent]) -> str:
-    """Digest of all code that scores: sources, Python, installed distributions."""
-    packages = {"harness"}
-    for scorer in scorers.values():
-        for one in (scorer, *scorer.all_members()):
-            registered = one.registered
-            if registered.source.distribution != FILE:  # whose version is its digest
-                target = registered.entry.target.partition(":")[0]
-                packages.add((target or registered.module).partition(".")[0])
+def _code(packages: Iterable[str]) -> str:
+    """Digest of all code that plans and scores: sources, Python, installed distributions."""
     found = hashlib.sha256(sys.version.encode())
-    for name in sorted(packages):
+    for name in sorted({"harness", *packages}):
         for path in sorted(_sources(name)):
             found.update(f"\0{path}\0".encode())
             found.update(path.read_bytes())

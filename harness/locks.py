@@ -7,12 +7,16 @@ at once, and a file that is left behind means nothing.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 def lock(root: Path, name: str) -> FileLock:
     """The lock of a name under a root, not yet taken."""
+    from filelock import FileLock  # takes a twentieth of a second, which reports need not
+
     path = root / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
@@ -20,6 +24,8 @@ def lock(root: Path, name: str) -> FileLock:
 
 def try_lock(root: Path, name: str) -> FileLock | None:
     """The lock of a name, taken; None if another holds it."""
+    from filelock import Timeout
+
     taken = lock(root, name)
     try:
         taken.acquire(timeout=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.data import PreparedDataset
 from harness.domain import Images
@@ -25,7 +25,7 @@ from harness.keys import (
 from harness.only import Only
 from harness.results import Cell
 from harness.store import Store
-from harness.suite import Component, ModelComponent, ScorerComponent
+from harness.suite import Asked, Component, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
 
 CHECKPOINTS = "checkpoints"
@@ -78,6 +78,10 @@ class StatisticJob:
         return f"{self.chain}{epoch}: {self.statistic} of {where}{self.details()}"
 
 
+Reads: TypeAlias = Mapping[str, tuple[StatisticJob, StatisticJob, StatisticJob]]
+"""For each input of a scorer, the jobs of the roles fit, in and out."""
+
+
 @dataclass
 class Chain:
     """A training with what is to be computed from its checkpoints."""
@@ -94,15 +98,16 @@ class PlannedCell:
     """A cell, the scorer it is scored by, and the statistics that it reads by role.
 
     Attributes:
-        reads: For each input of the scorer, the jobs of the roles fit, in and out.
         log_prob: The jobs of the roles in and out that give bits per dimension, if there are any.
+        number: Its place among all cells of the suite, whichever of them are selected.
     """
 
     cell: Cell
     scorer: ScorerComponent
-    reads: Mapping[str, tuple[StatisticJob, StatisticJob, StatisticJob]]
+    reads: Reads
     log_prob: tuple[StatisticJob, StatisticJob] | None
     notes: tuple[str, ...]
+    number: int
 
     def jobs(self) -> Iterator[StatisticJob]:
         """Every job that the cell needs."""
@@ -117,6 +122,7 @@ class Plan:
 
     Attributes:
         only: The selection.
+        asked: What all cells of the suite come from.
         reference: Published values, if the suite names some.
         prepared: The data sets that have been opened before.
         missing: Why a data set cannot be had, by name.
@@ -128,6 +134,7 @@ class Plan:
     chains: dict[ChainId, Chain]
     cells: list[PlannedCell]
     prepared: dict[str, PreparedDataset]
+    asked: Asked
     only: Only = field(default_factory=Only)
     reference: Reference | None = None
     missing: dict[str, str] = field(default_factory=dict)
@@ -178,7 +185,7 @@ class Plan:
             return None
         weights = None
         if job.epoch is not None:
-            weights = self._weights_of(store, job.chain, job.epoch)
+            weights = self.weights_of(store, job.chain, job.epoch)
             if weights is None:
                 return None
         chain = self.chains[job.chain]
@@ -190,7 +197,12 @@ class Plan:
         fit = self._fit_examples(job)
         return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
 
-    def _weights_of(self, store: Store, chain: ChainId, epoch: int) -> str | None:
+    def weights_of(self, store: Store, chain: ChainId, epoch: int) -> str | None:
+        """sha256 of the weights of an epoch; None if it is not stored.
+
+        Raises:
+            StoreError: The checkpoint's manifest is damaged.
+        """
         key = checkpoint_key(str(self.train_key(chain)), epoch)
         if key not in self._weights:
             if not self.has_checkpoint(store, chain, epoch):

@@ -103,8 +103,7 @@ class Preview:
 
     def _tell(self, result: Result) -> None:
         if result.auroc is not None:
-            place = {name: getattr(result.cell, name) for name in vars(result.cell)}
-            self.report(events.CellKnown(**place, auroc=result.auroc))
+            self.report(events.CellKnown(**result.cell._asdict(), auroc=result.auroc))
 
 
 class _Untouched(Store):

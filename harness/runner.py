@@ -186,8 +186,10 @@ def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
     """Results of all that is stored; nothing is trained or evaluated, all is scored anew."""
     from harness.scoring import score_plan
 
-    scored = score_plan(plan, Store(settings.store), lambda result: None)
-    return _outcome(plan, scored, report)
+    outcome = _outcome(plan, score_plan(plan, Store(settings.store), lambda result: None))
+    for result in outcome.results:
+        report(events.CellFinished(result.to_json()))
+    return outcome
 
 
 def look_up(plan: Plan, settings: Settings) -> Outcome:
@@ -205,13 +207,11 @@ def look_up(plan: Plan, settings: Settings) -> Outcome:
     scored = score_plan(plan, store, lambda result: None, kept.find)
     if scored.fresh >= KEPT_FROM:
         _keep_scores(kept, scored.results)
-    return _outcome(plan, scored, lambda event: None)
+    return _outcome(plan, scored)
 
 
-def _outcome(plan: Plan, scored: Scored, report: Report) -> Outcome:
+def _outcome(plan: Plan, scored: Scored) -> Outcome:
     results = flag_beaten(scored.results, baseline_names(plan))
-    for result in results:
-        report(events.CellFinished(result.to_json()))
     return Outcome(plan, results, scored.pending, scored.set_aside)
 
 

@@ -1,10 +1,13 @@
-"""The file in which scores are kept: columns of numbers, each side of scores once."""
+"""The file in which scores are kept: columns of numbers, each side of scores once.
+
+A cell is known by its number among all cells of the suite.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +26,6 @@ NUMBERS = (
     *("bits_per_dim_in", "bits_per_dim_out", "ovl"),
 )
 """None is kept as NaN, which none of them is in a result that is ok."""
-
-IDENTITY = 16
-"""Bytes by which a cell is found."""
 
 
 class Found(NamedTuple):
@@ -46,10 +46,10 @@ class Found(NamedTuple):
 
 
 class Shelf:
-    """Results by identity, to be written."""
+    """Results to be written."""
 
     def __init__(self) -> None:
-        self.ids: list[bytes] = []
+        self.cells: list[int] = []
         self.numbers: list[list[float]] = []
         self.places: list[tuple[int, ...]] = []
         self.sides: list[Floats] = []
@@ -57,12 +57,12 @@ class Shelf:
         self.bytes = 0
         self._seen: dict[Any, int] = {}
 
-    def add(self, identity: bytes, result: Result, notes: Sequence[str]) -> None:
+    def add(self, number: int, result: Result, notes: Sequence[str]) -> None:
         """Add a result that is ok, and what was noted when it was scored."""
         numbers = [getattr(result, name) for name in NUMBERS]
         statistics, fit = result.provenance["statistics"], result.provenance["fit"]
         made_by = tuple((name, id(origin)) for name, origin in statistics.items())
-        self.ids.append(identity)
+        self.cells.append(number)
         self.numbers.append([np.nan if number is None else number for number in numbers])
         self.places.append(
             (
@@ -74,14 +74,14 @@ class Shelf:
             )
         )
 
-    def content(self, code: str) -> bytes:
-        """The file; `code` says which code scored."""
-        head = np.frombuffer(json.dumps({"code": code, **self.texts}).encode(), np.uint8)
+    def content(self, head: Mapping[str, Any]) -> bytes:
+        """The file; `head` says what the scores rest on."""
+        text = json.dumps({**head, **self.texts}).encode()
         buffer = io.BytesIO()
         np.savez(
             buffer,
-            head=head,
-            ids=np.frombuffer(b"".join(self.ids), np.uint8),
+            head=np.frombuffer(text, np.uint8),
+            cells=np.array(self.cells, np.int64),
             numbers=np.array(self.numbers, np.float64),
             places=np.array(self.places, np.int32),
             ends=np.cumsum([0, *map(len, self.sides)]),
@@ -106,10 +106,9 @@ class Shelf:
 
 
 class ReadShelf:
-    """Results by identity, as they were written."""
+    """Results as they were written."""
 
     def __init__(self, head: dict[str, Any], file: Any) -> None:
-        ids = file["ids"].tobytes()
         self.texts = head
         numbers = file["numbers"].astype(object)
         numbers[np.isnan(file["numbers"])] = None
@@ -117,12 +116,11 @@ class ReadShelf:
         self.places = file["places"].tolist()
         scores = file["scores"]
         self.sides = [scores[low:high] for low, high in pairwise(file["ends"].tolist())]
-        starts = range(0, len(ids), IDENTITY)
-        self.rows = {ids[at : at + IDENTITY]: row for row, at in enumerate(starts)}
+        self.rows = {cell: row for row, cell in enumerate(file["cells"].tolist())}
 
-    def find(self, identity: bytes) -> Found | None:
-        """What is kept under an identity."""
-        row = self.rows.get(identity)
+    def find(self, number: int) -> Found | None:
+        """What is kept of a cell."""
+        row = self.rows.get(number)
         if row is None:
             return None
         scores_in, scores_out, statistics, fit, notes = self.places[row]
@@ -136,11 +134,11 @@ class ReadShelf:
         )
 
 
-def read_shelf(path: Path, code: str) -> ReadShelf | None:
-    """What is kept in a file; None if there is none, it is damaged, or other code scored."""
+def read_shelf(path: Path, holds: Callable[[dict[str, Any]], bool]) -> ReadShelf | None:
+    """What is kept in a file; None if there is none, it is damaged, or its head does not hold."""
     try:
         with np.load(path, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
-            return ReadShelf(head, file) if head["code"] == code else None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+            return ReadShelf(head, file) if holds(head) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
         return None

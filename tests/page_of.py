@@ -67,7 +67,7 @@ def hostile(outcome: Outcome) -> Outcome:
 
     def renamed(cell):
         found = SCRIPT if cell.out_dataset == "<script>alert(1)" else cell.out_dataset
-        return replace(cell, out_dataset=found)
+        return cell._replace(out_dataset=found)
 
     cells = [replace(item, cell=renamed(item.cell)) for item in outcome.plan.cells]
     results = [replace(item, cell=renamed(item.cell)) for item in outcome.results]

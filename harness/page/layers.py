@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,7 @@ class LayerBands:
 
 
 def _without_scorer(cell: Cell) -> Cell:
-    return replace(cell, scorer="")
+    return cell._replace(scorer="")
 
 
 def packed_band(band: LayerBand) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _not_in_suite(cell: Cell, planned: Iterable[Cell]) -> str:
     nearest = max(planned, key=lambda other: _shared(cell, other), default=None)
     if nearest is None:
         return "the suite has no cells"
-    differing = [name for name, value in vars(cell).items() if value != getattr(nearest, name)]
+    differing = [name for name, value in cell._asdict().items() if value != getattr(nearest, name)]
     said = ", ".join(
         f"{name.removesuffix('_dataset')} is {getattr(nearest, name)!r}, not "
         f"{getattr(cell, name)!r}"
@@ -111,7 +111,7 @@ def _not_in_suite(cell: Cell, planned: Iterable[Cell]) -> str:
 
 
 def _shared(cell: Cell, other: Cell) -> int:
-    return sum(value == getattr(other, name) for name, value in vars(cell).items())
+    return sum(a == b for a, b in zip(cell, other, strict=True))
 
 
 def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> Verdict:

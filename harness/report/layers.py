@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.metrics import AurocEstimate, delong
@@ -65,7 +65,7 @@ def layer_tables(plan: Plan, results: Iterable[Result], store: Store) -> list[La
     aurocs = {result.cell: result.auroc for result in results if result.auroc is not None}
     tables: dict[Cell, list[CellLayers]] = {}
     for terms in score_terms(plan, store, aurocs):
-        row = replace(terms.cell, out_dataset="", epoch=0)
+        row = terms.cell._replace(out_dataset="", epoch=0)
         tables.setdefault(row, []).append(_cell_layers(terms, aurocs))
     several = len({row.seed for row in tables}) > 1
     return [

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal, TypeAlias
 
-from harness.metrics import LEVEL, Z_95, Wins, p_value, paired, win_counts, z_ratio
+from harness.metrics import LEVEL, Z_95, p_value, paired_with_first, z_ratio
 from harness.results import Result
 
 Seeds: TypeAlias = Mapping[int, Result]
@@ -51,14 +51,15 @@ def marks(column: Sequence[Seeds]) -> list[Mark | None]:
     means = [fmean(cell.values()) if len(cell) == most else -math.inf for cell in aurocs]
     best = means.index(max(means))
     against = _Best({seed: column[best][seed] for seed in aurocs[best]})
-    found: list[Mark | None] = []
-    for place, (cell, seeds) in enumerate(zip(aurocs, column, strict=True)):
-        if place == best:
-            found.append("best")
-        elif cell.keys() != against.seeds.keys():
-            found.append("untested" if cell else None)
-        else:
-            found.append(against.compare(seeds))
+    found: list[Mark | None] = ["untested" if cell else None for cell in aurocs]
+    compared = [
+        place
+        for place, cell in enumerate(aurocs)
+        if place != best and cell.keys() == against.seeds.keys()
+    ]
+    for place, mark in zip(compared, against.compare([column[i] for i in compared]), strict=True):
+        found[place] = mark
+    found[best] = "best"
     return found
 
 
@@ -67,32 +68,37 @@ class _Best:
 
     def __init__(self, seeds: Seeds) -> None:
         self.seeds = seeds
-        self._wins: dict[int, Wins] = {}
+        self._shapes = {seed: _shape(result) for seed, result in seeds.items()}
 
-    def compare(self, others: Seeds) -> Mark:
-        """The paired DeLong test of the mean difference over the seeds.
+    def compare(self, others: Sequence[Seeds]) -> list[Mark]:
+        """The paired DeLong tests of the mean difference over the seeds.
 
         Its standard error is the mean of the seeds' standard errors, not that of independent
         seeds.
         """
+        untested = [self._without_test(seeds) for seeds in others]
+        tested = [seeds for seeds, mark in zip(others, untested, strict=True) if mark is None]
+        p_values = iter(self._p_values(tested))
+        return [mark or ("tied" if next(p_values) > LEVEL else "worse") for mark in untested]
+
+    def _p_values(self, others: Sequence[Seeds]) -> list[float]:
+        if not others:
+            return []
+        tests = []
+        for seed, best in self.seeds.items():
+            results = [best, *(seeds[seed] for seeds in others)]
+            ins = [result.scores_in for result in results if result.scores_in is not None]
+            outs = [result.scores_out for result in results if result.scores_out is not None]
+            tests.append(list(zip(*paired_with_first(ins, outs), strict=True)))
+        means = [tuple(map(fmean, zip(*seeds, strict=True))) for seeds in zip(*tests, strict=True)]
+        return [p_value(z_ratio(difference, se)) for difference, se in means]
+
+    def _without_test(self, others: Seeds) -> Mark | None:
+        """The mark if no test is needed, or none can be made; None if one is to be made."""
         if self._is_certain(others):
             return "worse"
-        found = []
-        for seed, best in self.seeds.items():
-            other = others[seed]
-            if best.scores_in is None or best.scores_out is None:
-                return "untested"
-            if other.scores_in is None or other.scores_out is None:
-                return "untested"
-            if best.scores_in.shape != other.scores_in.shape:
-                return "untested"
-            if best.scores_out.shape != other.scores_out.shape:
-                return "untested"
-            if seed not in self._wins:
-                self._wins[seed] = win_counts(best.scores_in, best.scores_out)
-            found.append(paired(self._wins[seed], win_counts(other.scores_in, other.scores_out)))
-        difference, se = fmean(x.difference for x in found), fmean(x.se for x in found)
-        return "tied" if p_value(z_ratio(difference, se)) > LEVEL else "worse"
+        shapes = {seed: _shape(others[seed]) for seed in self.seeds}
+        return "untested" if None in shapes.values() or shapes != self._shapes else None
 
     def _is_certain(self, others: Seeds) -> bool:
         """Whether the test is sure to tell the two apart, which saves most tests of a table.
@@ -107,3 +113,10 @@ class _Best:
             difference += a.auroc - b.auroc
             errors += a.auroc_se + b.auroc_se
         return difference > Z_95 * errors
+
+
+def _shape(result: Result) -> tuple[int, int] | None:
+    """How many ID and OOD groups have scores; None if there are no scores."""
+    if result.scores_in is None or result.scores_out is None:
+        return None
+    return len(result.scores_in), len(result.scores_out)

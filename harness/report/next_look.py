@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from harness.report.marks import number
 from harness.report.text import counted, place
@@ -49,7 +48,7 @@ def _beaten(results: Sequence[Result]) -> str:
     places: dict[Cell, list[Result]] = {}
     for result in results:
         if number(result) is not None and result.cell.scorer not in baselines:
-            places.setdefault(replace(result.cell, scorer=""), []).append(result)
+            places.setdefault(result.cell._replace(scorer=""), []).append(result)
     best = [max(found, key=lambda result: number(result) or 0.0) for found in places.values()]
     for candidates, is_best in ((best, True), (results, False)):
         found = [
@@ -61,7 +60,7 @@ def _beaten(results: Sequence[Result]) -> str:
         if found:
             result, beaten = max(found, key=lambda pair: pair[1].difference)
             name = result.cell.scorer
-            is_one_of_many = is_best and len(places[replace(result.cell, scorer="")]) > 1
+            is_one_of_many = is_best and len(places[result.cell._replace(scorer="")]) > 1
             than = f"every scorer, the best of which is {name}" if is_one_of_many else name
             return (
                 f"{place(result.cell)}: the trivial baseline {beaten.scorer} is "
@@ -96,7 +95,7 @@ def _disagreement(results: Sequence[Result]) -> str:
     cells: dict[Cell, list[Result]] = {}
     for result in results:
         if number(result) is not None and None not in (result.auroc_low, result.auroc_high):
-            cells.setdefault(replace(result.cell, scorer=""), []).append(result)
+            cells.setdefault(result.cell._replace(scorer=""), []).append(result)
     widest, pair = 0.0, None
     for found in cells.values():
         high = max(found, key=lambda result: result.auroc_low or 0.0)

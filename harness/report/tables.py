@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import NamedTuple
 
 from harness.report.marks import Mark, Seeds, is_wrong_way, marks, number, numbers
 from harness.results import Beaten, Result, Status
 
 
-@dataclass(frozen=True)
-class Average:
+class Average(NamedTuple):
     """Mean over the seeds, and the standard deviation between them if there are several."""
 
     mean: float
@@ -25,8 +25,7 @@ class Average:
     seeds: int
 
 
-@dataclass(frozen=True)
-class TableCell:
+class TableCell(NamedTuple):
     """A number or the reason why there is none.
 
     Attributes:

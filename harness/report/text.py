@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.plain import one_line
 from harness.report.tables import Average, Failure, Table, TableCell
@@ -14,8 +15,7 @@ MOST_REASONS = 20
 """So many distinct reasons for missing numbers are printed under a table; JSON has them all."""
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(NamedTuple):
     """The text of one cell: a number or a name, its marks, and what stands beside it.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from statistics import fmean
 
 from harness.metrics import LEVEL, delong_difference, holm
@@ -30,7 +29,7 @@ def winner(results: Sequence[Result]) -> list[str]:
     for result in results:
         if number(result) is not None:
             scorer = result.cell.scorer
-            numbers.setdefault(scorer, {})[replace(result.cell, scorer="")] = result
+            numbers.setdefault(scorer, {})[result.cell._replace(scorer="")] = result
     if len(numbers) < 2:
         return []
     most = max(len(found) for found in numbers.values())

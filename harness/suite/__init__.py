@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
 from harness.suite.resolve import load_suite
-from harness.suite.resolved import ResolvedSuite
+from harness.suite.resolved import Asked, ResolvedSuite
 from harness.suite.schema import Comparison, Recipe, Suite
 
 __all__ = [
+    "Asked",
     "Comparison",
     "Component",
     "DatasetComponent",

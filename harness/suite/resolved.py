@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.only import Only
-from harness.registry import Registry
+from harness.registry import FILE, Registered, Registry
 from harness.suite.components import (
     Component,
     DatasetComponent,
@@ -16,6 +19,19 @@ from harness.suite.components import (
 )
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where the cells of a plan come from, whichever of them are selected.
+
+    Attributes:
+        digest: Of the suite with its plugins: the same code makes the same cells of the same.
+        packages: Those that the code of its plugins is in; of a plugin file, the digest tells.
+    """
+
+    digest: str
+    packages: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,20 @@ class ResolvedSuite:
     reference: Reference | None = None
     only: Only = field(default_factory=Only)
 
+    def asked(self) -> Asked:
+        """What all its cells come from."""
+        tables = (self.models, self.datasets, self.statistics, self.scorers)
+        known = [component for table in tables for component in table.values()]
+        used = [one.registered for item in known for one in (item, *item.all_members())]
+        outs = [
+            [self.out_datasets(comparison, name) for name in comparison.in_datasets]
+            for comparison in self.suite.comparisons
+        ]
+        parts: list[Any] = [self.suite.model_dump_json(exclude={"title", "reference"}), outs]
+        parts += [[item.name, item.identity(), item.provenance()] for item in known]
+        found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+        return Asked(found.hexdigest(), frozenset(map(_package, used)) - {""})
+
     def trained_on(self, model: str, in_dataset: str) -> str:
         """The data set that a model is trained on where another one is in-distribution."""
         return self.models[model].dataset or in_dataset
@@ -52,3 +82,11 @@ class ResolvedSuite:
             for name in self.suite.datasets
             if name != in_dataset and self.datasets[name].dataset.domain == domain
         )
+
+
+def _package(registered: Registered) -> str:
+    """The package or module that an entry is in; empty if that is a plugin file."""
+    if registered.source.distribution == FILE:
+        return ""
+    module = registered.entry.target.partition(":")[0] or registered.module
+    return module.partition(".")[0]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from harness import metrics
 from harness.errors import ScoreError
 from harness.metrics import (
     Z_95,
@@ -24,6 +25,7 @@ from harness.metrics import (
     fpr95,
     hanley_mcneil,
     holm,
+    paired_with_first,
 )
 
 ties = st.integers(-4, 4).map(float)
@@ -91,6 +93,23 @@ def test_variance_of_a_difference_includes_the_covariance(scores):
     if found.se:
         assert found.z == found.difference / found.se
         assert found.p_value == pytest.approx(2 * stats.norm.sf(abs(found.z)), abs=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 15])
+@pytest.mark.parametrize(("n", "m"), [(2, 3), (20, 7), (400, 131)])
+def test_many_tests_at_once_are_those_one_by_one(n, m, decimals, monkeypatch):
+    rng = np.random.default_rng(n)
+    ins = list(np.round(rng.normal(0, 1, (5, n)), decimals))
+    outs = list(np.round(rng.normal(0.5, 1, (5, m)), decimals))
+    found = paired_with_first(ins, outs)
+    others = zip(ins[1:], outs[1:], strict=True)
+    tests = [delong_difference(ins[0], outs[0], *pair) for pair in others]
+    assert found == ([test.difference for test in tests], [test.se for test in tests])
+    monkeypatch.setattr(metrics, "AT_ONCE", 2 * (n + m))
+    assert paired_with_first(ins, outs) == found
+    outs[3] = np.append(outs[3][1:], np.nan)
+    with pytest.raises(ScoreError, match=f"1 of {m} OOD scores is not finite"):
+        paired_with_first(ins, outs)
 
 
 @given(sides)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+from dataclasses import replace
 
 import pytest
 
 from harness import kept, runner, scoring
 from harness.errors import StoreError
 from harness.expand import select
-from harness.plan import STATISTICS
+from harness.keys import checkpoint_key
+from harness.plan import CHECKPOINTS, STATISTICS
 from harness.report import render
 from harness.runner import find_plan, look_up, run, score
 from harness.suite import load_suite
@@ -77,7 +79,8 @@ def test_what_is_read_back_is_what_scoring_gives(folder, monkeypatch):
     assert count == 0
     assert_same(found, expected)
     count, part = fresh(folder, monkeypatch, only=("epoch=2",))
-    assert (count, len(part.results)) == (0, 2)
+    whole = [item.to_json() for item in expected.results if item.cell.epoch == 2]
+    assert (count, [item.to_json() for item in part.results]) == (0, whole)
 
 
 def test_a_run_keeps_its_scores(folder, monkeypatch):
@@ -110,14 +113,14 @@ def test_a_damaged_file_is_no_matter(folder, monkeypatch, place):
 
 def test_other_code_scores_anew(folder, monkeypatch):
     looked_up(folder)
-    monkeypatch.setattr(kept, "_code", lambda scorers: "other")
+    monkeypatch.setattr(kept, "_code", lambda packages: "other")
     assert fresh(folder, monkeypatch)[0] == 4
     assert fresh(folder, monkeypatch)[0] == 0
 
 
 def test_a_source_file_that_changes_is_other_code(folder, tmp_path, monkeypatch):
-    plan = find_plan(load_suite(folder / "small.toml"), settings_in(folder))
-    scorers = {planned.scorer.name: planned.scorer for planned in plan.cells}
+    packages = load_suite(folder / "small.toml").asked().packages
+    assert packages == {"plugins"}
     copied = tmp_path / "sources"
     shutil.copytree(
         runner.__file__.removesuffix("/runner.py"),
@@ -125,10 +128,10 @@ def test_a_source_file_that_changes_is_other_code(folder, tmp_path, monkeypatch)
         ignore=shutil.ignore_patterns("__pycache__"),
     )
     monkeypatch.setattr(kept, "_sources", lambda package: copied.rglob("*.py"))
-    before = kept._code(scorers)
-    assert before == kept._code(scorers)
+    before = kept._code(packages)
+    assert before == kept._code(packages)
     (copied / "metrics.py").write_text((copied / "metrics.py").read_text() + "\n")
-    assert kept._code(scorers) != before
+    assert kept._code(packages) != before
 
 
 def test_the_sources_are_those_of_the_harness_and_the_plugins():
@@ -148,7 +151,7 @@ def test_another_scorer_of_the_same_name_scores_anew(folder, monkeypatch):
         )
     )
     count, found = fresh(folder, monkeypatch)
-    assert count == 2
+    assert count == 4
     assert_same(found, scored(folder))
 
 
@@ -162,7 +165,7 @@ def test_a_plugin_file_that_changes_scores_anew(folder, monkeypatch):
     assert fresh(folder, monkeypatch)[0] == 0
     plugin.write_text(textwrap.dedent(PLUGIN).replace("SIGN = 1", "SIGN = -1"))
     count, second = fresh(folder, monkeypatch)
-    assert count == 2
+    assert count == 4
     for a, b in zip(first.results, second.results, strict=True):
         other = 1 - b.auroc if b.cell.scorer == "mine" else b.auroc
         assert a.auroc == pytest.approx(other)
@@ -199,6 +202,58 @@ def test_a_cell_whose_statistic_is_gone_is_pending(folder):
     found = looked_up(folder)
     assert found.pending
     assert len(found.results) + len(found.pending) == expected
+
+
+def test_what_has_come_since_is_scored_and_the_rest_read_back(folder, monkeypatch):
+    store = stored.store(folder)
+    plan, _ = stored.plan_of(folder)
+    job = next(iter(plan.cells[0].reads.values()))[2]
+    key = plan.statistic_key(store, job)
+    aside = store.quarantine(STATISTICS, key)
+    late = len(looked_up(folder).pending)
+    assert 0 < late < len(plan.cells)
+    aside.rename(store.path(STATISTICS, key))
+    count, found = fresh(folder, monkeypatch)
+    assert count == late
+    assert_same(found, scored(folder))
+
+
+def test_other_weights_leave_nothing_of_the_old(folder):
+    looked_up(folder)
+    store = stored.store(folder)
+    plan, _ = stored.plan_of(folder)
+    (chain,) = plan.chains
+    key = checkpoint_key(plan.train_key(chain), 2)
+    old = store.manifest(CHECKPOINTS, key)
+    store.quarantine(CHECKPOINTS, key)
+    assert {cell.epoch for cell in looked_up(folder).pending} == {2}
+    content = {"model.safetensors": b"others"}
+    store.write(CHECKPOINTS, key, content, inputs=old.inputs, facts=old.facts)
+    assert {cell.epoch for cell in looked_up(folder).pending} == {2}
+
+
+def test_other_examples_leave_nothing_of_the_old(folder):
+    looked_up(folder)
+    store = stored.store(folder)
+    plan, _ = stored.plan_of(folder)
+    assert all(map(kept.Kept(plan, store).find, plan.cells))
+    name = plan.cells[0].cell.out_dataset
+    others = dict.fromkeys(plan.prepared[name].fingerprints, "0" * 64)
+    changed = replace(plan.prepared[name], fingerprints=others)
+    for prepared in ({**plan.prepared, name: changed}, {}):
+        again = replace(plan, prepared=prepared)
+        assert not any(map(kept.Kept(again, store).find, plan.cells))
+
+
+def test_a_title_changes_no_score_but_an_order_of_data_sets_does(folder):
+    path = folder / "small.toml"
+    before, text = load_suite(path).asked(), path.read_text()
+    path.write_text(text.replace('title = "Tiny"', 'title = "Other"'))
+    assert load_suite(path).asked() == before
+    first, second = text.index("[datasets.noise]"), text.index("[datasets.photos]")
+    end = text.index("[[comparisons]]")
+    path.write_text(text[:first] + text[second:end] + text[first:second] + text[end:])
+    assert load_suite(path).asked() != before
 
 
 def test_where_nothing_can_be_written_all_is_scored(folder, monkeypatch):

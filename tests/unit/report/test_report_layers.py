@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,7 +176,7 @@ def test_the_best_layers_come_first_and_epochs_go_by_out_data_set(found):
     assert table.seed is None
 
     def cell(out, epoch):
-        about = replace(plan.cells[0].cell, out_dataset=out, epoch=epoch)
+        about = plan.cells[0].cell._replace(out_dataset=out, epoch=epoch)
         return CellLayers(about, 0.5, (), 6, 6)
 
     mixed = [cell("b", 0), cell("a", 0), cell("b", 2), cell("a", 2)]

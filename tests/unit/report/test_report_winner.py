@@ -96,7 +96,7 @@ def test_holm_asks_for_more_where_there_are_more_cells():
 def test_of_very_many_cells_some_spread_over_all_are_tested():
     a, b = scored("a", 2.0), scored("b", 0.0)
     results = [
-        replace(item, cell=replace(item.cell, epoch=epoch))
+        replace(item, cell=item.cell._replace(epoch=epoch))
         for epoch in range(4001)
         for item in (a, b)
     ]
