@@ -338,7 +338,7 @@ def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
 
 def _by_content(plan: Plan, draw: Draw) -> dict[str, Any]:
     """A draw with the fingerprint of its split in place of a name."""
-    return {**vars(draw), "dataset": plan.prepared[draw.dataset].fingerprints["test"]}
+    return {**draw._asdict(), "dataset": plan.prepared[draw.dataset].fingerprints["test"]}
 
 
 def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from harness.errors import DataError
 
@@ -17,8 +16,7 @@ Role: TypeAlias = Literal["fit", "in", "out"]
 DEFAULT_EXAMPLES = 1000
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """A recorded draw of examples of a test split for one role.
 
     The examples are a prefix (`in`, `out`) or the following part (`fit`) of one permutation of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from harness.data import PreparedDataset
 from harness.domain import Images
@@ -32,8 +32,7 @@ CHECKPOINTS = "checkpoints"
 STATISTICS = "statistics"
 
 
-@dataclass(frozen=True)
-class ChainId:
+class ChainId(NamedTuple):
     """One training: a model on the train split of a data set from a seed."""
 
     model: str
@@ -45,8 +44,7 @@ class ChainId:
         return f"{self.model} on {self.dataset}{seed}"
 
 
-@dataclass(frozen=True)
-class StatisticJob:
+class StatisticJob(NamedTuple):
     """One statistic of one checkpoint over the groups of one draw.
 
     `epoch` is None for a statistic of the examples alone, which any chain may compute;
@@ -93,8 +91,7 @@ class Chain:
     jobs: dict[StatisticJob, Component] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class PlannedCell:
+class PlannedCell(NamedTuple):
     """A cell, the scorer it is scored by, and the statistics that it reads by role.
 
     Attributes:
