@@ -69,7 +69,7 @@ def hostile(outcome: Outcome) -> Outcome:
         found = SCRIPT if cell.out_dataset == "<script>alert(1)" else cell.out_dataset
         return cell._replace(out_dataset=found)
 
-    cells = [replace(item, cell=renamed(item.cell)) for item in outcome.plan.cells]
+    cells = [item._replace(cell=renamed(item.cell)) for item in outcome.plan.cells]
     results = [replace(item, cell=renamed(item.cell)) for item in outcome.results]
     return Outcome(replace(outcome.plan, cells=cells), results, outcome.pending)
 
