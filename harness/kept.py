@@ -32,8 +32,6 @@ NAME = "scored.npz"
 KEPT_FROM = 2000
 """Fewer new cells than this are scored again: that is as quick."""
 
-ESTIMATE = ("auroc", "auroc_se", "auroc_low", "auroc_high")
-
 MOST_BYTES = 1_000_000_000
 """More scores than this are not kept."""
 
@@ -66,24 +64,28 @@ class Kept:
         cell, reference = planned.cell, self.plan.reference
         if cell.scorer not in self._scorers:
             self._scorers[cell.scorer] = planned.scorer.provenance()
-        numbers = found.numbers
-        estimate = AurocEstimate(*(numbers[name] for name in ESTIMATE)) if reference else None
+        auroc, se, low, high, aupr, fpr95, bits_in, bits_out, ovl = found.numbers
+        estimate = AurocEstimate(auroc, se, low, high) if reference else None
+        scorer = self._scorers[cell.scorer]
         return Result(
             cell,
             "ok",
+            auroc=auroc,
+            auroc_se=se,
+            auroc_low=low,
+            auroc_high=high,
+            aupr=aupr,
+            fpr95=fpr95,
             n_in=len(found.scores_in),
             n_out=len(found.scores_out),
-            **numbers,
+            bits_per_dim_in=bits_in,
+            bits_per_dim_out=bits_out,
+            ovl=ovl,
             published=None if estimate is None else beside(reference, cell, estimate),
             scores_in=found.scores_in,
             scores_out=found.scores_out,
             provenance=provenance_of(
-                self.plan,
-                planned,
-                self._scorers[cell.scorer],
-                found.statistics,
-                found.fit,
-                found.notes,
+                self.plan, planned, scorer, found.statistics, found.fit, found.notes
             ),
         )
 

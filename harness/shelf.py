@@ -32,12 +32,12 @@ class Found(NamedTuple):
     """What is kept of a result.
 
     Attributes:
-        numbers: Those of `NUMBERS`, by name.
+        numbers: Those of `NUMBERS`, in their order.
         scores_in: float64, (n_in,); `scores_out` float64, (n_out,).
         statistics: Of its provenance; `fit` and `notes` too, notes of the plan left out.
     """
 
-    numbers: dict[str, Any]
+    numbers: list[Any]
     scores_in: Floats
     scores_out: Floats
     statistics: dict[str, Any]
@@ -125,7 +125,7 @@ class ReadShelf:
             return None
         scores_in, scores_out, statistics, fit, notes = self.places[row]
         return Found(
-            dict(zip(NUMBERS, self.numbers[row], strict=True)),
+            self.numbers[row],
             self.sides[scores_in],
             self.sides[scores_out],
             self.texts["statistics"][statistics],

@@ -35,7 +35,8 @@ def numbers(seeds: Seeds) -> dict[int, float]:
 
 def is_wrong_way(result: Result) -> bool:
     """Whether the AUROC is below 0.5 beyond its 95 % interval: OOD scores below ID."""
-    return number(result) is not None and result.auroc_high is not None and result.auroc_high < 0.5
+    high = result.auroc_high
+    return high is not None and high < 0.5 and number(result) is not None
 
 
 def marks(column: Sequence[Seeds]) -> list[Mark | None]:
