@@ -8,7 +8,7 @@ the last digits) would lose their order. A score is float64, without unit, one p
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from harness.errors import ScoreError
 
 Floats: TypeAlias = NDArray[np.float64]
+
+Sides: TypeAlias = tuple[Floats, Floats]
+"""The scores of the ID groups, (n,), and of the OOD groups, (m,), by one scorer."""
 
 Wins: TypeAlias = tuple[Floats, Floats]
 """How often each OOD group beats an ID group, and each ID group is beaten: see `win_counts`."""
@@ -171,34 +174,47 @@ def paired(a: Wins, b: Wins) -> Difference:
     return Difference(difference=difference, se=se, z=z, p_value=p_value(z))
 
 
-def paired_with_first(
-    scores_in: Sequence[Floats], scores_out: Sequence[Floats]
-) -> tuple[list[float], list[float]]:
-    """The difference and standard error of `paired` of the first scorer and each other one.
+def paired_each(pairs: Sequence[tuple[Sides, Sides]]) -> list[tuple[float, float]]:
+    """The difference and standard error of `paired` for each of many pairs of scorers.
 
     Arguments:
-        scores_in: Of the same ID groups by each scorer, as `win_counts` takes them.
-        scores_out: Of the same OOD groups by each scorer.
+        pairs: The scores of a and b on the same groups, as `win_counts` takes them. Those that are
+            the same arrays in pairs near each other are ranked once.
 
     Returns:
-        Bit for bit what `paired` has, for all but the first.
+        Bit for bit what `paired` has, in the order of the pairs.
 
     Raises:
-        ScoreError: As for `delong`.
+        ScoreError: As for `delong_difference`.
     """
-    n, m = len(scores_in[0]), len(scores_out[0])
-    differences: list[float] = []
-    errors: list[float] = []
-    rows = max(1, AT_ONCE // (n + m))
-    for start in range(1, len(scores_in), rows):
-        others = slice(start, start + rows)
-        ins = np.array([scores_in[0], *scores_in[others]], np.float64)
-        outs = np.array([scores_out[0], *scores_out[others]], np.float64)
-        wins_out, wins_in = _wins_by_rank(ins, outs)
-        apart_out, apart_in = wins_out[0] - wins_out[1:], wins_in[0] - wins_in[1:]
-        differences += (apart_out.sum(-1) / (2 * n * m)).tolist()
-        errors += _standard_error(apart_out, apart_in).tolist()
-    return differences, errors
+    by_sizes: dict[tuple[int, ...], list[int]] = {}
+    for place, sides in enumerate(pairs):
+        sizes = tuple(len(scores) for side in sides for scores in side)
+        by_sizes.setdefault(sizes, []).append(place)
+    found = [(0.0, 0.0)] * len(pairs)
+    for (n, m, *others), places in by_sizes.items():
+        if others != [n, m]:
+            paired(*(win_counts(*side) for side in pairs[places[0]]))
+        count = max(1, AT_ONCE // (2 * (n + m)))
+        for start in range(0, len(places), count):
+            some = places[start : start + count]
+            tests = _differences([pairs[place] for place in some])
+            for place, test in zip(some, tests, strict=True):
+                found[place] = test
+    return found
+
+
+def _differences(pairs: Sequence[tuple[Sides, Sides]]) -> Iterator[tuple[float, float]]:
+    """`paired_each` at one go, for pairs of the same sizes."""
+    sides = {tuple(map(id, side)): side for pair in pairs for side in pair}
+    rows = {key: row for row, key in enumerate(sides)}
+    ins, outs = (np.array(scores, np.float64) for scores in zip(*sides.values(), strict=True))
+    a, b = np.array([[rows[tuple(map(id, side))] for side in pair] for pair in pairs]).T
+    wins_out, wins_in = _wins_by_rank(ins, outs)
+    apart_out, apart_in = wins_out[a] - wins_out[b], wins_in[a] - wins_in[b]
+    differences = apart_out.sum(-1) / (2 * ins.shape[1] * outs.shape[1])
+    errors = _standard_error(apart_out, apart_in)
+    return zip(differences.tolist(), errors.tolist(), strict=True)
 
 
 def hanley_mcneil(area: float, n_in: int, n_out: int) -> float:

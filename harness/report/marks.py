@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Literal, TypeAlias
 
-from harness.metrics import LEVEL, Z_95, p_value, paired_with_first, z_ratio
+from harness.metrics import LEVEL, Z_95, Sides, p_value, paired_each, z_ratio
 from harness.results import Result
 
 Seeds: TypeAlias = Mapping[int, Result]
 """The results of one cell of a table, by seed."""
+
+Numbers: TypeAlias = Mapping[int, float]
+"""The AUROC of a cell of a table by seed, of the seeds that have one."""
 
 Mark: TypeAlias = Literal["best", "tied", "worse", "untested"]
 """How a number stands to the best of its column.
@@ -27,10 +30,14 @@ def number(result: Result) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def numbers(seeds: Seeds) -> dict[int, float]:
+def numbers(seeds: Seeds) -> Numbers:
     """The AUROC of each seed that has one."""
-    found = {seed: number(result) for seed, result in seeds.items()}
-    return {seed: auroc for seed, auroc in found.items() if auroc is not None}
+    found = {}
+    for seed, result in seeds.items():
+        auroc = number(result)
+        if auroc is not None:
+            found[seed] = auroc
+    return found
 
 
 def is_wrong_way(result: Result) -> bool:
@@ -39,76 +46,86 @@ def is_wrong_way(result: Result) -> bool:
     return high is not None and high < 0.5 and number(result) is not None
 
 
-def marks(column: Sequence[Seeds]) -> list[Mark | None]:
-    """The mark of each cell of a column, None where there is no number.
+def marks(
+    columns: Sequence[Sequence[Seeds]], aurocs: Sequence[Sequence[Numbers]]
+) -> list[list[Mark | None]]:
+    """The mark of each cell of some columns, None where there is no number.
 
     The best is the first highest mean over the seeds. A cell that lacks seeds which others of the
     column have is neither the best nor compared with it.
+
+    Arguments:
+        columns: The cells of each column.
+        aurocs: Their `numbers`.
     """
-    aurocs = [numbers(seeds) for seeds in column]
-    most = max(len(cell) for cell in aurocs)
-    if not most:
-        return [None] * len(column)
-    means = [fmean(cell.values()) if len(cell) == most else -math.inf for cell in aurocs]
-    best = means.index(max(means))
-    against = _Best({seed: column[best][seed] for seed in aurocs[best]})
-    found: list[Mark | None] = ["untested" if cell else None for cell in aurocs]
-    compared = [
-        place
-        for place, cell in enumerate(aurocs)
-        if place != best and cell.keys() == against.seeds.keys()
-    ]
-    for place, mark in zip(compared, against.compare([column[i] for i in compared]), strict=True):
-        found[place] = mark
-    found[best] = "best"
-    return found
+    marked = [_Column(*column) for column in zip(columns, aurocs, strict=True)]
+    tests = iter(paired_each([pair for column in marked for pair in column.pairs()]))
+    for column in marked:
+        column.conclude(tests)
+    return [column.marks for column in marked]
 
 
-class _Best:
-    """The best of a column, to be compared with the others; seeds without a number left out."""
+class _Column:
+    """A column, whose best is compared with the others.
 
-    def __init__(self, seeds: Seeds) -> None:
-        self.seeds = seeds
-        self._shapes = {seed: _shape(result) for seed, result in seeds.items()}
+    Attributes:
+        marks: Of each cell; those of the cells to be tested are not known yet.
+        tested: The places of the cells that only a test can tell from the best.
+        best: The results of the best by seed, those without a number left out.
+    """
 
-    def compare(self, others: Sequence[Seeds]) -> list[Mark]:
-        """The paired DeLong tests of the mean difference over the seeds.
+    def __init__(self, cells: Sequence[Seeds], aurocs: Sequence[Numbers]) -> None:
+        self.cells = cells
+        self.marks: list[Mark | None] = ["untested" if known else None for known in aurocs]
+        self.tested: list[int] = []
+        self.best: Seeds = {}
+        most = max(map(len, aurocs))
+        if most:
+            means = [_mean(known) if len(known) == most else -math.inf for known in aurocs]
+            place = means.index(max(means))
+            self.best = {seed: cells[place][seed] for seed in aurocs[place]}
+            self._compare(aurocs)
+            self.marks[place] = "best"
+            if place in self.tested:
+                self.tested.remove(place)
 
-        Its standard error is the mean of the seeds' standard errors, not that of independent
-        seeds.
+    def pairs(self) -> Iterator[tuple[Sides, Sides]]:
+        """What is to be tested: of each place each seed."""
+        for place in self.tested:
+            for seed, best in self.best.items():
+                yield _sides(best), _sides(self.cells[place][seed])
+
+    def conclude(self, tests: Iterator[tuple[float, float]]) -> None:
+        """Mark the cells that were tested, given the differences and standard errors of `pairs`.
+
+        The test is that of the mean difference over the seeds. Its standard error is the mean of
+        the seeds' standard errors, not that of independent seeds.
         """
-        untested = [self._without_test(seeds) for seeds in others]
-        tested = [seeds for seeds, mark in zip(others, untested, strict=True) if mark is None]
-        p_values = iter(self._p_values(tested))
-        return [mark or ("tied" if next(p_values) > LEVEL else "worse") for mark in untested]
+        for place in self.tested:
+            seeds = [next(tests) for _ in self.best]
+            difference, se = map(fmean, zip(*seeds, strict=True))
+            self.marks[place] = "tied" if p_value(z_ratio(difference, se)) > LEVEL else "worse"
 
-    def _p_values(self, others: Sequence[Seeds]) -> list[float]:
-        if not others:
-            return []
-        tests = []
-        for seed, best in self.seeds.items():
-            results = [best, *(seeds[seed] for seeds in others)]
-            ins = [result.scores_in for result in results if result.scores_in is not None]
-            outs = [result.scores_out for result in results if result.scores_out is not None]
-            tests.append(list(zip(*paired_with_first(ins, outs), strict=True)))
-        means = [tuple(map(fmean, zip(*seeds, strict=True))) for seeds in zip(*tests, strict=True)]
-        return [p_value(z_ratio(difference, se)) for difference, se in means]
+    def _compare(self, aurocs: Sequence[Numbers]) -> None:
+        """Mark what is sure without a test, and note what is to be tested."""
+        seeds = self.best.keys()
+        shapes = [_shape(result) for result in self.best.values()]
+        for place, (cell, known) in enumerate(zip(self.cells, aurocs, strict=True)):
+            if known.keys() != seeds:
+                continue
+            if self._is_certain(cell):
+                self.marks[place] = "worse"
+            elif None not in shapes and [_shape(cell[seed]) for seed in seeds] == shapes:
+                self.tested.append(place)
 
-    def _without_test(self, others: Seeds) -> Mark | None:
-        """The mark if no test is needed, or none can be made; None if one is to be made."""
-        if self._is_certain(others):
-            return "worse"
-        shapes = {seed: _shape(others[seed]) for seed in self.seeds}
-        return "untested" if None in shapes.values() or shapes != self._shapes else None
-
-    def _is_certain(self, others: Seeds) -> bool:
-        """Whether the test is sure to tell the two apart, which saves most tests of a table.
+    def _is_certain(self, cell: Seeds) -> bool:
+        """Whether the test is sure to tell a cell from the best: that saves most tests of a table.
 
         The standard error of a difference is at most the sum of the two (Cauchy and Schwarz).
         """
         difference = errors = 0.0
-        for seed, a in self.seeds.items():
-            b = others[seed]
+        for seed, a in self.best.items():
+            b = cell[seed]
             if a.auroc is None or b.auroc is None or a.auroc_se is None or b.auroc_se is None:
                 return False
             difference += a.auroc - b.auroc
@@ -116,8 +133,20 @@ class _Best:
         return difference > Z_95 * errors
 
 
+def _mean(known: Numbers) -> float:
+    """The mean over the seeds, of which there is at least one."""
+    values = known.values()
+    return next(iter(values)) if len(values) == 1 else fmean(values)
+
+
 def _shape(result: Result) -> tuple[int, int] | None:
     """How many ID and OOD groups have scores; None if there are no scores."""
     if result.scores_in is None or result.scores_out is None:
         return None
     return len(result.scores_in), len(result.scores_out)
+
+
+def _sides(result: Result) -> Sides:
+    assert result.scores_in is not None, "only what has a shape is tested"
+    assert result.scores_out is not None, "only what has a shape is tested"
+    return result.scores_in, result.scores_out

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from harness.report.marks import Mark, Seeds, is_wrong_way, marks, number, numbers
+from harness.report.marks import Mark, Numbers, Seeds, is_wrong_way, marks, number, numbers
 from harness.results import Beaten, Result, Status
 
 
@@ -117,7 +117,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         n_out.setdefault(cell.out_dataset, set()).add(result.n_out)
     place = {scorer: i for i, scorer in enumerate(dict.fromkeys(scorer for scorer, _ in cells))}
     keys = sorted(cells, key=lambda key: (place[key[0]], key[1]))
-    columns = [_column([cells[key].get(out, {}) for key in keys]) for out in n_out]
+    columns = _columns([[cells[key].get(out, {}) for key in keys] for out in n_out])
     bits = _bits_per_dim(results)
     return Table(
         model=model,
@@ -136,27 +136,26 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
     )
 
 
-def _column(column: Sequence[Seeds]) -> list[TableCell]:
-    """The cells of one out data set, with their marks."""
-    return [_cell(seeds, mark) for seeds, mark in zip(column, marks(column), strict=True)]
+def _columns(columns: Sequence[Sequence[Seeds]]) -> list[list[TableCell]]:
+    """The cells of each out data set, with their marks."""
+    aurocs = [list(map(numbers, column)) for column in columns]
+    return [
+        list(map(_cell, *column))
+        for column in zip(columns, aurocs, marks(columns, aurocs), strict=True)
+    ]
 
 
-def _cell(seeds: Seeds, mark: Mark | None) -> TableCell:
-    if len(seeds) == 1:  # as nearly always, of very many cells
-        (result,) = seeds.values()
-        auroc = number(result)
-        if auroc is None:
-            return TableCell(_status(result))
-        average = Average(auroc, None, 1)
-        flags = is_wrong_way(result), result.beaten_by
-        return TableCell("ok", average, result.auroc_se, mark, *flags)
-    aurocs = numbers(seeds)
+def _cell(seeds: Seeds, aurocs: Numbers, mark: Mark | None) -> TableCell:
     if not aurocs:
         statuses = [_status(result) for result in seeds.values()]
         return TableCell(statuses[0] if statuses else None)
-    errors = [error for seed in aurocs if (error := seeds[seed].auroc_se) is not None]
-    se = fmean(errors) if len(errors) == len(aurocs) else None
+    if len(seeds) == 1:  # as nearly always, of very many cells
+        (result,), (auroc,) = seeds.values(), aurocs.values()
+        flags = is_wrong_way(result), result.beaten_by
+        return TableCell("ok", Average(auroc, None, 1), result.auroc_se, mark, *flags)
     known = [seeds[seed] for seed in aurocs]
+    errors = [result.auroc_se for result in known if result.auroc_se is not None]
+    se = fmean(errors) if len(errors) == len(known) else None
     wrong_way = all(is_wrong_way(result) for result in known)
     return TableCell("ok", _average(aurocs.values()), se, mark, wrong_way, _beaten_by(known))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from harness.metrics import (
     fpr95,
     hanley_mcneil,
     holm,
-    paired_with_first,
+    paired_each,
 )
 
 ties = st.integers(-4, 4).map(float)
@@ -96,20 +96,36 @@ def test_variance_of_a_difference_includes_the_covariance(scores):
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 15])
-@pytest.mark.parametrize(("n", "m"), [(2, 3), (20, 7), (400, 131)])
-def test_many_tests_at_once_are_those_one_by_one(n, m, decimals, monkeypatch):
-    rng = np.random.default_rng(n)
-    ins = list(np.round(rng.normal(0, 1, (5, n)), decimals))
-    outs = list(np.round(rng.normal(0.5, 1, (5, m)), decimals))
-    found = paired_with_first(ins, outs)
-    others = zip(ins[1:], outs[1:], strict=True)
-    tests = [delong_difference(ins[0], outs[0], *pair) for pair in others]
-    assert found == ([test.difference for test in tests], [test.se for test in tests])
-    monkeypatch.setattr(metrics, "AT_ONCE", 2 * (n + m))
-    assert paired_with_first(ins, outs) == found
-    outs[3] = np.append(outs[3][1:], np.nan)
-    with pytest.raises(ScoreError, match=f"1 of {m} OOD scores is not finite"):
-        paired_with_first(ins, outs)
+@pytest.mark.parametrize("sizes", [[(2, 3)], [(20, 7), (7, 20)], [(400, 131), (2, 3), (400, 130)]])
+def test_many_tests_at_once_are_those_one_by_one(sizes, decimals, monkeypatch):
+    rng = np.random.default_rng(decimals)
+
+    def scores(n, m):
+        sides = rng.normal(0, 1, n), rng.normal(0.5, 1, m)
+        return tuple(np.round(side, decimals) for side in sides)
+
+    groups = [[scores(*size) for _ in range(5)] for size in sizes]
+    pairs = [(group[a], group[b]) for a, b in permutations(range(5), 2) for group in groups]
+    # one side in common, as when one scorer meets two OOD sets
+    pairs += [((a[0], b[1]), b) for a, b, *_ in groups]
+    tests = [delong_difference(*a, *b) for a, b in pairs]
+    expected = [(test.difference, test.se) for test in tests]
+    assert paired_each(pairs) == expected
+    monkeypatch.setattr(metrics, "AT_ONCE", 5 * sum(sizes[0]))
+    assert paired_each(pairs) == expected
+    assert paired_each([]) == []
+
+
+def test_scores_that_cannot_be_compared_are_refused_among_many():
+    good = np.array([0.0, 1.0]), np.array([2.0, 3.0, 4.0])
+    bad = good[0], np.array([2.0, 3.0, np.nan])
+    with pytest.raises(ScoreError, match="1 of 3 OOD scores is not finite"):
+        paired_each([(good, good), (good, bad)])
+    fewer = good[0], good[1][1:]
+    with pytest.raises(ScoreError, match="b has 2 and 2"):
+        paired_each([(good, good), (good, fewer)])
+    with pytest.raises(ScoreError, match="1 ID score has no standard error"):
+        paired_each([((good[0][1:], good[1]),) * 2])
 
 
 @given(sides)
