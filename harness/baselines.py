@@ -32,6 +32,8 @@ def flag_beaten(results: Sequence[Result], baselines: Collection[str]) -> list[R
         results: With the scores of their groups, for the paired test.
         baselines: Names of scorers.
     """
+    if not baselines:
+        return list(results)
     by_cell = {result.cell: result for result in results if result.cell.scorer in baselines}
     return [
         replace(result, beaten_by=beaten)

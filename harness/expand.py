@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 from harness.contracts import FittedStatistic, Statistic
 from harness.data import PreparedDataset
@@ -69,7 +70,7 @@ class _Row:
     Attributes:
         comparison: The one that asks.
         fit: The draw of role fit; `in_` that of role in, `outs` those of role out by data set.
-        jobs: Those made so far: each is one object, however many cells read it.
+        inputs: Those met so far, by text, epoch and group size.
         notes: By scorer, of those met so far.
     """
 
@@ -78,8 +79,33 @@ class _Row:
     fit: Draw
     in_: Draw
     outs: Mapping[str, Draw]
-    jobs: dict[tuple[str, int, int | None, str, str], StatisticJob] = field(default_factory=dict)
+    inputs: dict[tuple[str, int, int | None], _RowInput] = field(default_factory=dict)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class _RowInput:
+    """An input as a row asks for it at one epoch and group size.
+
+    Each of its jobs is made when it is first asked for, and is one object, however many cells read
+    it.
+    """
+
+    def __init__(self, row: _Row, job: Callable[[Draw], StatisticJob]) -> None:
+        self._row, self._job = row, job
+        self._outs: dict[str, StatisticJob] = {}
+
+    @cached_property
+    def fit(self) -> StatisticJob:
+        return self._job(self._row.fit)
+
+    @cached_property
+    def in_(self) -> StatisticJob:
+        return self._job(self._row.in_)
+
+    def out(self, dataset: str) -> StatisticJob:
+        if dataset not in self._outs:
+            self._outs[dataset] = self._job(self._row.outs[dataset])
+        return self._outs[dataset]
 
 
 @dataclass(frozen=True)
@@ -143,24 +169,16 @@ class _Builder:
                     self._add_cells(row, self.suite.scorers[name], epoch, group_size)
 
     def _add_cells(self, row: _Row, scorer: ScorerComponent, epoch: int, group_size: int) -> None:
-        """Add those that differ in their OOD set only, and read the same of the others."""
+        """Add those that differ in their OOD set only."""
         chain, place = row.chain, (epoch, group_size)
-        shared: dict[str, tuple[StatisticJob, StatisticJob]] = {}
-        in_: StatisticJob | None = None
+        inputs = {item.text: self._input(row, item, *place) for item in scorer.inputs}
+        bits = None if self.log_prob is None else self._input(row, self.log_prob, *place)
         for name, out in row.outs.items():
             cell = Cell(chain.model, chain.dataset, name, scorer.name, *place, chain.seed)
             if not self._is_new(cell, (row.fit, row.in_, out)) or not self.suite.only.takes(cell):
                 continue
-            reads = {}
-            for item in scorer.inputs:
-                if item.text not in shared:
-                    fit = self._job(row, item, *place, row.fit)
-                    shared[item.text] = fit, self._job(row, item, *place, row.in_)
-                reads[item.text] = (*shared[item.text], self._job(row, item, *place, out))
-            log_prob = None
-            if self.log_prob is not None:
-                in_ = in_ or self._job(row, self.log_prob, *place, row.in_)
-                log_prob = in_, self._job(row, self.log_prob, *place, out)
+            reads = {text: (item.fit, item.in_, item.out(name)) for text, item in inputs.items()}
+            log_prob = None if bits is None else (bits.in_, bits.out(name))
             notes = self._notes(row, cell, reads)
             number = len(self.seen) - 1
             self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes, number))
@@ -184,19 +202,17 @@ class _Builder:
             )
         return row.notes[cell.scorer]
 
-    def _job(
-        self, row: _Row, item: Input, epoch: int, group_size: int, draw: Draw
-    ) -> StatisticJob:
-        """The job of one input, added to the chain of the model that it reads."""
+    def _input(self, row: _Row, item: Input, epoch: int, group_size: int) -> _RowInput:
         size = group_size if self._kind(item.statistic).is_grouped else None
-        key = (item.text, epoch, size, draw.role, draw.dataset)
-        if key not in row.jobs:
-            row.jobs[key] = self._new_job(row, item, epoch, size, draw)
-        return row.jobs[key]
+        key = (item.text, epoch, size)
+        if key not in row.inputs:
+            row.inputs[key] = _RowInput(row, partial(self._job, row, item, epoch, size))
+        return row.inputs[key]
 
-    def _new_job(
+    def _job(
         self, row: _Row, item: Input, epoch: int, group_size: int | None, draw: Draw
     ) -> StatisticJob:
+        """The job of one input, added to the chain of the model that it reads."""
         kind = self._kind(item.statistic)
         name = item.model or row.chain.model
         seed = row.chain.seed if item.seed is None else item.seed

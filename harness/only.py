@@ -33,7 +33,10 @@ class Only:
 
     def takes(self, cell: Cell) -> bool:
         """Whether a cell is asked for."""
-        return all(_value(cell, key) in taken for key, taken in self.values.items())
+        for key, taken in self.values.items():
+            if _value(cell, key) not in taken:
+                return False
+        return True
 
     def texts(self) -> list[str]:
         """The selection as `parse_only` takes it, in one order however it was given."""

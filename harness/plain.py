@@ -10,6 +10,8 @@ LONGEST = 200
 
 def printable(text: str) -> str:
     """The text with control characters shown as escapes, so that none acts; lines stay lines."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
 
 

@@ -110,13 +110,15 @@ class ReadShelf:
 
     def __init__(self, head: dict[str, Any], file: Any) -> None:
         self.texts = head
-        numbers = file["numbers"].astype(object)
-        numbers[np.isnan(file["numbers"])] = None
+        numbers = file["numbers"]
         self.numbers = numbers.tolist()
+        for row in np.flatnonzero(np.isnan(numbers).any(axis=1)):
+            self.numbers[row] = [None if np.isnan(x) else x for x in self.numbers[row]]
         self.places = file["places"].tolist()
         scores = file["scores"]
         self.sides = [scores[low:high] for low, high in pairwise(file["ends"].tolist())]
-        self.rows = {cell: row for row, cell in enumerate(file["cells"].tolist())}
+        cells = file["cells"].tolist()
+        self.rows = dict(zip(cells, range(len(cells)), strict=True))
 
     def find(self, number: int) -> Found | None:
         """What is kept of a cell."""

@@ -67,11 +67,12 @@ class Pen:
         """
         line = []
         for words, (width, is_left) in zip(cells, columns, strict=True):
-            blank = width - cells_of(words.plain)
+            plain = words.plain
+            blank = width - cells_of(plain)
             if blank < 0:
                 self._folded_row(cells, columns)
                 return
-            shown = self._shown(words)
+            shown = self._shown(words) if words.mark or words.flags else plain
             line.append(shown + " " * blank if is_left else " " * blank + shown)
         self.lines.append((" " * GAP).join(line).rstrip())
 

@@ -7,7 +7,7 @@ set. The seeds are averaged inside a cell.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -108,13 +108,13 @@ def auroc_tables(results: Sequence[Result]) -> list[Table]:
 
 
 def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Result]) -> Table:
-    cells: dict[tuple[str, int], dict[str, dict[int, Result]]] = {}
-    n_out: dict[str, set[int | None]] = {}
+    cells: defaultdict[tuple[str, int], defaultdict[str, dict[int, Result]]]
+    cells = defaultdict(lambda: defaultdict(dict))
+    n_out: defaultdict[str, set[int | None]] = defaultdict(set)
     for result in results:
         cell = result.cell
-        row = cells.setdefault((cell.scorer, cell.epoch), {})
-        row.setdefault(cell.out_dataset, {})[cell.seed] = result
-        n_out.setdefault(cell.out_dataset, set()).add(result.n_out)
+        cells[cell.scorer, cell.epoch][cell.out_dataset][cell.seed] = result
+        n_out[cell.out_dataset].add(result.n_out)
     place = {scorer: i for i, scorer in enumerate(dict.fromkeys(scorer for scorer, _ in cells))}
     keys = sorted(cells, key=lambda key: (place[key[0]], key[1]))
     columns = _columns([[cells[key].get(out, {}) for key in keys] for out in n_out])
@@ -180,12 +180,13 @@ def _average(values: Collection[float]) -> Average:
 
 def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
     """Bits per dimension of the in data set by epoch: that of each seed's first result."""
-    bits: dict[int, dict[int, float]] = {}
+    bits: defaultdict[int, dict[int, float]] = defaultdict(dict)
     for result in results:
+        epoch, seed = result.cell.epoch, result.cell.seed
         value = result.bits_per_dim_in
-        if value is not None and math.isfinite(value):
-            bits.setdefault(result.cell.epoch, {}).setdefault(result.cell.seed, value)
-    return {epoch: _average(seeds.values()) for epoch, seeds in bits.items()}
+        if seed not in bits[epoch] and value is not None and math.isfinite(value):
+            bits[epoch][seed] = value
+    return {epoch: _average(seeds.values()) for epoch, seeds in bits.items() if seeds}
 
 
 def _failures(results: Sequence[Result]) -> tuple[Failure, ...]:
