@@ -46,7 +46,8 @@ class ConditionalNormal(nn.Module):
     At first it is the standard normal, whatever h is.
 
     Arguments:
-        in_channels: Channels of h, (N, in_channels, H, W).
+        in_channels: Channels of h, (N, in_channels, H, W), or (N, in_channels, 1, 1) if it says
+            the same of every pixel.
         channels: Channels of b and z, (N, channels, H, W).
     """
 
@@ -58,7 +59,7 @@ class ConditionalNormal(nn.Module):
         """z, floating, of the shape of b, and log p(b | h), (N,), in nats."""
         mean, log_sd = self.conv(h).chunk(2, dim=1)
         z = (b - mean) * torch.exp(-log_sd)
-        return z, standard_normal_log_prob(z) - log_sd.sum(dim=(1, 2, 3))
+        return z, standard_normal_log_prob(z) - log_sd.expand_as(z).sum(dim=(1, 2, 3))
 
     def inverse(self, h: Tensor, z: Tensor) -> Tensor:
         """b, floating, of the shape of z."""
@@ -120,5 +121,6 @@ class Top(nn.Module):
         return self.prior.inverse(self._zeros(z), z)
 
     def _zeros(self, x: Tensor) -> Tensor:
-        # One row per example, so that per-example gradients see a batch here too.
-        return torch.zeros_like(x).repeat(1, 2, 1, 1)  # (N, 2 C, H, W)
+        # One row per example, so that per-example gradients see a batch here too; one pixel,
+        # because nothing comes of any other.
+        return torch.zeros_like(x[:, :, :1, :1]).repeat(1, 2, 1, 1)  # (N, 2 C, 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,7 +13,11 @@ from torch import Tensor
 # A product is formed and consumed in pieces of about this many bytes, so that it stays in cache.
 PIECE_BYTES = 4 * 2**20
 # Copies in float64, which are read once, are made in smaller ones.
-DOUBLE_BYTES = 2**19
+DOUBLE_BYTES = 2**20
+# On a CPU so many numbers are summed in float32 before their sum goes on in float64.
+RUN = 64
+# Sums of squares above which it does not matter that squares below 1e-38 are lost.
+SAFE = 1e-24
 # What an entry of a product costs to convert and to sum in float64, in multiplications.
 ENTRY = 32
 # Rows below which a Gram matrix is not worth taking apart.
@@ -82,11 +87,30 @@ def sq_norms(gradient: GroupGradient) -> Tensor:
 def explicit_sq_norms(gradients: Tensor) -> Tensor:
     """Squared norm of each row, float64, (M,), of floating (M, ...); summed in float64."""
     rows = gradients.flatten(1) if gradients.dim() > 1 else gradients.unsqueeze(1)
-    if rows.dtype != torch.float64 and rows.numel() * 8 > DOUBLE_BYTES:
-        step = max(1, DOUBLE_BYTES // (8 * max(1, rows.shape[1])))
-        if step < len(rows):
-            return torch.cat([explicit_sq_norms(piece) for piece in rows.split(step)])
-    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+    if rows.dtype == torch.float64 or rows.numel() * 8 <= DOUBLE_BYTES:
+        return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
+    if _has_runs(rows):
+        runs = torch.linalg.vector_norm(rows.unflatten(1, (-1, RUN)), dim=2)
+        norms = runs.double().square().sum(1)
+        if _is_safe(norms):
+            return norms
+    step = max(1, DOUBLE_BYTES // (8 * rows.shape[1]))
+    pieces = [torch.linalg.vector_norm(x, dim=1, dtype=torch.float64) for x in rows.split(step)]
+    return torch.cat(pieces).square()
+
+
+def _has_runs(rows: Tensor) -> bool:
+    """Whether a sum over rows, (M, n), may be taken in short runs of float32, on a CPU.
+
+    A conversion of all numbers takes four times as long there; elsewhere it costs nothing.
+    """
+    return rows.dtype == torch.float32 and rows.device.type == "cpu" and not rows.shape[1] % RUN
+
+
+def _is_safe(sums: Tensor) -> bool:
+    """Whether no number that was squared, or product of two, can have left float32's range."""
+    low, high = torch.aminmax(sums)
+    return low.item() > SAFE and high.item() < math.inf
 
 
 # Of the gradient of a column for M groups: a number for each group, float64, (M,).
@@ -215,5 +239,10 @@ def _sum_of_products(a: Tensor, b: Tensor, d: Tensor, e: Tensor) -> Tensor:
 
 
 def _inner_products(a: Tensor, d: Tensor) -> Tensor:
+    products = (a * d).flatten(1)
+    if _has_runs(products):
+        sums = products.unflatten(1, (-1, RUN)).sum(2).sum(1, dtype=torch.float64)
+        if _is_safe(sums):
+            return sums
     # In float64: the product of two squares may leave the range of float32.
     return (a.double() * d).sum((1, 2))
