@@ -15,6 +15,10 @@ where s2 and s1 scale the inputs of what is transposed. The gradients of the par
     w: sum of d times the patches of the input     b of an ActNorm, bias of a convolution: sum d
     log_scale of a hidden ActNorm: (1/s) sum d h   log_scale of the last convolution: 3 sum d_o o
 
+The ActNorm and the 1x1 convolution of a step are one matrix, y = (W s) x + (W s) b, so that
+
+    W: (sum d_y x^T + (sum d_y) b^T) s             d_x = (W s)^T d_y
+
 A hidden layer returns the same for s w and s b as for w and b under s, so that (1/s) sum d h is
 also the sum of w dw and b db: fewer products, where dw is at hand.
 
@@ -78,11 +82,11 @@ class _Parameters:
     lower: Tensor  # (K, C, C)
     upper: Tensor  # (K, C, C)
     mixes: Tensor  # (K, C, C), P L U
+    biases: Tensor  # (K, C), of the ActNorms of the steps
     ladj: Tensor  # of one pixel, by ActNorm and mixing of all the steps
     # One for each step
-    bias: Sequence[Tensor]  # (C, 1, 1), of its ActNorm, like the next
-    scale: Sequence[Tensor]
-    mix: Sequence[Tensor]  # (C, C, 1, 1)
+    mix: Sequence[Tensor]  # (C, C), its ActNorm and mixing in one, like the next
+    shift: Sequence[Tensor]  # (C,)
     s1: Sequence[Tensor]  # (w, 1, 1)
     s2: Sequence[Tensor]
     b1: Sequence[Tensor]  # (w,), biases of the hidden ActNorms times their scales
@@ -103,19 +107,21 @@ class _Parameters:
         lower = lower + torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
         p = stacked(lambda s: s.mix.p)
         mixes = p @ (lower @ upper)
-        scale = torch.exp(log_scale)  # (K, C, 1, 1)
+        scales = torch.exp(log_scale).flatten(1)
+        biases = stacked(lambda s: s.norm.bias).flatten(1)
+        scaled = mixes * scales.unsqueeze(1)
         s1 = torch.exp(stacked(lambda s: s.coupling.norm1.log_scale))  # (K, w, 1, 1)
         s2 = torch.exp(stacked(lambda s: s.coupling.norm2.log_scale))
         return cls(
-            scales=scale.flatten(1),
+            scales=scales,
             p=p,
             lower=lower,
             upper=upper,
             mixes=mixes,
+            biases=biases,
             ladj=log_scale.sum() + log_s.sum(),
-            bias=[step.norm.bias for step in steps],
-            scale=scale.unbind(),
-            mix=mixes[..., None, None].unbind(),
+            mix=scaled.unbind(),
+            shift=(scaled @ biases.unsqueeze(2)).squeeze(2).unbind(),
             s1=s1.unbind(),
             s2=s2.unbind(),
             b1=(s1 * stacked(lambda s: s.coupling.norm1.bias)).flatten(1).unbind(),
@@ -135,10 +141,10 @@ class _Level(torch.autograd.Function):
         ctx.parameters = _Parameters.of(ctx.steps)
         ladj = ctx.parameters.ladj * (x.shape[2] * x.shape[3])
         x = x.contiguous(memory_format=torch.channels_last)
-        kept: list[Tensor] = []
+        kept = [x]
         for k, step in enumerate(ctx.steps):
             ladj_step, *more = _step(step.coupling, ctx.parameters, k, x)
-            x, ladj = more[1], ladj + ladj_step
+            x, ladj = more[-1], ladj + ladj_step
             kept += more
         ctx.save_for_backward(*kept)
         return x, ladj
@@ -148,18 +154,17 @@ class _Level(torch.autograd.Function):
         kept = ctx.saved_tensors
         backward = _Backward(ctx.parameters, ctx.this, d_ladj)
         for k in reversed(range(len(ctx.steps))):
-            delta = backward.step(k, ctx.steps[k].coupling, delta, kept[6 * k : 6 * k + 6])
+            delta = backward.step(k, ctx.steps[k].coupling, delta, kept[5 * k : 5 * k + 6])
         backward.report()
         return delta, None, None, None
 
 
 def _step(coupling: ConvCoupling, p: _Parameters, k: int, x: Tensor) -> tuple[Tensor, ...]:
-    """What the coupling of step k adds to ladj, and what is kept: u, y, h1, h2, o, the scale.
+    """What the coupling of step k adds to ladj, and what is kept: h1, h2, o, the scale, y.
 
-    u is what is mixed, y the output of the step, o what comes out of the network.
+    o is what comes out of the network, y the output of the step.
     """
-    u = (x + p.bias[k]) * p.scale[k]
-    y = F.conv2d(u, p.mix[k])
+    y = F.linear(x.permute(0, 2, 3, 1), p.mix[k], p.shift[k]).permute(0, 3, 1, 2)
     a, b = y.chunk(2, dim=1)
     w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
     h1 = F.conv2d(a, w1 * p.s1[k].unsqueeze(3), p.b1[k], padding=1).relu_()
@@ -169,7 +174,7 @@ def _step(coupling: ConvCoupling, p: _Parameters, k: int, x: Tensor) -> tuple[Te
     log_scale = F.logsigmoid(raw + 2)
     scale = torch.exp(log_scale)
     torch.mul(b + shift, scale, out=b)  # y is now the output
-    return log_scale.sum(dim=(1, 2, 3)), u, y, h1, h2, o, scale
+    return log_scale.sum(dim=(1, 2, 3)), h1, h2, o, scale, y
 
 
 class _Backward:
@@ -187,8 +192,8 @@ class _Backward:
     def step(
         self, k: int, coupling: ConvCoupling, delta: Tensor, kept: Sequence[Tensor]
     ) -> Tensor:
-        """Gradient of the input; kept is as `_step` returned it."""
-        u, y, h1, h2, o, scale = kept
+        """Gradient of the input; kept is the input and what `_step` kept."""
+        x, h1, h2, o, scale, y = kept
         p, half = self._p, y.shape[1] // 2
         self._pixels = y.shape[2] * y.shape[3]
         self._positions = len(y) // self._this.groups * self._pixels
@@ -208,18 +213,20 @@ class _Backward:
         self._hidden(k, 2, coupling.conv2, coupling.norm2, (h1, h2, d2))
         self._last(k, h2, d3)
         rows, groups = _rows(d_y, self._this.groups), self._this.groups
-        self._collect("mix", rows.mT @ _rows(u, groups))
+        self._collect("mix", rows.mT @ _rows(x, groups))
         self._collect("y", rows.sum(1))
         self._collect("d_o o", (_rows(d_o, groups) * _rows(o, groups)).sum(1))
         self._collect("d3", _rows(d3, groups).sum(1))
-        return F.conv_transpose2d(d_y, p.mix[k]) * p.scale[k]
+        return (d_y.permute(0, 2, 3, 1) @ p.mix[k]).permute(0, 3, 1, 2)
 
     def report(self) -> None:
         """Norms of the small parameters of all steps."""
         p = self._p
         sums = {name: torch.stack(parts[::-1]) for name, parts in self._sums.items()}
         d_ladj = self._pixels * self._d_ladj.reshape(self._this.groups, -1).sum(1)[:, None]
-        mix, y = sums["mix"], sums["y"]  # (K, M, C, C), (K, M, C)
+        y = sums["y"]  # (K, M, C)
+        mix = sums["mix"] + y.unsqueeze(3) * p.biases[:, None, None]  # (K, M, C, C)
+        mix = mix * p.scales[:, None, None]
         d_upper = (p.p @ p.lower).mT.unsqueeze(1) @ mix
         d_diagonal = d_upper.diagonal(dim1=2, dim2=3) * p.upper.diagonal(dim1=1, dim2=2)[:, None]
         d_lower = p.p.mT.unsqueeze(1) @ mix @ p.upper.mT.unsqueeze(1)
