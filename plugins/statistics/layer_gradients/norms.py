@@ -18,8 +18,8 @@ DOUBLE_BYTES = 2**20
 RUN = 64
 # Sums of squares above which it does not matter that squares below 1e-38 are lost.
 SAFE = 1e-24
-# What an entry of a product costs to convert and to sum in float64, in multiplications.
-ENTRY = 32
+# What an entry costs to be summed, in multiplications: of a Gram matrix, and of the product.
+GRAM_ENTRY, ENTRY = 32, 4
 # Rows below which a Gram matrix is not worth taking apart.
 GRAM_ROWS = 64
 # Entries of a gradient, over all groups, up to which it waits for others of its shape.
@@ -45,7 +45,7 @@ class Outer:
     def gram_is_cheaper(self) -> bool:
         """Whether its norm takes fewer operations without the product."""
         (p, i), o = self.a.shape[-2:], self.d.shape[-1]
-        return p * p * (i + o + ENTRY) < i * o * (p + ENTRY)
+        return p * p * (i + o + GRAM_ENTRY) < i * o * (p + ENTRY)
 
     def sq_norms(self) -> Tensor:
         """Squared norm of each group, float64, (M,), by the cheaper of two exact forms.
