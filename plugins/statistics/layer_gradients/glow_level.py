@@ -213,7 +213,7 @@ class _Backward:
         self._hidden(k, 2, coupling.conv2, coupling.norm2, (h1, h2, d2))
         self._last(k, h2, d3)
         rows, groups = _rows(d_y, self._this.groups), self._this.groups
-        self._collect("mix", rows.mT @ _rows(x, groups))
+        self._collect("mix", torch.bmm(rows.mT, _rows(x, groups)))
         self._collect("y", rows.sum(1))
         self._collect("d_o o", (_rows(d_o, groups) * _rows(o, groups)).sum(1))
         self._collect("d3", _rows(d3, groups).sum(1))
@@ -271,8 +271,8 @@ class _Backward:
                 log_scales.append((d_weight * weight).sum(2) + d_bias * bias)
             biases.append(d_bias)
         self._report_weight(k, number, norms)
-        self._collect(f"norm{number}.bias", torch.cat(biases))
-        self._collect(f"norm{number}.log_scale", torch.cat(log_scales))
+        self._collect(f"norm{number}.bias", _joined(biases))
+        self._collect(f"norm{number}.log_scale", _joined(log_scales))
 
     def _last(self, k: int, x: Tensor, d: Tensor) -> None:
         """Report norms of the last convolution, with patches on the side of fewer channels."""
@@ -297,10 +297,14 @@ class _Backward:
             yield len(piece[0]) // images, piece
 
     def _report_weight(self, k: int, number: int, norms: Sequence[Tensor]) -> None:
-        self._this.report([f"steps.{k}.coupling.conv{number}.weight"], torch.cat(norms)[None])
+        self._this.report([f"steps.{k}.coupling.conv{number}.weight"], _joined(norms).unsqueeze(0))
 
     def _collect(self, name: str, gradient: Tensor) -> None:
         self._sums.setdefault(name, []).append(gradient)
+
+
+def _joined(pieces: Sequence[Tensor]) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
 def _rows(x: Tensor, groups: int) -> Tensor:

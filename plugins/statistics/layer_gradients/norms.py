@@ -39,7 +39,8 @@ class Outer:
 
     def explicit(self) -> Tensor:
         """The product, floating, (M, ..., O, I)."""
-        return self.d.transpose(-1, -2) @ self.a
+        multiply = torch.bmm if self.a.dim() == 3 else torch.matmul  # the former is nimbler
+        return multiply(self.d.transpose(-1, -2), self.a)
 
     @property
     def gram_is_cheaper(self) -> bool:
