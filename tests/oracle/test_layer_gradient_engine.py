@@ -579,6 +579,28 @@ def test_squares_do_not_leave_the_range_of_float32():
     assert norms.explicit_sq_norms(torch.tensor([[1e25, 1e-25]])).item() == pytest.approx(1e50)
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e-20, 1e-13, 1e-6, 1.0, 1e15, 1e20, 1e35])
+def test_long_sums_of_squares_are_exact_whatever_their_range(scale, monkeypatch):
+    monkeypatch.setattr(norms, "DOUBLE_BYTES", 8)
+    rows = scale * torch.rand(5, 9 * norms.RUN)
+    rows[3] = 0.0
+    rows[4, 1:] *= 1e-9
+    expected = rows.double().square().sum(1)
+    torch.testing.assert_close(norms.explicit_sq_norms(rows), expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(norms.explicit_sq_norms(rows[:3]), expected[:3], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("scales", [(1.0, 1.0), (1e-18, 1e-20), (1e25, 1e25), (1e30, 1e-30)])
+def test_long_sums_of_products_are_exact_whatever_their_range(scales):
+    a, d = (scale * torch.rand(3, 8, 2 * norms.RUN) for scale in scales)
+    expected = (a.double() * d.double()).sum((1, 2))
+    torch.testing.assert_close(norms._inner_products(a, d), expected, rtol=1e-6, atol=0)
+    mixed = d * torch.randn(3, 8, 2 * norms.RUN).sign()  # sums of either sign
+    expected = (a.double() * mixed.double()).sum((1, 2))
+    atol = 1e-6 * scales[0] * scales[1]
+    torch.testing.assert_close(norms._inner_products(a, mixed), expected, rtol=1e-6, atol=atol)
+
+
 def test_the_entry_of_a_model_without_submodules():
     model = TinyAutoregression(Images(1, 2, 2, bits=2)).double()
     engine, groups = LayerGradientEngine(), groups_of(model.domain, 4, 3)
