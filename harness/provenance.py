@@ -25,13 +25,13 @@ def provenance_of(
         fit: Facts of its fit.
         notes: What was noted when it was scored.
     """
-    cell, prepared = planned.cell, plan.prepared
+    own = plan.prepared[planned.cell.in_dataset].fingerprints
     return {
         "scorer": scorer,
         "statistics": statistics,
-        "train_split": prepared[cell.in_dataset].fingerprints["train"],
-        "in_split": prepared[cell.in_dataset].fingerprints["test"],
-        "out_split": prepared[cell.out_dataset].fingerprints["test"],
+        "train_split": own["train"],
+        "in_split": own["test"],
+        "out_split": plan.prepared[planned.cell.out_dataset].fingerprints["test"],
         "draw_seed": next(planned.jobs()).draw.seed,
         "fit": fit,
         "notes": [*planned.notes, *notes],
