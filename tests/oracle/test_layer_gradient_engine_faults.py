@@ -351,7 +351,7 @@ def planted(module, old, new):
 def build(name):
     torch.manual_seed(0)
     if name.startswith("glow"):
-        return randomised(glow(Images(1, 4, 4), levels=1, steps=2, width=3))
+        return randomised(glow(Images(1, 4, 4), levels=1, steps=2, width=8))
     table = own.MODELS if name in own.MODELS else foreign.MODELS
     return randomised(table[name][0]())
 
