@@ -261,6 +261,12 @@ def test_ekfac_is_that_of_plain_matrices(name, size):
     np.testing.assert_allclose(found[:, biases], plain[:, biases], rtol=1e-9)
 
 
+def test_what_a_suite_leaves_out_is_as_documented():
+    ekfac = LayerFisherEkfac()
+    assert LayerFisherDiagonal().damping == ekfac.damping == 1e-3
+    assert ekfac.max_factor == 1024
+
+
 class Product(Density):
     """log p = d(x2)^T W a(x1): input and output gradient of W are any two functions."""
 
