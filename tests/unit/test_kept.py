@@ -6,6 +6,7 @@ import shutil
 import textwrap
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness import kept, runner, scoring
@@ -14,7 +15,9 @@ from harness.expand import select
 from harness.keys import checkpoint_key
 from harness.plan import CHECKPOINTS, STATISTICS
 from harness.report import render
+from harness.results import Cell, Result
 from harness.runner import find_plan, look_up, run, score
+from harness.shelf import NUMBERS, Shelf, read_shelf
 from harness.suite import load_suite
 from tests.places import settings_in
 from tests.unit import stored
@@ -81,6 +84,26 @@ def test_what_is_read_back_is_what_scoring_gives(folder, monkeypatch):
     count, part = fresh(folder, monkeypatch, only=("epoch=2",))
     whole = [item.to_json() for item in expected.results if item.cell.epoch == 2]
     assert (count, [item.to_json() for item in part.results]) == (0, whole)
+
+
+def test_a_number_that_is_not_known_is_read_back_as_such(tmp_path):
+    sides = {"scores_in": np.arange(3.0), "scores_out": np.arange(4.0)}
+    numbers = dict(zip(NUMBERS, np.linspace(0.1, 0.9, len(NUMBERS)).tolist(), strict=True))
+    facts = {"statistics": {"log_prob": {"key": "k"}}, "fit": {"mean": 1.0}}
+    whole = Result(Cell("m", "i", "o", "s", 1, 1, 0), "ok", **numbers, **sides, provenance=facts)
+    results = [whole, replace(whole, bits_per_dim_out=None, ovl=None), whole]
+    shelf = Shelf()
+    for number, result in enumerate(results, start=5):
+        shelf.add(number, result, ["a note"])
+    path = tmp_path / "scored.npz"
+    path.write_bytes(shelf.content({}))
+    read = read_shelf(path, lambda head: True)
+    assert read.find(4) is None
+    for number, result in enumerate(results, start=5):
+        found = read.find(number)
+        assert found.numbers == [getattr(result, name) for name in NUMBERS]
+        assert (found.statistics, found.fit, found.notes) == (*facts.values(), ["a note"])
+        assert (len(found.scores_in), len(found.scores_out)) == (3, 4)
 
 
 def test_a_run_keeps_its_scores(folder, monkeypatch):
