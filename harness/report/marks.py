@@ -82,12 +82,10 @@ class _Column:
         most = max(map(len, aurocs))
         if most:
             means = [_mean(known) if len(known) == most else -math.inf for known in aurocs]
-            place = means.index(max(means))
-            self.best = {seed: cells[place][seed] for seed in aurocs[place]}
-            self._compare(aurocs)
-            self.marks[place] = "best"
-            if place in self.tested:
-                self.tested.remove(place)
+            best = means.index(max(means))
+            self.best = {seed: cells[best][seed] for seed in aurocs[best]}
+            self._compare(aurocs, best)
+            self.marks[best] = "best"
 
     def pairs(self) -> Iterator[tuple[Sides, Sides]]:
         """What is to be tested: of each place each seed."""
@@ -106,12 +104,12 @@ class _Column:
             difference, se = map(fmean, zip(*seeds, strict=True))
             self.marks[place] = "tied" if p_value(z_ratio(difference, se)) > LEVEL else "worse"
 
-    def _compare(self, aurocs: Sequence[Numbers]) -> None:
-        """Mark what is sure without a test, and note what is to be tested."""
+    def _compare(self, aurocs: Sequence[Numbers], best: int) -> None:
+        """Mark what is sure without a test, and note what is to be tested against the best."""
         seeds = self.best.keys()
         shapes = [_shape(result) for result in self.best.values()]
         for place, (cell, known) in enumerate(zip(self.cells, aurocs, strict=True)):
-            if known.keys() != seeds:
+            if place == best or known.keys() != seeds:
                 continue
             if self._is_certain(cell):
                 self.marks[place] = "worse"

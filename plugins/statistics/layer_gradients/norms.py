@@ -39,8 +39,7 @@ class Outer:
 
     def explicit(self) -> Tensor:
         """The product, floating, (M, ..., O, I)."""
-        multiply = torch.bmm if self.a.dim() == 3 else torch.matmul  # the former is nimbler
-        return multiply(self.d.transpose(-1, -2), self.a)
+        return self.d.transpose(-1, -2) @ self.a
 
     @property
     def gram_is_cheaper(self) -> bool:
@@ -86,7 +85,10 @@ def sq_norms(gradient: GroupGradient) -> Tensor:
 
 
 def explicit_sq_norms(gradients: Tensor) -> Tensor:
-    """Squared norm of each row, float64, (M,), of floating (M, ...); summed in float64."""
+    """Squared norm of each row, float64, (M,), of floating (M, ...); summed in float64.
+
+    On a CPU, long rows of float32 are summed in runs first, unless that would lose something.
+    """
     rows = gradients.flatten(1) if gradients.dim() > 1 else gradients.unsqueeze(1)
     if rows.dtype == torch.float64 or rows.numel() * 8 <= DOUBLE_BYTES:
         return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
