@@ -21,9 +21,6 @@ from plugins.statistics.layer_gradients.plan import Plan, Unit
 from plugins.statistics.layer_gradients.registry import (
     Call,
     Pass,
-    Rule,
-    find_rule,
-    find_takeover,
 )
 from plugins.statistics.layer_gradients.trace import Entry, Untraceable
 
@@ -58,7 +55,6 @@ class Recorder:
         self.called: list[str] = []
         self._rows = 0
         self._failures = failures
-        self._rules: dict[int, Rule] = {}
         self._calls: dict[int, list[Call]] = {id(unit): [] for unit in self.units}
         self._arrived: dict[int, int] = {id(unit): 0 for unit in self.units}
         self._leaves: list[Tensor] = []  # what the backward pass goes back to
@@ -114,16 +110,13 @@ class Recorder:
                     self._leaves.append(anchor)
                     stack.enter_context(self._taken_over(module, unit, anchor))
                 elif unit.module:
-                    rule = find_rule(module, list(unit.columns)) if unit.how == "rule" else None
-                    if rule is not None:
-                        self._rules[id(unit)] = rule
                     hook = partial(self._after, unit)
                     stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
             yield
 
     @contextmanager
     def _taken_over(self, module: nn.Module, unit: Unit, anchor: Tensor) -> Iterator[None]:
-        takeover = find_takeover(module)
+        takeover = unit.takeover
         assert takeover is not None
 
         def add(name: str, gradient: GroupGradient) -> None:
@@ -150,7 +143,6 @@ class Recorder:
         if self._state != "forward" or not torch.is_grad_enabled():
             return None
         self.called.append(unit.module)
-        rule = self._rules.get(id(unit))
         copied = (unit.module, unit.how) in self.plan.copied
         args = tuple(_detached(argument, copied) for argument in args)
         keywords = {name: _detached(argument, copied) for name, argument in keywords.items()}
@@ -166,7 +158,7 @@ class Recorder:
             leaf.register_hook(partial(self._arrive, unit, call, len(call.deltas)))
             call.deltas.append(None)
             call.shapes.append(leaf.shape)
-            if rule is not None and rule.outputs:
+            if unit.rule is not None and unit.rule.outputs:
                 call.outputs.append(leaf.detach())
         held = [a for a in (*args, *keywords.values()) if isinstance(a, Tensor)] + call.outputs
         call.versions = [(tensor, tensor._version) for tensor in held]
@@ -224,9 +216,8 @@ class Recorder:
         used = [(k, call) for k, call in enumerate(calls) if _arrived(call)]
         if not used:
             return
-        if unit.how == "rule":
-            rule = self._rules[id(unit)]
-            gradients = [rule.function(module, call) for _, call in used]
+        if unit.rule is not None:
+            gradients = [unit.rule.function(module, call) for _, call in used]
             for name, column in unit.columns.items():
                 self.table.add(column, total([each[name] for each in gradients]))
             return

@@ -27,7 +27,7 @@ Everything is kept channels-last, so that the positions of an image are the rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,7 @@ class _Parameters:
     mixes: Tensor  # (K, C, C), P L U
     biases: Tensor  # (K, C), of the ActNorms of the steps
     ladj: Tensor  # of one pixel, by ActNorm and mixing of all the steps
+    e: Tensor  # (K, C, 1, 1)
     # One for each step
     mix: Sequence[Tensor]  # (C, C), its ActNorm and mixing in one, like the next
     shift: Sequence[Tensor]  # (C,)
@@ -91,7 +92,7 @@ class _Parameters:
     s2: Sequence[Tensor]
     b1: Sequence[Tensor]  # (w,), biases of the hidden ActNorms times their scales
     b2: Sequence[Tensor]
-    e: Sequence[Tensor]  # (C, 1, 1)
+    b3: Sequence[Tensor]  # (C,), biases of the last convolutions times e
 
     @classmethod
     def of(cls, steps: Sequence[GlowStep]) -> _Parameters:
@@ -112,6 +113,7 @@ class _Parameters:
         scaled = mixes * scales.unsqueeze(1)
         s1 = torch.exp(stacked(lambda s: s.coupling.norm1.log_scale))  # (K, w, 1, 1)
         s2 = torch.exp(stacked(lambda s: s.coupling.norm2.log_scale))
+        e = torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale))
         return cls(
             scales=scales,
             p=p,
@@ -120,13 +122,14 @@ class _Parameters:
             mixes=mixes,
             biases=biases,
             ladj=log_scale.sum() + log_s.sum(),
+            e=e,
             mix=scaled.unbind(),
             shift=(scaled @ biases.unsqueeze(2)).squeeze(2).unbind(),
             s1=s1.unbind(),
             s2=s2.unbind(),
             b1=(s1 * stacked(lambda s: s.coupling.norm1.bias)).flatten(1).unbind(),
             b2=(s2 * stacked(lambda s: s.coupling.norm2.bias)).flatten(1).unbind(),
-            e=torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale)).unbind(),
+            b3=(e.flatten(1) * stacked(lambda s: s.coupling.conv3.bias)).unbind(),
         )
 
 
@@ -169,7 +172,7 @@ def _step(coupling: ConvCoupling, p: _Parameters, k: int, x: Tensor) -> tuple[Te
     w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
     h1 = F.conv2d(a, w1 * p.s1[k].unsqueeze(3), p.b1[k], padding=1).relu_()
     h2 = F.conv2d(h1, w2 * p.s2[k].unsqueeze(3), p.b2[k]).relu_()
-    o = F.conv2d(h2, w3, coupling.conv3.bias, padding=1).mul_(p.e[k])
+    o = F.conv2d(h2, w3 * p.e[k].unsqueeze(3), p.b3[k], padding=1)
     shift, raw = o.chunk(2, dim=1)
     log_scale = F.logsigmoid(raw + 2)
     scale = torch.exp(log_scale)
@@ -188,6 +191,7 @@ class _Backward:
         self._d_ladj = d_ladj  # (N,)
         self._sums: dict[str, list[Tensor]] = {}
         self._pixels = self._positions = 0  # of an image, and of a group
+        self._surroundings: dict[torch.Size, _Surroundings] = {}  # by the shape of the images
 
     def step(
         self, k: int, coupling: ConvCoupling, delta: Tensor, kept: Sequence[Tensor]
@@ -198,8 +202,10 @@ class _Backward:
         self._pixels = y.shape[2] * y.shape[3]
         self._positions = len(y) // self._this.groups * self._pixels
         w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
-        d_b, d_o, d_y = delta[:, half:], torch.empty_like(y), torch.empty_like(y)
-        d_shift = torch.mul(d_b, scale, out=d_o[:, :half])
+        d = y.new_empty(len(y), *y.shape[2:], 3 * half).permute(0, 3, 1, 2)
+        d_y, d_o = d[:, : 2 * half], d[:, half:]  # what comes in at b is the gradient of the shift
+        d_b = delta[:, half:]
+        torch.mul(d_b, scale, out=d_o[:, :half])
         d_log_scale = torch.addcmul(self._d_ladj[:, None, None, None], d_b, y[:, half:])
         one_minus_scale = torch.sigmoid(-2 - o[:, half:])  # not lost where the scale is nearly 1
         torch.mul(d_log_scale, one_minus_scale, out=d_o[:, half:])
@@ -208,59 +214,67 @@ class _Backward:
         d1 = _masked(F.conv_transpose2d(d2, w2 * p.s1[k]), h1)
         d_a = F.conv_transpose2d(d1, w1, padding=1)
         torch.add(delta[:, :half], d_a, out=d_y[:, :half])
-        d_y[:, half:] = d_shift
         self._hidden(k, 1, coupling.conv1, coupling.norm1, (y[:, :half], h1, d1))
         self._hidden(k, 2, coupling.conv2, coupling.norm2, (h1, h2, d2))
-        self._last(k, h2, d3)
-        rows, groups = _rows(d_y, self._this.groups), self._this.groups
-        self._collect("mix", torch.bmm(rows.mT, _rows(x, groups)))
-        self._collect("y", rows.sum(1))
-        self._collect("d_o o", (_rows(d_o, groups) * _rows(o, groups)).sum(1))
-        self._collect("d3", _rows(d3, groups).sum(1))
+        self._last(h2, d3)
+        groups = self._this.groups
+        self._collect("mix", torch.bmm(_rows(d_y, groups).mT, _rows(x, groups)))
+        self._collect("d", _rows(d, groups).sum(1))
+        self._collect("d_o o", _rows(d_o * o, groups).sum(1))
         return (d_y.permute(0, 2, 3, 1) @ p.mix[k]).permute(0, 3, 1, 2)
 
     def report(self) -> None:
-        """Norms of the small parameters of all steps."""
+        """Norms of the parameters of all steps."""
         p = self._p
         sums = {name: torch.stack(parts[::-1]) for name, parts in self._sums.items()}
         d_ladj = self._pixels * self._d_ladj.reshape(self._this.groups, -1).sum(1)[:, None]
-        y = sums["y"]  # (K, M, C)
+        channels = p.biases.shape[1]
+        y, o = sums["d"][..., :channels], sums["d"][..., channels // 2 :]  # (K, M, C)
         mix = sums["mix"] + y.unsqueeze(3) * p.biases[:, None, None]  # (K, M, C, C)
         mix = mix * p.scales[:, None, None]
         d_upper = (p.p @ p.lower).mT.unsqueeze(1) @ mix
         d_diagonal = d_upper.diagonal(dim1=2, dim2=3) * p.upper.diagonal(dim1=1, dim2=2)[:, None]
         d_lower = p.p.mT.unsqueeze(1) @ mix @ p.upper.mT.unsqueeze(1)
-        self._norms("norm.log_scale", (mix * p.mixes.unsqueeze(1)).sum(2) + d_ladj)
-        self._norms("norm.bias", (y @ p.mixes) * p.scales.unsqueeze(1))
-        self._norms("mix.lower", d_lower.tril(-1))
-        self._norms("mix.upper", d_upper.triu(1))
-        self._norms("mix.log_s", d_diagonal + d_ladj)
-        self._norms("coupling.norm1.bias", sums["norm1.bias"])
-        self._norms("coupling.norm1.log_scale", sums["norm1.log_scale"])
-        self._norms("coupling.norm2.bias", sums["norm2.bias"])
-        self._norms("coupling.norm2.log_scale", sums["norm2.log_scale"])
-        self._norms("coupling.conv3.bias", sums["d3"])
-        self._norms("coupling.conv3.log_scale", 3 * sums["d_o o"])
+        self._norms({"mix.lower": d_lower.tril(-1), "mix.upper": d_upper.triu(1)})
+        self._norms(
+            {
+                "norm.log_scale": (mix * p.mixes.unsqueeze(1)).sum(2) + d_ladj,
+                "norm.bias": (y @ p.mixes) * p.scales.unsqueeze(1),
+                "mix.log_s": d_diagonal + d_ladj,
+                "coupling.conv3.bias": o * p.e.view(-1, 1, channels),
+                "coupling.conv3.log_scale": 3 * sums["d_o o"],
+            }
+        )
+        hidden = [f"norm{n}.{name}" for n in (1, 2) for name in ("bias", "log_scale")]
+        self._norms({f"coupling.{name}": sums[name] for name in hidden})
+        for number in (1, 2, 3):
+            name = f"coupling.conv{number}.weight"
+            self._report([name], sums[name])
 
-    def _norms(self, name: str, gradients: Tensor) -> None:
-        """Report the norms of explicit gradients, (K, M, ...)."""
-        norms = explicit_sq_norms(gradients.flatten(0, 1)).view(gradients.shape[:2])
-        self._this.report([f"steps.{k}.{name}" for k in range(len(gradients))], norms)
+    def _norms(self, gradients: Mapping[str, Tensor]) -> None:
+        """Report the norms of explicit gradients of one shape, (K, M, ...)."""
+        stacked = torch.stack(list(gradients.values()))
+        norms = explicit_sq_norms(stacked.flatten(0, 2)).view(-1, stacked.shape[2])
+        self._report(gradients, norms)
+
+    def _report(self, names: Iterable[str], norms: Tensor) -> None:
+        """Squared norms, (len(names) K, M)."""
+        steps = range(len(self._p.scales))
+        self._this.report([f"steps.{k}.{name}" for name in names for k in steps], norms)
 
     def _hidden(
         self, k: int, number: int, conv: HiddenConv2d, norm: ActNorm, tensors: Sequence[Tensor]
     ) -> None:
-        """Report norms of a hidden convolution, collect gradients of its ActNorm.
+        """Collect norms of a hidden convolution and gradients of its ActNorm.
 
         The tensors are its input, what comes out behind the ReLU, and d.
         """
         width, channels, kernel, _ = conv.weight.shape
-        weight = conv.weight.permute(0, 2, 3, 1).flatten(1)  # (w, kernel^2 C), as patches are
         scale, bias = (self._p.s1, self._p.s2)[number - 1][k].flatten(), norm.bias.flatten()
         rows = width if kernel == 1 else max(width, self._positions)
         norms, biases, log_scales = [], [], []
         for groups, (x, h, d) in self._pieces(tensors, rows * channels * kernel**2):
-            product = Outer(_rows(_patches(x) if kernel > 1 else x, groups), _rows(d, groups))
+            product = Outer(_rows(self._patches(x) if kernel > 1 else x, groups), _rows(d, groups))
             d_bias = product.d.sum(1)
             if product.gram_is_cheaper:
                 norms.append(product.sq_norms())
@@ -268,22 +282,23 @@ class _Backward:
             else:
                 d_weight = product.explicit()  # (M, w, kernel^2 C)
                 norms.append(explicit_sq_norms(d_weight))
+                weight = conv.weight.permute(0, 2, 3, 1).flatten(1)  # as patches are
                 log_scales.append((d_weight * weight).sum(2) + d_bias * bias)
             biases.append(d_bias)
-        self._report_weight(k, number, norms)
+        self._collect(f"coupling.conv{number}.weight", _joined(norms))
         self._collect(f"norm{number}.bias", _joined(biases))
         self._collect(f"norm{number}.log_scale", _joined(log_scales))
 
-    def _last(self, k: int, x: Tensor, d: Tensor) -> None:
-        """Report norms of the last convolution, with patches on the side of fewer channels."""
+    def _last(self, x: Tensor, d: Tensor) -> None:
+        """Collect norms of the last convolution, with patches on the side of fewer channels."""
         norms = []
         is_thin = x.shape[1] <= d.shape[1]
         size = 9 * min(x.shape[1], d.shape[1]) * self._positions
         for groups, (x_piece, d_piece) in self._pieces((x, d), size):
-            a = _patches(x_piece) if is_thin else x_piece
-            delta = d_piece if is_thin else _patches(d_piece)
+            a = self._patches(x_piece) if is_thin else x_piece
+            delta = d_piece if is_thin else self._patches(d_piece)
             norms.append(Outer(_rows(a, groups), _rows(delta, groups)).sq_norms())
-        self._report_weight(k, 3, norms)
+        self._collect("coupling.conv3.weight", _joined(norms))
 
     def _pieces(
         self, tensors: Sequence[Tensor], size: int
@@ -291,13 +306,19 @@ class _Backward:
         """How many groups, and their examples: as many as may take so many numbers each."""
         groups, item = self._this.groups, tensors[0].element_size()
         step = max(1, PIECE_BYTES // (size * item))
+        if step >= groups:
+            yield groups, tensors
+            return
         images = len(tensors[0]) // groups
         pieces = zip(*(tensor.split(step * images) for tensor in tensors), strict=True)
         for piece in pieces:
             yield len(piece[0]) // images, piece
 
-    def _report_weight(self, k: int, number: int, norms: Sequence[Tensor]) -> None:
-        self._this.report([f"steps.{k}.coupling.conv{number}.weight"], _joined(norms).unsqueeze(0))
+    def _patches(self, x: Tensor) -> Tensor:
+        """The 3x3 surroundings of each position: (N, C, H, W) to (N, 9 C, H, W), channels-last."""
+        if x.shape not in self._surroundings:
+            self._surroundings[x.shape] = _Surroundings(x)
+        return self._surroundings[x.shape](x)
 
     def _collect(self, name: str, gradient: Tensor) -> None:
         self._sums.setdefault(name, []).append(gradient)
@@ -318,12 +339,23 @@ def _masked(delta: Tensor, h: Tensor) -> Tensor:
     return aten.grad_input(delta, h, 0, grad_input=delta)  # in place
 
 
-def _patches(x: Tensor) -> Tensor:
-    """The 3x3 surroundings of each position: (N, C, H, W) to (N, 9 C, H, W), channels-last."""
-    n, c, height, width = x.shape
-    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))  # (N, H + 2, W + 2, C)
-    image, row, column, channel = padded.stride()
-    view = padded.as_strided(
-        (n, height, width, 3, 3, c), (image, row, column, row, column, channel)
-    )
-    return view.reshape(n, height, width, 9 * c).permute(0, 3, 1, 2)
+class _Surroundings:
+    """The 3x3 surroundings of each position of images of one shape, with zeros outside.
+
+    Arguments:
+        like: (N, C, H, W).
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        n, c, height, width = like.shape
+        padded = like.new_zeros(n, height + 2, width + 2, c)
+        image, row, column, channel = padded.stride()
+        self._inside = padded[:, 1:-1, 1:-1]
+        self._windows = padded.as_strided(
+            (n, height, width, 3, 3, c), (image, row, column, row, column, channel)
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, 9 C, H, W), channels-last."""
+        self._inside.copy_(x.permute(0, 2, 3, 1))
+        return self._windows.flatten(3).permute(0, 3, 1, 2)

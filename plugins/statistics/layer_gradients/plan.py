@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plugins.statistics.layer_gradients.registry import find_rule, find_takeover
+from torch import nn
+
+from plugins.statistics.layer_gradients.registry import (
+    Rule,
+    TakeoverFunction,
+    find_rule,
+    find_takeover,
+)
 from plugins.statistics.layer_gradients.trace import Entry
 
 # A takeover computes the whole module in a way of its own; a rule reads its inputs and the
@@ -23,6 +30,8 @@ class Unit:
     how: How
     columns: dict[str, int] = field(default_factory=dict)
     expected: int = 0  # gradients of outputs that arrive in a backward pass; 0 if not known
+    rule: Rule | None = None
+    takeover: TakeoverFunction | None = None
 
 
 @dataclass
@@ -60,10 +69,15 @@ class Plan:
             if ways[0] not in units:
                 units[ways[0]] = Unit(*ways[0])
         for (name, how), unit in units.items():
-            for local, parameter in entry.get_submodule(name).named_parameters():
+            module = entry.get_submodule(name)
+            for local, parameter in module.named_parameters():
                 column = columns[id(parameter)]
                 if column in self.ways and self.ways[column][0] == (name, how):
                     unit.columns[local] = column
+            if how == "rule":
+                unit.rule = find_rule(module, list(unit.columns))
+            elif how == "takeover":
+                unit.takeover = find_takeover(module)
         return list(units.values())
 
     def reject(self, columns: Iterable[int]) -> None:
@@ -100,8 +114,13 @@ def _plan(entry: Entry, candidates: dict[str, list[str]], taken: dict[str, str])
 
 def signature(entry: Entry) -> object:
     """What a plan depends on: the parameters, and type, mode and hooks of every module."""
-    return tuple(
-        (
+    found: dict[int, tuple[object, ...]] = {}
+    waiting: list[nn.Module | None] = [entry]
+    while waiting:  # `entry.modules()` takes several times as long, in every call of the engine
+        module = waiting.pop()
+        if module is None or id(module) in found:
+            continue
+        found[id(module)] = (
             type(module),
             module.training,
             len(module._forward_hooks),
@@ -110,8 +129,8 @@ def signature(entry: Entry) -> object:
             tuple(module._modules),
             tuple((name, id(p)) for name, p in module._parameters.items()),
         )
-        for module in entry.modules()
-    )
+        waiting += module._modules.values()
+    return tuple(found.values())
 
 
 def _takeovers(entry: Entry, candidates: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
