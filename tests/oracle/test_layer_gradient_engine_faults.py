@@ -195,8 +195,8 @@ FAULTS = {
     ),
     "Glow: log-determinant of ActNorm dropped": (
         "glow_level",
-        ".sum(2) + d_ladj)",
-        ".sum(2))",
+        ".sum(2) + d_ladj,",
+        ".sum(2),",
         "glow",
         1,
     ),
@@ -216,29 +216,29 @@ FAULTS = {
     ),
     "Glow: log-determinant of the coupling dropped": (
         "glow_level",
-        "torch.addcmul(self._d_ladj[:, None, None, None], d_b, y[:, half:])",
-        "d_b * y[:, half:]",
+        "torch.addcmul(self._d_ladj.view(-1, 1, 1, 1), d_b, y[..., half:])",
+        "d_b * y[..., half:]",
         "glow",
         1,
     ),
     "Glow: examples dealt out to groups like cards": (
         "glow_level",
-        "return x.permute(0, 2, 3, 1).reshape(groups, -1, x.shape[1])",
-        "return x.permute(0, 2, 3, 1).reshape(-1, groups, x.shape[1]).transpose(0, 1)",
+        "return x.reshape(self._groups, -1, x.shape[3])",
+        "return x.reshape(-1, self._groups, x.shape[3]).transpose(0, 1)",
         "glow",
         2,
     ),
     "Glow: scales of the hidden layers exchanged": (
         "glow_level",
-        "w2 * p.s1[k]",
-        "w2 * p.s2[k]",
+        "_transposed(w2) * p.s1[k]",
+        "_transposed(w2) * p.s2[k]",
         "glow",
         1,
     ),
     "Glow: sigmoid of something else": (
         "glow_level",
-        "torch.sigmoid(-2 - o[:, half:])",
-        "torch.sigmoid(-1.99 - o[:, half:])",
+        "torch.sigmoid(-2 - o[..., half:])",
+        "torch.sigmoid(-1.99 - o[..., half:])",
         "glow",
         1,
     ),
@@ -281,15 +281,15 @@ FAULTS = {
         "glow_level",
         "(d_weight * weight).sum(2) + d_bias * bias",
         "(d_weight * weight).sum(2)",
-        "glow",
+        "glow, more positions",
         1,
     ),
     "Glow: weights in another order than patches": (
         "glow_level",
-        "conv.weight.permute(0, 2, 3, 1)",
-        "conv.weight",
-        "glow",
-        5,
+        "weight = _by_patch(conv.weight)",
+        "weight = conv.weight.flatten(1)",
+        "glow, more positions",
+        2,
     ),
     "Glow: steps in the order of the backward pass": (
         "glow_level",
@@ -298,10 +298,38 @@ FAULTS = {
         "glow",
         1,
     ),
-    "Glow: patches without their corners": (
+    "Glow: patches without a corner": (
         "glow_level",
-        "return view.reshape(n, height, width, 9 * c).permute(0, 3, 1, 2)",
-        "return view.flatten(3, 4)[:, :, :, 1:8].flatten(3).permute(0, 3, 1, 2)",
+        "d3 = self._surroundings(d_o * p.e[k])",
+        "d3 = self._surroundings(d_o * p.e[k]); d3[..., : 2 * half] = 0",
+        "glow",
+        1,
+    ),
+    "Glow: scale forgotten in what goes back through the last convolution": (
+        "glow_level",
+        "self._surroundings(d_o * p.e[k])",
+        "self._surroundings(d_o)",
+        "glow",
+        1,
+    ),
+    "Glow: kernel of the last convolution not turned round": (
+        "glow_level",
+        "weight.flip(2, 3).permute(2, 3, 0, 1)",
+        "weight.permute(2, 3, 0, 1)",
+        "glow",
+        1,
+    ),
+    "Glow: gradients of shift and scale exchanged": (
+        "glow_level",
+        "d_y, d_o = d[..., : 2 * half], d[..., half:]",
+        "d_y, d_o = d[..., : 2 * half], d[..., half:].roll(half, 3)",
+        "glow",
+        1,
+    ),
+    "Glow: scale of the last convolution forgotten": (
+        "glow_level",
+        "o * p.e.unsqueeze(1)",
+        "o",
         "glow",
         1,
     ),
@@ -351,7 +379,8 @@ def planted(module, old, new):
 def build(name):
     torch.manual_seed(0)
     if name.startswith("glow"):
-        return randomised(glow(Images(1, 4, 4), levels=1, steps=2, width=8))
+        side = 8 if name.endswith("more positions") else 4
+        return randomised(glow(Images(1, side, side), levels=1, steps=2, width=8))
     table = own.MODELS if name in own.MODELS else foreign.MODELS
     return randomised(table[name][0]())
 

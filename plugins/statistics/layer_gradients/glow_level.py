@@ -20,14 +20,17 @@ The ActNorm and the 1x1 convolution of a step are one matrix, y = (W s) x + (W s
     W: (sum d_y x^T + (sum d_y) b^T) s             d_x = (W s)^T d_y
 
 A hidden layer returns the same for s w and s b as for w and b under s, so that (1/s) sum d h is
-also the sum of w dw and b db: fewer products, where dw is at hand.
+also the sum of w dw and b db: fewer products, where a row of dw is shorter than there are
+positions.
 
-Everything is kept channels-last, so that the positions of an image are the rows of a matrix.
+Activations are (N, H, W, C), so that the positions of an image are the rows of a matrix. Patches,
+which the gradients of the 3x3 convolutions need, are also what the first of these and the
+transposed last one multiply: they have few channels, for which convolutions are slow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,11 +87,11 @@ class _Parameters:
     mixes: Tensor  # (K, C, C), P L U
     biases: Tensor  # (K, C), of the ActNorms of the steps
     ladj: Tensor  # of one pixel, by ActNorm and mixing of all the steps
-    e: Tensor  # (K, C, 1, 1)
+    e: Tensor  # (K, C)
     # One for each step
     mix: Sequence[Tensor]  # (C, C), its ActNorm and mixing in one, like the next
     shift: Sequence[Tensor]  # (C,)
-    s1: Sequence[Tensor]  # (w, 1, 1)
+    s1: Sequence[Tensor]  # (w,)
     s2: Sequence[Tensor]
     b1: Sequence[Tensor]  # (w,), biases of the hidden ActNorms times their scales
     b2: Sequence[Tensor]
@@ -111,9 +114,9 @@ class _Parameters:
         scales = torch.exp(log_scale).flatten(1)
         biases = stacked(lambda s: s.norm.bias).flatten(1)
         scaled = mixes * scales.unsqueeze(1)
-        s1 = torch.exp(stacked(lambda s: s.coupling.norm1.log_scale))  # (K, w, 1, 1)
-        s2 = torch.exp(stacked(lambda s: s.coupling.norm2.log_scale))
-        e = torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale))
+        s1 = torch.exp(stacked(lambda s: s.coupling.norm1.log_scale)).flatten(1)
+        s2 = torch.exp(stacked(lambda s: s.coupling.norm2.log_scale)).flatten(1)
+        e = torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale)).flatten(1)
         return cls(
             scales=scales,
             p=p,
@@ -127,9 +130,9 @@ class _Parameters:
             shift=(scaled @ biases.unsqueeze(2)).squeeze(2).unbind(),
             s1=s1.unbind(),
             s2=s2.unbind(),
-            b1=(s1 * stacked(lambda s: s.coupling.norm1.bias)).flatten(1).unbind(),
-            b2=(s2 * stacked(lambda s: s.coupling.norm2.bias)).flatten(1).unbind(),
-            b3=(e.flatten(1) * stacked(lambda s: s.coupling.conv3.bias)).unbind(),
+            b1=(s1 * stacked(lambda s: s.coupling.norm1.bias).flatten(1)).unbind(),
+            b2=(s2 * stacked(lambda s: s.coupling.norm2.bias).flatten(1)).unbind(),
+            b3=(e * stacked(lambda s: s.coupling.conv3.bias)).unbind(),
         )
 
 
@@ -143,91 +146,94 @@ class _Level(torch.autograd.Function):
         ctx.steps, ctx.this = list(level.steps), this
         ctx.parameters = _Parameters.of(ctx.steps)
         ladj = ctx.parameters.ladj * (x.shape[2] * x.shape[3])
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.permute(0, 2, 3, 1).contiguous()
+        surroundings = _Surroundings(x[..., ::2])
         kept = [x]
         for k, step in enumerate(ctx.steps):
-            ladj_step, *more = _step(step.coupling, ctx.parameters, k, x)
+            ladj_step, *more = _step(step.coupling, ctx.parameters, k, x, surroundings)
             x, ladj = more[-1], ladj + ladj_step
             kept += more
         ctx.save_for_backward(*kept)
-        return x, ladj
+        return x.permute(0, 3, 1, 2), ladj
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor, d_ladj: Tensor) -> tuple[Tensor | None, ...]:
-        kept = ctx.saved_tensors
-        backward = _Backward(ctx.parameters, ctx.this, d_ladj)
+        kept, delta = ctx.saved_tensors, delta.permute(0, 2, 3, 1)
+        backward = _Backward(ctx.parameters, ctx.this, delta, d_ladj)
         for k in reversed(range(len(ctx.steps))):
-            delta = backward.step(k, ctx.steps[k].coupling, delta, kept[5 * k : 5 * k + 6])
+            delta = backward.step(k, ctx.steps[k].coupling, delta, kept[6 * k : 6 * k + 7])
         backward.report()
-        return delta, None, None, None
+        return delta.permute(0, 3, 1, 2), None, None, None
 
 
-def _step(coupling: ConvCoupling, p: _Parameters, k: int, x: Tensor) -> tuple[Tensor, ...]:
-    """What the coupling of step k adds to ladj, and what is kept: h1, h2, o, the scale, y.
+def _step(
+    coupling: ConvCoupling, p: _Parameters, k: int, x: Tensor, surroundings: _Surroundings
+) -> tuple[Tensor, ...]:
+    """What the coupling of step k adds to ladj, and what is kept.
 
-    o is what comes out of the network, y the output of the step.
+    That is the patches of a, h1, h2, o, the scale and y; o is what comes out of the network, y the
+    output of the step.
     """
-    y = F.linear(x.permute(0, 2, 3, 1), p.mix[k], p.shift[k]).permute(0, 3, 1, 2)
-    a, b = y.chunk(2, dim=1)
+    y = F.linear(x, p.mix[k], p.shift[k])
+    a, b = y.chunk(2, dim=3)
     w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
-    h1 = F.conv2d(a, w1 * p.s1[k].unsqueeze(3), p.b1[k], padding=1).relu_()
-    h2 = F.conv2d(h1, w2 * p.s2[k].unsqueeze(3), p.b2[k]).relu_()
-    o = F.conv2d(h2, w3 * p.e[k].unsqueeze(3), p.b3[k], padding=1)
-    shift, raw = o.chunk(2, dim=1)
+    patches = surroundings(a)
+    h1 = _linear(patches, _by_patch(w1) * p.s1[k].unsqueeze(1), p.b1[k]).relu_()
+    h2 = _linear(h1, _by_patch(w2) * p.s2[k].unsqueeze(1), p.b2[k]).relu_()
+    w3 = w3 * p.e[k].view(-1, 1, 1, 1)
+    o = F.conv2d(h2.permute(0, 3, 1, 2), w3, p.b3[k], padding=1).permute(0, 2, 3, 1)
+    shift, raw = o.chunk(2, dim=3)
     log_scale = F.logsigmoid(raw + 2)
     scale = torch.exp(log_scale)
     torch.mul(b + shift, scale, out=b)  # y is now the output
-    return log_scale.sum(dim=(1, 2, 3)), h1, h2, o, scale, y
+    return log_scale.sum(dim=(1, 2, 3)), patches, h1, h2, o, scale, y
 
 
 class _Backward:
     """The backward pass of the steps of a level, from the last to the first.
 
-    Small gradients are collected, in that order, and reported together at the end.
+    Norms and small gradients are collected, in that order, and reported together at the end.
     """
 
-    def __init__(self, parameters: _Parameters, this: Pass, d_ladj: Tensor) -> None:
-        self._p, self._this = parameters, this
+    def __init__(self, parameters: _Parameters, this: Pass, delta: Tensor, d_ladj: Tensor) -> None:
+        self._p, self._groups, self._this = parameters, this.groups, this
         self._d_ladj = d_ladj  # (N,)
+        self._pixels = delta.shape[1] * delta.shape[2]
+        self._surroundings = _Surroundings(delta)
         self._sums: dict[str, list[Tensor]] = {}
-        self._pixels = self._positions = 0  # of an image, and of a group
-        self._surroundings: dict[torch.Size, _Surroundings] = {}  # by the shape of the images
 
     def step(
         self, k: int, coupling: ConvCoupling, delta: Tensor, kept: Sequence[Tensor]
     ) -> Tensor:
         """Gradient of the input; kept is the input and what `_step` kept."""
-        x, h1, h2, o, scale, y = kept
-        p, half = self._p, y.shape[1] // 2
-        self._pixels = y.shape[2] * y.shape[3]
-        self._positions = len(y) // self._this.groups * self._pixels
+        x, patches, h1, h2, o, scale, y = kept
+        p, half = self._p, y.shape[3] // 2
         w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
-        d = y.new_empty(len(y), *y.shape[2:], 3 * half).permute(0, 3, 1, 2)
-        d_y, d_o = d[:, : 2 * half], d[:, half:]  # what comes in at b is the gradient of the shift
-        d_b = delta[:, half:]
-        torch.mul(d_b, scale, out=d_o[:, :half])
-        d_log_scale = torch.addcmul(self._d_ladj[:, None, None, None], d_b, y[:, half:])
-        one_minus_scale = torch.sigmoid(-2 - o[:, half:])  # not lost where the scale is nearly 1
-        torch.mul(d_log_scale, one_minus_scale, out=d_o[:, half:])
-        d3 = d_o * p.e[k]
-        d2 = _masked(F.conv_transpose2d(d3, w3 * p.s2[k], padding=1), h2)
-        d1 = _masked(F.conv_transpose2d(d2, w2 * p.s1[k]), h1)
-        d_a = F.conv_transpose2d(d1, w1, padding=1)
-        torch.add(delta[:, :half], d_a, out=d_y[:, :half])
-        self._hidden(k, 1, coupling.conv1, coupling.norm1, (y[:, :half], h1, d1))
+        d = y.new_empty(*y.shape[:3], 3 * half)
+        d_y, d_o = d[..., : 2 * half], d[..., half:]  # the gradients of b and the shift are one
+        d_b = delta[..., half:]
+        torch.mul(d_b, scale, out=d_o[..., :half])
+        d_log_scale = torch.addcmul(self._d_ladj.view(-1, 1, 1, 1), d_b, y[..., half:])
+        one_minus_scale = torch.sigmoid(-2 - o[..., half:])  # not lost where the scale is nearly 1
+        torch.mul(d_log_scale, one_minus_scale, out=d_o[..., half:])
+        d3 = self._surroundings(d_o * p.e[k])
+        d2 = _masked(d3 @ (_transposed(w3) * p.s2[k]), h2)
+        d1 = _masked(d2 @ (_transposed(w2) * p.s1[k]), h1)
+        d_a = F.conv_transpose2d(d1.permute(0, 3, 1, 2), w1, padding=1).permute(0, 2, 3, 1)
+        torch.add(delta[..., :half], d_a, out=d_y[..., :half])
+        self._hidden(k, 1, coupling.conv1, coupling.norm1, (patches, h1, d1))
         self._hidden(k, 2, coupling.conv2, coupling.norm2, (h1, h2, d2))
-        self._last(h2, d3)
-        groups = self._this.groups
-        self._collect("mix", torch.bmm(_rows(d_y, groups).mT, _rows(x, groups)))
-        self._collect("d", _rows(d, groups).sum(1))
-        self._collect("d_o o", _rows(d_o * o, groups).sum(1))
-        return (d_y.permute(0, 2, 3, 1) @ p.mix[k]).permute(0, 3, 1, 2)
+        self._collect("coupling.conv3.weight", Outer(self._rows(h2), self._rows(d3)).sq_norms())
+        self._collect("mix", torch.bmm(self._rows(d_y).mT, self._rows(x)))
+        self._collect("d", self._rows(d).sum(1))
+        self._collect("d_o o", self._rows(d_o * o).sum(1))
+        return d_y @ p.mix[k]
 
     def report(self) -> None:
         """Norms of the parameters of all steps."""
         p = self._p
         sums = {name: torch.stack(parts[::-1]) for name, parts in self._sums.items()}
-        d_ladj = self._pixels * self._d_ladj.reshape(self._this.groups, -1).sum(1)[:, None]
+        d_ladj = self._pixels * self._d_ladj.reshape(self._groups, -1).sum(1)[:, None]
         channels = p.biases.shape[1]
         y, o = sums["d"][..., :channels], sums["d"][..., channels // 2 :]  # (K, M, C)
         mix = sums["mix"] + y.unsqueeze(3) * p.biases[:, None, None]  # (K, M, C, C)
@@ -241,7 +247,7 @@ class _Backward:
                 "norm.log_scale": (mix * p.mixes.unsqueeze(1)).sum(2) + d_ladj,
                 "norm.bias": (y @ p.mixes) * p.scales.unsqueeze(1),
                 "mix.log_s": d_diagonal + d_ladj,
-                "coupling.conv3.bias": o * p.e.view(-1, 1, channels),
+                "coupling.conv3.bias": o * p.e.unsqueeze(1),
                 "coupling.conv3.log_scale": 3 * sums["d_o o"],
             }
         )
@@ -267,58 +273,38 @@ class _Backward:
     ) -> None:
         """Collect norms of a hidden convolution and gradients of its ActNorm.
 
-        The tensors are its input, what comes out behind the ReLU, and d.
+        The tensors are its input or the patches of it, what comes out behind the ReLU, and d.
         """
-        width, channels, kernel, _ = conv.weight.shape
-        scale, bias = (self._p.s1, self._p.s2)[number - 1][k].flatten(), norm.bias.flatten()
-        rows = width if kernel == 1 else max(width, self._positions)
+        weight = _by_patch(conv.weight)  # (w, I)
+        scale, bias = (self._p.s1, self._p.s2)[number - 1][k], norm.bias.flatten()
         norms, biases, log_scales = [], [], []
-        for groups, (x, h, d) in self._pieces(tensors, rows * channels * kernel**2):
-            product = Outer(_rows(self._patches(x) if kernel > 1 else x, groups), _rows(d, groups))
-            d_bias = product.d.sum(1)
+        for a, h, d in self._pieces(tensors, weight.numel()):  # (M, P, I), (M, P, w), (M, P, w)
+            product, d_bias = Outer(a, d), d.sum(1)
             if product.gram_is_cheaper:
                 norms.append(product.sq_norms())
-                log_scales.append((product.d * _rows(h, groups)).sum(1) / scale)
             else:
-                d_weight = product.explicit()  # (M, w, kernel^2 C)
+                d_weight = product.explicit()  # (M, w, I)
                 norms.append(explicit_sq_norms(d_weight))
-                weight = conv.weight.permute(0, 2, 3, 1).flatten(1)  # as patches are
+            if product.gram_is_cheaper or a.shape[1] < a.shape[2]:
+                log_scales.append((d * h).sum(1) / scale)
+            else:
                 log_scales.append((d_weight * weight).sum(2) + d_bias * bias)
             biases.append(d_bias)
         self._collect(f"coupling.conv{number}.weight", _joined(norms))
         self._collect(f"norm{number}.bias", _joined(biases))
         self._collect(f"norm{number}.log_scale", _joined(log_scales))
 
-    def _last(self, x: Tensor, d: Tensor) -> None:
-        """Collect norms of the last convolution, with patches on the side of fewer channels."""
-        norms = []
-        is_thin = x.shape[1] <= d.shape[1]
-        size = 9 * min(x.shape[1], d.shape[1]) * self._positions
-        for groups, (x_piece, d_piece) in self._pieces((x, d), size):
-            a = self._patches(x_piece) if is_thin else x_piece
-            delta = d_piece if is_thin else self._patches(d_piece)
-            norms.append(Outer(_rows(a, groups), _rows(delta, groups)).sq_norms())
-        self._collect("coupling.conv3.weight", _joined(norms))
+    def _pieces(self, tensors: Sequence[Tensor], size: int) -> Iterable[Sequence[Tensor]]:
+        """The rows of as many groups at a time as may take so many numbers each."""
+        rows = [self._rows(tensor) for tensor in tensors]
+        step = max(1, PIECE_BYTES // (size * rows[0].element_size()))
+        if step >= self._groups:
+            return [rows]
+        return zip(*(each.split(step) for each in rows), strict=True)
 
-    def _pieces(
-        self, tensors: Sequence[Tensor], size: int
-    ) -> Iterator[tuple[int, Sequence[Tensor]]]:
-        """How many groups, and their examples: as many as may take so many numbers each."""
-        groups, item = self._this.groups, tensors[0].element_size()
-        step = max(1, PIECE_BYTES // (size * item))
-        if step >= groups:
-            yield groups, tensors
-            return
-        images = len(tensors[0]) // groups
-        pieces = zip(*(tensor.split(step * images) for tensor in tensors), strict=True)
-        for piece in pieces:
-            yield len(piece[0]) // images, piece
-
-    def _patches(self, x: Tensor) -> Tensor:
-        """The 3x3 surroundings of each position: (N, C, H, W) to (N, 9 C, H, W), channels-last."""
-        if x.shape not in self._surroundings:
-            self._surroundings[x.shape] = _Surroundings(x)
-        return self._surroundings[x.shape](x)
+    def _rows(self, x: Tensor) -> Tensor:
+        """The positions of each group: (N, H, W, C) to (M, b H W, C)."""
+        return x.reshape(self._groups, -1, x.shape[3])
 
     def _collect(self, name: str, gradient: Tensor) -> None:
         self._sums.setdefault(name, []).append(gradient)
@@ -328,9 +314,19 @@ def _joined(pieces: Sequence[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
 
 
-def _rows(x: Tensor, groups: int) -> Tensor:
-    """(N, C, H, W) to (M, b H W, C), a view if x is channels-last."""
-    return x.permute(0, 2, 3, 1).reshape(groups, -1, x.shape[1])
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`F.linear` of (N, H, W, C), as the convolution that adds the bias in the same go."""
+    return F.conv2d(x.permute(0, 3, 1, 2), weight[..., None, None], bias).permute(0, 2, 3, 1)
+
+
+def _by_patch(weight: Tensor) -> Tensor:
+    """Of a convolution, to multiply patches: (O, C, k, k) to (O, k^2 C)."""
+    return weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    """Of a convolution, to multiply patches of d from the right: (O, C, k, k) to (k^2 O, C)."""
+    return weight.flip(2, 3).permute(2, 3, 0, 1).flatten(0, 2)
 
 
 def _masked(delta: Tensor, h: Tensor) -> Tensor:
@@ -343,11 +339,11 @@ class _Surroundings:
     """The 3x3 surroundings of each position of images of one shape, with zeros outside.
 
     Arguments:
-        like: (N, C, H, W).
+        like: (N, H, W, C).
     """
 
     def __init__(self, like: Tensor) -> None:
-        n, c, height, width = like.shape
+        n, height, width, c = like.shape
         padded = like.new_zeros(n, height + 2, width + 2, c)
         image, row, column, channel = padded.stride()
         self._inside = padded[:, 1:-1, 1:-1]
@@ -356,6 +352,6 @@ class _Surroundings:
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, 9 C, H, W), channels-last."""
-        self._inside.copy_(x.permute(0, 2, 3, 1))
-        return self._windows.flatten(3).permute(0, 3, 1, 2)
+        """(N, H, W, C) to (N, H, W, 9 C)."""
+        self._inside.copy_(x)
+        return self._windows.clone(memory_format=torch.contiguous_format).flatten(3)

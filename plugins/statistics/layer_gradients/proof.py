@@ -97,7 +97,12 @@ def prove(entry: Entry, plan: Plan, groups: Tensor, values: Tensor, truth: Tenso
 
 
 def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:
-    """Copy the inputs of units that found theirs written into; for the others, the next way."""
+    """Copy the inputs of units that found theirs written into; for the others, the next way.
+
+    A takeover that is wrong about one parameter is not asked for any.
+    """
+    taken = {plan.ways[c][0] for c in wrong if plan.ways[c][0][1] == "takeover"}
+    wrong = wrong | {column for column, ways in plan.ways.items() if ways[0] in taken}
     overwritten = {c for c in wrong if isinstance(failures.get(c), Modified)}
     overwritten = {c for c in overwritten if plan.ways[c][0] not in plan.copied}
     plan.copied.update(plan.ways[column][0] for column in overwritten)
