@@ -11,7 +11,8 @@ published code: separate ActNorms, 1x1 convolutions by the dense product P L U, 
 and logarithm, no norms. "loop" is one backward pass per group of our own model, whose steps are
 fused; "published" is one per group of the published formulation, each norm read out by itself, as
 the published code scores. The loops and vmap(grad) are given few examples, because they would take
-minutes; the column "of" says how many.
+minutes; the column "of" says how many. Freed memory stays with the process, as in `bench run`,
+unless `--return-memory` is given.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from harness import Images
+from harness.memory import keep_freed_memory
 from plugins.models.flows.multiscale import squeeze
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
@@ -238,6 +240,7 @@ def parsed():
     parser.add_argument("--dtype", choices=["float32", "float64"], help="of the models")
     parser.add_argument("--examples", type=int, help="for the engine and plain at a time")
     parser.add_argument("--tf32", action="store_true", help="TensorFloat-32 on a GPU")
+    parser.add_argument("--return-memory", action="store_true", help="as the C library does")
     parser.add_argument("--json", metavar="FILE", help="write all figures there too")
     return parser.parse_args()
 
@@ -320,6 +323,8 @@ def show(rows):
 
 def main():
     arguments = parsed()
+    if not arguments.return_memory:
+        keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
     print(f"torch {torch.__version__}, {arguments.device}, medians of {arguments.repeats}")
     rows = []

@@ -8,7 +8,8 @@ separate ActNorms, 1x1 convolutions by the dense product P L U, scales by sigmoi
 contiguous activations, the optimiser as torch has it by default. Both see the same examples and
 the same noise, and their losses are asserted to be equal at every step. After a step to warm up
 they alternate; medians are shown, of the wall time and of the processor time of the process.
-With `--compile` a second row has our step through `torch.compile`.
+Freed memory stays with the process, as in `bench run`, unless `--return-memory` is given. With
+`--compile` a second row has our step through `torch.compile`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 from layer_gradients import published_log_prob
 
 from harness import Images
+from harness.memory import keep_freed_memory
 from harness.randomness import generator
 from harness.suite import Recipe
 from harness.training import Training
@@ -140,6 +142,7 @@ def parsed():
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true", help="also through torch.compile")
+    parser.add_argument("--return-memory", action="store_true", help="as the C library does")
     parser.add_argument("--json", metavar="FILE", help="also write every time there")
     return parser.parse_args()
 
@@ -147,6 +150,8 @@ def parsed():
 def main():
     arguments = parsed()
     device, results = torch.device(arguments.device), []
+    if not arguments.return_memory:
+        keep_freed_memory()
     print(
         f"torch {torch.__version__}, {arguments.device}, minibatch {RECIPE.minibatch}; ms a step"
     )

@@ -20,7 +20,7 @@ from harness.failures import Failure, clear_failure, record_failure
 from harness.fitting import Fits, Part, by_fit, parts
 from harness.keys import checkpoint_key, digest
 from harness.locks import is_free, try_lock
-from harness.memory import is_out_of_memory
+from harness.memory import is_out_of_memory, keep_freed_memory
 from harness.plan import CHECKPOINTS, STATISTICS, Chain, ChainId, Plan, StatisticJob
 from harness.rates import fit_work, record_rate, statistic_work, training_work
 from harness.results import Status
@@ -64,6 +64,7 @@ class ChainTask:
             return
         with lock:
             torch.set_num_threads(self.threads)
+            keep_freed_memory()
             worker = _ChainWorker(self, report)
             worker.train()
             worker.evaluate()

@@ -1,7 +1,8 @@
-"""Memory that ran out: how that is told from other errors."""
+"""Memory: that which ran out, and that which was freed."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -15,6 +16,26 @@ TEXTS = (
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+
+# Parameters of glibc's mallopt, as <malloc.h> numbers them, and what they are set to, in bytes.
+TRIM_THRESHOLD, KEPT = -1, 2**30
+MMAP_THRESHOLD, LARGEST = -3, 2**28
+
+
+def keep_freed_memory() -> None:
+    """Let this process use memory that it freed again, in place of returning it to the system.
+
+    glibc maps what is larger than 32 MiB anew each time, and the system clears it page by page:
+    for the activations of a wide model a quarter of a training step on a CPU. Now that begins at
+    256 MiB, and up to 1 GiB of freed memory stays with the process. With another C library
+    nothing is changed.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(MMAP_THRESHOLD, LARGEST)
+    mallopt(TRIM_THRESHOLD, KEPT)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
