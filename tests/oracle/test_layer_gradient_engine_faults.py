@@ -230,8 +230,8 @@ FAULTS = {
     ),
     "Glow: scales of the hidden layers exchanged": (
         "glow_level",
-        "_transposed(w2) * p.s1[k]",
-        "_transposed(w2) * p.s2[k]",
+        "w2.flatten(1) * p.s1[k]",
+        "w2.flatten(1) * p.s2[k]",
         "glow",
         1,
     ),

@@ -179,7 +179,7 @@ def _step(
     w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
     patches = surroundings(a)
     h1 = _linear(patches, _by_patch(w1) * p.s1[k].unsqueeze(1), p.b1[k]).relu_()
-    h2 = _linear(h1, _by_patch(w2) * p.s2[k].unsqueeze(1), p.b2[k]).relu_()
+    h2 = _linear(h1, w2.flatten(1) * p.s2[k].unsqueeze(1), p.b2[k]).relu_()
     w3 = w3 * p.e[k].view(-1, 1, 1, 1)
     o = F.conv2d(h2.permute(0, 3, 1, 2), w3, p.b3[k], padding=1).permute(0, 2, 3, 1)
     shift, raw = o.chunk(2, dim=3)
@@ -218,7 +218,7 @@ class _Backward:
         torch.mul(d_log_scale, one_minus_scale, out=d_o[..., half:])
         d3 = self._surroundings(d_o * p.e[k])
         d2 = _masked(d3 @ (_transposed(w3) * p.s2[k]), h2)
-        d1 = _masked(d2 @ (_transposed(w2) * p.s1[k]), h1)
+        d1 = _masked(d2 @ (w2.flatten(1) * p.s1[k]), h1)
         d_a = F.conv_transpose2d(d1.permute(0, 3, 1, 2), w1, padding=1).permute(0, 2, 3, 1)
         torch.add(delta[..., :half], d_a, out=d_y[..., :half])
         self._hidden(k, 1, coupling.conv1, coupling.norm1, (patches, h1, d1))
