@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from plugins.models.flows.convolutions import ZeroConv2d
 
@@ -17,12 +16,19 @@ def squeeze(x: Tensor) -> Tensor:
     Channel 4 c + 2 i + j holds pixel (i, j) of the blocks of channel c (Dinh et al. 2017, 3.6).
     The result is channels-last in memory.
     """
-    return F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
+    n, channels, height, width = x.shape
+    blocks = x.reshape(n, channels, height // 2, 2, width // 2, 2)  # (N, C, H/2, i, W/2, j)
+    blocks = blocks.permute(0, 2, 4, 1, 3, 5)  # (N, H/2, W/2, C, i, j)
+    blocks = blocks.reshape(n, height // 2, width // 2, 4 * channels)
+    return blocks.permute(0, 3, 1, 2)  # (N, 4 C, H/2, W/2)
 
 
 def unsqueeze(y: Tensor) -> Tensor:
     """The inverse of `squeeze`: (N, 4 C, H, W) to (N, C, 2 H, 2 W)."""
-    return F.pixel_shuffle(y, 2)
+    n, channels, height, width = y.shape
+    blocks = y.reshape(n, channels // 4, 2, 2, height, width)  # (N, C, i, j, H, W)
+    blocks = blocks.permute(0, 1, 4, 2, 5, 3)  # (N, C, H, i, W, j)
+    return blocks.reshape(n, channels // 4, 2 * height, 2 * width)
 
 
 def standard_normal_log_prob(z: Tensor) -> Tensor:
