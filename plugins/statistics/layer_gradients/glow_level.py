@@ -43,7 +43,6 @@ from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
 from plugins.models.flows.couplings import ConvCoupling
 from plugins.models.flows.glow import GlowLevel, GlowStep
 from plugins.models.flows.mixing import InvertibleConv1x1LU
-from plugins.models.flows.multiscale import squeeze
 from plugins.statistics.layer_gradients.norms import PIECE_BYTES, Outer, explicit_sq_norms
 from plugins.statistics.layer_gradients.registry import Pass, layer_gradient_takeover
 
@@ -72,7 +71,8 @@ def is_as_built(level: GlowLevel) -> bool:
 @layer_gradient_takeover(GlowLevel, when=is_as_built)
 def glow_level(level: GlowLevel, this: Pass, x: Tensor) -> tuple[Tensor, Tensor]:
     """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
-    y, ladj = _Level.apply(squeeze(x), this.anchor, level, this)
+    blocks = F.pixel_unshuffle(x, 2)  # what `squeeze` does, for N > 0 and without vmap
+    y, ladj = _Level.apply(blocks, this.anchor, level, this)
     return y, ladj
 
 
