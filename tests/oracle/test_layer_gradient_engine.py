@@ -215,6 +215,24 @@ def test_a_new_parametrisation_makes_a_new_plan():
     assert_equal_to_the_loop(engine, model, groups)
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_hook_on_the_way_back_makes_a_new_plan(before):
+    model, groups = randomised(MODELS["glow"][0]()), groups_of(COLOUR, 3, 1)
+    engine = LayerGradientEngine()
+    assert_equal_to_the_loop(engine, model, groups)
+    convolution = model.levels[0].steps[1].coupling.conv2
+    if before:
+        handle = convolution.register_full_backward_pre_hook(lambda module, outer: (2 * outer[0],))
+    else:
+        handle = convolution.register_full_backward_hook(
+            lambda module, inner, outer: (2 * inner[0],)
+        )
+    assert_equal_to_the_loop(engine, model, groups)
+    handle.remove()
+    assert_equal_to_the_loop(engine, model, groups)
+    assert ways(engine, model, groups) == {"takeover", "rule"}
+
+
 def test_a_model_that_takes_another_path_for_other_examples(caplog):
     class Branching(Density):
         def __init__(self):

@@ -125,6 +125,8 @@ def signature(entry: Entry) -> object:
             module.training,
             len(module._forward_hooks),
             len(module._forward_pre_hooks),
+            len(module._backward_hooks),
+            len(module._backward_pre_hooks),
             len(vars(module)),
             tuple(module._modules),
             tuple((name, id(p)) for name, p in module._parameters.items()),

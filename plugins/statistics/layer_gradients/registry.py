@@ -119,8 +119,13 @@ def find_rule(module: nn.Module, names: Sequence[str]) -> Rule | None:
 
 def is_altered(module: nn.Module) -> bool:
     """Whether a call does more or other than the forward of its type."""
-    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-    return bool(hooks) or "forward" in vars(module)
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or "forward" in vars(module)
+    )
 
 
 @dataclass(frozen=True)
