@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-# Pages that the system had to clear for 20 blocks of 64 MiB, written one after the other.
+# Pages that the system had to clear for blocks of 40 MiB, written one after the other. The first
+# may find no room where one was freed, if something small has been put there since.
 FAULTS = """
 import resource
 import torch
@@ -16,9 +17,10 @@ from harness.memory import keep_freed_memory
 
 {call}
 torch.set_num_threads(1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
-    torch.ones(2**24)
+for count in (20, 40):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(count):
+        torch.ones(10 * 2**20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
@@ -30,4 +32,4 @@ def faults(call):
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
 def test_freed_memory_is_used_again():
-    assert faults("keep_freed_memory()") < faults("") / 4
+    assert faults("keep_freed_memory()") < faults("") / 2
