@@ -26,7 +26,7 @@ def keep_freed_memory() -> None:
     """Let this process use memory that it freed again, in place of returning it to the system.
 
     glibc maps what is larger than 32 MiB anew each time, and the system clears it page by page:
-    for the activations of a wide model a quarter of a training step on a CPU. Now that begins at
+    for the activations of a wide model a seventh of a training step on a CPU. Now that begins at
     256 MiB, and up to 1 GiB of freed memory stays with the process. With another C library
     nothing is changed.
     """

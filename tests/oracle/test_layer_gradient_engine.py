@@ -17,7 +17,7 @@ from harness.testing.reference import TinyAutoregression
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradients import engine as engine_module
-from plugins.statistics.layer_gradients import norms, registry
+from plugins.statistics.layer_gradients import glow_level, norms, registry
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients
 from plugins.statistics.layer_gradients.memory import Allocations
@@ -588,6 +588,13 @@ def test_products_in_pieces(monkeypatch):
     torch.testing.assert_close(
         norms.explicit_sq_norms(a), a.double().square().sum((1, 2)), rtol=1e-12, atol=0
     )
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_level_of_glow_in_pieces(size, monkeypatch):
+    monkeypatch.setattr(glow_level, "PIECE_BYTES", 7000)  # two groups at a time of 8 x 54 weights
+    model = randomised(MODELS["glow"][0]())
+    assert_equal_to_the_loop(LayerGradientEngine(), model, groups_of(COLOUR, 5, size))
 
 
 def test_squares_do_not_leave_the_range_of_float32():

@@ -18,10 +18,7 @@ from plugins.statistics.layer_gradients.generic import (
 )
 from plugins.statistics.layer_gradients.norms import GroupGradient, NormTable, total
 from plugins.statistics.layer_gradients.plan import Plan, Unit
-from plugins.statistics.layer_gradients.registry import (
-    Call,
-    Pass,
-)
+from plugins.statistics.layer_gradients.registry import Call, Pass
 from plugins.statistics.layer_gradients.trace import Entry, Untraceable
 
 

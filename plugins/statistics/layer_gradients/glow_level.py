@@ -147,7 +147,7 @@ class _Level(torch.autograd.Function):
         ctx.parameters = _Parameters.of(ctx.steps)
         ladj = ctx.parameters.ladj * (x.shape[2] * x.shape[3])
         x = x.permute(0, 2, 3, 1).contiguous()
-        surroundings = _Surroundings(x[..., ::2])
+        surroundings = _Surroundings(x.chunk(2, dim=3)[0])
         kept = [x]
         for k, step in enumerate(ctx.steps):
             ladj_step, *more = _step(step.coupling, ctx.parameters, k, x, surroundings)
@@ -251,10 +251,9 @@ class _Backward:
                 "coupling.conv3.log_scale": 3 * sums["d_o o"],
             }
         )
-        hidden = [f"norm{n}.{name}" for n in (1, 2) for name in ("bias", "log_scale")]
-        self._norms({f"coupling.{name}": sums[name] for name in hidden})
-        for number in (1, 2, 3):
-            name = f"coupling.conv{number}.weight"
+        hidden = [f"coupling.norm{n}.{name}" for n in (1, 2) for name in ("bias", "log_scale")]
+        self._norms({name: sums[name] for name in hidden})
+        for name in [f"coupling.conv{n}.weight" for n in (1, 2, 3)]:
             self._report([name], sums[name])
 
     def _norms(self, gradients: Mapping[str, Tensor]) -> None:
@@ -291,8 +290,8 @@ class _Backward:
                 log_scales.append((d_weight * weight).sum(2) + d_bias * bias)
             biases.append(d_bias)
         self._collect(f"coupling.conv{number}.weight", _joined(norms))
-        self._collect(f"norm{number}.bias", _joined(biases))
-        self._collect(f"norm{number}.log_scale", _joined(log_scales))
+        self._collect(f"coupling.norm{number}.bias", _joined(biases))
+        self._collect(f"coupling.norm{number}.log_scale", _joined(log_scales))
 
     def _pieces(self, tensors: Sequence[Tensor], size: int) -> Iterable[Sequence[Tensor]]:
         """The rows of as many groups at a time as may take so many numbers each."""

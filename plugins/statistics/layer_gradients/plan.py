@@ -30,8 +30,8 @@ class Unit:
     how: How
     columns: dict[str, int] = field(default_factory=dict)
     expected: int = 0  # gradients of outputs that arrive in a backward pass; 0 if not known
-    rule: Rule | None = None
-    takeover: TakeoverFunction | None = None
+    rule: Rule | None = None  # of a "rule"
+    takeover: TakeoverFunction | None = None  # of a "takeover"
 
 
 @dataclass
