@@ -24,7 +24,7 @@ import time
 
 import torch
 
-from harness import Images
+from oodbench import Images
 from plugins.models.glow import glow
 from plugins.statistics.fisher import kronecker
 from plugins.statistics.layer_fisher import LayerFisherDiagonal, LayerFisherEkfac

@@ -30,8 +30,8 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from harness import Images
 from harness.memory import keep_freed_memory
+from oodbench import Images
 from plugins.models.flows.multiscale import squeeze
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear

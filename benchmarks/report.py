@@ -19,7 +19,7 @@ from stored import fill, suite_with
 
 from harness.settings import Settings
 
-BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
+BENCH = [sys.executable, "-m", "oodbench"]
 
 
 def say(name: str, seconds: float, more: str = "") -> None:

@@ -27,11 +27,11 @@ import numpy as np
 import torch
 from layer_gradients import published_log_prob
 
-from harness import Images
 from harness.memory import keep_freed_memory
 from harness.randomness import generator
 from harness.suite import Recipe
 from harness.training import Training
+from oodbench import Images
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 

@@ -155,7 +155,7 @@ def probe() -> dict[str, Any]:
     """What a process of its own tells of torch and torchvision, and how it ended."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", PROBE],
+            [sys.executable, "-P", "-c", PROBE],
             capture_output=True,
             text=True,
             errors="replace",

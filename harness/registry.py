@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,7 @@ from harness import hookspecs
 from harness.errors import PluginError
 from harness.plugin import PROJECT, Entry
 from harness.suggest import known_names
+from oodbench import _names
 
 Kind: TypeAlias = Literal["models", "datasets", "statistics", "scorers", "executors"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -139,7 +141,7 @@ class Registry:
             version = point.dist.version if point.dist else "unknown"
             source = Source(name, distribution, version, value)
             if not self._is_blocked(source):
-                self._guarded(source, point.load)
+                self._guarded(source, partial(_load_point, point))
 
     def _load_requested(self, name: str) -> None:
         path = Path(name)
@@ -262,11 +264,17 @@ class Registry:
         return [(self._modules[item.plugin.__name__], item.function) for item in reversed(found)]
 
 
+def _load_point(point: EntryPoint) -> Any:
+    """The module behind an entry point; our own ones lie beside `oodbench`."""
+    is_ours = point.module.partition(".")[0] in _names.NAMES
+    return _names.load(point.module) if is_ours else point.load()
+
+
 def _checked_entries(kind: Kind, entries: Any) -> list[Entry]:
     checked = list(entries)
     for entry in checked:
         if not isinstance(entry, Entry):
-            raise TypeError(f"expected harness.Entry objects, got {type(entry).__name__}")
+            raise TypeError(f"expected oodbench.Entry objects, got {type(entry).__name__}")
         if ":" not in entry.target:
             raise ValueError(
                 f"target {entry.target!r} of {kind[:-1]} {entry.name!r} should read "

@@ -51,11 +51,11 @@ def signature(function: Any) -> str:
 def hooks() -> Iterator[str]:
     """Every hook with its signature; the events that some of them receive, with their fields."""
     yield "## Hooks\n"
-    yield "A plugin module implements any of them, each marked `@hookimpl` of `harness`.\n"
+    yield "A plugin module implements any of them, each marked `@hookimpl` of `oodbench`.\n"
     for name, hook in vars(hookspecs).items():
         if name.startswith("bench_"):
             yield f"- `{name}{signature(hook)}`\n  {summary(hook)}"
-    yield "\nEvents are dataclasses of `harness.events`, in plain data:\n"
+    yield "\nEvents are dataclasses of `oodbench.events`, in plain data:\n"
     for event in (
         events.RunStarted,
         events.EpochFinished,
@@ -69,7 +69,7 @@ def hooks() -> Iterator[str]:
 def protocols() -> Iterator[str]:
     """Members of every contract with their signatures."""
     yield "\n## Contracts\n"
-    yield "Protocols of `harness`; a plugin has these members and inherits nothing.\n"
+    yield "Protocols of `oodbench`; a plugin has these members and inherits nothing.\n"
     for name in CONTRACTS.split():
         protocol = getattr(contracts, name)
         yield f"### {name}\n\n{summary(protocol)}\n"
@@ -88,7 +88,7 @@ def protocols() -> Iterator[str]:
 def checks() -> Iterator[str]:
     """Every check of the conformance kit with its meaning."""
     yield "## Checks of the conformance kit\n"
-    yield "`bench plugins check` and `harness.testing.check_*` run these:\n"
+    yield "`bench plugins check` and `oodbench.testing.check_*` run these:\n"
     kinds = {
         "model": MODEL_CHECKS,
         "scorer": SCORER_CHECKS,

@@ -50,10 +50,11 @@ def list_entries(
 def _list_suites(json: bool) -> None:
     """Suites of the current folder and those that come with the project."""
     import tomllib
-    from importlib.resources import files
+
+    from harness.suite.files import shipped_suites
 
     rows = []
-    folders = {Path("suites").resolve(): "suites", Path(str(files("suites"))).resolve(): ""}
+    folders = {Path("suites").resolve(): "suites", shipped_suites(): ""}
     for folder, shown in folders.items():
         for path in sorted(folder.glob("*.toml")):
             try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import harness
 from harness.errors import Problem, SuiteError
 from harness.suggest import known_names
 from harness.suite.lines import locate
@@ -16,6 +17,13 @@ Key = tuple[str | int, ...]
 NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")
 MAX_BYTES = 1_000_000
 MAX_FILES = 100
+
+
+def shipped_suites() -> Path:
+    """The folder of the suites that come with the project."""
+    root = Path(harness.__file__).parent.parent
+    installed = root / "oodbench" / "suites"
+    return installed if installed.is_dir() else root / "suites"
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 In a test of your own plugin:
 
-    from harness.testing import assert_conforms, check_model
+    from oodbench.testing import assert_conforms, check_model
 
     def test_my_model():
         assert_conforms(check_model(MyModel))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.idx import read_idx
 from plugins.datasets.limits import check_file, reason
 from plugins.datasets.npz import array_names, read_npz_array

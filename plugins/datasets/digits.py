@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Images
+from oodbench import Images
 from plugins.datasets.draws import Draws
 from plugins.datasets.splits import SPLITS, check_split
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from harness import DataError, Images, MissingDataError
+from oodbench import DataError, Images, MissingDataError
 from plugins.datasets.arrays import read_array
 from plugins.datasets.npz import array_names
 from plugins.datasets.pictures import list_pictures, read_bytes, read_pictures

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.limits import check_file, check_size, reason
 
 HEADER = struct.Struct(">HBB3I")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import DataError
+from oodbench import DataError
 
 MOST_BYTES = 2**33
 """Of an array that is read into memory; a larger one is taken as a memory map, from `.npy`."""

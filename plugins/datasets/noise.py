@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from harness import Images
+from oodbench import Images
 from plugins.datasets.draws import Draws
 from plugins.datasets.splits import SPLITS, check_split
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.limits import check_file, check_size, reason
 
 SUFFIX = ".npy"

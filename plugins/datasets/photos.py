@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.draws import Draws
 from plugins.datasets.pixels import luma, shrink
 from plugins.datasets.splits import SPLITS, check_split

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.limits import check_file, reason
 from plugins.datasets.pixels import luma
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import DataError
+from oodbench import DataError
 
 SPLITS = ("train", "test")
 

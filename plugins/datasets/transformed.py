@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Dataset, Images, Stamped
+from oodbench import DataError, Dataset, Images, Stamped
 
 
 class Transformed:

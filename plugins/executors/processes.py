@@ -8,11 +8,13 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from harness import Event, JobFailed, Postponed, Task
+from oodbench import Event, JobFailed, Postponed, Task
+from oodbench.workers import Portable
 from plugins.executors.waiting import PAUSE, Waiting
 
 PRELOADED = ["torch._dynamo", "safetensors.torch"]
@@ -85,7 +87,7 @@ class _Running:
 
 def _start(context: Any, task: Task) -> _Running:
     reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(task, writer), daemon=True)
+    process = context.Process(target=Portable(partial(_work, task)), args=(writer,), daemon=True)
     process.start()
     writer.close()
     return _Running(task, process, reader)

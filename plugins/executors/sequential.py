@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness import Event, JobFailed, Postponed, Task
+from oodbench import Event, JobFailed, Postponed, Task
 from plugins.executors.waiting import Waiting
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from harness import Task
+from oodbench import Task
 
 PAUSE = 0.5
 """Seconds between two looks whether another run has ended its work, or was killed at it."""

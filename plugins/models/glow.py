@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from harness import DensityModel, Images
+from oodbench import DensityModel, Images
 
 
 def glow(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness import DensityModel, Images
+from oodbench import DensityModel, Images
 
 
 def glow_linear(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 from plugins.scorers.one_class_svm import OneClassSVM
 
 if TYPE_CHECKING:

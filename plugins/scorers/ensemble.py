@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from harness import FeatureAware, NotFittedError, ScoreError, Scorer
+from oodbench import FeatureAware, NotFittedError, ScoreError, Scorer
 from plugins.scorers.p_values import upper_tail
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from harness import NotFittedError
+from oodbench import NotFittedError
 from plugins.scorers.layers import LayerScorer
 
 if TYPE_CHECKING:

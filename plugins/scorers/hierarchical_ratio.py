@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from harness import NotFittedError, UnsupportedError
+from oodbench import NotFittedError, UnsupportedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
-from harness import NotFittedError
+from oodbench import NotFittedError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

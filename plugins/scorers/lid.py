@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import numpy as np
 from pydantic import Field
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 from plugins.scorers.p_values import upper_tail
 
 if TYPE_CHECKING:

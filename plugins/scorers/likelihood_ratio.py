@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
-from harness import NotFittedError
+from oodbench import NotFittedError
 
 if TYPE_CHECKING:
     import numpy as np

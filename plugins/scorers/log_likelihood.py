@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
-from harness import NotFittedError
+from oodbench import NotFittedError
 
 if TYPE_CHECKING:
     import numpy as np

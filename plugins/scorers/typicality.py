@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

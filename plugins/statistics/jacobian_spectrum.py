@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from harness import DensityModel, Flow, Per, UnsupportedError
+from oodbench import DensityModel, Flow, Per, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np

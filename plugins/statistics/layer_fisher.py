@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
-from harness import DensityModel, NotFittedError, Per, ScoreError
+from oodbench import DensityModel, NotFittedError, Per, ScoreError
 
 if TYPE_CHECKING:
     import numpy as np

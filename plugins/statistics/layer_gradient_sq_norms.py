@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from harness import DensityModel, Per, ScoreError
+from oodbench import DensityModel, Per, ScoreError
 
 if TYPE_CHECKING:
     import numpy as np

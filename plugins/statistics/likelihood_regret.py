@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from harness import DensityModel, Per
+from oodbench import DensityModel, Per
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness import DensityModel, Per
+from oodbench import DensityModel, Per
 
 if TYPE_CHECKING:
     import numpy as np

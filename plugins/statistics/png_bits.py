@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from harness import DensityModel, Per
+from oodbench import DensityModel, Per
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from harness import DensityModel, is_out_of_memory
+from oodbench import DensityModel, is_out_of_memory
 
 Parameters: TypeAlias = dict[str, Tensor]
 # Of the parameters of some copies, to their gradients and the log-probabilities, (n,).

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import CellFinished, EpochFinished, RunFinished, RunStarted, hookimpl
+from oodbench import CellFinished, EpochFinished, RunFinished, RunStarted, hookimpl
 
 try:
     from tensorboard.compat.proto.event_pb2 import Event as Record

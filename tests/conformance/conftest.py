@@ -13,7 +13,7 @@ from harness.cli.app import app
 from harness.testing import Check
 
 PLUGIN = """
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 
 @hookimpl

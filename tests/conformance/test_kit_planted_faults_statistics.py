@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness import Images, NotFittedError
 from harness.testing import assert_conforms, check_statistic
 from harness.testing.reference import TinyAutoregression
+from oodbench import Images, NotFittedError
 
 
 def failed(checks):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Images
+from oodbench import Images
 
 TOLERANCE = 0.15  # nats, of about 20: the error of 9 x 9 points is 0.07
 EXAMPLE = Path(__file__).parents[2] / "examples" / "oodbench-example" / "src"

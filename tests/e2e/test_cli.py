@@ -13,7 +13,7 @@ import pytest
 
 from harness.cli import main
 
-BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
+BENCH = [sys.executable, "-m", "oodbench"]
 
 
 def bench(*arguments, **options):
@@ -50,7 +50,7 @@ def test_light_commands_import_nothing_heavy(arguments):
     code = (
         "import sys, atexit\n"
         f"atexit.register(lambda: print('heavy:', [m for m in {HEAVY} if m in sys.modules]))\n"
-        "from harness.cli import main\n"
+        "from oodbench._start import main\n"
         f"sys.argv = ['bench', *{arguments}]\n"
         "main()\n"
     )
@@ -65,7 +65,7 @@ def test_a_second_run_imports_no_torch_and_prints_the_same(tiny_suite):
     code = (
         "import sys, atexit\n"
         "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr))\n"
-        "from harness.cli import main\n"
+        "from oodbench._start import main\n"
         f"sys.argv = ['bench', 'run', {str(tiny_suite)!r}]\n"
         "main()\n"
     )
@@ -120,7 +120,7 @@ def test_report_draws_figures_on_request_only(tiny_suite, tmp_path):
     folder = tmp_path / "new" / "figures"
     code = (
         "import sys, atexit\n"
-        "from harness.cli import main\n"
+        "from oodbench._start import main\n"
         "looked = {'matplotlib', 'matplotlib.pyplot', 'torch'}\n"
         "atexit.register(lambda: print(sorted(looked & set(sys.modules)), file=sys.stderr))\n"
         "main()\n"
@@ -262,7 +262,7 @@ training = "brief"
 
 MORTAL_PLUGIN = """
 import os, signal
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 @hookimpl
 def bench_models():

@@ -15,7 +15,7 @@ PLUGIN = """
 
     import numpy as np
 
-    from harness import Entry, Images, MissingDataError, hookimpl
+    from oodbench import Entry, Images, MissingDataError, hookimpl
 
 
     @hookimpl

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
-from pathlib import Path
 
 import numpy as np
 
 from harness.scaffold import PLUGIN_KINDS, new_package
+from tests.environments import ROOT, make_environment, run
 
-ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "oodbench-example"
-UV = os.environ.get("UV") or shutil.which("uv")
-BENCH = "from harness.cli import main; main()"
-BUILD = """
-import os, sys
-from hatchling.build import build_wheel
-out, *projects = sys.argv[1:]
-for project in projects:
-    os.chdir(project)
-    build_wheel(out)
-"""
-
+BENCH = "from oodbench._start import main; main()"
 HOOK = """
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 @hookimpl
 def {hook}():
@@ -72,43 +56,6 @@ SUITE = """
 """
 
 
-def run(*command, cwd):
-    return subprocess.run(
-        [str(item) for item in command],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-    )
-
-
-def install(folder, projects):
-    """A fresh environment with these distributions; its Python.
-
-    Their wheels are built and installed as ever. What they depend on is not installed again but
-    lent by this environment: nothing is downloaded.
-    """
-    wheels = folder / "wheels"
-    wheels.mkdir()
-    copies = []
-    for project in projects:
-        copies.append(folder / "sources" / project.name)
-        shutil.copytree(project, copies[-1])
-    done = run(sys.executable, "-c", BUILD, wheels, *copies, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    environment = folder / "environment"
-    done = run(UV, "venv", "--offline", "--python", sys.executable, environment, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    python = environment / "bin" / "python"
-    options = ["--offline", "--no-deps", "--python", python]
-    done = run(UV, "pip", "install", *options, *wheels.glob("*.whl"), cwd=folder)
-    assert done.returncode == 0, done.stderr
-    (site,) = environment.glob("lib/python*/site-packages")
-    (site / "lent.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
-    return python
-
-
 def variant(folder, name, text):
     """A distribution whose one module is the text."""
     root = folder / "variants" / name
@@ -130,7 +77,7 @@ def test_generated_distributions_pass_their_tests_and_are_listed(tmp_path):
     projects = [
         new_package(kind, name, generated)[0].parent.resolve() for kind, name in names.items()
     ]
-    python = install(tmp_path, projects)
+    python = make_environment(tmp_path, projects)
     tests = [project / "tests" for project in projects]
     options = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-W", "error"]
     done = run(python, "-m", "pytest", *options, *tests, cwd=tmp_path)
@@ -155,7 +102,7 @@ def write_csv(folder):
 
 def test_the_example_is_used_from_a_suite_whatever_else_is_installed(tmp_path, write_suite):
     variants = [variant(tmp_path, name, text) for name, text in VARIANTS.items()]
-    python = install(tmp_path, [EXAMPLE, *variants])
+    python = make_environment(tmp_path, [EXAMPLE, *variants])
 
     def bench(*arguments):
         return run(python, "-c", BENCH, *arguments, cwd=tmp_path)

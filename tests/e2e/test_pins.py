@@ -14,7 +14,7 @@ from tests.e2e.test_cli import bench
 PLUGIN = """
     from pathlib import Path
 
-    from harness import Entry, ScoreError, hookimpl
+    from oodbench import Entry, ScoreError, hookimpl
 
     HERE = Path(__file__).parent
 
@@ -184,8 +184,8 @@ def test_without_pins_the_plugin_imports_nothing_heavy(tmp_path):
     (tmp_path / "pins" / "other.toml").write_text("a = 1\n")
     (tmp_path / "test_own.py").write_text(
         "import sys\n\n\ndef test_what_is_imported():\n"
-        "    names = {'torch', 'numpy', 'pydantic', 'harness.pins', 'harness.suite'}\n"
-        "    assert 'harness.pytest_plugin' in sys.modules\n"
+        "    names = {'torch', 'numpy', 'pydantic', 'harness', 'plugins', 'oodbench'}\n"
+        "    assert 'oodbench_pytest' in sys.modules\n"
         "    assert not names & set(sys.modules)\n"
     )
     done = run_pytest(tmp_path, "-n", "0", "-p", "no:hypothesispytest")

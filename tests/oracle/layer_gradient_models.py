@@ -10,7 +10,7 @@ from torch.distributions import Normal
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from harness import Images
+from oodbench import Images
 from plugins.models.flows.actnorm import ActNorm
 
 DOMAIN = Images(3, 4, 4)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness import Images
 from harness.compiling import CompiledGradients, gradients
 from harness.randomness import generator
 from harness.training import Training, training_loss
+from oodbench import Images
 from plugins.models.glow import glow
 from tests.oracle.layer_gradient_models import randomised
 from tests.oracle.test_training import component

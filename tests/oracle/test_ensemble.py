@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 from plugins.scorers.combined_tests import combined_tests
 from plugins.scorers.ensemble import Ensemble, combined
 from plugins.scorers.fisher import FisherDiagonal

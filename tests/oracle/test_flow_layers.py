@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional as F
 
-from harness import Images
+from oodbench import Images
 from plugins.models.flows.actnorm import ActNorm, InvertibleActNorm, initialising
 from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
 from plugins.models.flows.couplings import ConvCoupling, LinearCoupling

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from harness import Images
+from oodbench import Images
 from plugins.models.flows.actnorm import ActNorm
 from plugins.models.flows.couplings import ConvCoupling
 from plugins.models.flows.fused import can_be_fused, fused_steps

@@ -13,8 +13,8 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 from sklearn.ensemble import IsolationForest
 
-from harness import NotFittedError, ScoreError
 from harness.metrics import auroc
+from oodbench import NotFittedError, ScoreError
 from plugins.scorers.gradient_chi2 import GradientChi2
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.gradient_iforest import GradientIForest

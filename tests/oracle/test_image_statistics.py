@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 from plugins.scorers.baselines import (
     MeanIntensityDistance,
     PNGSizeDistance,

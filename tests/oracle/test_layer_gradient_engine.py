@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from harness import Images, ScoreError
 from harness.testing.reference import TinyAutoregression
+from oodbench import Images, ScoreError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradients import engine as engine_module

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import Images
+from oodbench import Images
 from plugins.models.flows.glow import GlowLevel
 from plugins.models.glow import glow
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients

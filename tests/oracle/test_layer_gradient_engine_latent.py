@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Images, ScoreError
+from oodbench import Images, ScoreError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms

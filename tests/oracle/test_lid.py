@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Images, NotFittedError, ScoreError, UnsupportedError
 from harness.metrics import auroc
 from harness.testing import assert_conforms, check_statistic
 from harness.testing.reference import TinyAutoregression, TinyFlow
+from oodbench import Images, NotFittedError, ScoreError, UnsupportedError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.scorers.lid import Lid, LidDimension

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness import Images, NotFittedError
 from harness.testing.reference import TinyAutoregression, TinyFlow
+from oodbench import Images, NotFittedError
 from plugins.models.glow import glow
 from plugins.scorers.likelihood_regret import LikelihoodRegret as Scorer
 from plugins.statistics import regret

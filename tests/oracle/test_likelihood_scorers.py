@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 from plugins.scorers.likelihood_ratio import LikelihoodRatio
 from plugins.scorers.waic import WAIC
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from harness import Images
+from oodbench import Images
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness import Images, ScoreError
 from harness.options import validate_options
 from harness.testing import assert_conforms, check_model
 from harness.testing.reference import TinyAutoregression
+from oodbench import Images, ScoreError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms

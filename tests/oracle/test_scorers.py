@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from harness import Informative, NotFittedError, ScoreError
 from harness.testing import assert_conforms, check_scorer
+from oodbench import Informative, NotFittedError, ScoreError
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.log_likelihood import LogLikelihood
 from plugins.scorers.typicality import Typicality

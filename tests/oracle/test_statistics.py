@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness import DensityModel, Images, ScoreError, UnsupportedError
 from harness.testing import assert_conforms, check_statistic
 from harness.testing.reference import TinyAutoregression
+from oodbench import DensityModel, Images, ScoreError, UnsupportedError
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
 from plugins.statistics.log_prob import LogProb
 from plugins.statistics.log_prob_terms import LogProbTerms

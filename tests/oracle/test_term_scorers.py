@@ -11,9 +11,9 @@ from scipy import stats
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
-from harness import NotFittedError, ScoreError, UnsupportedError
 from harness.metrics import auroc
 from harness.testing import assert_conforms, check_scorer
+from oodbench import NotFittedError, ScoreError, UnsupportedError
 from plugins.scorers.dose import DoSE
 from plugins.scorers.hierarchical_ratio import HierarchicalRatio
 from plugins.scorers.typicality_test import TypicalityTest

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from harness import Images
+from oodbench import Images
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients
 from plugins.statistics.layer_gradients.trace import Entry

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
+BENCH = [sys.executable, "-m", "oodbench"]
 
 
 def bench(folder: Path, *arguments: str, **options):

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import Images
 from harness.expand import make_plan
 from harness.failures import Failure, find_failure, record_failure
 from harness.fsck import check_store
@@ -31,6 +30,7 @@ from harness.store import Store, _manifest_body, array_bytes, manifest_bytes
 from harness.suite import load_suite
 from harness.suite.references import read_reference
 from harness.unpack import import_archive
+from oodbench import Images
 from plugins.datasets.arrays import read_array
 from plugins.datasets.folder import Folder
 from plugins.datasets.npz import array_names

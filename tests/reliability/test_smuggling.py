@@ -12,7 +12,6 @@ import zipfile
 import numpy as np
 import pytest
 
-from harness import DataError, Images
 from harness.errors import BenchError, PluginError, StoreError, SuiteError
 from harness.events import Message, StepStarted
 from harness.expand import make_plan
@@ -21,6 +20,7 @@ from harness.results import Cell, Result
 from harness.store import Store
 from harness.suite import load_suite
 from harness.unpack import import_archive
+from oodbench import DataError, Images
 from plugins.datasets.arrays import read_array
 from plugins.datasets.paper.batches import read_batch
 

@@ -86,7 +86,7 @@ def test_all_baselines_are_named_in_order():
 
 
 PLUGIN = """
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 
 @hookimpl

@@ -90,7 +90,7 @@ def test_durations(seconds, text):
 
 
 LISTENER = """
-from harness import hookimpl
+from oodbench import hookimpl
 
 seen = []
 

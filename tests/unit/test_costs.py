@@ -16,7 +16,7 @@ from harness.suite import load_suite
 from tests.conftest import TINY_SUITE
 
 PLUGIN = """
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 
 @hookimpl

@@ -119,7 +119,7 @@ def test_a_folder_without_permission(tmp_path):
 
 
 PLUGIN = """
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 @hookimpl
 def bench_scorers():

@@ -25,7 +25,7 @@ from tests.places import settings_in
 PLUGIN = '''
 from pathlib import Path
 import numpy as np
-from harness import Entry, NotFittedError, ScoreError, hookimpl
+from oodbench import Entry, NotFittedError, ScoreError, hookimpl
 
 FOLDER = Path(__file__).parent
 

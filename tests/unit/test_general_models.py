@@ -32,7 +32,7 @@ from tests.places import settings_in
 
 PLUGIN = '''
 import numpy as np
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 
 @hookimpl

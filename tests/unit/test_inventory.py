@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness import Fetchable
 from harness.data import DataFolder
 from harness.errors import MissingDataError, PluginError
 from harness.inventory import describe, fetch, fetch_missing, find_datasets, verify
 from harness.suite import load_suite
+from oodbench import Fetchable
 from tests.unit.plugins.paper_files import write_kmnist
 
 PAPER = {

@@ -195,7 +195,7 @@ def test_a_plugin_file_that_changes_scores_anew(folder, monkeypatch):
 
 
 PLUGIN = """
-    from harness import Entry, hookimpl
+    from oodbench import Entry, hookimpl
 
     SIGN = 1
 

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from harness import Dataset, Images, Scorer
 from harness.errors import OptionError
 from harness.options import (
     REQUIRED,
@@ -18,6 +17,7 @@ from harness.options import (
     scorer_options,
     validate_options,
 )
+from oodbench import Dataset, Images, Scorer
 
 
 class Example:

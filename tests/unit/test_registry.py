@@ -13,7 +13,7 @@ from harness.errors import PluginError
 from harness.registry import Registry
 
 GOOD = """
-    from harness import Entry, hookimpl
+    from oodbench import Entry, hookimpl
 
     @hookimpl
     def bench_scorers():
@@ -82,7 +82,7 @@ def test_a_plugin_that_exits_on_import_does_not_end_the_tool(installed):
 
 def test_all_misspelt_hooks_are_named_with_the_nearest(installed):
     text = """
-        from harness import hookimpl
+        from oodbench import hookimpl
 
         @hookimpl
         def bench_scorer():
@@ -100,7 +100,7 @@ def test_all_misspelt_hooks_are_named_with_the_nearest(installed):
 
 def test_a_wrong_signature_is_quarantined(installed):
     text = """
-        from harness import hookimpl
+        from oodbench import hookimpl
 
         @hookimpl
         def bench_scorers(wrong):
@@ -114,7 +114,7 @@ def test_a_wrong_signature_is_quarantined(installed):
 
 def test_a_hook_that_raises_loses_only_its_own_entries(installed):
     text = """
-        from harness import hookimpl
+        from oodbench import hookimpl
 
         @hookimpl
         def bench_scorers():
@@ -128,14 +128,14 @@ def test_a_hook_that_raises_loses_only_its_own_entries(installed):
 
 def test_entries_that_are_no_entries_are_quarantined(installed):
     text = """
-        from harness import hookimpl
+        from oodbench import hookimpl
 
         @hookimpl
         def bench_scorers():
             return ["typo"]
     """
     installed("bad-dist", "bad", "strings_module", text)
-    assert "expected harness.Entry objects, got str" in Registry().broken[0].reason
+    assert "expected oodbench.Entry objects, got str" in Registry().broken[0].reason
 
 
 def test_two_plugins_with_one_name_are_an_error_that_names_both(installed):
@@ -237,7 +237,7 @@ def test_a_file_plugin_that_changed_meanwhile_is_refused(write_plugin):
 
 def test_event_hooks_come_with_their_source(write_plugin):
     text = """
-        from harness import hookimpl
+        from oodbench import hookimpl
 
         @hookimpl
         def bench_run_finished(event):

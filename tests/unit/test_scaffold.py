@@ -158,7 +158,7 @@ def test_what_cannot_be_checked(tmp_path):
     empty.write_text("")
     assert problem(empty) == f"{empty} offers no model, data set, statistic or scorer to check"
     empty.write_text(
-        "from harness import hookimpl\n@hookimpl\ndef bench_scorers():\n    return 1 / 0\n"
+        "from oodbench import hookimpl\n@hookimpl\ndef bench_scorers():\n    return 1 / 0\n"
     )
     assert "bench_scorers: ZeroDivisionError: division by zero" in problem(empty)
     rival = tmp_path / "rival.py"

@@ -20,7 +20,7 @@ PLUGIN = """
 import math
 import numpy as np
 import torch
-from harness import DomainError, Entry, Images, hookimpl
+from oodbench import DomainError, Entry, Images, hookimpl
 
 
 @hookimpl

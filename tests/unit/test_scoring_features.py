@@ -14,7 +14,7 @@ from harness.suite import load_suite
 PLUGIN = """
 import itertools
 import numpy as np
-from harness import Entry, Images, hookimpl
+from oodbench import Entry, Images, hookimpl
 import torch
 
 

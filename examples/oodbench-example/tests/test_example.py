@@ -10,7 +10,7 @@ from oodbench_example.dataset import CSV
 from oodbench_example.scorer import NormAndBits
 from oodbench_example.vae import SmallVAE
 
-from harness.testing import assert_conforms, check_dataset, check_model, check_scorer
+from oodbench.testing import assert_conforms, check_dataset, check_model, check_scorer
 
 
 def test_the_scorer_conforms() -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.limits import MOST_TEXT, check_file, reason
 from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
 from plugins.datasets.paper.published import Progress, Published

@@ -11,7 +11,7 @@ from typing import IO, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.paper.batches import read_batch
 from plugins.datasets.paper.published import Progress, Published
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.limits import check_file, check_size, reason
 
 MAGIC = b"MATLAB 5.0 MAT-file"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Images
+from oodbench import Images
 from plugins.datasets.arrays import as_examples
 from plugins.datasets.idx import read_idx
 from plugins.datasets.paper.published import Progress, Published

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.limits import reason
 from plugins.datasets.pictures import FORMATS, MAX_PIXELS, list_pictures, read_bytes
 

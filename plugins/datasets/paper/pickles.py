@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.limits import MOST_BYTES, check_file, reason
 
 PLAIN = re.compile(r"[<>=|][biuf][1248]")

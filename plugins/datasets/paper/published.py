@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Images, MissingDataError
+from oodbench import DataError, Images, MissingDataError
 from plugins.datasets.splits import SPLITS, check_split
 
 Progress = Callable[[str], None]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.paper.matlab import read_mat_array
 from plugins.datasets.paper.published import Progress, Published
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Generator, Tensor, nn
 
-from harness import Images, Likelihood
+from oodbench import Images, Likelihood
 from plugins.models.flows.actnorm import initialising
 
 

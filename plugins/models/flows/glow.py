@@ -8,7 +8,7 @@ from functools import reduce
 import torch
 from torch import Generator, Tensor, nn
 
-from harness import DomainError, Images
+from oodbench import DomainError, Images
 from plugins.models.flows.actnorm import InvertibleActNorm
 from plugins.models.flows.couplings import ConvCoupling
 from plugins.models.flows.dequantised import DequantisedFlow

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from harness import Images
+from oodbench import Images
 from plugins.models.flows.actnorm import InvertibleActNorm, log_sd
 from plugins.models.flows.couplings import LinearCoupling
 from plugins.models.flows.dequantised import DequantisedFlow

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from harness import ScoreError
+from oodbench import ScoreError
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.loop import looped_layer_gradients
 from plugins.statistics.layer_gradients.norms import Measure, MeasureTable

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness import ScoreError
+from oodbench import ScoreError
 from plugins.statistics.fisher.gradients import Gradients
 from plugins.statistics.fisher.kronecker import Basis, Factors, RotatedMoments, rotated
 from plugins.statistics.fisher.moments import SecondMoments, weighted_sq_norms, weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from harness import DensityModel, Flow
+from oodbench import DensityModel, Flow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import DensityModel, Flow
+from oodbench import DensityModel, Flow
 from plugins.statistics.jacobians.exact import floating_type
 
 if TYPE_CHECKING:

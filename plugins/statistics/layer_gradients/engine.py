@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from harness import DensityModel, is_out_of_memory
+from oodbench import DensityModel, is_out_of_memory
 from plugins.statistics.layer_gradients import (  # noqa: F401 - they register
     flow_rules,
     glow_level,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness import DensityModel, ScoreError
+from oodbench import DensityModel, ScoreError
 from plugins.statistics.layer_gradients.generic import requiring_grad
 from plugins.statistics.layer_gradients.norms import GroupGradient, Measure
 from plugins.statistics.layer_gradients.objectives import Objective, log_prob

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from harness import DensityModel
+from oodbench import DensityModel
 from plugins.statistics.layer_gradients.objectives import Objective, log_prob
 
 

@@ -17,7 +17,7 @@ from harness.suite import load_suite
 
 ENERGY = """
 import torch
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 
 @hookimpl

@@ -284,7 +284,7 @@ def test_from_the_command_line_without_torch_and_the_same_bytes(made, tmp_path):
     shutil.copy(made.settings.store.parent / "tiny.toml", suite)
     code = (
         "import sys\n"
-        "from harness.cli import main\n"
+        "from oodbench._start import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"

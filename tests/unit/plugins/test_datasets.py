@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import DataError, Dataset, Images, Stamped
 from harness.options import REQUIRED, describe_options
 from harness.testing import assert_conforms, check_dataset
+from oodbench import DataError, Dataset, Images, Stamped
 from plugins.datasets import bench_datasets
 from plugins.datasets.constant import Constant
 from plugins.datasets.digits import Digits

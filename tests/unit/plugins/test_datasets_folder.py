@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import DataError, Images, MissingDataError, Stamped
 from harness.options import constructor_arguments, validate_options
 from harness.testing import assert_conforms, check_dataset
+from oodbench import DataError, Images, MissingDataError, Stamped
 from plugins.datasets.folder import Folder, lowest, ticket
 from plugins.datasets.pixels import luma
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.idx import read_idx
 
 PIXELS = bytes(range(24))

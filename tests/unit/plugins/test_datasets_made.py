@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.constant import Constant
 from plugins.datasets.digits import Digits
 from plugins.datasets.draws import Draws

@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import DataError, Images
+from oodbench import DataError, Images
 from plugins.datasets.pictures import MAX_PIXELS, list_pictures, read_picture
 from plugins.datasets.pixels import luma
 

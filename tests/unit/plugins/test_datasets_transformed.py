@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from harness import DataError, Images, Stamped
 from harness.options import dataset_options, validate_options
+from oodbench import DataError, Images, Stamped
 from plugins.datasets.transformed import Transformed
 
 

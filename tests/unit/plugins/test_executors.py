@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from harness import JobFailed, Postponed
 from harness.events import Message
+from oodbench import JobFailed, Postponed
 from plugins.executors import processes, waiting
 from plugins.executors.processes import Processes
 from plugins.executors.sequential import Sequential
@@ -19,7 +19,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import Postponed
+from oodbench import Postponed
 from harness.events import Message
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.paper.matlab import read_mat_array
 from tests.unit.plugins.paper_files import pixels
 

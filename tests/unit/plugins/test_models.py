@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from harness import DomainError, Images
+from oodbench import DomainError, Images
 from plugins.models import bench_models
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear

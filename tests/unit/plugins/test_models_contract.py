@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from harness import Decomposable, DensityModel, Images, Preparable, Samplable, Trainable
+from oodbench import Decomposable, DensityModel, Images, Preparable, Samplable, Trainable
 from plugins.models.flows.actnorm import ActNorm
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear

@@ -10,10 +10,10 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from harness import DataError, Dataset, Images, MissingDataError, Stamped
 from harness.options import describe_options
 from harness.settings import default_data
 from harness.testing import assert_conforms, check_dataset
+from oodbench import DataError, Dataset, Images, MissingDataError, Stamped
 from plugins.datasets import bench_datasets
 from plugins.datasets.paper.published import raw_root
 from tests.unit.plugins.paper_files import (

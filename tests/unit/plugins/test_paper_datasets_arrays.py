@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.paper.cifar10 import Cifar10
 from plugins.datasets.paper.imagenet32 import Imagenet32
 from plugins.datasets.paper.mnist import FashionMnist, Kmnist, Mnist

@@ -7,7 +7,7 @@ from urllib.error import URLError
 
 import pytest
 
-from harness import MissingDataError
+from oodbench import MissingDataError
 from plugins.datasets.paper.celeba import CelebA
 from plugins.datasets.paper.cifar10 import Cifar10
 from plugins.datasets.paper.gtsrb import Gtsrb

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.paper.pickles import read_pickled_arrays
 from tests.unit.plugins.paper_files import pixels, python_2_batch
 

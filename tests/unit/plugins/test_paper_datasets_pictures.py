@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness import DataError
+from oodbench import DataError
 from plugins.datasets.paper import celeba, photographs
 from plugins.datasets.paper.celeba import CelebA
 from plugins.datasets.paper.gtsrb import Gtsrb

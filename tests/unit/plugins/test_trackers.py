@@ -106,7 +106,7 @@ def test_without_the_package_it_says_what_to_install(write_suite):
         "import sys\n"
         "sys.modules['tensorboard'] = None\n"
         f"sys.argv = ['bench', 'plan', {str(path)!r}, '-p', {MODULE!r}]\n"
-        "from harness.cli import main\n"
+        "from oodbench._start import main\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -27,7 +27,7 @@ from tests.places import settings_in
 PLUGIN = """
 import numpy as np
 import torch
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 
 @hookimpl

@@ -18,7 +18,7 @@ from harness.suite import load_suite
 from tests.places import settings_in
 from tests.terminals import on_terminal, resize
 
-BENCH = [sys.executable, "-c", "from harness.cli import main; main()"]
+BENCH = [sys.executable, "-m", "oodbench"]
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -47,7 +47,7 @@ BASE = """
 
 
 PLUGIN = """
-from harness import Entry, Scorer, hookimpl
+from oodbench import Entry, Scorer, hookimpl
 
 
 @hookimpl

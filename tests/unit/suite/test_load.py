@@ -285,7 +285,7 @@ class TestIncludes:
 
 
 PLUGIN = """
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 @hookimpl
 def bench_scorers():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-import suites
 from harness.expand import make_plan, select
 from harness.suite import load_suite
+from harness.suite.files import shipped_suites
 
-FOLDER = Path(suites.__file__).parent
+FOLDER = shipped_suites()
 COLOUR = ("svhn", "celeba", "cifar10", "gtsrb", "imagenet32")
 GRAY = ("mnist", "fashion-mnist", "kmnist", "omniglot")
 LAST = {**dict.fromkeys(COLOUR, 250), **dict.fromkeys(GRAY, 200), "omniglot": 100}

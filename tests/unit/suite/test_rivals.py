@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-import suites
 from harness.expand import make_plan
 from harness.suite import load_suite
+from harness.suite.files import shipped_suites
 
-FOLDER = Path(suites.__file__).parent
+FOLDER = shipped_suites()
 
 
 def planned_by(name):

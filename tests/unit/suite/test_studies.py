@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-import suites
 from harness.expand import make_plan
 from harness.suite import load_suite
+from harness.suite.files import shipped_suites
 
-STUDIES = Path(suites.__file__).parent / "studies"
+STUDIES = shipped_suites() / "studies"
 CELLS = {
     "one-channel": 2 * 9 * 2 * 3,  # pairs, epochs, group sizes, scorers
     "photographs": 2 * 8 * 2 * 3,

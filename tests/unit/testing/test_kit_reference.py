@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness import DensityModel, Images, Samplable
 from harness.testing import assert_conforms, check_model
 from harness.testing.reference import TinyAutoregression
 from harness.testing.unit import _every_image
+from oodbench import DensityModel, Images, Samplable
 
 DOMAIN = Images(1, 2, 2, bits=2)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness import Entry, hookimpl
+from oodbench import Entry, hookimpl
 
 
 @hookimpl

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from harness import DataError, Images, MissingDataError
+from oodbench import DataError, Images, MissingDataError
 
 
 class CSV:

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import NotFittedError, ScoreError
+from oodbench import NotFittedError, ScoreError
 
 
 class NormAndBits:

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn.functional import softplus
 
-from harness import Images, Likelihood
+from oodbench import Images, Likelihood
 
 LATENTS = 2
 POINTS = 9  # per latent

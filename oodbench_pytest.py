@@ -4,10 +4,14 @@ It is installed with the distribution. Pins are files `pins/*.toml` that `bench 
 without arguments takes in those of its root folder too, whatever `testpaths` says. A suite is run
 once a session, however many processes share the tests, in a store that is thrown away unless the
 ini option `bench_store` names one: what is stored was computed by the code of that day.
+
+Every project in whose environment the distribution is installed loads this module, and may have a
+`harness` or `plugins` of its own. Whatever needs ours is therefore asked of another process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -23,10 +27,7 @@ import pytest
 
 FOLDER = "pins"
 OURS = re.compile(r"`bench pin`|^\[\[cells\]\]", re.MULTILINE)
-BENCH = (sys.executable, "-c", "from harness.cli import main; main()")
-RAN = (0, 1)
-"""Exit status of `bench run` that leave results: all cells, or some, have a number."""
-VERIFIED = (0, 1, 3)
+ASK = (sys.executable, "-P", "-m", "oodbench._start", "harness.pins.pinned_tests")
 SESSION = pytest.StashKey[Path]()
 
 
@@ -85,10 +86,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PinsFile |
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Show what `--bench-update` changed."""
     for path in sorted(config.stash[SESSION].glob("*.json")):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["changes"] is not None:
-            terminalreporter.section(f"pins written: {found['pins']}")
-            terminalreporter.line(found["changes"] or "nothing is different")
+        session = json.loads(path.read_text(encoding="utf-8"))
+        if session.get("changes") is not None:
+            terminalreporter.section(f"pins written: {session['pins']}")
+            terminalreporter.line(session["changes"] or "nothing is different")
 
 
 class PinsFile(pytest.File):
@@ -96,30 +97,22 @@ class PinsFile(pytest.File):
 
     def collect(self) -> Iterator[PinItem]:
         """A test for each pin, named by its cell."""
-        from harness.errors import BenchError
-        from harness.pins.files import cell_name, read_pins
-
-        try:
-            pins = read_pins(self.path)
-        except BenchError as error:
-            raise self.CollectError(str(error)) from error
-        for pin in pins.pins:
-            yield PinItem.from_parent(self, name=cell_name(pin.cell), suite=pins.suite)
+        pinned = _once(self.config, self.path, {"ask": "cells", "pins": str(self.path)})
+        if pinned.get("problem"):
+            raise self.CollectError(pinned["problem"])
+        for name in pinned["cells"]:
+            yield PinItem.from_parent(self, name=name)
 
 
 class PinItem(pytest.Item):
     """Whether one pinned value holds."""
 
-    def __init__(self, *, suite: Path, **options: Any) -> None:
-        super().__init__(**options)
-        self.suite = suite
-
     def runtest(self) -> None:
         """Compare; the first test of a suite runs it."""
-        found = _session(self.config, self.path, self.suite)
-        if found["problem"]:
-            raise PinError(found["problem"])
-        state, message = found["cells"].get(self.name, ("cell missing", "its pin is gone"))
+        session = _once(self.config, self.path, _session_request(self.config, self.path))
+        if session["problem"]:
+            raise PinError(session["problem"])
+        state, message = session["cells"].get(self.name, ("cell missing", "its pin is gone"))
         if state != "holds":
             raise PinError(f"{state}: {message}")
 
@@ -135,70 +128,43 @@ class PinItem(pytest.Item):
         return self.path, None, self.name
 
 
-def _session(config: pytest.Config, pins: Path, suite: Path) -> dict[str, Any]:
-    """What has become of the pins of a suite; found once for all processes of the session."""
-    from filelock import FileLock
+def _session_request(config: pytest.Config, pins: Path) -> dict[str, Any]:
+    """Run the suite of some pins and compare."""
+    store = config.getini("bench_store")
+    alone = ["--workers", "1", "--threads", "1"]
+    return {
+        "ask": "session",
+        "pins": str(pins),
+        "folder": str(config.stash[SESSION]),
+        "store": str(config.rootpath / store) if store else None,
+        "update": config.getoption("--bench-update"),
+        "options": alone if hasattr(config, "workerinput") else [],  # other tests run meanwhile
+    }
 
-    from harness.keys import digest
+
+def _once(config: pytest.Config, pins: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request, asked once for all processes of the session."""
+    from filelock import FileLock
 
     folder = config.stash[SESSION]
     folder.mkdir(parents=True, exist_ok=True)
-    record = folder / f"{digest(str(pins))}.json"
-    with FileLock(record.with_suffix(".lock")):
+    name = f"{request['ask']}-{hashlib.sha256(str(pins).encode()).hexdigest()[:32]}"
+    record = folder / f"{name}.json"
+    with FileLock(folder / f"{name}.lock"):
         if not record.is_file():
-            found = _find(config, pins, suite, folder)
-            record.write_text(json.dumps({**found, "pins": str(pins)}), encoding="utf-8")
-    found = json.loads(record.read_text(encoding="utf-8"))
-    return dict(found)
+            record.write_text(json.dumps({**_answer(request), "pins": str(pins)}), "utf-8")
+    return dict(json.loads(record.read_text(encoding="utf-8")))
 
 
-def _find(config: pytest.Config, pins: Path, suite: Path, folder: Path) -> dict[str, Any]:
-    """Run a suite, compare it with its pins and, if asked to, write them anew."""
-    where = _where(config, folder)
-    alone = ["--workers", "1", "--threads", "1"]
-    shared = alone if hasattr(config, "workerinput") else []  # other tests run meanwhile
-    pinned = [str(suite), "--pins", str(pins), *where]
-    found: dict[str, Any] = {"cells": {}, "changes": None, "problem": ""}
-    run = _bench(pins, "run", str(suite), *where, *shared, "--display", "none")
-    if run.returncode not in RAN:
-        return {**found, "problem": f"the suite cannot be run: {run.stderr.strip()}"}
-    verify = _bench(pins, "verify", *pinned, "--json")
-    if verify.returncode not in VERIFIED:
-        return {**found, "problem": f"the pins cannot be compared: {verify.stderr.strip()}"}
-    rows = json.loads(verify.stdout)
-    found["cells"] = {row["cell"]: (row["state"], row["message"]) for row in rows}
-    if config.getoption("--bench-update"):
-        pin = _bench(pins, "pin", *pinned, "--display", "none")
-        if pin.returncode not in RAN:
-            return {**found, "problem": f"the pins cannot be written: {pin.stderr.strip()}"}
-        found["changes"] = pin.stdout.rstrip()
-        for name, (state, _) in found["cells"].items():
-            if state != "cell failed":
-                found["cells"][name] = ("holds", "")
-    return found
-
-
-def _where(config: pytest.Config, folder: Path) -> list[str]:
-    """Store and data folder: those of `bench_store`, or new ones that share raw files only."""
-    if store := config.getini("bench_store"):
-        return ["--store", str(config.rootpath / store)]
-    from harness.settings import default_data
-
-    data, raw = folder / "data", default_data().absolute() / "raw"
-    data.mkdir(exist_ok=True)
-    if raw.is_dir() and not (data / "raw").exists():
-        (data / "raw").symlink_to(raw, target_is_directory=True)
-    return ["--store", str(folder / "store"), "--data", str(data)]
-
-
-def _bench(pins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command of `bench`, in the folder that holds the folder of pins."""
-    return subprocess.run(
-        [*BENCH, *arguments],
-        cwd=pins.parent.parent,
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    done = subprocess.run(
+        [*ASK, json.dumps(request)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=False,
     )
+    if done.returncode:
+        return {"problem": done.stderr.strip()}
+    return dict(json.loads(done.stdout))

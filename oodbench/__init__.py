@@ -1,0 +1,110 @@
+"""`oodbench`: which score, on which deep generative model, at which epoch, tells OOD from ID.
+
+This is the vocabulary for plugins: contracts, hooks, events and errors. `oodbench.testing` is the
+conformance kit, `oodbench.events` has all events, `oodbench.workers` is for executors. Importing
+this package imports neither torch nor anything else of the project.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oodbench._names import lazily
+
+if TYPE_CHECKING:
+    from harness.contracts import (
+        Baseline,
+        Dataset,
+        Decomposable,
+        DensityModel,
+        Executor,
+        FeatureAware,
+        Fetchable,
+        FittedStatistic,
+        Flow,
+        Informative,
+        Likelihood,
+        Per,
+        Preparable,
+        Samplable,
+        Scorer,
+        Separable,
+        Stamped,
+        Statistic,
+        Task,
+        Trainable,
+    )
+    from harness.domain import Images, bits_per_dim
+    from harness.errors import (
+        BenchError,
+        DataError,
+        DomainError,
+        MissingDataError,
+        NotFittedError,
+        ScoreError,
+        TrainingError,
+        UnsupportedError,
+    )
+    from harness.events import (
+        CellFinished,
+        EpochFinished,
+        Event,
+        JobFailed,
+        Postponed,
+        RunFinished,
+        RunStarted,
+    )
+    from harness.memory import is_out_of_memory
+    from harness.plugin import Entry, hookimpl
+
+__all__ = [
+    "Baseline",
+    "BenchError",
+    "CellFinished",
+    "DataError",
+    "Dataset",
+    "Decomposable",
+    "DensityModel",
+    "DomainError",
+    "Entry",
+    "EpochFinished",
+    "Event",
+    "Executor",
+    "FeatureAware",
+    "Fetchable",
+    "FittedStatistic",
+    "Flow",
+    "Images",
+    "Informative",
+    "JobFailed",
+    "Likelihood",
+    "MissingDataError",
+    "NotFittedError",
+    "Per",
+    "Postponed",
+    "Preparable",
+    "RunFinished",
+    "RunStarted",
+    "Samplable",
+    "ScoreError",
+    "Scorer",
+    "Separable",
+    "Stamped",
+    "Statistic",
+    "Task",
+    "Trainable",
+    "TrainingError",
+    "UnsupportedError",
+    "bits_per_dim",
+    "hookimpl",
+    "is_out_of_memory",
+]
+_HOMES = (
+    "harness.contracts",
+    "harness.domain",
+    "harness.errors",
+    "harness.events",
+    "harness.memory",
+    "harness.plugin",
+)
+__getattr__ = lazily(__name__, _HOMES, __all__)

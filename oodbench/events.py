@@ -1,0 +1,41 @@
+"""What happens in a run, as values: hooks and executors receive and report them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oodbench._names import lazily
+
+if TYPE_CHECKING:
+    from harness.events import (
+        CellFinished,
+        CellKnown,
+        EpochFinished,
+        Event,
+        JobFailed,
+        JobFinished,
+        Message,
+        Postponed,
+        RunFinished,
+        RunStarted,
+        StepAdvanced,
+        StepFinished,
+        StepStarted,
+    )
+
+__all__ = [
+    "CellFinished",
+    "CellKnown",
+    "EpochFinished",
+    "Event",
+    "JobFailed",
+    "JobFinished",
+    "Message",
+    "Postponed",
+    "RunFinished",
+    "RunStarted",
+    "StepAdvanced",
+    "StepFinished",
+    "StepStarted",
+]
+__getattr__ = lazily(__name__, ["harness.events"], __all__)

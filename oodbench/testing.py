@@ -1,0 +1,35 @@
+"""The conformance kit: what every model, scorer, statistic and data set must do.
+
+In a test of your own plugin:
+
+    from oodbench.testing import assert_conforms, check_model
+
+    def test_my_model():
+        assert_conforms(check_model(MyModel))
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from oodbench._names import lazily
+
+if TYPE_CHECKING:
+    from harness.testing import (
+        Check,
+        assert_conforms,
+        check_dataset,
+        check_model,
+        check_scorer,
+        check_statistic,
+    )
+
+__all__ = [
+    "Check",
+    "assert_conforms",
+    "check_dataset",
+    "check_model",
+    "check_scorer",
+    "check_statistic",
+]
+__getattr__ = lazily(__name__, ["harness.testing"], __all__)

@@ -1,1 +1,0 @@
-"""Suites that come with the project, as TOML files."""
