@@ -27,7 +27,7 @@ import pytest
 
 FOLDER = "pins"
 OURS = re.compile(r"`bench pin`|^\[\[cells\]\]", re.MULTILINE)
-ASK = (sys.executable, "-P", "-m", "oodbench._start", "harness.pins.pinned_tests")
+ASK = (sys.executable, "-P", "-m", "oodbench._start", "harness.regression.pinned_tests")
 SESSION = pytest.StashKey[Path]()
 
 

@@ -30,7 +30,7 @@ import torch
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from harness.memory import keep_freed_memory
+from harness.compute.device import keep_freed_memory
 from oodbench import Images
 from plugins.models.flows.multiscale import squeeze
 from plugins.models.glow import glow

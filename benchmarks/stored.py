@@ -8,11 +8,14 @@ from unittest.mock import patch
 
 import numpy as np
 
-from harness.keys import checkpoint_key, digest
-from harness.plan import CHECKPOINTS, STATISTICS, Chain, Plan, StatisticJob
-from harness.runner import open_plan
+from harness.plan.jobs import Chain, StatisticJob
+from harness.plan.keys import checkpoint_key
+from harness.plan.plan import Plan
+from harness.run.prepare import open_plan
 from harness.settings import Settings
-from harness.store import Store, array_bytes
+from harness.store.hashing import digest
+from harness.store.layout import CHECKPOINTS, STATISTICS
+from harness.store.records import Store, array_bytes
 from harness.suite import load_suite
 
 SUITE = """

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from layer_gradients import published_log_prob
 
-from harness.memory import keep_freed_memory
-from harness.randomness import generator
+from harness.compute.device import keep_freed_memory
+from harness.compute.seeds import generator
+from harness.compute.trainer import Training
 from harness.suite import Recipe
-from harness.training import Training
 from oodbench import Images
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear

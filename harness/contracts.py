@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from harness.events import Event
 
+
 Likelihood: TypeAlias = Literal["exact", "lower_bound", "estimate", "unnormalized"]
 Per: TypeAlias = Literal["example", "group"]
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MOST_SHOWN = 50
+"""So many mistakes of one input are printed."""
+
+OUT_OF_MEMORY = (
+    "can't allocate memory",  # torch on a CPU, which has no error of its own for that
+    "not enough memory",  # the same on Windows
+    "std::bad_alloc",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
 
 class BenchError(Exception):
     """Base of all errors whose text is meant for the user and shown without a traceback."""
 
     exit_status = 2
-
-
-MOST_SHOWN = 50
-"""So many mistakes of one input are printed."""
 
 
 @dataclass(frozen=True)
@@ -109,3 +116,10 @@ class Interrupted(BaseException):
     """
 
     exit_status = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of a device or of the CPU."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)

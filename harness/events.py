@@ -5,6 +5,7 @@ They cross process boundaries, so they hold plain data only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,3 +132,6 @@ class RunFinished(Event):
 
     suite: str
     statuses: dict[str, int]
+
+
+Report = Callable[[Event], None]

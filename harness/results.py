@@ -1,4 +1,4 @@
-"""One result: the outcome of one cell, number or not."""
+"""Results: the outcome of each cell, a number or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
 
 Status: TypeAlias = Literal["ok", "failed", "unsupported", "missing_data"]
 
@@ -129,3 +130,12 @@ class Result:
             "beaten_by": [vars(beaten) for beaten in self.beaten_by],
             "provenance": self.provenance,
         }
+
+
+def place(cell: Cell) -> str:
+    """Where a cell is, whatever its scorer."""
+    seed = f", seed {cell.seed}" if cell.seed else ""
+    return (
+        f"{cell.model} at epoch {cell.epoch}, {cell.in_dataset} against {cell.out_dataset}, "
+        f"group size {cell.group_size}{seed}"
+    )

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ScoreError,
         TrainingError,
         UnsupportedError,
+        is_out_of_memory,
     )
     from harness.events import (
         CellFinished,
@@ -54,8 +55,7 @@ if TYPE_CHECKING:
         RunFinished,
         RunStarted,
     )
-    from harness.memory import is_out_of_memory
-    from harness.plugin import Entry, hookimpl
+    from harness.hookspecs import Entry, hookimpl
 
 __all__ = [
     "Baseline",
@@ -104,7 +104,7 @@ _HOMES = (
     "harness.domain",
     "harness.errors",
     "harness.events",
-    "harness.memory",
-    "harness.plugin",
+    "harness.compute.device",
+    "harness.hookspecs",
 )
 __getattr__ = lazily(__name__, _HOMES, __all__)

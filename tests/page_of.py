@@ -8,10 +8,12 @@ import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.page import render_page
-from harness.runner import Outcome, find_plan, run, score
+from harness.report.page import render_page
+from harness.run.outcome import Outcome, score
+from harness.run.prepare import find_plan
+from harness.run.run import run
 from harness.settings import Settings
-from harness.store import Store
+from harness.store.records import Store
 from harness.suite import ResolvedSuite, load_suite
 from tests.conftest import TINY_SUITE
 from tests.places import settings_in

@@ -19,19 +19,16 @@ from harness.cli import (
     data,
     doctor,
     listing,
-    pin,
+    pins,
     plan,
     plugins,
     report,
     run,
-    schema,
-    show,
     store,
-    verify,
 )
 from harness.errors import BenchError, Interrupted, PluginError
-from harness.plain import printable
-from harness.registry import Registry
+from harness.registry.registry import Registry
+from harness.text import printable
 
 INTERNAL_ERROR = 70
 FILES_FAILED = 74
@@ -58,14 +55,14 @@ app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("check")(check.check)
 app.command("report")(report.report)
-app.command("pin")(pin.pin)
-app.command("verify")(verify.verify)
+app.command("pin")(pins.pin)
+app.command("verify")(pins.verify)
 app.command("compare")(compare.compare)
 app.command("list")(listing.list_entries)
-app.command("show")(show.show)
+app.command("show")(listing.show)
 app.command("doctor")(doctor.doctor)
-app.command("schema")(schema.schema)
-plugins_app.command("list")(listing.list_plugins)
+app.command("schema")(listing.schema)
+plugins_app.command("list")(plugins.list_plugins)
 plugins_app.command("new")(plugins.new)
 plugins_app.command("check")(plugins.check)
 app.add_typer(plugins_app, name="plugins")
@@ -181,7 +178,7 @@ def _internal_error(error: Exception) -> int:
 def _log_traceback(error: Exception) -> str:
     """Where the traceback is; empty if it cannot be written."""
     from harness.settings import default_store
-    from harness.store import replace_file
+    from harness.store.records import replace_file
 
     path = default_store() / "logs" / "internal-error.log"
     try:

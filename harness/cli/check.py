@@ -27,12 +27,12 @@ def check(
     Builds every model of SUITE and runs its statistics and scorers on random images.
     What it measures lets `bench plan` estimate times.
     """
-    from harness.check import check_suite
     from harness.cli.output import print_json, print_rows, tell
-    from harness.devices import find_device
-    from harness.expand import make_plan, select
+    from harness.compute.device import find_device
+    from harness.compute.dry_run import check_suite
+    from harness.plan.expand import make_plan, select
     from harness.settings import default_store
-    from harness.store import Store
+    from harness.store.records import Store
     from harness.suite import load_suite
 
     resolved = select(load_suite(suite, plugin or ()), only or ())

@@ -10,7 +10,9 @@ import typer
 from harness.cli.arguments import DataOption, JsonOption, OnlyOption, PluginOption, StoreOption
 
 if TYPE_CHECKING:
-    from harness.compare import Compared, LeftOut, Ranking
+    from harness.regression.compare import Compared, LeftOut
+    from harness.regression.ranking import Ranking
+
 
 REGRESSED, NOT_COMPARED, NOTHING = 3, 1, 4
 
@@ -49,8 +51,10 @@ def compare(
     cells. Then wins, ties and losses of B by scorer, and mean ranks of the scorers of both.
     """
     from harness.cli.output import print_json
-    from harness.compare import compare_runs, load_run, rank_scorers
     from harness.errors import NothingSelectedError
+    from harness.regression.compare import compare_runs
+    from harness.regression.ranking import rank_scorers
+    from harness.regression.runs import load_run
     from harness.settings import Settings, default_data, default_store
 
     settings = Settings(store=store or default_store(), data=data or default_data())
@@ -109,7 +113,7 @@ def _print(
     compared: Sequence[Compared], left_out: Sequence[LeftOut], ranking: Ranking | None
 ) -> None:
     from harness.cli.output import print_rows
-    from harness.only import KEYS
+    from harness.suite.selection import KEYS
 
     apart = [item for item in compared if item.judgement != "tie"]
     if apart:

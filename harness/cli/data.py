@@ -10,7 +10,8 @@ import typer
 from harness.cli.arguments import DataOption, JsonOption, PluginOption
 
 if TYPE_CHECKING:
-    from harness.inventory import Item
+    from harness.data.catalog import Item
+
 
 SHOWN_DIGITS = 12
 SPLITS = ("train", "test")
@@ -44,8 +45,8 @@ def list_data(
     first used. missing: `bench data fetch` gets it or says how to.
     """
     from harness.cli.output import print_json, print_rows, tell
-    from harness.data import DataFolder
-    from harness.inventory import describe, find_datasets
+    from harness.data.catalog import describe, find_datasets
+    from harness.data.folder import DataFolder
     from harness.settings import default_data
 
     folder = DataFolder(data or default_data())
@@ -75,7 +76,7 @@ def fetch_data(names: SomeNames, plugin: PluginOption = None, data: DataOption =
     Files are checked against published checksums; those that are there are kept.
     """
     from harness.cli.output import tell
-    from harness.inventory import fetch, find_datasets
+    from harness.data.catalog import fetch, find_datasets
 
     components = find_datasets(names, plugin or ())
     problems = fetch(components, tell)
@@ -97,9 +98,9 @@ def verify_data(
     it is next used.
     """
     from harness.cli.output import print_json, print_rows
-    from harness.data import DataFolder
+    from harness.data.catalog import find_datasets, verify
+    from harness.data.folder import DataFolder
     from harness.errors import NothingSelectedError
-    from harness.inventory import find_datasets, verify
     from harness.settings import default_data
 
     folder = DataFolder(data or default_data())

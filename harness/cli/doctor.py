@@ -18,9 +18,9 @@ def doctor(
     One line each, with what to do. Exit status 1 if runs would fail.
     """
     from harness.cli.output import print_json
-    from harness.doctor import examine
-    from harness.plain import one_line
+    from harness.maintenance.doctor import examine
     from harness.settings import default_data, default_store
+    from harness.text import one_line
 
     found = []
     for item in examine(store or default_store(), data or default_data(), plugin or ()):

@@ -1,9 +1,9 @@
-"""`bench list KIND` and `bench plugins list`."""
+"""`bench list KIND`, `bench show NAME` and `bench schema`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -23,7 +23,7 @@ def list_entries(
     if kind == "suites":
         _list_suites(json)
         return
-    from harness.registry import Registry
+    from harness.registry.registry import Registry
 
     rows = [
         {
@@ -69,41 +69,88 @@ def _list_suites(json: bool) -> None:
         print_rows(["suite", "title"], [[row["suite"], row["title"]] for row in rows])
 
 
-def list_plugins(plugin: PluginOption = None, json: JsonOption = False) -> None:
-    """List plugins with their state: active, blocked or broken, and why."""
-    from harness.registry import KINDS, Registry
+def schema() -> None:
+    """Print the JSON Schema of suites."""
+    from harness.cli.output import print_json
+    from harness.suite import Suite
+
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema"} | _schema(Suite))
+
+
+def _schema(suite: type) -> dict[str, object]:
+    found: dict[str, object] = suite.model_json_schema()  # type: ignore[attr-defined]
+    return found
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="A model, data set, statistic, scorer or executor.")],
+    plugin: PluginOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a plugin entry and its options."""
+    from harness.cli.output import print_json
+    from harness.errors import PluginError
+    from harness.registry.registry import KINDS, Registry
+    from harness.text import known_names
 
     registry = Registry(plugin or ())
-    rows = [(source, "active", "") for source in registry.sources]
-    rows += [(source, "blocked", "") for source in registry.blocked]
-    rows += [(broken.source, "broken", broken.reason) for broken in registry.broken]
-    offers = {
-        source: [
-            f"{kind}: {item.entry.name}"
-            for kind in KINDS
-            for item in registry.entries(kind)
-            if item.source == source
-        ]
-        for source, _, _ in rows
-    }
+    kinds = [kind for kind in KINDS if name in registry.names(kind)]
+    if not kinds:
+        known = {known for kind in KINDS for known in registry.names(kind)}
+        raise PluginError(f"there is no {name!r} ({known_names(name, known)})")
+    described = [_describe(registry.get(kind, name)) for kind in kinds]
     if json:
-        print_json(
-            [
-                {**vars(source), "state": state, "reason": reason, "offers": offers[source]}
-                for source, state, reason in rows
-            ]
-        )
+        print_json(described)
         return
-    print_rows(
-        ["plugin", "distribution", "version", "state", "offers"],
-        [
-            [
-                source.plugin,
-                source.distribution,
-                source.version,
-                state,
-                reason or ", ".join(offers[source]),
-            ]
-            for source, state, reason in rows
+    for item in described:
+        _print(item)
+
+
+def _describe(registered: Any) -> dict[str, Any]:
+    import inspect
+
+    from harness.registry.options import REQUIRED, describe_options
+
+    target = registered.load()
+    return {
+        "name": registered.entry.name,
+        "kind": registered.kind,
+        "summary": registered.entry.summary,
+        "version": registered.version,
+        "source": str(registered.source),
+        "description": inspect.getdoc(target) or "",
+        "options": [
+            {
+                "name": option.name,
+                "type": option.type,
+                "required": option.default is REQUIRED,
+                "default": None if option.default is REQUIRED else option.default,
+                "meaning": option.meaning,
+            }
+            for option in describe_options(target)
         ],
-    )
+    }
+
+
+def _print(item: dict[str, Any]) -> None:
+    import re
+
+    from harness.cli.output import print_rows
+
+    print(f"{item['name']} ({item['kind'][:-1]}, version {item['version']})")
+    print(f"from {item['source']}\n")
+    print(re.sub(r"\n*^Arguments:\n(?:[ \t]+.*\n?|\n)+", "\n\n", item["description"], flags=re.M))
+    rows = [
+        [
+            option["name"],
+            option["type"],
+            "required" if option["required"] else repr(option["default"]),
+            option["meaning"],
+        ]
+        for option in item["options"]
+    ]
+    print()
+    if rows:
+        print_rows(["option", "type", "default", "meaning"], rows)
+    else:
+        print("no options")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from harness.plain import one_line, printable
+from harness.text import one_line, printable
 
 
 def tell(text: str) -> None:

@@ -17,8 +17,9 @@ from harness.cli.arguments import (
 from harness.errors import DataError
 
 if TYPE_CHECKING:
-    from harness.plan import Chain, Plan
-    from harness.store import Store
+    from harness.plan.jobs import Chain
+    from harness.plan.plan import Plan
+    from harness.store.records import Store
 
 
 def plan(
@@ -35,10 +36,10 @@ def plan(
     Jobs and cells of SUITE; with --why, the reason for each new job. Estimates the time.
     """
     from harness.cli.output import print_json
-    from harness.expand import select
-    from harness.runner import find_plan
+    from harness.plan.expand import select
+    from harness.run.prepare import find_plan
     from harness.settings import Settings, default_data, default_store, share_processors
-    from harness.store import Store
+    from harness.store.records import Store
     from harness.suite import load_suite
 
     resolved = select(load_suite(suite, plugin or ()), only or ())
@@ -54,8 +55,8 @@ def plan(
 
 
 def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, Any]:
-    from harness.estimate import estimate_chain
-    from harness.why import Reasons
+    from harness.plan.estimate import estimate_chain
+    from harness.plan.explain import Reasons
 
     reasons = Reasons(plan, store) if why else None
     chains, seconds, unknown = [], 0.0, 0
@@ -123,9 +124,9 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
 
 
 def _print(described: dict[str, Any], why: bool) -> None:
+    from harness.cli.display.progress import duration
     from harness.cli.output import print_rows
-    from harness.plain import one_line
-    from harness.progress import duration
+    from harness.text import one_line
 
     rows = []
     for chain in described["chains"]:

@@ -1,4 +1,4 @@
-"""`bench plugins new` and `bench plugins check`."""
+"""`bench plugins list`, `new` and `check`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
-from harness.scaffold import PluginKind
+from harness.cli.output import print_json, print_rows
+from harness.registry.scaffold import PluginKind
 
 if TYPE_CHECKING:
     from harness.domain import Images
-    from harness.registry import Registered, Registry
+    from harness.registry.registry import Registered, Registry
     from harness.testing import Check
+
 
 WIDTH = 90
 """Characters of an explanation in a line."""
@@ -32,7 +34,7 @@ def new(
 
     Writes a commented file that works as it is; nothing is overwritten.
     """
-    from harness.scaffold import new_file, new_package
+    from harness.registry.scaffold import new_file, new_package
 
     written = new_package(kind, name, Path()) if package else [new_file(kind, name, Path())]
     for path in written:
@@ -81,8 +83,8 @@ def check(
     Says of each check what it means or what is wrong. Exit status 1 if one failed.
     """
     from harness.cli.output import print_json
-    from harness.registry import Registry
-    from harness.testing.registered import Domains, check_registered
+    from harness.registry.registry import Registry
+    from harness.testing.entries import Domains, check_registered
 
     is_file = what.endswith(".py") or Path(what).is_file()
     registry = Registry([*(plugin or ()), *([what] if is_file else [])])
@@ -106,7 +108,7 @@ def _entries_of_file(registry: Registry, path: Path) -> list[Registered]:
         PluginError: Nothing, or one of its hooks fails, or another plugin offers the same.
     """
     from harness.errors import PluginError
-    from harness.testing.registered import CHECKED_KINDS
+    from harness.testing.entries import CHECKED_KINDS
 
     where = str(path.resolve())
     for broken in registry.broken:
@@ -130,8 +132,8 @@ def _entry(registry: Registry, name: str) -> Registered:
         PluginError: There is none, or there are several.
     """
     from harness.errors import PluginError
-    from harness.suggest import known_names
-    from harness.testing.registered import CHECKED_KINDS
+    from harness.testing.entries import CHECKED_KINDS
+    from harness.text import known_names
 
     kinds = [kind for kind in CHECKED_KINDS if name in registry.names(kind)]
     if len(kinds) > 1:
@@ -229,3 +231,43 @@ def _explained(check: Check) -> str:
     if check.outcome != "passed":
         return check.message
     return f"{check.meaning} ({check.message})" if check.message else check.meaning
+
+
+def list_plugins(plugin: PluginOption = None, json: JsonOption = False) -> None:
+    """List plugins with their state: active, blocked or broken, and why."""
+    from harness.registry.registry import KINDS, Registry
+
+    registry = Registry(plugin or ())
+    rows = [(source, "active", "") for source in registry.sources]
+    rows += [(source, "blocked", "") for source in registry.blocked]
+    rows += [(broken.source, "broken", broken.reason) for broken in registry.broken]
+    offers = {
+        source: [
+            f"{kind}: {item.entry.name}"
+            for kind in KINDS
+            for item in registry.entries(kind)
+            if item.source == source
+        ]
+        for source, _, _ in rows
+    }
+    if json:
+        print_json(
+            [
+                {**vars(source), "state": state, "reason": reason, "offers": offers[source]}
+                for source, state, reason in rows
+            ]
+        )
+        return
+    print_rows(
+        ["plugin", "distribution", "version", "state", "offers"],
+        [
+            [
+                source.plugin,
+                source.distribution,
+                source.version,
+                state,
+                reason or ", ".join(offers[source]),
+            ]
+            for source, state, reason in rows
+        ],
+    )

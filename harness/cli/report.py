@@ -15,7 +15,7 @@ import typer
 from harness.cli.arguments import DataOption, OnlyOption, PluginOption, StoreOption, SuitePath
 
 if TYPE_CHECKING:
-    from harness.runner import Outcome
+    from harness.run.outcome import Outcome
     from harness.settings import Settings
     from harness.suite import ResolvedSuite
 
@@ -65,13 +65,17 @@ def report(
     """
     from rich.console import Console
 
-    from harness.costs import scorer_costs
     from harness.errors import BenchError, NothingSelectedError
-    from harness.expand import select
-    from harness.report import render, render_epochs, render_layers, render_ranking
-    from harness.runner import find_plan, look_up
+    from harness.plan.costs import scorer_costs
+    from harness.plan.expand import select
+    from harness.report.render.epochs import render_epochs
+    from harness.report.render.formats import render
+    from harness.report.render.layers import render_layers
+    from harness.report.render.ranking import render_ranking
+    from harness.run.outcome import look_up
+    from harness.run.prepare import find_plan
     from harness.settings import Settings, default_data, default_store
-    from harness.store import Store
+    from harness.store.records import Store
     from harness.suite import load_suite
 
     asked = {"--epochs": epochs, "--layers": layers, "--ranking": ranking}
@@ -130,8 +134,8 @@ def _no_collection() -> Iterator[None]:
 
 def _write_figures(outcome: Outcome, settings: Settings, folder: Path, temperature: float) -> None:
     from harness.cli.output import tell
-    from harness.figures import draw_figures
-    from harness.store import Store
+    from harness.report.figures import draw_figures
+    from harness.store.records import Store
 
     drawn = draw_figures(
         outcome.plan, outcome.results, Store(settings.store), folder, temperature=temperature
@@ -150,8 +154,8 @@ def _write_page(
     temperature: float | None,
 ) -> None:
     from harness.cli.output import tell
-    from harness.page import render_page
-    from harness.store import Store, replace_file
+    from harness.report.page import render_page
+    from harness.store.records import Store, replace_file
 
     store = Store(settings.store)
     page = render_page(suite, outcome, store, arguments=arguments, temperature=temperature)

@@ -16,11 +16,12 @@ from harness.cli.arguments import (
     StoreOption,
     SuitePath,
 )
-from harness.console import DisplayKind
+from harness.cli.display.displays import DisplayKind
 from harness.settings import BATCH_SIZE, Settings, default_data, default_store
 
 if TYPE_CHECKING:
-    from harness.runner import Outcome
+    from harness.run.outcome import Outcome
+
 
 RANKED_FROM = 5
 """So many scorers are ranked below the tables; of fewer the tables themselves tell."""
@@ -56,10 +57,10 @@ def run(
     Prints its AUROC tables and, of many scorers, the ranking. The same command again resumes: work
     that is stored is not done again.
     """
-    from harness.cli.session import session
-    from harness.expand import select
-    from harness.inventory import fetch_missing
-    from harness.runner import run as run_suite
+    from harness.cli.display.session import session
+    from harness.plan.expand import select
+    from harness.run.prepare import fetch_missing
+    from harness.run.run import run as run_suite
     from harness.suite import load_suite
 
     settings = Settings(
@@ -87,10 +88,12 @@ def run(
 def _print_report(outcome: Outcome, store: Path, title: str, errors: bool) -> None:
     from rich.console import Console
 
-    from harness.costs import scorer_costs
-    from harness.report import render, render_ranking, summary
-    from harness.report.terminal import wrapped
-    from harness.store import Store
+    from harness.plan.costs import scorer_costs
+    from harness.report.render.formats import render
+    from harness.report.render.ranking import render_ranking
+    from harness.report.render.terminal import wrapped
+    from harness.report.summary import summary
+    from harness.store.records import Store
 
     console, name = Console(), outcome.plan.suite
     tables = render(

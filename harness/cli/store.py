@@ -12,10 +12,11 @@ import typer
 from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption, SuitePath
 
 if TYPE_CHECKING:
-    from harness.collect import Leftover, Leftovers
-    from harness.fsck import Checked
-    from harness.holdings import Beside, Holding
-    from harness.needs import Needs
+    from harness.maintenance.fsck import Checked
+    from harness.maintenance.gc import Leftover, Leftovers
+    from harness.maintenance.inventory import Beside, Holding
+    from harness.maintenance.required import Needs
+
 
 app = typer.Typer(help="The store: what is in it, verify, tidy up, move results.")
 
@@ -42,9 +43,9 @@ def list_store(
     Trainings with their epochs, statistics and sizes, and what lies beside them.
     """
     from harness.cli.output import print_json, print_rows
-    from harness.holdings import list_beside, list_trainings
+    from harness.maintenance.inventory import list_beside, list_trainings
     from harness.settings import default_store
-    from harness.store import Store
+    from harness.store.records import Store
 
     records = Store(store or default_store())
     needs = _needs(suites or (), plugin, store, data)
@@ -98,10 +99,10 @@ def check(store: StoreOption = None, json: JsonOption = False) -> None:
     asks for it. Exit status 1 if anything was damaged.
     """
     from harness.cli.output import print_json
-    from harness.contents import KINDS, folder_size
-    from harness.fsck import check_store
+    from harness.maintenance.fsck import check_store
     from harness.settings import default_store
-    from harness.store import Store
+    from harness.store.layout import KINDS, folder_size
+    from harness.store.records import Store
 
     records = Store(store or default_store())
     total = sum(folder_size(records.root / kind) for kind in KINDS)
@@ -116,7 +117,7 @@ def check(store: StoreOption = None, json: JsonOption = False) -> None:
 
 
 def _print_checked(checked: Checked) -> None:
-    from harness.plain import one_line
+    from harness.text import one_line
 
     print(f"{checked.records:,} records, {checked.size / 1e6:,.1f} MB read in full")
     for item in checked.damaged:
@@ -144,9 +145,9 @@ def collect(
     temporary files of killed runs. What was written within the last hour is kept, and what a run
     is at; so runs may go on beside.
     """
-    from harness.collect import find_leftovers, remove_leftovers
+    from harness.maintenance.gc import find_leftovers, remove_leftovers
     from harness.settings import default_store
-    from harness.store import Store
+    from harness.store.records import Store
 
     records = Store(store or default_store())
     leftovers = find_leftovers(records, _needs(suites, plugin, store, data, opening=True))
@@ -198,12 +199,12 @@ def export(
     `bench store import` takes it in elsewhere; there `bench report` shows the same, without the
     data. Without --weights whatever needs a model is trained again there.
     """
-    from harness.archive import export_suite
     from harness.cli.output import tell
-    from harness.contents import folder_size
-    from harness.runner import find_plan
+    from harness.maintenance.export import export_suite
+    from harness.run.prepare import find_plan
     from harness.settings import Settings, default_data, default_store
-    from harness.store import Store
+    from harness.store.layout import folder_size
+    from harness.store.records import Store
     from harness.suite import load_suite
 
     resolved = load_suite(suite, plugin or ())
@@ -226,10 +227,10 @@ def import_(
     All of it is verified before anything is taken in; what is stored and sound is never replaced.
     """
     from harness.cli.output import tell
-    from harness.plain import one_line
+    from harness.maintenance.import_archive import import_archive
     from harness.settings import default_store
-    from harness.store import Store
-    from harness.unpack import import_archive
+    from harness.store.records import Store
+    from harness.text import one_line
 
     size = file.stat().st_size if file.is_file() else 0
     with _progress(f"reading {file}", size) as advance:
@@ -243,7 +244,7 @@ def import_(
 def _progress(step: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how many MB have been read."""
     from harness import events
-    from harness.console import make_display
+    from harness.cli.display.displays import make_display
 
     with make_display("auto") as show:
         show(events.StepStarted("store", step, total // 10**6, "MB"))
@@ -265,10 +266,10 @@ def _needs(
     data: Path | None,
     opening: bool = False,
 ) -> Needs:
-    from harness.needs import Needs
-    from harness.runner import find_plan, open_known
+    from harness.maintenance.required import Needs
+    from harness.run.prepare import find_plan, open_known
     from harness.settings import Settings, default_data, default_store
-    from harness.store import Store
+    from harness.store.records import Store
     from harness.suite import load_suite
 
     settings = Settings(store=store or default_store(), data=data or default_data())

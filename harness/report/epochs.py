@@ -12,18 +12,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness.metrics import (
-    LEVEL,
-    Z_95,
-    Difference,
-    Floats,
-    auroc,
-    delong_difference,
-    holm,
-    p_value,
-    z_ratio,
-)
-from harness.report.marks import Seeds, numbers
+from harness.metrics.paired import Difference, delong_difference, holm, p_value, z_ratio
+from harness.metrics.placements import Floats
+from harness.metrics.roc import LEVEL, Z_95, auroc
+from harness.report.significance import Seeds, numbers
 from harness.report.tables import provenance_notes
 from harness.results import Result
 

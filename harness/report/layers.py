@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.metrics import AurocEstimate, delong
-from harness.plan import Plan
+from harness.metrics.roc import AurocEstimate, delong
+from harness.plan.plan import Plan
 from harness.results import Cell, Result
-from harness.scoring import CellTerms, score_terms
-from harness.store import Store
+from harness.scoring.score import CellTerms, score_terms
+from harness.store.records import Store
 
 
 @dataclass(frozen=True)

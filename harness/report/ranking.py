@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness.ranking import Block, Ranked, block_of, rank_methods
-from harness.report.marks import number
+from harness.metrics.ranks import Block, Ranked, block_of, rank_methods
+from harness.report.significance import number
 from harness.report.tables import provenance_notes
 from harness.results import Result
 

@@ -1,19 +1,27 @@
-"""The results in a few sentences: what failed, won, is the wrong way round, and what is next."""
+"""Sentences below the tables: what failed, which scorer won and by how much, what is next."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
-from harness.plain import one_line
-from harness.report.marks import is_wrong_way, number
-from harness.report.next_look import next_look
-from harness.report.text import counted, place
-from harness.report.winner import winner
-from harness.results import Result
+from harness.metrics.paired import delong_difference, holm
+from harness.metrics.roc import LEVEL
+from harness.report.next_step import next_look
+from harness.report.significance import is_wrong_way, number
+from harness.results import Cell, Result, place
+from harness.text import counted, one_line
 
 LIKELIHOOD = "log-likelihood"
 """The scorer that is -log p(x): AUROC below 0.5 means that the model finds OOD more likely."""
+
+
+MOST_TESTED = 2000
+"""Of more cells than this every second, third, ... is tested: a test takes up to a millisecond."""
+
+FAR = 6.0
+"""A difference of so many times the sum of both standard errors needs no test: p < 1e-8."""
 
 
 def summary(results: Sequence[Result]) -> list[str]:
@@ -63,3 +71,76 @@ def _wrong_way_round(results: Sequence[Result]) -> list[str]:
         return [f"{text}."]
     lowest = min(wrong, key=lambda result: number(result) or 0.0)
     return [f"{text}; lowest: {number(lowest):.3f}, {place(lowest.cell)}."]
+
+
+def winner(results: Sequence[Result]) -> list[str]:
+    """The scorer with the highest mean AUROC and its lead over the next, in up to one sentence.
+
+    Only scorers with the most numbers are compared, so that none wins by having failed where it is
+    hard. The mean says by how much; the cells in which a paired DeLong test, Holm-corrected over
+    all of them, tells the two apart say how sure it is. Cells share examples, so their count is
+    no test by itself, and none is made of it.
+    """
+    numbers: dict[str, dict[Cell, Result]] = {}
+    for result in results:
+        if number(result) is not None:
+            scorer = result.cell.scorer
+            numbers.setdefault(scorer, {})[result.cell._replace(scorer="")] = result
+    if len(numbers) < 2:
+        return []
+    most = max(len(found) for found in numbers.values())
+    means = {
+        scorer: fmean(number(result) or 0.0 for result in found.values())
+        for scorer, found in numbers.items()
+        if len(found) == most
+    }
+    first, *others = sorted(means, key=means.__getitem__, reverse=True)
+    cells = "cell" if most == 1 else f"{most} cells"
+    text = f"The highest mean AUROC is that of {first}: {means[first]:.3f} over its {cells}"
+    if not others:
+        return [f"{text}; the others have numbers in fewer."]
+    lead = means[first] - means[others[0]]
+    ahead = f"{lead:.3f} above {others[0]}" if lead >= 0.0005 else f"that of {others[0]} is equal"
+    return [f"{text}, {ahead}{_told_apart(numbers[first], numbers[others[0]])}."]
+
+
+def _told_apart(first: Mapping[Cell, Result], other: Mapping[Cell, Result]) -> str:
+    """In how many cells the paired test tells which of the two is better."""
+    pairs = [(first[cell], other[cell]) for cell in first if cell in other]
+    pairs = pairs[:: -(-len(pairs) // MOST_TESTED) or 1]
+    tests = [test for a, b in pairs if (test := _test(a, b)) is not None]
+    if not tests:
+        return "; whether that is beyond error could not be tested"
+    adjusted = holm([p for _, p in tests])
+    told = [sign for (sign, _), p in zip(tests, adjusted, strict=True) if sign and p <= LEVEL]
+    better, worse = told.count(1), told.count(-1)
+    where = (
+        f"in {counted(len(tests), 'cell')} of them" if len(tests) < len(first) else "cell by cell"
+    )
+    if not told:
+        return f"; {where}, the paired test tells them apart in none"
+    tied = len(tests) - better - worse
+    return (
+        f"; {where}, it is better in {better}, worse in {worse}, and not told apart in {tied} "
+        "(paired DeLong tests, Holm-corrected)"
+    )
+
+
+def _test(a: Result, b: Result) -> tuple[int, float] | None:
+    """The sign of a - b and the p-value of the paired test; None if it cannot be made."""
+    if a.auroc is None or b.auroc is None:
+        return None
+    difference = a.auroc - b.auroc
+    sign = (difference > 0) - (difference < 0)
+    if a.auroc_se is not None and b.auroc_se is not None:
+        # the error of a difference is at most the sum of both, so this p is below any correction
+        if abs(difference) > FAR * (a.auroc_se + b.auroc_se):
+            return sign, 0.0
+    if a.scores_in is None or a.scores_out is None:
+        return None
+    if b.scores_in is None or b.scores_out is None:
+        return None
+    if a.scores_in.shape != b.scores_in.shape or a.scores_out.shape != b.scores_out.shape:
+        return None
+    test = delong_difference(a.scores_in, a.scores_out, b.scores_in, b.scores_out)
+    return sign, test.p_value

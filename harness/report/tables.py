@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from harness.report.marks import Mark, Numbers, Seeds, is_wrong_way, marks, number, numbers
+from harness.report.significance import Mark, Numbers, Seeds, is_wrong_way, marks, number, numbers
 from harness.results import Beaten, Result, Status
 
 

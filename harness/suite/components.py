@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contracts import Dataset
-from harness.options import constructor_arguments
-from harness.registry import Registered
+from harness.registry.options import constructor_arguments
+from harness.registry.registry import Registered
 from harness.suite.schema import Recipe
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import harness
 from harness.errors import Problem, SuiteError
-from harness.suggest import known_names
-from harness.suite.lines import locate
+from harness.suite.locations import locate
+from harness.text import known_names
 
 Key = tuple[str | int, ...]
 NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")

@@ -10,11 +10,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
-from harness.options import dataset_options, scorer_options, validate_options
-from harness.plain import short
-from harness.registry import Kind, Registry
-from harness.suggest import known_names
-from harness.suite.comparisons import comparison_problems
+from harness.registry.options import dataset_options, scorer_options, validate_options
+from harness.registry.registry import Kind, Registry
+from harness.suite.checks import comparison_problems
 from harness.suite.components import (
     Component,
     DatasetComponent,
@@ -26,6 +24,7 @@ from harness.suite.files import Key, Merged, read_suite_files
 from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
 from harness.suite.schema import Suite
+from harness.text import known_names, short
 
 C = TypeVar("C", bound=Component)
 LOG_PROB = "log_prob"

@@ -9,16 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.only import Only
-from harness.registry import FILE, Registered, Registry
-from harness.suite.components import (
-    Component,
-    DatasetComponent,
-    ModelComponent,
-    ScorerComponent,
-)
+from harness.registry.registry import FILE, Registered, Registry
+from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite
+from harness.suite.selection import Only
 
 
 @dataclass(frozen=True)

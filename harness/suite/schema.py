@@ -15,8 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
-from harness.plain import short
-from harness.suggest import known_names
+from harness.text import known_names, short
 
 OTHERS = "others"
 

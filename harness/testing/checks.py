@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from harness.suggest import known_names
+from harness.text import known_names
 
 Outcome: TypeAlias = Literal["passed", "failed", "skipped", "expected failure"]
 Subject = TypeVar("Subject")

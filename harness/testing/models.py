@@ -20,8 +20,8 @@ from harness.contracts import (
 )
 from harness.domain import Images
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.subject import ModelUnderTest, Watch, differs, log_prob, settled
-from harness.testing.unit import unit
+from harness.testing.model_subject import ModelUnderTest, Watch, differs, log_prob, settled
+from harness.testing.normalisation import unit
 
 
 def check_model(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.contracts import FeatureAware, Scorer
 from harness.testing.checks import NotApplicable
-from harness.testing.synthetic import (
+from harness.testing.fake_statistics import (
     Layout,
     Role,
     Statistics,

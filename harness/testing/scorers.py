@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from harness.contracts import Informative, Scorer, Separable
 from harness.errors import NotFittedError, ScoreError
-from harness.suggest import known_names
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.scorer_subject import FIT_GROUPS, GROUPS, ScorerUnderTest, differs
-from harness.testing.synthetic import (
+from harness.testing.fake_statistics import (
     KNOWN,
     Layout,
     Lure,
@@ -23,6 +21,8 @@ from harness.testing.synthetic import (
     copied,
     taken,
 )
+from harness.testing.scorer_subject import FIT_GROUPS, GROUPS, ScorerUnderTest, differs
+from harness.text import known_names
 
 _LEAST_AUROC = 0.9
 

@@ -15,8 +15,8 @@ from harness.contracts import DensityModel, FittedStatistic, Per, Statistic
 from harness.domain import Images
 from harness.errors import NotFittedError, UnsupportedError
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.reference import TinyAutoregression, TinyFlow
-from harness.testing.subject import ModelUnderTest, Watch
+from harness.testing.model_subject import ModelUnderTest, Watch
+from harness.testing.toy_models import TinyAutoregression, TinyFlow
 
 _GROUPS = 6
 _SIZE = 3

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from harness.report import render
+from harness.report.render.formats import render
 from tests.page_of import SCORER, SCRIPT, TITLE, make
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

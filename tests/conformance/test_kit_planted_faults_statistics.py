@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from harness.testing import assert_conforms, check_statistic
-from harness.testing.reference import TinyAutoregression
+from harness.testing.toy_models import TinyAutoregression
 from oodbench import Images, NotFittedError
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.options import REQUIRED, signature_options
-from harness.registry import Registry
+from harness.registry.options import REQUIRED, signature_options
+from harness.registry.registry import Registry
 from harness.testing import (
     assert_conforms,
     check_dataset,
@@ -16,7 +16,7 @@ from harness.testing import (
     check_scorer,
     check_statistic,
 )
-from harness.testing.registered import builder
+from harness.testing.entries import builder
 
 REGISTRY = Registry()
 

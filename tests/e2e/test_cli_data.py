@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.e2e.test_cli import bench
-from tests.unit.plugins.paper_files import write_mnist
+from tests.unit.plugins.published_files import write_mnist
 
 PLUGIN = """
     import os

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from harness.scaffold import PLUGIN_KINDS, new_package
+from harness.registry.scaffold import PLUGIN_KINDS, new_package
 from tests.environments import ROOT, make_environment, run
 
 EXAMPLE = ROOT / "examples" / "oodbench-example"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.pins import read_pins
+from harness.regression.pins import read_pins
 from tests.e2e.test_cli import bench
 
 PLUGIN = """

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.compiling import CompiledGradients, gradients
-from harness.randomness import generator
-from harness.training import Training, training_loss
+from harness.compute.seeds import generator
+from harness.compute.trainer import CompiledGradients, Training, gradients, training_loss
 from oodbench import Images
 from plugins.models.glow import glow
 from tests.oracle.layer_gradient_models import randomised

@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 from sklearn.ensemble import IsolationForest
 
-from harness.metrics import auroc
+from harness.metrics.roc import auroc
 from oodbench import NotFittedError, ScoreError
 from plugins.scorers.gradient_chi2 import GradientChi2
 from plugins.scorers.gradient_gaussian import GradientGaussian
@@ -249,7 +249,7 @@ def test_unfitted_and_misfitted(scorer):
 def test_no_scorer_imports_what_is_slow_to_import():
     code = """
 import json, sys
-from harness.registry import Registry
+from harness.registry.registry import Registry
 registry = Registry()
 for name in registry.names("scorers"):
     registry.get("scorers", name).load()

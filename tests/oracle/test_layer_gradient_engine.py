@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from harness.testing.reference import TinyAutoregression
+from harness.testing.toy_models import TinyAutoregression
 from oodbench import Images, ScoreError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness.metrics import auroc
+from harness.metrics.roc import auroc
 from harness.testing import assert_conforms, check_statistic
-from harness.testing.reference import TinyAutoregression, TinyFlow
+from harness.testing.toy_models import TinyAutoregression, TinyFlow
 from oodbench import Images, NotFittedError, ScoreError, UnsupportedError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.testing.reference import TinyAutoregression, TinyFlow
+from harness.testing.toy_models import TinyAutoregression, TinyFlow
 from oodbench import Images, NotFittedError
 from plugins.models.glow import glow
 from plugins.scorers.likelihood_regret import LikelihoodRegret as Scorer

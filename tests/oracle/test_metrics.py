@@ -12,21 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from harness import metrics
 from harness.errors import ScoreError
-from harness.metrics import (
-    Z_95,
-    AurocEstimate,
-    Difference,
-    aupr,
-    auroc,
-    delong,
-    delong_difference,
-    fpr95,
-    hanley_mcneil,
-    holm,
-    paired_each,
-)
+from harness.metrics import paired as module
+from harness.metrics.paired import Difference, delong_difference, holm, paired_each
+from harness.metrics.roc import Z_95, AurocEstimate, aupr, auroc, delong, fpr95, hanley_mcneil
 
 ties = st.integers(-4, 4).map(float)
 nats = st.integers(-4, 4).map(lambda k: -1e4 + k * 2e-12 * 1e4)  # last digits of a log-likelihood
@@ -111,7 +100,7 @@ def test_many_tests_at_once_are_those_one_by_one(sizes, decimals, monkeypatch):
     tests = [delong_difference(*a, *b) for a, b in pairs]
     expected = [(test.difference, test.se) for test in tests]
     assert paired_each(pairs) == expected
-    monkeypatch.setattr(metrics, "AT_ONCE", 5 * sum(sizes[0]))
+    monkeypatch.setattr(module, "AT_ONCE", 5 * sum(sizes[0]))
     assert paired_each(pairs) == expected
     assert paired_each([]) == []
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness import overlap as module
 from harness.errors import ScoreError
-from harness.overlap import bandwidth, kernel_density, overlap
+from harness.metrics import overlap as module
+from harness.metrics.overlap import bandwidth, kernel_density, overlap
 
 
 def by_scipy(a, b):

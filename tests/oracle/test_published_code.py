@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness.options import validate_options
+from harness.registry.options import validate_options
 from harness.testing import assert_conforms, check_model
-from harness.testing.reference import TinyAutoregression
+from harness.testing.toy_models import TinyAutoregression
 from oodbench import Images, ScoreError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear

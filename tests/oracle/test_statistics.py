@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from harness.testing import assert_conforms, check_statistic
-from harness.testing.reference import TinyAutoregression
+from harness.testing.toy_models import TinyAutoregression
 from oodbench import DensityModel, Images, ScoreError, UnsupportedError
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
 from plugins.statistics.log_prob import LogProb

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
-from harness.metrics import auroc
+from harness.metrics.roc import auroc
 from harness.testing import assert_conforms, check_scorer
 from oodbench import NotFittedError, ScoreError, UnsupportedError
 from plugins.scorers.dose import DoSE

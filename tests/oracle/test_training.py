@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.augmentation import augment, mutate, translate
+from harness.compute.augment import augment, mutate, translate
+from harness.compute.seeds import derived_seed, generator
+from harness.compute.trainer import Training, _optimizer, learning_rate
 from harness.domain import Images
 from harness.errors import DataError, TrainingError
-from harness.randomness import derived_seed, generator
 from harness.suite import Recipe
-from harness.training import Training, _optimizer, learning_rate
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 

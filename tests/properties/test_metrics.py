@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.metrics import aupr, auroc, delong, delong_difference, fpr95
+from harness.metrics.paired import delong_difference
+from harness.metrics.roc import aupr, auroc, delong, fpr95
 
 # whole numbers, so that the maps below keep the order and the ties exactly
 values = st.integers(-50, 50).map(float)

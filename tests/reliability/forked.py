@@ -106,7 +106,7 @@ def start(folder: Path, *arguments: str) -> Running:
 
 def _be_bench(folder, arguments, streams, fault) -> None:
     """Never returns."""
-    import harness.rolling
+    import harness.compute.rolling
 
     status = TRACEBACK
     try:
@@ -134,11 +134,11 @@ def _be_bench(folder, arguments, streams, fault) -> None:
 
 
 def _follow_phases() -> None:
-    import harness.evaluation
-    import harness.runner
-    import harness.scoring
-    from harness.data import DataFolder
-    from harness.training import Training
+    import harness.compute.evaluate
+    import harness.run.run
+    import harness.scoring.score
+    from harness.compute.trainer import Training
+    from harness.data.folder import DataFolder
 
     places = [
         (DataFolder, "_prepare", "conversion"),

@@ -20,16 +20,16 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.expand import make_plan
-from harness.failures import Failure, find_failure, record_failure
-from harness.fsck import check_store
-from harness.holdings import list_beside, list_trainings
-from harness.keys import digest
-from harness.needs import Needs
-from harness.store import Store, _manifest_body, array_bytes, manifest_bytes
+from harness.maintenance.fsck import check_store
+from harness.maintenance.import_archive import import_archive
+from harness.maintenance.inventory import list_beside, list_trainings
+from harness.maintenance.required import Needs
+from harness.plan.expand import make_plan
+from harness.store.failures import Failure, find_failure, record_failure
+from harness.store.hashing import digest
+from harness.store.records import Store, _manifest_body, array_bytes, manifest_bytes
 from harness.suite import load_suite
 from harness.suite.references import read_reference
-from harness.unpack import import_archive
 from oodbench import Images
 from plugins.datasets.arrays import read_array
 from plugins.datasets.folder import Folder
@@ -42,7 +42,7 @@ from plugins.datasets.paper.svhn import read_mat
 from plugins.datasets.pictures import read_picture
 from tests.conftest import TINY_SUITE
 from tests.reliability.mutations import mutated_json, mutated_toml
-from tests.unit.plugins.paper_files import pixels, python_2_batch
+from tests.unit.plugins.published_files import pixels, python_2_batch
 
 Mutate = Callable[[random.Random, list[bytes]], bytes]
 GRAY, COLOUR = Images(1, 8, 8), Images(3, 32, 32)
@@ -329,14 +329,14 @@ class Weights(Files):
     def make(self):
         import torch
 
-        from harness.checkpoints import tensor_bytes
+        from harness.compute.checkpoints import tensor_bytes
 
         tensors = {"weight": torch.arange(6.0).reshape(2, 3), "step": torch.tensor(3)}
         pickled = saved(lambda file: torch.save(tensors, file))
         return [("a.safetensors", [tensor_bytes(tensors), pickled])]
 
     def read(self, path):
-        from harness.checkpoints import load_tensors
+        from harness.compute.checkpoints import load_tensors
 
         for tensor in load_tensors(path.read_bytes()).values():
             tensor.double().sum().item()

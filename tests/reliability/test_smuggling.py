@@ -14,12 +14,12 @@ import pytest
 
 from harness.errors import BenchError, PluginError, StoreError, SuiteError
 from harness.events import Message, StepStarted
-from harness.expand import make_plan
-from harness.report import render
+from harness.maintenance.import_archive import import_archive
+from harness.plan.expand import make_plan
+from harness.report.render.formats import render
 from harness.results import Cell, Result
-from harness.store import Store
+from harness.store.records import Store
 from harness.suite import load_suite
-from harness.unpack import import_archive
 from oodbench import DataError, Images
 from plugins.datasets.arrays import read_array
 from plugins.datasets.paper.batches import read_batch
@@ -96,7 +96,7 @@ def test_a_pickle_that_would_take_for_ever(tmp_path):
 def test_a_torch_file_in_place_of_safetensors(tmp_path, trap):
     import torch
 
-    from harness.checkpoints import load_tensors
+    from harness.compute.checkpoints import load_tensors
 
     buffer = io.BytesIO()
     torch.save({"weight": trap}, buffer)
@@ -288,8 +288,8 @@ def test_no_cell_of_csv_is_a_formula_and_numbers_stay_numbers(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_inert_in_progress_and_listings(name, capsys):
+    from harness.cli.display.displays import PlainDisplay, RichDisplay
     from harness.cli.output import print_rows, tell
-    from harness.console import PlainDisplay, RichDisplay
 
     for kind in (PlainDisplay, RichDisplay):
         stream = io.StringIO()

@@ -8,10 +8,12 @@ import textwrap
 import time
 from pathlib import Path
 
-from harness.data import DataFolder
-from harness.needs import Needs
-from harness.runner import find_plan, run, score
-from harness.store import Store
+from harness.data.folder import DataFolder
+from harness.maintenance.required import Needs
+from harness.run.outcome import score
+from harness.run.prepare import find_plan
+from harness.run.run import run
+from harness.store.records import Store
 from harness.suite import load_suite
 from tests.conftest import TINY_SUITE
 from tests.places import settings_in

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,23 +17,18 @@ import oodbench.events
 import oodbench.testing
 
 ROOT = Path(harness.__file__).parent.parent
+CORE = sorted((ROOT / "harness").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+ORDER = re.findall(r"^    ([a-z.]+)  ", harness.__doc__, re.MULTILINE)
+"""The root's modules and the rooms, each of which imports only from those before it."""
 
-ROOMS = (
-    "errors plain domain memory plugin suggest events contracts hookspecs results only",
-    "registry options suite.schema suite.components suite.lines suite.files suite.references"
-    " suite.resolved suite.comparisons suite.resolve suite",
-    "keys locks store data draw settings randomness",
-    "eventlog plan notes expand cards inventory rates failures why estimate fitting costs",
-    "augmentation devices checkpoints compiling training rolling evaluation chain",
-    "metrics ranks ranking overlap published provenance scores scoring shelf kept baselines"
-    " preview announce runner check doctor",
-    "contents needs holdings fsck collect archive unpack",
-    "compare.runs compare.paired compare.ranking compare",
-    "pins.toml pins.settings pins.files pins.make pins.verify pins.pinned_tests pins",
-    "report figures page progress board console listeners testing scaffold cli",
-)
-ORDER = [name for room in ROOMS for name in room.split()]
-"""Each module or package imports only from those before it."""
+
+def identify(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported(path):
@@ -39,39 +37,67 @@ def imported(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            yield node.module
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
 
 
-def place(name):
-    """The place of `harness.x.y` in ORDER, by its longest known prefix."""
+MODULES = {module_name(path): path for path in CORE}
+GRAPH = {
+    name: {target for target in imported(path) if target in MODULES and target != "harness"}
+    for name, path in MODULES.items()
+}
+
+
+def room(name):
+    """The folder of a module, as in ORDER; a module of the root stands for itself."""
     parts = name.split(".")[1:]
-    for length in range(len(parts), 0, -1):
-        if ".".join(parts[:length]) in ORDER:
-            return ORDER.index(".".join(parts[:length]))
-    return None
+    is_folder = MODULES[name].name == "__init__.py"
+    return ".".join(parts if is_folder else parts[:-1] or parts)
 
 
-CORE = sorted((ROOT / "harness").rglob("*.py"))
-PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+def test_the_list_of_rooms_is_complete():
+    assert sorted(ORDER) == sorted({room(name) for name in MODULES if name != "harness"})
 
 
-def identify(path):
-    return path.relative_to(ROOT).as_posix()
+@pytest.mark.parametrize("name", [name for name in GRAPH if name != "harness"])
+def test_rooms_import_only_from_those_before_them(name):
+    here = ORDER.index(room(name))
+    late = [target for target in GRAPH[name] if ORDER.index(room(target)) > here]
+    assert not late, f"{room(name)} stands before the rooms of {late}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    TopologicalSorter(GRAPH).prepare()  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize("path", CORE, ids=identify)
-def test_the_core_never_imports_plugins_and_follows_the_order(path):
-    names = list(imported(path))
-    assert not [name for name in names if name.split(".")[0] == "plugins"]
-    own = identify(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    if own == "harness":
-        return
-    here = place(own)
-    assert here is not None, f"{own} has no place in ROOMS"
-    for name in names:
-        there = place(name) if name.startswith("harness.") else None
-        assert there is None or there <= here, f"{own} imports {name}"
+def test_the_core_imports_no_plugins_and_torch_in_two_rooms_only(path):
+    found = {name.split(".")[0] for name in imported_at_run_time(path)}
+    assert "plugins" not in found
+    if room(module_name(path)) not in ("compute", "testing"):
+        assert not {"torch", "torchvision"} & found
+
+
+def imported_at_run_time(path):
+    """As `imported`, without what only type checkers see."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def test_rooms_are_neither_closets_nor_halls():
+    modules = [name for name in MODULES if MODULES[name].name != "__init__.py"]
+    sizes = Counter(room(name) for name in modules if len(name.split(".")) > 2)
+    assert len(modules) - sizes.total() <= 10  # in the root
+    sizes.pop("cli")  # a module for each command
+    assert all(3 <= size <= 12 for size in sizes.values()), sizes
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=identify)

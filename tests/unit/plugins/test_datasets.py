@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.options import REQUIRED, describe_options
+from harness.registry.options import REQUIRED, describe_options
 from harness.testing import assert_conforms, check_dataset
 from oodbench import DataError, Dataset, Images, Stamped
 from plugins.datasets import bench_datasets

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.options import constructor_arguments, validate_options
+from harness.registry.options import constructor_arguments, validate_options
 from harness.testing import assert_conforms, check_dataset
 from oodbench import DataError, Images, MissingDataError, Stamped
 from plugins.datasets.folder import Folder, lowest, ticket

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from harness.options import dataset_options, validate_options
+from harness.registry.options import dataset_options, validate_options
 from oodbench import DataError, Images, Stamped
 from plugins.datasets.transformed import Transformed
 

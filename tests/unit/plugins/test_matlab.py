@@ -10,7 +10,7 @@ from scipy.io import loadmat, savemat
 
 from oodbench import DataError
 from plugins.datasets.paper.matlab import read_mat_array
-from tests.unit.plugins.paper_files import pixels
+from tests.unit.plugins.published_files import pixels
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -9,9 +9,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from harness import events
-from harness.cli.session import session
-from harness.plan import CHECKPOINTS
-from harness.runner import run
+from harness.cli.display.session import session
+from harness.run.run import run
+from harness.store.layout import CHECKPOINTS
 from harness.suite import load_suite
 from tests.unit import stored
 

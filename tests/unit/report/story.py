@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.baselines import flag_beaten
-from harness.metrics import delong
+from harness.metrics.roc import delong
 from harness.results import Cell, Published, Result
+from harness.scoring.baselines import flag_beaten
 
 TITLE = "Story: a|b, 50 % of [bold]it[/bold]"
 BASELINES = ("mean-intensity",)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.draw import Draw
+from harness.data.draws import Draw
 from harness.errors import SuiteError
-from harness.expand import make_plan
+from harness.plan.expand import make_plan
 from harness.suite import load_suite
 
 BASE = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.expand import make_plan, select
+from harness.plan.expand import make_plan, select
 from harness.suite import load_suite
 from harness.suite.files import shipped_suites
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from harness.testing import assert_conforms, check_model
-from harness.testing.reference import TinyAutoregression
-from harness.testing.unit import _every_image
+from harness.testing.normalisation import _every_image
+from harness.testing.toy_models import TinyAutoregression
 from oodbench import DensityModel, Images, Samplable
 
 DOMAIN = Images(1, 2, 2, bits=2)

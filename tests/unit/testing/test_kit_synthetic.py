@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.testing.synthetic import (
+from harness.testing.fake_statistics import (
     FEATURES,
     KNOWN,
     Lure,

@@ -1,0 +1,1 @@
+"""Progress of a run: the live view, plain lines or JSON."""

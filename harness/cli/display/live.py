@@ -1,0 +1,158 @@
+"""The view of a run on a terminal: lines of text that fit its width and height."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from harness.cli.display.progress import Block, Progress, Step, duration
+from harness.text import one_line
+
+UNKNOWN = "·"
+NUMBER = 5
+"""Cells that an AUROC takes."""
+LONGEST_NAME = 14
+GAP = "  "
+BAR = 12
+LEAST = 20
+"""No narrower terminal is drawn for: its lines are cut."""
+
+
+def view(progress: Progress, width: int, height: int, now: float) -> list[Text]:
+    """The lines of the view: the run, its steps, and the AUROCs known so far.
+
+    No line is wider than the terminal, and they leave one line of it free. A long name is cut with
+    an ellipsis; a number is there in full or not at all.
+
+    Arguments:
+        progress: What the run is at.
+        width: Cells of a line.
+        height: Lines of the terminal.
+        now: Seconds, by the clock of `progress`.
+    """
+    room = max(height - 1, 1)
+    wide = max(width, LEAST)
+    lines = _overall(progress, wide, now) if progress.jobs else []
+    steps = list(progress.steps.values())
+    shown = steps[: max(1, (room - len(lines)) // 2)]
+    lines += [_step(step, wide, now) for step in shown]
+    if len(steps) > len(shown):
+        lines.append(_cut(f"and {len(steps) - len(shown)} more tasks", wide))
+    lines += _blocks(list(progress.blocks.values()), wide, room - len(lines))
+    for line in lines:
+        line.truncate(width, overflow="crop")
+    return lines[:room]
+
+
+def _overall(progress: Progress, width: int, now: float) -> list[Text]:
+    share = progress.jobs_done / progress.jobs
+    name = _name(progress.suite, width // 2)
+    bar = _bar(share, width - cell_len(name) - 6)
+    first = Text.assemble((name, "bold"), " ", bar, f" {share:4.0%}")
+    left = progress.left(now)
+    gone = f"{duration(now - progress.started)} gone"
+    parts = [
+        f"{progress.jobs_done}/{progress.jobs} jobs",
+        gone if left is None else f"~{duration(left)} left",
+        *([f"{progress.jobs_failed} failed"] if progress.jobs_failed else []),
+        f"{progress.cells_known}/{progress.cells} cells",
+    ]
+    while len(parts) > 1 and len(" · ".join(parts)) > width:
+        parts.pop()
+    return [first, _cut(" · ".join(parts), width)]
+
+
+def _step(step: Step, width: int, now: float) -> Text:
+    """A task: what it is at, how far it is, and how long that will take."""
+    left = step.left(now)
+    side = f" {step.share():4.0%}" + (f" {duration(left):>7}" if left is not None else " " * 8)
+    bar = Text(" ") + _bar(step.share(), BAR) if width >= 80 else Text()
+    rate = f" {step.rate(now):,.0f}/s" if width >= 100 and step.done else ""
+    room = width - len(side) - len(bar) - len(rate)
+    news = f" · {step.news}" if step.news else ""
+    label = _name(f"{step.task} · {step.label}{news}", room)
+    return Text.assemble(label + " " * (room - cell_len(label)), bar, rate, side)
+
+
+def _bar(share: float, width: int) -> Text:
+    done = round(share * max(width, 0))
+    return Text.assemble(("━" * done, "green"), ("━" * (max(width, 0) - done), "dim"))
+
+
+def _blocks(blocks: Sequence[Block], width: int, room: int) -> list[Text]:
+    """As many blocks as there is room for, the latest to change; in the order of the suite."""
+    known = [block for block in blocks if block.sums]
+    chosen: list[Block] = []
+    for block in sorted(known, key=lambda block: block.changed, reverse=True):
+        if sum(_height(other) for other in [*chosen, block]) <= room:
+            chosen.append(block)
+    if known and not chosen and room > 3:
+        latest = max(known, key=lambda block: block.changed)
+        return [*_block(latest, width)[: room - 1], _cut("…", width)]
+    return [line for block in known if block in chosen for line in _block(block, width)]
+
+
+def _height(block: Block) -> int:
+    return 3 + len(block.scorers)
+
+
+def _block(block: Block, width: int) -> list[Text]:
+    """A blank line, a title, the names of the OOD sets, and a line for each scorer."""
+    epoch = block.epoch
+    place = f"{block.model} on {block.in_dataset} · b = {block.group_size} · epoch {epoch}"
+    title = f"{place} · {block.known}/{block.cells} cells"
+    names = [one_line(scorer) for scorer in block.scorers]
+    first = max(6, min(max(map(cell_len, names)), width // 3))
+    outs = _columns(block.outs, width - first)
+    missing = len(block.outs) - len(outs)
+    header = "AUROC".ljust(first) + "".join(
+        GAP + _right(name, size) for name, size in outs.values()
+    )
+    lines = [Text(), Text(_name(title, width), style="bold")]
+    lines.append(Text(header + (f"{GAP}+{missing}" if missing else ""), style="dim"))
+    for scorer, name in zip(block.scorers, names, strict=True):
+        line = Text(set_cell_size(_name(name, first), first))
+        for out, (_, size) in outs.items():
+            value = block.auroc(scorer, out, epoch)
+            text = UNKNOWN if value is None else f"{value:.3f}"
+            line.append(GAP + text.rjust(size), style="dim" if value is None else "")
+        lines.append(line)
+    return lines
+
+
+def _columns(outs: Sequence[str], room: int) -> dict[str, tuple[str, int]]:
+    """The OOD sets that there is room for: what to call each, and the width of its column."""
+    for longest in (LONGEST_NAME, 10, 8, NUMBER):
+        columns = {out: _column(out, longest) for out in outs}
+        if sum(len(GAP) + size for _, size in columns.values()) <= room:
+            return columns
+    taken = len(GAP) + 3  # what tells how many are not there
+    fitting = {}
+    for out, (name, size) in columns.items():
+        taken += len(GAP) + size
+        if taken <= room:
+            fitting[out] = (name, size)
+    return fitting
+
+
+def _column(out: str, longest: int) -> tuple[str, int]:
+    name = _name(out, longest)
+    return name, max(NUMBER, cell_len(name))
+
+
+def _right(name: str, size: int) -> str:
+    return " " * (size - cell_len(name)) + name
+
+
+def _name(name: str, room: int) -> str:
+    """A name in so many cells at most, cut with an ellipsis if need be."""
+    line = one_line(name)
+    if cell_len(line) <= room:
+        return line
+    return set_cell_size(line, max(room - 1, 0)).rstrip() + "…"
+
+
+def _cut(line: str, width: int) -> Text:
+    return Text(_name(line, width))

@@ -1,0 +1,43 @@
+"""A session: display, listeners and log of a command that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import events
+from harness.cli.display.displays import DisplayKind, Guarded, headline, make_display
+from harness.events import Event
+from harness.registry.registry import Registry, tell_listeners
+from harness.run.event_log import EventLog
+
+
+@contextmanager
+def session(
+    registry: Registry, display: DisplayKind, log_path: Path
+) -> Iterator[Callable[[Event], None]]:
+    """Show events, keep them, tell plugins of them; log what went wrong with its traceback."""
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        make_display(display) as show,
+        log_path.open("a", encoding="utf-8") as log,
+        EventLog(lambda text: guarded(events.Message(text))) as keep,
+    ):
+
+        def write(line: str) -> None:
+            log.write(line.rstrip() + "\n")
+            log.flush()
+
+        guarded = Guarded(show, write)
+
+        def report(event: Event) -> None:
+            guarded(event)
+            keep(event)
+            tell_listeners(registry, event, write)
+            if isinstance(event, events.JobFailed):
+                write(f"{headline(event)}\n{event.details}")
+
+        for broken in registry.broken:
+            report(events.Message(str(broken)))
+        yield report

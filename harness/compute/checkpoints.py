@@ -1,0 +1,97 @@
+"""Checkpoints: tensors as safetensors bytes, and models rebuilt from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from harness.contracts import DensityModel
+from harness.domain import Images
+from harness.errors import StoreError
+from harness.plan.keys import checkpoint_key
+from harness.store.layout import CHECKPOINTS
+from harness.store.records import Store
+from harness.suite import ModelComponent, Recipe
+
+WEIGHTS = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Named tensors as a safetensors file; the same tensors give the same bytes."""
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    content: bytes = safetensors.torch.save(copies)
+    return content
+
+
+def load_tensors(content: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        StoreError: It is something else; a pickle, say, is not read.
+    """
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except Exception as error:
+        raise StoreError(f"weights cannot be read as safetensors ({error})") from error
+    return tensors
+
+
+def build_model(component: ModelComponent, domain: Images, seed: int) -> DensityModel:
+    """A new model with initial weights from a seed, in the recipe's precision, on the CPU.
+
+    Raises:
+        DomainError: The model cannot be built for the domain.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: DensityModel = component.build(domain)
+    return model.to(floating_type(component.recipe))
+
+
+def floating_type(recipe: Recipe) -> torch.dtype:
+    """The torch type of a recipe's precision."""
+    return {"float32": torch.float32, "float64": torch.float64}[recipe.precision]
+
+
+def load_model(
+    store: Store,
+    component: ModelComponent,
+    domain: Images,
+    train_key: str,
+    epoch: int,
+    device: torch.device,
+) -> DensityModel:
+    """The model of a stored checkpoint, in evaluation mode.
+
+    Raises:
+        StoreError: The checkpoint is damaged.
+    """
+    model = build_model(component, domain, 0)
+    weights = store.read(CHECKPOINTS, checkpoint_key(train_key, epoch), WEIGHTS)
+    model.load_state_dict(load_tensors(weights))
+    return model.to(device).eval()
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser as named tensors, `"PARAMETER.FIELD"`."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": torch.as_tensor(value)
+        for number, fields in state.items()
+        for name, value in fields.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that `optimizer_tensors` returned."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,0 +1,190 @@
+"""`bench check`: every model at true size, every statistic and scorer, on random images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from harness.compute.evaluate import evaluate
+from harness.compute.seeds import generator
+from harness.compute.trainer import Training
+from harness.contracts import DensityModel, FeatureAware, FittedStatistic
+from harness.domain import Images
+from harness.plan.jobs import Chain
+from harness.plan.plan import Plan
+from harness.store.records import Store
+from harness.store.timings import estimate_rate, statistic_work, training_work
+from harness.suite import Component, ModelComponent, ResolvedSuite
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+GROUPS = 2
+TRIAL_MINIBATCH = 2
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One thing that was tried: what, how it ended (empty: well), and how long it took."""
+
+    what: str
+    problem: str
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Values:
+    """A statistic of a few groups, float64 (GROUPS, F), and the names of its columns."""
+
+    values: NDArray[np.float64]
+    features: Sequence[str]
+
+
+def check_suite(
+    suite: ResolvedSuite, plan: Plan, store: Store, device: torch.device
+) -> Iterator[Checked]:
+    """Try every model, statistic and scorer of a suite, without its data.
+
+    Measured rates are remembered for `bench plan`; training is tried with minibatches of two
+    examples, so its estimate is on the high side.
+    """
+    kinds: dict[tuple[str, Images], Chain] = {}
+    for chain in plan.chains.values():
+        first = kinds.setdefault((chain.id.model, chain.domain), chain)
+        first.jobs.update(chain.jobs)
+    for chain in kinds.values():
+        yield from _check_model(suite, plan, chain, store, device)
+
+
+def _check_model(
+    suite: ResolvedSuite, plan: Plan, chain: Chain, store: Store, device: torch.device
+) -> Iterator[Checked]:
+    label = f"{chain.id.model} on {chain.domain}"
+    started = time.perf_counter()
+    try:
+        training, seconds = _trial(chain.model, chain.domain, device)
+    except Exception as error:
+        yield Checked(label, _text(error), "", time.perf_counter() - started)
+        return
+    estimate_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
+    tensors = [parameter for _, parameter in training.model.named_parameters()]
+    numbers = sum(parameter.numel() for parameter in tensors)
+    detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
+    yield Checked(label, "", detail, time.perf_counter() - started)
+    values: dict[tuple[str, int], _Values] = {}
+    for component, group_size in _wanted(chain):
+        size = "" if group_size is None else f", b = {group_size}"
+        what = f"{label}: {component.name}{size}"
+        started = time.perf_counter()
+        try:
+            found = _statistic(component, training.model, chain.domain, group_size or 1, device)
+        except Exception as error:
+            yield Checked(what, _text(error), "", time.perf_counter() - started)
+            continue
+        seconds = time.perf_counter() - started
+        work = statistic_work(component, chain.model, chain.domain, group_size)
+        estimate_rate(store, work, seconds, GROUPS * (group_size or 1))
+        values[component.name, group_size or 0] = found
+        yield Checked(what, "", f"{len(found.features):,} columns", seconds)
+    yield from _check_scorers(suite, plan, chain, label, values)
+
+
+def _trial(
+    component: ModelComponent, domain: Images, device: torch.device
+) -> tuple[Training, float]:
+    """A model after two trial steps, and the seconds of the second."""
+    changes = {"minibatch": TRIAL_MINIBATCH, "prepare_batches": 1, "examples": None}
+    recipe = component.recipe.model_copy(update=changes)
+    trial = replace(component, recipe=recipe)
+    training = Training(trial, domain, _images(domain, TRIAL_MINIBATCH), 0, device)
+    training.start()
+    training.run_epoch(lambda amount: None)
+    started = time.perf_counter()
+    training.run_epoch(lambda amount: None)
+    seconds = time.perf_counter() - started
+    training.model.eval()
+    return training, seconds
+
+
+def _images(domain: Images, count: int) -> NDArray[np.uint8]:
+    shape = (count, *domain.shape)
+    drawn = torch.randint(0, domain.levels, shape, generator=generator(0, "check"))
+    images: NDArray[np.uint8] = drawn.to(torch.uint8).numpy()
+    return images
+
+
+def _wanted(chain: Chain) -> list[tuple[Component, int | None]]:
+    """The statistics of a chain with their group sizes, each once."""
+    wanted = {(component.name, job.group_size): component for job, component in chain.jobs.items()}
+    return [(component, group_size) for (_, group_size), component in wanted.items()]
+
+
+def _statistic(
+    component: Component,
+    model: DensityModel,
+    domain: Images,
+    group_size: int,
+    device: torch.device,
+) -> _Values:
+    statistic = component.build()
+    if isinstance(statistic, FittedStatistic):
+        statistic.fit(model, torch.from_numpy(_images(domain, 2 * GROUPS)).to(device))
+    images = _images(domain, GROUPS * group_size)
+    values = evaluate(
+        statistic, model, images, group_size, len(images), device, lambda amount: None
+    )
+    features = statistic.features(model)
+    if values.shape != (GROUPS, len(features)):
+        raise ValueError(f"shape {values.shape}, expected {(GROUPS, len(features))}")
+    return _Values(values, features)
+
+
+def _check_scorers(
+    suite: ResolvedSuite,
+    plan: Plan,
+    chain: Chain,
+    label: str,
+    values: dict[tuple[str, int], _Values],
+) -> Iterator[Checked]:
+    """Fit and score every scorer that reads this model alone on the two random groups."""
+    wanted = {
+        (planned.cell.scorer, planned.cell.group_size): planned
+        for planned in plan.cells
+        if planned.cell.model == chain.id.model
+    }
+    for (name, group_size), planned in wanted.items():
+        component = suite.scorers[name]
+        if any(item.model is not None for item in component.inputs):
+            continue
+        read, features = {}, {}
+        for text, jobs in planned.reads.items():
+            found = values.get((jobs[0].statistic, jobs[0].group_size or 0))
+            if found is None:
+                continue
+            read[text], features[text] = found.values, found.features
+            if jobs[0].group_size is None:
+                read[text] = np.repeat(found.values[:, None, :], group_size, axis=1)
+        if len(read) < len(component.inputs):
+            continue  # the statistic has failed and says so
+        started = time.perf_counter()
+        try:
+            scorer = component.build()
+            if isinstance(scorer, FeatureAware):
+                scorer.name_features(features)
+            scores = np.asarray(scorer.fit(read).score(read))
+            problem = "" if scores.shape == (GROUPS,) else f"scores of shape {scores.shape}"
+        except Exception as error:
+            problem = _text(error)
+        seconds = time.perf_counter() - started
+        yield Checked(f"{label}: {name}, b = {group_size}", problem, "", seconds)
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,41 @@
+"""Samples drawn from a stored checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.contracts import Samplable
+from harness.plan.jobs import ChainId
+from harness.plan.plan import Plan
+from harness.store.records import Store
+
+SIDE = 6
+"""Samples in a row and in a column of a grid."""
+
+SEED = 0
+"""Of the noise, the same at every epoch, so that grids show how one sample develops."""
+
+
+def stored_samples(
+    plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float
+) -> NDArray[np.uint8] | None:
+    """Samples of a stored checkpoint, uint8 (n, *shape); None if the model cannot sample.
+
+    Raises:
+        StoreError: The checkpoint is damaged.
+    """
+    import torch  # here: a report imports this module, and seldom draws
+
+    from harness.compute.checkpoints import load_model
+
+    planned = plan.chains[chain]
+    key = str(plan.train_key(chain))
+    device = torch.device("cpu")
+    model = load_model(store, planned.model, planned.domain, key, epoch, device)
+    if not isinstance(model, Samplable):
+        return None
+    generator = torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        drawn: NDArray[np.uint8] = model.sample(SIDE * SIDE, generator, temperature).cpu().numpy()
+    return drawn

@@ -1,0 +1,347 @@
+"""Training loop, optionally compiled. Epoch e depends only on the train key and e."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Generator, Tensor
+
+from harness.compute.augment import augment
+from harness.compute.checkpoints import (
+    build_model,
+    load_tensors,
+    optimizer_tensors,
+    restore_optimizer,
+    tensor_bytes,
+)
+from harness.compute.device import in_chunks
+from harness.compute.seeds import derived_seed, generator
+from harness.contracts import DensityModel, Preparable, Trainable
+from harness.domain import Images, bits_per_dim
+from harness.errors import DataError, TrainingError
+from harness.suite import ModelComponent, Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+CHECK_STEPS = 16
+"""Steps between two looks at the losses: on a GPU each look waits for the device."""
+OWN_EXAMPLES = 512
+ADVICE = "a smaller learning_rate, a longer warmup_epochs or clip_grad_norm may help"
+
+
+Loss: TypeAlias = Callable[[DensityModel, Tensor, Generator], Tensor]
+
+
+@dataclass
+class Begun:
+    """How far an epoch has got.
+
+    Attributes:
+        noise: Where the stream of dequantisation noise is; `augmentation` where that one is.
+        losses: Training loss of each step so far, bits per dimension.
+    """
+
+    noise: torch.Generator
+    augmentation: torch.Generator
+    losses: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, seed: int, epoch: int) -> Begun:
+        """An epoch before its first step."""
+        return cls(generator(seed, "noise", epoch), generator(seed, "augmentation", epoch))
+
+
+class Training:
+    """A model in training: always at the end of an epoch between two calls.
+
+    Arguments:
+        component: Model plugin, options and recipe.
+        domain: What the model is built for.
+        images: uint8, (N, *domain.shape), the train split.
+        seed: Of initial weights, order, noise and augmentation.
+        device: Where the model and, if they fit, the images are.
+
+    Raises:
+        DomainError: The model cannot be built for the domain.
+        DataError: There are fewer images than one minibatch.
+    """
+
+    def __init__(
+        self,
+        component: ModelComponent,
+        domain: Images,
+        images: NDArray[np.uint8],
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.recipe = component.recipe
+        self.seed = seed
+        self.device = device
+        self.dims = domain.dims
+        self.levels = domain.levels
+        self.epoch = 0
+        self.begun: Begun | None = None
+        self.images = _on_device(images[: self.recipe.examples], device)
+        self.steps_per_epoch = len(self.images) // self.recipe.minibatch
+        if self.steps_per_epoch == 0:
+            raise DataError(
+                f"a minibatch has {self.recipe.minibatch} examples, but there are only "
+                f"{len(self.images)} to train on"
+            )
+        self.model = build_model(component, domain, derived_seed(seed, "weights")).to(device)
+        self.optimizer = _optimizer(self.model, self.recipe)
+        self._gradients: Callable[[DensityModel, Tensor, torch.Generator], Tensor] = partial(
+            gradients, self._loss
+        )
+
+    def compile(self, note: Callable[[str], None]) -> None:
+        """Take all further steps through `torch.compile`; what stops that is told to `note`."""
+        self._gradients = CompiledGradients(self._loss, note)
+
+    def start(self) -> None:
+        """Epoch 0: the data-dependent start of models that have one."""
+        if isinstance(self.model, Preparable):
+            order = self._order(0)[: self.recipe.prepare_batches * self.recipe.minibatch]
+            noise = generator(self.seed, "augmentation", 0)
+            self.model.train()
+            with torch.no_grad():
+                first = self._minibatch(order.to(self.images.device))
+                self.model.prepare(augment(first, self.recipe, self.levels, noise))
+        _check_weights(self.model, 0)
+
+    def resume(self, weights: bytes, optimizer: bytes, epoch: int) -> None:
+        """Continue from a stored epoch."""
+        self.model.load_state_dict(load_tensors(weights))
+        if tensors := load_tensors(optimizer):  # none before the first step
+            restore_optimizer(self.optimizer, tensors)
+        self.epoch, self.begun = epoch, None
+
+    def resume_within(
+        self, weights: bytes, optimizer: bytes, progress: dict[str, Tensor], steps: int
+    ) -> None:
+        """Continue from a state within an epoch, after so many steps, as `progress` gave it."""
+        self.resume(weights, optimizer, steps // self.steps_per_epoch)
+        self.begun = begun = Begun.of(self.seed, self.epoch + 1)
+        begun.noise.set_state(progress["noise"])
+        begun.augmentation.set_state(progress["augmentation"])
+        begun.losses = list(progress["losses"].to(self.device))
+        assert self.steps == steps, "as many losses as steps"
+
+    def state(self) -> tuple[bytes, bytes]:
+        """Weights and optimiser state, as `resume` takes them."""
+        return tensor_bytes(self.model.state_dict()), tensor_bytes(
+            optimizer_tensors(self.optimizer)
+        )
+
+    def progress(self) -> dict[str, Tensor]:
+        """What `resume_within` takes beside the state: generators and losses of the epoch."""
+        begun = self.begun or Begun.of(self.seed, self.epoch + 1)
+        return {
+            "noise": begun.noise.get_state(),
+            "augmentation": begun.augmentation.get_state(),
+            "losses": torch.stack(begun.losses) if begun.losses else torch.empty(0),
+        }
+
+    @property
+    def steps(self) -> int:
+        """Steps done since the start, over all epochs."""
+        in_epoch = len(self.begun.losses) if self.begun else 0
+        return self.epoch * self.steps_per_epoch + in_epoch
+
+    def run_epoch(
+        self, advance: Callable[[int], None], after_step: Callable[[], None] = lambda: None
+    ) -> float:
+        """Train one epoch, or what is left of one that was begun.
+
+        Arguments:
+            advance: Told the number of examples done, now and then.
+            after_step: Called after each step but the last.
+
+        Returns:
+            Mean training loss, in bits per dimension.
+
+        Raises:
+            TrainingError: The loss is not finite, or a weight at the end; names epoch and step,
+                or the layer.
+        """
+        epoch = self.epoch + 1
+        order = self._order(epoch).to(self.images.device)
+        begun = self.begun = self.begun or Begun.of(self.seed, epoch)
+        losses, looked = begun.losses, len(begun.losses)
+        self.model.train()
+        for step in range(len(losses), self.steps_per_epoch):
+            chosen = order[step * self.recipe.minibatch :][: self.recipe.minibatch]
+            x = self._minibatch(chosen)
+            x = augment(x, self.recipe, self.levels, begun.augmentation)
+            losses.append(self._step(x, begun.noise, (epoch - 1) * self.steps_per_epoch + step))
+            if (step + 1) % CHECK_STEPS == 0 or step + 1 == self.steps_per_epoch:
+                _check_finite(losses, epoch)
+                advance(len(chosen) * (step + 1 - looked))
+                looked = step + 1
+            if step + 1 < self.steps_per_epoch:
+                after_step()
+        _check_weights(self.model, epoch)
+        self.epoch, self.begun = epoch, None
+        return float(torch.stack(losses).double().mean())
+
+    def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
+        """Mean bits per dimension of the first images of the own test split, at most 512."""
+        own = torch.from_numpy(images[:OWN_EXAMPLES].copy())
+
+        def total_of(x: Tensor) -> float:
+            return float(self.model.log_prob(x.to(self.device)).double().sum())
+
+        self.model.eval()
+        with torch.no_grad():
+            total = sum(part for _, part in in_chunks(own, 64, total_of))
+        return float(bits_per_dim(total / len(own), self.dims))
+
+    def _order(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
+
+    def _minibatch(self, chosen: Tensor) -> Tensor:
+        return _without_waiting(self.images[chosen], self.device)
+
+    def _step(self, x: Tensor, noise: torch.Generator, step: int) -> Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, step, self.steps_per_epoch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._gradients(self.model, x, noise)
+        if self.recipe.clip_grad_norm is not None:
+            parameters = [parameter for _, parameter in self.model.named_parameters()]
+            torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_grad_norm)
+        self.optimizer.step()
+        return loss
+
+    def _loss(self, model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
+        """The training loss in bits per dimension."""
+        return training_loss(model, x, noise) / (self.dims * math.log(2))
+
+
+def training_loss(model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
+    """The model's own training loss, or minus the mean log-probability; nats per example."""
+    if isinstance(model, Trainable):
+        return model.training_loss(x, noise)
+    return -model.log_prob(x).mean()
+
+
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The step size: linear from 1 / warm-up steps, then constant.
+
+    Arguments:
+        recipe: `learning_rate` and `warmup_epochs`.
+        step: Counted from 0 over all epochs.
+        steps_per_epoch: To turn epochs into steps.
+    """
+    warmup = recipe.warmup_epochs * steps_per_epoch
+    return recipe.learning_rate * min(1.0, (step + 1) / max(warmup, 1.0))
+
+
+def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
+    classes = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
+    parameters = [parameter for _, parameter in model.named_parameters()]
+    chosen: type[torch.optim.Optimizer] = classes[recipe.optimizer]
+    return chosen(  # type: ignore[call-arg]
+        # All parameters in a few calls: the same numbers, without the time of many small ones.
+        parameters,
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        foreach=True,
+    )
+
+
+def _on_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """All images on the device, or in main memory where the device has no room for them."""
+    tensor = torch.from_numpy(images.copy())
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if tensor.nbytes > free // 4:
+            return tensor
+    return tensor.to(device)
+
+
+def _without_waiting(x: Tensor, device: torch.device) -> Tensor:
+    """The same on the device, for a GPU to copy when it gets there.
+
+    Unless the memory is pinned, the program waits until the GPU has done all it was given before.
+    """
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
+def _check_finite(losses: list[Tensor], epoch: int) -> None:
+    finite = torch.isfinite(torch.stack(losses[-CHECK_STEPS:]))
+    if not bool(finite.all()):
+        first = max(0, len(losses) - CHECK_STEPS) + int((~finite).nonzero()[0, 0])
+        raise TrainingError(
+            f"the loss is {float(losses[first])} at epoch {epoch}, step {first + 1}; {ADVICE}"
+        )
+
+
+def _check_weights(model: DensityModel, epoch: int) -> None:
+    """The last step has a finite loss even if what it makes of the weights is not."""
+    layers = dict(model.named_parameters())
+    finite = [torch.isfinite(layer).all() for layer in layers.values()]
+    if finite and not bool(torch.stack(finite).all()):
+        name = next(name for name, good in zip(layers, finite, strict=True) if not good)
+        raise TrainingError(
+            f"layer {name!r} has weights that are not finite at the end of epoch {epoch}; {ADVICE}"
+        )
+
+
+def gradients(loss: Loss, model: DensityModel, x: Tensor, noise: Generator) -> Tensor:
+    """Add the gradient of a loss to `.grad` of the parameters; the loss, without a graph."""
+    value = loss(model, x, noise)
+    value.backward()  # type: ignore[no-untyped-call]
+    return value.detach()
+
+
+class CompiledGradients:
+    """As `gradients` of a given loss, compiled, which changes numbers by rounding only.
+
+    Where compiling fails (there is no compiler, or the model does what cannot be compiled), this
+    step and all later ones go on without, after one note. An error of the model itself is raised
+    as ever, because the step without compiling meets it too.
+
+    Arguments:
+        loss: What is compiled.
+        note: Told, once, why it goes on without.
+        backend: Of `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        note: Callable[[str], None],
+        backend: str | Callable[..., Any] = "inductor",
+    ) -> None:
+        self._plain, self._note = loss, note
+        self._compiled: Loss | None = torch.compile(loss, backend=backend)
+
+    def __call__(self, model: DensityModel, x: Tensor, noise: Generator) -> Tensor:
+        """The loss; the gradients, which must be None before, are added to the parameters."""
+        if self._compiled is None:
+            return gradients(self._plain, model, x, noise)
+        state = noise.get_state()
+        try:
+            return gradients(self._compiled, model, x, noise)
+        except Exception as error:
+            failed = error
+        noise.set_state(state)
+        for _, parameter in model.named_parameters():
+            parameter.grad = None
+        loss = gradients(self._plain, model, x, noise)
+        self._compiled = None
+        lines = [line.strip() for line in str(failed).splitlines() if line.strip()]
+        reason = " ".join(lines[:2])  # the first may only say which part failed
+        self._note(f"training goes on without --compile: {type(failed).__name__}: {reason}")
+        return loss

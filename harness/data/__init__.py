@@ -1,0 +1,1 @@
+"""Data sets: converted once into a folder, drawn from, listed; cards where images are not."""

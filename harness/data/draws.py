@@ -1,0 +1,82 @@
+"""Roles: which test examples fit the scorer, and which are scored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness.suite.schema import Comparison
+
+
+Role: TypeAlias = Literal["fit", "in", "out"]
+DEFAULT_EXAMPLES = 1000
+
+
+class Draw(NamedTuple):
+    """A recorded draw of examples of a test split for one role.
+
+    The examples are a prefix (`in`, `out`) or the following part (`fit`) of one permutation of
+    the split, which depends on the seed and the size of the split only.
+    """
+
+    dataset: str
+    role: Role
+    n_in: int | None
+    n_fit: int | None
+    n_out: int | None
+    fit_overlap: Literal["none", "paper"]
+    seed: int
+
+    @classmethod
+    def of(cls, comparison: Comparison, dataset: str, role: Role) -> Draw:
+        """The draw that a comparison asks for, without the settings that do not concern it."""
+        is_out = role == "out"
+        return cls(
+            dataset,
+            role,
+            None if is_out else comparison.n_in,
+            comparison.n_fit if role == "fit" else None,
+            comparison.n_out if is_out else None,
+            comparison.fit_overlap if role == "fit" else "none",
+            comparison.draw_seed,
+        )
+
+    def ids(self, count: int) -> NDArray[np.int64]:
+        """Numbers of the drawn examples.
+
+        Arguments:
+            count: Size of the test split.
+
+        Returns:
+            int64, (n,), distinct, below `count`; group m of b consists of n[m*b : (m+1)*b].
+
+        Raises:
+            DataError: The split has fewer examples than asked for.
+        """
+        import numpy as np
+
+        # raw numbers, because NumPy does not promise that `permutation` stays the same
+        order = np.argsort(np.random.PCG64([self.seed, count]).random_raw(count), kind="stable")
+        if self.role == "out":
+            n_out = min(DEFAULT_EXAMPLES, count) if self.n_out is None else self.n_out
+            return order[: self._enough(n_out, count, "n_out")]
+        n_in = min(DEFAULT_EXAMPLES, count // 2) if self.n_in is None else self.n_in
+        self._enough(n_in, count, "n_in")
+        if self.role == "in":
+            return order[:n_in]
+        pool = order if self.fit_overlap == "paper" else order[n_in:]
+        n_fit = len(pool) if self.n_fit is None else self.n_fit
+        return pool[: self._enough(n_fit, len(pool), "n_fit")]
+
+    def _enough(self, asked: int, there: int, setting: str) -> int:
+        if asked > there or asked < 1:
+            raise DataError(
+                f"{setting} = {asked}, but the test split of {self.dataset!r} has {there} "
+                f"examples left for role {self.role!r}"
+            )
+        return asked

@@ -1,0 +1,232 @@
+"""What a run needs of this machine, looked at: each finding with what to do about it.
+
+Torch and torchvision are tried in a process of their own: a pair that does not belong together
+may end the process that imports it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from harness.errors import PluginError
+from harness.registry.registry import KINDS, Registry
+from harness.settings import processors
+
+State: TypeAlias = Literal["ok", "note", "bad"]
+LITTLE_BYTES, FEW_BYTES = 10 * 10**9, 10**9
+SECONDS = 120
+PYTHON = (3, 11)
+
+PROBE = """
+import importlib.metadata as metadata, json, re, sys
+def tell(**found):
+    print(json.dumps(found), flush=True)
+def requirement():
+    for text in metadata.requires("torchvision") or ():
+        found = re.match(r"torch *[(]?== *([0-9.]+)", text)
+        if found:
+            return found.group(1)
+try:
+    import torch
+    tell(torch=str(torch.__version__))
+    tell(sum=float((torch.ones(2) @ torch.ones(2))), threads=torch.get_num_threads())
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    tell(devices=devices)
+except BaseException as error:
+    tell(torch_error=f"{type(error).__name__}: {error}")
+try:
+    tell(torchvision_wants=requirement())
+except metadata.PackageNotFoundError:
+    pass
+tell(begun="torchvision")
+try:
+    import torchvision, torchvision.ops
+    tell(torchvision=str(torchvision.__version__))
+    boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    tell(kept=len(torchvision.ops.nms(boxes, torch.ones(1), 0.5)))
+except BaseException as error:
+    tell(torchvision_error=f"{type(error).__name__}: {error}")
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: `bad` if runs fail for it, `note` if they may.
+
+    Attributes:
+        found: What is there.
+        advice: What to do; empty if nothing needs to be done.
+    """
+
+    what: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+def examine(store: Path, data: Path, requested: Sequence[str] = ()) -> Iterator[Finding]:
+    """Look at everything, quick things first.
+
+    Arguments:
+        store: The store's folder, which need not exist.
+        data: The data folder, likewise.
+        requested: Plugins asked for on the command line.
+    """
+    yield _python()
+    yield _folder("store", store, "--store or $BENCH_STORE names another folder")
+    yield _folder("data folder", data, "--data or $BENCH_DATA names another folder")
+    yield from _plugins(requested)
+    probed = probe()
+    yield torch_finding(probed)
+    yield torchvision_finding(probed)
+    yield _devices(probed)
+    yield _threads(probed)
+
+
+def _python() -> Finding:
+    found = f"{platform.python_version()}, {sys.executable}"
+    if sys.version_info[:2] < PYTHON:
+        return Finding("python", "bad", found, f"bench needs Python {PYTHON[0]}.{PYTHON[1]}")
+    return Finding("python", "ok", found)
+
+
+def _folder(what: str, path: Path, elsewhere: str) -> Finding:
+    """Whether a folder can be written, and how much room there is; leaves nothing behind."""
+    above = [path.absolute(), *path.absolute().parents]
+    there = next(folder for folder in above if folder.exists())
+    trial = there / f".bench-doctor-{uuid.uuid4().hex[:8]}"
+    try:
+        trial.write_bytes(b"trial")
+        trial.unlink()
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        found = f"{path}: cannot be written ({error.strerror})"
+        return Finding(what, "bad", found, f"change its permissions; {elsewhere}")
+    found = f"{path}: can be written, {free / 1e9:,.1f} GB free"
+    if free < FEW_BYTES:
+        return Finding(what, "bad", found, f"make room; {elsewhere}")
+    if free < LITTLE_BYTES:
+        advice = "weights of large suites take more; bench store gc says what is not needed"
+        return Finding(what, "note", found, advice)
+    return Finding(what, "ok", found)
+
+
+def _plugins(requested: Sequence[str]) -> Iterator[Finding]:
+    """Whether each plugin can be loaded, and each of its entries."""
+    try:
+        registry = Registry(requested)
+    except PluginError as error:
+        yield Finding("plugins", "bad", str(error), "-p names it; mend it or leave it out")
+        return
+    for broken in registry.broken:
+        advice = f"mend or uninstall it, or block it: -p no:{broken.source.plugin}"
+        yield Finding(f"plugin {broken.source.plugin}", "bad", broken.reason, advice)
+    for source in registry.blocked:
+        yield Finding(f"plugin {source.plugin}", "note", "blocked on the command line")
+    for source in registry.sources:
+        entries = [item for kind in KINDS for item in registry.entries(kind)]
+        own = [item for item in entries if item.source == source]
+        problems = []
+        for item in own:
+            try:
+                item.load()
+            except PluginError as error:
+                problems.append(str(error))
+        found = (
+            "; ".join(problems) or f"{len(own)} entries, {source.distribution} {source.version}"
+        )
+        advice = f"mend it, or block it: -p no:{source.plugin}" if problems else ""
+        state: State = "bad" if problems else "ok"
+        yield Finding(f"plugin {source.plugin}", state, found, advice)
+
+
+def probe() -> dict[str, Any]:
+    """What a process of its own tells of torch and torchvision, and how it ended."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", PROBE],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+        )
+        output, ended = done.stdout, _ending(done.returncode)
+    except subprocess.TimeoutExpired as error:
+        kept = error.stdout or b""
+        output = kept.decode(errors="replace") if isinstance(kept, bytes) else kept
+        ended = f"does not answer within {SECONDS} s"
+    probed: dict[str, Any] = {"ended": ended}
+    for line in output.splitlines():
+        try:
+            probed |= json.loads(line)
+        except (ValueError, TypeError):
+            continue  # something else that an import prints
+    return probed
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return "" if code == 0 else f"ends the process with status {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+    return f"ends the process with {name}"
+
+
+def torch_finding(probed: dict[str, Any]) -> Finding:
+    """Whether torch can be imported and multiplies."""
+    advice = "install it anew: https://pytorch.org/get-started/locally"
+    if "torch_error" in probed:
+        return Finding("torch", "bad", f"cannot be used: {probed['torch_error']}", advice)
+    if "devices" not in probed and "begun" not in probed:
+        return Finding("torch", "bad", f"importing it {probed['ended']}", advice)
+    return Finding("torch", "ok", str(probed.get("torch")))
+
+
+def torchvision_finding(probed: dict[str, Any]) -> Finding:
+    """Whether torchvision works, with the torch that is there."""
+    torch, wants = str(probed.get("torch", "none")), probed.get("torchvision_wants")
+    mine, theirs = torch.partition("+"), str(probed.get("torchvision", "")).partition("+")
+    advice = (
+        f"install the torchvision that belongs to torch {mine[0]}, both from one source: "
+        "https://pytorch.org/get-started/locally; only downloads of data sets need it"
+    )
+    if wants and "torch" in probed and mine[0] != wants:
+        found = f"it belongs to torch {wants}, and torch is {torch}"
+        return Finding("torchvision", "bad", found, advice)
+    if mine[2] and theirs[2] and mine[2] != theirs[2]:
+        found = f"it is built for {theirs[2]}, and torch for {mine[2]}"
+        return Finding("torchvision", "bad", found, advice)
+    if "torchvision_error" in probed:
+        found = f"cannot be used with torch {torch}: {probed['torchvision_error']}"
+        return Finding("torchvision", "bad", found, advice)
+    if "kept" not in probed:
+        return Finding("torchvision", "bad", f"importing it {probed['ended'] or 'fails'}", advice)
+    return Finding("torchvision", "ok", str(probed["torchvision"]))
+
+
+def _devices(probed: dict[str, Any]) -> Finding:
+    names = probed.get("devices") or []
+    if names:
+        shown = ", ".join(f"cuda:{number} {name}" for number, name in enumerate(names))
+        return Finding("devices", "ok", f"cpu, {shown}")
+    return Finding("devices", "ok", "cpu, and no GPU that torch can use")
+
+
+def _threads(probed: dict[str, Any]) -> Finding:
+    found = f"{processors()} processors, torch takes {probed.get('threads', '?')} threads"
+    limit = os.environ.get("OMP_NUM_THREADS")
+    if limit and limit != str(processors()):
+        advice = "--threads of bench run overrides it"
+        return Finding("threads", "note", f"{found}, OMP_NUM_THREADS is {limit}", advice)
+    return Finding("threads", "ok", found)

@@ -1,0 +1,157 @@
+"""Results as one file, to be moved to another machine.
+
+The archive is a zip whose members are stored, not compressed, so it unpacks to no more than its
+own size. Its first member, `bench-export.json`, lists the others with their sha256 and size.
+The same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from harness.data.cards import card_bytes, card_inputs
+from harness.data.folder import PreparedDataset
+from harness.errors import BenchError, NothingSelectedError, StoreError
+from harness.maintenance.fsck import names_left_out, record_problem
+from harness.maintenance.required import needed_failures, needed_records
+from harness.plan.plan import Plan
+from harness.store.hashing import digest, file_sha256
+from harness.store.layout import CHECKPOINTS, DATASETS, FAILURES, RESULTS, STATISTICS, find_records
+from harness.store.records import MANIFEST, Store
+from harness.suite import DatasetComponent
+
+INDEX = "bench-export.json"
+FORMAT = 1
+DATE = (1980, 1, 1, 0, 0, 0)
+CHUNK = 2**20
+
+Member: TypeAlias = tuple[str, Path | bytes]
+"""Name in the archive, and content or where it is."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What went into an archive."""
+
+    records: int
+    size: int
+    notes: list[str]
+
+
+def export_suite(
+    plan: Plan,
+    datasets: dict[str, DatasetComponent],
+    store: Store,
+    path: Path,
+    with_weights: bool,
+    advance: Callable[[int], None],
+) -> Exported:
+    """Write what is stored of a suite into an archive, all of it verified.
+
+    Arguments:
+        plan: Of the suite, with its data sets found.
+        datasets: Its data sets by name.
+        store: Where results are; nothing in it changes.
+        path: A file that is not there yet.
+        with_weights: Take the weights and the optimiser's state of each checkpoint along, so that
+            training can go on.
+        advance: Told the bytes of what has been written.
+
+    Raises:
+        NothingSelectedError: Nothing of the suite is stored.
+        StoreError: A record is damaged.
+        BenchError: The file is there already, or cannot be written.
+    """
+    if path.exists():
+        raise BenchError(f"{path} is there already; name a file that is not")
+    notes: list[str] = []
+    cards = [_card(datasets[name], prepared) for name, prepared in plan.prepared.items()]
+    records = list(_record_files(plan, store, with_weights, notes))
+    if not records:
+        raise NothingSelectedError(f"nothing of {plan.suite} is stored yet")
+    members = sorted(dict([*cards, *records, *_loose_files(plan, store)]).items())
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        _write(partial, plan.suite, members, advance)
+        partial.rename(path)
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    count = sum(name.endswith(f"/{MANIFEST}") for name, _ in members)
+    return Exported(count, path.stat().st_size, notes)
+
+
+def _card(component: DatasetComponent, prepared: PreparedDataset) -> Member:
+    name = f"{DATASETS}/{digest(card_inputs(component))}/{MANIFEST}"
+    return name, card_bytes(component, prepared)
+
+
+def _record_files(
+    plan: Plan, store: Store, with_weights: bool, notes: list[str]
+) -> Iterator[Member]:
+    wanted = set(needed_records(plan, store))
+    for record in find_records(store, (CHECKPOINTS, STATISTICS)):
+        if (record.kind, record.key) not in wanted:
+            continue
+        folder = store.path(record.kind, record.key)
+        problem = record_problem(folder, record)
+        if problem or record.manifest is None:
+            raise StoreError(f"{record} is damaged: {problem}; bench store fsck sets it aside")
+        names = [MANIFEST]
+        if record.kind != CHECKPOINTS or with_weights:
+            names += sorted(record.manifest.files)
+        for name in names:
+            if (folder / name).exists():
+                yield f"{record.kind}/{record.key}/{name}", folder / name
+            elif name in names_left_out(folder):
+                notes.append(f"{record}: {name} is not there, it was imported without")
+
+
+def _loose_files(plan: Plan, store: Store) -> Iterator[Member]:
+    for name in needed_failures(plan):
+        path = store.root / FAILURES / f"{name}.json"
+        if path.is_file():
+            yield f"{FAILURES}/{path.name}", path.read_bytes()
+    for path in sorted((store.root / RESULTS / plan.suite).rglob("*.*")):
+        if path.is_file() and not path.name.startswith("."):
+            yield path.relative_to(store.root).as_posix(), path.read_bytes()
+
+
+def _write(path: Path, suite: str, members: list[Member], advance: Callable[[int], None]) -> None:
+    files = {}
+    for name, content in members:
+        if isinstance(content, bytes):
+            sha, size = hashlib.sha256(content).hexdigest(), len(content)
+        else:
+            sha, size = file_sha256(content), content.stat().st_size
+        files[name] = {"sha256": sha, "bytes": size}
+    index = {"format": FORMAT, "suite": suite, "files": files}
+    with path.open("xb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            _add(archive, INDEX, json.dumps(index, indent=1).encode(), advance)
+            for name, content in members:
+                _add(archive, name, content, advance)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _add(
+    archive: zipfile.ZipFile, name: str, content: Path | bytes, advance: Callable[[int], None]
+) -> None:
+    info = zipfile.ZipInfo(name, DATE)
+    info.external_attr = 0o644 << 16
+    source = io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+    with source, archive.open(info, "w", force_zip64=True) as target:
+        while piece := source.read(CHUNK):
+            target.write(piece)
+            advance(len(piece))

@@ -1,0 +1,208 @@
+"""What no suite needs, found and removed.
+
+Nothing young is removed and nothing that a run holds the lock of, so that a run may go on beside.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import BenchError
+from harness.maintenance.required import Needs
+from harness.run.event_log import RUNS
+from harness.store.layout import (
+    CHECKPOINTS,
+    FAILURES,
+    LOGS,
+    QUARANTINE,
+    RATES,
+    RESULTS,
+    ROLLING,
+    STATISTICS,
+    TEMPORARY,
+    WEIGHTS,
+    Record,
+    age,
+    entries,
+    find_records,
+    folder_size,
+)
+from harness.store.locks import try_lock
+from harness.store.records import Store
+
+YOUNG_SECONDS = 3600.0
+"""Whatever was written since is kept: a run may be about to use it."""
+HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}")
+"""What a killed process leaves of a file that it was replacing."""
+INTERNAL_LOG = "internal-error.log"
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that no suite needs.
+
+    Attributes:
+        what: As a person would say it.
+        trainings: Train keys whose locks must be free for it to be removed.
+        reason: Why it is kept all the same.
+    """
+
+    what: str
+    kind: str
+    path: Path
+    size: int
+    trainings: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass
+class Leftovers:
+    """What can be removed, and what is kept for now and why."""
+
+    found: list[Leftover] = field(default_factory=list)
+    kept: list[tuple[Leftover, str]] = field(default_factory=list)
+
+
+def find_leftovers(store: Store, needs: Needs) -> Leftovers:
+    """Everything in the store that no suite needs.
+
+    Arguments:
+        store: Nothing in it is changed.
+        needs: Of all suites whose work shall stay.
+
+    Raises:
+        BenchError: It cannot be known what a suite needs.
+    """
+    if needs.unknown:
+        lines = [f"{suite}: {', '.join(names)}" for suite, names in needs.unknown.items()]
+        raise BenchError(
+            "nothing is removed: what rests on data sets that cannot be opened is not known\n"
+            + "\n".join(f"  {line}" for line in lines)
+            + "\nbench data list SUITE says what they lack"
+        )
+    leftovers = Leftovers()
+    for item in [*_records(store, needs), *_files(store, needs)]:
+        if item.reason:
+            leftovers.kept.append((item, item.reason))
+        elif age(item.path) < YOUNG_SECONDS:
+            leftovers.kept.append((item, "written within the last hour"))
+        else:
+            leftovers.found.append(item)
+    return leftovers
+
+
+def _records(store: Store, needs: Needs) -> Iterator[Leftover]:
+    trainings: dict[str, set[str]] = defaultdict(set)
+    there = {(record.kind, record.key) for record in find_records(store) if record.manifest}
+    is_complete = all(name in there for name in needs.records if name[0] == CHECKPOINTS)
+    for record in find_records(store):
+        if record.kind == CHECKPOINTS and record.manifest and WEIGHTS in record.manifest.files:
+            weights = record.manifest.files[WEIGHTS]["sha256"]
+            trainings[weights].add(record.train_key)
+        if not _is_needed(record, needs):
+            path = store.path(record.kind, record.key)
+            locks = _trainings_of(record, trainings)
+            reason = ""
+            of_weights = record.manifest is None or "weights" in record.manifest.inputs
+            if record.kind == STATISTICS and of_weights and not locks and not is_complete:
+                reason = "its checkpoint is not stored, and a suite lacks one: it may be of that"
+            yield Leftover(str(record), record.kind, path, record.size, locks, reason)
+
+
+def _is_needed(record: Record, needs: Needs) -> bool:
+    if record.kind == ROLLING:
+        return record.train_key in needs.trainings
+    return (record.kind, record.key) in needs.records
+
+
+def _trainings_of(record: Record, trainings: dict[str, set[str]]) -> tuple[str, ...]:
+    if record.train_key:
+        return (record.train_key,)
+    if record.kind == STATISTICS and record.manifest:
+        return tuple(sorted(trainings.get(str(record.manifest.inputs.get("weights")), ())))
+    return ()
+
+
+def _files(store: Store, needs: Needs) -> Iterator[Leftover]:
+    for folder in (TEMPORARY, QUARANTINE):
+        yield from (_leftover(folder, path) for path in entries(store, folder))
+    for path in entries(store, RESULTS):
+        if path.name not in needs.suites:
+            yield _leftover(RESULTS, path)
+    for path in entries(store, RUNS):
+        if path.name not in needs.suites:
+            yield _leftover(RUNS, path)
+    for path in entries(store, FAILURES):
+        if path.stem not in needs.failures:
+            yield _leftover(FAILURES, path)
+    for path in entries(store, LOGS):
+        if path.stem not in needs.suites and path.name != INTERNAL_LOG:
+            yield _leftover(LOGS, path)
+    for folder in (RATES, *(f"{RESULTS}/{name}" for name in needs.suites)):
+        for path in sorted((store.root / folder).rglob(".*")):
+            if HALF_WRITTEN.fullmatch(path.name):
+                yield _leftover(TEMPORARY, path)
+
+
+def _leftover(kind: str, path: Path) -> Leftover:
+    return Leftover(f"{kind}/{path.name}", kind, path, folder_size(path))
+
+
+def remove_leftovers(store: Store, items: Iterable[Leftover]) -> Leftovers:
+    """Remove what was found, each thing at once or not at all.
+
+    Returns:
+        What was removed; kept is what a run has been at meanwhile.
+    """
+    done = Leftovers()
+    for item in items:
+        reason = _remove(store, item)
+        if reason:
+            done.kept.append((item, reason))
+        else:
+            done.found.append(item)
+    return done
+
+
+def _remove(store: Store, item: Leftover) -> str:
+    """Remove one thing; why it was kept, or nothing."""
+    held = []
+    try:
+        for train_key in item.trainings:
+            lock = try_lock(store.root, train_key)
+            if lock is None:
+                return "a run is at it"
+            held.append(lock)
+        if age(item.path) < YOUNG_SECONDS:
+            return "written or removed meanwhile"
+        return _remove_now(store, item)
+    finally:
+        for lock in held:
+            lock.release()
+
+
+def _remove_now(store: Store, item: Leftover) -> str:
+    aside = item.path
+    if item.path.parent != store.root / TEMPORARY:  # out of sight by one rename
+        aside = store.root / TEMPORARY / uuid.uuid4().hex
+        aside.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if aside != item.path:
+            item.path.rename(aside)
+        if aside.is_dir() and not aside.is_symlink():
+            shutil.rmtree(aside)
+        else:
+            aside.unlink()
+    except OSError as error:
+        return f"cannot be removed: {error.strerror}"
+    if item.kind in (CHECKPOINTS, ROLLING):
+        with suppress(OSError):
+            item.path.parent.rmdir()  # if it was the last of its training
+    return ""

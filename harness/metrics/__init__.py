@@ -1,0 +1,1 @@
+"""Metrics and tests on scores, in NumPy: `roc`, `paired`, `ranks`, `overlap`."""

@@ -1,0 +1,127 @@
+"""DeLong's placement counts: how often each OOD group beats an ID group, and is beaten.
+
+Scores are higher for more OOD. Nothing here looks at more than the order of the scores, and
+nothing rescales the scores first: scores in nats (around -1e4, differing in the last digits) would
+lose their order. A score is float64, without unit, one per group.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import ScoreError
+
+Floats: TypeAlias = NDArray[np.float64]
+
+Sides: TypeAlias = tuple[Floats, Floats]
+"""The scores of the ID groups, (n,), and of the OOD groups, (m,), by one scorer."""
+
+Wins: TypeAlias = tuple[Floats, Floats]
+"""How often each OOD group beats an ID group, and each ID group is beaten: see `win_counts`."""
+
+
+def win_counts(scores_in: Floats, scores_out: Floats) -> Wins:
+    """DeLong's structural components of a scorer, for `paired` tests with others.
+
+    Arguments:
+        scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
+        scores_out: float64, (m,), scores of the OOD groups; m >= 2.
+
+    Returns:
+        2n V, (m,), and 2m W, (n,), whole numbers: see `delong`.
+
+    Raises:
+        ScoreError: As for `delong`.
+    """
+    return structural_components(*checked_sides(scores_in, scores_out, at_least=2))
+
+
+def checked_sides(
+    scores_in: Floats, scores_out: Floats, at_least: int = 1
+) -> tuple[Floats, Floats]:
+    """Both sides as float64, (n,) and (m,), finite, with `at_least` scores each."""
+    checked_in = np.asarray(scores_in, dtype=np.float64)
+    checked_out = np.asarray(scores_out, dtype=np.float64)
+    sides = (("ID", checked_in), ("OOD", checked_out))
+    problems = [text for side, scores in sides if (text := _problem(side, scores, at_least))]
+    if problems:
+        raise ScoreError("; ".join(problems))
+    return checked_in, checked_out
+
+
+def _problem(side: str, scores: Floats, at_least: int) -> str:
+    """What is wrong with the scores of one side; empty if nothing is."""
+    if scores.ndim != 1:
+        return f"{side} scores have shape {scores.shape}, not one number per group"
+    if not scores.size:
+        return f"there are no {side} scores"
+    finite = np.isfinite(scores)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        verb = "is" if bad.size == 1 else "are"
+        first = f"the first is {scores[bad[0]]} at index {bad[0]}"
+        return f"{bad.size} of {scores.size} {side} scores {verb} not finite: {first}"
+    if scores.size < at_least:
+        return f"{scores.size} {side} score has no standard error: at least {at_least} are needed"
+    return ""
+
+
+def doubled_counts_below(scores: Floats, others: Floats) -> Floats:
+    """2 × how many of `others` are below each score, ties counted half: whole numbers, exact."""
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, scores, side="left")
+    not_above = np.searchsorted(ordered, scores, side="right")
+    return (below + not_above).astype(np.float64)
+
+
+def structural_components(scores_in: Floats, scores_out: Floats) -> Wins:
+    """2n V, (m,), and 2m W, (n,): DeLong's structural components as whole numbers.
+
+    Whole numbers make equal components exactly equal, so a variance of 0 is 0 and not a rounding.
+    """
+    wins_out = doubled_counts_below(scores_out, scores_in)
+    wins_in = 2 * scores_out.size - doubled_counts_below(scores_in, scores_out)
+    return wins_out, wins_in
+
+
+def win_counts_by_row(scores_in: Floats, scores_out: Floats) -> Wins:
+    """`structural_components` of each row, (k, n) and (k, m); short rows take a tenth."""
+    n, m = scores_in.shape[1], scores_out.shape[1]
+    pooled = np.concatenate([scores_in, scores_out], axis=1)
+    if min(n, m) < 2 or not np.isfinite(pooled).all():
+        for row in zip(scores_in, scores_out, strict=True):
+            checked_sides(*row, at_least=2)
+    order = pooled.argsort(axis=1)
+    ranked = np.take_along_axis(pooled, order, axis=1)
+    differs = ranked[:, 1:] != ranked[:, :-1]
+    edge, place = np.ones((len(pooled), 1), bool), np.arange(n + m)
+    # of each score, how many of the row are below it, and how many are not above it
+    below = np.maximum.accumulate(np.where(np.hstack([edge, differs]), place, 0), axis=1)
+    ends = np.where(np.hstack([differs, edge]), place + 1, n + m)
+    not_above = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+    ins = np.zeros((len(pooled), n + m + 1), np.int64)
+    np.cumsum(order < n, axis=1, out=ins[:, 1:])
+    beaten = np.take_along_axis(ins, below, axis=1) + np.take_along_axis(ins, not_above, axis=1)
+    wins = np.empty(pooled.shape)
+    by_out = np.where(order < n, 2 * m - (below + not_above - beaten), beaten)
+    np.put_along_axis(wins, order, by_out, axis=1)
+    return wins[:, n:], wins[:, :n]
+
+
+def standard_error(wins_out: Floats, wins_in: Floats) -> Floats:
+    """sqrt(var(V) / m + var(W) / n) from 2n V, (..., m), and 2m W, (..., n), or differences."""
+    m, n = wins_out.shape[-1], wins_in.shape[-1]
+    variance_out = _variance(wins_out) / (2 * n) ** 2
+    variance_in = _variance(wins_in) / (2 * m) ** 2
+    error: Floats = np.sqrt(variance_out / m + variance_in / n)
+    return error
+
+
+def _variance(values: Floats) -> Floats:
+    """`np.var(values, axis=-1, ddof=1)`, which takes four times as long for a few hundred."""
+    apart = values - values.sum(-1, keepdims=True) / values.shape[-1]
+    variance: Floats = (apart * apart).sum(-1) / (values.shape[-1] - 1)
+    return variance

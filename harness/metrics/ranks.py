@@ -1,0 +1,178 @@
+"""Methods over many data sets: mean ranks, Friedman's test, Nemenyi's critical difference.
+
+References:
+    | Statistical comparisons of classifiers over multiple data sets (Demšar, 2006)
+    | https://www.jmlr.org/papers/v7/demsar06a.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+import numpy as np
+
+from harness.metrics.placements import Floats
+from harness.metrics.roc import LEVEL
+from harness.results import Cell
+
+GRID = 4001
+WIDTH = 8.0
+"""The standard normal density beyond is below 1e-14."""
+
+
+Method = TypeVar("Method", str, tuple[str, str])
+
+Pair: TypeAlias = tuple[str, str]
+"""ID set and OOD set."""
+
+Block: TypeAlias = tuple[Pair, tuple[str, int, int, int]]
+"""A pair, and model, epoch, group size and seed."""
+
+
+def ranks(values: Floats) -> Floats:
+    """Ranks within each row, 1 the highest; equal values share the mean of their ranks.
+
+    Arguments:
+        values: float64, (N, k), a row for each data set, a column for each method; higher is
+            better.
+
+    Returns:
+        float64, (N, k).
+    """
+    above = (values[:, np.newaxis, :] > values[:, :, np.newaxis]).sum(axis=2)
+    equal = (values[:, np.newaxis, :] == values[:, :, np.newaxis]).sum(axis=2)
+    found: Floats = above + (equal + 1) / 2
+    return found
+
+
+def friedman(ranked: Floats) -> tuple[float, float]:
+    """Friedman's χ² of no difference between the methods, and its p-value.
+
+    χ² = 12 N / (k (k + 1)) [ Σ_j R_j² - k (k + 1)² / 4 ]   (Demšar, 2006, section 3.2.1), R_j the
+    mean rank of method j, on k - 1 degrees of freedom. Without a correction for ties, which would
+    make it larger.
+
+    Arguments:
+        ranked: float64, (N, k), as `ranks` returns them.
+    """
+    n, k = ranked.shape
+    squares = float((ranked.mean(axis=0) ** 2).sum())
+    statistic = max(0.0, 12 * n / (k * (k + 1)) * (squares - k * (k + 1) ** 2 / 4))
+    return statistic, chi_square_tail(statistic, k - 1)
+
+
+def critical_difference(k: int, n: int) -> float:
+    """Mean ranks of two of k methods over n data sets differ if they are so far apart.
+
+    CD = q (k (k + 1) / (6 n))^½, q the quantile of the studentized range of k at 1 - LEVEL and
+    infinitely many degrees of freedom, divided by √2 (Nemenyi's test; Demšar, 2006, section
+    3.2.2).
+    """
+    return studentized_range(k) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+
+
+def studentized_range(k: int) -> float:
+    """The quantile at 1 - LEVEL of the range of k independent standard normal variables.
+
+    P(range <= q) = k ∫ φ(z) [Φ(z) - Φ(z - q)]^(k-1) dz, solved for q by bisection.
+    """
+    z = np.linspace(-WIDTH, WIDTH, GRID)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    below = _normal(z)
+    low, high = 0.0, 2 * WIDTH
+    for _ in range(50):
+        q = (low + high) / 2
+        inside = (below - _normal(z - q)) ** (k - 1)
+        share = k * float((density * inside).sum()) * (z[1] - z[0])
+        low, high = (q, high) if share < 1 - LEVEL else (low, q)
+    return (low + high) / 2
+
+
+def chi_square_tail(x: float, degrees: int) -> float:
+    """P(χ² > x) for a whole number of degrees of freedom, in closed form.
+
+    Q_n = Q_(n-2) + (x/2)^(n/2 - 1) e^(-x/2) / Γ(n/2), from Q_1 = erfc((x/2)^½) or Q_2 = e^(-x/2).
+    """
+    half = x / 2
+    if half == 0.0:
+        return 1.0
+    tail = math.erfc(math.sqrt(half)) if degrees % 2 else math.exp(-half)
+    for n in range(3 if degrees % 2 else 4, degrees + 1, 2):
+        tail += math.exp((n / 2 - 1) * math.log(half) - half - math.lgamma(n / 2))
+    return min(1.0, tail)
+
+
+def _normal(z: Floats) -> Floats:
+    return np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z])
+
+
+def block_of(cell: Cell) -> Block:
+    """The block of a cell: all of it but the scorer."""
+    place = (cell.model, cell.epoch, cell.group_size, cell.seed)
+    return (cell.in_dataset, cell.out_dataset), place
+
+
+@dataclass(frozen=True)
+class Ranked(Generic[Method]):
+    """Methods with their mean ranks over pairs of data sets, 1 the best.
+
+    Attributes:
+        mean_ranks: By method, the best first.
+        aurocs: Mean AUROC by method, over the same pairs.
+        pairs: How many pairs, N.
+        blocks: How many blocks, of which each pair's AUROC is the mean.
+        critical_difference: Mean ranks so far apart differ, by Nemenyi's test; None with fewer
+            than two pairs or methods.
+        friedman: χ² of no difference at all, `p_value` its p-value; None as above.
+    """
+
+    mean_ranks: dict[Method, float]
+    aurocs: dict[Method, float]
+    pairs: int
+    blocks: int
+    critical_difference: float | None
+    friedman: float | None
+    p_value: float | None
+
+
+def rank_methods(
+    blocks: Mapping[Block, Mapping[Method, float]], methods: Sequence[Method]
+) -> Ranked[Method] | None:
+    """Rank methods over the pairs (ID set, OOD set).
+
+    The AUROC of a pair is the mean over its blocks: those share their examples, so they are no
+    further evidence, and would make the critical difference too small. Pairs that share one of
+    their data sets still do, so it is on the small side yet. Only blocks that have all methods
+    count; a pair without any is left out.
+
+    Arguments:
+        blocks: AUROC by method.
+        methods: Which of them are ranked.
+
+    Returns:
+        None if no block has all of them.
+    """
+    pairs: dict[Pair, list[list[float]]] = {}
+    for (pair, _), found in blocks.items():
+        if all(method in found for method in methods):
+            pairs.setdefault(pair, []).append([found[method] for method in methods])
+    if not pairs or not methods:
+        return None
+    values = np.array([np.mean(rows, axis=0) for rows in pairs.values()])
+    ranked = ranks(values)
+    means = ranked.mean(axis=0).tolist()
+    order = sorted(range(len(methods)), key=lambda j: (means[j], methods[j]))
+    tested = len(pairs) > 1 and len(methods) > 1
+    statistic, p_value = friedman(ranked) if tested else (None, None)
+    return Ranked(
+        {methods[j]: means[j] for j in order},
+        {methods[j]: float(values[:, j].mean()) for j in order},
+        len(pairs),
+        sum(map(len, pairs.values())),
+        critical_difference(len(methods), len(pairs)) if tested else None,
+        statistic,
+        p_value,
+    )

@@ -1,0 +1,163 @@
+"""Metrics of one scorer: AUROC with its standard error, AUPR and FPR95. OOD is positive.
+
+Scores are float64, without unit, one per group, higher for more OOD. Ranks alone decide.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.metrics.placements import (
+    Floats,
+    checked_sides,
+    doubled_counts_below,
+    standard_error,
+    structural_components,
+)
+
+LEVEL = 0.05
+"""Level of the tests; every interval has confidence 1 - LEVEL."""
+
+Z_95 = 1.959963984540054
+"""The normal quantile at 1 - LEVEL / 2."""
+
+
+@dataclass(frozen=True)
+class AurocEstimate:
+    """An AUROC with its DeLong standard error and its 95 % interval, all in [0, 1]."""
+
+    auroc: float
+    se: float
+    low: float
+    high: float
+
+
+def auroc(scores_in: Floats, scores_out: Floats) -> float:
+    """Probability that an OOD group scores higher than an ID group, ties counted half.
+
+    A = (1 / mn) Σ_ij [out_i > in_j] + ½ [out_i = in_j], the Mann-Whitney statistic, by sorting.
+
+    Arguments:
+        scores_in: float64, (n,), scores of the ID groups, higher is more OOD.
+        scores_out: float64, (m,), scores of the OOD groups.
+
+    Raises:
+        ScoreError: A side is empty, not one-dimensional, or has scores that are not finite.
+    """
+    scores_in, scores_out = checked_sides(scores_in, scores_out)
+    wins = doubled_counts_below(scores_out, scores_in)
+    return float(wins.sum() / (2 * scores_in.size * scores_out.size))
+
+
+def delong(scores_in: Floats, scores_out: Floats) -> AurocEstimate:
+    """AUROC with its DeLong standard error and 95 % interval.
+
+    se² = var(V_i) / m + var(W_j) / n, where V_i is the share of ID groups that OOD group i beats,
+    W_j the share of OOD groups that beat ID group j (ties half), and var divides by size - 1. The
+    shares come from sorting (midranks), so in O((m + n) log(m + n)). The interval is
+    expit(logit A ± 1.96 se / (A (1 - A))), which stays inside (0, 1).
+
+    `se` is 0 in two cases only, and DeLong says nothing about either:
+     - All scores are equal: A = ½, and the interval is [½, ½].
+     - A perfect separation, A = 1 or 0. The interval is then the exact one of k = min(m, n)
+       disjoint pairs that are all in order, [0.025^(1/k), 1] (Clopper and Pearson, 1934), or its
+       mirror image; `se` stays 0.
+
+    Arguments:
+        scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
+        scores_out: float64, (m,), scores of the OOD groups; m >= 2.
+
+    Raises:
+        ScoreError: As for `auroc`, or a side has a single score, which has no variance.
+
+    References:
+        | Comparing the areas under two or more correlated ROC curves (DeLong et al., 1988)
+        | https://doi.org/10.2307/2531595
+        | Fast implementation of DeLong's algorithm (Sun and Xu, 2014)
+        | https://doi.org/10.1109/LSP.2014.2337313
+    """
+    scores_in, scores_out = checked_sides(scores_in, scores_out, at_least=2)
+    wins_out, wins_in = structural_components(scores_in, scores_out)
+    n, m = scores_in.size, scores_out.size
+    area = float(wins_out.sum() / (2 * n * m))
+    se = float(standard_error(wins_out, wins_in))
+    if area in (0.0, 1.0):
+        bound = (LEVEL / 2) ** (1 / min(n, m))
+        low, high = (bound, 1.0) if area == 1.0 else (0.0, 1.0 - bound)
+    else:
+        half = Z_95 * se / (area * (1.0 - area))
+        logit = math.log(area) - math.log1p(-area)
+        # rounding may put a bound an ulp on the wrong side of a collapsed interval
+        low, high = min(area, _expit(logit - half)), max(area, _expit(logit + half))
+    return AurocEstimate(auroc=area, se=se, low=low, high=high)
+
+
+def hanley_mcneil(area: float, n_in: int, n_out: int) -> float:
+    """Standard error of an AUROC of which only the value and the numbers of groups are known.
+
+    se² = [A (1 - A) + (m - 1) (Q1 - A²) + (n - 1) (Q2 - A²)] / (n m),   n = n_in, m = n_out,
+    Q1 = A / (2 - A),   Q2 = 2 A² / (1 + A):                  (Hanley and McNeil, 1982, Eq. 1)
+
+    the probabilities that two OOD groups score above one ID group, and one OOD group above two,
+    for scores that are exponentially distributed on both sides. It is 0 at A = 0 and A = 1.
+
+    Arguments:
+        area: A, in [0, 1].
+        n_in: Number of ID groups.
+        n_out: Number of OOD groups.
+
+    References:
+        | The meaning and use of the area under a receiver operating characteristic (ROC) curve
+        | https://doi.org/10.1148/radiology.143.1.7063747
+    """
+    square = area * area
+    two_out = (n_out - 1) * (area / (2 - area) - square)
+    two_in = (n_in - 1) * (2 * square / (1 + area) - square)
+    return math.sqrt(max(0.0, area * (1 - area) + two_out + two_in) / (n_in * n_out))
+
+
+def aupr(scores_in: Floats, scores_out: Floats) -> float:
+    """Average precision, OOD positive: Σ_t (recall_t - recall_{t-1}) precision_t.
+
+    The sum runs over the distinct scores as thresholds, so ties share one precision, as in
+    scikit-learn's `average_precision_score`. Chance is m / (m + n).
+
+    Arguments:
+        scores_in: float64, (n,), scores of the ID groups, higher is more OOD.
+        scores_out: float64, (m,), scores of the OOD groups.
+
+    Raises:
+        ScoreError: As for `auroc`.
+    """
+    scores_in, scores_out = checked_sides(scores_in, scores_out)
+    thresholds, counts = np.unique(scores_out, return_counts=True)
+    caught = counts[::-1].cumsum()[::-1]
+    flagged_in = scores_in.size - np.searchsorted(np.sort(scores_in), thresholds, side="left")
+    return float(np.sum(counts * (caught / (caught + flagged_in))) / scores_out.size)
+
+
+def fpr95(scores_in: Floats, scores_out: Floats) -> float:
+    """Share of ID groups flagged when at least 95 % of the OOD groups are caught.
+
+    A group is flagged if its score is at least the threshold, and the threshold is the highest OOD
+    score that catches 95 % of the OOD groups: no interpolation between thresholds.
+
+    Arguments:
+        scores_in: float64, (n,), scores of the ID groups, higher is more OOD.
+        scores_out: float64, (m,), scores of the OOD groups.
+
+    Raises:
+        ScoreError: As for `auroc`.
+    """
+    scores_in, scores_out = checked_sides(scores_in, scores_out)
+    caught = -(-95 * scores_out.size // 100)  # the ceiling, in integers: 0.95 is not exact
+    threshold = np.sort(scores_out)[scores_out.size - caught]
+    return float(np.count_nonzero(scores_in >= threshold) / scores_in.size)
+
+
+def _expit(x: float) -> float:
+    """1 / (1 + exp(-x)) without overflow."""
+    return 0.5 * (1.0 + math.tanh(0.5 * x))

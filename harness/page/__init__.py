@@ -1,7 +1,0 @@
-"""The report page: one HTML file with everything in it, made from what is stored."""
-
-from __future__ import annotations
-
-from harness.page.page import render_page
-
-__all__ = ["render_page"]

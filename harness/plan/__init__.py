@@ -1,0 +1,4 @@
+"""The plan of a suite.
+
+Expanded into jobs and cells, each with its key; estimated and explained.
+"""

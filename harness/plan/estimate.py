@@ -1,0 +1,68 @@
+"""Estimates: how long what is missing will take, from rates measured before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.data.draws import Draw
+from harness.errors import DataError
+from harness.plan.jobs import Chain
+from harness.plan.plan import Plan
+from harness.store.records import Store
+from harness.store.timings import fit_work, known_rate, statistic_work, training_work
+
+
+@dataclass
+class Estimate:
+    """Seconds of work of one process, and how many jobs no rate is known for."""
+
+    seconds: float = 0.0
+    unknown: int = 0
+
+    def add(self, rate: float | None, examples: int) -> None:
+        """Add a job of so many examples."""
+        if rate is None:
+            self.unknown += 1
+        else:
+            self.seconds += rate * examples
+
+
+def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
+    """What is left to do of one chain."""
+    estimate = Estimate()
+    missing = [e for e in sorted(chain.epochs) if not plan.has_checkpoint(store, chain.id, e)]
+    if missing:
+        rate = known_rate(store, training_work(chain.model, chain.domain))
+        estimate.add(rate, _epochs_to_train(plan, store, chain, missing) * _examples(plan, chain))
+    fits = set()
+    for job, component in chain.jobs.items():
+        if not plan.has_statistic(store, job):
+            work = statistic_work(component, chain.model, chain.domain, job.group_size)
+            estimate.add(known_rate(store, work), _drawn(plan, job.draw))
+            fit = job.epoch, job.statistic, job.fit
+            if job.fit is not None and fit not in fits:
+                fits.add(fit)  # on either half, which together are all fit examples
+                rate = known_rate(store, fit_work(component, chain.model, chain.domain))
+                estimate.add(rate, _drawn(plan, job.fit))
+    return estimate
+
+
+def _epochs_to_train(plan: Plan, store: Store, chain: Chain, missing: list[int]) -> int:
+    before = [e for e in range(missing[0]) if plan.has_checkpoint(store, chain.id, e)]
+    return missing[-1] - max(before, default=0)
+
+
+def _examples(plan: Plan, chain: Chain) -> int:
+    prepared = plan.prepared.get(chain.id.dataset)
+    count = prepared.counts["train"] if prepared else 0
+    return min(count, chain.model.recipe.examples or count)
+
+
+def _drawn(plan: Plan, draw: Draw) -> int:
+    prepared = plan.prepared.get(draw.dataset)
+    if prepared is None:
+        return 0
+    try:
+        return len(draw.ids(prepared.counts["test"]))
+    except DataError:
+        return 0

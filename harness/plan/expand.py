@@ -1,0 +1,273 @@
+"""Expansion of a suite into a plan: chains, jobs and cells; notes on what models have seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+
+from harness.contracts import FittedStatistic, Statistic
+from harness.data.draws import Draw
+from harness.data.folder import PreparedDataset
+from harness.errors import NothingSelectedError, Problem, SuiteError
+from harness.plan.jobs import Chain, ChainId, PlannedCell, Reads, StatisticJob
+from harness.plan.plan import Plan
+from harness.results import Cell
+from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
+from harness.suite.components import Input
+from harness.suite.resolve import LOG_PROB
+from harness.suite.selection import parse_only
+
+MOST_CELLS = 1_000_000
+
+
+def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> Plan:
+    """Expand a suite into chains, jobs and cells.
+
+    Arguments:
+        suite: Resolved; nothing of it is loaded.
+        prepared: The data sets that have been opened before, by name.
+    """
+    builder = _Builder(suite, prepared)
+    for comparison in suite.suite.comparisons:
+        builder.add(comparison)
+    return builder.plan
+
+
+def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
+    """The suite with its plan restricted to some cells and what they need.
+
+    Arguments:
+        suite: Resolved.
+        texts: Selections `KEY=VALUE`; without any, the suite stays as it is.
+
+    Raises:
+        BenchError: A key or value is unknown.
+        NothingSelectedError: No cell is left.
+    """
+    cells = [planned.cell for planned in make_plan(suite, {}).cells] if texts else []
+    only = parse_only(texts, cells)
+    if texts and not any(map(only.takes, cells)):
+        raise NothingSelectedError(f"no cell of {suite.path} has {', '.join(only.texts())}")
+    return replace(suite, only=only)
+
+
+def _conflict(suite: ResolvedSuite, cell: Cell) -> Problem:
+    about = f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}"
+    return Problem(
+        f"two comparisons ask for {about} on different examples: n_in, n_fit, n_out, fit_overlap "
+        "and draw_seed must be the same, or the model must have another name",
+        file=str(suite.path),
+        key="comparisons",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """A training as one comparison asks for it.
+
+    Attributes:
+        comparison: The one that asks.
+        fit: The draw of role fit; `in_` that of role in, `outs` those of role out by data set.
+        inputs: Those met so far, by text, epoch and group size.
+        notes: By scorer, of those met so far.
+    """
+
+    comparison: Comparison
+    chain: ChainId
+    fit: Draw
+    in_: Draw
+    outs: Mapping[str, Draw]
+    inputs: dict[tuple[str, int, int | None], _RowInput] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class _RowInput:
+    """An input as a row asks for it at one epoch and group size.
+
+    Each of its jobs is made when it is first asked for, and is one object, however many cells read
+    it.
+    """
+
+    def __init__(self, row: _Row, job: Callable[[Draw], StatisticJob]) -> None:
+        self._row, self._job = row, job
+        self._outs: dict[str, StatisticJob] = {}
+
+    @cached_property
+    def fit(self) -> StatisticJob:
+        return self._job(self._row.fit)
+
+    @cached_property
+    def in_(self) -> StatisticJob:
+        return self._job(self._row.in_)
+
+    def out(self, dataset: str) -> StatisticJob:
+        if dataset not in self._outs:
+            self._outs[dataset] = self._job(self._row.outs[dataset])
+        return self._outs[dataset]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a statistic is like."""
+
+    component: Component
+    is_grouped: bool
+    reads_model: bool
+    is_fitted: bool
+
+
+class _Builder:
+    def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
+        self.suite = suite
+        title, only, reference = suite.suite.title, suite.only, suite.reference
+        self.plan = Plan(suite.name, title, {}, [], dict(prepared), suite.asked(), only, reference)
+        self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
+        self.kinds: dict[str, _Kind] = {}
+        self.asked = 0
+        has_bits = LOG_PROB in suite.statistics
+        self.log_prob = Input(LOG_PROB, LOG_PROB) if has_bits else None
+
+    def add(self, comparison: Comparison) -> None:
+        """Add the cells of a comparison.
+
+        Raises:
+            SuiteError: A cell was there before, on other examples; or there are too many.
+        """
+        self._check_size(comparison)
+        for model in comparison.models:
+            for in_dataset in comparison.in_datasets:
+                for seed in comparison.seeds:
+                    self._add_chain(comparison, ChainId(model, in_dataset, seed))
+
+    def _check_size(self, comparison: Comparison) -> None:
+        """Refuse what would fill the memory, before it does."""
+        rows = math.prod(
+            map(len, (comparison.models, comparison.seeds, comparison.epochs))
+        ) * math.prod(map(len, (comparison.group_sizes, comparison.scorers)))
+        pairs = sum(
+            len(self.suite.out_datasets(comparison, name)) for name in comparison.in_datasets
+        )
+        self.asked += rows * pairs
+        if self.asked > MOST_CELLS:
+            message = f"the suite asks for more than {MOST_CELLS:,} cells; divide it"
+            raise SuiteError([Problem(message, file=str(self.suite.path), key="comparisons")])
+
+    def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
+        outs = self.suite.out_datasets(comparison, chain.dataset)
+        row = _Row(
+            comparison,
+            chain,
+            Draw.of(comparison, chain.dataset, "fit"),
+            Draw.of(comparison, chain.dataset, "in"),
+            {name: Draw.of(comparison, name, "out") for name in outs},
+        )
+        for group_size in comparison.group_sizes:
+            for name in comparison.scorers:
+                for epoch in sorted(comparison.epochs):
+                    self._add_cells(row, self.suite.scorers[name], epoch, group_size)
+
+    def _add_cells(self, row: _Row, scorer: ScorerComponent, epoch: int, group_size: int) -> None:
+        """Add those that differ in their OOD set only."""
+        chain, place = row.chain, (epoch, group_size)
+        inputs = {item.text: self._input(row, item, *place) for item in scorer.inputs}
+        bits = None if self.log_prob is None else self._input(row, self.log_prob, *place)
+        for name, out in row.outs.items():
+            cell = Cell(chain.model, chain.dataset, name, scorer.name, *place, chain.seed)
+            if not self._is_new(cell, (row.fit, row.in_, out)) or not self.suite.only.takes(cell):
+                continue
+            reads = {text: (item.fit, item.in_, item.out(name)) for text, item in inputs.items()}
+            log_prob = None if bits is None else (bits.in_, bits.out(name))
+            notes = self._notes(row, cell, reads)
+            number = len(self.seen) - 1
+            self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes, number))
+
+    def _is_new(self, cell: Cell, draws: tuple[Draw, Draw, Draw]) -> bool:
+        """Note a cell; whether it was not there before.
+
+        Raises:
+            SuiteError: It was, on other examples.
+        """
+        known = len(self.seen)
+        if self.seen.setdefault(cell, draws) != draws:
+            raise SuiteError([_conflict(self.suite, cell)])
+        return len(self.seen) > known
+
+    def _notes(self, row: _Row, cell: Cell, reads: Reads) -> tuple[str, ...]:
+        if cell.scorer not in row.notes:
+            models = (job.chain.model for job, _, _ in reads.values() if job.epoch is not None)
+            row.notes[cell.scorer] = notes_on_trainings(
+                self.suite, row.comparison, cell, (cell.model, *models)
+            )
+        return row.notes[cell.scorer]
+
+    def _input(self, row: _Row, item: Input, epoch: int, group_size: int) -> _RowInput:
+        size = group_size if self._kind(item.statistic).is_grouped else None
+        key = (item.text, epoch, size)
+        if key not in row.inputs:
+            row.inputs[key] = _RowInput(row, partial(self._job, row, item, epoch, size))
+        return row.inputs[key]
+
+    def _job(
+        self, row: _Row, item: Input, epoch: int, group_size: int | None, draw: Draw
+    ) -> StatisticJob:
+        """The job of one input, added to the chain of the model that it reads."""
+        kind = self._kind(item.statistic)
+        name = item.model or row.chain.model
+        seed = row.chain.seed if item.seed is None else item.seed
+        chain = ChainId(name, self.suite.trained_on(name, row.chain.dataset), seed)
+        epoch = epoch if item.epoch is None else item.epoch
+        fitted_on = row.fit if kind.is_fitted else None
+        place = (chain, epoch if kind.reads_model else None)
+        job = StatisticJob(*place, item.statistic, draw, group_size, fitted_on)
+        planned = self.plan.chains.get(chain)
+        if planned is None:
+            model = self.suite.models[chain.model]
+            domain = self.suite.datasets[chain.dataset].dataset.domain
+            planned = self.plan.chains[chain] = Chain(chain, model, domain)
+        if job.epoch is not None:
+            planned.epochs.add(job.epoch)
+        planned.jobs.setdefault(job, kind.component)
+        return job
+
+    def _kind(self, name: str) -> _Kind:
+        if name not in self.kinds:
+            component = self.suite.statistics[name]
+            statistic: Statistic = component.build()
+            self.kinds[name] = _Kind(
+                component,
+                statistic.per != "example",
+                getattr(statistic, "reads_model", True),
+                isinstance(statistic, FittedStatistic),
+            )
+        return self.kinds[name]
+
+
+def notes_on_trainings(
+    suite: ResolvedSuite, comparison: Comparison, cell: Cell, models: Iterable[str]
+) -> tuple[str, ...]:
+    """What the plan of a cell tells of what its scorer was fitted and its models trained on.
+
+    Arguments:
+        suite: Of the cell.
+        comparison: Of the cell.
+        cell: The notes are the same for others of its comparison, scorer and ID set.
+        models: The model of the cell and those that its scorer reads.
+    """
+    notes = []
+    if comparison.fit_overlap == "paper":
+        notes.append(
+            "scorers were fitted on ID test examples among which the scored ones are "
+            '(fit_overlap = "paper"), which flatters them'
+        )
+    for model in models:
+        examples = suite.models[model].recipe.examples
+        dataset = suite.trained_on(model, cell.in_dataset)
+        own = dataset == cell.in_dataset
+        split = "the train split" if own else f"the train split of {dataset}"
+        if examples is not None:
+            notes.append(f"{model} was trained on {examples:,} examples of {split} only")
+        elif not own:
+            notes.append(f"{model} was trained on {split}")
+    return tuple(dict.fromkeys(notes))

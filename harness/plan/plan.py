@@ -1,0 +1,196 @@
+"""Plan of a suite: its chains and cells, the key of each job, and what is already stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.data.draws import Draw
+from harness.data.folder import PreparedDataset
+from harness.errors import DataError, StoreError
+from harness.plan.jobs import Chain, ChainId, PlannedCell, StatisticJob
+from harness.plan.keys import (
+    checkpoint_key,
+    examples_statistic_inputs,
+    statistic_inputs,
+    train_inputs,
+)
+from harness.store.hashing import digest, ids_digest
+from harness.store.layout import CHECKPOINTS, STATISTICS
+from harness.store.records import Store
+from harness.suite import Asked
+from harness.suite.references import Reference
+from harness.suite.selection import Only
+
+
+@dataclass
+class Plan:
+    """Everything that a suite asks for, or the part of it that was selected.
+
+    Attributes:
+        only: The selection.
+        asked: What all cells of the suite come from.
+        reference: Published values, if the suite names some.
+        prepared: The data sets that have been opened before.
+        missing: Why a data set cannot be had, by name.
+        unusable: Why a data set that is there cannot be used, by name.
+    """
+
+    suite: str
+    title: str
+    chains: dict[ChainId, Chain]
+    cells: list[PlannedCell]
+    prepared: dict[str, PreparedDataset]
+    asked: Asked
+    only: Only = field(default_factory=Only)
+    reference: Reference | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+    _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
+    _weights: dict[str, str] = field(default_factory=dict, repr=False)
+    _ids: dict[Draw, tuple[str, int]] = field(default_factory=dict, repr=False)
+
+    def train_inputs(self, chain: ChainId) -> dict[str, Any] | None:
+        """What the training depends on; None if its data set has not been opened yet."""
+        prepared = self.prepared.get(chain.dataset)
+        if prepared is None:
+            return None
+        planned = self.chains[chain]
+        fingerprint = prepared.fingerprints["train"]
+        return train_inputs(planned.model, planned.domain, fingerprint, chain.seed)
+
+    def train_key(self, chain: ChainId) -> str | None:
+        """The train key; None if the data set has not been opened yet."""
+        if chain not in self._train_keys:
+            inputs = self.train_inputs(chain)
+            if inputs is None:
+                return None
+            self._train_keys[chain] = digest(inputs)
+        return self._train_keys[chain]
+
+    def has_data(self, job: StatisticJob) -> bool:
+        """Whether the data sets whose examples a job reads have been opened."""
+        return all(name in self.prepared for name in job.datasets())
+
+    def has_checkpoint(self, store: Store, chain: ChainId, epoch: int) -> bool:
+        """Whether an epoch is stored."""
+        key = self.train_key(chain)
+        return key is not None and store.has(CHECKPOINTS, checkpoint_key(key, epoch))
+
+    def has_checkpoint_of(self, store: Store, job: StatisticJob) -> bool:
+        """Whether the checkpoint that a statistic reads is stored, or it reads none."""
+        return job.epoch is None or self.has_checkpoint(store, job.chain, job.epoch)
+
+    def statistic_inputs(self, store: Store, job: StatisticJob) -> dict[str, Any] | None:
+        """What a statistic depends on; None while its checkpoint or data is not there.
+
+        Raises:
+            DataError: The data set has fewer examples than the job asks for.
+            StoreError: The checkpoint's manifest is damaged.
+        """
+        if not self.has_data(job):
+            return None
+        weights = None
+        if job.epoch is not None:
+            weights = self.weights_of(store, job.chain, job.epoch)
+            if weights is None:
+                return None
+        chain = self.chains[job.chain]
+        self.require_examples(job)
+        examples, _ = self.examples(job.draw, self.prepared[job.draw.dataset])
+        parts = chain.domain, chain.jobs[job]
+        if weights is None:
+            return examples_statistic_inputs(*parts, examples, job.group_size)
+        fit = self._fit_examples(job)
+        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
+
+    def weights_of(self, store: Store, chain: ChainId, epoch: int) -> str | None:
+        """sha256 of the weights of an epoch; None if it is not stored.
+
+        Raises:
+            StoreError: The checkpoint's manifest is damaged.
+        """
+        key = checkpoint_key(str(self.train_key(chain)), epoch)
+        if key not in self._weights:
+            if not self.has_checkpoint(store, chain, epoch):
+                return None
+            manifest = store.manifest(CHECKPOINTS, key)
+            if "model.safetensors" not in manifest.files:
+                raise StoreError(f"checkpoint {key} lists no weights")
+            self._weights[key] = manifest.files["model.safetensors"]["sha256"]
+        return self._weights[key]
+
+    def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
+        """What enters the key of a fitted statistic of what it is fitted on."""
+        if job.fit is None:
+            return None
+        examples, _ = self.examples(job.fit, self.prepared[job.fit.dataset])
+        return {**examples, "part": "the other half" if job.draw.role == "fit" else "second half"}
+
+    def require_examples(self, job: StatisticJob) -> None:
+        """See that a data set, if it has been opened, has the examples that a job asks for.
+
+        Raises:
+            DataError: It has too few.
+        """
+        prepared = self.prepared.get(job.draw.dataset)
+        if prepared is None:
+            return
+        _, count = self.examples(job.draw, prepared)
+        if job.group_size is not None and count < job.group_size:
+            raise DataError(
+                f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
+                f"{job.draw.dataset!r} only {count}"
+            )
+
+    def examples(self, draw: Draw, prepared: PreparedDataset) -> tuple[dict[str, str], int]:
+        """Fingerprint of a split and digest of the example numbers drawn from it; how many.
+
+        Raises:
+            DataError: The data set has fewer examples than the draw asks for.
+        """
+        if draw not in self._ids:
+            ids = draw.ids(prepared.counts["test"])
+            self._ids[draw] = (ids_digest(ids), len(ids))
+        ids_key, count = self._ids[draw]
+        return {"split": prepared.fingerprints["test"], "ids": ids_key}, count
+
+    def statistic_key(self, store: Store, job: StatisticJob) -> str | None:
+        """The statistic key; None while its checkpoint or data is not there."""
+        inputs = self.statistic_inputs(store, job)
+        return None if inputs is None else digest(inputs)
+
+    def has_statistic(self, store: Store, job: StatisticJob) -> bool:
+        """Whether a statistic is stored."""
+        try:
+            key = self.statistic_key(store, job)
+        except (DataError, StoreError):
+            return False
+        return key is not None and store.has(STATISTICS, key)
+
+    def needed_datasets(self) -> list[str]:
+        """Names of all data sets that chains and jobs read."""
+        names = {chain.dataset for chain in self.chains}
+        for chain in self.chains.values():
+            names.update(*(job.datasets() for job in chain.jobs))
+        return sorted(names)
+
+
+def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
+    """What identifies a statistic job before its key can be known."""
+    draw = _by_content(plan, job.draw)
+    identity = plan.chains[job.chain].jobs[job].identity()
+    alone = job.epoch is None
+    place = [None if alone else plan.train_key(job.chain), job.epoch, job.group_size]
+    fit = {} if job.fit is None else {"fit": _by_content(plan, job.fit)}
+    return {"statistic": identity, "draw": draw, "place": place, **fit}
+
+
+def _by_content(plan: Plan, draw: Draw) -> dict[str, Any]:
+    """A draw with the fingerprint of its split in place of a name."""
+    return {**draw._asdict(), "dataset": plan.prepared[draw.dataset].fingerprints["test"]}
+
+
+def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:
+    """What identifies the training to an epoch."""
+    return {"train": plan.train_inputs(chain), "epoch": epoch}

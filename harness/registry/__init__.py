@@ -1,0 +1,1 @@
+"""Plugins: found by `registry`, their options checked by `options`, begun by `scaffold`."""

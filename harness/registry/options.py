@@ -1,0 +1,180 @@
+"""Options of plugins: read from a constructor's signature, validated before anything runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from harness.contracts import Dataset, Scorer
+from harness.errors import OptionError, Problem
+from harness.text import known_names, short
+
+DOMAIN = "domain"
+REQUIRED = inspect.Parameter.empty
+SCORERS: Any = tuple[Scorer, ...]
+NAMED: Mapping[Any, Any] = {Dataset: str, Scorer: str, SCORERS: tuple[str, ...]}
+"""Types of options that a suite gives by name, and what it gives."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One constructor option: its type as written, its default (or `REQUIRED`), its meaning."""
+
+    name: str
+    type: str
+    default: Any
+    meaning: str
+
+
+def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """Type hint and default of each option in a constructor's signature.
+
+    A parameter `domain` is the harness's to give and is no option. An option annotated
+    `Dataset` is given in a suite by the name of a data set, one annotated `Scorer` or
+    `tuple[Scorer, ...]` by the name of a scorer or a list of names.
+    """
+    function = target.__init__ if inspect.isclass(target) else target
+    if function is object.__init__:
+        return {}
+    hints = get_type_hints(function, include_extras=True)
+    options = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if name != DOMAIN:
+            options[name] = (hints.get(name, Any), parameter.default)
+    return options
+
+
+def validate_options(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options checked against a signature and filled up with its defaults.
+
+    Arguments:
+        target: Class or function whose parameters are the options.
+        options: As read from TOML.
+
+    Returns:
+        Every option of the signature by name, in the signature's order, as JSON-like values: a
+        canonical form that does not depend on what was left at its default.
+
+    Raises:
+        OptionError: With one problem for each option that does not fit; its `key` is the option.
+    """
+    known = signature_options(target)
+    schema = _schema(known)
+    try:
+        parsed = schema.model_validate_json(json.dumps(dict(options), default=str), strict=True)
+    except ValidationError as error:
+        raise OptionError([_problem(item, options, known) for item in error.errors()]) from None
+    dumped: dict[str, Any] = json.loads(parsed.model_dump_json(by_alias=True))
+    return {name: dumped[name] for name in known}
+
+
+def constructor_arguments(
+    target: Callable[..., Any],
+    options: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    scorers: Mapping[str, Callable[[], Scorer]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Validated options in the types that the constructor declares, names looked up.
+
+    Arguments:
+        target: As `signature_options` takes it.
+        options: As `validate_options` gives them.
+        datasets: Those that options name.
+        scorers: What builds those that options name; each use gets one of its own.
+    """
+    arguments: dict[str, Any] = {}
+    for name, (hint, _) in signature_options(target).items():
+        if hint is Dataset:
+            arguments[name] = datasets[options[name]]
+        elif hint is Scorer:
+            arguments[name] = scorers[options[name]]()
+        elif hint == SCORERS:
+            arguments[name] = tuple(scorers[member]() for member in options[name])
+        else:
+            adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+            arguments[name] = adapter.validate_json(json.dumps(options[name]), strict=True)
+    return arguments
+
+
+def dataset_options(target: Callable[..., Any]) -> list[str]:
+    """The options of a target that name another data set."""
+    return [name for name, (hint, _) in signature_options(target).items() if hint is Dataset]
+
+
+def scorer_options(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The options that name scorers, each with the names that it is given, one or several."""
+    found = {}
+    for name, (hint, _) in signature_options(target).items():
+        if hint is Scorer:
+            found[name] = [options[name]]
+        elif hint == SCORERS:
+            found[name] = list(options[name])
+    return found
+
+
+def describe_options(target: Callable[..., Any]) -> list[Option]:
+    """The options with types, defaults and meanings, for `bench show`."""
+    meanings = _meanings(target)
+    function = target.__init__ if inspect.isclass(target) else target
+    written = inspect.signature(function).parameters
+    return [
+        Option(name, _type_text(written[name].annotation), default, meanings.get(name, ""))
+        for name, (_, default) in signature_options(target).items()
+    ]
+
+
+def _schema(known: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for number, (name, (hint, default)) in enumerate(known.items()):
+        hint = NAMED.get(hint, hint)
+        given = {} if default is REQUIRED else {"default": default}
+        # A field name of our own: an option may be called like a pydantic attribute.
+        fields[f"option_{number}"] = (hint, Field(alias=name, **given))
+    config = ConfigDict(
+        extra="forbid", validate_default=False, allow_inf_nan=False, arbitrary_types_allowed=True
+    )
+    return create_model("Options", __config__=config, **fields)
+
+
+def _problem(item: Any, options: Mapping[str, Any], known: Mapping[str, Any]) -> Problem:
+    name = str(item["loc"][0]) if item["loc"] else ""
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return Problem("unknown option", key=key, hint=known_names(name, known))
+    if item["type"] == "missing":
+        return Problem("missing option", key=key)
+    message = item["msg"][0].lower() + item["msg"][1:]
+    return Problem(f"{message}, not {short(options.get(name))}", key=key)
+
+
+def _meanings(target: Callable[..., Any]) -> dict[str, str]:
+    """Parse the "Arguments:" section of a Google-style docstring."""
+    doc = inspect.getdoc(target) or ""
+    section = re.search(r"^Arguments:\n((?:[ \t]+.*\n?|\n)+)", doc, re.MULTILINE)
+    if section is None:
+        return {}
+    meanings: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(section.group(1)).splitlines():
+        start = re.match(r"(\w+): (.*)", line)
+        if start:
+            name = start.group(1)
+            meanings[name] = start.group(2)
+        elif name:
+            meanings[name] = f"{meanings[name]} {line.strip()}".strip()
+    return meanings
+
+
+def _type_text(annotation: Any) -> str:
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    constrained = re.fullmatch(r"Annotated\[(.+?), (.+)\]", text)
+    return f"{constrained.group(1)}, {constrained.group(2)}" if constrained else text

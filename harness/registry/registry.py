@@ -1,0 +1,336 @@
+"""Registry: finds plugins, isolates broken ones, resolves names, and calls event hooks."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeAlias, get_args
+
+import pluggy
+
+from harness import events, hookspecs
+from harness.errors import PluginError
+from harness.events import Event
+from harness.hookspecs import PROJECT, Entry
+from harness.text import known_names
+from oodbench import _names
+
+Kind: TypeAlias = Literal["models", "datasets", "statistics", "scorers", "executors"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+FILE = "file"
+"""The `distribution` of plugins given as a file."""
+
+
+HOOKS: dict[type[Event], str] = {
+    events.RunStarted: "bench_run_started",
+    events.EpochFinished: "bench_epoch_finished",
+    events.CellFinished: "bench_cell_finished",
+    events.RunFinished: "bench_run_finished",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """Where a plugin comes from.
+
+    Attributes:
+        plugin: Its name; `-p no:NAME` blocks it.
+        distribution: The distribution, or `"file"` or `"module"` for one named by path or module.
+        version: The distribution's version, or the first digits of the sha256 of the file.
+        where: Module or path, for messages; never part of a key.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.plugin} ({self.distribution} {self.version}, {self.where})"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An entry with its kind and its source."""
+
+    kind: Kind
+    entry: Entry
+    source: Source
+    module: str
+
+    @property
+    def version(self) -> str:
+        """The declared version, or that of the source."""
+        return self.entry.version or self.source.version
+
+    def identity(self) -> dict[str, str]:
+        """What enters keys: name, version and the distribution that provides it."""
+        return {
+            "plugin": self.entry.name,
+            "version": self.version,
+            "distribution": self.source.distribution,
+        }
+
+    def provenance(self) -> dict[str, str]:
+        """What every stored number records about the plugin that made it."""
+        return {**self.identity(), "distribution_version": self.source.version}
+
+    def load(self) -> Any:
+        """Import the class or function behind the entry.
+
+        Raises:
+            PluginError: The import fails or the attribute is missing.
+        """
+        module_name, _, attribute = self.entry.target.partition(":")
+        try:
+            if self.source.distribution == FILE and self.module not in sys.modules:
+                _import_file(self.module, Path(self.source.where))  # in a worker process
+            return getattr(importlib.import_module(module_name or self.module), attribute)
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind[:-1]} {self.entry.name!r} of plugin {self.source} cannot be loaded "
+                f"from {self.entry.target!r}: {type(error).__name__}: {error}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin in quarantine, and why."""
+
+    source: Source
+    reason: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.source} is broken: {self.reason}"
+
+
+class Registry:
+    """All plugins of this process.
+
+    Arguments:
+        requested: Values of `-p`: a path of a Python file, a module, or `no:NAME`.
+        paths: Plugin files named by a suite.
+
+    Raises:
+        PluginError: A plugin asked for by name is broken, or `no:NAME` names nothing.
+    """
+
+    def __init__(self, requested: Sequence[str] = (), paths: Iterable[Path] = ()) -> None:
+        self.sources: list[Source] = []
+        self.blocked: list[Source] = []
+        self.broken: list[Broken] = []
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._blocked_names = {name[3:] for name in requested if name.startswith("no:")}
+        self._modules: dict[str, Source] = {}
+        self._load_installed()
+        for name in requested:
+            if not name.startswith("no:"):
+                self._load_requested(name)
+        for path in paths:
+            self._load_file(path)
+        self._entries = list(self._collect())
+        self._check_blocked_names()
+
+    def _load_installed(self) -> None:
+        """Load entry points one by one: a broken one must not end the others."""
+        found: dict[tuple[str, str, str], EntryPoint] = {}
+        for point in entry_points(group=PROJECT):
+            distribution = point.dist.name if point.dist else "unknown"
+            found[(distribution, point.name, point.value)] = point
+        for (distribution, name, value), point in sorted(found.items()):
+            version = point.dist.version if point.dist else "unknown"
+            source = Source(name, distribution, version, value)
+            if not self._is_blocked(source):
+                self._guarded(source, partial(_load_point, point))
+
+    def _load_requested(self, name: str) -> None:
+        path = Path(name)
+        if path.suffix == ".py" or path.is_file():
+            self._load_file(path)
+            return
+        source = Source(name, "module", _module_hash(name), name)
+        if not self._is_blocked(source) and not self._guarded(
+            source, lambda: importlib.import_module(name)
+        ):
+            raise PluginError(f"-p {name}: {self.broken[-1]}")
+
+    def _load_file(self, path: Path) -> None:
+        if path.exists() and not path.is_file():
+            raise PluginError(f"plugin file {path} is not a file")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise PluginError(f"plugin file {path} cannot be read: {error.strerror}") from error
+        digest = hashlib.sha256(content).hexdigest()
+        name = f"bench_plugin_{path.stem}_{digest[:12]}"
+        source = Source(path.stem, FILE, digest[:12], str(path.resolve()))
+        if self._is_blocked(source) or name in self._modules:
+            return
+        if not self._guarded(source, lambda: _import_file(name, path)):
+            raise PluginError(str(self.broken[-1]))
+
+    def _is_blocked(self, source: Source) -> bool:
+        names = {source.plugin, f"{source.distribution}:{source.plugin}"}
+        if names & self._blocked_names:
+            self.blocked.append(source)
+            return True
+        return False
+
+    def _check_blocked_names(self) -> None:
+        used = {source.plugin for source in self.blocked}
+        used |= {f"{source.distribution}:{source.plugin}" for source in self.blocked}
+        for name in sorted(self._blocked_names - used):
+            known = {source.plugin for source in [*self.sources, *self.blocked]}
+            raise PluginError(f"-p no:{name}: no such plugin ({known_names(name, known)})")
+
+    def _guarded(self, source: Source, load: Any) -> bool:
+        """Load and register one plugin; quarantine it if anything is wrong with it."""
+        try:
+            module = load()
+            misspelt = self._misspelt_hooks(module)
+            if misspelt:
+                raise PluginError("; ".join(misspelt))
+            identity = f"{source.distribution}:{source.plugin}:{source.where}"
+            try:
+                self._manager.register(module, identity)
+                self._manager.check_pending()
+            except Exception:
+                if self._manager.is_registered(module):
+                    self._manager.unregister(module)
+                raise
+        except (Exception, SystemExit) as error:
+            reason = str(error) if isinstance(error, PluginError) else _describe(error)
+            self.broken.append(Broken(source, reason))
+            return False
+        self._modules[module.__name__] = source
+        self.sources.append(source)
+        return True
+
+    def _misspelt_hooks(self, module: ModuleType) -> list[str]:
+        known = [name for name in vars(hookspecs) if name.startswith("bench_")]
+        problems = []
+        for name in dir(module):
+            options = self._manager.parse_hookimpl_opts(module, name)
+            hook = name if options is None else (options.get("specname") or name)
+            if options is not None and hook not in known:
+                problems.append(f"there is no hook {hook!r} ({known_names(hook, known)})")
+        return problems
+
+    def _collect(self) -> Iterator[Registered]:
+        """Call each implementation on its own: an exception must not lose the others' entries."""
+        for kind in KINDS:
+            hook = getattr(self._manager.hook, f"bench_{kind}")
+            for implementation in hook.get_hookimpls():
+                module = implementation.plugin.__name__
+                source = self._modules[module]
+                try:
+                    entries = _checked_entries(kind, implementation.function())
+                except Exception as error:
+                    self.broken.append(Broken(source, f"bench_{kind}: {_describe(error)}"))
+                    continue
+                for entry in entries:
+                    yield Registered(kind, entry, source, module)
+
+    def entries(self, kind: Kind) -> list[Registered]:
+        """All entries of a kind, duplicates included, in order of name."""
+        of_kind = [registered for registered in self._entries if registered.kind == kind]
+        return sorted(of_kind, key=lambda registered: (registered.entry.name, registered.source))
+
+    def names(self, kind: Kind) -> list[str]:
+        """The distinct names of a kind."""
+        return sorted({registered.entry.name for registered in self.entries(kind)})
+
+    def get(self, kind: Kind, name: str) -> Registered:
+        """The one entry of that name.
+
+        Raises:
+            PluginError: There is none, or there are several.
+        """
+        found = [registered for registered in self.entries(kind) if registered.entry.name == name]
+        if len(found) > 1:
+            sources = " and ".join(str(registered.source) for registered in found)
+            raise PluginError(
+                f"{kind[:-1]} {name!r} is given by {sources}; block one with -p no:PLUGIN"
+            )
+        if not found:
+            hint = known_names(name, self.names(kind))
+            quarantined = "".join(f"; {broken}" for broken in self.broken)
+            raise PluginError(f"there is no {kind[:-1]} {name!r} ({hint}){quarantined}")
+        return found[0]
+
+    def implementations(self, hook: str) -> list[tuple[Source, Any]]:
+        """The functions that implement an event hook, each with its source, first come first."""
+        found = getattr(self._manager.hook, hook).get_hookimpls()
+        return [(self._modules[item.plugin.__name__], item.function) for item in reversed(found)]
+
+
+def _load_point(point: EntryPoint) -> Any:
+    """The module behind an entry point; our own ones lie beside `oodbench`."""
+    is_ours = point.module.partition(".")[0] in _names.NAMES
+    return _names.load(point.module) if is_ours else point.load()
+
+
+def _checked_entries(kind: Kind, entries: Any) -> list[Entry]:
+    checked = list(entries)
+    for entry in checked:
+        if not isinstance(entry, Entry):
+            raise TypeError(f"expected oodbench.Entry objects, got {type(entry).__name__}")
+        if ":" not in entry.target:
+            raise ValueError(
+                f"target {entry.target!r} of {kind[:-1]} {entry.name!r} should read "
+                "'package.module:attribute'"
+            )
+    return checked
+
+
+def _module_hash(name: str) -> str:
+    """The first digits of the sha256 of a module's file, empty if it has none."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return ""
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:12]
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    """Import a file under a module name of its own, so that two files of one stem can coexist."""
+    if not name.endswith(hashlib.sha256(path.read_bytes()).hexdigest()[:12]):
+        raise PluginError(f"{path} changed while it was in use")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def tell_listeners(registry: Registry, event: Event, log: Callable[[str], None]) -> None:
+    """Pass an event on to every plugin that listens; their failures are logged, no more."""
+    hook = HOOKS.get(type(event))
+    if hook is None:
+        return
+    for source, function in registry.implementations(hook):
+        try:
+            function(event=event)
+        except Exception as error:
+            log(f"{hook} of plugin {source} failed: {type(error).__name__}: {error}")

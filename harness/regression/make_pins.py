@@ -1,0 +1,204 @@
+"""Making pins: values from stored results, tolerances from how far re-runs are off."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import events
+from harness.errors import BenchError, NothingSelectedError
+from harness.events import Report
+from harness.metrics.placements import Floats
+from harness.plan.explain import differences, flatten
+from harness.regression.pinned_settings import cell_settings, settings_key
+from harness.regression.pins import Pin, Pins, Quantity, cell_name
+from harness.results import Cell, Result
+from harness.run.outcome import score
+from harness.run.prepare import find_plan
+from harness.run.run import run
+from harness.settings import Settings
+from harness.suite import ResolvedSuite
+
+RERUNS = ((16, 1), (256, 2))
+"""Batch size and threads of the runs that measure the spread."""
+
+FACTOR = 4.0
+"""A tolerance is so many times the largest difference that a re-run showed: there are few re-runs,
+and other machines round in more ways than one machine can."""
+
+LEAST = 0.004
+"""The least tolerance of an AUROC: seven times what another set of processor instructions changed
+in a small flow trained for two epochs in single precision."""
+
+SHARE = 3.0
+"""Tolerances of an AUROC and of median scores that go together, the latter in interquartile
+ranges: between two normal distributions of one width at an AUROC of ½, a shift of 2.6 x of these
+ranges moves the AUROC by x."""
+
+DIGITS = 2
+
+
+def make_pins(
+    suite: ResolvedSuite, settings: Settings, report: Report, tolerance: float | None = None
+) -> tuple[Pins, list[str]]:
+    """Pins of all cells of a suite that have a number.
+
+    Arguments:
+        suite: Resolved.
+        settings: Where its results are stored, and how to compute.
+        report: Told of the progress of the re-runs.
+        tolerance: Of every AUROC; without one the suite is run again, in stores that are thrown
+            away, with other batch sizes and numbers of threads.
+
+    Returns:
+        The pins, and for each cell that has no number a message.
+
+    Raises:
+        NothingSelectedError: Nothing of the suite is stored.
+        BenchError: Part of it is not computed yet, or a re-run failed where the stored run
+            did not.
+    """
+    plan = find_plan(suite, settings)
+    outcome = score(plan, settings, lambda event: None)
+    if not outcome.results:
+        raise NothingSelectedError(f"nothing of {suite.path} is stored yet; bench run it")
+    if outcome.pending:
+        raise BenchError(
+            f"{len(outcome.pending)} of {len(plan.cells)} cells are not computed yet; "
+            f"bench run {suite.path}"
+        )
+    reruns = [] if tolerance is not None else _rerun(suite, settings, report)
+    least = LEAST if tolerance is None else tolerance
+    planned = {item.cell: item for item in plan.cells}
+    pins = [
+        _pin(
+            result,
+            cell_settings(plan, planned[result.cell]) or {},
+            [run[result.cell] for run in reruns],
+            least,
+        )
+        for result in outcome.results
+        if result.status == "ok"
+    ]
+    problems = [
+        f"{cell_name(result.cell)}: {result.message}"
+        for result in outcome.results
+        if result.status != "ok"
+    ]
+    return Pins(suite.path, tuple(pins)), problems
+
+
+def changes(old: Pins | None, new: Pins) -> list[str]:
+    """What is different between pins, a line for each cell."""
+    before = {pin.cell: pin for pin in old.pins} if old else {}
+    after = {pin.cell: pin for pin in new.pins}
+    lines = [f"- {cell_name(cell)}" for cell in before if cell not in after]
+    for cell, pin in after.items():
+        if cell not in before:
+            lines.append(f"+ {cell_name(cell)}: AUROC {pin.auroc.value:.5f}")
+        elif said := "; ".join(_changes(before[cell], pin)):
+            lines.append(f"! {cell_name(cell)}: {said}")
+    return lines
+
+
+def provenance_of(result: Result) -> dict[str, dict[str, Any]]:
+    """What of a result's provenance a pin keeps: versions, plugins and weights."""
+    reads = result.provenance["statistics"]
+    origin = next(iter(reads.values()))
+    plugins = {"scorer": result.provenance["scorer"], **reads}
+    for read in reads.values():
+        if "model" in read:  # not of a statistic of the examples alone
+            plugins.setdefault("model", read["model"])
+    return {
+        "versions": origin["versions"],
+        "plugins": {
+            name: f"{made['distribution']} {made['distribution_version']}"
+            for name, made in plugins.items()
+        },
+        "weights": {name: read["weights"] for name, read in reads.items() if "weights" in read},
+    }
+
+
+def medians(result: Result) -> tuple[float, float]:
+    """Median scores of the ID and of the OOD groups of a result that is ok."""
+    assert result.scores_in is not None, "an ok result has scores"
+    assert result.scores_out is not None, "an ok result has scores"
+    return float(np.median(result.scores_in)), float(np.median(result.scores_out))
+
+
+def _rerun(
+    suite: ResolvedSuite, settings: Settings, report: Report
+) -> Sequence[Mapping[Cell, Result]]:
+    """The suite's results from scratch, with other batch sizes and numbers of threads."""
+    runs = []
+    for batch_size, threads in RERUNS:
+        report(events.Message(f"run again with batch size {batch_size}, {threads} threads"))
+        with tempfile.TemporaryDirectory(prefix="bench-pin-") as folder:
+            other = replace(settings, store=Path(folder), batch_size=batch_size, threads=threads)
+            results = run(suite, other, report, allow_missing=True).results
+        runs.append({result.cell: result for result in results})
+    return runs
+
+
+def _pin(
+    result: Result, settings: dict[str, dict[str, Any]], again: Sequence[Result], least: float
+) -> Pin:
+    assert result.auroc is not None, "an ok result has an AUROC"
+    assert result.auroc_se is not None, "an ok result has an AUROC"
+    failed = [other for other in again if other.status != "ok"]
+    if failed:
+        raise BenchError(
+            f"{cell_name(result.cell)}: a re-run to measure the spread failed: {failed[0].message}"
+        )
+    aurocs = [other.auroc for other in again if other.auroc is not None]
+    off = max((abs(other - result.auroc) for other in aurocs), default=0.0)
+    (median_in, median_out), others = medians(result), [medians(other) for other in again]
+    return Pin(
+        result.cell,
+        Quantity(result.auroc, _rounded_up(max(least, FACTOR * off))),
+        result.auroc_se,
+        _median(median_in, [other[0] for other in others], result.scores_in, least),
+        _median(median_out, [other[1] for other in others], result.scores_out, least),
+        settings_key(settings),
+        settings,
+        provenance_of(result),
+    )
+
+
+def _median(
+    median: float, others: Sequence[float], scores: Floats | None, least: float
+) -> Quantity:
+    """A median score with its tolerance; that of scores that are all alike is a rounding's."""
+    assert scores is not None, "an ok result has scores"
+    low, high = np.quantile(scores, [0.25, 0.75])
+    off = max((abs(other - median) for other in others), default=0.0)
+    floor = max(SHARE * least * float(high - low), 1e-6 * abs(median))
+    return Quantity(median, _rounded_up(max(floor, FACTOR * off)))
+
+
+def _rounded_up(value: float) -> float:
+    """A number with two digits, not below the value."""
+    if value == 0.0:
+        return 0.0
+    unit = math.floor(math.log10(value)) - DIGITS + 1
+    return float(f"{math.ceil(value / 10**unit)}e{unit}")
+
+
+def _changes(old: Pin, new: Pin) -> list[str]:
+    said = []
+    if old.auroc.value != new.auroc.value:
+        said.append(f"AUROC {old.auroc.value:.5f} -> {new.auroc.value:.5f}")
+    for name, before, after in (
+        ("tolerance", old.auroc.tolerance, new.auroc.tolerance),
+        ("median ID score", old.score_in.value, new.score_in.value),
+        ("median OOD score", old.score_out.value, new.score_out.value),
+    ):
+        if before != after:
+            said.append(f"{name} {before:.6g} -> {after:.6g}")
+    return said + differences(flatten(new.settings), flatten(old.settings))

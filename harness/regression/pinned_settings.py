@@ -1,0 +1,63 @@
+"""What a cell's number depends on, in clear, and the key made of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.plan.jobs import ChainId, PlannedCell
+from harness.plan.plan import Plan
+from harness.store.hashing import digest
+
+SEEDED = frozenset({"examples.draw_seed"} | {f"examples.{x}.ids" for x in ("fit", "in", "out")})
+"""The settings that a change of `draw_seed` alone changes."""
+
+
+def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]] | None:
+    """What the number of a cell depends on beside its epoch, group size and seed.
+
+    No checksum of weights is among it: another machine's rounding trains other weights.
+
+    Arguments:
+        plan: With its data sets found.
+        planned: Of that plan.
+
+    Returns:
+        By part: `scorer`, `training`, `examples`, and each statistic that the scorer reads, a part
+        `statistic NAME`. None while a data set has not been opened.
+
+    Raises:
+        DataError: A data set has fewer examples than are asked for.
+    """
+    inputs = {job.chain: plan.train_inputs(job.chain) for job in planned.jobs()}
+    reads = next(iter(planned.reads.values()))
+    prepared = [plan.prepared.get(job.draw.dataset) for job in reads]
+    if None in inputs.values() or None in prepared:
+        return None
+    examples: dict[str, Any] = {"draw_seed": reads[0].draw.seed}
+    for job, found in zip(reads, prepared, strict=True):
+        assert found is not None, "checked above"
+        drawn, count = plan.examples(job.draw, found)
+        examples[job.draw.role] = {**drawn, "count": count}
+    parts: dict[str, dict[str, Any]] = {
+        "scorer": planned.scorer.identity(),
+        "training": {},
+        "examples": examples,
+    }
+    cell = planned.cell
+    own = ChainId(cell.model, cell.in_dataset, cell.seed)
+    for text, (job, _, _) in planned.reads.items():
+        part = parts[f"statistic {text}"] = plan.chains[job.chain].jobs[job].identity()
+        if job.epoch is None:
+            continue
+        if job.chain == own:
+            parts["training"] = inputs[job.chain] or {}
+        else:
+            part["training"] = inputs[job.chain]
+        if job.epoch != cell.epoch:
+            part["epoch"] = job.epoch
+    return parts
+
+
+def settings_key(settings: dict[str, dict[str, Any]]) -> str:
+    """The key of a cell: the digest of its settings."""
+    return digest(settings)

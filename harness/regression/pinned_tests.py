@@ -1,0 +1,105 @@
+"""What the pytest plugin asks of a process of its own: which cells are pinned, what holds.
+
+`python -P -m oodbench._start harness.regression.pinned_tests REQUEST` prints the answer to a
+request, both in JSON. The processes of the tests never import `harness`: they may have another.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BenchError
+from harness.regression.pins import cell_name, read_pins
+from harness.settings import default_data
+
+BENCH = (sys.executable, "-P", "-m", "oodbench")
+RAN = (0, 1)
+"""Exit status of `bench run` that leave results: all cells, or some, have a number."""
+VERIFIED = (0, 1, 3)
+
+
+def main() -> None:
+    """Answer the request of the command line."""
+    request = json.loads(sys.argv[1])
+    print(json.dumps(ANSWERS[request.pop("ask")](**request)))
+
+
+def pinned_cells(pins: str) -> dict[str, Any]:
+    """The names of the cells that a file pins, or what is wrong with the file."""
+    try:
+        return {"cells": [cell_name(pin.cell) for pin in read_pins(Path(pins)).pins]}
+    except BenchError as error:
+        return {"problem": str(error)}
+
+
+def run_session(
+    pins: str, folder: str, store: str | None, update: bool, options: list[str]
+) -> dict[str, Any]:
+    """Run a suite, compare it with its pins and, if asked to, write them anew.
+
+    Arguments:
+        pins: The file of pins.
+        folder: Where the session keeps what it computes.
+        store: One to compare with in place of a new one.
+        update: Write the pins anew.
+        options: Of `bench run`.
+
+    Returns:
+        For each cell its state and the message; what `update` changed; a problem that spares the
+        rest, or "".
+    """
+    path = Path(pins)
+    suite = str(read_pins(path).suite)
+    where = ["--store", store] if store else _new_folders(Path(folder))
+    pinned = [suite, "--pins", pins, *where]
+    found: dict[str, Any] = {"cells": {}, "changes": None, "problem": ""}
+    run = _bench(path, "run", suite, *where, *options, "--display", "none")
+    if run.returncode not in RAN:
+        return {**found, "problem": f"the suite cannot be run: {run.stderr.strip()}"}
+    verify = _bench(path, "verify", *pinned, "--json")
+    if verify.returncode not in VERIFIED:
+        return {**found, "problem": f"the pins cannot be compared: {verify.stderr.strip()}"}
+    rows = json.loads(verify.stdout)
+    found["cells"] = {row["cell"]: (row["state"], row["message"]) for row in rows}
+    if update:
+        pin = _bench(path, "pin", *pinned, "--display", "none")
+        if pin.returncode not in RAN:
+            return {**found, "problem": f"the pins cannot be written: {pin.stderr.strip()}"}
+        found["changes"] = pin.stdout.rstrip()
+        for name, (state, _) in found["cells"].items():
+            if state != "cell failed":
+                found["cells"][name] = ("holds", "")
+    return found
+
+
+ANSWERS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "cells": pinned_cells,
+    "session": run_session,
+}
+
+
+def _new_folders(folder: Path) -> list[str]:
+    """A store and a data folder of the session, which share raw files only with others."""
+    data, raw = folder / "data", default_data().absolute() / "raw"
+    data.mkdir(exist_ok=True)
+    if raw.is_dir() and not (data / "raw").exists():
+        (data / "raw").symlink_to(raw, target_is_directory=True)
+    return ["--store", str(folder / "store"), "--data", str(data)]
+
+
+def _bench(pins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of `bench`, in the folder that holds the folder of pins."""
+    return subprocess.run(
+        [*BENCH, *arguments],
+        cwd=pins.parent.parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )

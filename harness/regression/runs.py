@@ -1,0 +1,95 @@
+"""Runs by name: a suite, scored from what is stored, or the results that a run kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import BenchError, NothingSelectedError
+from harness.results import Cell, Result
+from harness.run.outcome import score
+from harness.run.prepare import find_plan
+from harness.settings import Settings
+from harness.suite import load_suite
+from harness.suite.selection import KEYS, parse_only
+
+RESULTS, SCORES = "results.json", "scores.npz"
+METRICS = ("auroc", "auroc_se", "auroc_low", "auroc_high", "aupr", "fpr95", "n_in", "n_out")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Results by cell, in their order, with the score of every group."""
+
+    name: str
+    results: dict[Cell, Result]
+
+
+def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequence[str]) -> Run:
+    """The results of a run.
+
+    Arguments:
+        name: A suite's file (`.toml`), which is scored from what is stored; or a folder with the
+            results of a run as they were then, `STORE/results/SUITE`.
+        requested: Plugins asked for on the command line.
+        settings: Where a suite's results are stored.
+        only: Selections `KEY=VALUE`.
+
+    Raises:
+        BenchError: There is no such run, or a selection is unknown.
+        NothingSelectedError: It has no results, or none is selected.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        found = _scored(path, requested, settings)
+    elif (path / RESULTS).is_file():
+        found = _kept(path)
+    else:
+        raise BenchError(
+            f"{name}: no run: neither a suite (.toml) nor a folder with {RESULTS}, "
+            f"such as STORE/results/SUITE{_hint(path)}"
+        )
+    taken = parse_only(only, [result.cell for result in found])
+    results = {result.cell: result for result in found if taken.takes(result.cell)}
+    if not results:
+        raise NothingSelectedError(f"{name}: no results; bench run computes them")
+    return Run(name, results)
+
+
+def _hint(path: Path) -> str:
+    """The runs that a store keeps, if the path is one."""
+    kept = sorted(str(found.parent) for found in (path / "results").glob(f"*/{RESULTS}"))
+    return f" (known: {', '.join(kept)})" if kept else ""
+
+
+def _scored(path: Path, requested: Sequence[str], settings: Settings) -> list[Result]:
+    plan = find_plan(load_suite(path, requested), settings)
+    return score(plan, settings, lambda event: None).results
+
+
+def _kept(folder: Path) -> list[Result]:
+    try:
+        rows = json.loads((folder / RESULTS).read_bytes())["results"]
+        with np.load(folder / SCORES, allow_pickle=False) as scores:
+            return [_result(number, row, scores) for number, row in enumerate(rows)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"{folder}: its results cannot be read: {error}") from error
+
+
+def _result(number: int, row: dict[str, Any], scores: Any) -> Result:
+    cell = Cell(**{attribute: row[key] for key, attribute in KEYS.items()})
+    is_ok = row["status"] == "ok"
+    return Result(
+        cell,
+        row["status"],
+        row["message"],
+        **{name: row[name] for name in METRICS},
+        scores_in=scores[f"{number}.in"] if is_ok else None,
+        scores_out=scores[f"{number}.out"] if is_ok else None,
+        provenance=row["provenance"],
+    )

@@ -1,0 +1,187 @@
+"""Verifying: do the cells of a suite still have the values that were pinned?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from harness.errors import DataError
+from harness.metrics.roc import Z_95
+from harness.plan.explain import differences, flatten
+from harness.plan.plan import Plan
+from harness.regression.make_pins import medians, provenance_of
+from harness.regression.pinned_settings import SEEDED, cell_settings, settings_key
+from harness.regression.pins import Pin, Pins, Quantity, cell_name
+from harness.results import Cell, Result
+
+State: TypeAlias = Literal["holds", "value moved", "key changed", "cell failed", "cell missing"]
+
+REGRESSED = 3
+UNVERIFIED = 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What has become of one pin.
+
+    Attributes:
+        message: What is different; empty if it holds.
+        result: Of the cell, if it has one.
+    """
+
+    pin: Pin
+    state: State
+    message: str
+    result: Result | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as `bench verify --json` prints it."""
+        pin, result = self.pin, self.result
+        return {
+            "cell": cell_name(pin.cell),
+            "state": self.state,
+            "message": self.message,
+            "pinned": pin.auroc.value,
+            "tolerance": pin.auroc.tolerance,
+            "se": pin.se,
+            "auroc": result and result.auroc,
+            "auroc_se": result and result.auroc_se,
+        }
+
+
+def verify_pins(pins: Pins, plan: Plan, results: Iterable[Result]) -> list[Verdict]:
+    """What has become of each pin.
+
+    Arguments:
+        pins: As read.
+        plan: Of the suite as it is now, with its data sets found.
+        results: Of that plan, with scores.
+    """
+    planned = {item.cell: item for item in plan.cells}
+    found = {result.cell: result for result in results}
+    verdicts = []
+    for pin in pins.pins:
+        if pin.cell not in planned:
+            verdicts.append(Verdict(pin, "cell missing", _not_in_suite(pin.cell, planned)))
+        elif pin.cell not in found:
+            message = "it is not computed yet; bench run computes it"
+            verdicts.append(Verdict(pin, "cell missing", message))
+        elif found[pin.cell].status != "ok":
+            result = found[pin.cell]
+            message = f"{result.status}: {result.message}"
+            verdicts.append(Verdict(pin, "cell failed", message, result))
+        else:
+            try:
+                settings = cell_settings(plan, planned[pin.cell]) or {}
+            except DataError as error:
+                verdicts.append(Verdict(pin, "cell failed", str(error), found[pin.cell]))
+            else:
+                verdicts.append(_compared(pin, settings, found[pin.cell]))
+    return verdicts
+
+
+def unpinned(pins: Pins, plan: Plan) -> list[Cell]:
+    """Cells of a suite that have no pin."""
+    pinned = {pin.cell for pin in pins.pins}
+    return [item.cell for item in plan.cells if item.cell not in pinned]
+
+
+def exit_status(verdicts: Sequence[Verdict]) -> int:
+    """3 if a value moved; 1 if not, but some pins could not be compared; 0 if all hold."""
+    found = {item.state for item in verdicts}
+    if "value moved" in found:
+        return REGRESSED
+    return UNVERIFIED if found - {"holds"} else 0
+
+
+def _not_in_suite(cell: Cell, planned: Iterable[Cell]) -> str:
+    """Why a cell is not there: the value that its suite does not ask for."""
+    nearest = max(planned, key=lambda other: _shared(cell, other), default=None)
+    if nearest is None:
+        return "the suite has no cells"
+    differing = [name for name, value in cell._asdict().items() if value != getattr(nearest, name)]
+    said = ", ".join(
+        f"{name.removesuffix('_dataset')} is {getattr(nearest, name)!r}, not "
+        f"{getattr(cell, name)!r}"
+        for name in differing
+    )
+    return f"the suite does not ask for it; in its nearest cell {said}"
+
+
+def _shared(cell: Cell, other: Cell) -> int:
+    return sum(a == b for a, b in zip(cell, other, strict=True))
+
+
+def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> Verdict:
+    """A pin beside the number that there is now."""
+    is_other_draw = False
+    if settings_key(settings) != pin.key:
+        now, then = flatten(settings), flatten(pin.settings)
+        changed = {path for path in {*now, *then} if now.get(path) != then.get(path)}
+        is_other_draw = bool(changed) and changed <= SEEDED
+        if not is_other_draw:
+            said = "; ".join(differences(now, then)) or "in a way that its record does not show"
+            message = f"{said}. AUROC is {result.auroc:.5f}, pinned {pin.auroc.value:.5f}"
+            return Verdict(pin, "key changed", message, result)
+    moved = _auroc_moved(pin, result, is_other_draw)
+    if not is_other_draw:
+        moved += _scores_moved(pin, result)
+    if not moved:
+        return Verdict(pin, "holds", "", result)
+    return Verdict(pin, "value moved", f"{'; '.join(moved)}. {_origins(pin, result)}", result)
+
+
+def _auroc_moved(pin: Pin, result: Result, is_other_draw: bool) -> list[str]:
+    """What moved of the AUROC.
+
+    Where the draw of test examples has another seed, and nothing else is different, the sampling
+    error of both numbers comes on top of the tolerance: 1.96 (se² + se'²)^½.
+    """
+    assert result.auroc is not None, "an ok result has an AUROC"
+    assert result.auroc_se is not None, "an ok result has an AUROC"
+    allowed, seeds = pin.auroc.tolerance, ""
+    if is_other_draw:
+        allowed += Z_95 * math.hypot(pin.se, result.auroc_se)
+        seeds = ", examples drawn with another seed"
+    off = result.auroc - pin.auroc.value
+    if abs(off) <= allowed:
+        return []
+    errors = (
+        f"{abs(off) / pin.se:.1f} standard errors of {pin.se:.4f}" if pin.se else "its error is 0"
+    )
+    return [
+        f"AUROC is {result.auroc:.5f}, pinned {pin.auroc.value:.5f}: {off:+.5f}, {errors} "
+        f"(tolerance {allowed:.2g}{seeds})"
+    ]
+
+
+def _scores_moved(pin: Pin, result: Result) -> list[str]:
+    """What moved of the median scores."""
+    median_in, median_out = medians(result)
+    sides = (("ID", pin.score_in, median_in), ("OOD", pin.score_out, median_out))
+    return [
+        _median_moved(side, pinned, now) for side, pinned, now in sides if _is_off(pinned, now)
+    ]
+
+
+def _is_off(pinned: Quantity, now: float) -> bool:
+    return not abs(now - pinned.value) <= pinned.tolerance
+
+
+def _median_moved(side: str, pinned: Quantity, now: float) -> str:
+    return (
+        f"median {side} score is {now:.6g}, pinned {pinned.value:.6g}: "
+        f"{now - pinned.value:+.3g} (tolerance {pinned.tolerance:.2g})"
+    )
+
+
+def _origins(pin: Pin, result: Result) -> str:
+    """Both provenances, as far as they differ."""
+    now = provenance_of(result)
+    changed = differences(flatten(now), flatten(pin.provenance))
+    made = ", ".join(f"{name} {version}" for name, version in now["versions"].items())
+    if not changed:
+        return f"Weights and versions are those of the pin ({made})"
+    return f"Provenance: {'; '.join(changed)} (now {made})"

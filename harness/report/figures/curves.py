@@ -1,0 +1,134 @@
+"""AUROC along the epochs with its interval, and the bits per dimension of the own set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.report.figures.style import add_legend, colour, fold, label, line, marker, new_figure
+from harness.results import Result
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+
+WIDTH = 3.5
+"""Of a panel, in inches."""
+
+WIDE_RANGE = 10.0
+"""Bits per dimension that differ by more than this factor go on a logarithmic axis."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One scorer along the epochs, ascending: AUROC and the bounds of its 95 % interval."""
+
+    epochs: tuple[int, ...]
+    auroc: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """One OOD data set at one group size.
+
+    Attributes:
+        curves: By scorer.
+        bits: Bits per dimension of the in-distribution examples scored, by epoch; may be empty.
+    """
+
+    title: str
+    curves: Mapping[str, Curve]
+    bits: Mapping[int, float]
+
+
+def curve(results: Mapping[int, Result]) -> Curve:
+    """The curve of results by epoch; those without a number are left out."""
+    found = [
+        (epoch, result.auroc, result.auroc_low, result.auroc_high)
+        for epoch, result in sorted(results.items())
+        if result.auroc is not None
+        and result.auroc_low is not None
+        and result.auroc_high is not None
+    ]
+    epochs, auroc, low, high = zip(*found, strict=True) if found else ((), (), (), ())
+    return Curve(epochs, auroc, low, high)
+
+
+def draw_curves(grid: list[list[CurvePanel]], *, title: str) -> Figure:
+    """A figure with a panel for each of a full grid."""
+    from matplotlib.lines import Line2D
+
+    figure, axes = new_figure(len(grid), len(grid[0]), width=WIDTH, height=2.1, title=title)
+    scorers = dict.fromkeys(scorer for row in grid for panel in row for scorer in panel.curves)
+    places = {scorer: place for place, scorer in enumerate(scorers)}
+    for row, row_axes in zip(grid, axes, strict=True):
+        for panel, ax in zip(row, row_axes, strict=True):
+            _draw_panel(ax, panel, places, last_column=panel is row[-1])
+        row_axes[0].set_ylabel("AUROC")
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=colour(place),
+            linestyle=line(place),
+            marker=marker(place),
+            label=label(scorer),
+        )
+        for scorer, place in places.items()
+    ]
+    if any(panel.bits for row in grid for panel in row):
+        handles.append(_bits_line())
+    add_legend(figure, handles)
+    return figure
+
+
+def _bits_line() -> Line2D:
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [], [], color="0.45", linestyle=":", marker="x", label="bits/dim, in-distribution (right)"
+    )
+
+
+def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], last_column: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
+    for scorer, found in panel.curves.items():
+        place = places[scorer]
+        ax.fill_between(
+            found.epochs, found.low, found.high, color=colour(place), alpha=0.15, linewidth=0
+        )
+        ax.plot(
+            found.epochs,
+            found.auroc,
+            color=colour(place),
+            linestyle=line(place),
+            marker=marker(place),
+            clip_on=False,
+        )
+    ax.set_ylim(0, 1)
+    ax.set_title(fold(panel.title, WIDTH - 0.7))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    if panel.bits:
+        _draw_bits(ax, panel.bits, last_column)
+
+
+def _draw_bits(ax: Axes, bits: Mapping[int, float], last_column: bool) -> None:
+    right = ax.twinx()
+    right.plot(list(bits), list(bits.values()), color="0.45", linestyle=":", marker="x")
+    least, most = min(bits.values()), max(bits.values())
+    if least > 0 and most > WIDE_RANGE * least:
+        right.set_yscale("log")
+        right.yaxis.set_major_formatter("{x:,g}")
+    right.spines["right"].set(visible=True, color="0.35")
+    right.tick_params(axis="y", colors="0.35")
+    if last_column:
+        right.set_ylabel("bits/dim", color="0.35")

@@ -1,0 +1,172 @@
+"""The densities of bits per dimension, their overlap by epoch, and AUROC beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.metrics.overlap import bandwidth, kernel_density
+from harness.report.figures.histograms import show_ticks
+from harness.report.figures.scale import Floats, Scale, choose_scale
+from harness.report.figures.style import add_legend, colour, fold, label, line, marker, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+
+POINTS = 400
+HEIGHT = 1.75
+"""Of a panel, in inches."""
+
+MARGIN = 3.0
+"""Bandwidths that are drawn beyond the range of the values."""
+
+
+@dataclass(frozen=True)
+class DensityPanel:
+    """Bits per dimension, float64 (n,) and (m,), at one epoch, and the OVL of their densities."""
+
+    epoch: int
+    bits_in: Floats
+    bits_out: Floats
+    ovl: float
+
+
+@dataclass(frozen=True)
+class OverlapCurves:
+    """OVL and AUROC along all epochs.
+
+    Attributes:
+        ovl: By epoch.
+        auroc: By scorer, then epoch.
+    """
+
+    ovl: Mapping[int, float]
+    auroc: Mapping[str, Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Density:
+    """Values of one density, float64 (k,), per unit of the scale.
+
+    A sample without spread is a point mass: zero throughout, and `mass` is its place.
+    """
+
+    values: Floats
+    mass: float | None
+
+
+@dataclass(frozen=True)
+class Densities:
+    """The in-distribution density and the other one at places float64 (k,), ascending."""
+
+    scale: Scale
+    points: Floats
+    own: Density
+    other: Density
+
+
+def densities(bits_in: Floats, bits_out: Floats) -> Densities:
+    """The kernel density estimates whose overlap is OVL, on an axis that shows both."""
+    scale = choose_scale(bits_in, [bits_out])
+    margin_in, margin_out = (MARGIN * bandwidth(bits) for bits in (bits_in, bits_out))
+    low = min(bits_in.min() - margin_in, bits_out.min() - margin_out)
+    high = max(bits_in.max() + margin_in, bits_out.max() + margin_out)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    first, last = scale.forward(np.array([low, high]))
+    even = np.linspace(float(first), float(last), POINTS)
+    # the values too, so that no density is so narrow that the even points miss it
+    points = np.unique(np.concatenate([even, scale.forward(bits_in), scale.forward(bits_out)]))
+    return Densities(
+        scale, points, _density(bits_in, scale, points), _density(bits_out, scale, points)
+    )
+
+
+def _density(bits: Floats, scale: Scale, points: Floats) -> Density:
+    if bandwidth(bits) == 0.0:
+        return Density(np.zeros_like(points), float(scale.forward(bits[:1])[0]))
+    values = scale.inverse(points)
+    return Density(kernel_density(bits, values) * scale.slope(values), None)
+
+
+def draw_densities(
+    rows: Mapping[str, tuple[Sequence[DensityPanel], OverlapCurves]],
+    *,
+    in_dataset: str,
+    title: str,
+) -> Figure:
+    """A figure with a row for each OOD data set: densities at some epochs, then the curves."""
+    from matplotlib.lines import Line2D
+
+    columns = max(len(panels) for panels, _ in rows.values()) + 1
+    figure, axes = new_figure(len(rows), columns, width=2.5, height=HEIGHT, title=title)
+    scorers = dict.fromkeys(scorer for _, curves in rows.values() for scorer in curves.auroc)
+    places = {scorer: place for place, scorer in enumerate(scorers, 2)}
+    for (out, (panels, curves)), row_axes in zip(rows.items(), axes, strict=True):
+        for panel, ax in zip(panels, row_axes, strict=False):
+            _draw_panel(ax, panel)
+        for ax in row_axes[len(panels) : -1]:
+            ax.set_axis_off()
+        _draw_curves(row_axes[-1], curves, places)
+        row_axes[0].set_ylabel(f"{fold(out, HEIGHT)}\ndensity")
+    axes[-1][-1].set_xlabel("epoch")
+    handles = [
+        Line2D([], [], color=colour(0), label=f"in-distribution {label(in_dataset)}"),
+        Line2D([], [], color=colour(1), linestyle="--", label="OOD data set of the row"),
+        Line2D([], [], color="black", linestyle=":", marker="x", label="OVL"),
+    ]
+    add_legend(figure, handles + [_scorer_line(name, at) for name, at in places.items()])
+    return figure
+
+
+def _scorer_line(scorer: str, place: int) -> Line2D:
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [],
+        [],
+        color=colour(place),
+        linestyle=line(place),
+        marker=marker(place),
+        label=f"AUROC of {label(scorer)}",
+    )
+
+
+def _draw_panel(ax: Axes, panel: DensityPanel) -> None:
+    found = densities(panel.bits_in, panel.bits_out)
+    lower = np.minimum(found.own.values, found.other.values)
+    ax.fill_between(found.points, lower, color="0.8", linewidth=0)
+    for place, (density, style) in enumerate(((found.own, "-"), (found.other, "--"))):
+        if density.mass is None:
+            ax.plot(found.points, density.values, style, color=colour(place))
+        else:
+            ax.axvline(density.mass, linestyle=style, color=colour(place))
+    ax.set_title(f"epoch {panel.epoch}: OVL {panel.ovl:.3f}")
+    ax.set_xlabel("bits/dim" + found.scale.remark)
+    ax.set_ylim(bottom=0)
+    ax.set_yticks([])
+    show_ticks(ax, found.scale, float(found.points[0]), float(found.points[-1]))
+
+
+def _draw_curves(ax: Axes, curves: OverlapCurves, places: Mapping[str, int]) -> None:
+    ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
+    for scorer, values in curves.auroc.items():
+        place = places[scorer]
+        ax.plot(
+            list(values),
+            list(values.values()),
+            color=colour(place),
+            linestyle=line(place),
+            marker=marker(place),
+            clip_on=False,
+        )
+    ovl = curves.ovl
+    ax.plot(list(ovl), list(ovl.values()), color="black", linestyle=":", marker="x", clip_on=False)
+    ax.set_ylim(0, 1)
+    ax.set_title("OVL and AUROC by epoch")

@@ -1,0 +1,113 @@
+"""Histograms of in-distribution and OOD values with shared bins, in a grid of panels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.report.figures.scale import Floats, Scale, choose_scale
+from harness.report.figures.style import add_legend, colour, fold, label, line, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+MOST_BINS = 48
+WIDTH = 3.3
+"""Of a panel, in inches."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Values to compare: `samples` holds float64 (n,) by data set, the in-distribution first."""
+
+    title: str
+    samples: Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of every data set in the same bins.
+
+    Attributes:
+        scale: What the edges are places on.
+        edges: float64, (bins + 1,), ascending, evenly spaced on the axis.
+        counts: By data set int64, (bins,), which sum to its number of values.
+    """
+
+    scale: Scale
+    edges: Floats
+    counts: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]
+
+
+def histogram(samples: Mapping[str, Floats]) -> Histogram:
+    """Count every value, the in-distribution set first in `samples`."""
+    own, *others = samples.values()
+    scale = choose_scale(own, others)
+    places = {name: scale.forward(values) for name, values in samples.items()}
+    fewest = min(len(values) for values in samples.values())
+    bins = min(MOST_BINS, max(10, int(3 * fewest**0.5)))  # groups of five are few
+    edges = np.histogram_bin_edges(np.concatenate([*places.values()]), bins)
+    counts = {name: np.histogram(values, edges)[0] for name, values in places.items()}
+    return Histogram(scale, edges, counts)
+
+
+def draw_histograms(
+    grid: Sequence[Sequence[Panel]], *, title: str, unit: str, share_of: str
+) -> Figure:
+    """A figure with a panel for each of a grid, which may lack panels at the end of a row.
+
+    A data set has one colour throughout; where it is in-distribution it is filled. The height of
+    a bin is the share of the values of its data set.
+
+    Arguments:
+        grid: Row by row.
+        title: Of the figure.
+        unit: What the values are.
+        share_of: What there is one value of, such as `"examples"`.
+    """
+    from matplotlib.lines import Line2D
+
+    columns = max(len(row) for row in grid)
+    figure, axes = new_figure(len(grid), columns, width=WIDTH, height=2.0, title=title)
+    names = dict.fromkeys(name for row in grid for panel in row for name in panel.samples)
+    places = {name: place for place, name in enumerate(names)}
+    for row, row_axes in zip(grid, axes, strict=True):
+        for panel, ax in zip(row, row_axes, strict=False):
+            _draw_panel(ax, panel, places, unit)
+        row_axes[0].set_ylabel(f"share of {share_of}")
+        for ax in row_axes[len(row) :]:
+            ax.set_axis_off()
+    handles = [
+        Line2D([], [], color=colour(place), linestyle=line(place), label=label(name))
+        for name, place in places.items()
+    ]
+    add_legend(figure, handles)
+    return figure
+
+
+def _draw_panel(ax: Axes, panel: Panel, places: Mapping[str, int], unit: str) -> None:
+    found = histogram(panel.samples)
+    for number, (name, counts) in enumerate(found.counts.items()):
+        place = places[name]
+        heights = counts / counts.sum()
+        if number == 0:
+            ax.stairs(heights, found.edges, fill=True, color=colour(place), alpha=0.3)
+        ax.stairs(heights, found.edges, color=colour(place), linestyle=line(place), linewidth=1.2)
+    ax.set_title(fold(panel.title, WIDTH - 0.5))
+    ax.set_xlabel(unit + found.scale.remark)
+    ax.set_ylim(bottom=0)
+    show_ticks(ax, found.scale, float(found.edges[0]), float(found.edges[-1]))
+
+
+def show_ticks(ax: Axes, scale: Scale, low: float, high: float) -> None:
+    """Limit the axis to two places; on a scale that is not linear, write the values at places."""
+    margin = 0.01 * (high - low)
+    ax.set_xlim(low - margin, high + margin)
+    if scale.width is not None:
+        ticks = scale.ticks(low, high)
+        ax.set_xticks(list(ticks), list(ticks.values()))

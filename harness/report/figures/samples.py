@@ -1,0 +1,50 @@
+"""Samples of a model at several epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.figures.style import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+Images: TypeAlias = NDArray[np.uint8]
+
+
+def tiled(images: Images, levels: int) -> Images:
+    """Images in a square, from left to right and down, with a white line between them.
+
+    Arguments:
+        images: uint8, (n, channels, height, width), with values below `levels`; n is a square.
+        levels: Values that a channel can take; they are stretched to 0 to 255.
+
+    Returns:
+        uint8, (height of all, width of all, 3); one channel is shown as grey, of other numbers
+        than three the first.
+    """
+    count, channels, height, width = images.shape
+    side = int(count**0.5)
+    stretched = np.round(images * (255.0 / (levels - 1))).astype(np.uint8)
+    shown = stretched if channels == 3 else np.repeat(stretched[:, :1], 3, axis=1)
+    framed = np.full((count, height + 1, width + 1, 3), 255, np.uint8)
+    framed[:, :-1, :-1] = shown.transpose(0, 2, 3, 1)
+    rows = framed.reshape(side, side, height + 1, width + 1, 3).transpose(0, 2, 1, 3, 4)
+    square: Images = rows.reshape(side * (height + 1), side * (width + 1), 3)[:-1, :-1]
+    return square
+
+
+def draw_samples(grids: Mapping[int, Images], *, title: str) -> Figure:
+    """A figure with a square of samples for each epoch; `grids` are as `tiled` returns them."""
+    figure, (row,) = new_figure(1, len(grids), width=2.3, height=2.05, title=title)
+    for (epoch, grid), ax in zip(grids.items(), row, strict=True):
+        ax.imshow(grid, interpolation="nearest")
+        ax.set_xlim(-2.5, grid.shape[1] + 1.5)  # apart from its neighbours by more than a line
+        ax.set_title(f"epoch {epoch}")
+        ax.set_axis_off()
+    return figure

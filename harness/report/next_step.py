@@ -1,0 +1,131 @@
+"""Where the next look should go: one rule, in one order, so that the same results say the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.report.significance import number
+from harness.results import Cell, Result, place
+from harness.text import counted
+
+
+def next_look(results: Sequence[Result]) -> list[str]:
+    """One sentence, from the first of these that applies; none if none does.
+
+     1. Cells have no number that could have one: the reason that most of them share. What is
+        `unsupported` cannot be mended, and does not count.
+     2. A trivial baseline beats the best scorer of a place beyond error: where it does so by
+        most; else where it does so to any scorer.
+     3. No scorer at any epoch and seed is above chance beyond error: of the pairs (model, ID, OOD,
+        group size) whose highest lower end of a 95 % interval is at most 0.5, the lowest.
+     4. Scorers disagree: the cell where their 95 % intervals are farthest apart.
+     5. The number that is known worst: the widest 95 % interval.
+
+    Of equal ones the first in the order of the results counts.
+    """
+    for rule in (_lacking, _beaten, _blind, _disagreement, _widest):
+        if found := rule(results):
+            return [f"Look next at {found}."]
+    return []
+
+
+def _lacking(results: Sequence[Result]) -> str:
+    reasons = Counter(
+        (result.status, result.message)
+        for result in results
+        if number(result) is None and result.status != "unsupported"
+    )
+    if not reasons:
+        return ""
+    ((status, message), count), *_ = reasons.most_common(1)
+    why = f"failed: {message}" if status in ("ok", "failed") else f"{status}: {message}"
+    return f"{counted(count, 'cell')} without a number ({why.strip().removesuffix(':')})"
+
+
+def _beaten(results: Sequence[Result]) -> str:
+    baselines = {beaten.scorer for result in results for beaten in result.beaten_by}
+    places: dict[Cell, list[Result]] = {}
+    for result in results:
+        if number(result) is not None and result.cell.scorer not in baselines:
+            places.setdefault(result.cell._replace(scorer=""), []).append(result)
+    best = [max(found, key=lambda result: number(result) or 0.0) for found in places.values()]
+    for candidates, is_best in ((best, True), (results, False)):
+        found = [
+            (result, beaten)
+            for result in candidates
+            for beaten in result.beaten_by
+            if beaten.beyond_error and number(result) is not None
+        ]
+        if found:
+            result, beaten = max(found, key=lambda pair: pair[1].difference)
+            name = result.cell.scorer
+            is_one_of_many = is_best and len(places[result.cell._replace(scorer="")]) > 1
+            than = f"every scorer, the best of which is {name}" if is_one_of_many else name
+            return (
+                f"{place(result.cell)}: the trivial baseline {beaten.scorer} is "
+                f"{beaten.difference:.3f} above {than}"
+            )
+    return ""
+
+
+def _blind(results: Sequence[Result]) -> str:
+    best: dict[tuple[str, str, str, int], tuple[float, Result]] = {}
+    for result in results:
+        if number(result) is None or result.auroc_low is None:
+            continue
+        cell = result.cell
+        pair = (cell.model, cell.in_dataset, cell.out_dataset, cell.group_size)
+        if pair not in best or result.auroc_low > best[pair][0]:
+            best[pair] = (result.auroc_low, result)
+    if not best:
+        return ""
+    low, result = min(best.values(), key=lambda item: item[0])
+    if low > 0.5:
+        return ""
+    cell = result.cell
+    return (
+        f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, group size "
+        f"{cell.group_size}: no scorer is above chance beyond error at any epoch, the nearest is "
+        f"{cell.scorer} at epoch {cell.epoch} with {number(result):.3f}"
+    )
+
+
+def _disagreement(results: Sequence[Result]) -> str:
+    cells: dict[Cell, list[Result]] = {}
+    for result in results:
+        if number(result) is not None and None not in (result.auroc_low, result.auroc_high):
+            cells.setdefault(result.cell._replace(scorer=""), []).append(result)
+    widest, pair = 0.0, None
+    for found in cells.values():
+        high = max(found, key=lambda result: result.auroc_low or 0.0)
+        low = min(found, key=lambda result: result.auroc_high or 0.0)
+        gap = (high.auroc_low or 0.0) - (low.auroc_high or 0.0)
+        if gap > widest:
+            widest, pair = gap, (high, low)
+    if pair is None:
+        return ""
+    high, low = pair
+    return (
+        f"{place(high.cell)}, where the scorers disagree most: {number(high):.3f} by "
+        f"{high.cell.scorer}, {number(low):.3f} by {low.cell.scorer}"
+    )
+
+
+def _widest(results: Sequence[Result]) -> str:
+    known = [
+        (result.auroc_high - result.auroc_low, result)
+        for result in results
+        if number(result) is not None
+        and result.auroc_low is not None
+        and result.auroc_high is not None
+    ]
+    if not known:
+        return ""
+    width, result = max(known, key=lambda item: item[0])
+    if width == 0.0:
+        return ""
+    return (
+        f"{place(result.cell)}, {result.cell.scorer}, which is known worst: {number(result):.3f} "
+        f"with a 95 % interval from {result.auroc_low:.3f} to {result.auroc_high:.3f}"
+    )

@@ -1,0 +1,66 @@
+"""What does not fit onto the page: which cells come first, and when to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from harness.plan.jobs import ChainId
+from harness.plan.plan import Plan
+from harness.report.figures.gallery import chosen
+from harness.results import Cell, Result
+
+FIRST_EPOCHS = 4
+"""So many epochs of each training, evenly spaced, come before the others."""
+
+
+@dataclass
+class Room:
+    """Bytes that one kind of content may still take."""
+
+    left: int
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many bytes, which are then taken.
+
+        Once there is not, none is left: what comes later is less important.
+        """
+        if size > self.left:
+            self.left = 0
+            return False
+        self.left -= size
+        return True
+
+
+def by_importance(plan: Plan, results: dict[Cell, Result]) -> list[int]:
+    """The rows with a number: last epochs first, then three others, then all; small groups first.
+
+    Within these, rows keep their order.
+    """
+    epochs: dict[ChainId, set[int]] = {}
+    rows = [row for row, planned in enumerate(plan.cells) if _has_number(results, planned.cell)]
+    for row in rows:
+        cell = plan.cells[row].cell
+        epochs.setdefault(_chain(cell), set()).add(cell.epoch)
+    ranks = {chain: _ranks(sorted(found)) for chain, found in epochs.items()}
+
+    def importance(row: int) -> tuple[Hashable, ...]:
+        cell = plan.cells[row].cell
+        return ranks[_chain(cell)][cell.epoch], cell.group_size, row
+
+    return sorted(rows, key=importance)
+
+
+def _has_number(results: dict[Cell, Result], cell: Cell) -> bool:
+    result = results.get(cell)
+    return result is not None and result.status == "ok" and result.scores_in is not None
+
+
+def _chain(cell: Cell) -> ChainId:
+    return ChainId(cell.model, cell.in_dataset, cell.seed)
+
+
+def _ranks(epochs: list[int]) -> dict[int, int]:
+    """0 for the last epoch, 1 for others that stand for all, 2 for the rest."""
+    first = chosen(epochs, FIRST_EPOCHS)
+    return {epoch: 0 if epoch == epochs[-1] else 1 + (epoch not in first) for epoch in epochs}

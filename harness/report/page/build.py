@@ -1,0 +1,162 @@
+"""The page itself: all data gathered, embedded, and put into the template."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from harness.report.epochs import SPLIT, epoch_tables
+from harness.report.epochs import to_json as epoch_row
+from harness.report.page.budget import Room, by_importance
+from harness.report.page.distributions import details
+from harness.report.page.examples import Examples
+from harness.report.page.facts import gather
+from harness.report.page.layers import LayerBands
+from harness.report.page.rows import row_data
+from harness.report.page.trainings import sample_data, training_data
+from harness.report.summary import summary
+from harness.results import Cell, Result
+from harness.run.outcome import Outcome
+from harness.store.records import Store
+from harness.suite import ResolvedSuite
+from harness.text import one_line
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+STYLES = ("page.css",)
+SCRIPTS = ("data.js", "table.js", "charts.js", "matrix.js", "cell.js", "page.js")
+
+DETAILS, LAYERS, EXAMPLES, SAMPLES = 3_000_000, 3_000_000, 4_000_000, 1_500_000
+"""Bytes that each kind of picture may take; cells that come later go without."""
+
+MOST_ROWS = 20_000
+"""With more cells than this, the epochs are not compared: each comparison is many tests."""
+
+ACTING = "<>&\u2028\u2029"
+"""What could end or change a script element is escaped, which JSON reads the same."""
+
+
+def render_page(
+    suite: ResolvedSuite,
+    outcome: Outcome,
+    store: Store,
+    *,
+    arguments: Sequence[str],
+    temperature: float | None = None,
+) -> str:
+    """The report of a suite as one HTML file that needs nothing else; the same results, the same.
+
+    Arguments:
+        suite: Resolved.
+        outcome: Its results and what is pending.
+        store: Where statistics and checkpoints are.
+        arguments: What names the suite on the command line, plugins included; not quoted.
+        temperature: Of samples that are drawn from the stored checkpoints, for which torch is
+            imported; None leaves samples out.
+    """
+    results = {result.cell: result for result in outcome.results}
+    data = {
+        "suite": one_line(suite.name),
+        "command": _command(arguments, ()),
+        **row_data(outcome.plan, results),
+        **_pictures(outcome, results, store),
+        "trainings": training_data(outcome.plan, store),
+        "epochs": _epochs(outcome.results),
+        "samples": {"sheets": [], "notes": [], "temperature": temperature},
+    }
+    if temperature is not None:
+        sheets, notes = sample_data(outcome.plan, store, temperature, Room(SAMPLES))
+        data["samples"] |= {"sheets": sheets, "notes": notes}
+    style, script = _joined(STYLES), _joined(SCRIPTS)
+    template = _environment().get_template("page.html")
+    return template.render(
+        title=one_line(suite.suite.title or suite.name),
+        suite=one_line(suite.name),
+        sentences=summary(outcome.results),
+        facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),
+        cells=len(outcome.plan.cells),
+        pending=len(outcome.pending),
+        command=_command(arguments, outcome.plan.only.texts()),
+        only=[one_line(text) for text in outcome.plan.only.texts()],
+        reference=one_line(outcome.plan.reference.source) if outcome.plan.reference else "",
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        data=embedded(data),
+    )
+
+
+def _command(arguments: Sequence[str], only: Sequence[str]) -> str:
+    """The shell command that computes what is on the page."""
+    selected = [word for text in only for word in ("--only", text)]
+    return shlex.join(["bench", "run", *arguments, *selected])
+
+
+def embedded(data: Any) -> str:
+    """JSON that stands in a script element as it is: no name in it ends the element."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for char in ACTING:
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> dict[str, Any]:
+    """What is shown of single cells, the most important first, as long as there is room."""
+    plan = outcome.plan
+    layers = LayerBands(plan, store, Room(LAYERS))
+    examples = Examples(plan, Room(EXAMPLES))
+    room, found = Room(DETAILS), {}
+    for row in by_importance(plan, results):
+        planned = plan.cells[row]
+        result = results[planned.cell]
+        assert result.scores_in is not None, "it is among the rows with scores"
+        assert result.scores_out is not None, "it is among the rows with scores"
+        if room.left > 0:
+            item = details(result.scores_in, result.scores_out)
+            if room.take(len(embedded(item))):
+                found[row] = item
+        layers.add(planned)
+        examples.add(row, planned, result)
+    return {"details": found, "layers": layers.data(), "examples": examples.data()}
+
+
+def _epochs(results: Sequence[Result]) -> dict[str, Any]:
+    """How early is enough, row by row."""
+    if len(results) > MOST_ROWS:
+        return {"split": SPLIT, "rows": [], "most": MOST_ROWS}
+    names = ("model", "in", "out", "scorer")
+    rows = [epoch_row(table, row) for table in epoch_tables(results) for row in table.rows]
+    shown = [row | {name: one_line(row[name]) for name in names} for row in rows]
+    return {"split": SPLIT, "rows": shown, "most": MOST_ROWS}
+
+
+def _joined(names: Sequence[str]) -> str:
+    folder = resources.files("harness.report.page") / "assets"
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
+
+
+def _hash(text: str) -> str:
+    """What the page's security policy knows a style or a script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("harness.report.page", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

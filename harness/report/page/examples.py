@@ -1,0 +1,140 @@
+"""The most and the least OOD examples of each side of a cell, as images of the data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.draws import Draw
+from harness.errors import StoreError
+from harness.metrics.placements import Floats
+from harness.plan.jobs import PlannedCell, StatisticJob
+from harness.plan.plan import Plan
+from harness.report.page.atlas import Images, atlas
+from harness.report.page.budget import Room
+from harness.report.page.rows import rounded
+from harness.results import Result
+
+SHOWN = 6
+"""Examples from each end of a side: so many groups of one, or fewer groups of several."""
+
+TEXT, TILE = 35, 6
+"""Bytes that the score of a group takes, and the place of each of its examples."""
+
+
+class _Set:
+    """The examples of one data set that the page shows."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+        self.tiles: dict[int, int] = {}
+
+    def data(self, levels: int) -> dict[str, Any]:
+        """The images as an atlas, with the number of each in the test split."""
+        ids = list(self.tiles)
+        return {"ids": ids, **atlas(np.asarray(self.images[ids]), levels)}
+
+
+class Examples:
+    """Collects the examples of the cells that it is shown, each image once.
+
+    Arguments:
+        plan: With its data sets found.
+        room: What the images may take.
+    """
+
+    def __init__(self, plan: Plan, room: Room) -> None:
+        self.plan, self.room = plan, room
+        self.sides: list[dict[str, Any]] = []
+        self.rows: dict[int, tuple[int | None, int | None]] = {}
+        self.without: dict[str, str] = {}
+        self._sets: dict[str, _Set | None] = {}
+        self._ids: dict[Draw, NDArray[np.int64]] = {}
+        self._places: dict[tuple[str, str, tuple[int, ...]], int] = {}
+
+    def add(self, row: int, planned: PlannedCell, result: Result) -> None:
+        """Add the extremes of both sides of a cell with a number, if there is room."""
+        if self.room.left <= 0:
+            return
+        jobs = next(iter(planned.reads.values()))
+        places = [
+            self._place(job, planned.cell.group_size, scores)
+            for job, scores in ((jobs[1], result.scores_in), (jobs[2], result.scores_out))
+        ]
+        if places[0] is not None or places[1] is not None:
+            self.rows[row] = (places[0], places[1])
+
+    def data(self) -> dict[str, Any]:
+        """`rows`: sides of ID and OOD by row; `sides`; `sets`: images by name of the data set.
+
+        `without`: why a data set has no images here, by name.
+        """
+        sets = {
+            name: found.data(self.plan.prepared[name].domain.levels)
+            for name, found in self._sets.items()
+            if found is not None and found.tiles
+        }
+        return {"rows": self.rows, "sides": self.sides, "sets": sets, "without": self.without}
+
+    def _place(self, job: StatisticJob, size: int, scores: Floats | None) -> int | None:
+        name = job.draw.dataset
+        found = self._set(name)
+        if scores is None or found is None:
+            return None
+        if job.draw not in self._ids:
+            self._ids[job.draw] = job.draw.ids(self.plan.prepared[name].counts["test"])
+        ids = self._ids[job.draw]
+        ends = {end: extreme_groups(scores, size, end) for end in ("most", "least")}
+        shown = [
+            int(ids[group * size + k])
+            for groups in ends.values()
+            for group in groups
+            for k in range(min(size, SHOWN))
+        ]
+        new = [number for number in dict.fromkeys(shown) if number not in found.tiles]
+        text = sum(map(len, ends.values())) * (TEXT + TILE * min(size, SHOWN))
+        if not self.room.take(len(new) * found.images[0].size + text):
+            return None
+        for number in new:
+            found.tiles[number] = len(found.tiles)
+        side: dict[str, Any] = {"set": name}
+        for end, groups in ends.items():
+            side[end] = [
+                {
+                    "score": rounded(float(scores[group])),
+                    "tiles": [
+                        found.tiles[int(ids[group * size + k])] for k in range(min(size, SHOWN))
+                    ],
+                }
+                for group in groups
+            ]
+        self.sides.append(side)
+        return len(self.sides) - 1
+
+    def _set(self, name: str) -> _Set | None:
+        if name not in self._sets:
+            self._sets[name] = self._open(name)
+        return self._sets[name]
+
+    def _open(self, name: str) -> _Set | None:
+        try:
+            return _Set(self.plan.prepared[name].load("test"))
+        except (StoreError, OSError) as error:
+            self.without[name] = str(error)
+        except KeyError:
+            self.without[name] = "its images are not on this machine"
+        return None
+
+
+def extreme_groups(scores: Floats, size: int, end: str) -> list[int]:
+    """The groups with the highest scores (`"most"` OOD) or the lowest, from the extreme inwards.
+
+    Arguments:
+        scores: float64, (n,); of equal ones the first comes first.
+        size: Examples in a group.
+        end: `"most"` or `"least"`.
+    """
+    order = np.argsort(-scores if end == "most" else scores, kind="stable")
+    return [int(group) for group in order[: max(1, SHOWN // size)]]

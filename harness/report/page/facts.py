@@ -1,0 +1,144 @@
+"""What was run, on what data, with which plugins; what is limited, missing or failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.plan.plan import Plan
+from harness.report.significance import number
+from harness.report.tables import provenance_notes
+from harness.results import Result
+from harness.store.layout import DATASETS
+from harness.store.records import Store
+from harness.suite import Component, ModelComponent, ResolvedSuite
+from harness.text import one_line, short
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What stands in the page's first sections, as text.
+
+    Attributes:
+        models: Name, plugin, options and recipe of each model.
+        datasets: Name, plugin, options, what it is, and whether its images are there.
+        parts: Kind, name, plugin and options of each statistic and scorer.
+        versions: Each set of versions that statistics were computed with.
+        notes: What must be known about the numbers.
+        reasons: Status, count and reason of the cells without a number.
+    """
+
+    models: list[dict[str, str]]
+    datasets: list[dict[str, str]]
+    parts: list[dict[str, str]]
+    versions: list[str]
+    notes: list[str]
+    reasons: list[dict[str, Any]]
+
+
+def gather(suite: ResolvedSuite, plan: Plan, results: Sequence[Result], pending: int) -> Facts:
+    """Everything that the plan and the provenance of the results tell."""
+    return Facts(
+        models=_models(plan),
+        datasets=[_dataset(suite.datasets[name], plan) for name in plan.needed_datasets()],
+        parts=_parts(plan),
+        versions=_versions(results),
+        notes=[one_line(note) for note in provenance_notes(results)],
+        reasons=_reasons(results, pending),
+    )
+
+
+def _plugin(component: Component) -> str:
+    source = component.registered.provenance()
+    return one_line(
+        f"{source['plugin']}, version {source['version']} "
+        f"({source['distribution']} {source['distribution_version']})"
+    )
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return one_line(", ".join(f"{name} = {short(value)}" for name, value in options.items()))
+
+
+def _models(plan: Plan) -> list[dict[str, str]]:
+    models = {chain.model.name: chain.model for chain in plan.chains.values()}
+    return [
+        {
+            "name": one_line(name),
+            "plugin": _plugin(model),
+            "options": _options(model.options),
+            "recipe": _recipe(model),
+        }
+        for name, model in models.items()
+    ]
+
+
+def _recipe(model: ModelComponent) -> str:
+    """Every setting of a training."""
+    settings = {**model.recipe.model_dump(), "dataset": model.dataset}
+    return _options({key: value for key, value in settings.items() if value is not None})
+
+
+def _dataset(component: Component, plan: Plan) -> dict[str, str]:
+    name = component.name
+    prepared = plan.prepared.get(name)
+    if prepared is None:
+        why = plan.missing.get(name) or plan.unusable.get(name) or "not opened yet"
+        state, about = f"missing: {why}", ""
+    else:
+        counts = ", ".join(f"{count:,} {split}" for split, count in prepared.counts.items())
+        about = f"{prepared.domain}; {counts}"
+        path = Store(prepared.root).path(DATASETS, prepared.key)
+        state = "here" if (path / "test.npy").is_file() else "images not on this machine"
+    return {
+        "name": one_line(name),
+        "plugin": _plugin(component),
+        "options": _options(component.options),
+        "about": about,
+        "state": one_line(state),
+        "fingerprint": prepared.fingerprints["test"][:12] if prepared else "",
+    }
+
+
+def _parts(plan: Plan) -> list[dict[str, str]]:
+    """Statistics and scorers."""
+    parts: dict[tuple[str, str], Component] = {}
+    for chain in plan.chains.values():
+        for component in chain.jobs.values():
+            parts.setdefault(("statistic", component.name), component)
+    for planned in plan.cells:
+        parts.setdefault(("scorer", planned.scorer.name), planned.scorer)
+    return [
+        {
+            "kind": kind,
+            "name": one_line(name),
+            "plugin": _plugin(component),
+            "options": _options(component.options),
+        }
+        for (kind, name), component in parts.items()
+    ]
+
+
+def _versions(results: Sequence[Result]) -> list[str]:
+    found: dict[str, None] = {}
+    for result in results:
+        for origin in result.provenance.get("statistics", {}).values():
+            versions = origin.get("versions", {})
+            found[one_line(", ".join(f"{name} {v}" for name, v in versions.items()))] = None
+    return [text for text in found if text]
+
+
+def _reasons(results: Sequence[Result], pending: int) -> list[dict[str, Any]]:
+    counts = Counter[tuple[str, str]](
+        ("failed" if result.status == "ok" else result.status, one_line(result.message))
+        for result in results
+        if number(result) is None
+    )
+    if pending:
+        counts["pending", "not computed yet"] = pending
+    return [
+        {"status": status, "message": message, "count": count}
+        for (status, message), count in counts.items()
+    ]

@@ -1,0 +1,126 @@
+"""The gradient of each layer, ID against OOD, for the cells of the page."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness.errors import StoreError
+from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
+from harness.plan.plan import Plan
+from harness.report.figures.layers import LayerBand, layer_band
+from harness.report.figures.scale import Floats
+from harness.report.figures.series import LAYERS
+from harness.report.page.budget import Room
+from harness.results import Cell
+from harness.store.layout import STATISTICS
+from harness.store.records import Store
+
+MOST_GROUPS = 1000
+"""Bands are quantiles over so many groups at most, the first of the draw, which is random."""
+
+MOST_BANDS = 5000
+"""Each is read from a file of its own, a millisecond."""
+
+STEPS = 65534
+"""Of the values between the least and the largest of a band; 65535 is no value."""
+
+
+class LayerBands:
+    """Collects the bands of the cells that it is shown, each once.
+
+    Arguments:
+        plan: With its data sets found.
+        store: Where the statistics are.
+        room: What the bands may take.
+    """
+
+    def __init__(self, plan: Plan, store: Store, room: Room) -> None:
+        self.plan, self.store, self.room = plan, store, room
+        self.bands: list[dict[str, Any]] = []
+        self.names: list[list[str]] = []
+        self._pairs: dict[Cell, tuple[int, int]] = {}
+        self._places: dict[StatisticJob, int | None] = {}
+        self._names: dict[ChainId, int] = {}
+
+    def add(self, planned: PlannedCell) -> None:
+        """Add the picture of a cell, if its scorer reads layers and there is room."""
+        jobs = self._jobs(planned)
+        if jobs is None:
+            return
+        in_, out = self._place(jobs[0]), self._place(jobs[1])
+        if in_ is not None and out is not None:
+            self._pairs.setdefault(_without_scorer(planned.cell), (in_, out))
+
+    def data(self) -> dict[str, Any]:
+        """`rows`: bands of ID and OOD by row, for scorers that do not read layers too.
+
+        `bands`, each with the place of its layers in `names`.
+        """
+        cells = [_without_scorer(planned.cell) for planned in self.plan.cells]
+        rows = {row: self._pairs[cell] for row, cell in enumerate(cells) if cell in self._pairs}
+        return {"rows": rows, "bands": self.bands, "names": self.names}
+
+    def _jobs(self, planned: PlannedCell) -> tuple[StatisticJob, StatisticJob] | None:
+        cell = planned.cell
+        own = ChainId(cell.model, cell.in_dataset, cell.seed)
+        for _, in_, out in planned.reads.values():
+            component = self.plan.chains[in_.chain].jobs[in_]
+            if in_.chain == own and component.registered.entry.name == LAYERS:
+                return in_, out
+        return None
+
+    def _place(self, job: StatisticJob) -> int | None:
+        if job not in self._places:
+            self._places[job] = self._make(job)
+        return self._places[job]
+
+    def _make(self, job: StatisticJob) -> int | None:
+        if self.room.left <= 0 or len(self.bands) >= MOST_BANDS:
+            return None
+        try:
+            names = self._layers(job)
+            if not self.room.take(8 * len(self.names[names])):
+                return None
+            key = str(self.plan.statistic_key(self.store, job))
+            values = self.store.read_array(STATISTICS, key, "values.npy")
+        except StoreError:
+            return None
+        self.bands.append({"names": names, **packed_band(layer_band(values[:MOST_GROUPS]))})
+        return len(self.bands) - 1
+
+    def _layers(self, job: StatisticJob) -> int:
+        """The place of the names of a model's layers."""
+        if job.chain not in self._names:
+            key = str(self.plan.statistic_key(self.store, job))
+            names: Sequence[str] = self.store.manifest(STATISTICS, key).facts["features"]
+            self._names[job.chain] = len(self.names)
+            self.names.append(list(names))
+        return self._names[job.chain]
+
+
+def _without_scorer(cell: Cell) -> Cell:
+    return cell._replace(scorer="")
+
+
+def packed_band(band: LayerBand) -> dict[str, Any]:
+    """A band as `least`, `most` and, in base64, (3, L) little-endian uint16 between the two."""
+    rows = np.stack([band.low, band.middle, band.high])
+    finite = rows[np.isfinite(rows)]
+    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    width = (most - least) or 1.0
+    steps = np.full(rows.shape, 65535, "<u2")
+    known = np.isfinite(rows)
+    steps[known] = np.round((rows[known] - least) / width * STEPS)
+    return {"least": least, "most": most, "steps": base64.b64encode(steps.tobytes()).decode()}
+
+
+def unpacked_band(packed: dict[str, Any]) -> Floats:
+    """float64, (3, L): what the page draws of a packed band, NaN where there is no value."""
+    steps = np.frombuffer(base64.b64decode(packed["steps"]), "<u2").reshape(3, -1)
+    width = (packed["most"] - packed["least"]) or 1.0
+    return np.where(steps == 65535, math.nan, packed["least"] + steps / STEPS * width)

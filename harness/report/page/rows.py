@@ -1,0 +1,134 @@
+"""Every cell as a row of the page, in columns: compact, and quick to sort."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.plan.plan import Plan
+from harness.report.render.formats import FORMULA
+from harness.report.significance import Mark, number
+from harness.report.tables import auroc_tables
+from harness.results import Cell, Result
+from harness.suite.selection import KEYS
+from harness.text import one_line
+
+NAMED = ("model", "in", "out", "scorer")
+COUNTED = ("epoch", "group_size", "seed")
+METRICS = (
+    "auroc",
+    "auroc_se",
+    "auroc_low",
+    "auroc_high",
+    "aupr",
+    "fpr95",
+    "n_in",
+    "n_out",
+    "bits_per_dim_in",
+    "bits_per_dim_out",
+    "ovl",
+)
+DIGITS = 6
+"""Decimals of a number on the page."""
+
+
+def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
+    """All cells of a plan, those not computed yet as `"pending"`.
+
+    Returns:
+        `columns`: a list for each key and metric, an entry per cell in the order of the plan; what
+        is a name, a status, a message or a mark is its place in the list under `names`; None is no
+        number. `arguments`: for each name, the quoted `--only` of a shell command. `formula`: what
+        a spreadsheet takes for the beginning of a formula.
+    """
+    cells = [planned.cell for planned in plan.cells]
+    found = [results.get(cell) for cell in cells]
+    columns: dict[str, list[Any]] = {}
+    names: dict[str, list[str]] = {}
+    arguments = {}
+    for key in NAMED:
+        raw = [str(getattr(cell, KEYS[key])) for cell in cells]
+        columns[key], known = _places(raw)
+        names[key] = [one_line(name) for name in known]
+        arguments[key] = [shlex.quote(f"{key}={name}") for name in known]
+    for key in COUNTED:
+        columns[key] = [getattr(cell, KEYS[key]) for cell in cells]
+    texts = {
+        "status": (_status(result) for result in found),
+        "message": (one_line(result.message) if result else "" for result in found),
+        "mark": _marks(cells, list(results.values())),
+        "beaten_by": (_beaten_by(result) if result else "" for result in found),
+    }
+    for key, values in texts.items():
+        columns[key], names[key] = _places(values)
+    columns |= _numbers(found)
+    packed = {key: _packed(column) for key, column in columns.items()}
+    return {
+        "cells": len(cells),
+        "columns": packed,
+        "names": names,
+        "arguments": arguments,
+        "formula": FORMULA,
+    }
+
+
+def _packed(column: list[Any]) -> Any:
+    same = len(set(column)) == 1
+    return {"all": column[0]} if same else column
+
+
+def _status(result: Result | None) -> str:
+    """The status as the page shows it: one that is ok has a number."""
+    if result is None:
+        return "pending"
+    return "failed" if result.status == "ok" and number(result) is None else result.status
+
+
+def _beaten_by(result: Result) -> str:
+    """The trivial baselines that beat a scorer, and by how much."""
+    return "; ".join(
+        f"{one_line(beaten.scorer)} by {beaten.difference:.3f}"
+        + {True: "", False: " (within error)", None: " (not tested)"}[beaten.beyond_error]
+        for beaten in result.beaten_by
+    )
+
+
+def _numbers(found: Sequence[Result | None]) -> dict[str, list[Any]]:
+    sound = [result if result and number(result) is not None else None for result in found]
+    published = [result.published if result else None for result in sound]
+    columns: dict[str, list[Any]] = {
+        key: [None if result is None else rounded(getattr(result, key)) for result in sound]
+        for key in METRICS
+    }
+    return columns | {
+        "published": [None if item is None else rounded(item.value) for item in published],
+        "published_se": [None if item is None else rounded(item.se) for item in published],
+        "within_error": [None if item is None else item.within_error for item in published],
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    """A number as the page has it."""
+    return None if value is None else round(value, DIGITS)
+
+
+def _marks(cells: Iterable[Cell], results: Sequence[Result]) -> list[Mark | str]:
+    """How each cell stands to the best of its column in the AUROC tables; seeds share a mark."""
+    found: dict[tuple[Hashable, ...], Mark] = {}
+    for table in auroc_tables(results):
+        place = (table.model, table.in_dataset, table.group_size)
+        for row in table.rows:
+            for out, cell in zip(table.out_datasets, row.cells, strict=True):
+                if cell.mark:
+                    found[*place, row.scorer, row.epoch, out] = cell.mark
+    return [
+        found.get((x.model, x.in_dataset, x.group_size, x.scorer, x.epoch, x.out_dataset), "")
+        for x in cells
+    ]
+
+
+def _places(values: Iterable[str]) -> tuple[list[int], list[str]]:
+    """Each value as its place among the distinct ones, which keep their order."""
+    known: dict[str, int] = {}
+    return [known.setdefault(value, len(known)) for value in values], list(known)

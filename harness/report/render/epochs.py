@@ -1,0 +1,128 @@
+"""How early is enough, in every format that `bench report --epochs` knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
+from harness.report.render import sheets as text
+from harness.report.render.formats import Format, csv_text, render_sheets
+from harness.report.render.sheets import Sheet, Words
+from harness.results import Result
+from harness.text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+HEADER = (
+    "out",
+    "scorer",
+    "best epoch",
+    "earliest epoch",
+    "last epoch",
+    "AUROC at best",
+    "best - last [95 %]",
+    "saved",
+)
+
+
+def render_epochs(
+    results: Sequence[Result],
+    *,
+    suite: str,
+    title: str,
+    format: Format,
+    console: Console | None = None,
+) -> str:
+    """How early is enough, in one of the formats; see `harness.report.render`."""
+    tables = epoch_tables(results)
+    rows = [to_json(table, row) for table in tables for row in table.rows]
+    if format == "json":
+        found = {"suite": suite, "split": SPLIT, "epochs": rows}
+        return json.dumps(found, indent=2, allow_nan=False) + "\n"
+    if format == "csv":
+        blank = to_json(EpochTable("", "", 0, (), 0, ()), EpochRow("", "", None, 0, 0))
+        return csv_text(list(blank), rows)
+    sheets = [sheet(table) for table in tables]
+    return render_sheets(sheets, title=title, format=format, console=console)
+
+
+def sheet(table: EpochTable) -> Sheet:
+    """A table in words."""
+    return Sheet(
+        title=one_line(
+            f"How early is enough: {table.model}, in-distribution {table.in_dataset}, "
+            f"group size {table.group_size}"
+        ),
+        header=HEADER,
+        body=[_cells(row) for row in table.rows],
+        lead=2,
+        left=2,
+        caption=_caption(table),
+        notes=[f"Note: {one_line(note)}" for note in table.notes],
+    )
+
+
+def _cells(row: EpochRow) -> list[Words]:
+    names = [Words(one_line(row.out_dataset)), Words(one_line(row.scorer))]
+    verdict = row.verdict
+    if verdict is None:
+        return names + [Words("-")] * (len(HEADER) - len(names))
+    return [
+        *names,
+        Words(str(verdict.best)),
+        Words(str(verdict.earliest)),
+        Words(str(verdict.last)),
+        Words(f"{verdict.auroc_best:.3f}"),
+        _difference(verdict),
+        Words(f"{100 * verdict.saved:.0f} %"),
+    ]
+
+
+def _difference(verdict: Verdict) -> Words:
+    if verdict.best == verdict.last:
+        return Words("same")
+    interval = f" [{verdict.low:+.3f}, {verdict.high:+.3f}]"
+    return Words(f"{verdict.difference:+.3f}", beside=interval)
+
+
+def _caption(table: EpochTable) -> list[str]:
+    """How to read the table, one sentence a line."""
+    lines = [
+        "The best epoch is chosen by AUROC on half of the groups of each side (the even-numbered "
+        "ones); all else is judged on the other half, so that choosing flatters nothing.",
+        "The earliest epoch is the first that the paired DeLong test does not find worse than the "
+        "best (p > 0.05, Holm-corrected over the epochs before the best); that it cannot be told "
+        "from the best does not make it equal.",
+        "best - last is the difference of their AUROC; in brackets its 95 % interval (DeLong).",
+        "saved is the share of the training that stopping at the earliest epoch saves, "
+        "1 - earliest / last; mind an AUROC near 0.5, where no epoch is worth training for.",
+    ]
+    if table.seeds > 1:
+        lines.append(
+            f"Means over {table.seeds} seeds; intervals and tests use the mean of their errors."
+        )
+    verdicts = [row.verdict for row in table.rows if row.verdict]
+    if any(verdict.low == verdict.high and verdict.best != verdict.last for verdict in verdicts):
+        lines.append(
+            "An interval without width: both epochs separate perfectly, and DeLong's error is 0."
+        )
+    lacking = sum(row.left_out for row in table.rows)
+    if lacking:
+        lines.append(
+            f"Left out, in all rows together: {lacking} epochs without scores of the same groups."
+        )
+    if any(row.verdict is None for row in table.rows):
+        lines.append("A dash stands where fewer than two epochs can be compared.")
+    return lines + _sizes(verdicts)
+
+
+def _sizes(verdicts: Sequence[Verdict]) -> list[str]:
+    if not verdicts:
+        return []
+    sides = ({verdict.n_in for verdict in verdicts}, {verdict.n_out for verdict in verdicts})
+    n_in, n_out = (text.size_range(tuple(sorted(side))) for side in sides)
+    return [f"Groups that judge: {n_in} in, {n_out} out."]

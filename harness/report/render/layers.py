@@ -1,0 +1,105 @@
+"""Which layers carry a score, in every format that `bench report --layers` knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import NothingSelectedError
+from harness.metrics.roc import AurocEstimate
+from harness.plan.plan import Plan
+from harness.report.layers import CellLayers, Layer, LayerTable, layer_tables, to_json
+from harness.report.render import sheets as text
+from harness.report.render.formats import Format, csv_text, render_sheets
+from harness.report.render.sheets import Sheet, Words
+from harness.results import Cell, Result
+from harness.store.records import Store
+from harness.text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+HEADER = ("out", "epoch", "layer", "AUROC [95 %]", "all layers")
+MOST_LAYERS = 5
+"""So many layers of a cell are in a table; JSON and CSV have all."""
+
+
+def render_layers(
+    results: Sequence[Result],
+    *,
+    plan: Plan,
+    store: Store,
+    suite: str,
+    title: str,
+    format: Format,
+    console: Console | None = None,
+) -> str:
+    """The layers that carry the scores, in one of the formats; see `harness.report.render`.
+
+    Raises:
+        NothingSelectedError: No scorer among the results tells the terms of its score.
+    """
+    tables = layer_tables(plan, results, store)
+    if not tables:
+        raise NothingSelectedError("no scorer among the results tells the terms of its score")
+    cells = [cell for table in tables for cell in table.cells]
+    rows = [to_json(cell, layer) for cell in cells for layer in cell.layers]
+    if format == "json":
+        found = {"suite": suite, "layers": rows}
+        return json.dumps(found, indent=2, allow_nan=False) + "\n"
+    if format == "csv":
+        nobody = CellLayers(Cell("", "", "", "", 0, 0, 0), 0.0, (), 0, 0)
+        blank = to_json(nobody, Layer("", AurocEstimate(0.0, 0.0, 0.0, 0.0)))
+        return csv_text(list(blank), rows)
+    sheets = [sheet(table) for table in tables]
+    return render_sheets(sheets, title=title, format=format, console=console)
+
+
+def sheet(table: LayerTable) -> Sheet:
+    """A table in words."""
+    seed = "" if table.seed is None else f", seed {table.seed}"
+    return Sheet(
+        title=one_line(
+            f"Layers of {table.scorer}: {table.model}, in-distribution {table.in_dataset}, "
+            f"group size {table.group_size}{seed}"
+        ),
+        header=HEADER,
+        body=[_cells(cell, layer) for cell in table.cells for layer in cell.layers[:MOST_LAYERS]],
+        lead=3,
+        left=3,
+        caption=_caption(table),
+        notes=(),
+    )
+
+
+def _cells(cell: CellLayers, layer: Layer) -> list[Words]:
+    found = layer.estimate
+    return [
+        Words(one_line(cell.cell.out_dataset)),
+        Words(str(cell.cell.epoch)),
+        Words(one_line(layer.name)),
+        Words(f"{found.auroc:.3f}", beside=f" [{found.low:.3f}, {found.high:.3f}]"),
+        Words(f"{cell.auroc:.3f}"),
+    ]
+
+
+def _caption(table: LayerTable) -> list[str]:
+    """How to read the table, one sentence a line."""
+    counts, n_in, n_out = (
+        text.size_range(tuple(sorted(sizes)))
+        for sizes in (
+            {len(cell.layers) for cell in table.cells},
+            {cell.n_in for cell in table.cells},
+            {cell.n_out for cell in table.cells},
+        )
+    )
+    return [
+        "AUROC of each layer's own term of the score, OOD positive; in brackets its 95 % interval "
+        "(DeLong). all layers: that of the whole score.",
+        f"At most the {MOST_LAYERS} best of {counts} layers; --format json and csv have them all.",
+        "They are chosen on the groups that judge them, which flatters the best of many; the "
+        "interval is that of a layer looked at for its own sake.",
+        f"Groups scored: {n_in} in, {n_out} out.",
+    ]

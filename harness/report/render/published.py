@@ -1,0 +1,89 @@
+"""Ours beside the published values, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from harness.report.render.sheets import Sheet, Words
+from harness.report.significance import number
+from harness.report.tables import provenance_notes
+from harness.results import Published, Result
+from harness.scoring.published import within_error
+from harness.text import one_line
+
+HEADER = ("out", "group size", "epoch", "ours", "published", "difference", "within error")
+Place = tuple[int, int, str]
+"""Group size, epoch, out data set: a row."""
+
+
+def published_sheets(results: Sequence[Result]) -> list[Sheet]:
+    """A table per model, ID set and scorer of which values were published.
+
+    Rows ascend by group size and epoch, the out data sets in the order of the results. The seeds
+    are averaged: a standard error is the mean of theirs.
+    """
+    tables: dict[tuple[str, str, str], dict[Place, list[Result]]] = {}
+    for cell, result in {result.cell: result for result in results}.items():
+        if result.published is not None and number(result) is not None:
+            rows = tables.setdefault((cell.model, cell.in_dataset, cell.scorer), {})
+            rows.setdefault((cell.group_size, cell.epoch, cell.out_dataset), []).append(result)
+    return [_sheet(*key, rows) for key, rows in tables.items()]
+
+
+def _sheet(model: str, in_dataset: str, scorer: str, rows: dict[Place, list[Result]]) -> Sheet:
+    ordered = sorted(rows.items(), key=lambda item: item[0][:2])
+    found = [result for _, seeds in ordered for result in seeds]
+    compared = [(place, *_compare(seeds)) for place, seeds in ordered]
+    return Sheet(
+        title=one_line(
+            f"Beside the published values: {model}, in-distribution {in_dataset}, {scorer}"
+        ),
+        header=HEADER,
+        body=[_cells(*row) for row in compared],
+        lead=3,
+        left=1,
+        caption=_caption(found, sum(is_within for *_, is_within in compared), len(compared)),
+        notes=[f"Note: {one_line(note)}" for note in provenance_notes(found)],
+    )
+
+
+def _compare(seeds: Sequence[Result]) -> tuple[Published, float, float, bool]:
+    """What was published, our AUROC, its error, and whether the difference is within error."""
+    published = seeds[0].published
+    assert published is not None, "rows are made of results that have it"
+    ours = fmean(number(result) or 0.0 for result in seeds)
+    se = fmean(result.auroc_se or 0.0 for result in seeds)
+    is_within = within_error(ours - published.value, se, published.se)
+    return published, ours, se, is_within
+
+
+def _cells(
+    place: Place, published: Published, ours: float, se: float, is_within: bool
+) -> list[Words]:
+    group_size, epoch, out = place
+    return [
+        Words(one_line(out)),
+        Words(str(group_size)),
+        Words(str(epoch)),
+        Words(f"{ours:.4f}", beside=f"±{se:.4f}"),
+        Words(f"{published.value:.4f}", beside=f"±{published.se:.4f}"),
+        Words(f"{ours - published.value:+.4f}"),
+        Words("yes" if is_within else "no"),
+    ]
+
+
+def _caption(results: Sequence[Result], within: int, compared: int) -> list[str]:
+    """How to read the table, one sentence a line."""
+    sources = dict.fromkeys(result.published.source for result in results if result.published)
+    seeds = len({result.cell.seed for result in results})
+    lines = [
+        f"Published: {one_line('; '.join(sources))}.",
+        "± is the standard error: ours by DeLong, theirs by Hanley and McNeil from the value and "
+        "the number of groups.",
+        f"{within} of {compared} differences, ours minus theirs, are within error: at most 1.96 "
+        "standard errors, the two samples taken for independent.",
+    ]
+    if seeds > 1:
+        lines.append(f"Ours is the mean over {seeds} seeds, its error the mean of theirs.")
+    return lines

@@ -1,0 +1,169 @@
+"""The scorers ranked, with their costs, in every format that `bench report --ranking` knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.metrics.ranks import Ranked
+from harness.plan.costs import Cost
+from harness.report.ranking import RankingTable, ranking_table
+from harness.report.render.formats import Format, csv_text, render_sheets
+from harness.report.render.sheets import Sheet, Words
+from harness.results import Result
+from harness.text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+COSTS = ("s/example", "extra training", "extra passes")
+RANKED = ("scorer", "mean rank", "mean AUROC", "numbers", *COSTS)
+APART = ("scorer", "mean AUROC", "numbers", "without", *COSTS)
+COLUMNS = ("scorer", "mean_rank", "mean_auroc", "numbers", *vars(Cost(None, None, 0)))
+NONE = "-"
+
+
+def render_ranking(
+    results: Sequence[Result],
+    costs: Mapping[str, Cost],
+    *,
+    suite: str,
+    title: str,
+    format: Format,
+    console: Console | None = None,
+) -> str:
+    """The ranking in one of the formats; see `harness.report.render`.
+
+    Costs were measured: another run of the same suite has others. In JSON they are in a field of
+    their own.
+
+    Arguments:
+        results: In the order in which scorers that are listed apart shall stand.
+        costs: By scorer.
+        suite: Name of the suite, which JSON records.
+        title: Heading of the tables.
+        format: `csv` has a line per scorer, `json` all of it.
+        console: Where a `table` will be printed.
+    """
+    table = ranking_table(results)
+    if format == "json":
+        found = {
+            "suite": suite,
+            "ranking": table.to_json(),
+            "costs": {name: vars(cost) for name, cost in costs.items()},
+        }
+        return json.dumps(found, indent=2, allow_nan=False) + "\n"
+    if format == "csv":
+        return csv_text(COLUMNS, _rows(table, costs))
+    sheets = [] if table.ranked is None else [_ranked(table, table.ranked, costs, format)]
+    if table.apart:
+        sheets.append(_apart(table, costs))
+    return render_sheets(sheets, title=title, format=format, console=console)
+
+
+def _rows(table: RankingTable, costs: Mapping[str, Cost]) -> list[dict[str, Any]]:
+    found = table.to_json()
+    blank = Cost(None, None, 0)
+    return [
+        {"mean_rank": None, **row, **vars(costs.get(row["scorer"], blank))}
+        for row in [*found["scorers"], *found["apart"]]
+    ]
+
+
+def _ranked(
+    table: RankingTable, ranked: Ranked[str], costs: Mapping[str, Cost], format: Format
+) -> Sheet:
+    best = next(iter(ranked.mean_ranks.values()))
+    apart = ranked.critical_difference
+
+    def mark(rank: float) -> str:
+        if rank == best:
+            return "*"
+        return "~" if apart is not None and rank - best < apart else ""
+
+    return Sheet(
+        title="Scorers by mean rank",
+        header=RANKED,
+        body=[
+            [
+                Words(one_line(scorer)),
+                Words(f"{rank:.2f}", mark(rank)),
+                Words(f"{ranked.aurocs[scorer]:.3f}"),
+                _numbers(table, scorer),
+                *_costs(costs.get(scorer)),
+            ]
+            for scorer, rank in ranked.mean_ranks.items()
+        ],
+        lead=1,
+        left=1,
+        caption=_caption(table, ranked, "*" if format == "table" else "Bold"),
+        notes=[f"Note: {one_line(note)}" for note in table.notes],
+    )
+
+
+def _apart(table: RankingTable, costs: Mapping[str, Cost]) -> Sheet:
+    return Sheet(
+        title="Scorers that are not ranked, for want of numbers",
+        header=APART,
+        body=[
+            [
+                Words(one_line(scorer)),
+                Words(NONE if found.auroc is None else f"{found.auroc:.3f}"),
+                _numbers(table, scorer),
+                Words(", ".join(f"{count} {why}" for why, count in found.reasons.items())),
+                *_costs(costs.get(scorer)),
+            ]
+            for scorer, found in table.apart.items()
+        ],
+        lead=1,
+        left=1,
+        caption=["Their AUROC is the mean over other blocks than that of the ranked scorers."],
+        notes=[],
+    )
+
+
+def _numbers(table: RankingTable, scorer: str) -> Words:
+    return Words(f"{table.numbers[scorer]}/{table.blocks}")
+
+
+def _costs(cost: Cost | None) -> list[Words]:
+    if cost is None:
+        return [Words(NONE)] * len(COSTS)
+    return [
+        Words(NONE if cost.seconds_per_example is None else f"{cost.seconds_per_example:.2g}"),
+        Words(_seconds(cost.extra_training)),
+        Words(str(cost.extra_passes)),
+    ]
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return NONE
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _caption(table: RankingTable, ranked: Ranked[str], best: str) -> list[str]:
+    """How to read the table, one sentence a line."""
+    pairs = "the only pair" if ranked.pairs == 1 else f"{ranked.pairs} pairs"
+    lines = [
+        f"Mean rank over {pairs} of ID and OOD set, 1 the best: scorers are ranked by their mean "
+        f"AUROC in each pair, over models, epochs, group sizes and seeds.",
+        f"Ranked over the {ranked.blocks} of {table.blocks} blocks (model, data sets, epoch, "
+        "group size, seed) in which all these scorers have a number.",
+    ]
+    if ranked.critical_difference is None:
+        lines.append(f"{best} is the best; fewer than two pairs or scorers tell nothing apart.")
+    else:
+        lines.append(
+            f"{best} is the best; ~ cannot be told from it: mean ranks differ if "
+            f"{ranked.critical_difference:.2f} apart (Nemenyi, p = 0.05). Friedman's test of no "
+            f"difference at all: p = {ranked.p_value:.2g}."
+        )
+    return [
+        *lines,
+        "Costs as measured when it was computed: seconds of evaluating all that a scorer reads, "
+        "fits of statistics included, for each example; seconds of training other models that it "
+        "reads, for each that it scores; statistics read beyond the model's own log-probability.",
+    ]

@@ -1,0 +1,219 @@
+"""The words of a table, the same in every format: cells, title, caption and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.report.tables import Average, Failure, Table, TableCell
+from harness.text import counted, one_line
+
+WRONG_WAY, BEATEN = "!", "#"
+MOST_REASONS = 20
+"""So many distinct reasons for missing numbers are printed under a table; JSON has them all."""
+
+
+class Words(NamedTuple):
+    """The text of one cell: a number or a name, its marks, and what stands beside it.
+
+    Attributes:
+        mark: How a number stands to the best of its column.
+        flags: What else must be known of it: `WRONG_WAY`, `BEATEN`.
+    """
+
+    text: str
+    mark: str = ""
+    beside: str = ""
+    flags: str = ""
+
+    @property
+    def best(self) -> bool:
+        """Whether it is the best of its column, to be printed bold."""
+        return self.mark == "*"
+
+    @property
+    def plain(self) -> str:
+        """All of it in a row."""
+        return self.text + self.mark + self.flags + self.beside
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table in words, as every renderer prints it.
+
+    Attributes:
+        body: Row by row, as many cells as `header` has names.
+        lead: So many first columns describe a row; they stand in every part of a split table.
+        left: So many first columns are aligned left, the others right.
+        caption: How to read it, one sentence a line.
+        notes: What must be known about the numbers.
+    """
+
+    title: str
+    header: Sequence[str]
+    body: Sequence[Sequence[Words]]
+    lead: int
+    left: int
+    caption: Sequence[str]
+    notes: Sequence[str]
+
+
+def sheet(table: Table, *, standard_errors: bool, best: str) -> Sheet:
+    """An AUROC table in words; `best` is how the best number of a column is shown."""
+    return Sheet(
+        title=title(table),
+        header=header(table),
+        body=body(table, standard_errors=standard_errors),
+        lead=3,
+        left=1,
+        caption=caption(table, standard_errors=standard_errors, best=best),
+        notes=notes(table),
+    )
+
+
+def title(table: Table) -> str:
+    """What the table is about."""
+    return one_line(
+        f"{table.model}, in-distribution {table.in_dataset}, group size {table.group_size}"
+    )
+
+
+def header(table: Table) -> list[str]:
+    """The names of the columns, in their order: three that describe the row, then the data."""
+    return ["scorer", "epoch", "bits/dim", *(one_line(name) for name in table.out_datasets)]
+
+
+def body(table: Table, *, standard_errors: bool) -> list[list[Words]]:
+    """The cells, row by row, as many as `header` has names."""
+    return [
+        [
+            Words(one_line(row.scorer)),
+            Words(str(row.epoch)),
+            _average(row.bits_per_dim, table.seeds),
+            *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
+        ]
+        for row in table.rows
+    ]
+
+
+def caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
+    """How to read the table, one sentence a line; `best` is how the best number is shown."""
+    cells = [cell for row in table.rows for cell in row.cells]
+    marks = {cell.mark for cell in cells}
+    lines = [
+        "AUROC with out-of-distribution as the positive class: higher is better for detection, "
+        "0.5 is chance."
+    ]
+    if "best" in marks:
+        lines.append(
+            f"{best} is the best of its column, chosen on these same groups; ~ cannot be told "
+            "from it (paired DeLong test, p > 0.05)."
+        )
+    if untested := sum(cell.mark == "untested" for cell in cells):
+        lines.append(
+            f"{untested} of {sum(cell.mark is not None for cell in cells)} numbers could not be "
+            "compared with the best: their scores or some of their seeds are missing."
+        )
+    if any(cell.wrong_way for cell in cells):
+        lines.append(f"{WRONG_WAY} is the wrong way round: below 0.5 beyond its 95 % interval.")
+    lines += _beaten(table)
+    lines += _how_sure(table, cells, standard_errors)
+    if any(row.bits_per_dim for row in table.rows):
+        lines.append("bits/dim is the mean over the in-distribution examples at that epoch.")
+    if any(cell.status is None for cell in cells):
+        lines.append("A dash stands where there is no result.")
+    return lines + _sizes(table)
+
+
+def notes(table: Table) -> list[str]:
+    """What must be known about these numbers: remarks of the run, then why some are missing."""
+    lines = [f"Note: {one_line(note)}" for note in table.notes]
+    lines += [_failure(failure) for failure in table.failures[:MOST_REASONS]]
+    if (more := len(table.failures) - MOST_REASONS) > 0:
+        lines.append(f"and {more} more reasons, which --format json lists")
+    return lines
+
+
+def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> Words:
+    if cell.auroc is None:
+        return Words(cell.status or "-")
+    error = ""
+    if standard_errors and cell.se is not None:
+        error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
+    mark = {"best": "*", "tied": "~"}.get(cell.mark or "", "")
+    flags = WRONG_WAY * cell.wrong_way + BEATEN * bool(cell.beaten_by)
+    return _average(cell.auroc, seeds, mark, error, flags)
+
+
+def _average(
+    average: Average | None, seeds: int, mark: str = "", error: str = "", flags: str = ""
+) -> Words:
+    if average is None:
+        return Words("-")
+    spread = "" if average.spread is None else f" ±{average.spread:.3f}"
+    lacking = f" [{average.seeds}/{seeds}]" if average.seeds < seeds else ""
+    return Words(f"{average.mean:.3f}", mark, spread + error + lacking, flags)
+
+
+def _beaten(table: Table) -> list[str]:
+    """How many numbers a trivial baseline beats, and the worst of them."""
+    found = [
+        (beaten, row, out)
+        for row in table.rows
+        for out, cell in zip(table.out_datasets, row.cells, strict=True)
+        for beaten in cell.beaten_by
+    ]
+    if not found:
+        return []
+    cells = [cell for row in table.rows for cell in row.cells if cell.beaten_by]
+    beyond = sum(any(beaten.beyond_error for beaten in cell.beaten_by) for cell in cells)
+    worst, row, out = max(found, key=lambda item: item[0].difference)
+    line = (
+        f"{BEATEN} is beaten by a trivial baseline: {counted(len(cells), 'number')}, {beyond} "
+        f"beyond error (paired DeLong test, p <= 0.05); worst: {row.scorer} at epoch {row.epoch} "
+        f"against {out}, {worst.difference:.3f} below {worst.scorer}."
+    )
+    return [one_line(line)]
+
+
+def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -> list[str]:
+    """What stands beside the numbers."""
+    lines = []
+    shown = standard_errors and any(cell.se is not None for cell in cells)
+    if table.seeds > 1:
+        lines.append(f"Mean ± standard deviation over {table.seeds} seeds.")
+        averages = [cell.auroc for cell in cells if cell.auroc is not None]
+        if any(average.seeds < table.seeds for average in averages):
+            lines.append(f"[k/{table.seeds}] is the mean of k seeds: the others have no number.")
+        if shown:
+            lines.append("In parentheses: the DeLong standard error of one seed.")
+    elif shown:
+        lines.append("± is the DeLong standard error.")
+    return lines
+
+
+def _sizes(table: Table) -> list[str]:
+    if not table.n_in:
+        return []
+    outs = [size_range(sizes) for sizes in table.n_out]
+    counted = [
+        f"{size} {one_line(name)}"
+        for name, size in zip(table.out_datasets, outs, strict=True)
+        if size
+    ]
+    out = f", {outs[0]} out" if len(set(outs)) == 1 else f"; out: {', '.join(counted)}"
+    return [f"Groups scored: {size_range(table.n_in)} in{out}."]
+
+
+def size_range(sizes: tuple[int, ...]) -> str:
+    """A size, or the least and the greatest of several; empty if there is none."""
+    if len(sizes) < 2:
+        return str(sizes[0]) if sizes else ""
+    return f"{sizes[0]} to {sizes[-1]}"
+
+
+def _failure(failure: Failure) -> str:
+    count = f"{failure.count} {'result' if failure.count == 1 else 'results'}"
+    message = one_line(failure.message)
+    return f"{failure.status} ({count})" + (f": {message}" if message else "")

@@ -1,0 +1,1 @@
+"""A run from start to end: prepared, computed, scored, saved, and logged."""

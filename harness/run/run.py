@@ -1,0 +1,144 @@
+"""A run: compute what is missing, score everything, save the results, tell of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness import events
+from harness.compute.chain import ChainTask
+from harness.errors import MissingDataError
+from harness.events import Report, RunStarted
+from harness.plan.jobs import Chain
+from harness.plan.plan import Plan
+from harness.run.event_log import new_run_folder
+from harness.run.outcome import Outcome, keep_scores, score, without_pending
+from harness.run.prepare import missing_data_message, missing_jobs, open_plan
+from harness.run.saved import save_results
+from harness.scoring.preview import Preview
+from harness.settings import Settings, share_processors
+from harness.store.records import Store
+from harness.suite import ResolvedSuite
+
+# A cell that reads several damaged statistics finds one at a time; a disk may damage all of them.
+MOST_REPAIRS = 20
+
+
+def run(
+    suite: ResolvedSuite, settings: Settings, report: Report, allow_missing: bool = False
+) -> Outcome:
+    """Compute whatever of a suite is not stored, and score all of it.
+
+    Arguments:
+        suite: Resolved.
+        settings: Where and how; changes no number beyond rounding.
+        report: Told of everything that happens.
+        allow_missing: Run the cells whose data is there instead of refusing.
+
+    Raises:
+        MissingDataError: A data set is not there, and `allow_missing` is not set.
+    """
+    from harness.scoring.cache import KEPT_FROM, Kept
+
+    plan = open_plan(suite, settings, report)
+    if plan.missing and not allow_missing:
+        raise MissingDataError(missing_data_message(plan))
+    store = Store(settings.store)
+    chains = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
+    jobs = sum(len(missing_jobs(plan, store, chain)) for chain in chains)
+    report(run_started(plan, jobs, new_run_folder(settings.store, plan.suite)))
+    failures: dict[str, str] = {}
+    preview = Preview(plan, store, report) if chains else None
+
+    def follow(event: events.Event) -> None:
+        if isinstance(event, events.JobFailed):
+            failures[event.task] = event.message
+        report(event)
+        if preview is not None:
+            preview(event)
+
+    if chains:
+        _execute(suite, settings, plan, chains, follow)
+    outcome = score(plan, settings, report)
+    for _ in range(MOST_REPAIRS):
+        if not outcome.set_aside:
+            break
+        report(events.Message(f"{outcome.set_aside} damaged statistics are computed again"))
+        damaged = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
+        _execute(suite, settings, plan, damaged, follow)
+        outcome = score(plan, settings, report)
+    outcome = without_pending(outcome, failures)
+    save_results(outcome, store)
+    if len(outcome.results) >= KEPT_FROM:
+        keep_scores(Kept(plan, store), outcome.results)
+    counts = Counter[str](result.status for result in outcome.results)
+    report(events.RunFinished(plan.suite, dict(counts)))
+    return outcome
+
+
+def _execute(
+    suite: ResolvedSuite, settings: Settings, plan: Plan, chains: list[Chain], report: Report
+) -> None:
+    from harness.compute.device import find_device
+
+    on_cpu = find_device(settings.device).type == "cpu"
+    workers, threads = share_processors(settings, len(plan.chains) if on_cpu else 1)
+    automatic = "processes" if workers > 1 else "sequential"
+    name = automatic if settings.executor == "auto" else settings.executor
+    executor = suite.registry.get("executors", name).load()(workers=workers)
+    work = replace(plan, cells=[])
+    tasks = [ChainTask(work, chain, settings, threads) for chain in chains]
+    executor.run(tasks, report)
+
+
+def run_started(plan: Plan, jobs: int, folder: Path) -> RunStarted:
+    """The first event of a run.
+
+    Arguments:
+        plan: What was asked for.
+        jobs: How many of its jobs are to be done.
+        folder: Where the run may leave what it tells.
+    """
+    return RunStarted(
+        plan.suite,
+        jobs,
+        len(plan.cells),
+        folder=str(folder),
+        only=plan.only.texts(),
+        trainings=[_training(chain) for chain in plan.chains.values()],
+        tables=_tables(plan),
+    )
+
+
+def _training(chain: Chain) -> dict[str, Any]:
+    return {
+        "model": chain.id.model,
+        "in": chain.id.dataset,
+        "seed": chain.id.seed,
+        "plugin": chain.model.registered.provenance(),
+        "options": dict(chain.model.options),
+        "recipe": chain.model.recipe.model_dump(mode="json"),
+        "epochs": sorted(chain.epochs),
+    }
+
+
+def _tables(plan: Plan) -> list[dict[str, Any]]:
+    """What the cells are, by model, ID set and group size: not one by one, they may be many."""
+    tables: dict[tuple[str, str, int], dict[str, dict[Any, None]]] = {}
+    for planned in plan.cells:
+        cell = planned.cell
+        axes = tables.setdefault((cell.model, cell.in_dataset, cell.group_size), {})
+        for axis, value in (
+            ("out", cell.out_dataset),
+            ("scorers", cell.scorer),
+            ("epochs", cell.epoch),
+            ("seeds", cell.seed),
+        ):
+            axes.setdefault(axis, {})[value] = None
+    return [
+        {"model": model, "in": in_, "group_size": size}
+        | {axis: list(values) for axis, values in axes.items()}
+        for (model, in_, size), axes in tables.items()
+    ]

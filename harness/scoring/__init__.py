@@ -1,0 +1,1 @@
+"""From statistics to results: scorers fitted and asked, metrics, baselines, the score cache."""

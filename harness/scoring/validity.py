@@ -1,0 +1,83 @@
+"""What a scorer returns, as it should be, and what stands beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contracts import Informative, Scorer
+from harness.errors import ScoreError
+from harness.results import Cell
+from harness.store.hashing import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from harness.data.folder import PreparedDataset
+    from harness.plan.jobs import PlannedCell
+
+
+def checked_scores(
+    scorer: Scorer, read: dict[str, NDArray[np.float64]], side: str, cell: Cell
+) -> NDArray[np.float64]:
+    """Scores as they should be: (M,), finite.
+
+    Raises:
+        ScoreError: They are not; names the first group at fault.
+    """
+    groups = len(next(iter(read.values())))
+    array = np.asarray(scorer.score(read), dtype=np.float64)
+    if array.shape != (groups,):
+        raise ScoreError(f"{cell.scorer} returned scores of shape {array.shape}, not ({groups},)")
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = int(np.flatnonzero(~finite)[0])
+        raise ScoreError(
+            f"{cell.scorer} gave {int((~finite).sum())} of {len(array)} {side} groups scores that "
+            f"are not finite, the first ({array[first]}) to group {first}"
+        )
+    return array
+
+
+def notes_on_scores(
+    cell: Cell, scores_in: NDArray[np.float64], scores_out: NDArray[np.float64]
+) -> list[str]:
+    """What marks a number that says nothing."""
+    if min(scores_in.min(), scores_out.min()) < max(scores_in.max(), scores_out.max()):
+        return []
+    where = f"{cell.scorer} at epoch {cell.epoch} against {cell.out_dataset}"
+    return [f"{where}: all scores are equal, so the AUROC is 0.5 and says nothing"]
+
+
+def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset]) -> list[str]:
+    """Which models that a scorer reads were trained on a split of the OOD set.
+
+    By content, so that another name of the same images hides nothing.
+
+    Arguments:
+        planned: All its statistics are stored.
+        prepared: The data sets by name.
+    """
+    cell = planned.cell
+    read = (jobs[0] for jobs in planned.reads.values() if jobs[0].epoch is not None)
+    general = dict.fromkeys(job.chain for job in read if job.chain.dataset != cell.in_dataset)
+    return [
+        f"against {cell.out_dataset}, {cell.scorer} has seen OOD data: {chain.model}, which it "
+        f"reads, was trained on the {split} split of {cell.out_dataset}"
+        for chain in general
+        for split, fingerprint in prepared[cell.out_dataset].fingerprints.items()
+        if fingerprint == prepared[chain.dataset].fingerprints["train"]
+    ]
+
+
+def facts_of_fit(scorer: Scorer) -> dict[str, Any]:
+    """What a scorer tells of its fit, if it does and if JSON can hold it."""
+    facts = scorer.fit_info() if isinstance(scorer, Informative) else {}
+    try:
+        canonical_json(facts)
+    except (TypeError, ValueError) as error:
+        raise ScoreError(f"fit_info: {error}") from None
+    return dict(facts)

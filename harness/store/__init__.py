@@ -1,0 +1,4 @@
+"""The store.
+
+Immutable `records`, their `layout` on disk, `hashing`, `locks`, `failures`, `timings`.
+"""

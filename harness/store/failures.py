@@ -1,0 +1,52 @@
+"""Failures of jobs: remembered beside the results until the job succeeds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+from harness.results import Status
+from harness.store.hashing import digest
+from harness.store.records import Store, replace_file
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job has no result; `status` is what its cells show."""
+
+    job: str
+    status: Status
+    message: str
+
+
+def record_failure(store: Store, inputs: Any, failure: Failure) -> None:
+    """Remember the failure of the job with these key inputs."""
+    content = json.dumps(asdict(failure), indent=1).encode()
+    replace_file(store.root / "failures" / f"{digest(inputs)}.json", content)
+
+
+def clear_failure(store: Store, inputs: Any) -> None:
+    """Forget it: the job has succeeded."""
+    (store.root / "failures" / f"{digest(inputs)}.json").unlink(missing_ok=True)
+
+
+def find_failure(store: Store, inputs: Any) -> Failure | None:
+    """The failure of the last try of a job, if it failed; one that cannot be read is none."""
+    try:
+        content = (store.root / "failures" / f"{digest(inputs)}.json").read_bytes()
+    except OSError:
+        return None
+    return parse_failure(content)
+
+
+def parse_failure(content: bytes) -> Failure | None:
+    """A failure as it was written; None if it is something else."""
+    try:
+        value = json.loads(content)
+        failure = Failure(**value)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    is_text = isinstance(failure.job, str) and isinstance(failure.message, str)
+    known = [status for status in get_args(Status) if status != "ok"]
+    return failure if is_text and failure.status in known else None

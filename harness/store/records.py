@@ -1,0 +1,245 @@
+"""The store: immutable, checksummed records, each complete or absent.
+
+A record is the folder `ROOT/KIND/KEY/` with its files and `manifest.json`. It is written under
+`ROOT/tmp/`, every file synced, the manifest last, and then moved into place in one rename; so a
+record that can be seen is complete, whatever was killed when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from harness.errors import StoreError
+from harness.store.hashing import file_sha256
+from harness.text import short
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+Content: TypeAlias = bytes | Callable[[Path], None]
+MANIFEST = "manifest.json"
+FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a record.
+
+    Attributes:
+        inputs: What its key is the digest of, in clear.
+        files: sha256 and size of each file.
+        facts: What was found or measured on the way; never part of a key.
+    """
+
+    inputs: dict[str, Any]
+    files: dict[str, dict[str, Any]]
+    facts: dict[str, Any]
+
+
+class Store:
+    """Records on disk under one root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, kind: str, key: str) -> Path:
+        """The folder of a record, whether it is there or not."""
+        return self.root / kind / key
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether a record is there, complete."""
+        return (self.path(kind, key) / MANIFEST).is_file()
+
+    def manifest(self, kind: str, key: str) -> Manifest:
+        """The manifest of a record.
+
+        Raises:
+            StoreError: It is not there or damaged.
+        """
+        path = self.path(kind, key) / MANIFEST
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} is damaged: {error.strerror}") from error
+        return parse_manifest(content, str(path))
+
+    def read(self, kind: str, key: str, name: str) -> bytes:
+        """The content of a file, verified against its checksum.
+
+        Raises:
+            StoreError: It is not what was written.
+        """
+        path = self.path(kind, key) / name
+        expected = self.manifest(kind, key).files.get(name)
+        if expected is None:
+            raise StoreError(f"{path} is not among the files of its manifest")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+            raise StoreError(f"{path} is damaged: its checksum does not match")
+        return content
+
+    def read_array(self, kind: str, key: str, name: str) -> NDArray[np.float64]:
+        """An `.npy` file, verified.
+
+        Raises:
+            StoreError: It is not what was written, or no array of numbers.
+        """
+        import numpy as np
+
+        content = self.read(kind, key, name)
+        try:
+            array: NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
+        except Exception as error:
+            path = self.path(kind, key) / name
+            raise StoreError(f"{path} cannot be read as an array ({error})") from error
+        return array
+
+    def write(
+        self,
+        kind: str,
+        key: str,
+        files: Mapping[str, Content],
+        *,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Write a record. If another process has written it meanwhile, that one stays."""
+        temporary = self.root / "tmp" / uuid.uuid4().hex
+        temporary.mkdir(parents=True)
+        try:
+            entries = {name: _write_file(temporary / name, item) for name, item in files.items()}
+            _write_file(temporary / MANIFEST, manifest_bytes(inputs, entries, facts))
+            _sync_folder(temporary)
+            self._move_into_place(temporary, kind, key)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _move_into_place(self, temporary: Path, kind: str, key: str) -> None:
+        final = self.path(kind, key)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.rename(final)
+        except OSError:
+            if not final.is_dir():
+                raise
+            if not self.has(kind, key):  # what is left of a record that lost its manifest
+                self.quarantine(kind, key)
+                temporary.rename(final)
+        _sync_folder(final.parent)
+
+    def quarantine(self, kind: str, key: str) -> Path:
+        """Move a damaged record aside, so that it is computed again."""
+        target = (
+            self.root / "quarantine" / f"{kind}-{key.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another one has done so
+            self.path(kind, key).rename(target)
+        return target
+
+    def keys(self, kind: str) -> Iterator[str]:
+        """The keys of all complete records of a kind, in order."""
+        root = self.root / kind
+        for path in sorted(root.glob(f"**/{MANIFEST}")):
+            yield path.parent.relative_to(root).as_posix()
+
+
+def parse_manifest(content: bytes, where: str) -> Manifest:
+    """A manifest, its own checksum verified.
+
+    Raises:
+        StoreError: It is none; `where` says which.
+    """
+    try:
+        value = json.loads(content)
+        checksum = value.pop("sha256")
+        if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
+            raise ValueError("its checksum does not match")
+        return _checked_manifest(value)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{where} is damaged: {short(str(error))}") from error
+
+
+def manifest_bytes(
+    inputs: Mapping[str, Any], files: Mapping[str, Any], facts: Mapping[str, Any]
+) -> bytes:
+    """A manifest with its own checksum."""
+    value: dict[str, Any] = {"inputs": dict(inputs), "files": dict(files), "facts": dict(facts)}
+    value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
+    return json.dumps(value, indent=1).encode()
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that may change, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        _write_file(temporary, content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def array_bytes(array: NDArray[Any]) -> bytes:
+    """An array as an `.npy` file."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _manifest_body(value: Mapping[str, Any]) -> bytes:
+    body = {name: value[name] for name in ("inputs", "files", "facts")}
+    return json.dumps(body, sort_keys=True, allow_nan=False).encode()
+
+
+def _checked_manifest(value: Any) -> Manifest:
+    """What a manifest says, if it is of the right form.
+
+    A file's name has no folder, so that no manifest leads out of its record.
+    """
+    inputs, files, facts = value["inputs"], value["files"], value["facts"]
+    if not all(isinstance(part, dict) for part in (inputs, files, facts)):
+        raise TypeError("its parts are not objects")
+    for name, file in files.items():
+        if not FILE_NAME.fullmatch(name) or not isinstance(file, dict):
+            raise TypeError(f"{name!r} is not the name of a file")
+        if not isinstance(file["sha256"], str) or not isinstance(file["bytes"], int):
+            raise TypeError(f"{name!r} has no checksum and size")
+    return Manifest(inputs, files, facts)
+
+
+def _write_file(path: Path, content: Content) -> dict[str, Any]:
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        content(path)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    return {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

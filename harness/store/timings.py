@@ -1,0 +1,52 @@
+"""Rates: how long work of a kind took, for the estimates of `bench plan`. Never a result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.domain import Images
+from harness.store.hashing import digest
+from harness.store.records import Store, replace_file
+from harness.suite import Component, ModelComponent
+
+
+def training_work(model: ModelComponent, domain: Images) -> dict[str, Any]:
+    """The kind of work that training a model is, per example."""
+    recipe = {"minibatch": model.recipe.minibatch, "precision": model.recipe.precision}
+    return {"train": model.identity(), "domain": {**vars(domain)}, "recipe": recipe}
+
+
+def statistic_work(
+    statistic: Component, model: ModelComponent, domain: Images, group_size: int | None
+) -> dict[str, Any]:
+    """The kind of work that a statistic of a model is, per example."""
+    work = training_work(model, domain)
+    return {**work, "statistic": statistic.identity(), "group_size": group_size}
+
+
+def fit_work(statistic: Component, model: ModelComponent, domain: Images) -> dict[str, Any]:
+    """The kind of work that fitting a statistic of a model is, per example."""
+    return {**training_work(model, domain), "fit": statistic.identity()}
+
+
+def record_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
+    """Remember how long work took."""
+    content = json.dumps({"seconds_per_example": seconds / max(examples, 1), "work": work})
+    replace_file(store.root / "rates" / f"{digest(work)}.json", content.encode())
+
+
+def estimate_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
+    """Remember how long a trial took, unless the work itself was measured before."""
+    if known_rate(store, work) is None:
+        record_rate(store, work, seconds, examples)
+
+
+def known_rate(store: Store, work: Mapping[str, Any]) -> float | None:
+    """Seconds per example when work of the kind was last done; None if it never was."""
+    try:
+        content = json.loads((store.root / "rates" / f"{digest(work)}.json").read_bytes())
+        return float(content["seconds_per_example"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,107 @@
+"""Conformance of a registered entry: built as a suite would build it, its kind's checks run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.contracts import Dataset, Per
+from harness.domain import Images
+from harness.registry.options import (
+    constructor_arguments,
+    dataset_options,
+    scorer_options,
+    validate_options,
+)
+from harness.registry.registry import Kind, Registered, Registry
+from harness.testing.checks import Check
+from harness.testing.fake_statistics import KNOWN, base_name
+
+CHECKED_KINDS: tuple[Kind, ...] = ("models", "datasets", "statistics", "scorers")
+
+
+@dataclass(frozen=True)
+class Domains:
+    """What a model is built for: a small domain, and one whose images can all be summed over."""
+
+    model: Images
+    unit: Images
+
+
+def check_registered(
+    registry: Registry,
+    registered: Registered,
+    options: Mapping[str, Any],
+    domains: Domains,
+) -> list[Check]:
+    """Run the checks of its kind on an entry.
+
+    Arguments:
+        registry: Where data sets, scorers and statistics that it names are looked up.
+        registered: A model, data set, statistic or scorer.
+        options: As a suite would give them.
+        domains: What a model is built for.
+
+    Raises:
+        PluginError: It cannot be imported, or names a data set or scorer that there is not.
+        OptionError: The options do not fit it.
+    """
+    build = builder(registry, registered, options)
+    if registered.kind == "models":
+        from harness.testing.models import check_model
+
+        return check_model(build, domain=domains.model, unit_domain=domains.unit)
+    if registered.kind == "statistics":
+        from harness.testing.statistics import check_statistic
+
+        return check_statistic(build)
+    if registered.kind == "scorers":
+        from harness.testing.scorers import check_scorer
+
+        return check_scorer(build, statistics=_layouts(registry, build))
+    from harness.testing.datasets import check_dataset
+
+    return check_dataset(build)
+
+
+def builder(
+    registry: Registry, registered: Registered, options: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """A function that builds the object anew; a model's takes the domain.
+
+    Raises:
+        PluginError: It cannot be imported, or names a data set or scorer that there is not.
+        OptionError: The options do not fit it.
+    """
+    target = registered.load()
+    checked = validate_options(target, options)
+    sources: dict[str, Dataset] = {}
+    for option in dataset_options(target):
+        source = registry.get("datasets", checked[option])
+        sources[checked[option]] = builder(registry, source, {})()
+    names = {name for members in scorer_options(target, checked).values() for name in members}
+    scorers = {name: builder(registry, registry.get("scorers", name), {}) for name in names}
+    return lambda *domain: target(
+        *domain, **constructor_arguments(target, checked, sources, scorers)
+    )
+
+
+def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[Per, int]]:
+    """Layouts of those statistics that a scorer reads which the kit does not know itself."""
+    try:
+        names = {base_name(name) for name in build().inputs} - set(KNOWN)
+    except Exception:
+        return {}  # the checks will say what is wrong with it
+    return {name: _layout(registry, name) for name in names & set(registry.names("statistics"))}
+
+
+def _layout(registry: Registry, name: str) -> tuple[Per, int]:
+    from harness.testing.statistics import reference_model
+
+    build, domain = (
+        builder(registry, registry.get("statistics", name), {}),
+        Images(1, 2, 2, bits=2),
+    )
+    statistic, model = build(), reference_model(build, domain)(domain)
+    return statistic.per, len(statistic.features(model))

@@ -1,0 +1,117 @@
+"""The unit check: on a domain small enough to sum over, a log_prob must be a log-probability."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from harness.contracts import DensityModel, Preparable, Trainable
+from harness.domain import Images
+from harness.errors import DomainError
+from harness.testing.checks import Fault, NotApplicable
+from harness.testing.model_subject import ModelUnderTest, log_prob
+
+_MOST_IMAGES = 4096
+_MOST_TOTAL = 1.02  # a continuous density at the middles of the bins sums to about 1 only
+_LEAST_MEAN = 1.25  # times the uniform log-probability; bits for nats make 1.44
+_ROUNDS, _STEPS, _LEARNING_RATE = 4, 150, 1e-2
+
+
+def unit(subject: ModelUnderTest) -> str:
+    """log_prob is in nats of the discrete example: on 4 pixels of 2 bits it sums to at most 1.
+
+    The model is trained briefly on all 256 images. Their total probability must then be at most
+    1.02: more, and a constant (-dims * bits * ln 2) is missing, or a determinant, or the number is
+    per dimension. Their mean log_prob must be at least 1.25 times the uniform distribution's
+    -5.545: less, and it is in bits, which are 1.44 times as many, or a constant is taken twice.
+    A model whose likelihood is an estimate or unnormalised is not asked.
+    """
+    domain = subject.unit_domain
+    if domain.levels**domain.dims > _MOST_IMAGES:
+        raise ValueError(f"the unit domain {domain} has more than {_MOST_IMAGES} images")
+    torch.manual_seed(0)
+    try:
+        model = subject.build(domain)
+    except DomainError as error:
+        raise Fault(
+            f"the unit of log_prob cannot be checked, for it has no model of {domain} ({error}): "
+            "build it with options that fit, or give another `unit_domain`"
+        ) from error
+    if model.likelihood not in ("exact", "lower_bound"):
+        raise NotApplicable(f"its likelihood is {model.likelihood}: no sum to hold it to")
+    x = _every_image(domain)
+    uniform = -domain.dims * domain.bits * math.log(2)
+    values = _train(model, x, at_least=_LEAST_MEAN * uniform)
+    mean = float(values.mean())
+    total = math.exp(min(float(values.logsumexp(0)), 700.0))
+    found = (
+        f"the {len(x)} images of {domain} have a total probability of {total:.3g} "
+        f"(at most 1 is possible) and a mean log_prob of {mean:.3f} "
+        f"(uniform: {uniform:.3f} nats)"
+    )
+    if not total <= _MOST_TOTAL:
+        raise Fault(f"{found}: {_hint_too_much(mean, uniform, domain)}")
+    if not mean >= _LEAST_MEAN * uniform:
+        raise Fault(f"{found}: {_hint_too_little(mean, uniform)}")
+    return found
+
+
+def _every_image(domain: Images) -> Tensor:
+    """All images of a domain, uint8, (levels ** dims, *domain.shape)."""
+    values = torch.arange(domain.levels, dtype=torch.uint8)
+    return torch.cartesian_prod(*[values] * domain.dims).reshape(-1, *domain.shape)
+
+
+def _train(model: DensityModel, x: Tensor, *, at_least: float) -> Tensor:
+    """Train on all examples, longer where the mean is still too low; log_prob in float64, (N,).
+
+    More training cannot save a wrong unit: no density has a mean log-probability above the
+    uniform's over all examples, hence no mean in bits above 1.44 times that.
+    """
+    if isinstance(model, Preparable):
+        model.prepare(x.clone())
+    parameters = [p for _, p in model.named_parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=_LEARNING_RATE)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(_ROUNDS):
+        model.train()
+        for step in range(_STEPS):
+            if isinstance(model, Trainable):
+                loss = model.training_loss(x.clone(), generator)
+            else:
+                loss = -model.log_prob(x.clone()).mean()
+            if not loss.isfinite():
+                raise Fault(f"the training loss is {loss.item()} at step {step}")
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        values = log_prob(model.eval(), x).double()
+        if not values.mean() < at_least:
+            break
+    return values
+
+
+def _hint_too_much(mean: float, uniform: float, domain: Images) -> str:
+    """The likely reason for a total probability above 1."""
+    per_dim = uniform / domain.dims
+    if math.isnan(mean):
+        return "log_prob is NaN after training"
+    if mean > 1:
+        return "is it a negative log-likelihood, or bits per dimension?"
+    if abs(mean - per_dim) < 0.3 * abs(per_dim):
+        return "is it per dimension? It must be summed over the dimensions of an example"
+    if abs(mean) <= 1:
+        return "is the constant -dims * bits * ln 2 of the bins' volume missing?"
+    return (
+        "a constant or a log-determinant is wrong, or the density peaks in the middle of the bins "
+        "(give it a training_loss with dequantisation noise)"
+    )
+
+
+def _hint_too_little(mean: float, uniform: float) -> str:
+    """The likely reason for a mean log-probability that is too low."""
+    if mean > 1.75 * uniform:
+        return "is it in bits? It must be in nats; or it does not learn"
+    return "a constant is taken twice, or it does not learn"

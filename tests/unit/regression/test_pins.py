@@ -1,0 +1,93 @@
+"""Pins on disk: what was written is read, whatever the names; mistakes are named."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import BenchError
+from harness.regression.pins import (
+    Pin,
+    Pins,
+    Quantity,
+    cell_name,
+    read_pins,
+    toml_lines,
+    write_pins,
+)
+from harness.results import Cell
+
+SCALARS = (
+    st.text(st.characters(codec="utf-8"))
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES))
+def test_toml_that_is_written_is_what_python_reads(values):
+    assert tomllib.loads("\n".join(toml_lines(values))) == values
+
+
+def test_what_is_none_is_left_out():
+    assert toml_lines({"a": None, "b": {"c": None, "d": [{"e": None}]}}) == ["b.d = [{}]"]
+
+
+def a_pin(epoch, **settings):
+    return Pin(
+        Cell("flow", 'in "quoted"', "out", "typicality", epoch, 5, 0),
+        Quantity(0.1 + 0.2, 0.004),
+        0.01,
+        Quantity(-1e4 / 3, 1e-7),
+        Quantity(math.pi, 0.5),
+        "k" * 32,
+        {"scorer": {"options": {"eps": 1e-10}, "plugin": "x"}, "training": settings},
+        {"versions": {"torch": "2.6"}},
+    )
+
+
+def test_pins_are_read_as_they_were_written(tmp_path):
+    pins = (a_pin(0, width=4, clip=1.5), a_pin(1, width=4, clip=1.5), a_pin(2, width=8))
+    path = tmp_path / "pins" / "suite.toml"
+    write_pins(path, Pins(tmp_path / "suites" / "suite.toml", pins))
+    assert read_pins(path).pins == pins
+    assert read_pins(path).suite.resolve() == tmp_path / "suites" / "suite.toml"
+    assert path.read_text().count("plugin =") == 1  # what cells share is there once
+    assert path.read_text().count("width =") == 2
+    first = path.read_bytes()
+    write_pins(path, read_pins(path))
+    assert path.read_bytes() == first
+
+
+def test_a_cell_is_named_in_the_words_of_a_selection():
+    name = "model=m,in=i,out=o,scorer=s,epoch=3,group_size=5,seed=1"
+    assert cell_name(Cell("m", "i", "o", "s", 3, 5, 1)) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "pins.toml: no such file; bench pin SUITE writes it"),
+        ("a = [", "pins.toml: no pins: "),
+        ("format = 2", "pins.toml: no pins: its format is 2, not 1"),
+        ("format = 1", "pins.toml: no pins: there is no 'suite'"),
+        ('format = 1\nsuite = "s"\n[[cells]]\n', "pins.toml: no pins: there is no 'model'"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, text, message):
+    path = tmp_path / "pins.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BenchError) as error:
+        read_pins(path)
+    assert message in str(error.value)

@@ -1,0 +1,275 @@
+"""Markdown, LaTeX, CSV and JSON, asserted whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from harness.errors import ScoreError
+from harness.report.render.formats import render
+from harness.results import Cell, Result
+
+
+def result(
+    scorer, out, auroc=None, *, status="failed", message="", seed=0, model="glow", **values
+):
+    cell = Cell(model, "cifar10", out, scorer, 10, 1, seed)
+    if auroc is None:
+        return Result(cell, status, message)
+    values = {"auroc_se": 0.012, "n_in": 500, "n_out": 500, "bits_per_dim_in": 3.5} | values
+    return Result(cell, "ok", auroc=auroc, **values)
+
+
+def hostile():
+    """Names that each of the formats could act on; every status; a note and reasons."""
+    return [
+        result("[fisher]", "a|b", 0.9, provenance={"notes": ["limit_10 & more"], "fit": "secret"}),
+        result("[fisher]", "50%_x", 0.8),
+        result("=cmd()", "a|b", 0.5, auroc_se=None),
+        result("=cmd()", "50%_x", status="unsupported", message="no <b>gradient\n{x}"),
+        result("*12e4*", "a|b", status="missing_data", message="~/data\\svhn: $HOME"),
+        result("*12e4*", "<script>", message="-1^2 #3"),
+    ]
+
+
+def rendered(results, format, *, standard_errors=False):
+    return render(
+        results,
+        suite="paper",
+        title="A # title_\nof two lines",
+        format=format,
+        standard_errors=standard_errors,
+    )
+
+
+def test_markdown():
+    expected = r"""
+# A \# title\_ of two lines
+
+## glow, in-distribution cifar10, group size 1
+
+| scorer     |   epoch |   bits/dim |            a\|b |          50%\_x |   &lt;script> |
+|:-----------|--------:|-----------:|----------------:|----------------:|--------------:|
+| \[fisher\] |      10 |      3.500 | **0.900**±0.012 | **0.800**±0.012 |             - |
+| =cmd()     |      10 |      3.500 |           0.500 |     unsupported |             - |
+| \*12e4\*   |      10 |      3.500 |   missing\_data |               - |        failed |
+
+AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance. Bold is the best of its column, chosen on these same groups; \~ cannot be told from it (paired DeLong test, p > 0.05). 1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing. ± is the DeLong standard error. bits/dim is the mean over the in-distribution examples at that epoch. A dash stands where there is no result. Groups scored: 500 in; out: 500 a\|b, 500 50%\_x.
+
+- Note: limit\_10 &amp; more
+- unsupported (1 result): no &lt;b>gradient {x}
+- missing\_data (1 result): \~/data\\svhn: \$HOME
+- failed (1 result): -1^2 \#3
+"""  # noqa: E501 (as printed)
+    assert rendered(hostile(), "markdown", standard_errors=True) == expected.removeprefix("\n")
+
+
+def test_latex():
+    expected = r"""
+% A # title_ of two lines
+
+\begin{table}
+\centering
+\begin{tabular}{lrrrrr}
+\hline
+ scorer       &   epoch &   bits/dim &             a\textbar{}b &                  50\%\_x &   \textless{}script\textgreater{} \\
+\hline
+ {[}fisher{]} &      10 &      3.500 & \textbf{0.900}$\pm$0.012 & \textbf{0.800}$\pm$0.012 &                                 - \\
+ =cmd()       &      10 &      3.500 &                    0.500 &              unsupported &                                 - \\
+ {*}12e4{*}   &      10 &      3.500 &            missing\_data &                        - &                            failed \\
+\hline
+\end{tabular}
+\caption{glow, in-distribution cifar10, group size 1.
+AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance.
+Bold is the best of its column, chosen on these same groups; $\sim$ cannot be told from it (paired DeLong test, p \textgreater{} 0.05).
+1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing.
+$\pm$ is the DeLong standard error.
+bits/dim is the mean over the in-distribution examples at that epoch.
+A dash stands where there is no result.
+Groups scored: 500 in; out: 500 a\textbar{}b, 500 50\%\_x.
+Note: limit\_10 \& more
+unsupported (1 result): no \textless{}b\textgreater{}gradient \{x\}
+missing\_data (1 result): $\sim$/data\textbackslash{}svhn: \$HOME
+failed (1 result): -1\textasciicircum{}2 \#3}
+\end{table}
+"""  # noqa: E501 (as printed)
+    assert rendered(hostile(), "latex", standard_errors=True) == expected.removeprefix("\n")
+
+
+def test_markdown_and_latex_show_seeds_and_spread():
+    results = [
+        result("a", "o", auroc, seed=seed, model=model)
+        for model in ("m", "n")
+        for seed, auroc in enumerate((0.9, 0.92, 0.91))
+    ]
+    results.append(result("b", "o", 0.5, seed=0, model="n"))
+    shown = {
+        format: [
+            line
+            for line in rendered(results, format, standard_errors=True).splitlines()
+            if line.lstrip("| ").startswith(("a ", "b "))
+        ]
+        for format in ("markdown", "latex")
+    }
+    assert shown == {
+        "markdown": [
+            "| a        |      10 | 3.500 ±0.000 | **0.910** ±0.010 (0.012) |",
+            "| a        |      10 | 3.500 ±0.000 | **0.910** ±0.010 (0.012) |",
+            r"| b        |      10 | 3.500 ±0.000 |    0.500 (0.012) \[1/3\] |",
+        ],
+        "latex": [
+            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 (0.012) \\",
+            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 (0.012) \\",
+            r" b        &      10 & 3.500 $\pm$0.000 &           0.500 (0.012) {[}1/3{]} \\",
+        ],
+    }
+
+
+def test_tied_numbers_keep_their_mark():
+    scores = np.array([0.0, 1.0, 3.0]), np.array([2.0, 4.0])
+    same = {"scores_in": scores[0], "scores_out": scores[1]}
+    results = [result(name, "o", 0.75, **same) for name in ("a", "b")]
+    assert "| b        |      10 |      3.500 |   0.750\\~ |\n" in rendered(results, "markdown")
+    assert r"0.750$\sim$ \\" in rendered(results, "latex")
+
+
+def test_no_results():
+    title = r"# A \# title\_ of two lines"
+    assert rendered([], "markdown") == f"{title}\n\nThere are no results.\n"
+    assert rendered([], "latex") == "% A # title_ of two lines\n"
+    assert rendered([], "json") == '{\n  "suite": "paper",\n  "results": []\n}\n'
+    assert rendered([], "csv").startswith("model,in,out,")
+    assert rendered([], "csv").count("\n") == 1
+
+
+def test_csv_has_a_row_per_result_and_no_formula():
+    expected = r"""
+model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
+glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,,,,,500,500,3.5,,,,,,,,
+glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,,,,,500,500,3.5,,,,,,,,
+glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,,,,,,500,500,3.5,,,,,,,,
+glow,cifar10,50%_x,'=cmd(),10,1,0,unsupported,"no <b>gradient
+{x}",,,,,,,,,,,,,,,,,
+glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,
+glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,
+"""
+    assert rendered(hostile(), "csv") == expected.removeprefix("\n")
+
+
+def test_csv_holds_what_json_does():
+    names = ["=a", "+a", "-a", "@a", "\ta", "a=", "a,b", 'a"b', "1e5", " =a"]
+    results = [result(name, "o", -0.25, aupr=1e-17, message="=x") for name in names]
+    rows = list(csv.DictReader(io.StringIO(rendered(results, "csv"))))
+    found = json.loads(rendered(results, "json"))["results"]
+    published = ("value", "se", "difference", "within_error", "source")
+    assert list(rows[0]) == [
+        *(key for key in found[0] if key not in ("published", "provenance", "beaten_by")),
+        *(f"published_{name}" for name in published),
+        "beaten_by",
+    ]
+    for name, row, values in zip(names, rows, found, strict=True):
+        assert row["scorer"] == (f"'{name}" if name[0] in "=+-@\t" else name)
+        assert (float(row["auroc"]), float(row["aupr"])) == (values["auroc"], values["aupr"])
+        assert row["fpr95"] == ""
+
+
+def test_json_is_every_result_in_full():
+    expected = r"""
+{
+  "suite": "paper",
+  "results": [
+    {
+      "model": "glow",
+      "in": "cifar10",
+      "out": "a|b",
+      "scorer": "[fisher]",
+      "epoch": 10,
+      "group_size": 1,
+      "seed": 0,
+      "status": "ok",
+      "message": "",
+      "auroc": 0.9,
+      "auroc_se": 0.012,
+      "auroc_low": null,
+      "auroc_high": null,
+      "aupr": null,
+      "fpr95": null,
+      "n_in": 500,
+      "n_out": 500,
+      "bits_per_dim_in": 3.5,
+      "bits_per_dim_out": null,
+      "ovl": null,
+      "published": null,
+      "beaten_by": [],
+      "provenance": {
+        "notes": [
+          "limit_10 & more"
+        ],
+        "fit": "secret"
+      }
+    },
+    {
+      "model": "glow",
+      "in": "cifar10",
+      "out": "50%_x",
+      "scorer": "=cmd()",
+      "epoch": 10,
+      "group_size": 1,
+      "seed": 0,
+      "status": "unsupported",
+      "message": "no <b>gradient\n{x}",
+      "auroc": null,
+      "auroc_se": null,
+      "auroc_low": null,
+      "auroc_high": null,
+      "aupr": null,
+      "fpr95": null,
+      "n_in": null,
+      "n_out": null,
+      "bits_per_dim_in": null,
+      "bits_per_dim_out": null,
+      "ovl": null,
+      "published": null,
+      "beaten_by": [],
+      "provenance": {}
+    }
+  ]
+}
+"""
+    assert rendered(hostile()[:4:3], "json") == expected.removeprefix("\n")
+
+
+def test_the_same_results_give_the_same_bytes():
+    for format in ("table", "markdown", "latex", "csv", "json"):
+        assert rendered(hostile(), format) == rendered(hostile(), format)
+        assert rendered(hostile(), format).endswith("\n")
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_json_refuses_what_is_not_finite_and_says_where(bad):
+    fine = result("s", "o", 0.5)
+    with pytest.raises(ScoreError) as raised:
+        rendered([fine, result("t", "o", 0.5, fpr95=bad)], "json")
+    assert str(raised.value) == (
+        "glow, cifar10 against o, t, epoch 10, group size 1, seed 0: fpr95 is not finite"
+    )
+    with pytest.raises(ScoreError) as raised:
+        rendered([result("s", "o", 0.5, provenance={"a": [bad]})], "json")
+    assert str(raised.value).endswith("seed 0: provenance is not finite")
+
+
+def test_reports_import_neither_torch_nor_sklearn_nor_what_another_format_needs():
+    code = (
+        "import sys, harness.report\n"
+        "loaded = {'torch', 'torchvision', 'sklearn', 'scipy', 'matplotlib', 'rich', 'tabulate'}\n"
+        "print(sorted(loaded & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

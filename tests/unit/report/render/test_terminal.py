@@ -1,0 +1,323 @@
+"""The tables on terminals of several widths, asserted whole."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from harness.report.render.formats import render
+from harness.results import Cell, Result
+
+LONG = "gaussian-noise-of-many-levels"
+CAPTION_80 = """\
+AUROC with out-of-distribution as the positive class: higher is better for
+detection, 0.5 is chance.
+* is the best of its column, chosen on these same groups; ~ cannot be told from
+it (paired DeLong test, p > 0.05).
+"""
+CAPTION_WIDE = (
+    "AUROC with out-of-distribution as the positive class: higher is better for detection, "
+    "0.5 is chance.\n"
+    "* is the best of its column, chosen on these same groups; ~ cannot be told from it "
+    "(paired DeLong test, p > 0.05).\n"
+    "4 of 16 numbers could not be compared with the best: their scores or some of their seeds "
+    "are missing.\n"
+)
+
+
+def result(scorer, out, auroc=None, *, epoch=10, seed=0, status="failed", message="", **values):
+    cell = Cell("glow", "cifar10", out, scorer, epoch, 1, seed)
+    if auroc is None:
+        return Result(cell, status, message, provenance=values.get("provenance", {}))
+    values = {"auroc_se": 0.012, "n_in": 500, "n_out": 500, "bits_per_dim_in": 3.5} | values
+    return Result(cell, "ok", auroc=auroc, **values)
+
+
+def plain():
+    """Two scorers, two epochs and four out data sets, one of them with a long name."""
+    outs = ["svhn", "celeba", LONG, "textures"]
+    return [
+        result(scorer, out, level + epoch / 1000 + 0.01 * i, epoch=epoch)
+        for scorer, level in (("log-likelihood", 0.1), ("layer-gradients", 0.9))
+        for epoch in (20, 0)
+        for i, out in enumerate(outs)
+    ]
+
+
+def hostile():
+    """Names and messages that a terminal, rich or a spreadsheet could act on; every status."""
+    red = "=cmd()\x1b[31m"
+    return [
+        result("[fisher]", "a|b", 0.9),
+        result("[fisher]", "50%_x", 0.8),
+        result("[fisher]", "<script>", 0.8),
+        result("[/x]", "a|b", 0.91),
+        result("[/x]", "50%_x", status="unsupported", message="no [bold]gradient[/bold]\nof it"),
+        result(red, "a|b", status="missing_data", message="not here"),
+        result(red, "[red]"),
+    ]
+
+
+def seeds():
+    """Three seeds of two scorers, one of which failed once."""
+    best = [
+        result("a", "svhn", auroc, seed=seed, bits_per_dim_in=3 + seed / 10)
+        for seed, auroc in enumerate((0.9, 0.92, 0.91))
+    ]
+    other = [(0.5, ""), (None, "boom"), (0.6, "")]
+    return best + [
+        result("b", "svhn", auroc, seed=seed, message=message)
+        for seed, (auroc, message) in enumerate(other)
+    ]
+
+
+def shown(results, width=None, *, standard_errors=False, title="Suite paper", color_system=None):
+    """The text for a terminal of a width, or for a file."""
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=width is not None,
+        color_system=color_system,
+        legacy_windows=False,
+    )
+    return render(
+        results,
+        suite="paper",
+        title=title,
+        format="table",
+        standard_errors=standard_errors,
+        console=console,
+    )
+
+
+def assert_shown(text, expected):
+    assert text == expected.removeprefix("\n")
+
+
+def test_wide_terminal_shows_all_columns():
+    assert_shown(
+        shown(plain(), 200),
+        f"""
+Suite paper
+
+glow, in-distribution cifar10, group size 1
+
+scorer           epoch  bits/dim    svhn  celeba  gaussian-noise-of-many-levels  textures
+─────────────────────────────────────────────────────────────────────────────────────────
+log-likelihood       0     3.500   0.100   0.110                          0.120     0.130
+log-likelihood      20     3.500   0.120   0.130                          0.140     0.150
+layer-gradients      0     3.500   0.900   0.910                          0.920     0.930
+layer-gradients     20     3.500  0.920*  0.930*                         0.940*    0.950*
+
+{CAPTION_WIDE}bits/dim is the mean over the in-distribution examples at that epoch.
+Groups scored: 500 in, 500 out.
+""",
+    )
+
+
+def test_terminal_of_80_columns_folds_a_long_name():
+    assert_shown(
+        shown(plain(), 80),
+        f"""
+Suite paper
+
+glow, in-distribution cifar10, group size 1
+
+                                                       gaussian-
+                                                  noise-of-many-
+scorer           epoch  bits/dim    svhn  celeba          levels  textures
+──────────────────────────────────────────────────────────────────────────
+log-likelihood       0     3.500   0.100   0.110           0.120     0.130
+log-likelihood      20     3.500   0.120   0.130           0.140     0.150
+layer-gradients      0     3.500   0.900   0.910           0.920     0.930
+layer-gradients     20     3.500  0.920*  0.930*          0.940*    0.950*
+
+{CAPTION_80}4 of 16 numbers could not be compared with the best: their scores or some of
+their seeds are missing.
+bits/dim is the mean over the in-distribution examples at that epoch.
+Groups scored: 500 in, 500 out.
+""",
+    )
+
+
+def test_heads_are_folded_at_every_hyphen_before_a_table_is_split():
+    outs = ["china-inverted", "colour-constant", "colour-noise", "flower"]
+    results = [result("s" * 24, out, 0.5 + k / 10) for k, out in enumerate(outs)]
+    body = shown(results, 80).partition("AUROC")[0]
+    assert body.splitlines()[4:7] == [
+        "                                             china-   colour-  colour-",
+        "scorer                    epoch  bits/dim  inverted  constant    noise  flower",
+        "──────────────────────────────────────────────────────────────────────────────",
+    ]
+
+
+def test_names_are_not_markup_and_every_status_is_a_word():
+    assert_shown(
+        shown(hostile(), 80, title="[bold] :smile:"),
+        f"""
+[bold] :smile:
+
+glow, in-distribution cifar10, group size 1
+
+scorer          epoch  bits/dim           a|b        50%_x  <script>   [red]
+────────────────────────────────────────────────────────────────────────────
+[fisher]           10     3.500         0.900       0.800*    0.800*       -
+[/x]               10     3.500        0.910*  unsupported         -       -
+=cmd()\\x1b[31m     10     3.500  missing_data            -         -  failed
+
+{CAPTION_80}1 of 4 numbers could not be compared with the best: their scores or some of
+their seeds are missing.
+bits/dim is the mean over the in-distribution examples at that epoch.
+A dash stands where there is no result.
+Groups scored: 500 in; out: 500 a|b, 500 50%_x, 500 <script>.
+unsupported (1 result): no [bold]gradient[/bold] of it
+missing_data (1 result): not here
+failed (1 result)
+""",
+    )
+
+
+def test_seeds_are_shown_as_mean_and_spread():
+    assert_shown(
+        shown(seeds(), 80),
+        f"""
+Suite paper
+
+glow, in-distribution cifar10, group size 1
+
+scorer  epoch      bits/dim                svhn
+───────────────────────────────────────────────
+a          10  3.100 ±0.100       0.910* ±0.010
+b          10  3.100 ±0.100  0.550 ±0.071 [2/3]
+
+{CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
+their seeds are missing.
+Mean ± standard deviation over 3 seeds.
+[k/3] is the mean of k seeds: the others have no number.
+bits/dim is the mean over the in-distribution examples at that epoch.
+Groups scored: 500 in, 500 out.
+failed (1 result): boom
+""",
+    )
+
+
+def test_seeds_with_standard_errors():
+    assert_shown(
+        shown(seeds(), 80, standard_errors=True),
+        f"""
+Suite paper
+
+glow, in-distribution cifar10, group size 1
+
+scorer  epoch      bits/dim                        svhn
+───────────────────────────────────────────────────────
+a          10  3.100 ±0.100       0.910* ±0.010 (0.012)
+b          10  3.100 ±0.100  0.550 ±0.071 (0.012) [2/3]
+
+{CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
+their seeds are missing.
+Mean ± standard deviation over 3 seeds.
+[k/3] is the mean of k seeds: the others have no number.
+In parentheses: the DeLong standard error of one seed.
+bits/dim is the mean over the in-distribution examples at that epoch.
+Groups scored: 500 in, 500 out.
+failed (1 result): boom
+""",
+    )
+
+
+def test_no_results_is_said():
+    assert_shown(
+        shown([], 80),
+        """
+Suite paper
+There are no results.
+""",
+    )
+
+
+def test_off_a_terminal_no_line_is_cut_or_folded():
+    wide = [result("s" * 60, "o" * 60, 0.5), result("s" * 60, "p" * 60, 0.6)]
+    for results in (plain(), hostile(), seeds(), wide):
+        assert shown(results) == shown(results, 400)
+        piped = Console(file=io.StringIO(), width=40)
+        assert shown(results) == render(
+            results, suite="paper", title="Suite paper", format="table", console=piped
+        )
+        assert shown(results) == render(
+            results, suite="paper", title="Suite paper", format="table"
+        )
+
+
+@pytest.mark.parametrize("standard_errors", [False, True])
+@pytest.mark.parametrize(
+    "results", [plain(), hostile(), seeds()], ids=["plain", "hostile", "seeds"]
+)
+def test_no_number_is_cropped_at_any_width(results, standard_errors):
+    def numbers(text):
+        return sorted(word for word in text.split() if word[0] in "0123456789±(" and "." in word)
+
+    def body(text):
+        return text.partition("AUROC")[0]
+
+    whole = body(shown(results, 400, standard_errors=standard_errors))
+    for width in range(5, 120):
+        text = shown(results, width, standard_errors=standard_errors)
+        # the numbers that describe a row are repeated in each part of a split table
+        assert set(numbers(body(text))) == set(numbers(whole))
+        assert "…" not in text
+        if width >= 42:
+            assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_best_is_bold_and_keeps_its_mark():
+    text = shown([result("a", "o", 0.9), result("b", "o", 0.5)], 80, color_system="truecolor")
+    assert "\x1b[1m0.900*\x1b[0m" in text
+    assert "\x1b[1m0.500" not in text
+
+
+def test_a_stream_that_is_not_unicode_gets_what_it_can_show():
+    raw = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    console = Console(file=raw, width=80, force_terminal=True, color_system=None)
+    text = render(
+        [result("ä", "o", 0.9)],
+        suite="s",
+        title="t",
+        format="table",
+        standard_errors=True,
+        console=console,
+    )
+    raw.write(text)
+    raw.flush()
+    assert text.splitlines()[4:7] == [
+        "scorer  epoch  bits/dim             o",
+        "-------------------------------------",
+        "?          10     3.500  0.900*?0.012",
+    ]
+
+
+def test_wide_characters_take_two_cells():
+    text = shown([result("尤度", "画像", 0.9)])
+    assert text.splitlines()[4:7] == [
+        "scorer  epoch  bits/dim    画像",
+        "───────────────────────────────",
+        "尤度       10     3.500  0.900*",
+    ]
+
+
+def test_reasons_and_notes_stand_below_the_table():
+    results = [result("s", f"o{i}", message=f"reason {i}") for i in range(22)]
+    results += [result("s", "x", 0.5, provenance={"notes": ["fit = in", "limit\n10"], "fit": "f"})]
+    text = shown(results)
+    assert text.splitlines()[-23:-20] == [
+        "Note: fit = in",
+        "Note: limit 10",
+        "failed (1 result): reason 0",
+    ]
+    assert text.splitlines()[-2:] == [
+        "failed (1 result): reason 19",
+        "and 2 more reasons, which --format json lists",
+    ]
+    assert "['f']" not in text

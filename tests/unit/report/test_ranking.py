@@ -1,0 +1,166 @@
+"""The scorers ranked: by hand, what is left out and said, and every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import pytest
+
+from harness.plan.costs import Cost
+from harness.report.ranking import Apart, ranking_table
+from harness.report.render.ranking import render_ranking
+from harness.results import Cell, Result
+
+# By OOD set and epoch. Means over the epochs are .8, .7, .5 and .6, .9, .6.
+AUROCS = {
+    ("x", 1): {"a": 0.9, "b": 0.6, "c": 0.5},
+    ("x", 2): {"a": 0.7, "b": 0.8, "c": 0.5},
+    ("y", 1): {"a": 0.6, "b": 0.9, "c": 0.6},
+}
+COSTS = {
+    "a": Cost(0.0123456, 0.0, 0),
+    "b": Cost(12.0, 1234.4, 3),
+    "c": Cost(None, None, 1),
+    "d": Cost(0.5, 2.25, 1),
+}
+
+
+def result(scorer, auroc, out="x", epoch=1, status="ok"):
+    cell = Cell("m", "i", out, scorer, epoch, 1, 0)
+    notes = ["a note"] if scorer == "a" else []
+    return Result(cell, status, auroc=auroc, provenance={"notes": notes})
+
+
+def results(aurocs=AUROCS):
+    """A number, or the status of a result without one."""
+    return [
+        result(scorer, None, *where, value)
+        if isinstance(value, str)
+        else result(scorer, value, *where)
+        for where, found in aurocs.items()
+        for scorer, value in found.items()
+    ]
+
+
+def rendered(format="table", aurocs=AUROCS):
+    return render_ranking(results(aurocs), COSTS, suite="s", title="A *title*", format=format)
+
+
+def test_ranks_by_hand():
+    ranked = ranking_table(results()).ranked
+    assert ranked.mean_ranks == {"b": 1.5, "a": 1.75, "c": 2.75}
+    assert list(ranked.mean_ranks) == ["b", "a", "c"]
+    assert ranked.aurocs == pytest.approx({"a": 0.7, "b": 0.8, "c": 0.55})
+    assert (ranked.pairs, ranked.blocks) == (2, 3)
+    assert ranked.critical_difference == pytest.approx(2.343, abs=1e-3)  # q √(3·4 / (6·2))
+    assert ranked.friedman == pytest.approx(1.75)  # 12·2/(3·4) (1.5² + 1.75² + 2.75² - 12)
+    assert ranked.p_value == pytest.approx(math.exp(-1.75 / 2))
+
+
+def test_a_block_without_one_of_the_scorers_is_left_out_for_all():
+    aurocs = {**AUROCS, ("x", 2): {"a": 0.7, "b": "failed", "c": 0.5}}
+    table = ranking_table(results(aurocs))
+    assert table.ranked.aurocs == pytest.approx({"a": 0.75, "b": 0.75, "c": 0.55})
+    assert table.ranked.mean_ranks == {"a": 1.75, "b": 1.5, "c": 2.75}
+    assert (table.ranked.blocks, table.blocks) == (2, 3)
+    assert table.numbers == {"a": 3, "b": 2, "c": 3}
+    assert table.apart == {}
+
+
+def test_scorers_that_would_leave_too_few_blocks_are_listed_apart():
+    aurocs = {where: dict(found) for where, found in AUROCS.items()}
+    aurocs["x", 1] |= {"d": 0.4, "e": "unsupported"}
+    aurocs["x", 2] |= {"d": "failed", "e": "unsupported"}
+    table = ranking_table(results(aurocs))
+    assert table.ranked == ranking_table(results()).ranked
+    assert table.apart == {
+        "d": Apart(0.4, {"failed": 1, "absent": 1}),
+        "e": Apart(None, {"unsupported": 2, "absent": 1}),
+    }
+    assert table.numbers == {"a": 3, "b": 3, "c": 3, "d": 1, "e": 0}
+
+
+def test_one_pair_ranks_but_tells_nothing_apart():
+    aurocs = {("x", 1): AUROCS["x", 1]}
+    ranked = ranking_table(results(aurocs)).ranked
+    assert ranked.mean_ranks == {"a": 1.0, "b": 2.0, "c": 3.0}
+    assert (ranked.critical_difference, ranked.friedman, ranked.p_value) == (None, None, None)
+    assert "fewer than two pairs or scorers tell nothing apart" in rendered(aurocs=aurocs)
+
+
+def test_without_a_number_nothing_is_ranked():
+    table = ranking_table(results({("x", 1): {"a": "failed"}}))
+    assert table.ranked is None
+    assert table.apart == {"a": Apart(None, {"failed": 1})}
+    assert "Scorers that are not ranked" in rendered(aurocs={("x", 1): {"a": "failed"}})
+
+
+def test_the_later_of_two_results_counts():
+    later = [*results(), result("c", 0.99, "y")]
+    assert ranking_table(later).ranked.mean_ranks == {"a": 2.0, "b": 2.0, "c": 2.0}
+
+
+def test_the_table_of_a_terminal():
+    aurocs = {**AUROCS, ("x", 1): {**AUROCS["x", 1], "d": 0.4}}
+    lines = rendered(aurocs=aurocs).splitlines()
+    assert lines[:12] == [
+        "A *title*",
+        "",
+        "Scorers by mean rank",
+        "",
+        "scorer  mean rank  mean AUROC  numbers  s/example  extra training  extra passes",
+        "───────────────────────────────────────────────────────────────────────────────",
+        "b           1.50*       0.800      3/3         12         1,234 s             3",
+        "a           1.75~       0.700      3/3      0.012             0 s             0",
+        "c           2.75~       0.550      3/3          -               -             1",
+        "",
+        "Mean rank over 2 pairs of ID and OOD set, 1 the best: scorers are ranked by their mean "
+        "AUROC in each pair, over models, epochs, group sizes and seeds.",
+        "Ranked over the 3 of 3 blocks (model, data sets, epoch, group size, seed) in which all "
+        "these scorers have a number.",
+    ]
+    assert "* is the best; ~ cannot be told from it: mean ranks differ if 2.34 apart" in lines[12]
+    assert "p = 0.42" in lines[12]
+    assert "Note: a note" in lines
+    at = lines.index("Scorers that are not ranked, for want of numbers")
+    assert lines[at + 4].split() == ["d", "0.400", "1/3", "2", "absent", "0.5", "2.2", "s", "1"]
+
+
+def test_what_is_a_critical_difference_off_the_best_has_no_mark():
+    # ranks 1, 2, 3 throughout: over 5 pairs 2.343 √(3·4 / (6·5)) = 1.48, over 2 pairs 2.34
+    for pairs, marks in ((5, ["*", "~", ""]), (2, ["*", "~", "~"])):
+        aurocs = {(str(out), 1): {"a": 0.9, "b": 0.8, "c": 0.7} for out in range(pairs)}
+        lines = rendered(aurocs=aurocs).splitlines()
+        found = [line.split()[1] for line in lines if line[:2] in ("a ", "b ", "c ")]
+        assert found == [f"{rank}.00{mark}" for rank, mark in enumerate(marks, 1)]
+
+
+def test_json_has_costs_in_a_field_of_their_own():
+    found = json.loads(rendered("json"))
+    assert set(found) == {"suite", "ranking", "costs"}
+    assert found["ranking"]["scorers"][0] == {
+        "scorer": "b",
+        "mean_rank": 1.5,
+        "mean_auroc": pytest.approx(0.8),
+        "numbers": 3,
+    }
+    assert found["ranking"]["critical_difference"] == pytest.approx(2.343, abs=1e-3)
+    assert found["costs"]["b"] == {
+        "seconds_per_example": 12.0,
+        "extra_training": 1234.4,
+        "extra_passes": 3,
+    }
+
+
+def test_markdown_latex_and_csv():
+    assert "# A \\*title\\*\n" in rendered("markdown")
+    assert "| b        |    **1.50** |" in rendered("markdown")
+    assert r"\textbf{1.50}" in rendered("latex")
+    aurocs = {**AUROCS, ("x", 1): {**AUROCS["x", 1], "d": 0.4}}
+    rows = list(csv.DictReader(io.StringIO(rendered("csv", aurocs))))
+    assert [row["scorer"] for row in rows] == ["b", "a", "c", "d"]
+    assert rows[1]["seconds_per_example"] == "0.0123456"
+    assert rows[3]["mean_rank"] == ""

@@ -1,0 +1,83 @@
+"""The results in words."""
+
+from __future__ import annotations
+
+from harness.report.summary import summary
+from harness.results import Cell, Result
+
+
+def result(scorer, out="svhn", auroc=None, high=None, *, status="failed", epoch=20):
+    cell = Cell("glow", "cifar10", out, scorer, epoch, 1, 0)
+    status = "ok" if auroc is not None else status
+    return Result(cell, status, auroc=auroc, auroc_high=high)
+
+
+def test_all_four_sentences():
+    results = [
+        result("log-likelihood", "svhn", 0.071, 0.08),
+        result("log-likelihood", "celeba", 0.45, 0.49),
+        result("log-likelihood", "noise", 0.49, 0.51),
+        result("log-likelihood", "textures", 0.9, 0.95),
+        result("log-likelihood", "flipped", status="missing_data"),
+        result("[fisher]", "svhn", 0.9),
+        result("[fisher]", "celeba", 0.8),
+        result("[fisher]", "noise", 0.8),
+        result("[fisher]", "textures", 0.9),
+        result("lucky", "svhn", 1.0),
+        result("lucky", "celeba"),
+        result("lucky", "noise"),
+        result("lucky", "textures", status="unsupported"),
+    ]
+    assert summary(results) == [
+        "9 of 13 cells have a number: 1 missing_data, 2 failed, 1 unsupported.",
+        "The highest mean AUROC is that of [fisher]: 0.850 over its 4 cells, 0.372 above "
+        "log-likelihood; whether that is beyond error could not be tested.",
+        "The likelihood is the wrong way round (AUROC below 0.5 beyond its 95 % interval) in 2 of "
+        "its 4 cells; lowest: 0.071, glow at epoch 20, cifar10 against svhn, group size 1.",
+        "Look next at 2 cells without a number (failed).",
+    ]
+
+
+def test_a_likelihood_that_is_the_right_way_round():
+    assert summary([result("log-likelihood", auroc=0.4, high=0.6)]) == [
+        "The only cell has a number.",
+        "The likelihood is the wrong way round (AUROC below 0.5 beyond its 95 % interval) in none "
+        "of its 1 cell.",
+    ]
+
+
+def test_without_an_interval_nothing_is_beyond_it():
+    assert "in none of its 1 cell." in summary([result("log-likelihood", auroc=0.1)])[1]
+
+
+def test_other_scorers_and_likelihoods_without_numbers_are_not_judged():
+    results = [result("typicality", auroc=0.1, high=0.2), result("log-likelihood")]
+    assert summary(results) == [
+        "1 of 2 cells has a number: 1 failed.",
+        "Look next at 1 cell without a number (failed).",
+    ]
+    results = [result("a", auroc=0.25), result("b", auroc=0.5)]
+    assert summary(results) == [
+        "All 2 cells have a number.",
+        "The highest mean AUROC is that of b: 0.500 over its cell, 0.250 above a; whether "
+        "that is beyond error could not be tested.",
+    ]
+
+
+def test_nothing_and_nothing_with_a_number():
+    assert summary([]) == ["There are no results."]
+    assert summary([result("a"), result("b")]) == [
+        "0 of 2 cells have a number: 2 failed.",
+        "Look next at 2 cells without a number (failed).",
+    ]
+
+
+def test_of_two_results_for_a_cell_the_later_counts():
+    assert summary([result("a"), result("a", auroc=0.5)]) == ["The only cell has a number."]
+
+
+def test_names_stay_on_their_line():
+    results = [result("a\nb\x1b[31m", auroc=0.75), result("c", auroc=0.5)]
+    assert summary(results)[1].startswith(
+        "The highest mean AUROC is that of a b\\x1b[31m: 0.750 over its cell, 0.250 above c"
+    )

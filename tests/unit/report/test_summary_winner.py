@@ -1,0 +1,214 @@
+"""What won and where to look next, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.metrics.paired import delong_difference
+from harness.metrics.roc import delong
+from harness.report.next_step import next_look
+from harness.report.summary import winner
+from harness.results import Beaten, Cell, Result
+
+N = 60
+
+
+def scored(scorer, shift, out="svhn", *, seed=1, epoch=4):
+    """Scores of one random order of 60 groups a side for every scorer, OOD so much higher."""
+    noise = np.random.default_rng(seed).normal(size=(2, N))
+    scores_in, scores_out = noise[0], noise[1] + shift
+    estimate = delong(scores_in, scores_out)
+    return Result(
+        Cell("glow", "cifar10", out, scorer, epoch, 1, 0),
+        "ok",
+        auroc=estimate.auroc,
+        auroc_se=estimate.se,
+        auroc_low=estimate.low,
+        auroc_high=estimate.high,
+        scores_in=scores_in,
+        scores_out=scores_out,
+    )
+
+
+def bare(scorer, auroc, out="svhn", *, low=None, high=None, beaten_by=(), message="", **where):
+    where = {"epoch": 4, "group_size": 1, "seed": 0} | where
+    cell = Cell("glow", "cifar10", out, scorer, **where)
+    status = "failed" if auroc is None else "ok"
+    interval = {"auroc_low": low, "auroc_high": high, "beaten_by": beaten_by}
+    return Result(cell, status, message, auroc=auroc, **interval)
+
+
+def test_the_lead_and_in_how_many_cells_it_is_told_apart():
+    results = [
+        scored("a", 1.5, "svhn"),
+        scored("a", 0.30, "noise"),
+        scored("a", 0.0, "flipped"),
+        scored("b", 0.0, "svhn"),
+        scored("b", 0.31, "noise", seed=2),
+        scored("b", 0.5, "flipped"),
+    ]
+    means = {
+        name: np.mean([x.auroc for x in results if x.cell.scorer == name]) for name in ("a", "b")
+    }
+    assert winner(results) == [
+        f"The highest mean AUROC is that of a: {means['a']:.3f} over its 3 cells, "
+        f"{means['a'] - means['b']:.3f} above b; cell by cell, it is better in 1, worse in 1, and "
+        "not told apart in 1 (paired DeLong tests, Holm-corrected)."
+    ]
+
+
+def test_a_lead_that_no_cell_bears_out_is_not_overclaimed():
+    (text,) = winner([scored("a", 0.301), scored("b", 0.30, seed=2)])
+    assert text.endswith("; cell by cell, the paired test tells them apart in none.")
+
+
+def test_equal_means_are_said_to_be_equal():
+    (text,) = winner([scored("a", 0.3), scored("b", 0.3)])
+    assert ", that of b is equal; cell by cell, the paired test tells them apart in none." in text
+
+
+def test_some_cells_without_scores_are_not_counted():
+    results = [
+        scored("a", 2.0),
+        bare("a", 0.9, "noise"),
+        scored("b", 0.0),
+        bare("b", 0.8, "noise"),
+    ]
+    (text,) = winner(results)
+    assert "; in 1 cell of them, it is better in 1, worse in 0, and not told apart in 0 (" in text
+
+
+def test_holm_asks_for_more_where_there_are_more_cells():
+    """A difference that one test calls significant is not, among twenty."""
+    one = [scored("a", 0.30), scored("b", 0.0, seed=2)]
+    near = [
+        (scored("a", 0.3, f"o{i}", seed=i), scored("b", 0.3, f"o{i}", seed=i)) for i in range(19)
+    ]
+    scores = [side for x in one for side in (x.scores_in, x.scores_out)]
+    assert 0.05 / 20 < delong_difference(*scores).p_value < 0.05
+    assert "better in 1" in winner(one)[0]
+    many = [result for pair in near for result in pair]
+    assert "tells them apart in none" in winner([*one, *many])[0]
+
+
+def test_of_very_many_cells_some_spread_over_all_are_tested():
+    a, b = scored("a", 2.0), scored("b", 0.0)
+    results = [
+        replace(item, cell=item.cell._replace(epoch=epoch))
+        for epoch in range(4001)
+        for item in (a, b)
+    ]
+    assert "; in 1334 cells of them, it is better in 1334, worse in 0," in winner(results)[0]
+
+
+def test_scorers_with_fewer_numbers_do_not_win():
+    results = [bare("lucky", 1.0), bare("a", 0.6), bare("a", 0.7, "noise")]
+    assert winner(results) == [
+        "The highest mean AUROC is that of a: 0.650 over its 2 cells; the others have numbers in "
+        "fewer."
+    ]
+
+
+@pytest.mark.parametrize("results", [[], [bare("a", 0.5)], [bare("a", 0.5), bare("b", None)]])
+def test_one_scorer_or_none_wins_nothing(results):
+    assert winner(results) == []
+
+
+def test_first_look_at_what_failed():
+    results = [
+        bare("a", None, message="no luck"),
+        bare("b", None, message="memory"),
+        bare("c", None, message="memory"),
+        bare("d", 0.2, low=0.1, high=0.3),
+    ]
+    assert next_look(results) == ["Look next at 2 cells without a number (failed: memory)."]
+
+
+def test_then_where_a_baseline_beats_a_scorer_beyond_error():
+    results = [
+        bare("a", 0.6, low=0.1, high=0.9, beaten_by=(Beaten("dark", 0.3, True),)),
+        bare("a", 0.6, "noise", seed=1, beaten_by=(Beaten("dark", 0.31, True),)),
+        bare("a", 0.5, "flipped", beaten_by=(Beaten("dark", 0.4, False),)),
+        bare("a", 0.5, "inverted", beaten_by=(Beaten("dark", 0.4, None),)),
+    ]
+    assert next_look(results) == [
+        "Look next at glow at epoch 4, cifar10 against noise, group size 1, seed 1: the trivial "
+        "baseline dark is 0.310 above a."
+    ]
+
+
+def test_what_is_unsupported_cannot_be_mended():
+    results = [
+        replace(bare("a", None), status="unsupported"),
+        bare("b", 0.8, low=0.7, high=0.9),
+    ]
+    assert "which is known worst" in next_look(results)[0]
+
+
+def test_a_baseline_above_every_scorer_matters_more_than_one_above_the_worst():
+    far, near = (Beaten("dark", 0.5, True),), (Beaten("dark", 0.1, True),)
+    results = [
+        bare("a", 0.3, beaten_by=far),
+        bare("b", 0.9),
+        bare("dark", 0.8),
+        bare("a", 0.6, "noise", beaten_by=near),
+        bare("b", 0.5, "noise", beaten_by=(Beaten("dark", 0.2, True),)),
+        bare("dark", 0.7, "noise"),
+    ]
+    assert next_look(results) == [
+        "Look next at glow at epoch 4, cifar10 against noise, group size 1: the trivial baseline "
+        "dark is 0.100 above every scorer, the best of which is a."
+    ]
+    assert next_look(results[:3]) == [
+        "Look next at glow at epoch 4, cifar10 against svhn, group size 1: the trivial baseline "
+        "dark is 0.500 above a."
+    ]
+
+
+def test_then_at_what_no_scorer_tells_apart():
+    results = [
+        bare("a", 0.55, low=0.45, high=0.65),
+        bare("b", 0.52, low=0.49, high=0.55),
+        bare("a", 0.50, "noise", low=0.4, high=0.6),
+        bare("b", 0.9, "noise", low=0.8, high=0.95, epoch=9),
+        bare("a", 0.1, "flipped", low=0.05, high=0.15),
+        bare("b", 0.50, "flipped", low=0.495, high=0.505),
+    ]
+    assert next_look(results) == [
+        "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
+        "error at any epoch, the nearest is b at epoch 4 with 0.520."
+    ]
+
+
+def test_then_where_scorers_disagree_most():
+    results = [
+        bare("a", 0.70, low=0.65, high=0.75),
+        bare("b", 0.20, low=0.05, high=0.35),
+        bare("a", 0.80, "noise", low=0.78, high=0.82),
+        bare("b", 0.40, "noise", low=0.38, high=0.42),
+        bare("b", 0.99, "noise", low=0.98, high=1.0, epoch=9),
+    ]
+    assert next_look(results) == [
+        "Look next at glow at epoch 4, cifar10 against noise, group size 1, where the scorers "
+        "disagree most: 0.800 by a, 0.400 by b."
+    ]
+
+
+def test_last_the_widest_interval():
+    results = [
+        bare("a", 0.8, low=0.7, high=0.9),
+        bare("b", 0.8, low=0.6, high=0.9),
+        bare("b", 0.9, "noise", low=0.88, high=0.92),
+    ]
+    assert next_look(results) == [
+        "Look next at glow at epoch 4, cifar10 against svhn, group size 1, b, which is known "
+        "worst: 0.800 with a 95 % interval from 0.600 to 0.900."
+    ]
+
+
+@pytest.mark.parametrize("results", [[], [bare("a", 0.8)], [bare("a", 0.8, low=0.8, high=0.8)]])
+def test_without_errors_there_is_nothing_to_say(results):
+    assert next_look(results) == []

@@ -1,0 +1,524 @@
+"""Scoring and running: statuses, notes, failures that stay in their cell."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from harness import events
+from harness.cli.display.displays import NoDisplay
+from harness.errors import MissingDataError, SuiteError
+from harness.metrics.overlap import overlap
+from harness.run.outcome import score
+from harness.run.prepare import find_plan
+from harness.run.run import run
+from harness.suite import load_suite
+
+PLUGIN = """
+import math
+import numpy as np
+import torch
+from oodbench import DomainError, Entry, Images, hookimpl
+
+
+@hookimpl
+def bench_scorers():
+    return [Entry(name, f":{target}", "test") for name, target in (
+        ("broken", "Broken"), ("infinite", "Infinite"), ("constant", "Constant"),
+        ("other-epoch", "OtherEpoch"), ("too-many", "TooMany"), ("untold", "Untold"))]
+
+
+@hookimpl
+def bench_datasets():
+    return [Entry("corrupt", ":Corrupt", "test")]
+
+
+class Corrupt:
+    domain = Images(1, 8, 8)
+    splits = ("train", "test")
+
+    def load(self, split):
+        raise ValueError("corrupt header")
+
+
+@hookimpl
+def bench_models():
+    return [Entry("picky", ":Picky", "test"), Entry("diverging", ":Diverging", "test"),
+            Entry("energy", ":Energy", "test"), Entry("gaps", ":Gaps", "test"),
+            Entry("greedy", ":Greedy", "test"), Entry("insatiable", ":Insatiable", "test")]
+
+
+class LogProb:
+    inputs = ("log_prob",)
+
+    def fit(self, statistics):
+        self.fitted = statistics["log_prob"]
+        return self
+
+    def score(self, statistics):
+        return -statistics["log_prob"].mean((1, 2))
+
+
+class Broken(LogProb):
+    def score(self, statistics):
+        raise ZeroDivisionError("by design")
+
+
+class Infinite(LogProb):
+    def score(self, statistics):
+        scores = super().score(statistics)
+        scores[3] = math.inf
+        return scores
+
+
+class Constant(LogProb):
+    def score(self, statistics):
+        return np.zeros(len(statistics["log_prob"]))
+
+
+class TooMany(LogProb):
+    def score(self, statistics):
+        return -statistics["log_prob"].reshape(-1, 1)
+
+
+class Untold(LogProb):
+    def fit_info(self):
+        return {"it": object()}
+
+
+class OtherEpoch(LogProb):
+    inputs = ("log_prob", "log_prob@flow:0")
+
+    def score(self, statistics):
+        difference = statistics["log_prob"] - statistics["log_prob@flow:0"]
+        return -difference.mean((1, 2))
+
+
+class Picky(torch.nn.Module):
+    def __init__(self, domain):
+        raise DomainError(f"only for images of the moon, not {domain}")
+
+
+class Energy(torch.nn.Module):
+    likelihood = "unnormalized"
+
+    def __init__(self, domain, sharpness: float = 0.0):
+        super().__init__()
+        self.domain = domain
+        self.sharpness = sharpness
+        self.weight = torch.nn.Parameter(torch.zeros(domain.dims))
+
+    def log_prob(self, x):
+        pixels = x.flatten(1).to(self.weight.dtype)
+        return pixels @ self.weight + self.sharpness * pixels.mean(1)
+
+
+class Gaps(Energy):
+    # No density for examples whose first pixel is odd.
+
+    def log_prob(self, x):
+        holes = torch.where(x[:, 0, 0, 0] % 2 == 1, -math.inf, 0.0)
+        return super().log_prob(x) + holes
+
+
+class Greedy(Energy):
+    # Has memory for 16 examples of evaluation at most.
+
+    def log_prob(self, x):
+        if not self.training and len(x) > 16:
+            raise RuntimeError(f"DefaultCPUAllocator: can't allocate memory: {len(x)}")
+        return super().log_prob(x)
+
+
+class Insatiable(Energy):
+    def log_prob(self, x):
+        raise RuntimeError("CUDA error: out of memory")
+
+
+class Diverging(Energy):
+    def log_prob(self, x):
+        return super().log_prob(x) * (1 if self.weight.abs().max() == 0 else math.nan)
+"""
+
+
+@pytest.fixture
+def suite_with(tiny_suite):
+    """The tiny suite with plugins for tests and some text replaced."""
+
+    def build(*replacements):
+        (tiny_suite.parent / "plugin.py").write_text(PLUGIN)
+        text = tiny_suite.read_text()
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        tiny_suite.write_text('plugins.paths = ["plugin.py"]\n' + text)
+        return load_suite(tiny_suite)
+
+    return build
+
+
+def outcome_of(suite, settings, **options):
+    return run(suite, settings, NoDisplay(), **options)
+
+
+def by_scorer(outcome):
+    return {result.cell.scorer: result for result in outcome.results}
+
+
+SCORERS = '["log-likelihood", "typicality", "gradient-gaussian"]'
+
+
+def test_a_scorer_that_fails_stays_in_its_cells(suite_with, settings):
+    suite = suite_with((SCORERS, '["log-likelihood", "broken", "infinite", "constant"]'))
+    outcome = outcome_of(suite, settings)
+    found = by_scorer(outcome)
+    assert outcome.exit_status == 1
+    assert found["log-likelihood"].status == "ok"
+    assert (found["broken"].status, found["broken"].message) == (
+        "failed",
+        "ZeroDivisionError: by design",
+    )
+    assert found["infinite"].message == (
+        "infinite gave 1 of 6 ID groups scores that are not finite, the first (inf) to group 3"
+    )
+    assert found["broken"].auroc is None
+    assert found["constant"].auroc == 0.5
+
+
+def test_a_statistic_of_another_epoch_is_read(suite_with, settings):
+    outcome = outcome_of(suite_with((SCORERS, '["log-likelihood", "other-epoch"]')), settings)
+    results = {(r.cell.scorer, r.cell.epoch): r for r in outcome.results if r.cell.group_size == 1}
+    assert outcome.exit_status == 0
+    assert results["other-epoch", 0].auroc == 0.5  # its difference is 0 everywhere
+    assert results["other-epoch", 2].auroc != results["log-likelihood", 2].auroc
+
+
+def test_a_model_that_cannot_be_built_is_unsupported(suite_with, settings):
+    suite = suite_with(
+        ('plugin = "glow"\n', 'plugin = "picky"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
+    )
+    outcome = outcome_of(suite, settings)
+    assert {result.status for result in outcome.results} == {"unsupported"}
+    assert outcome.results[0].message == (
+        "flow on digits: training: only for images of the moon, not 1x8x8"
+    )
+    again = score(find_plan(suite, settings), settings, NoDisplay())
+    assert [r.to_json() for r in again.results] == [r.to_json() for r in outcome.results]
+
+
+def test_a_diverging_training_keeps_the_epochs_before(suite_with, settings):
+    suite = suite_with(
+        ('plugin = "glow"\n', 'plugin = "diverging"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
+        (SCORERS, '["log-likelihood"]'),
+    )
+    outcome = outcome_of(suite, settings)
+    statuses = {(result.cell.epoch, result.status) for result in outcome.results}
+    assert statuses == {(0, "ok"), (2, "failed")}
+    failed = next(result for result in outcome.results if result.status == "failed")
+    assert "the loss is nan at epoch 1, step 2" in failed.message
+
+
+def test_a_model_without_a_density_has_no_bits_per_dimension(suite_with, settings):
+    suite = suite_with(
+        ('plugin = "glow"\n', 'plugin = "energy"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
+        (SCORERS, '["log-likelihood"]'),
+    )
+    results = outcome_of(suite, settings).results
+    assert {(r.bits_per_dim_in, r.bits_per_dim_out, r.ovl) for r in results} == {(None,) * 3}
+
+
+def test_bits_per_dim_is_the_mean_log_prob_of_the_scored_examples(tiny_suite, settings):
+    outcome = outcome_of(load_suite(tiny_suite), settings)
+    for result in outcome.results:
+        if result.cell.scorer == "log-likelihood" and result.cell.group_size == 1:
+            expected = result.scores_in.mean() / (64 * np.log(2))
+            assert result.bits_per_dim_in == pytest.approx(expected, rel=1e-12)
+            expected = result.scores_out.mean() / (64 * np.log(2))
+            assert result.bits_per_dim_out == pytest.approx(expected, rel=1e-12)
+
+
+def test_ovl_is_that_of_the_scored_examples_for_every_scorer_and_group_size(tiny_suite, settings):
+    results = outcome_of(load_suite(tiny_suite), settings).results
+    expected = {
+        (result.cell.out_dataset, result.cell.epoch): overlap(result.scores_in, result.scores_out)
+        for result in results
+        if result.cell.scorer == "log-likelihood" and result.cell.group_size == 1
+    }  # scores are minus nats, which have the OVL of bits per dimension
+    for result in results:
+        found = expected[result.cell.out_dataset, result.cell.epoch]
+        assert result.ovl == pytest.approx(found, rel=1e-9)
+        assert result.to_json()["ovl"] == result.ovl
+    assert len(set(expected.values())) > 1
+
+
+def test_groups_are_made_of_consecutive_examples(tiny_suite, settings):
+    results = outcome_of(load_suite(tiny_suite), settings).results
+    scores = {
+        result.cell.group_size: result.scores_in
+        for result in results
+        if result.cell.scorer == "log-likelihood" and result.cell.epoch == 2
+    }
+    assert scores[5] == pytest.approx(scores[1].reshape(6, 5).mean(1), rel=1e-12)
+
+
+def test_missing_data_stops_a_run_unless_that_is_allowed(tiny_suite, settings):
+    text = tiny_suite.read_text()
+    folder = (
+        '[datasets.mine]\nplugin = "folder"\noptions = { path = "absent", size = 8, channels = 1 }'
+    )
+    tiny_suite.write_text(text.replace("[[comparisons]]", f"{folder}\n[[comparisons]]"))
+    suite = load_suite(tiny_suite)
+    with pytest.raises(MissingDataError) as caught:
+        outcome_of(suite, settings)
+    assert str(caught.value).startswith("12 of 36 cells lack data:\n  data set 'mine': ")
+    outcome = outcome_of(suite, settings, allow_missing=True)
+    assert outcome.exit_status == 1
+    statuses = {(result.cell.out_dataset, result.status) for result in outcome.results}
+    assert statuses == {("noise", "ok"), ("photos", "ok"), ("mine", "missing_data")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("n_in = 30", "n_in = 601", "n_in = 601, but the test split of 'digits' has 600"),
+        ("n_out = 30", "n_out = 41", "n_out = 41, but the test split of 'noise' has 40"),
+        ("[1, 5]", "[31]", "a group has 31 examples, but role 'fit' of 'digits' only 30"),
+        ("[1, 5]", "[30]", "1 ID score has no standard error: at least 2 are needed"),
+        ("n_fit = 30", "n_fit = 1", "gradient-gaussian needs at least two fit groups, not 1"),
+    ],
+)
+def test_too_few_examples_fail_their_cells_with_a_clear_message(
+    suite_with, settings, old, new, message
+):
+    outcome = outcome_of(suite_with((old, new)), settings)
+    failed = [result for result in outcome.results if result.status == "failed"]
+    assert failed
+    assert any(message in result.message for result in failed), {r.message for r in failed}
+
+
+def test_overlap_and_limits_are_noted(suite_with, settings):
+    suite = suite_with(("n_fit = 30", 'fit_overlap = "paper"'))
+    (notes,) = {tuple(r.provenance["notes"]) for r in outcome_of(suite, settings).results}
+    assert notes == (
+        "scorers were fitted on ID test examples among which the scored ones are "
+        '(fit_overlap = "paper"), which flatters them',
+        "flow was trained on 256 examples of the train split only",
+    )
+
+
+def test_every_number_names_the_plugins_that_made_it(suite_with, settings):
+    outcome = outcome_of(suite_with((SCORERS, '["gradient-gaussian", "constant"]')), settings)
+    found = by_scorer(outcome)
+    built_in = found["gradient-gaussian"].provenance
+    read = built_in["statistics"]["layer_gradient_sq_norms"]
+    assert read["version"] == "1"
+    assert read["model"]["distribution"] == "oodbench"
+    assert read["epoch"] == 2
+    assert built_in["fit"]["layers"] == 17
+    of_file = found["constant"].provenance["scorer"]
+    assert of_file["distribution"] == "file"
+    assert len(of_file["version"]) == 12
+
+
+def test_scores_of_every_group_are_kept(tiny_suite, settings):
+    outcome = outcome_of(load_suite(tiny_suite), settings)
+    folder = settings.store / "results" / "tiny"
+    rows = json.loads((folder / "results.json").read_text())["results"]
+    assert rows == [result.to_json() for result in outcome.results]
+    with np.load(folder / "scores.npz", allow_pickle=False) as scores:
+        for number, result in enumerate(outcome.results):
+            assert np.array_equal(scores[f"{number}.in"], result.scores_in)
+            assert np.array_equal(scores[f"{number}.out"], result.scores_out)
+
+
+def test_a_damaged_statistic_fails_its_cells_and_is_computed_again(tiny_suite, settings):
+    suite = load_suite(tiny_suite)
+    sound = outcome_of(suite, settings)
+    path = next((settings.store / "statistics").glob("*/values.npy"))
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(bytes(content))
+    again = outcome_of(suite, settings)
+    assert [r.to_json() for r in again.results] == [r.to_json() for r in sound.results]
+
+
+def test_a_report_of_a_damaged_statistic_says_so(tiny_suite, settings):
+    suite = load_suite(tiny_suite)
+    outcome_of(suite, settings)
+    next((settings.store / "statistics").glob("*/values.npy")).write_bytes(b"")
+    damaged = score(find_plan(suite, settings), settings, NoDisplay())
+    (failed,) = [result for result in damaged.results if result.status == "failed"]
+    assert "damaged: its checksum does not match; set aside, run again" in failed.message
+    assert damaged.pending
+
+
+def test_a_damaged_checkpoint_is_trained_again_in_the_same_run(tiny_suite, settings):
+    sound = outcome_of(load_suite(tiny_suite), settings)
+    path = next((settings.store / "checkpoints").glob("*/epoch-000002/model.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    for old in (settings.store / "statistics").iterdir():
+        shutil.rmtree(old)
+    again = outcome_of(load_suite(tiny_suite), settings)
+    assert [r.to_json() for r in again.results] == [r.to_json() for r in sound.results]
+
+
+def test_models_with_equal_weights_do_not_share_statistics(suite_with, settings):
+    """The key of a statistic holds the model, not only its weights."""
+    suite = suite_with(
+        ('plugin = "glow"\n', 'plugin = "energy"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", "options = { sharpness = 1.0 }\n"),
+        ("[datasets.digits]", OTHER_ENERGY + "[datasets.digits]"),
+        ('models = "flow"', 'models = ["flow", "other"]'),
+        (SCORERS, '["log-likelihood"]'),
+        ("[0, 2]", "[0]"),
+    )
+    found = {r.cell.model: r.auroc for r in outcome_of(suite, settings).results}
+    assert found["flow"] == pytest.approx(1 - found["other"])
+    assert found["flow"] != found["other"]
+
+
+OTHER_ENERGY = """[models.other]
+plugin = "energy"
+options = { sharpness = -1.0 }
+training = "brief"
+
+"""
+
+
+def test_two_comparisons_of_one_cell_on_other_examples_are_refused(tiny_suite, settings):
+    text = tiny_suite.read_text()
+    again = text[text.index("[[comparisons]]") :].replace("n_in = 30", "n_in = 20")
+    tiny_suite.write_text(text + again)
+    with pytest.raises(
+        SuiteError, match="flow, digits against noise, log-likelihood on different"
+    ):
+        find_plan(load_suite(tiny_suite), settings)
+
+
+@pytest.mark.parametrize("scorer", ["too-many", "untold"])
+def test_a_scorer_that_breaks_its_contract_fails_its_cells(suite_with, settings, scorer):
+    outcome = outcome_of(suite_with((SCORERS, f'["log-likelihood", "{scorer}"]')), settings)
+    found = [r for r in outcome.results if r.cell.scorer == scorer and r.cell.group_size == 5]
+    messages = {
+        "too-many": "too-many returned scores of shape (30, 1), not (6,)",
+        "untold": "fit_info: Object of type object is not JSON serializable",
+    }
+    assert {(r.status, r.message) for r in found} == {("failed", messages[scorer])}
+
+
+def test_a_data_set_that_raises_fails_its_own_cells_only(suite_with, settings):
+    suite = suite_with(
+        (
+            '[datasets.photos]\nplugin = "photos"\noptions = { n_train = 10, n_test = 40 }',
+            '[datasets.photos]\nplugin = "corrupt"',
+        ),
+    )
+    results = outcome_of(suite, settings).results
+    assert {(r.cell.out_dataset, r.status) for r in results} == {
+        ("noise", "ok"),
+        ("photos", "failed"),
+    }
+    assert {r.message for r in results if r.status == "failed"} == {
+        "data set 'photos': ValueError: corrupt header"
+    }
+
+
+def test_the_failure_of_one_epoch_does_not_speak_for_another(suite_with, settings):
+    replacements = (
+        ('plugin = "glow"\n', 'plugin = "diverging"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
+        (SCORERS, '["log-likelihood"]'),
+    )
+    suite = suite_with(*replacements, ("[0, 2]", "[2]"))
+    outcome_of(suite, settings)
+    suite.path.write_text(suite.path.read_text().replace("epochs = [2]", "epochs = [0]"))
+    other = score(find_plan(load_suite(suite.path), settings), settings, NoDisplay())
+    assert other.results == []
+    assert len(other.pending) == 4
+
+
+def test_the_batch_size_changes_rounding_only(tiny_suite, settings, tmp_path):
+    suite = load_suite(tiny_suite)
+    first = outcome_of(suite, settings)
+    other = dataclasses.replace(settings, store=tmp_path / "other", batch_size=7)
+    for one, two in zip(first.results, outcome_of(suite, other).results, strict=True):
+        assert one.scores_in == pytest.approx(two.scores_in, rel=1e-2, abs=1e-3)
+        assert abs(one.auroc - two.auroc) <= 0.01
+
+
+def test_events_tell_the_story_of_a_run(tiny_suite, settings):
+    seen = []
+    outcome = run(load_suite(tiny_suite), settings, seen.append)
+    started = next(event for event in seen if isinstance(event, events.RunStarted))
+    finished = [event for event in seen if isinstance(event, events.JobFinished)]
+    assert started.jobs == len(finished) == 2 + 2 * (4 + 8)
+    epochs = [event.epoch for event in seen if isinstance(event, events.EpochFinished)]
+    assert epochs == [1, 2]
+    cells = [event.result for event in seen if isinstance(event, events.CellFinished)]
+    assert cells == [result.to_json() for result in outcome.results]
+    assert seen[-1] == events.RunFinished("tiny", {"ok": 24})
+    steps = [event for event in seen if isinstance(event, events.StepStarted)]
+    advanced = sum(event.amount for event in seen if isinstance(event, events.StepAdvanced))
+    assert advanced == sum(step.total for step in steps)
+
+
+ENERGY = ('plugin = "glow"\noptions = { levels = 1, steps = 1, width = 4 }', 'plugin = "energy"')
+LIKELIHOOD = (SCORERS, '["log-likelihood"]')
+
+
+def with_model(name):
+    return (ENERGY[0], f'plugin = "{name}"'), LIKELIHOOD
+
+
+def test_a_statistic_that_is_not_finite_names_the_example(suite_with, settings):
+    outcome = outcome_of(suite_with(*with_model("gaps")), settings)
+    results = [r for r in outcome.results if r.cell.group_size == 1 and r.cell.epoch == 0]
+    found = {r.cell.out_dataset: r for r in results}
+    assert found["noise"].status == "failed"
+    job = outcome.plan.cells[0].reads["log_prob"][2]
+    assert job.draw.dataset == "noise"
+    ids = job.draw.ids(40)
+    images = outcome.plan.prepared["noise"].load("test")
+    bad = [n for n in ids if images[n, 0, 0, 0] % 2 == 1]
+    assert 0 < len(bad) < 30
+    assert found["noise"].message == (
+        f"log_prob of noise (out) is not finite in {len(bad)} of 30 groups: the first is -inf for "
+        f"'log_prob' of test example {bad[0]}"
+    )
+
+
+def test_equal_scores_are_chance_and_marked(suite_with, settings):
+    outcome = outcome_of(suite_with((SCORERS, '["constant", "log-likelihood"]')), settings)
+    found = by_scorer(outcome)
+    assert (found["constant"].auroc, found["constant"].auroc_se) == (0.5, 0.0)
+    cell = found["constant"].cell
+    note = f"constant at epoch 2 against {cell.out_dataset}: all scores are equal, so the AUROC is"
+    assert found["constant"].provenance["notes"][-1] == f"{note} 0.5 and says nothing"
+    assert not any("equal" in note for note in found["log-likelihood"].provenance["notes"])
+
+
+def test_statistics_go_on_in_smaller_chunks_when_memory_runs_out(suite_with, settings, tmp_path):
+    greedy = outcome_of(suite_with(*with_model("greedy")), settings)
+    assert {r.status for r in greedy.results} == {"ok"}
+    frugal = dataclasses.replace(settings, batch_size=4, store=tmp_path / "other")
+    same = outcome_of(greedy_suite := load_suite(tmp_path / "tiny.toml"), frugal)
+    assert greedy_suite.name == "tiny"
+    assert [r.auroc for r in greedy.results] == [r.auroc for r in same.results]
+
+
+def test_a_training_without_memory_says_what_to_change(suite_with, settings):
+    outcome = outcome_of(suite_with(*with_model("insatiable")), settings)
+    messages = {r.cell.epoch: r.message for r in outcome.results}
+    assert messages[2] == (
+        "flow on digits: training: out of memory; a smaller minibatch (another training) or "
+        "model, or another --device, would fit (RuntimeError: CUDA error: out of memory)"
+    )
