@@ -11,7 +11,7 @@ import numpy as np
 from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan
-from harness.run.prepare import open_plan
+from harness.run.prepare import plan_opened
 from harness.settings import Settings
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, STATISTICS
@@ -67,7 +67,7 @@ def suite_with(rows: int, folder: Path, examples: int = 400):
 
 def fill(suite, settings: Settings) -> Plan:
     """Store what a run of the suite would, with random numbers for values; OOD ones lie higher."""
-    plan = open_plan(suite, settings, lambda event: None)
+    plan = plan_opened(suite, settings, lambda event: None)
     store, rng = Store(settings.store), np.random.default_rng(0)
     with patch.object(os, "fsync", lambda descriptor: None):  # nobody minds losing it
         for chain in plan.chains.values():

@@ -53,7 +53,7 @@ class Dataset(Protocol):
 
 
 @runtime_checkable
-class Stamped(Protocol):
+class HasStamp(Protocol):
     """Capability of a data set read from files that may change: a cheap stamp of their state."""
 
     def stamp(self) -> str:
@@ -187,7 +187,7 @@ class Samplable(Protocol):
 
 
 @runtime_checkable
-class Decomposable(Protocol):
+class HasLogProbTerms(Protocol):
     """Capability of a model whose log-probability is a sum of named terms."""
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
@@ -314,7 +314,7 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
-class FeatureAware(Protocol):
+class NeedsFeatureNames(Protocol):
     """Capability of a scorer that needs to know what the columns are, such as which layers."""
 
     def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
@@ -329,7 +329,7 @@ class FeatureAware(Protocol):
 
 
 @runtime_checkable
-class Separable(Protocol):
+class HasScoreTerms(Protocol):
     """Capability of a scorer whose score is a sum of named terms, such as one for each layer."""
 
     def score_terms(
@@ -347,7 +347,7 @@ class Separable(Protocol):
 
 
 @runtime_checkable
-class Informative(Protocol):
+class HasFitInfo(Protocol):
     """Capability of a scorer that tells what its fit did, such as how many layers it left out."""
 
     def fit_info(self) -> dict[str, float | int | str]:

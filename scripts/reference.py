@@ -20,9 +20,11 @@ from harness.testing.statistics import STATISTIC_CHECKS
 
 PATH = Path(__file__).parent.parent / "docs" / "reference.md"
 CONTRACTS = (
-    "Dataset Stamped Fetchable DensityModel Preparable Trainable Samplable Decomposable Flow"
+    "Dataset HasStamp Fetchable DensityModel Preparable Trainable Samplable HasLogProbTerms Flow"
 )
-CONTRACTS += " Statistic FittedStatistic Scorer FeatureAware Separable Informative Baseline"
+CONTRACTS += (
+    " Statistic FittedStatistic Scorer NeedsFeatureNames HasScoreTerms HasFitInfo Baseline"
+)
 CONTRACTS += " Executor Task"
 HEAD = """# Reference
 

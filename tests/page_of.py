@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.report.page import render_page
-from harness.run.outcome import Outcome, score
-from harness.run.prepare import find_plan
+from harness.run.outcome import Outcome, score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.settings import Settings
 from harness.store.records import Store
@@ -60,7 +60,7 @@ def make(folder: Path) -> Made:
     path.write_text(textwrap.dedent(SUITE), encoding="utf-8")
     suite, settings = load_suite(path), settings_in(folder)
     run(suite, settings, lambda event: None)
-    outcome = score(find_plan(suite, settings), settings, lambda event: None)
+    outcome = score_stored(plan_unopened(suite, settings), settings, lambda event: None)
     return Made(suite, hostile(outcome), outcome, settings)
 
 

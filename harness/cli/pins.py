@@ -99,15 +99,15 @@ def verify(
     from harness.cli.output import print_json
     from harness.regression.pins import pins_path, read_pins
     from harness.regression.verify_pins import exit_status, unpinned, verify_pins
-    from harness.run.outcome import score
-    from harness.run.prepare import find_plan
+    from harness.run.outcome import score_stored
+    from harness.run.prepare import plan_unopened
     from harness.settings import Settings, default_data, default_store
     from harness.suite import load_suite
 
     read = read_pins(pins or pins_path(suite))
     resolved = load_suite(suite, plugin or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
-    outcome = score(find_plan(resolved, settings), settings, lambda event: None)
+    outcome = score_stored(plan_unopened(resolved, settings), settings, lambda event: None)
     verdicts = verify_pins(read, outcome.plan, outcome.results)
     if json:
         print_json([verdict.to_json() for verdict in verdicts])

@@ -37,14 +37,14 @@ def plan(
     """
     from harness.cli.output import print_json
     from harness.plan.expand import select
-    from harness.run.prepare import find_plan
+    from harness.run.prepare import plan_unopened
     from harness.settings import Settings, default_data, default_store, share_processors
     from harness.store.records import Store
     from harness.suite import load_suite
 
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
-    found = find_plan(resolved, settings)
+    found = plan_unopened(resolved, settings)
     records = Store(settings.store)
     workers, _ = share_processors(settings, len(found.chains))
     described = _describe(found, records, why, workers)

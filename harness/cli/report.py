@@ -72,8 +72,8 @@ def report(
     from harness.report.render.formats import render
     from harness.report.render.layers import render_layers
     from harness.report.render.ranking import render_ranking
-    from harness.run.outcome import look_up
-    from harness.run.prepare import find_plan
+    from harness.run.outcome import cached_outcome
+    from harness.run.prepare import plan_unopened
     from harness.settings import Settings, default_data, default_store
     from harness.store.records import Store
     from harness.suite import load_suite
@@ -87,7 +87,7 @@ def report(
     resolved = select(load_suite(suite, plugin or ()), only or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
     with _no_collection():
-        outcome = look_up(find_plan(resolved, settings), settings)
+        outcome = cached_outcome(plan_unopened(resolved, settings), settings)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
     write = render_epochs if epochs else partial(render, standard_errors=errors)

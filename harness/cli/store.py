@@ -13,9 +13,9 @@ from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOpt
 
 if TYPE_CHECKING:
     from harness.maintenance.fsck import Checked
-    from harness.maintenance.gc import Leftover, Leftovers
-    from harness.maintenance.inventory import Beside, Holding
-    from harness.maintenance.required import Needs
+    from harness.maintenance.gc import Garbage, GarbageItem
+    from harness.maintenance.inventory import OtherFiles, StoredTraining
+    from harness.maintenance.required import RequiredRecords
 
 
 app = typer.Typer(help="The store: what is in it, verify, tidy up, move results.")
@@ -43,13 +43,13 @@ def list_store(
     Trainings with their epochs, statistics and sizes, and what lies beside them.
     """
     from harness.cli.output import print_json, print_rows
-    from harness.maintenance.inventory import list_beside, list_trainings
+    from harness.maintenance.inventory import list_other_files, list_trainings
     from harness.settings import default_store
     from harness.store.records import Store
 
     records = Store(store or default_store())
     needs = _needs(suites or (), plugin, store, data)
-    trainings, beside = list_trainings(records, needs), list_beside(records, needs)
+    trainings, beside = list_trainings(records, needs), list_other_files(records, needs)
     if json:
         print_json(_listed(records.root, trainings, beside))
         return
@@ -64,7 +64,9 @@ def list_store(
         print(f"{suite}: not all that it needs is known: {', '.join(names)} not opened yet")
 
 
-def _listed(root: Path, trainings: list[Holding], beside: list[Beside]) -> dict[str, Any]:
+def _listed(
+    root: Path, trainings: list[StoredTraining], beside: list[OtherFiles]
+) -> dict[str, Any]:
     return {
         "store": str(root),
         "trainings": [{**vars(item), "size": item.size} for item in trainings],
@@ -77,7 +79,7 @@ def _headers(asked: bool) -> list[str]:
     return ["training", "epochs", "MB", "statistics", "MB", *needed, "key"]
 
 
-def _training_row(item: Holding, asked: bool) -> list[Any]:
+def _training_row(item: StoredTraining, asked: bool) -> list[Any]:
     epochs = " ".join(str(epoch) for epoch in sorted(item.epochs)) or "-"
     damaged = f" ({item.damaged} damaged)" if item.damaged else ""
     needed = [item.unneeded or "-", " ".join(item.needed_by) or "-"] if asked else []
@@ -86,7 +88,7 @@ def _training_row(item: Holding, asked: bool) -> list[Any]:
     return [item.chain + damaged, epochs, *sizes, *needed, item.key[:12] or "-"]
 
 
-def _beside_row(item: Beside, asked: bool) -> list[Any]:
+def _beside_row(item: OtherFiles, asked: bool) -> list[Any]:
     needed = [" ".join(item.needed_by) or "-"] if asked else []
     return [item.what, item.count, f"{item.size / 1e6:,.1f}", *needed]
 
@@ -145,41 +147,41 @@ def collect(
     temporary files of killed runs. What was written within the last hour is kept, and what a run
     is at; so runs may go on beside.
     """
-    from harness.maintenance.gc import find_leftovers, remove_leftovers
+    from harness.maintenance.gc import find_garbage, remove_garbage
     from harness.settings import default_store
     from harness.store.records import Store
 
     records = Store(store or default_store())
-    leftovers = find_leftovers(records, _needs(suites, plugin, store, data, opening=True))
+    garbage = find_garbage(records, _needs(suites, plugin, store, data, opening=True))
     if delete:
-        done = remove_leftovers(records, leftovers.found)
-        done.kept += leftovers.kept
-        leftovers = done
-    _print_leftovers(leftovers, delete, json)
+        done = remove_garbage(records, garbage.found)
+        done.kept += garbage.kept
+        garbage = done
+    _print_garbage(garbage, delete, json)
 
 
-def _print_leftovers(leftovers: Leftovers, delete: bool, json: bool) -> None:
+def _print_garbage(garbage: Garbage, delete: bool, json: bool) -> None:
     from harness.cli.output import print_json, print_rows, tell
 
     if json:
-        removed = [_described(item) for item in leftovers.found]
-        kept = [{**_described(item), "why": why} for item, why in leftovers.kept]
+        removed = [_described(item) for item in garbage.found]
+        kept = [{**_described(item), "why": why} for item, why in garbage.kept]
         print_json({"deleted": delete, "leftovers": removed, "kept": kept})
         return
-    rows = [[item.kind, f"{item.size / 1e6:,.1f}", item.what] for item in leftovers.found]
+    rows = [[item.kind, f"{item.size / 1e6:,.1f}", item.what] for item in garbage.found]
     if rows:
         print_rows(["kind", "MB", "not needed"], rows)
         print()
-    size = sum(item.size for item in leftovers.found)
+    size = sum(item.size for item in garbage.found)
     text = f"{len(rows):,} things, {size / 1e6:,.1f} MB"
     print(f"{text}, removed" if delete else f"{text}, would be removed")
-    for why in sorted({why for _, why in leftovers.kept}):
-        print(f"{sum(why == other for _, other in leftovers.kept):,} more are kept: {why}")
+    for why in sorted({why for _, why in garbage.kept}):
+        print(f"{sum(why == other for _, other in garbage.kept):,} more are kept: {why}")
     if rows and not delete:
         tell("nothing was removed; --delete does")
 
 
-def _described(item: Leftover) -> dict[str, Any]:
+def _described(item: GarbageItem) -> dict[str, Any]:
     return {"what": item.what, "kind": item.kind, "path": str(item.path), "bytes": item.size}
 
 
@@ -201,7 +203,7 @@ def export(
     """
     from harness.cli.output import tell
     from harness.maintenance.export import export_suite
-    from harness.run.prepare import find_plan
+    from harness.run.prepare import plan_unopened
     from harness.settings import Settings, default_data, default_store
     from harness.store.layout import folder_size
     from harness.store.records import Store
@@ -209,7 +211,7 @@ def export(
 
     resolved = load_suite(suite, plugin or ())
     settings = Settings(store=store or default_store(), data=data or default_data())
-    plan, records = find_plan(resolved, settings), Store(settings.store)
+    plan, records = plan_unopened(resolved, settings), Store(settings.store)
     with _progress(f"writing {file}", folder_size(records.root)) as advance:
         done = export_suite(plan, dict(resolved.datasets), records, file, weights, advance)
     for note in done.notes:
@@ -265,17 +267,17 @@ def _needs(
     store: Path | None,
     data: Path | None,
     opening: bool = False,
-) -> Needs:
-    from harness.maintenance.required import Needs
-    from harness.run.prepare import find_plan, open_known
+) -> RequiredRecords:
+    from harness.maintenance.required import RequiredRecords
+    from harness.run.prepare import plan_opened_if_present, plan_unopened
     from harness.settings import Settings, default_data, default_store
     from harness.store.records import Store
     from harness.suite import load_suite
 
     settings = Settings(store=store or default_store(), data=data or default_data())
-    needs = Needs()
+    needs = RequiredRecords()
     for path in suites:
         resolved = load_suite(path, plugin or ())
-        plan = (open_known if opening else find_plan)(resolved, settings)
+        plan = (plan_opened_if_present if opening else plan_unopened)(resolved, settings)
         needs.add(plan, Store(settings.store), dict(resolved.datasets))
     return needs

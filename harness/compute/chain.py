@@ -17,7 +17,7 @@ from harness.compute.evaluate import Fits
 from harness.contracts import DensityModel, FittedStatistic
 from harness.errors import BenchError, StoreError, UnsupportedError, is_out_of_memory
 from harness.events import Report
-from harness.plan.crossfit import Part, by_fit, parts
+from harness.plan.crossfit import CrossFitSplit, by_fit, cross_fit_splits
 from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
@@ -185,8 +185,8 @@ class _ChainWorker:
         return {"train_bits_per_dim": loss, "seconds": seconds}
 
     def _store_if_missing(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
-        asked = training.begun is None and training.epoch in self.chain.epochs
-        if asked and not self._is_stored(training.epoch):
+        is_asked_for = training.epoch_progress is None and training.epoch in self.chain.epochs
+        if is_asked_for and not self._is_stored(training.epoch):
             self._store_checkpoint(training, facts, own_test)
 
     def _store_checkpoint(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
@@ -260,7 +260,7 @@ class _ChainWorker:
         fitted_on = self.plan.prepared[(job.fit or job.draw).dataset]
         images, size = prepared.load("test"), job.group_size or 1
         pieces, seconds, fit_seconds, examples = [], 0.0, 0.0, 0
-        for part in parts(job, prepared.counts["test"], fitted_on.counts["test"]):
+        for part in cross_fit_splits(job, prepared.counts["test"], fitted_on.counts["test"]):
             fit = partial(self._fit, job, part, model)
             statistic, took = fits.ready(component, part, fit)
             with self._step(_step_name(job), len(part.ids)) as advance:
@@ -286,7 +286,11 @@ class _ChainWorker:
         self.report(events.JobFinished(self.task, str(job)))
 
     def _fit(
-        self, job: StatisticJob, part: Part, model: DensityModel, statistic: FittedStatistic
+        self,
+        job: StatisticJob,
+        part: CrossFitSplit,
+        model: DensityModel,
+        statistic: FittedStatistic,
     ) -> None:
         """Fit a statistic to the examples of a part that are there for it."""
         import torch

@@ -13,7 +13,7 @@ import torch
 from harness.compute.evaluate import evaluate
 from harness.compute.seeds import generator
 from harness.compute.trainer import Training
-from harness.contracts import DensityModel, FeatureAware, FittedStatistic
+from harness.contracts import DensityModel, FittedStatistic, NeedsFeatureNames
 from harness.domain import Images
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
@@ -176,7 +176,7 @@ def _check_scorers(
         started = time.perf_counter()
         try:
             scorer = component.build()
-            if isinstance(scorer, FeatureAware):
+            if isinstance(scorer, NeedsFeatureNames):
                 scorer.name_features(features)
             scores = np.asarray(scorer.fit(read).score(read))
             problem = "" if scores.shape == (GROUPS,) else f"scores of shape {scores.shape}"

@@ -12,7 +12,7 @@ import torch
 from harness.compute.device import in_chunks
 from harness.contracts import DensityModel, FittedStatistic, Statistic
 from harness.errors import ScoreError
-from harness.plan.crossfit import Part
+from harness.plan.crossfit import CrossFitSplit
 from harness.store.hashing import ids_digest
 from harness.suite import Component
 
@@ -77,7 +77,7 @@ class Fits:
         self._kept: dict[tuple[str, str, str], tuple[FittedStatistic, float]] = {}
 
     def ready(
-        self, component: Component, part: Part, fit: Callable[[FittedStatistic], None]
+        self, component: Component, part: CrossFitSplit, fit: Callable[[FittedStatistic], None]
     ) -> tuple[Statistic, float]:
         """The statistic for a part, and how many seconds its fit took, now or before.
 

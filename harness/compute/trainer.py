@@ -41,7 +41,7 @@ Loss: TypeAlias = Callable[[DensityModel, Tensor, Generator], Tensor]
 
 
 @dataclass
-class Begun:
+class EpochProgress:
     """How far an epoch has got.
 
     Attributes:
@@ -54,7 +54,7 @@ class Begun:
     losses: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def of(cls, seed: int, epoch: int) -> Begun:
+    def of(cls, seed: int, epoch: int) -> EpochProgress:
         """An epoch before its first step."""
         return cls(generator(seed, "noise", epoch), generator(seed, "augmentation", epoch))
 
@@ -88,7 +88,7 @@ class Training:
         self.dims = domain.dims
         self.levels = domain.levels
         self.epoch = 0
-        self.begun: Begun | None = None
+        self.epoch_progress: EpochProgress | None = None
         self.images = _on_device(images[: self.recipe.examples], device)
         self.steps_per_epoch = len(self.images) // self.recipe.minibatch
         if self.steps_per_epoch == 0:
@@ -122,17 +122,17 @@ class Training:
         self.model.load_state_dict(load_tensors(weights))
         if tensors := load_tensors(optimizer):  # none before the first step
             restore_optimizer(self.optimizer, tensors)
-        self.epoch, self.begun = epoch, None
+        self.epoch, self.epoch_progress = epoch, None
 
     def resume_within(
         self, weights: bytes, optimizer: bytes, progress: dict[str, Tensor], steps: int
     ) -> None:
         """Continue from a state within an epoch, after so many steps, as `progress` gave it."""
         self.resume(weights, optimizer, steps // self.steps_per_epoch)
-        self.begun = begun = Begun.of(self.seed, self.epoch + 1)
-        begun.noise.set_state(progress["noise"])
-        begun.augmentation.set_state(progress["augmentation"])
-        begun.losses = list(progress["losses"].to(self.device))
+        current = self.epoch_progress = EpochProgress.of(self.seed, self.epoch + 1)
+        current.noise.set_state(progress["noise"])
+        current.augmentation.set_state(progress["augmentation"])
+        current.losses = list(progress["losses"].to(self.device))
         assert self.steps == steps, "as many losses as steps"
 
     def state(self) -> tuple[bytes, bytes]:
@@ -143,17 +143,17 @@ class Training:
 
     def progress(self) -> dict[str, Tensor]:
         """What `resume_within` takes beside the state: generators and losses of the epoch."""
-        begun = self.begun or Begun.of(self.seed, self.epoch + 1)
+        current = self.epoch_progress or EpochProgress.of(self.seed, self.epoch + 1)
         return {
-            "noise": begun.noise.get_state(),
-            "augmentation": begun.augmentation.get_state(),
-            "losses": torch.stack(begun.losses) if begun.losses else torch.empty(0),
+            "noise": current.noise.get_state(),
+            "augmentation": current.augmentation.get_state(),
+            "losses": torch.stack(current.losses) if current.losses else torch.empty(0),
         }
 
     @property
     def steps(self) -> int:
         """Steps done since the start, over all epochs."""
-        in_epoch = len(self.begun.losses) if self.begun else 0
+        in_epoch = len(self.epoch_progress.losses) if self.epoch_progress else 0
         return self.epoch * self.steps_per_epoch + in_epoch
 
     def run_epoch(
@@ -174,14 +174,14 @@ class Training:
         """
         epoch = self.epoch + 1
         order = self._order(epoch).to(self.images.device)
-        begun = self.begun = self.begun or Begun.of(self.seed, epoch)
-        losses, looked = begun.losses, len(begun.losses)
+        current = self.epoch_progress = self.epoch_progress or EpochProgress.of(self.seed, epoch)
+        losses, looked = current.losses, len(current.losses)
         self.model.train()
         for step in range(len(losses), self.steps_per_epoch):
             chosen = order[step * self.recipe.minibatch :][: self.recipe.minibatch]
             x = self._minibatch(chosen)
-            x = augment(x, self.recipe, self.levels, begun.augmentation)
-            losses.append(self._step(x, begun.noise, (epoch - 1) * self.steps_per_epoch + step))
+            x = augment(x, self.recipe, self.levels, current.augmentation)
+            losses.append(self._step(x, current.noise, (epoch - 1) * self.steps_per_epoch + step))
             if (step + 1) % CHECK_STEPS == 0 or step + 1 == self.steps_per_epoch:
                 _check_finite(losses, epoch)
                 advance(len(chosen) * (step + 1 - looked))
@@ -189,7 +189,7 @@ class Training:
             if step + 1 < self.steps_per_epoch:
                 after_step()
         _check_weights(self.model, epoch)
-        self.epoch, self.begun = epoch, None
+        self.epoch, self.epoch_progress = epoch, None
         return float(torch.stack(losses).double().mean())
 
     def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import Dataset, Fetchable, Stamped
+from harness.contracts import Dataset, Fetchable, HasStamp
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError, StoreError
 from harness.store.hashing import digest, file_sha256
@@ -172,11 +172,11 @@ def _is_published(component: DatasetComponent) -> bool:
     """Whether the files that it, or what it transforms, reads are the same for everybody."""
     if component.sources:
         return all(_is_published(source) for source in component.sources.values())
-    return isinstance(component.dataset, Fetchable) or not isinstance(component.dataset, Stamped)
+    return isinstance(component.dataset, Fetchable) or not isinstance(component.dataset, HasStamp)
 
 
 def _stamps(component: DatasetComponent) -> list[Any]:
-    own = component.dataset.stamp() if isinstance(component.dataset, Stamped) else ""
+    own = component.dataset.stamp() if isinstance(component.dataset, HasStamp) else ""
     return [own, *(_stamps(source) for _, source in sorted(component.sources.items()))]
 
 

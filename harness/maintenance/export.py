@@ -22,7 +22,7 @@ from harness.data.cards import card_bytes, card_inputs
 from harness.data.folder import PreparedDataset
 from harness.errors import BenchError, NothingSelectedError, StoreError
 from harness.maintenance.fsck import names_left_out, record_problem
-from harness.maintenance.required import needed_failures, needed_records
+from harness.maintenance.required import required_failures, required_records
 from harness.plan.plan import Plan
 from harness.store.hashing import digest, file_sha256
 from harness.store.layout import CHECKPOINTS, DATASETS, FAILURES, RESULTS, STATISTICS, find_records
@@ -99,7 +99,7 @@ def _card(component: DatasetComponent, prepared: PreparedDataset) -> Member:
 def _record_files(
     plan: Plan, store: Store, with_weights: bool, notes: list[str]
 ) -> Iterator[Member]:
-    wanted = set(needed_records(plan, store))
+    wanted = set(required_records(plan, store))
     for record in find_records(store, (CHECKPOINTS, STATISTICS)):
         if (record.kind, record.key) not in wanted:
             continue
@@ -118,7 +118,7 @@ def _record_files(
 
 
 def _loose_files(plan: Plan, store: Store) -> Iterator[Member]:
-    for name in needed_failures(plan):
+    for name in required_failures(plan):
         path = store.root / FAILURES / f"{name}.json"
         if path.is_file():
             yield f"{FAILURES}/{path.name}", path.read_bytes()

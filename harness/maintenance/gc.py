@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.maintenance.required import Needs
+from harness.maintenance.required import RequiredRecords
 from harness.run.event_log import RUNS
 from harness.store.layout import (
     CHECKPOINTS,
@@ -45,7 +45,7 @@ INTERNAL_LOG = "internal-error.log"
 
 
 @dataclass(frozen=True)
-class Leftover:
+class GarbageItem:
     """Something that no suite needs.
 
     Attributes:
@@ -63,14 +63,14 @@ class Leftover:
 
 
 @dataclass
-class Leftovers:
+class Garbage:
     """What can be removed, and what is kept for now and why."""
 
-    found: list[Leftover] = field(default_factory=list)
-    kept: list[tuple[Leftover, str]] = field(default_factory=list)
+    found: list[GarbageItem] = field(default_factory=list)
+    kept: list[tuple[GarbageItem, str]] = field(default_factory=list)
 
 
-def find_leftovers(store: Store, needs: Needs) -> Leftovers:
+def find_garbage(store: Store, needs: RequiredRecords) -> Garbage:
     """Everything in the store that no suite needs.
 
     Arguments:
@@ -87,18 +87,18 @@ def find_leftovers(store: Store, needs: Needs) -> Leftovers:
             + "\n".join(f"  {line}" for line in lines)
             + "\nbench data list SUITE says what they lack"
         )
-    leftovers = Leftovers()
+    garbage = Garbage()
     for item in [*_records(store, needs), *_files(store, needs)]:
         if item.reason:
-            leftovers.kept.append((item, item.reason))
+            garbage.kept.append((item, item.reason))
         elif age(item.path) < YOUNG_SECONDS:
-            leftovers.kept.append((item, "written within the last hour"))
+            garbage.kept.append((item, "written within the last hour"))
         else:
-            leftovers.found.append(item)
-    return leftovers
+            garbage.found.append(item)
+    return garbage
 
 
-def _records(store: Store, needs: Needs) -> Iterator[Leftover]:
+def _records(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
     trainings: dict[str, set[str]] = defaultdict(set)
     there = {(record.kind, record.key) for record in find_records(store) if record.manifest}
     is_complete = all(name in there for name in needs.records if name[0] == CHECKPOINTS)
@@ -113,10 +113,10 @@ def _records(store: Store, needs: Needs) -> Iterator[Leftover]:
             of_weights = record.manifest is None or "weights" in record.manifest.inputs
             if record.kind == STATISTICS and of_weights and not locks and not is_complete:
                 reason = "its checkpoint is not stored, and a suite lacks one: it may be of that"
-            yield Leftover(str(record), record.kind, path, record.size, locks, reason)
+            yield GarbageItem(str(record), record.kind, path, record.size, locks, reason)
 
 
-def _is_needed(record: Record, needs: Needs) -> bool:
+def _is_needed(record: Record, needs: RequiredRecords) -> bool:
     if record.kind == ROLLING:
         return record.train_key in needs.trainings
     return (record.kind, record.key) in needs.records
@@ -130,38 +130,38 @@ def _trainings_of(record: Record, trainings: dict[str, set[str]]) -> tuple[str, 
     return ()
 
 
-def _files(store: Store, needs: Needs) -> Iterator[Leftover]:
+def _files(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
     for folder in (TEMPORARY, QUARANTINE):
-        yield from (_leftover(folder, path) for path in entries(store, folder))
+        yield from (_garbage_item(folder, path) for path in entries(store, folder))
     for path in entries(store, RESULTS):
         if path.name not in needs.suites:
-            yield _leftover(RESULTS, path)
+            yield _garbage_item(RESULTS, path)
     for path in entries(store, RUNS):
         if path.name not in needs.suites:
-            yield _leftover(RUNS, path)
+            yield _garbage_item(RUNS, path)
     for path in entries(store, FAILURES):
         if path.stem not in needs.failures:
-            yield _leftover(FAILURES, path)
+            yield _garbage_item(FAILURES, path)
     for path in entries(store, LOGS):
         if path.stem not in needs.suites and path.name != INTERNAL_LOG:
-            yield _leftover(LOGS, path)
+            yield _garbage_item(LOGS, path)
     for folder in (RATES, *(f"{RESULTS}/{name}" for name in needs.suites)):
         for path in sorted((store.root / folder).rglob(".*")):
             if HALF_WRITTEN.fullmatch(path.name):
-                yield _leftover(TEMPORARY, path)
+                yield _garbage_item(TEMPORARY, path)
 
 
-def _leftover(kind: str, path: Path) -> Leftover:
-    return Leftover(f"{kind}/{path.name}", kind, path, folder_size(path))
+def _garbage_item(kind: str, path: Path) -> GarbageItem:
+    return GarbageItem(f"{kind}/{path.name}", kind, path, folder_size(path))
 
 
-def remove_leftovers(store: Store, items: Iterable[Leftover]) -> Leftovers:
+def remove_garbage(store: Store, items: Iterable[GarbageItem]) -> Garbage:
     """Remove what was found, each thing at once or not at all.
 
     Returns:
         What was removed; kept is what a run has been at meanwhile.
     """
-    done = Leftovers()
+    done = Garbage()
     for item in items:
         reason = _remove(store, item)
         if reason:
@@ -171,7 +171,7 @@ def remove_leftovers(store: Store, items: Iterable[Leftover]) -> Leftovers:
     return done
 
 
-def _remove(store: Store, item: Leftover) -> str:
+def _remove(store: Store, item: GarbageItem) -> str:
     """Remove one thing; why it was kept, or nothing."""
     held = []
     try:
@@ -188,7 +188,7 @@ def _remove(store: Store, item: Leftover) -> str:
             lock.release()
 
 
-def _remove_now(store: Store, item: Leftover) -> str:
+def _remove_now(store: Store, item: GarbageItem) -> str:
     aside = item.path
     if item.path.parent != store.root / TEMPORARY:  # out of sight by one rename
         aside = store.root / TEMPORARY / uuid.uuid4().hex

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from harness.maintenance.required import Needs
+from harness.maintenance.required import RequiredRecords
 from harness.run.event_log import RUNS
 from harness.store.layout import (
     CHECKPOINTS,
@@ -30,7 +30,7 @@ NO_CHECKPOINT = "statistics without a checkpoint"
 
 
 @dataclass
-class Holding:
+class StoredTraining:
     """A training with what rests on it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Beside:
+class OtherFiles:
     """Other files: how many there are, their bytes, and the suites that need any of them."""
 
     what: str
@@ -69,7 +69,7 @@ class Beside:
     needed_by: list[str]
 
 
-def list_trainings(store: Store, needs: Needs) -> list[Holding]:
+def list_trainings(store: Store, needs: RequiredRecords) -> list[StoredTraining]:
     """The trainings in the store, in order of name.
 
     At the end statistics whose weights are gone, and those of examples alone.
@@ -78,11 +78,11 @@ def list_trainings(store: Store, needs: Needs) -> list[Holding]:
         store: Nothing but manifests is read.
         needs: Of the suites asked about.
     """
-    found: dict[str, Holding] = {}
+    found: dict[str, StoredTraining] = {}
     of_weights: dict[str, str] = {}
     for record in find_records(store, (CHECKPOINTS, ROLLING, STATISTICS)):
         key = record.train_key or of_weights.get(_weights_read(record), "")
-        holding = found.setdefault(key, Holding(key or NO_CHECKPOINT, key))
+        holding = found.setdefault(key, StoredTraining(key or NO_CHECKPOINT, key))
         _add(holding, record, needs)
         if record.kind == CHECKPOINTS and record.manifest:
             of_weights[record.manifest.files.get(WEIGHTS, {}).get("sha256", "")] = key
@@ -95,7 +95,7 @@ def _weights_read(record: Record) -> str:
     return str(record.manifest.inputs.get("weights")) if record.manifest else "unknown"
 
 
-def _add(holding: Holding, record: Record, needs: Needs) -> None:
+def _add(holding: StoredTraining, record: Record, needs: RequiredRecords) -> None:
     if record.manifest is None:
         holding.damaged += 1
     if record.kind == CHECKPOINTS:
@@ -114,10 +114,10 @@ def _add(holding: Holding, record: Record, needs: Needs) -> None:
     holding.unneeded += not needed
 
 
-def list_beside(store: Store, needs: Needs) -> list[Beside]:
+def list_other_files(store: Store, needs: RequiredRecords) -> list[OtherFiles]:
     """What the store holds beside trainings; kinds of which there is nothing are left out."""
     found = [
-        Beside(f"results of {path.name}", 1, folder_size(path), _named(path.name, needs))
+        OtherFiles(f"results of {path.name}", 1, folder_size(path), _named(path.name, needs))
         for path in entries(store, RESULTS)
     ]
     failures: dict[str, list[str]] = defaultdict(list)
@@ -134,10 +134,10 @@ def list_beside(store: Store, needs: Needs) -> list[Beside]:
     return [item for item in found if item.count]
 
 
-def _named(name: str, needs: Needs) -> list[str]:
+def _named(name: str, needs: RequiredRecords) -> list[str]:
     return [name] if name in needs.suites else []
 
 
-def _beside(store: Store, folder: str, what: str, needed_by: list[str]) -> Beside:
+def _beside(store: Store, folder: str, what: str, needed_by: list[str]) -> OtherFiles:
     paths = entries(store, folder)
-    return Beside(what, len(paths), sum(map(folder_size, paths)), needed_by)
+    return OtherFiles(what, len(paths), sum(map(folder_size, paths)), needed_by)

@@ -19,7 +19,7 @@ K = TypeVar("K")
 
 
 @dataclass
-class Needs:
+class RequiredRecords:
     """What each suite needs, by its name.
 
     Attributes:
@@ -43,7 +43,7 @@ class Needs:
         unknown = sorted(set(plan.needed_datasets()) - set(plan.prepared))
         if unknown:
             self.unknown[suite] = unknown
-        for kind, key in needed_records(plan, store):
+        for kind, key in required_records(plan, store):
             _append(self.records, (kind, key), suite)
         for name in plan.prepared:
             _append(self.records, (DATASETS, digest(card_inputs(datasets[name]))), suite)
@@ -51,11 +51,11 @@ class Needs:
             train_key = plan.train_key(chain)
             if train_key is not None:
                 _append(self.trainings, train_key, suite)
-        for name in needed_failures(plan):
+        for name in required_failures(plan):
             _append(self.failures, name, suite)
 
 
-def needed_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
+def required_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
     """Kind and key of the checkpoints and statistics of a plan, as far as they can be known.
 
     A statistic's key holds the checksum of the weights, so it is known where these are stored.
@@ -75,7 +75,7 @@ def needed_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
                 yield STATISTICS, key
 
 
-def needed_failures(plan: Plan) -> Iterator[str]:
+def required_failures(plan: Plan) -> Iterator[str]:
     """Names, without suffix, of what the failures of a plan's jobs would be stored under."""
     for chain in plan.chains.values():
         if chain.id.dataset not in plan.prepared:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.errors import DataError, StoreError
-from harness.plan.crossfit import parts
+from harness.plan.crossfit import cross_fit_splits
 from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
 from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan
@@ -138,7 +138,7 @@ class _Measured:
         fits = None
         if job.fit is not None:
             counts = (prepared[x].counts["test"] for x in (job.draw.dataset, job.fit.dataset))
-            second_half = next(parts(job, *counts)).fit
+            second_half = next(cross_fit_splits(job, *counts)).fit
             assert second_half is not None, "the statistic is a fitted one"
             fits = (job.chain, job.epoch, job.statistic, ids_digest(second_half))
         return _Evaluation(facts["seconds"], examples, fits, facts.get("fit_seconds", 0.0))

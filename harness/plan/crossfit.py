@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Part:
+class CrossFitSplit:
     """Numbers of examples that are evaluated together, int64, (n,).
 
     `fit` are the numbers of those that the statistic is fitted on first, of the test split of the
@@ -27,7 +27,7 @@ class Part:
     fit_dataset: str = ""
 
 
-def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
+def cross_fit_splits(job: StatisticJob, count: int, fit_count: int) -> Iterator[CrossFitSplit]:
     """The examples of a job in the order of its groups, and those that its statistic is fitted on.
 
     The examples of role `fit` come in two parts, whole groups each, and the statistic of either is
@@ -48,7 +48,7 @@ def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
     """
     ids = job.draw.ids(count)
     if job.fit is None:
-        yield Part(ids, None)
+        yield CrossFitSplit(ids, None)
         return
     fit = job.fit.ids(fit_count)
     size = job.group_size or 1
@@ -59,10 +59,10 @@ def parts(job: StatisticJob, count: int, fit_count: int) -> Iterator[Part]:
             f"which needs two groups of {size}; there are {len(fit)} examples"
         )
     if job.draw.role == "fit":
-        yield Part(ids[:half], fit[half:], job.fit.dataset)
-        yield Part(ids[half:], fit[:half], job.fit.dataset)
+        yield CrossFitSplit(ids[:half], fit[half:], job.fit.dataset)
+        yield CrossFitSplit(ids[half:], fit[:half], job.fit.dataset)
     else:
-        yield Part(ids, fit[half:], job.fit.dataset)
+        yield CrossFitSplit(ids, fit[half:], job.fit.dataset)
 
 
 def by_fit(job: StatisticJob) -> tuple[bool, str, int]:

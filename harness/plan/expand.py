@@ -17,7 +17,7 @@ from harness.results import Cell
 from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
 from harness.suite.components import Input
 from harness.suite.resolve import LOG_PROB
-from harness.suite.selection import parse_only
+from harness.suite.selection import parse_selection
 
 MOST_CELLS = 1_000_000
 
@@ -47,9 +47,9 @@ def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
         NothingSelectedError: No cell is left.
     """
     cells = [planned.cell for planned in make_plan(suite, {}).cells] if texts else []
-    only = parse_only(texts, cells)
-    if texts and not any(map(only.takes, cells)):
-        raise NothingSelectedError(f"no cell of {suite.path} has {', '.join(only.texts())}")
+    only = parse_selection(texts, cells)
+    if texts and not any(map(only.selects, cells)):
+        raise NothingSelectedError(f"no cell of {suite.path} has {', '.join(only.as_arguments())}")
     return replace(suite, only=only)
 
 
@@ -122,7 +122,9 @@ class _Builder:
     def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
         self.suite = suite
         title, only, reference = suite.suite.title, suite.only, suite.reference
-        self.plan = Plan(suite.name, title, {}, [], dict(prepared), suite.asked(), only, reference)
+        self.plan = Plan(
+            suite.name, title, {}, [], dict(prepared), suite.fingerprint(), only, reference
+        )
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.kinds: dict[str, _Kind] = {}
         self.asked = 0
@@ -175,7 +177,9 @@ class _Builder:
         bits = None if self.log_prob is None else self._input(row, self.log_prob, *place)
         for name, out in row.outs.items():
             cell = Cell(chain.model, chain.dataset, name, scorer.name, *place, chain.seed)
-            if not self._is_new(cell, (row.fit, row.in_, out)) or not self.suite.only.takes(cell):
+            if not self._is_new(cell, (row.fit, row.in_, out)) or not self.suite.only.selects(
+                cell
+            ):
                 continue
             reads = {text: (item.fit, item.in_, item.out(name)) for text, item in inputs.items()}
             log_prob = None if bits is None else (bits.in_, bits.out(name))

@@ -18,9 +18,9 @@ from harness.plan.keys import (
 from harness.store.hashing import digest, ids_digest
 from harness.store.layout import CHECKPOINTS, STATISTICS
 from harness.store.records import Store
-from harness.suite import Asked
+from harness.suite import SuiteFingerprint
 from harness.suite.references import Reference
-from harness.suite.selection import Only
+from harness.suite.selection import Selection
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Plan:
 
     Attributes:
         only: The selection.
-        asked: What all cells of the suite come from.
+        suite_fingerprint: What all cells of the suite come from.
         reference: Published values, if the suite names some.
         prepared: The data sets that have been opened before.
         missing: Why a data set cannot be had, by name.
@@ -41,8 +41,8 @@ class Plan:
     chains: dict[ChainId, Chain]
     cells: list[PlannedCell]
     prepared: dict[str, PreparedDataset]
-    asked: Asked
-    only: Only = field(default_factory=Only)
+    suite_fingerprint: SuiteFingerprint
+    only: Selection = field(default_factory=Selection)
     reference: Reference | None = None
     missing: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)

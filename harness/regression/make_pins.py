@@ -19,8 +19,8 @@ from harness.plan.explain import differences, flatten
 from harness.regression.pinned_settings import cell_settings, settings_key
 from harness.regression.pins import Pin, Pins, Quantity, cell_name
 from harness.results import Cell, Result
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.settings import Settings
 from harness.suite import ResolvedSuite
@@ -64,8 +64,8 @@ def make_pins(
         BenchError: Part of it is not computed yet, or a re-run failed where the stored run
             did not.
     """
-    plan = find_plan(suite, settings)
-    outcome = score(plan, settings, lambda event: None)
+    plan = plan_unopened(suite, settings)
+    outcome = score_stored(plan, settings, lambda event: None)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite.path} is stored yet; bench run it")
     if outcome.pending:

@@ -12,11 +12,11 @@ import numpy as np
 
 from harness.errors import BenchError, NothingSelectedError
 from harness.results import Cell, Result
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.settings import Settings
 from harness.suite import load_suite
-from harness.suite.selection import KEYS, parse_only
+from harness.suite.selection import KEYS, parse_selection
 
 RESULTS, SCORES = "results.json", "scores.npz"
 METRICS = ("auroc", "auroc_se", "auroc_low", "auroc_high", "aupr", "fpr95", "n_in", "n_out")
@@ -54,8 +54,8 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
             f"{name}: no run: neither a suite (.toml) nor a folder with {RESULTS}, "
             f"such as STORE/results/SUITE{_hint(path)}"
         )
-    taken = parse_only(only, [result.cell for result in found])
-    results = {result.cell: result for result in found if taken.takes(result.cell)}
+    taken = parse_selection(only, [result.cell for result in found])
+    results = {result.cell: result for result in found if taken.selects(result.cell)}
     if not results:
         raise NothingSelectedError(f"{name}: no results; bench run computes them")
     return Run(name, results)
@@ -68,8 +68,8 @@ def _hint(path: Path) -> str:
 
 
 def _scored(path: Path, requested: Sequence[str], settings: Settings) -> list[Result]:
-    plan = find_plan(load_suite(path, requested), settings)
-    return score(plan, settings, lambda event: None).results
+    plan = plan_unopened(load_suite(path, requested), settings)
+    return score_stored(plan, settings, lambda event: None).results
 
 
 def _kept(folder: Path) -> list[Result]:

@@ -19,7 +19,7 @@ share of the blocks has a number of all the others."""
 
 
 @dataclass(frozen=True)
-class Apart:
+class Unranked:
     """A scorer that is not ranked.
 
     Attributes:
@@ -44,7 +44,7 @@ class RankingTable:
     """
 
     ranked: Ranked[str] | None
-    apart: dict[str, Apart]
+    apart: dict[str, Unranked]
     numbers: dict[str, int]
     blocks: int
     notes: tuple[str, ...]
@@ -99,7 +99,9 @@ def ranking_table(results: Sequence[Result]) -> RankingTable:
     return RankingTable(
         rank_methods(blocks, kept),
         {
-            name: _apart(name, blocks, [x for x in last.values() if x.cell.scorer == name])
+            name: _unranked_table(
+                name, blocks, [x for x in last.values() if x.cell.scorer == name]
+            )
             for name in scorers
             if name not in kept
         },
@@ -121,9 +123,9 @@ def _complete(blocks: Iterable[Mapping[str, float]], scorers: Sequence[str]) -> 
     return sum(all(name in found for name in scorers) for found in blocks)
 
 
-def _apart(
+def _unranked_table(
     scorer: str, blocks: Mapping[Block, Mapping[str, float]], results: Sequence[Result]
-) -> Apart:
+) -> Unranked:
     aurocs = [found[scorer] for found in blocks.values() if scorer in found]
     reasons = Counter[str](
         "failed" if result.status == "ok" else result.status
@@ -132,4 +134,4 @@ def _apart(
     )
     if absent := len(blocks) - len(results):
         reasons["absent"] = absent
-    return Apart(fmean(aurocs) if aurocs else None, dict(reasons))
+    return Unranked(fmean(aurocs) if aurocs else None, dict(reasons))

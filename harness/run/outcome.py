@@ -17,7 +17,7 @@ from harness.settings import Settings
 from harness.store.records import Store
 
 if TYPE_CHECKING:
-    from harness.scoring.cache import Kept
+    from harness.scoring.cache import ScoreCache
     from harness.scoring.score import Scored
 
 
@@ -37,7 +37,7 @@ class Outcome:
         return 0 if all_ok and not self.pending else 1
 
 
-def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
+def score_stored(plan: Plan, settings: Settings, report: Report) -> Outcome:
     """Results of all that is stored; nothing is trained or evaluated, all is scored anew."""
     from harness.scoring.score import score_plan
 
@@ -47,18 +47,18 @@ def score(plan: Plan, settings: Settings, report: Report) -> Outcome:
     return outcome
 
 
-def look_up(plan: Plan, settings: Settings) -> Outcome:
+def cached_outcome(plan: Plan, settings: Settings) -> Outcome:
     """Results of all that is stored, as `score` has them: those of many cells are kept for this.
 
     Where they cannot be kept, they are scored anew each time.
     """
-    from harness.scoring.cache import KEPT_FROM, Kept
+    from harness.scoring.cache import KEPT_FROM, ScoreCache
     from harness.scoring.score import score_plan
 
     store = Store(settings.store)
     if len(plan.cells) < KEPT_FROM:
-        return score(plan, settings, lambda event: None)
-    kept = Kept(plan, store)
+        return score_stored(plan, settings, lambda event: None)
+    kept = ScoreCache(plan, store)
     scored = score_plan(plan, store, lambda result: None, kept.find)
     if scored.fresh >= KEPT_FROM:
         keep_scores(kept, scored.results)
@@ -80,8 +80,8 @@ def without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:
     return Outcome(outcome.plan, outcome.results + lost, [])
 
 
-def keep_scores(kept: Kept, results: Sequence[Result]) -> None:
+def keep_scores(kept: ScoreCache, results: Sequence[Result]) -> None:
     """Keep the scores for `look_up`, but those of a selection, and where they can be written."""
-    if not kept.plan.only.texts():
+    if not kept.plan.only.as_arguments():
         with suppress(OSError):
             kept.keep(results)

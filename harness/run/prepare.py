@@ -22,13 +22,13 @@ from harness.store.records import Store
 from harness.suite import DatasetComponent, ResolvedSuite
 
 
-def find_plan(suite: ResolvedSuite, settings: Settings) -> Plan:
+def plan_unopened(suite: ResolvedSuite, settings: Settings) -> Plan:
     """The plan as far as it can be known without opening any data."""
     data, store = DataFolder(settings.data), Store(settings.store)
     return _plan_with(suite, lambda item: find_prepared(data, store, item), lambda name: None)
 
 
-def open_known(suite: ResolvedSuite, settings: Settings) -> Plan:
+def plan_opened_if_present(suite: ResolvedSuite, settings: Settings) -> Plan:
     """The plan with every data set opened that is there; of others what an import told."""
     data, store = DataFolder(settings.data), Store(settings.store)
 
@@ -41,7 +41,7 @@ def open_known(suite: ResolvedSuite, settings: Settings) -> Plan:
     return _plan_with(suite, get, lambda name: None)
 
 
-def open_plan(suite: ResolvedSuite, settings: Settings, report: Report) -> Plan:
+def plan_opened(suite: ResolvedSuite, settings: Settings, report: Report) -> Plan:
     """The plan with its data sets opened, and converted where that was not done before."""
     data = DataFolder(settings.data)
     names = make_plan(suite, {}).needed_datasets()

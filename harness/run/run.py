@@ -14,8 +14,8 @@ from harness.events import Report, RunStarted
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
 from harness.run.event_log import new_run_folder
-from harness.run.outcome import Outcome, keep_scores, score, without_pending
-from harness.run.prepare import missing_data_message, missing_jobs, open_plan
+from harness.run.outcome import Outcome, keep_scores, score_stored, without_pending
+from harness.run.prepare import missing_data_message, missing_jobs, plan_opened
 from harness.run.saved import save_results
 from harness.scoring.preview import Preview
 from harness.settings import Settings, share_processors
@@ -40,9 +40,9 @@ def run(
     Raises:
         MissingDataError: A data set is not there, and `allow_missing` is not set.
     """
-    from harness.scoring.cache import KEPT_FROM, Kept
+    from harness.scoring.cache import KEPT_FROM, ScoreCache
 
-    plan = open_plan(suite, settings, report)
+    plan = plan_opened(suite, settings, report)
     if plan.missing and not allow_missing:
         raise MissingDataError(missing_data_message(plan))
     store = Store(settings.store)
@@ -61,18 +61,18 @@ def run(
 
     if chains:
         _execute(suite, settings, plan, chains, follow)
-    outcome = score(plan, settings, report)
+    outcome = score_stored(plan, settings, report)
     for _ in range(MOST_REPAIRS):
         if not outcome.set_aside:
             break
         report(events.Message(f"{outcome.set_aside} damaged statistics are computed again"))
         damaged = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
         _execute(suite, settings, plan, damaged, follow)
-        outcome = score(plan, settings, report)
+        outcome = score_stored(plan, settings, report)
     outcome = without_pending(outcome, failures)
     save_results(outcome, store)
     if len(outcome.results) >= KEPT_FROM:
-        keep_scores(Kept(plan, store), outcome.results)
+        keep_scores(ScoreCache(plan, store), outcome.results)
     counts = Counter[str](result.status for result in outcome.results)
     report(events.RunFinished(plan.suite, dict(counts)))
     return outcome
@@ -106,7 +106,7 @@ def run_started(plan: Plan, jobs: int, folder: Path) -> RunStarted:
         jobs,
         len(plan.cells),
         folder=str(folder),
-        only=plan.only.texts(),
+        only=plan.only.as_arguments(),
         trainings=[_training(chain) for chain in plan.chains.values()],
         tables=_tables(plan),
     )

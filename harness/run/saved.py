@@ -26,7 +26,7 @@ def save_results(outcome: Outcome, store: Store) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **scores)
     folder = store.root / "results" / outcome.plan.suite
-    only = outcome.plan.only.texts()
+    only = outcome.plan.only.as_arguments()
     if only:
         folder /= f"only-{digest(only)[:8]}"
     replace_file(folder / "scores.npz", buffer.getvalue())

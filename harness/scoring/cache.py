@@ -53,7 +53,7 @@ NUMBERS = (
 """None is kept as NaN, which none of them is in a result that is ok."""
 
 
-class Kept:
+class ScoreCache:
     """The scores kept of a suite, and how to keep those of today.
 
     Arguments:
@@ -67,15 +67,15 @@ class Kept:
         self._stored = set(_names(store.root / STATISTICS))
         self._keys: dict[int, str | None] = {}
         self._scorers: dict[str, dict[str, Any]] = {}
-        self._code = _code(plan.asked.packages)
+        self._code = _code(plan.suite_fingerprint.packages)
 
     @cached_property
-    def _shelf(self) -> ReadShelf | None:
-        return read_shelf(self.path, self._holds)
+    def _file(self) -> ScoreCacheFile | None:
+        return read_score_cache(self.path, self._holds)
 
     def find(self, planned: PlannedCell) -> Result | None:
         """The result of a cell as it was scored; None if it is not kept."""
-        found = None if self._shelf is None else self._shelf.find(planned.number)
+        found = None if self._file is None else self._file.find(planned.number)
         if found is None:
             return None
         cell, reference = planned.cell, self.plan.reference
@@ -113,7 +113,7 @@ class Kept:
             OSError: They cannot be written.
         """
         found = {result.cell: result for result in results if result.status == "ok"}
-        shelf = Shelf()
+        shelf = ScoreCacheWriter()
         for planned in self.plan.cells:
             result = found.get(planned.cell)
             if result is not None and None not in map(self._key, planned.jobs()):
@@ -125,14 +125,14 @@ class Kept:
         """What the scores of today rest on; the statistics are those that were asked for."""
         return {
             "code": self._code,
-            "suite": self.plan.asked.digest,
+            "suite": self.plan.suite_fingerprint.digest,
             "read": {name: found for name, found in self._read().items() if found is not None},
             "keys": sorted({key for key in self._keys.values() if key is not None}),
         }
 
     def _holds(self, head: dict[str, Any]) -> bool:
         """Whether all that kept scores rest on is what it was."""
-        same = head["code"] == self._code and head["suite"] == self.plan.asked.digest
+        same = head["code"] == self._code and head["suite"] == self.plan.suite_fingerprint.digest
         if not same or not self._stored.issuperset(head["keys"]):
             return False
         # what was not there then, no kept score rests on
@@ -202,7 +202,7 @@ def _names(folder: Path) -> Iterable[str]:
         return ()
 
 
-class Found(NamedTuple):
+class CachedScores(NamedTuple):
     """What is kept of a result.
 
     Attributes:
@@ -219,7 +219,7 @@ class Found(NamedTuple):
     notes: list[str]
 
 
-class Shelf:
+class ScoreCacheWriter:
     """Results to be written."""
 
     def __init__(self) -> None:
@@ -227,7 +227,7 @@ class Shelf:
         self.numbers: list[list[float]] = []
         self.places: list[tuple[int, ...]] = []
         self.sides: list[Floats] = []
-        self.texts: dict[str, list[Any]] = {"statistics": [], "fit": [], "notes": []}
+        self.as_arguments: dict[str, list[Any]] = {"statistics": [], "fit": [], "notes": []}
         self.bytes = 0
         self._seen: dict[Any, int] = {}
 
@@ -250,7 +250,7 @@ class Shelf:
 
     def content(self, head: Mapping[str, Any]) -> bytes:
         """The file; `head` says what the scores rest on."""
-        text = json.dumps({**head, **self.texts}).encode()
+        text = json.dumps({**head, **self.as_arguments}).encode()
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -272,18 +272,18 @@ class Shelf:
         return place
 
     def _text(self, kind: str, key: Any, value: Any) -> int:
-        known = self.texts[kind]
+        known = self.as_arguments[kind]
         place = self._seen.setdefault((kind, key), len(known))
         if place == len(known):
             known.append(value)
         return place
 
 
-class ReadShelf:
+class ScoreCacheFile:
     """Results as they were written."""
 
     def __init__(self, head: dict[str, Any], file: Any) -> None:
-        self.texts = head
+        self.as_arguments = head
         numbers = file["numbers"]
         self.numbers = numbers.tolist()
         for row in np.flatnonzero(np.isnan(numbers).any(axis=1)):
@@ -294,27 +294,27 @@ class ReadShelf:
         cells = file["cells"].tolist()
         self.rows = dict(zip(cells, range(len(cells)), strict=True))
 
-    def find(self, number: int) -> Found | None:
+    def find(self, number: int) -> CachedScores | None:
         """What is kept of a cell."""
         row = self.rows.get(number)
         if row is None:
             return None
         scores_in, scores_out, statistics, fit, notes = self.places[row]
-        return Found(
+        return CachedScores(
             self.numbers[row],
             self.sides[scores_in],
             self.sides[scores_out],
-            self.texts["statistics"][statistics],
-            self.texts["fit"][fit],
-            self.texts["notes"][notes],
+            self.as_arguments["statistics"][statistics],
+            self.as_arguments["fit"][fit],
+            self.as_arguments["notes"][notes],
         )
 
 
-def read_shelf(path: Path, holds: Callable[[dict[str, Any]], bool]) -> ReadShelf | None:
+def read_score_cache(path: Path, holds: Callable[[dict[str, Any]], bool]) -> ScoreCacheFile | None:
     """What is kept in a file; None if there is none, it is damaged, or its head does not hold."""
     try:
         with np.load(path, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
-            return ReadShelf(head, file) if holds(head) else None
+            return ScoreCacheFile(head, file) if holds(head) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile):
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from harness.contracts import FeatureAware, Scorer, Separable
+from harness.contracts import HasScoreTerms, NeedsFeatureNames, Scorer
 from harness.domain import bits_per_dim
 from harness.errors import BenchError, DataError, ScoreError, StoreError, UnsupportedError
 from harness.metrics.overlap import overlap
@@ -92,7 +92,7 @@ class CellTerms:
 
 
 def score_terms(plan: Plan, store: Store, cells: Container[Cell]) -> Iterator[CellTerms]:
-    """The terms of the scores of some cells, of those whose scorer tells them (`Separable`).
+    """The terms of the scores of some cells, of those whose scorer tells them (`HasScoreTerms`).
 
     Arguments:
         plan: With its data sets found.
@@ -104,7 +104,7 @@ def score_terms(plan: Plan, store: Store, cells: Container[Cell]) -> Iterator[Ce
     """
     scoring = _Scoring(plan, store)
     for planned in plan.cells:
-        if planned.cell in cells and isinstance(planned.scorer.build(), Separable):
+        if planned.cell in cells and isinstance(planned.scorer.build(), HasScoreTerms):
             yield scoring.terms(planned)
 
 
@@ -236,9 +236,9 @@ class _Scoring:
         )
 
     def terms(self, planned: PlannedCell) -> CellTerms:
-        """The terms of a cell's scores; its scorer is `Separable`."""
+        """The terms of a cell's scores; its scorer is `HasScoreTerms`."""
         scorer = self._fit(planned).scorer
-        assert isinstance(scorer, Separable)
+        assert isinstance(scorer, HasScoreTerms)
         sides = [
             scorer.score_terms(
                 {name: self._read(jobs[role], planned) for name, jobs in planned.reads.items()}
@@ -253,7 +253,7 @@ class _Scoring:
         key = (planned.cell.scorer, planned.cell.group_size, tuple(jobs.items()))
         if self.fitted is None or self.fitted.key != key:
             scorer: Scorer = planned.scorer.build()
-            if isinstance(scorer, FeatureAware):
+            if isinstance(scorer, NeedsFeatureNames):
                 scorer.name_features(
                     {name: self._features(fit) for name, (fit, _) in jobs.items()}
                 )

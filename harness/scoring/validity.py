@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contracts import Informative, Scorer
+from harness.contracts import HasFitInfo, Scorer
 from harness.errors import ScoreError
 from harness.results import Cell
 from harness.store.hashing import canonical_json
@@ -75,7 +75,7 @@ def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset])
 
 def facts_of_fit(scorer: Scorer) -> dict[str, Any]:
     """What a scorer tells of its fit, if it does and if JSON can hold it."""
-    facts = scorer.fit_info() if isinstance(scorer, Informative) else {}
+    facts = scorer.fit_info() if isinstance(scorer, HasFitInfo) else {}
     try:
         canonical_json(facts)
     except (TypeError, ValueError) as error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
 from harness.suite.resolve import load_suite
-from harness.suite.resolved import Asked, ResolvedSuite
+from harness.suite.resolved import ResolvedSuite, SuiteFingerprint
 from harness.suite.schema import Comparison, Recipe, Suite
 
 __all__ = [
-    "Asked",
     "Comparison",
     "Component",
     "DatasetComponent",
@@ -17,5 +16,6 @@ __all__ = [
     "ResolvedSuite",
     "ScorerComponent",
     "Suite",
+    "SuiteFingerprint",
     "load_suite",
 ]

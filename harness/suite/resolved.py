@@ -13,11 +13,11 @@ from harness.registry.registry import FILE, Registered, Registry
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite
-from harness.suite.selection import Only
+from harness.suite.selection import Selection
 
 
 @dataclass(frozen=True)
-class Asked:
+class SuiteFingerprint:
     """Where the cells of a plan come from, whichever of them are selected.
 
     Attributes:
@@ -47,9 +47,9 @@ class ResolvedSuite:
     statistics: Mapping[str, Component]
     scorers: Mapping[str, ScorerComponent]
     reference: Reference | None = None
-    only: Only = field(default_factory=Only)
+    only: Selection = field(default_factory=Selection)
 
-    def asked(self) -> Asked:
+    def fingerprint(self) -> SuiteFingerprint:
         """What all its cells come from."""
         tables = (self.models, self.datasets, self.statistics, self.scorers)
         known = [component for table in tables for component in table.values()]
@@ -61,7 +61,7 @@ class ResolvedSuite:
         parts: list[Any] = [self.suite.model_dump_json(exclude={"title", "reference"}), outs]
         parts += [[item.name, item.identity(), item.provenance()] for item in known]
         found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-        return Asked(found.hexdigest(), frozenset(map(_package, used)) - {""})
+        return SuiteFingerprint(found.hexdigest(), frozenset(map(_package, used)) - {""})
 
     def trained_on(self, model: str, in_dataset: str) -> str:
         """The data set that a model is trained on where another one is in-distribution."""

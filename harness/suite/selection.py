@@ -22,7 +22,7 @@ KEYS = {
 
 
 @dataclass(frozen=True)
-class Only:
+class Selection:
     """Which cells to take. Values of one key are alternatives, keys combine.
 
     Attributes:
@@ -31,19 +31,19 @@ class Only:
 
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def takes(self, cell: Cell) -> bool:
+    def selects(self, cell: Cell) -> bool:
         """Whether a cell is asked for."""
         for key, taken in self.values.items():
             if _value(cell, key) not in taken:
                 return False
         return True
 
-    def texts(self) -> list[str]:
+    def as_arguments(self) -> list[str]:
         """The selection as `parse_only` takes it, in one order however it was given."""
         return [f"{key}={value}" for key in KEYS for value in sorted(self.values.get(key, ()))]
 
 
-def parse_only(texts: Iterable[str], cells: Collection[Cell]) -> Only:
+def parse_selection(texts: Iterable[str], cells: Collection[Cell]) -> Selection:
     """Read a selection.
 
     Arguments:
@@ -62,7 +62,7 @@ def parse_only(texts: Iterable[str], cells: Collection[Cell]) -> Only:
         values.setdefault(key, set()).add(value)
     if problems:
         raise BenchError("\n".join(problems))
-    return Only({key: frozenset(taken) for key, taken in values.items()})
+    return Selection({key: frozenset(taken) for key, taken in values.items()})
 
 
 def _problem(key: str, value: str, cells: Collection[Cell]) -> str:

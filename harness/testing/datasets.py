@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import Dataset, Stamped
+from harness.contracts import Dataset, HasStamp
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
@@ -164,7 +164,7 @@ def unknown_split(subject: DatasetUnderTest) -> None:
 def stamp(subject: DatasetUnderTest) -> None:
     """Its stamp, if it has one, is text and the same while the files are."""
     dataset, other = subject.build(), subject.build()
-    if not isinstance(dataset, Stamped) or not isinstance(other, Stamped):
+    if not isinstance(dataset, HasStamp) or not isinstance(other, HasStamp):
         raise NotApplicable("it has no `stamp`")
     try:
         first, second = dataset.stamp(), other.stamp()

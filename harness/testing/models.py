@@ -10,9 +10,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from harness.contracts import (
-    Decomposable,
     DensityModel,
     Flow,
+    HasLogProbTerms,
     Likelihood,
     Preparable,
     Samplable,
@@ -126,7 +126,7 @@ def input_untouched(subject: ModelUnderTest) -> None:
     """The examples given to a method are, byte for byte, as they were."""
     model = subject.model()
     calls: dict[str, Callable[[Tensor], object]] = {"log_prob": model.log_prob}
-    if isinstance(model, Decomposable):
+    if isinstance(model, HasLogProbTerms):
         calls["log_prob_terms"] = model.log_prob_terms
     if isinstance(model, Trainable):
         trainable = model
@@ -256,7 +256,7 @@ def sample(subject: ModelUnderTest) -> None:
 def log_prob_terms(subject: ModelUnderTest) -> None:
     """The terms of log_prob are one number per example each, and their sum is log_prob."""
     model, x = subject.double(), subject.examples(5)
-    if not isinstance(model, Decomposable):
+    if not isinstance(model, HasLogProbTerms):
         raise NotApplicable("it has no `log_prob_terms`")
     expected = settled(model, x)
     with torch.no_grad():
@@ -296,7 +296,7 @@ def left_as_found(subject: ModelUnderTest) -> None:
     calls: dict[str, Callable[[], object]] = {
         "log_prob": lambda: model.log_prob(subject.examples(5))
     }
-    if isinstance(model, Decomposable):
+    if isinstance(model, HasLogProbTerms):
         decomposable = model
         calls["log_prob_terms"] = lambda: decomposable.log_prob_terms(subject.examples(5))
     if isinstance(model, Samplable):

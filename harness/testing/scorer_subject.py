@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import FeatureAware, Scorer
+from harness.contracts import NeedsFeatureNames, Scorer
 from harness.testing.checks import NotApplicable
 from harness.testing.fake_statistics import (
     Layout,
@@ -34,7 +34,7 @@ class ScorerUnderTest:
     def build(self) -> Scorer:
         """A new scorer, told the columns of what it reads if it wants to know."""
         scorer = self.make()
-        if isinstance(scorer, FeatureAware):
+        if isinstance(scorer, NeedsFeatureNames):
             layouts = {name: self.layout(name) for name in scorer.inputs}
             scorer.name_features(
                 {name: features(name, layout[1]) for name, layout in layouts.items() if layout}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import Informative, Scorer, Separable
+from harness.contracts import HasFitInfo, HasScoreTerms, Scorer
 from harness.errors import NotFittedError, ScoreError
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
 from harness.testing.fake_statistics import (
@@ -293,7 +293,7 @@ def direction(subject: ScorerUnderTest) -> None:
 def fit_info(subject: ScorerUnderTest) -> None:
     """The facts of a fit, if it tells any, are finite numbers or texts by name."""
     scorer = subject.fitted()
-    if not isinstance(scorer, Informative):
+    if not isinstance(scorer, HasFitInfo):
         raise NotApplicable("it has no `fit_info`")
     info = scorer.fit_info()
     if not isinstance(info, dict):
@@ -308,7 +308,7 @@ def fit_info(subject: ScorerUnderTest) -> None:
 def score_terms(subject: ScorerUnderTest) -> None:
     """The terms of a score, if it tells any, are (M,) each, finite, and sum to the score."""
     scorer = subject.fitted()
-    if not isinstance(scorer, Separable):
+    if not isinstance(scorer, HasScoreTerms):
         raise NotApplicable("it has no `score_terms`")
     data = subject.data(seed=1)
     expected = scorer.score(copied(data))

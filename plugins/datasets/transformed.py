@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oodbench import DataError, Dataset, Images, Stamped
+from oodbench import DataError, Dataset, HasStamp, Images
 
 
 class Transformed:
@@ -44,8 +44,8 @@ class Transformed:
             raise DataError("transformed: 'shuffle-channels' needs more than one channel")
         self._source = source
         self._transform = transform
-        if isinstance(source, Stamped):
-            # An attribute, not a method: only then is this data set `Stamped` too.
+        if isinstance(source, HasStamp):
+            # An attribute, not a method: only then is this data set `HasStamp` too.
             self.stamp = source.stamp
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
-from oodbench import FeatureAware, NotFittedError, ScoreError, Scorer
+from oodbench import NeedsFeatureNames, NotFittedError, ScoreError, Scorer
 from plugins.scorers.p_values import upper_tail
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Ensemble:
             features: For each of `inputs` the names of the columns.
         """
         for member in self.scorers:
-            if isinstance(member, FeatureAware):
+            if isinstance(member, NeedsFeatureNames):
                 member.name_features({name: features[name] for name in member.inputs})
 
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:

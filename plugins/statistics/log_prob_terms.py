@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from oodbench import Decomposable, DensityModel, Per, UnsupportedError
+from oodbench import DensityModel, HasLogProbTerms, Per, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ def _terms(model: DensityModel, x: Tensor) -> dict[str, Tensor]:
     """The terms of examples x, without a graph."""
     import torch
 
-    if not isinstance(model, Decomposable):
+    if not isinstance(model, HasLogProbTerms):
         name = type(model).__name__
         raise UnsupportedError(
             f"log_prob_terms needs a model with log_prob_terms; {name} has none"

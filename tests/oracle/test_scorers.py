@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from harness.testing import assert_conforms, check_scorer
-from oodbench import Informative, NotFittedError, ScoreError
+from oodbench import HasFitInfo, NotFittedError, ScoreError
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.log_likelihood import LogLikelihood
 from plugins.scorers.typicality import Typicality
@@ -67,7 +67,7 @@ def test_gradient_gaussian_leaves_out_constant_layers():
     expected, kept = literal_gradient_gaussian(fit.tolist(), evaluate.tolist(), 1e-10)
     assert kept == [0, 1, 3, 4, 6]
     np.testing.assert_allclose(scorer.score({NORMS: evaluate}), expected, rtol=1e-11)
-    assert isinstance(scorer, Informative)
+    assert isinstance(scorer, HasFitInfo)
     assert scorer.fit_info() == {"layers": 7, "layers_left_out": 2}
     alone = GradientGaussian().fit({NORMS: fit[:, kept]}).score({NORMS: evaluate[:, kept]})
     np.testing.assert_allclose(scorer.score({NORMS: evaluate}), alone, rtol=1e-13)
@@ -177,7 +177,7 @@ def test_unfitted(scorer, name):
     with pytest.raises(NotFittedError) as error:
         scorer.score(statistics)
     assert str(error.value) == f"{name} was asked for scores before it was fitted"
-    if isinstance(scorer, Informative):
+    if isinstance(scorer, HasFitInfo):
         with pytest.raises(NotFittedError, match=f"^{name} was asked for its fit before"):
             scorer.fit_info()
 

@@ -22,8 +22,8 @@ import numpy as np
 
 from harness.maintenance.fsck import check_store
 from harness.maintenance.import_archive import import_archive
-from harness.maintenance.inventory import list_beside, list_trainings
-from harness.maintenance.required import Needs
+from harness.maintenance.inventory import list_other_files, list_trainings
+from harness.maintenance.required import RequiredRecords
 from harness.plan.expand import make_plan
 from harness.store.failures import Failure, find_failure, record_failure
 from harness.store.hashing import digest
@@ -412,8 +412,8 @@ class Archives:
         try:
             with bounded():
                 import_archive(path, self.store, lambda size: None)
-                list_trainings(self.store, Needs())
-                list_beside(self.store, Needs())
+                list_trainings(self.store, RequiredRecords())
+                list_other_files(self.store, RequiredRecords())
                 damaged = check_store(self.store, lambda size: None).damaged
                 if damaged:
                     raise AssertionError(f"taken in, and damaged: {damaged[0]}")

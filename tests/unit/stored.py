@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from harness.data.folder import DataFolder
-from harness.maintenance.required import Needs
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.maintenance.required import RequiredRecords
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.store.records import Store
 from harness.suite import load_suite
@@ -47,23 +47,23 @@ def store(folder: Path) -> Store:
 
 def results(folder: Path, suite: Path | None = None):
     """What a report shows, as JSON values."""
-    plan = find_plan(load_suite(suite or folder / "small.toml"), settings_in(folder))
-    outcome = score(plan, settings_in(folder), lambda event: None)
+    plan = plan_unopened(load_suite(suite or folder / "small.toml"), settings_in(folder))
+    outcome = score_stored(plan, settings_in(folder), lambda event: None)
     return [item.to_json() for item in outcome.results]
 
 
-def needs(folder: Path, *suites: Path) -> Needs:
-    found = Needs()
+def needs(folder: Path, *suites: Path) -> RequiredRecords:
+    found = RequiredRecords()
     for suite in suites or (folder / "small.toml",):
         resolved = load_suite(suite)
-        plan = find_plan(resolved, settings_in(folder))
+        plan = plan_unopened(resolved, settings_in(folder))
         found.add(plan, store(folder), dict(resolved.datasets))
     return found
 
 
 def plan_of(folder: Path):
     resolved = load_suite(folder / "small.toml")
-    return find_plan(resolved, settings_in(folder)), dict(resolved.datasets)
+    return plan_unopened(resolved, settings_in(folder)), dict(resolved.datasets)
 
 
 def make_old(path: Path, hours: float = 5) -> None:

@@ -17,7 +17,7 @@ from harness.report.figures.histograms import Panel, draw_histograms
 from harness.report.figures.layers import LayerPanel, draw_layers, layer_band
 from harness.report.figures.samples import draw_samples, tiled
 from harness.report.figures.scale import Floats
-from harness.report.figures.series import Story, stories
+from harness.report.figures.series import TrainingResults, training_results
 from harness.report.figures.style import save, style
 from harness.results import Result
 from harness.store.records import Store
@@ -51,7 +51,7 @@ def draw_figures(
         temperature: Of the samples.
     """
     gallery = Gallery()
-    told = stories(plan, results, store)
+    told = training_results(plan, results, store)
     with style():
         for name, figure in _figures(told, temperature, gallery.notes):
             gallery.files += save(figure, folder / name)
@@ -59,7 +59,7 @@ def draw_figures(
 
 
 def _figures(
-    told: Sequence[Story], temperature: float, notes: list[str]
+    told: Sequence[TrainingResults], temperature: float, notes: list[str]
 ) -> Iterator[tuple[str, Figure]]:
     """Each figure with the name of its file, one at a time."""
     models = dict.fromkeys((story.chain.model, story.chain.seed) for story in told)
@@ -81,7 +81,7 @@ def _figures(
             yield f"samples@{name}", figure
 
 
-def bits_figure(told: Sequence[Story]) -> Figure | None:
+def bits_figure(told: Sequence[TrainingResults]) -> Figure | None:
     """Bits per dimension of each ID set and its OOD sets at the last epoch (Figs. 1 and 9)."""
     panels = []
     for story in told:
@@ -100,7 +100,7 @@ def bits_figure(told: Sequence[Story]) -> Figure | None:
     return draw_histograms(grid, title=title, unit="bits/dim", share_of="examples")
 
 
-def scores_figure(story: Story, scorer: str) -> Figure:
+def scores_figure(story: TrainingResults, scorer: str) -> Figure:
     """The score by epoch and group size (Figs. 3, 4, 6 and 7)."""
     grid = []
     for epoch in chosen(story.epochs, MOST_EPOCHS):
@@ -119,7 +119,7 @@ def scores_figure(story: Story, scorer: str) -> Figure:
     return draw_histograms(grid, title=title, unit="score, higher is more OOD", share_of="groups")
 
 
-def auroc_figure(story: Story) -> Figure:
+def auroc_figure(story: TrainingResults) -> Figure:
     """AUROC along the epochs with bits per dimension of the own set."""
     grid = [
         [
@@ -140,7 +140,7 @@ def auroc_figure(story: Story) -> Figure:
     return draw_curves(grid, title=title)
 
 
-def overlap_figure(story: Story) -> Figure | None:
+def overlap_figure(story: TrainingResults) -> Figure | None:
     """Densities of bits per dimension with OVL, and AUROC beside it (Fig. 5)."""
     rows = {}
     size = story.group_sizes[0]
@@ -167,7 +167,7 @@ def overlap_figure(story: Story) -> Figure | None:
     return draw_densities(rows, in_dataset=story.chain.dataset, title=title)
 
 
-def layers_figure(story: Story) -> Figure | None:
+def layers_figure(story: TrainingResults) -> Figure | None:
     """Log squared gradient norms layer by layer, ID against OOD (Fig. 2)."""
     names = story.layer_names()
     size = story.group_sizes[0]
@@ -186,7 +186,7 @@ def layers_figure(story: Story) -> Figure | None:
     return draw_layers(rows, names, in_dataset=story.chain.dataset, title=title)
 
 
-def samples_figure(story: Story, temperature: float, notes: list[str]) -> Figure | None:
+def samples_figure(story: TrainingResults, temperature: float, notes: list[str]) -> Figure | None:
     """Samples by epoch (Fig. 8); a model that cannot sample is noted."""
     chain, grids = story.chain, {}
     for epoch in chosen(story.epochs, MOST_EPOCHS):
@@ -204,7 +204,7 @@ def samples_figure(story: Story, temperature: float, notes: list[str]) -> Figure
     return draw_samples(grids, title=f"{chain}: samples at temperature {temperature:g}")
 
 
-def own_bits(story: Story, out: str) -> dict[int, float]:
+def own_bits(story: TrainingResults, out: str) -> dict[int, float]:
     """Bits per dimension of the ID examples scored, by epoch."""
     return {
         epoch: bits

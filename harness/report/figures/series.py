@@ -18,7 +18,7 @@ LAYERS = "layer_gradient_sq_norms"
 
 
 @dataclass(frozen=True)
-class Story:
+class TrainingResults:
     """The results of one training that have a number, with the plan of each.
 
     Attributes:
@@ -111,7 +111,7 @@ class Story:
         return self.store.read_array(STATISTICS, key, "values.npy")
 
 
-def stories(plan: Plan, results: Sequence[Result], store: Store) -> list[Story]:
+def training_results(plan: Plan, results: Sequence[Result], store: Store) -> list[TrainingResults]:
     """The story of each training that has any number, in the order of the plan."""
     numbers = {result.cell: result for result in results if result.status == "ok"}
     chains: dict[ChainId, list[PlannedCell]] = {}
@@ -120,6 +120,8 @@ def stories(plan: Plan, results: Sequence[Result], store: Store) -> list[Story]:
             chain = ChainId(cell.model, cell.in_dataset, cell.seed)
             chains.setdefault(chain, []).append(planned)
     return [
-        Story(chain, tuple(cells), {item.cell: numbers[item.cell] for item in cells}, plan, store)
+        TrainingResults(
+            chain, tuple(cells), {item.cell: numbers[item.cell] for item in cells}, plan, store
+        )
         for chain, cells in chains.items()
     ]

@@ -15,7 +15,7 @@ FIRST_EPOCHS = 4
 
 
 @dataclass
-class Room:
+class ByteBudget:
     """Bytes that one kind of content may still take."""
 
     left: int

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.report.epochs import SPLIT, epoch_tables
 from harness.report.epochs import to_json as epoch_row
-from harness.report.page.budget import Room, by_importance
+from harness.report.page.budget import ByteBudget, by_importance
 from harness.report.page.distributions import details
 from harness.report.page.examples import Examples
 from harness.report.page.facts import gather
@@ -73,7 +73,7 @@ def render_page(
         "samples": {"sheets": [], "notes": [], "temperature": temperature},
     }
     if temperature is not None:
-        sheets, notes = sample_data(outcome.plan, store, temperature, Room(SAMPLES))
+        sheets, notes = sample_data(outcome.plan, store, temperature, ByteBudget(SAMPLES))
         data["samples"] |= {"sheets": sheets, "notes": notes}
     style, script = _joined(STYLES), _joined(SCRIPTS)
     template = _environment().get_template("page.html")
@@ -84,8 +84,8 @@ def render_page(
         facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),
         cells=len(outcome.plan.cells),
         pending=len(outcome.pending),
-        command=_command(arguments, outcome.plan.only.texts()),
-        only=[one_line(text) for text in outcome.plan.only.texts()],
+        command=_command(arguments, outcome.plan.only.as_arguments()),
+        only=[one_line(text) for text in outcome.plan.only.as_arguments()],
         reference=one_line(outcome.plan.reference.source) if outcome.plan.reference else "",
         style=style,
         script=script,
@@ -112,17 +112,17 @@ def embedded(data: Any) -> str:
 def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> dict[str, Any]:
     """What is shown of single cells, the most important first, as long as there is room."""
     plan = outcome.plan
-    layers = LayerBands(plan, store, Room(LAYERS))
-    examples = Examples(plan, Room(EXAMPLES))
-    room, found = Room(DETAILS), {}
+    layers = LayerBands(plan, store, ByteBudget(LAYERS))
+    examples = Examples(plan, ByteBudget(EXAMPLES))
+    budget, found = ByteBudget(DETAILS), {}
     for row in by_importance(plan, results):
         planned = plan.cells[row]
         result = results[planned.cell]
         assert result.scores_in is not None, "it is among the rows with scores"
         assert result.scores_out is not None, "it is among the rows with scores"
-        if room.left > 0:
+        if budget.left > 0:
             item = details(result.scores_in, result.scores_out)
-            if room.take(len(embedded(item))):
+            if budget.take(len(embedded(item))):
                 found[row] = item
         layers.add(planned)
         examples.add(row, planned, result)

@@ -13,7 +13,7 @@ from harness.metrics.placements import Floats
 from harness.plan.jobs import PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.report.page.atlas import Images, atlas
-from harness.report.page.budget import Room
+from harness.report.page.budget import ByteBudget
 from harness.report.page.rows import rounded
 from harness.results import Result
 
@@ -45,8 +45,8 @@ class Examples:
         room: What the images may take.
     """
 
-    def __init__(self, plan: Plan, room: Room) -> None:
-        self.plan, self.room = plan, room
+    def __init__(self, plan: Plan, budget: ByteBudget) -> None:
+        self.plan, self.budget = plan, budget
         self.sides: list[dict[str, Any]] = []
         self.rows: dict[int, tuple[int | None, int | None]] = {}
         self.without: dict[str, str] = {}
@@ -56,7 +56,7 @@ class Examples:
 
     def add(self, row: int, planned: PlannedCell, result: Result) -> None:
         """Add the extremes of both sides of a cell with a number, if there is room."""
-        if self.room.left <= 0:
+        if self.budget.left <= 0:
             return
         jobs = next(iter(planned.reads.values()))
         places = [
@@ -95,7 +95,7 @@ class Examples:
         ]
         new = [number for number in dict.fromkeys(shown) if number not in found.tiles]
         text = sum(map(len, ends.values())) * (TEXT + TILE * min(size, SHOWN))
-        if not self.room.take(len(new) * found.images[0].size + text):
+        if not self.budget.take(len(new) * found.images[0].size + text):
             return None
         for number in new:
             found.tiles[number] = len(found.tiles)

@@ -15,7 +15,7 @@ from harness.plan.plan import Plan
 from harness.report.figures.layers import LayerBand, layer_band
 from harness.report.figures.scale import Floats
 from harness.report.figures.series import LAYERS
-from harness.report.page.budget import Room
+from harness.report.page.budget import ByteBudget
 from harness.results import Cell
 from harness.store.layout import STATISTICS
 from harness.store.records import Store
@@ -39,8 +39,8 @@ class LayerBands:
         room: What the bands may take.
     """
 
-    def __init__(self, plan: Plan, store: Store, room: Room) -> None:
-        self.plan, self.store, self.room = plan, store, room
+    def __init__(self, plan: Plan, store: Store, budget: ByteBudget) -> None:
+        self.plan, self.store, self.budget = plan, store, budget
         self.bands: list[dict[str, Any]] = []
         self.names: list[list[str]] = []
         self._pairs: dict[Cell, tuple[int, int]] = {}
@@ -80,11 +80,11 @@ class LayerBands:
         return self._places[job]
 
     def _make(self, job: StatisticJob) -> int | None:
-        if self.room.left <= 0 or len(self.bands) >= MOST_BANDS:
+        if self.budget.left <= 0 or len(self.bands) >= MOST_BANDS:
             return None
         try:
             names = self._layers(job)
-            if not self.room.take(8 * len(self.names[names])):
+            if not self.budget.take(8 * len(self.names[names])):
                 return None
             key = str(self.plan.statistic_key(self.store, job))
             values = self.store.read_array(STATISTICS, key, "values.npy")

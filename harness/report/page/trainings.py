@@ -9,7 +9,7 @@ from harness.plan.jobs import ChainId
 from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan
 from harness.report.page.atlas import atlas
-from harness.report.page.budget import Room
+from harness.report.page.budget import ByteBudget
 from harness.report.page.rows import rounded
 from harness.store.layout import CHECKPOINTS
 from harness.store.records import Store
@@ -48,7 +48,7 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
 
 
 def sample_data(
-    plan: Plan, store: Store, temperature: float, room: Room
+    plan: Plan, store: Store, temperature: float, budget: ByteBudget
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Samples of each training by epoch, from the same noise, and why some are not there.
 
@@ -58,7 +58,7 @@ def sample_data(
         plan: With its data sets found.
         store: Where the checkpoints are.
         temperature: Of the samples.
-        room: What the images may take.
+        budget: What the images may take.
     """
     samples: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
@@ -66,7 +66,7 @@ def sample_data(
         for epoch in sorted(planned.epochs):
             if not plan.has_checkpoint(store, chain, epoch):
                 continue
-            sheet, note = _sheet(plan, store, chain, epoch, temperature, room)
+            sheet, note = _sheet(plan, store, chain, epoch, temperature, budget)
             if note:
                 notes[one_line(note)] = None
             if sheet:
@@ -76,7 +76,7 @@ def sample_data(
 
 
 def _sheet(
-    plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float, room: Room
+    plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float, budget: ByteBudget
 ) -> tuple[dict[str, Any] | None, str]:
     """An atlas of samples, or why there is none."""
     from harness.compute.samples import stored_samples
@@ -88,7 +88,7 @@ def _sheet(
     if images is None:
         return None, f"no samples of {chain}: the model cannot sample"
     images = images[:SAMPLES]
-    if not room.take(images.size):
+    if not budget.take(images.size):
         return None, "samples of some epochs are left out to keep the page small"
     return atlas(images, plan.chains[chain].domain.levels), ""
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from harness.report.render.sheets import Words
+from harness.report.render.sheets import CellText
 
 GAP = 2
 """Blank cells after each column but the last."""
@@ -22,7 +22,7 @@ Column: TypeAlias = tuple[int, bool]
 """The width of a column, and whether it is aligned left."""
 
 
-class Pen:
+class AnsiWriter:
     """Collects lines for a console, with the styles and characters that it can show.
 
     Rich does the same, twenty times slower: it lays out anew what is laid out already.
@@ -60,7 +60,7 @@ class Pen:
         self._write(cells, columns, "bold")
         self.lines.append(self._dash() * (sum(w for w, _ in columns) + GAP * (len(columns) - 1)))
 
-    def row(self, cells: Sequence[Words], columns: Sequence[Column]) -> None:
+    def row(self, cells: Sequence[CellText], columns: Sequence[Column]) -> None:
         """Write a row: on one line if its cells fit, else on as many as the longest takes.
 
         The first cell is a name, which is broken at hyphens too.
@@ -76,13 +76,13 @@ class Pen:
             line.append(shown + " " * blank if is_left else " " * blank + shown)
         self.lines.append((" " * GAP).join(line).rstrip())
 
-    def _shown(self, words: Words) -> str:
+    def _shown(self, words: CellText) -> str:
         """A cell with its styles."""
         number = words.text + words.mark
         number = self._styled(number, "bold") if words.mark == "*" else number
         return number + self._styled(words.flags, "red") + words.beside
 
-    def _folded_row(self, cells: Sequence[Words], columns: Sequence[Column]) -> None:
+    def _folded_row(self, cells: Sequence[CellText], columns: Sequence[Column]) -> None:
         width, _ = columns[0]
         first = [[(part, "")] for part in self._name(cells[0].plain, width)]
         pairs = zip(cells[1:], columns[1:], strict=True)
@@ -108,7 +108,7 @@ class Pen:
         parts = textwrap.wrap(name, width) or [""]
         return [line for part in parts for line in self._wrapped(part, width)]
 
-    def _cell(self, words: Words, width: int) -> list[list[Piece]]:
+    def _cell(self, words: CellText, width: int) -> list[list[Piece]]:
         """A cell as pieces, line by line."""
         pieces = [
             (words.text + words.mark, "bold" if words.best else ""),

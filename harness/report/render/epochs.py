@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
 from harness.report.render import sheets as text
 from harness.report.render.formats import Format, csv_text, render_sheets
-from harness.report.render.sheets import Sheet, Words
+from harness.report.render.sheets import CellText, TextTable
 from harness.results import Result
 from harness.text import one_line
 
@@ -50,9 +50,9 @@ def render_epochs(
     return render_sheets(sheets, title=title, format=format, console=console)
 
 
-def sheet(table: EpochTable) -> Sheet:
+def sheet(table: EpochTable) -> TextTable:
     """A table in words."""
-    return Sheet(
+    return TextTable(
         title=one_line(
             f"How early is enough: {table.model}, in-distribution {table.in_dataset}, "
             f"group size {table.group_size}"
@@ -66,27 +66,27 @@ def sheet(table: EpochTable) -> Sheet:
     )
 
 
-def _cells(row: EpochRow) -> list[Words]:
-    names = [Words(one_line(row.out_dataset)), Words(one_line(row.scorer))]
+def _cells(row: EpochRow) -> list[CellText]:
+    names = [CellText(one_line(row.out_dataset)), CellText(one_line(row.scorer))]
     verdict = row.verdict
     if verdict is None:
-        return names + [Words("-")] * (len(HEADER) - len(names))
+        return names + [CellText("-")] * (len(HEADER) - len(names))
     return [
         *names,
-        Words(str(verdict.best)),
-        Words(str(verdict.earliest)),
-        Words(str(verdict.last)),
-        Words(f"{verdict.auroc_best:.3f}"),
+        CellText(str(verdict.best)),
+        CellText(str(verdict.earliest)),
+        CellText(str(verdict.last)),
+        CellText(f"{verdict.auroc_best:.3f}"),
         _difference(verdict),
-        Words(f"{100 * verdict.saved:.0f} %"),
+        CellText(f"{100 * verdict.saved:.0f} %"),
     ]
 
 
-def _difference(verdict: Verdict) -> Words:
+def _difference(verdict: Verdict) -> CellText:
     if verdict.best == verdict.last:
-        return Words("same")
+        return CellText("same")
     interval = f" [{verdict.low:+.3f}, {verdict.high:+.3f}]"
-    return Words(f"{verdict.difference:+.3f}", beside=interval)
+    return CellText(f"{verdict.difference:+.3f}", beside=interval)
 
 
 def _caption(table: EpochTable) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from harness.errors import ScoreError
 from harness.report.render import sheets as text
 from harness.report.render.published import published_sheets
-from harness.report.render.sheets import Sheet, Words
+from harness.report.render.sheets import CellText, TextTable
 from harness.report.tables import auroc_tables
 from harness.results import Cell, Published, Result
 from harness.text import one_line
@@ -86,7 +86,7 @@ def render(
 
 
 def render_sheets(
-    sheets: Sequence[Sheet],
+    sheets: Sequence[TextTable],
     *,
     title: str,
     format: Literal["table", "markdown", "latex"],
@@ -100,7 +100,7 @@ def render_sheets(
     return _terminal(sheets, title, console)
 
 
-def _terminal(sheets: Sequence[Sheet], title: str, console: Console | None) -> str:
+def _terminal(sheets: Sequence[TextTable], title: str, console: Console | None) -> str:
     # here, because rich takes a tenth of a second that no other format needs
     from rich.console import Console
 
@@ -172,7 +172,7 @@ def _field(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _markdown(sheets: Sequence[Sheet], title: str) -> str:
+def _markdown(sheets: Sequence[TextTable], title: str) -> str:
     """GitHub's tables, the best number of a column in bold."""
     blocks = [f"# {_markdown_text(one_line(title))}"]
     for sheet in sheets:
@@ -186,7 +186,7 @@ def _markdown(sheets: Sequence[Sheet], title: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _latex(sheets: Sequence[Sheet], title: str) -> str:
+def _latex(sheets: Sequence[TextTable], title: str) -> str:
     """A table environment each, without packages, the best number of a column in bold."""
     blocks = [f"% {one_line(title)}"]
     for sheet in sheets:
@@ -209,10 +209,10 @@ def _latex_text(words: str) -> str:
     return words.translate(LATEX)
 
 
-def _tabulated(sheet: Sheet, *, tablefmt: str, escape: Callable[[str], str], bold: str) -> str:
+def _tabulated(sheet: TextTable, *, tablefmt: str, escape: Callable[[str], str], bold: str) -> str:
     from tabulate import tabulate
 
-    def field(words: Words) -> str:
+    def field(words: CellText) -> str:
         if words.best:
             return bold.format(escape(words.text)) + escape(words.flags + words.beside)
         return escape(words.plain)

@@ -12,7 +12,7 @@ from harness.plan.plan import Plan
 from harness.report.layers import CellLayers, Layer, LayerTable, layer_tables, to_json
 from harness.report.render import sheets as text
 from harness.report.render.formats import Format, csv_text, render_sheets
-from harness.report.render.sheets import Sheet, Words
+from harness.report.render.sheets import CellText, TextTable
 from harness.results import Cell, Result
 from harness.store.records import Store
 from harness.text import one_line
@@ -57,10 +57,10 @@ def render_layers(
     return render_sheets(sheets, title=title, format=format, console=console)
 
 
-def sheet(table: LayerTable) -> Sheet:
+def sheet(table: LayerTable) -> TextTable:
     """A table in words."""
     seed = "" if table.seed is None else f", seed {table.seed}"
-    return Sheet(
+    return TextTable(
         title=one_line(
             f"Layers of {table.scorer}: {table.model}, in-distribution {table.in_dataset}, "
             f"group size {table.group_size}{seed}"
@@ -74,14 +74,14 @@ def sheet(table: LayerTable) -> Sheet:
     )
 
 
-def _cells(cell: CellLayers, layer: Layer) -> list[Words]:
+def _cells(cell: CellLayers, layer: Layer) -> list[CellText]:
     found = layer.estimate
     return [
-        Words(one_line(cell.cell.out_dataset)),
-        Words(str(cell.cell.epoch)),
-        Words(one_line(layer.name)),
-        Words(f"{found.auroc:.3f}", beside=f" [{found.low:.3f}, {found.high:.3f}]"),
-        Words(f"{cell.auroc:.3f}"),
+        CellText(one_line(cell.cell.out_dataset)),
+        CellText(str(cell.cell.epoch)),
+        CellText(one_line(layer.name)),
+        CellText(f"{found.auroc:.3f}", beside=f" [{found.low:.3f}, {found.high:.3f}]"),
+        CellText(f"{cell.auroc:.3f}"),
     ]
 
 

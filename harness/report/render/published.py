@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from harness.report.render.sheets import Sheet, Words
+from harness.report.render.sheets import CellText, TextTable
 from harness.report.significance import number
 from harness.report.tables import provenance_notes
 from harness.results import Published, Result
@@ -17,7 +17,7 @@ Place = tuple[int, int, str]
 """Group size, epoch, out data set: a row."""
 
 
-def published_sheets(results: Sequence[Result]) -> list[Sheet]:
+def published_sheets(results: Sequence[Result]) -> list[TextTable]:
     """A table per model, ID set and scorer of which values were published.
 
     Rows ascend by group size and epoch, the out data sets in the order of the results. The seeds
@@ -31,11 +31,11 @@ def published_sheets(results: Sequence[Result]) -> list[Sheet]:
     return [_sheet(*key, rows) for key, rows in tables.items()]
 
 
-def _sheet(model: str, in_dataset: str, scorer: str, rows: dict[Place, list[Result]]) -> Sheet:
+def _sheet(model: str, in_dataset: str, scorer: str, rows: dict[Place, list[Result]]) -> TextTable:
     ordered = sorted(rows.items(), key=lambda item: item[0][:2])
     found = [result for _, seeds in ordered for result in seeds]
     compared = [(place, *_compare(seeds)) for place, seeds in ordered]
-    return Sheet(
+    return TextTable(
         title=one_line(
             f"Beside the published values: {model}, in-distribution {in_dataset}, {scorer}"
         ),
@@ -60,16 +60,16 @@ def _compare(seeds: Sequence[Result]) -> tuple[Published, float, float, bool]:
 
 def _cells(
     place: Place, published: Published, ours: float, se: float, is_within: bool
-) -> list[Words]:
+) -> list[CellText]:
     group_size, epoch, out = place
     return [
-        Words(one_line(out)),
-        Words(str(group_size)),
-        Words(str(epoch)),
-        Words(f"{ours:.4f}", beside=f"±{se:.4f}"),
-        Words(f"{published.value:.4f}", beside=f"±{published.se:.4f}"),
-        Words(f"{ours - published.value:+.4f}"),
-        Words("yes" if is_within else "no"),
+        CellText(one_line(out)),
+        CellText(str(group_size)),
+        CellText(str(epoch)),
+        CellText(f"{ours:.4f}", beside=f"±{se:.4f}"),
+        CellText(f"{published.value:.4f}", beside=f"±{published.se:.4f}"),
+        CellText(f"{ours - published.value:+.4f}"),
+        CellText("yes" if is_within else "no"),
     ]
 
 

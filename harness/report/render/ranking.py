@@ -10,7 +10,7 @@ from harness.metrics.ranks import Ranked
 from harness.plan.costs import Cost
 from harness.report.ranking import RankingTable, ranking_table
 from harness.report.render.formats import Format, csv_text, render_sheets
-from harness.report.render.sheets import Sheet, Words
+from harness.report.render.sheets import CellText, TextTable
 from harness.results import Result
 from harness.text import one_line
 
@@ -59,7 +59,7 @@ def render_ranking(
         return csv_text(COLUMNS, _rows(table, costs))
     sheets = [] if table.ranked is None else [_ranked(table, table.ranked, costs, format)]
     if table.apart:
-        sheets.append(_apart(table, costs))
+        sheets.append(_unranked_table(table, costs))
     return render_sheets(sheets, title=title, format=format, console=console)
 
 
@@ -74,7 +74,7 @@ def _rows(table: RankingTable, costs: Mapping[str, Cost]) -> list[dict[str, Any]
 
 def _ranked(
     table: RankingTable, ranked: Ranked[str], costs: Mapping[str, Cost], format: Format
-) -> Sheet:
+) -> TextTable:
     best = next(iter(ranked.mean_ranks.values()))
     apart = ranked.critical_difference
 
@@ -83,14 +83,14 @@ def _ranked(
             return "*"
         return "~" if apart is not None and rank - best < apart else ""
 
-    return Sheet(
+    return TextTable(
         title="Scorers by mean rank",
         header=RANKED,
         body=[
             [
-                Words(one_line(scorer)),
-                Words(f"{rank:.2f}", mark(rank)),
-                Words(f"{ranked.aurocs[scorer]:.3f}"),
+                CellText(one_line(scorer)),
+                CellText(f"{rank:.2f}", mark(rank)),
+                CellText(f"{ranked.aurocs[scorer]:.3f}"),
                 _numbers(table, scorer),
                 *_costs(costs.get(scorer)),
             ]
@@ -103,16 +103,16 @@ def _ranked(
     )
 
 
-def _apart(table: RankingTable, costs: Mapping[str, Cost]) -> Sheet:
-    return Sheet(
+def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable:
+    return TextTable(
         title="Scorers that are not ranked, for want of numbers",
         header=APART,
         body=[
             [
-                Words(one_line(scorer)),
-                Words(NONE if found.auroc is None else f"{found.auroc:.3f}"),
+                CellText(one_line(scorer)),
+                CellText(NONE if found.auroc is None else f"{found.auroc:.3f}"),
                 _numbers(table, scorer),
-                Words(", ".join(f"{count} {why}" for why, count in found.reasons.items())),
+                CellText(", ".join(f"{count} {why}" for why, count in found.reasons.items())),
                 *_costs(costs.get(scorer)),
             ]
             for scorer, found in table.apart.items()
@@ -124,17 +124,17 @@ def _apart(table: RankingTable, costs: Mapping[str, Cost]) -> Sheet:
     )
 
 
-def _numbers(table: RankingTable, scorer: str) -> Words:
-    return Words(f"{table.numbers[scorer]}/{table.blocks}")
+def _numbers(table: RankingTable, scorer: str) -> CellText:
+    return CellText(f"{table.numbers[scorer]}/{table.blocks}")
 
 
-def _costs(cost: Cost | None) -> list[Words]:
+def _costs(cost: Cost | None) -> list[CellText]:
     if cost is None:
-        return [Words(NONE)] * len(COSTS)
+        return [CellText(NONE)] * len(COSTS)
     return [
-        Words(NONE if cost.seconds_per_example is None else f"{cost.seconds_per_example:.2g}"),
-        Words(_seconds(cost.extra_training)),
-        Words(str(cost.extra_passes)),
+        CellText(NONE if cost.seconds_per_example is None else f"{cost.seconds_per_example:.2g}"),
+        CellText(_seconds(cost.extra_training)),
+        CellText(str(cost.extra_passes)),
     ]
 
 

@@ -14,7 +14,7 @@ MOST_REASONS = 20
 """So many distinct reasons for missing numbers are printed under a table; JSON has them all."""
 
 
-class Words(NamedTuple):
+class CellText(NamedTuple):
     """The text of one cell: a number or a name, its marks, and what stands beside it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Words(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TextTable:
     """A table in words, as every renderer prints it.
 
     Attributes:
@@ -52,16 +52,16 @@ class Sheet:
 
     title: str
     header: Sequence[str]
-    body: Sequence[Sequence[Words]]
+    body: Sequence[Sequence[CellText]]
     lead: int
     left: int
     caption: Sequence[str]
     notes: Sequence[str]
 
 
-def sheet(table: Table, *, standard_errors: bool, best: str) -> Sheet:
+def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
     """An AUROC table in words; `best` is how the best number of a column is shown."""
-    return Sheet(
+    return TextTable(
         title=title(table),
         header=header(table),
         body=body(table, standard_errors=standard_errors),
@@ -84,12 +84,12 @@ def header(table: Table) -> list[str]:
     return ["scorer", "epoch", "bits/dim", *(one_line(name) for name in table.out_datasets)]
 
 
-def body(table: Table, *, standard_errors: bool) -> list[list[Words]]:
+def body(table: Table, *, standard_errors: bool) -> list[list[CellText]]:
     """The cells, row by row, as many as `header` has names."""
     return [
         [
-            Words(one_line(row.scorer)),
-            Words(str(row.epoch)),
+            CellText(one_line(row.scorer)),
+            CellText(str(row.epoch)),
             _average(row.bits_per_dim, table.seeds),
             *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
         ]
@@ -135,9 +135,9 @@ def notes(table: Table) -> list[str]:
     return lines
 
 
-def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> Words:
+def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> CellText:
     if cell.auroc is None:
-        return Words(cell.status or "-")
+        return CellText(cell.status or "-")
     error = ""
     if standard_errors and cell.se is not None:
         error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
@@ -148,12 +148,12 @@ def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> Words:
 
 def _average(
     average: Average | None, seeds: int, mark: str = "", error: str = "", flags: str = ""
-) -> Words:
+) -> CellText:
     if average is None:
-        return Words("-")
+        return CellText("-")
     spread = "" if average.spread is None else f" ±{average.spread:.3f}"
     lacking = f" [{average.seeds}/{seeds}]" if average.seeds < seeds else ""
-    return Words(f"{average.mean:.3f}", mark, spread + error + lacking, flags)
+    return CellText(f"{average.mean:.3f}", mark, spread + error + lacking, flags)
 
 
 def _beaten(table: Table) -> list[str]:

@@ -9,8 +9,8 @@ from itertools import groupby
 
 from rich.console import Console
 
-from harness.report.render.ansi import GAP, Pen, cells_of
-from harness.report.render.sheets import Sheet, Words
+from harness.report.render.ansi import GAP, AnsiWriter, cells_of
+from harness.report.render.sheets import CellText, TextTable
 from harness.text import one_line
 
 NARROW = 8
@@ -33,7 +33,7 @@ class Part:
         return sum(self.widths) + GAP * (len(self.widths) - 1)
 
 
-def terminal_text(sheets: Sequence[Sheet], *, title: str, console: Console) -> str:
+def terminal_text(sheets: Sequence[TextTable], *, title: str, console: Console) -> str:
     """The tables as the console shows them, with its styles, encoding and width.
 
     On a terminal, a table that is too wide is split into several with some of the columns
@@ -45,7 +45,7 @@ def terminal_text(sheets: Sequence[Sheet], *, title: str, console: Console) -> s
         Text to be written to `console.file` as it is, escape sequences included.
     """
     limit = console.width if console.is_terminal else None
-    pen = Pen(console)
+    pen = AnsiWriter(console)
     pen.sentences([one_line(title)], limit, "bold")
     if not sheets:
         pen.sentences(["There are no results."], limit)
@@ -73,10 +73,10 @@ class Drawing:
     """A part as it is written: the rows below its head, in groups that may have a name each."""
 
     part: Part
-    sheet: Sheet
-    groups: Sequence[tuple[str, Sequence[Sequence[Words]]]]
+    sheet: TextTable
+    groups: Sequence[tuple[str, Sequence[Sequence[CellText]]]]
 
-    def write(self, pen: Pen, limit: int | None) -> None:
+    def write(self, pen: AnsiWriter, limit: int | None) -> None:
         """Write it."""
         pairs = zip(self.part.places, self.part.widths, strict=True)
         columns = [(width, place < self.sheet.left) for place, width in pairs]
@@ -88,7 +88,7 @@ class Drawing:
                 pen.row([row[place] for place in self.part.places], columns)
 
 
-def _drawings(sheet: Sheet, limit: int | None) -> list[Drawing]:
+def _drawings(sheet: TextTable, limit: int | None) -> list[Drawing]:
     """The parts of a table, flat or stacked, whichever takes fewer lines."""
     flat = _parts(sheet, limit)
     as_it_is = [Drawing(part, sheet, [("", sheet.body)]) for part in flat]
@@ -108,11 +108,11 @@ def _drawings(sheet: Sheet, limit: int | None) -> list[Drawing]:
     return [Drawing(part, rest, groups) for part in stacked]
 
 
-def _natural_width(sheet: Sheet) -> int:
+def _natural_width(sheet: TextTable) -> int:
     return _parts(sheet, None)[0].width
 
 
-def _without_first(sheet: Sheet) -> Sheet:
+def _without_first(sheet: TextTable) -> TextTable:
     """The table without its first column, whose names then stand above their rows."""
     return replace(
         sheet,
@@ -123,7 +123,7 @@ def _without_first(sheet: Sheet) -> Sheet:
     )
 
 
-def _lines(parts: Sequence[Part], sheet: Sheet) -> int:
+def _lines(parts: Sequence[Part], sheet: TextTable) -> int:
     """How many lines the parts of a table take."""
 
     def height(names: Sequence[str], part: Part) -> int:
@@ -134,7 +134,7 @@ def _lines(parts: Sequence[Part], sheet: Sheet) -> int:
     return sum(1 + sum(height(row, part) for row in rows) for part in parts)
 
 
-def _parts(sheet: Sheet, limit: int | None) -> list[Part]:
+def _parts(sheet: TextTable, limit: int | None) -> list[Part]:
     """The table as it is if it fits, or else cut into parts, each with the first columns."""
     names, rows, lead = sheet.header, sheet.body, sheet.lead
     values = [max(cells_of(row[place].plain) for row in rows) for place in range(len(names))]
@@ -176,6 +176,6 @@ def _longest_part(name: str) -> int:
     return max(map(cells_of, textwrap.wrap(name, 1, break_long_words=False)), default=0)
 
 
-def _longest_word(cells: Iterable[Words]) -> int:
+def _longest_word(cells: Iterable[CellText]) -> int:
     """The width below which a number would be broken: folding is at blanks."""
     return max(cells_of(word) for words in cells for word in words.plain.split())

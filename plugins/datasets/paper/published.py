@@ -24,7 +24,7 @@ class Published(ABC):
     The files lie under `raw_root()`. That folder is no option, so no path is part of a key; a
     collection that is elsewhere is linked there. Reading happens in `load` only.
 
-    It is `Stamped`, and `Fetchable`: attributes `home` and `licence`, method `fetch`.
+    It is `HasStamp`, and `Fetchable`: attributes `home` and `licence`, method `fetch`.
 
     Attributes:
         name: What the plugin is called.

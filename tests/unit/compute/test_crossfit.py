@@ -13,11 +13,11 @@ from harness.compute.evaluate import MOST, Fits
 from harness.data.draws import Draw
 from harness.errors import ScoreError
 from harness.plan.costs import scorer_costs
-from harness.plan.crossfit import Part, by_fit, parts
+from harness.plan.crossfit import CrossFitSplit, by_fit, cross_fit_splits
 from harness.plan.estimate import estimate_chain
 from harness.plan.explain import Reasons
 from harness.plan.jobs import ChainId, StatisticJob
-from harness.run.prepare import find_plan, missing_jobs
+from harness.run.prepare import missing_jobs, plan_unopened
 from harness.run.run import run
 from harness.store.layout import STATISTICS
 from harness.store.records import Store
@@ -184,7 +184,7 @@ def test_other_fit_examples_are_another_statistic(spied, tmp_path):
     text = (folder / "spies.toml").read_text().replace("n_fit = 28", "n_fit = 20")
     (tmp_path / "spies.toml").write_text(text)
     (tmp_path / "plugin.py").write_text(PLUGIN)
-    plan = find_plan(load_suite(tmp_path / "spies.toml"), settings_in(folder))
+    plan = plan_unopened(load_suite(tmp_path / "spies.toml"), settings_in(folder))
     chain = plan.chains[CHAIN]
     new = missing_jobs(plan, store, chain)
     assert len(new) == len([job for job in chain.jobs if job.statistic.startswith("spy")])
@@ -214,7 +214,7 @@ def job_of(role, *, size, n_fit=11, fitted=True):
 def test_halves_are_whole_groups(size, half):
     job = job_of("fit", size=size)
     ids = job.draw.ids(40).tolist()
-    found = [(part.ids.tolist(), part.fit.tolist()) for part in parts(job, 40, 40)]
+    found = [(part.ids.tolist(), part.fit.tolist()) for part in cross_fit_splits(job, 40, 40)]
     assert found == [(ids[:half], ids[half:]), (ids[half:], ids[:half])]
     b = size or 1
     assert sum(len(part) // b for part, _ in found) == 11 // b  # no group is lost to the cut
@@ -222,14 +222,14 @@ def test_halves_are_whole_groups(size, half):
 
 def test_one_group_has_no_other_half():
     with pytest.raises(ScoreError, match="two groups of 6; there are 11 examples"):
-        list(parts(job_of("fit", size=6), 40, 40))
+        list(cross_fit_splits(job_of("fit", size=6), 40, 40))
 
 
 def test_roles_that_are_not_fitted_on_come_whole():
-    (part,) = parts(job_of("in", size=2), 40, 40)
+    (part,) = cross_fit_splits(job_of("in", size=2), 40, 40)
     assert part.fit.tolist() == job_of("fit", size=2).draw.ids(40).tolist()[4:]
     assert not set(part.fit) & set(part.ids)
-    (part,) = parts(job_of("fit", size=2, fitted=False), 40, 40)
+    (part,) = cross_fit_splits(job_of("fit", size=2, fitted=False), 40, 40)
     assert part.fit is None
     jobs = [job_of("in", size=2), job_of("fit", size=1), job_of("in", size=1, fitted=False)]
     jobs.append(job_of("out", size=1))
@@ -244,7 +244,7 @@ def test_few_fitted_statistics_are_kept_the_last_used_longest():
     fits, made = Fits(), []
 
     def ready(number):
-        part = Part(np.arange(3), np.array([number]))
+        part = CrossFitSplit(np.arange(3), np.array([number]))
         statistic, _ = fits.ready(Built(), part, lambda new: made.append(number))
         return statistic
 
@@ -265,7 +265,7 @@ def test_the_same_numbers_of_another_data_set_are_another_fit():
 
     fits, made = Fits(), []
     for dataset in ("china", "flower", "china"):
-        part = Part(np.arange(3), np.array([1]), dataset)
+        part = CrossFitSplit(np.arange(3), np.array([1]), dataset)
         fits.ready(Built(), part, lambda new, dataset=dataset: made.append(dataset))
     assert made == ["china", "flower"]
 

@@ -9,9 +9,9 @@ import pytest
 
 from harness.errors import BenchError
 from harness.maintenance.fsck import check_store
-from harness.maintenance.gc import find_leftovers, remove_leftovers
-from harness.maintenance.inventory import list_beside, list_trainings
-from harness.maintenance.required import Needs
+from harness.maintenance.gc import find_garbage, remove_garbage
+from harness.maintenance.inventory import list_other_files, list_trainings
+from harness.maintenance.required import RequiredRecords
 from harness.store.locks import try_lock
 from tests.unit import stored
 
@@ -51,7 +51,9 @@ def test_trainings_are_listed_with_what_rests_on_them(folder):
         for kind in ("checkpoints", "statistics")
     ]
     assert [sum(training.epochs.values()), training.statistics_size] == sizes
-    beside = {item.what: item for item in list_beside(stored.store(folder), stored.needs(folder))}
+    beside = {
+        item.what: item for item in list_other_files(stored.store(folder), stored.needs(folder))
+    }
     assert beside["results of small"].needed_by == ["small"]
 
 
@@ -60,7 +62,7 @@ def test_what_no_suite_that_is_named_needs_is_counted(folder):
     [training] = list_trainings(stored.store(folder), stored.needs(folder, other))
     assert training.needed_by == ["other"]
     assert training.unneeded == 1 + 3  # epoch 0 and its statistics
-    [training] = list_trainings(stored.store(folder), Needs())
+    [training] = list_trainings(stored.store(folder), RequiredRecords())
     assert (training.needed_by, training.unneeded) == ([], 8)
 
 
@@ -118,8 +120,8 @@ def test_a_link_is_no_file_of_a_record(folder, tmp_path):
     assert [item.problem for item in fsck(folder).damaged] == ["values.npy is not there"]
 
 
-def leftovers(folder, *suites):
-    return find_leftovers(stored.store(folder), stored.needs(folder, *suites))
+def garbage(folder, *suites):
+    return find_garbage(stored.store(folder), stored.needs(folder, *suites))
 
 
 def litter(folder):
@@ -134,7 +136,7 @@ def litter(folder):
 
 def test_nothing_is_left_over_after_a_run(folder):
     stored.make_old(folder / "store")
-    found = leftovers(folder)
+    found = garbage(folder)
     assert (found.found, found.kept) == ([], [])
 
 
@@ -143,25 +145,25 @@ def test_what_no_suite_needs_is_removed_and_nothing_else(folder):
     other = other_suite(folder, **{"epochs = [0, 2]": "epochs = 2"})
     litter(folder)
     stored.make_old(folder / "store")
-    found = leftovers(folder, other)
+    found = garbage(folder, other)
     kinds = sorted(item.kind for item in found.found)
     assert kinds == [
         *("checkpoints", "failures", "logs", "quarantine", "results", "results"),
         *("statistics", "statistics", "statistics", "tmp"),
     ]  # small's own results too: it was not named
     assert stored.results(folder) == before  # so far nothing has changed
-    done = remove_leftovers(stored.store(folder), found.found)
+    done = remove_garbage(stored.store(folder), found.found)
     assert len(done.found) == len(kinds)
     assert done.kept == []
     assert stored.results(folder, other) == [item for item in before if item["epoch"] == 2]
     assert list((folder / "store/tmp").iterdir()) == []
-    assert leftovers(folder, other).found == []
+    assert garbage(folder, other).found == []
 
 
 def test_what_is_young_is_kept(folder):
     litter(folder)
     other = other_suite(folder, **{"epochs = [0, 2]": "epochs = 2"})
-    found = leftovers(folder, other)
+    found = garbage(folder, other)
     assert found.found == []
     assert {why for _, why in found.kept} == {"written within the last hour"}
 
@@ -169,15 +171,15 @@ def test_what_is_young_is_kept(folder):
 def test_what_a_run_is_at_is_kept(folder):
     other = other_suite(folder, **{"seed": "seed", "learning_rate = 1e-3": "learning_rate = 2e-3"})
     stored.make_old(folder / "store")
-    found = leftovers(folder, other)
+    found = garbage(folder, other)
     train_key = one(folder, "checkpoints/*").name
     held = try_lock(folder / "store", train_key)
-    done = remove_leftovers(stored.store(folder), found.found)
+    done = remove_garbage(stored.store(folder), found.found)
     held.release()
     kept = {item.kind for item, _ in done.kept}
     assert kept == {"checkpoints", "statistics"}
     assert {why for _, why in done.kept} == {"a run is at it"}
-    done = remove_leftovers(stored.store(folder), [item for item, _ in done.kept])
+    done = remove_garbage(stored.store(folder), [item for item, _ in done.kept])
     assert len(done.found) == 8
     assert not (folder / "store/checkpoints" / train_key).exists()
 
@@ -186,7 +188,7 @@ def test_statistics_of_a_checkpoint_that_is_gone_are_kept_while_a_suite_lacks_on
     before = stored.results(folder)
     shutil.rmtree(one(folder, "checkpoints/*/epoch-000002"))
     stored.make_old(folder / "store")
-    found = leftovers(folder)
+    found = garbage(folder)
     assert found.found == []
     assert len(found.kept) == 3
     stored.run(stored.load_suite(folder / "small.toml"), stored.settings_in(folder), print)
@@ -198,7 +200,7 @@ def test_a_statistic_of_examples_alone_is_of_no_checkpoint_that_is_gone(folder):
     stored.store(folder).write("statistics", "0" * 32, {}, inputs={"examples": {}}, facts=facts)
     shutil.rmtree(one(folder, "checkpoints/*/epoch-000002"))
     stored.make_old(folder / "store")
-    found = leftovers(folder)
+    found = garbage(folder)
     assert [item.path.name for item in found.found] == ["0" * 32]
     assert len(found.kept) == 3
 
@@ -208,7 +210,7 @@ def test_nothing_is_removed_for_a_suite_whose_data_is_not_there(folder):
     gone = 'plugin = "folder"\noptions = { path = "gone", size = 8, channels = 1 }'
     other = other_suite(folder, **{made: gone})
     with pytest.raises(BenchError, match="nothing is removed") as caught:
-        leftovers(folder, other)
+        garbage(folder, other)
     assert "other: noise" in str(caught.value)
 
 

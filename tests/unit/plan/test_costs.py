@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from harness.cli.app import app
 from harness.errors import BenchError
 from harness.plan.costs import scorer_costs
-from harness.run.prepare import find_plan
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.store.records import Store
 from harness.suite import load_suite
@@ -95,7 +95,7 @@ def rate(seconds):
 def test_costs_are_those_that_were_measured(ran):
     path, settings = ran
     store = Store(settings.store)
-    costs = scorer_costs(find_plan(load_suite(path), settings), store)
+    costs = scorer_costs(plan_unopened(load_suite(path), settings), store)
     assert list(costs) == ["log-likelihood", "ratio"]
     plain = costs["log-likelihood"]
     assert (plain.extra_training, plain.extra_passes) == (0.0, 0)
@@ -107,7 +107,7 @@ def test_costs_are_those_that_were_measured(ran):
 def test_other_models_cost_their_training_and_their_passes(ran):
     path, settings = ran
     store = Store(settings.store)
-    ratio = scorer_costs(find_plan(load_suite(path), settings), store)["ratio"]
+    ratio = scorer_costs(plan_unopened(load_suite(path), settings), store)["ratio"]
     # of the other model epoch 2 is the latest that is read; its seconds stand for both epochs
     [[last]] = seconds_of(store, "checkpoints", "glow-linear", "epoch-000002").values()
     assert ratio.extra_training == pytest.approx(2 * last)
@@ -128,7 +128,7 @@ def test_extra_training_is_the_mean_over_the_trainings_that_are_scored(ran, monk
     )
     other = path.with_name("seeds.toml")
     other.write_text(text, encoding="utf-8")
-    plan = find_plan(load_suite(other), settings)
+    plan = plan_unopened(load_suite(other), settings)
     seconds = {0: 10.0, 1: 30.0}
     monkeypatch.setattr(
         "harness.plan.costs._Measured.training",
@@ -140,7 +140,7 @@ def test_extra_training_is_the_mean_over_the_trainings_that_are_scored(ran, monk
 
 def test_nothing_stored_is_no_cost(ran, tmp_path):
     path, settings = ran
-    costs = scorer_costs(find_plan(load_suite(path), settings), Store(tmp_path / "empty"))
+    costs = scorer_costs(plan_unopened(load_suite(path), settings), Store(tmp_path / "empty"))
     assert costs["ratio"].seconds_per_example is None
     assert costs["ratio"].extra_training is None
     assert costs["ratio"].extra_passes == 3

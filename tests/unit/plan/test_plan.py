@@ -7,7 +7,7 @@ import pytest
 from harness.cli.display.displays import NoDisplay
 from harness.plan.explain import Reasons
 from harness.plan.jobs import ChainId
-from harness.run.prepare import find_plan, missing_jobs
+from harness.run.prepare import missing_jobs, plan_unopened
 from harness.run.run import run
 from harness.store.records import Store
 from harness.suite import load_suite
@@ -20,7 +20,7 @@ def ran(tiny_suite, settings):
 
 
 def plan_of(path, settings):
-    plan = find_plan(load_suite(path), settings)
+    plan = plan_unopened(load_suite(path), settings)
     store = Store(settings.store)
     new = [job for chain in plan.chains.values() for job in missing_jobs(plan, store, chain)]
     return plan, store, new

@@ -13,7 +13,7 @@ import pytest
 
 from harness.registry.options import REQUIRED, describe_options
 from harness.testing import assert_conforms, check_dataset
-from oodbench import DataError, Dataset, Images, Stamped
+from oodbench import DataError, Dataset, HasStamp, Images
 from plugins.datasets import bench_datasets
 from plugins.datasets.constant import Constant
 from plugins.datasets.digits import Digits
@@ -77,7 +77,7 @@ def test_conforms(build):
 @pytest.mark.parametrize("build", BUILT)
 def test_is_a_dataset_without_files(build):
     assert isinstance(build(), Dataset)
-    assert not isinstance(build(), Stamped)
+    assert not isinstance(build(), HasStamp)
     assert build().splits == ("train", "test")
 
 

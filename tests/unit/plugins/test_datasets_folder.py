@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from harness.registry.options import constructor_arguments, validate_options
 from harness.testing import assert_conforms, check_dataset
-from oodbench import DataError, Images, MissingDataError, Stamped
+from oodbench import DataError, HasStamp, Images, MissingDataError
 from plugins.datasets.folder import Folder, lowest, ticket
 from plugins.datasets.pixels import luma
 
@@ -68,7 +68,7 @@ def test_options_from_toml(tmp_path):
     }
     dataset = Folder(**constructor_arguments(Folder, options, {}))
     assert dataset.domain == Images(3, 4, 4)
-    assert isinstance(dataset, Stamped)
+    assert isinstance(dataset, HasStamp)
 
 
 def test_constructing_does_not_look_at_the_path(tmp_path):

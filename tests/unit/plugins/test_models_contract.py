@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from oodbench import Decomposable, DensityModel, Images, Preparable, Samplable, Trainable
+from oodbench import DensityModel, HasLogProbTerms, Images, Preparable, Samplable, Trainable
 from plugins.models.flows.actnorm import ActNorm
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
@@ -66,7 +66,7 @@ def initialised(model):
 
 
 def test_the_models_keep_the_protocols(model):
-    for protocol in (DensityModel, Preparable, Trainable, Samplable, Decomposable):
+    for protocol in (DensityModel, Preparable, Trainable, Samplable, HasLogProbTerms):
         assert isinstance(model, protocol)
     assert model.likelihood == "exact"
 

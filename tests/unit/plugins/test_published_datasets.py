@@ -13,7 +13,7 @@ import pytest
 from harness.registry.options import describe_options
 from harness.settings import default_data
 from harness.testing import assert_conforms, check_dataset
-from oodbench import DataError, Dataset, Images, MissingDataError, Stamped
+from oodbench import DataError, Dataset, HasStamp, Images, MissingDataError
 from plugins.datasets import bench_datasets
 from plugins.datasets.paper.published import raw_root
 from tests.unit.plugins.published_files import (
@@ -78,7 +78,7 @@ def test_official_numbers(name):
     assert dataset.splits == ("train", "test")
     assert dataset.counts == {"train": train, "test": test}
     assert isinstance(dataset, Dataset)
-    assert isinstance(dataset, Stamped)
+    assert isinstance(dataset, HasStamp)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,8 +8,8 @@ import pytest
 
 from harness.cli.display.displays import NoDisplay
 from harness.regression.make_pins import make_pins
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.settings import Settings
 from harness.suite import load_suite
@@ -38,8 +38,8 @@ def scored(ran):
         changed = path.with_name("changed.toml")
         assert old in path.read_text()
         changed.write_text(path.read_text().replace(old, new) if old else path.read_text())
-        plan = find_plan(load_suite(changed), settings)
-        return plan, score(plan, settings, lambda event: None).results
+        plan = plan_unopened(load_suite(changed), settings)
+        return plan, score_stored(plan, settings, lambda event: None).results
 
     return build
 

@@ -15,8 +15,8 @@ from harness.metrics.roc import delong
 from harness.plan.expand import select
 from harness.report.layers import CellLayers, by_out, layer_tables
 from harness.report.render.layers import MOST_LAYERS, render_layers
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.scoring.score import score_terms
 from harness.store.layout import STATISTICS
@@ -112,7 +112,9 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def found(folder):
     settings = settings_in(folder)
-    outcome = score(find_plan(load_suite(folder / "tiny.toml"), settings), settings, NoDisplay())
+    outcome = score_stored(
+        plan_unopened(load_suite(folder / "tiny.toml"), settings), settings, NoDisplay()
+    )
     return outcome.plan, outcome.results, Store(settings.store)
 
 
@@ -209,6 +211,6 @@ def test_tables_have_the_best_and_csv_has_all(found):
 def test_scorers_without_terms_have_no_such_report(folder):
     settings = settings_in(folder)
     suite = select(load_suite(folder / "tiny.toml"), ["scorer=log-likelihood"])
-    outcome = score(find_plan(suite, settings), settings, NoDisplay())
+    outcome = score_stored(plan_unopened(suite, settings), settings, NoDisplay())
     with pytest.raises(NothingSelectedError, match=r"^no scorer among the results tells the ter"):
         rendered((outcome.plan, outcome.results, Store(settings.store)), "table")

@@ -10,7 +10,7 @@ import math
 import pytest
 
 from harness.plan.costs import Cost
-from harness.report.ranking import Apart, ranking_table
+from harness.report.ranking import Unranked, ranking_table
 from harness.report.render.ranking import render_ranking
 from harness.results import Cell, Result
 
@@ -77,8 +77,8 @@ def test_scorers_that_would_leave_too_few_blocks_are_listed_apart():
     table = ranking_table(results(aurocs))
     assert table.ranked == ranking_table(results()).ranked
     assert table.apart == {
-        "d": Apart(0.4, {"failed": 1, "absent": 1}),
-        "e": Apart(None, {"unsupported": 2, "absent": 1}),
+        "d": Unranked(0.4, {"failed": 1, "absent": 1}),
+        "e": Unranked(None, {"unsupported": 2, "absent": 1}),
     }
     assert table.numbers == {"a": 3, "b": 3, "c": 3, "d": 1, "e": 0}
 
@@ -94,7 +94,7 @@ def test_one_pair_ranks_but_tells_nothing_apart():
 def test_without_a_number_nothing_is_ranked():
     table = ranking_table(results({("x", 1): {"a": "failed"}}))
     assert table.ranked is None
-    assert table.apart == {"a": Apart(None, {"failed": 1})}
+    assert table.apart == {"a": Unranked(None, {"failed": 1})}
     assert "Scorers that are not ranked" in rendered(aurocs={("x", 1): {"a": "failed"}})
 
 

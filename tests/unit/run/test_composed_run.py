@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from harness.events import JobFinished
-from harness.maintenance.required import needed_records
+from harness.maintenance.required import required_records
 from harness.plan.explain import Reasons
 from harness.regression.make_pins import provenance_of
 from harness.regression.pinned_settings import cell_settings
 from harness.results import Cell
-from harness.run.outcome import score
-from harness.run.prepare import find_plan, missing_jobs
+from harness.run.outcome import score_stored
+from harness.run.prepare import missing_jobs, plan_unopened
 from harness.run.run import run
 from harness.store.layout import STATISTICS
 from harness.store.records import Store
@@ -96,8 +96,8 @@ def again(ran):
     """The plan from what is stored, its store, and its results by scorer, model and epoch."""
     folder, _, _ = ran
     settings = settings_in(folder)
-    plan = find_plan(load_suite(folder / "suite.toml"), settings)
-    results = score(plan, settings, lambda event: None).results
+    plan = plan_unopened(load_suite(folder / "suite.toml"), settings)
+    results = score_stored(plan, settings, lambda event: None).results
     cells = {(item.cell.scorer, item.cell.model, item.cell.epoch): item for item in results}
     return plan, Store(settings.store), cells
 
@@ -162,7 +162,7 @@ def test_one_value_of_the_examples_alone_serves_all_models_and_epochs(ran, again
     for key in keys:
         inputs = store.manifest(STATISTICS, key).inputs
         assert not {"model", "weights"} & set(inputs)
-        assert {(STATISTICS, key)} <= set(needed_records(plan, store))
+        assert {(STATISTICS, key)} <= set(required_records(plan, store))
     assert len([job for job in done if "total_variation" in job]) == 3
     scored = [
         cells["total-variation", model, epoch].scores_in
@@ -217,7 +217,7 @@ def test_why_knows_statistics_without_a_model(again):
 
 def test_the_selection_of_one_seed_keeps_the_other_members(ran):
     folder, _, _ = ran
-    plan = find_plan(load_suite(folder / "suite.toml"), settings_in(folder))
+    plan = plan_unopened(load_suite(folder / "suite.toml"), settings_in(folder))
     cell = planned_cell(plan, "seeds").cell
     assert cell == Cell("flow", "digits", "noise", "seeds", 1, 1, 0)
     assert {job.chain.seed for job in planned_cell(plan, "seeds").jobs()} == {0, 1}

@@ -15,7 +15,7 @@ from harness.compute.trainer import Training
 from harness.data.cards import card_inputs
 from harness.errors import MissingDataError
 from harness.events import JobFinished
-from harness.maintenance.required import Needs
+from harness.maintenance.required import RequiredRecords
 from harness.plan.expand import make_plan
 from harness.plan.explain import Reasons
 from harness.plan.jobs import ChainId
@@ -24,8 +24,8 @@ from harness.plan.plan import failure_inputs
 from harness.regression.pinned_settings import cell_settings
 from harness.report.page.facts import gather
 from harness.report.tables import auroc_tables
-from harness.run.outcome import score
-from harness.run.prepare import find_plan, missing_jobs
+from harness.run.outcome import score_stored
+from harness.run.prepare import missing_jobs, plan_unopened
 from harness.run.run import run
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, DATASETS, STATISTICS
@@ -189,7 +189,7 @@ def ran(tmp_path_factory):
 
 @pytest.fixture
 def plan(ran):
-    return find_plan(load_suite(ran[0] / "suite.toml"), settings_in(ran[0]))
+    return plan_unopened(load_suite(ran[0] / "suite.toml"), settings_in(ran[0]))
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def specific(ran):
     """The plan of the comparison whose ID set is the general model's data set, before any run."""
     path = write(ran[0], SPECIFIC, "specific.toml")
     settings = settings_in(ran[0])
-    return find_plan(load_suite(path), settings)
+    return plan_unopened(load_suite(path), settings)
 
 
 def test_a_general_model_is_trained_once_for_all_id_sets(ran, plan, store):
@@ -355,22 +355,22 @@ def apart(ran):
 
 
 def test_its_data_set_and_records_are_needed(ran, apart, store):
-    plan = find_plan(apart, settings_in(ran[0]))
+    plan = plan_unopened(apart, settings_in(ran[0]))
     assert plan.needed_datasets() == ["both", "china", "flower", "noise"]
-    needs = Needs()
+    needs = RequiredRecords()
     needs.add(plan, store, dict(apart.datasets))
     assert needs.unknown == {}
     assert (CHECKPOINTS, checkpoint_key(plan.train_key(GENERAL), 1)) in needs.records
     assert (DATASETS, digest(card_inputs(apart.datasets["both"]))) in needs.records
     assert plan.train_key(GENERAL) in needs.trainings
-    results = score(plan, settings_in(ran[0]), lambda event: None).results
+    results = score_stored(plan, settings_in(ran[0]), lambda event: None).results
     assert {note for item in results for note in item.provenance["notes"]} == {TRAINED}
 
 
 def elsewhere(ran, dataset):
     """The plan of the suite with the general model trained on another of its data sets."""
     text = SUITE.replace('dataset = "both"', f'dataset = "{dataset}"')
-    return find_plan(load_suite(write(ran[0], text, f"{dataset}.toml")), settings_in(ran[0]))
+    return plan_unopened(load_suite(write(ran[0], text, f"{dataset}.toml")), settings_in(ran[0]))
 
 
 def test_another_data_set_is_another_training_and_the_same_images_are_the_same(ran, store):
@@ -385,7 +385,7 @@ def test_another_data_set_is_another_training_and_the_same_images_are_the_same(r
 
 
 def test_why_names_its_data_set_before_that_was_opened(tmp_path):
-    plan = find_plan(load_suite(write(tmp_path)), settings_in(tmp_path))
+    plan = plan_unopened(load_suite(write(tmp_path)), settings_in(tmp_path))
     reason = Reasons(plan, Store(tmp_path / "store")).training(GENERAL, 1)
     assert reason == "data set 'both' has not been opened yet"
 
@@ -405,7 +405,7 @@ def test_an_id_set_that_is_not_there_is_no_mistake_of_its_statistics(ran, plan, 
     assert str(job) not in missing_jobs(plan, store, plan.chains[GENERAL])
     reason = Reasons(plan, store).statistic(job)
     assert reason == "data set 'china' has not been opened yet"
-    needs = Needs()
+    needs = RequiredRecords()
     needs.add(plan, store, dict(load_suite(ran[0] / "suite.toml").datasets))
     assert needs.unknown == {"suite": ["china"]}
 

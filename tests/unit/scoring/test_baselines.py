@@ -12,8 +12,8 @@ import pytest
 from harness.regression.runs import load_run
 from harness.report.render.formats import render
 from harness.results import Beaten, Cell, Result
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.scoring.baselines import flag_beaten
 from harness.suite import load_suite
@@ -136,7 +136,7 @@ def test_a_plugin_declares_a_baseline_and_the_report_flags_what_it_beats(made, t
     assert {key: [vars(x) for x in flagged.get(key, ())] for key in kept} == kept
     finished = [event.result for event in told if type(event).__name__ == "CellFinished"]
     assert finished == rows["results"]
-    again = score(find_plan(load_suite(path), settings), settings, lambda event: None)
+    again = score_stored(plan_unopened(load_suite(path), settings), settings, lambda event: None)
     assert [item.to_json() for item in again.results] == rows["results"]
     shown = render(again.results, suite="s", title="t", format="table")
     assert len(re.findall(r"0\.\d{3}[*~]?!?#", shown)) == len(flagged)

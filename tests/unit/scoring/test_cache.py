@@ -16,12 +16,12 @@ from harness.plan.expand import select
 from harness.plan.keys import checkpoint_key
 from harness.report.render.formats import render
 from harness.results import Cell, Result
-from harness.run.outcome import look_up, score
-from harness.run.prepare import find_plan
+from harness.run.outcome import cached_outcome, score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.scoring import cache as kept
 from harness.scoring import score as scoring
-from harness.scoring.cache import NUMBERS, Shelf, read_shelf
+from harness.scoring.cache import NUMBERS, ScoreCacheWriter, read_score_cache
 from harness.store.layout import CHECKPOINTS, STATISTICS
 from harness.suite import load_suite
 from tests.places import settings_in
@@ -37,13 +37,15 @@ def folder(made, tmp_path, monkeypatch):
 
 def looked_up(folder, only=()):
     settings = settings_in(folder)
-    return look_up(find_plan(select(load_suite(folder / "small.toml"), only), settings), settings)
+    return cached_outcome(
+        plan_unopened(select(load_suite(folder / "small.toml"), only), settings), settings
+    )
 
 
 def scored(folder):
     settings = settings_in(folder)
-    plan = find_plan(load_suite(folder / "small.toml"), settings)
-    return score(plan, settings, lambda event: None)
+    plan = plan_unopened(load_suite(folder / "small.toml"), settings)
+    return score_stored(plan, settings, lambda event: None)
 
 
 def file_of(folder):
@@ -97,12 +99,12 @@ def test_a_number_that_is_not_known_is_read_back_as_such(tmp_path):
     facts = {"statistics": {"log_prob": {"key": "k"}}, "fit": {"mean": 1.0}}
     whole = Result(Cell("m", "i", "o", "s", 1, 1, 0), "ok", **numbers, **sides, provenance=facts)
     results = [whole, replace(whole, bits_per_dim_out=None, ovl=None), whole]
-    shelf = Shelf()
+    shelf = ScoreCacheWriter()
     for number, result in enumerate(results, start=5):
         shelf.add(number, result, ["a note"])
     path = tmp_path / "scored.npz"
     path.write_bytes(shelf.content({}))
-    read = read_shelf(path, lambda head: True)
+    read = read_score_cache(path, lambda head: True)
     assert read.find(4) is None
     for number, result in enumerate(results, start=5):
         found = read.find(number)
@@ -147,7 +149,7 @@ def test_other_code_scores_anew(folder, monkeypatch):
 
 
 def test_a_source_file_that_changes_is_other_code(folder, tmp_path, monkeypatch):
-    packages = load_suite(folder / "small.toml").asked().packages
+    packages = load_suite(folder / "small.toml").fingerprint().packages
     assert packages == {"plugins"}
     copied = tmp_path / "sources"
     shutil.copytree(
@@ -264,24 +266,24 @@ def test_other_examples_leave_nothing_of_the_old(folder):
     looked_up(folder)
     store = stored.store(folder)
     plan, _ = stored.plan_of(folder)
-    assert all(map(kept.Kept(plan, store).find, plan.cells))
+    assert all(map(kept.ScoreCache(plan, store).find, plan.cells))
     name = plan.cells[0].cell.out_dataset
     others = dict.fromkeys(plan.prepared[name].fingerprints, "0" * 64)
     changed = replace(plan.prepared[name], fingerprints=others)
     for prepared in ({**plan.prepared, name: changed}, {}):
         again = replace(plan, prepared=prepared)
-        assert not any(map(kept.Kept(again, store).find, plan.cells))
+        assert not any(map(kept.ScoreCache(again, store).find, plan.cells))
 
 
 def test_a_title_changes_no_score_but_an_order_of_data_sets_does(folder):
     path = folder / "small.toml"
-    before, text = load_suite(path).asked(), path.read_text()
+    before, text = load_suite(path).fingerprint(), path.read_text()
     path.write_text(text.replace('title = "Tiny"', 'title = "Other"'))
-    assert load_suite(path).asked() == before
+    assert load_suite(path).fingerprint() == before
     first, second = text.index("[datasets.noise]"), text.index("[datasets.photos]")
     end = text.index("[[comparisons]]")
     path.write_text(text[:first] + text[second:end] + text[first:second] + text[end:])
-    assert load_suite(path).asked() != before
+    assert load_suite(path).fingerprint() != before
 
 
 def test_where_nothing_can_be_written_all_is_scored(folder, monkeypatch):

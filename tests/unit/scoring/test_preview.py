@@ -8,7 +8,7 @@ import pytest
 
 from harness import events
 from harness.events import CellKnown, JobFinished
-from harness.run.outcome import score
+from harness.run.outcome import score_stored
 from harness.scoring import preview
 from harness.scoring.preview import Preview
 from tests.places import settings_in
@@ -53,7 +53,7 @@ def known(seen):
 
 
 def at_end(folder, plan):
-    results = score(plan, settings_in(folder), lambda event: None).results
+    results = score_stored(plan, settings_in(folder), lambda event: None).results
     return {(x.cell.scorer, x.cell.out_dataset, x.cell.epoch): x.auroc for x in results}
 
 

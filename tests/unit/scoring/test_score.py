@@ -13,8 +13,8 @@ from harness import events
 from harness.cli.display.displays import NoDisplay
 from harness.errors import MissingDataError, SuiteError
 from harness.metrics.overlap import overlap
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.suite import load_suite
 
@@ -207,7 +207,7 @@ def test_a_model_that_cannot_be_built_is_unsupported(suite_with, settings):
     assert outcome.results[0].message == (
         "flow on digits: training: only for images of the moon, not 1x8x8"
     )
-    again = score(find_plan(suite, settings), settings, NoDisplay())
+    again = score_stored(plan_unopened(suite, settings), settings, NoDisplay())
     assert [r.to_json() for r in again.results] == [r.to_json() for r in outcome.results]
 
 
@@ -353,7 +353,7 @@ def test_a_report_of_a_damaged_statistic_says_so(tiny_suite, settings):
     suite = load_suite(tiny_suite)
     outcome_of(suite, settings)
     next((settings.store / "statistics").glob("*/values.npy")).write_bytes(b"")
-    damaged = score(find_plan(suite, settings), settings, NoDisplay())
+    damaged = score_stored(plan_unopened(suite, settings), settings, NoDisplay())
     (failed,) = [result for result in damaged.results if result.status == "failed"]
     assert "damaged: its checksum does not match; set aside, run again" in failed.message
     assert damaged.pending
@@ -401,7 +401,7 @@ def test_two_comparisons_of_one_cell_on_other_examples_are_refused(tiny_suite, s
     with pytest.raises(
         SuiteError, match="flow, digits against noise, log-likelihood on different"
     ):
-        find_plan(load_suite(tiny_suite), settings)
+        plan_unopened(load_suite(tiny_suite), settings)
 
 
 @pytest.mark.parametrize("scorer", ["too-many", "untold"])
@@ -441,7 +441,7 @@ def test_the_failure_of_one_epoch_does_not_speak_for_another(suite_with, setting
     suite = suite_with(*replacements, ("[0, 2]", "[2]"))
     outcome_of(suite, settings)
     suite.path.write_text(suite.path.read_text().replace("epochs = [2]", "epochs = [0]"))
-    other = score(find_plan(load_suite(suite.path), settings), settings, NoDisplay())
+    other = score_stored(plan_unopened(load_suite(suite.path), settings), settings, NoDisplay())
     assert other.results == []
     assert len(other.pending) == 4
 

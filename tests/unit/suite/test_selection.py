@@ -12,7 +12,7 @@ from harness.plan.expand import make_plan, select
 from harness.results import Cell
 from harness.run.run import run
 from harness.suite import load_suite
-from harness.suite.selection import parse_only
+from harness.suite.selection import parse_selection
 
 CELLS = [
     Cell("flow", in_, out, scorer, epoch, size, 0)
@@ -24,8 +24,8 @@ CELLS = [
 
 
 def taken(*texts):
-    only = parse_only(texts, CELLS)
-    return [cell for cell in CELLS if only.takes(cell)]
+    only = parse_selection(texts, CELLS)
+    return [cell for cell in CELLS if only.selects(cell)]
 
 
 def test_nothing_asked_for_takes_all():
@@ -58,18 +58,18 @@ def test_values_of_a_key_are_alternatives_and_keys_combine():
 
 def test_a_value_may_hold_an_equals_sign():
     cell = Cell("a=b", "digits", "noise", "typicality", 1, 1, 0)
-    assert parse_only(["model=a=b"], [cell]).takes(cell)
+    assert parse_selection(["model=a=b"], [cell]).selects(cell)
 
 
 def test_the_order_in_which_it_was_given_does_not_matter():
     texts = ["epoch=10", "in=digits", "epoch=1"]
-    assert parse_only(texts, CELLS) == parse_only(texts[::-1], CELLS)
-    assert parse_only(texts, CELLS).texts() == ["in=digits", "epoch=1", "epoch=10"]
+    assert parse_selection(texts, CELLS) == parse_selection(texts[::-1], CELLS)
+    assert parse_selection(texts, CELLS).as_arguments() == ["in=digits", "epoch=1", "epoch=10"]
 
 
 def test_every_mistake_is_named_with_what_is_nearest():
     with pytest.raises(BenchError) as caught:
-        parse_only(["epch=1", "in=digist", "epoch=7", "model", "in=digits"], CELLS)
+        parse_selection(["epch=1", "in=digist", "epoch=7", "model", "in=digits"], CELLS)
     assert str(caught.value).splitlines() == [
         "--only epch=1: there is no key 'epch' (did you mean 'epoch'?)",
         "--only in=digist: no cell has this value (did you mean 'digits'?)",

@@ -9,9 +9,9 @@ from harness.cli.display.displays import NoDisplay
 from harness.compute.samples import SIDE, stored_samples
 from harness.plan.jobs import ChainId
 from harness.report.figures import draw_figures, gallery
-from harness.report.figures.series import stories
+from harness.report.figures.series import training_results
 from harness.report.figures.style import style
-from harness.run.prepare import find_plan
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.store.records import Store
 from harness.suite import load_suite
@@ -44,7 +44,7 @@ def told(tiny_suite, settings):
     """The stories of a run of the tiny suite, with its results."""
     suite = load_suite(tiny_suite)
     outcome = run(suite, settings, NoDisplay())
-    return stories(find_plan(suite, settings), outcome.results, Store(settings.store))
+    return training_results(plan_unopened(suite, settings), outcome.results, Store(settings.store))
 
 
 def test_every_figure_shows_the_results_of_the_run(told, tmp_path):

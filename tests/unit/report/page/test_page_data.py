@@ -22,7 +22,7 @@ from harness.compute.samples import stored_samples
 from harness.plan.jobs import ChainId
 from harness.report.epochs import epoch_tables, to_json
 from harness.report.figures.layers import layer_band
-from harness.report.figures.series import stories
+from harness.report.figures.series import training_results
 from harness.report.page import build as page_module
 from harness.report.page.layers import unpacked_band
 from harness.report.tables import auroc_tables
@@ -105,7 +105,7 @@ def test_every_cell_has_its_scores(made, data):
 
 
 def test_layers_are_those_of_the_statistics(made, data):
-    (story,) = stories(made.outcome.plan, made.outcome.results, made.store)
+    (story,) = training_results(made.outcome.plan, made.outcome.results, made.store)
     for row, planned in enumerate(made.outcome.plan.cells):
         cell = planned.cell
         pairs = story.layers(cell.out_dataset, cell.epoch, cell.group_size)

@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from harness.report.render.ansi import Pen
-from harness.report.render.sheets import Words
+from harness.report.render.ansi import AnsiWriter
+from harness.report.render.sheets import CellText
 
-BEST = Words("0.912", "*", " ±0.003", "#")
+BEST = CellText("0.912", "*", " ±0.003", "#")
 
 
 def pen(colors="standard", **options):
@@ -21,14 +21,14 @@ def pen(colors="standard", **options):
         legacy_windows=False,
         **options,
     )
-    return Pen(console)
+    return AnsiWriter(console)
 
 
 def test_names_stand_on_the_ground_and_numbers_at_the_right():
     found = pen(None)
     columns = [(6, True), (5, False), (8, False)]
     found.head(["scorer", "a", "two-part names"], columns)
-    found.row([Words("x"), Words("0.5"), Words("-")], columns)
+    found.row([CellText("x"), CellText("0.5"), CellText("-")], columns)
     assert found.text().splitlines() == [
         "               two-part",
         "scorer      a     names",
@@ -45,14 +45,14 @@ def test_styles_are_those_of_the_console():
         ({"colors": None}, "0.912*# ±0.003"),
     ):
         found = pen(**options)
-        found.row([Words("x"), BEST], columns)
+        found.row([CellText("x"), BEST], columns)
         assert found.text() == f"x  {styled}\n"
 
 
 @pytest.mark.parametrize("width", [7, 8, 13])
 def test_a_cell_that_does_not_fit_is_folded_at_blanks_and_keeps_its_styles(width):
     found = pen()
-    found.row([Words("a long-name"), BEST], [(6, True), (width, False)])
+    found.row([CellText("a long-name"), BEST], [(6, True), (width, False)])
     lines = found.text().splitlines()
     assert "\x1b[1m0.912*\x1b[0m" in lines[0]
     assert lines[1].endswith("±0.003")
@@ -61,13 +61,13 @@ def test_a_cell_that_does_not_fit_is_folded_at_blanks_and_keeps_its_styles(width
 
 def test_wide_characters_take_two_cells():
     found = pen(None)
-    found.row([Words("尤度"), Words("画")], [(6, True), (4, False)])
+    found.row([CellText("尤度"), CellText("画")], [(6, True), (4, False)])
     found.sentences(["尤度 尤度"], 5)
     assert found.text() == "尤度      画\n尤度\n尤度\n"
 
 
 def test_an_encoding_that_lacks_characters_gets_a_question_mark():
     raw = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    found = Pen(Console(file=raw, color_system=None))
+    found = AnsiWriter(Console(file=raw, color_system=None))
     found.head(["ä"], [(3, True)])
     assert found.text() == "?\n---\n"

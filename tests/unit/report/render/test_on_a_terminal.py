@@ -13,8 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from harness.report.render.formats import render
-from harness.run.outcome import score
-from harness.run.prepare import find_plan
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
 from harness.suite import load_suite
 from tests.places import settings_in
 from tests.terminals import on_terminal, resize
@@ -31,7 +31,7 @@ def expected(made, width):
     """What a console of that width is given, made in this process."""
     suite = load_suite(made / "small.toml")
     settings = settings_in(made)
-    results = score(find_plan(suite, settings), settings, lambda event: None).results
+    results = score_stored(plan_unopened(suite, settings), settings, lambda event: None).results
     options = {"force_terminal": True, "color_system": None} if width else {}
     console = Console(file=io.StringIO(), width=width, **options)
     return render(results, suite="small", title="Tiny", format="table", console=console)
