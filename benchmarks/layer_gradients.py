@@ -36,8 +36,8 @@ from plugins.models.flows.multiscale import squeeze
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradients.engine import MAX_BYTES, LayerGradientEngine
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
-from plugins.statistics.layer_gradients.trace import Entry
+from plugins.statistics.layer_gradients.graph import ObjectiveModule
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 
 COLOUR, GRAY = Images(3, 32, 32), Images(1, 28, 28)
 
@@ -175,7 +175,7 @@ def published_loop(model, groups):
 
 def vectorised(model, groups):
     """torch.func: vmap over the groups of the gradient of all parameters."""
-    entry = Entry(model)
+    entry = ObjectiveModule(model)
     parameters = {name: p.detach() for name, p in entry.named_parameters()}
 
     def log_prob(parameters, group):

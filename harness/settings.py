@@ -50,6 +50,11 @@ def default_data() -> Path:
     return Path(os.environ.get(DATA_VARIABLE) or platformdirs.user_data_path("oodbench"))
 
 
+def raw_root() -> Path:
+    """The folder of raw files, which data sets are converted from; it need not exist."""
+    return default_data() / "raw"
+
+
 def processors() -> int:
     """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):

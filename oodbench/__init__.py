@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         RunStarted,
     )
     from harness.hookspecs import Entry, hookimpl
+    from harness.settings import raw_root
 
 __all__ = [
     "Baseline",
@@ -98,13 +99,14 @@ __all__ = [
     "bits_per_dim",
     "hookimpl",
     "is_out_of_memory",
+    "raw_root",
 ]
 _HOMES = (
     "harness.contracts",
     "harness.domain",
     "harness.errors",
     "harness.events",
-    "harness.compute.device",
     "harness.hookspecs",
+    "harness.settings",
 )
 __getattr__ = lazily(__name__, _HOMES, __all__)

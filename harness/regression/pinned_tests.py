@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.errors import BenchError
 from harness.regression.pins import cell_name, read_pins
-from harness.settings import default_data
+from harness.settings import raw_root
 
 BENCH = (sys.executable, "-P", "-m", "oodbench")
 RAN = (0, 1)
@@ -85,7 +85,7 @@ ANSWERS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 def _new_folders(folder: Path) -> list[str]:
     """A store and a data folder of the session, which share raw files only with others."""
-    data, raw = folder / "data", default_data().absolute() / "raw"
+    data, raw = folder / "data", raw_root().absolute()
     data.mkdir(exist_ok=True)
     if raw.is_dir() and not (data / "raw").exists():
         (data / "raw").symlink_to(raw, target_is_directory=True)

@@ -113,13 +113,15 @@ class ScoreCache:
             OSError: They cannot be written.
         """
         found = {result.cell: result for result in results if result.status == "ok"}
-        shelf = ScoreCacheWriter()
+        writer = ScoreCacheWriter()
         for planned in self.plan.cells:
             result = found.get(planned.cell)
             if result is not None and None not in map(self._key, planned.jobs()):
-                shelf.add(planned.number, result, result.provenance["notes"][len(planned.notes) :])
-        if shelf.bytes <= MOST_BYTES:
-            replace_file(self.path, shelf.content(self._head()))
+                writer.add(
+                    planned.number, result, result.provenance["notes"][len(planned.notes) :]
+                )
+        if writer.bytes <= MOST_BYTES:
+            replace_file(self.path, writer.content(self._head()))
 
     def _head(self) -> dict[str, Any]:
         """What the scores of today rest on; the statistics are those that were asked for."""

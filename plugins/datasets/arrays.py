@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
+from plugins.datasets._common import check_file, reason
 from plugins.datasets.idx import read_idx
-from plugins.datasets.limits import check_file, reason
 from plugins.datasets.npz import array_names, read_npz_array
 
 KINDS = ("*.npy", "*.npz", "*-ubyte", "*-ubyte.gz")

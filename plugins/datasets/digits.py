@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import Images
-from plugins.datasets.draws import Draws
-from plugins.datasets.splits import SPLITS, check_split
+from plugins.datasets._common import SPLITS, Draws, check_split
 
 N_TRAIN = 1197
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from oodbench import DataError, Images, MissingDataError
+from plugins.datasets._common import SPLITS, check_split
 from plugins.datasets.arrays import read_array
+from plugins.datasets.image_files import list_pictures, read_bytes, read_pictures
 from plugins.datasets.npz import array_names
-from plugins.datasets.pictures import list_pictures, read_bytes, read_pictures
-from plugins.datasets.splits import SPLITS, check_split
 
 LAYOUTS = (
     {"train": ("train",), "test": ("test",)},

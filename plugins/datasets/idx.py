@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets.limits import check_file, check_size, reason
+from plugins.datasets._common import check_file, check_size, reason
 
 HEADER = struct.Struct(">HBB3I")
 UNSIGNED_BYTE = 0x08

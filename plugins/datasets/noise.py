@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from oodbench import Images
-from plugins.datasets.draws import Draws
-from plugins.datasets.splits import SPLITS, check_split
+from plugins.datasets._common import SPLITS, Draws, check_split
 
 CHUNK = 2**20
 

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets.limits import check_file, check_size, reason
+from plugins.datasets._common import check_file, check_size, reason
 
 SUFFIX = ".npy"
 CHUNK = 2**20

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from oodbench import NotFittedError, ScoreError
-from plugins.scorers.one_class_svm import OneClassSVM
+from plugins.scorers._one_class_svm import OneClassSVM
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import numpy as np
 
 from oodbench import NeedsFeatureNames, NotFittedError, ScoreError, Scorer
-from plugins.scorers.p_values import upper_tail
+from plugins.scorers._p_values import upper_tail
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

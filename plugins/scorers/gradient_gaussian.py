@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from plugins.scorers.layers import LayerScorer
+from plugins.scorers._layer_scorer import LayerScorer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field
 
-from plugins.scorers.layers import LayerScorer
+from plugins.scorers._layer_scorer import LayerScorer
 
 if TYPE_CHECKING:
     import numpy as np

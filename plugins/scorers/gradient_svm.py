@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field
 
-from plugins.scorers.layers import LayerScorer
-from plugins.scorers.one_class_svm import OneClassSVM
+from plugins.scorers._layer_scorer import LayerScorer
+from plugins.scorers._one_class_svm import OneClassSVM
 
 if TYPE_CHECKING:
     import numpy as np

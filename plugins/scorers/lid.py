@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from oodbench import NotFittedError, ScoreError
-from plugins.scorers.p_values import upper_tail
+from plugins.scorers._p_values import upper_tail
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,8 @@
-"""The built-in statistics."""
+"""The built-in statistics.
+
+The module of an entry is light: it has the options and their meaning, and imports no torch. What
+takes many lines has a folder beside it, which is imported when the statistic is evaluated.
+"""
 
 from __future__ import annotations
 

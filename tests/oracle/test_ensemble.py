@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from oodbench import NotFittedError, ScoreError
+from plugins.scorers._p_values import upper_tail
 from plugins.scorers.combined_tests import combined_tests
 from plugins.scorers.ensemble import Ensemble, combined
 from plugins.scorers.fisher import FisherDiagonal
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.log_likelihood import LogLikelihood
-from plugins.scorers.p_values import upper_tail
 from plugins.scorers.typicality import Typicality
 
 NORMS = "layer_gradient_sq_norms"

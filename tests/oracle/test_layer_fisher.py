@@ -18,7 +18,7 @@ from plugins.statistics.fisher import gradients as fisher_gradients
 from plugins.statistics.layer_fisher import LayerFisherDiagonal, LayerFisherEkfac
 from plugins.statistics.layer_gradients import engine as engine_module
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
-from plugins.statistics.layer_gradients.plan import plan_without_takeovers
+from plugins.statistics.layer_gradients.plan import plan_without_fused_rules
 from tests.oracle.layer_gradient_models import (
     DOMAIN,
     FEATURES,
@@ -404,7 +404,7 @@ def test_memory_that_runs_out_on_the_way_counts_nothing_twice(make, monkeypatch)
         return found
 
     monkeypatch.setattr(engine_module, "_chunk", chunk)
-    fresh = LayerGradientEngine(planner=plan_without_takeovers)
+    fresh = LayerGradientEngine(planner=plan_without_fused_rules)
     monkeypatch.setattr(fisher_gradients, "ENGINE", fresh)
     found = evaluated(make(), model, examples, groups)
     np.testing.assert_allclose(found, expected, rtol=1e-9)

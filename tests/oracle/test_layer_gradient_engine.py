@@ -17,13 +17,14 @@ from oodbench import Images, ScoreError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradients import engine as engine_module
-from plugins.statistics.layer_gradients import glow_level, norms, registry
+from plugins.statistics.layer_gradients import norms, registry
+from plugins.statistics.layer_gradients.allocations import Allocations
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
-from plugins.statistics.layer_gradients.memory import Allocations
+from plugins.statistics.layer_gradients.graph import ObjectiveModule
 from plugins.statistics.layer_gradients.norms import Outer
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from plugins.statistics.layer_gradients.registry import layer_gradient_rule
-from plugins.statistics.layer_gradients.trace import Entry
+from plugins.statistics.layer_gradients.rules import fused_glow as glow_level
 from tests.oracle.layer_gradient_models import (
     DOMAIN,
     Attention,
@@ -37,17 +38,17 @@ from tests.oracle.layer_gradient_models import (
 
 GRAY, COLOUR = Images(1, 8, 8, bits=5), Images(3, 8, 8)
 MODELS = {
-    "glow": (lambda: glow(COLOUR, levels=2, steps=3, width=8), COLOUR, {"takeover", "rule"}),
+    "glow": (lambda: glow(COLOUR, levels=2, steps=3, width=8), COLOUR, {"fused", "rule"}),
     "glow-narrow": (
         lambda: glow(COLOUR, levels=3, steps=1, width=3),
         COLOUR,
-        {"takeover", "rule"},
+        {"fused", "rule"},
     ),
-    "glow-gray": (lambda: glow(GRAY, levels=1, steps=2, width=20), GRAY, {"takeover", "rule"}),
+    "glow-gray": (lambda: glow(GRAY, levels=1, steps=2, width=20), GRAY, {"fused", "rule"}),
     "glow-flat": (
         lambda: glow(Images(1, 2, 6), levels=1, steps=2, width=4),
         Images(1, 2, 6),
-        {"takeover", "rule"},
+        {"fused", "rule"},
     ),
     "linear-shared": (
         lambda: glow_linear(GRAY, steps=3, width=10, hidden_layers=2, shared_steps=True),
@@ -64,7 +65,7 @@ MODELS = {
 
 def ways(engine, model, groups):
     plan = engine.plan(model, groups)
-    return None if plan is None else {unit.how for unit in plan.units(Entry(model))}
+    return None if plan is None else {unit.method for unit in plan.units(ObjectiveModule(model))}
 
 
 def assert_equal_to_the_loop(engine, model, groups, rtol=1e-9):
@@ -94,7 +95,7 @@ def test_every_layer_has_the_norm_of_the_loop(case, size):
 @pytest.mark.parametrize("size", [1, 5])
 def test_rules_without_the_takeover(case, size, monkeypatch):
     model, domain, _ = case
-    monkeypatch.setattr(registry, "_TAKEOVERS", {})
+    monkeypatch.setattr(registry, "_FUSED_RULES", {})
     engine = LayerGradientEngine()
     groups = groups_of(domain, 4, size)
     assert_equal_to_the_loop(engine, model, groups)
@@ -103,12 +104,12 @@ def test_rules_without_the_takeover(case, size, monkeypatch):
 
 def test_automatic_vectorisation_without_rules(case, monkeypatch):
     model, domain, _ = case
-    monkeypatch.setattr(registry, "_TAKEOVERS", {})
+    monkeypatch.setattr(registry, "_FUSED_RULES", {})
     monkeypatch.setattr(registry, "_RULES", {})
     engine = LayerGradientEngine()
     groups = groups_of(domain, 3, 2)
     assert_equal_to_the_loop(engine, model, groups)
-    assert ways(engine, model, groups) == {"generic"}
+    assert ways(engine, model, groups) == {"vmap"}
 
 
 def test_chunks_of_every_size_give_the_same_and_a_ragged_one_last(case):
@@ -162,7 +163,7 @@ def test_glow_of_full_depth_and_width():
     norms = assert_equal_to_the_loop(engine, model, groups)
     assert norms.shape == (1, 1353)
     assert (norms > 0).sum() == 1352
-    assert ways(engine, model, groups) == {"takeover", "rule"}
+    assert ways(engine, model, groups) == {"fused", "rule"}
 
 
 @pytest.mark.slow
@@ -174,24 +175,24 @@ def test_glow_of_full_size(size):
     groups = groups_of(domain, 2, size)
     engine = LayerGradientEngine()
     assert_equal_to_the_loop(engine, model, groups)
-    assert ways(engine, model, groups) == {"takeover", "rule"}
+    assert ways(engine, model, groups) == {"fused", "rule"}
 
 
 # What a plan does not see when it is made
 
 
-def test_layers_that_were_zero_in_the_proof_are_proven_when_they_are_not():
+def test_layers_that_were_zero_in_verification_are_verified_when_they_are_not():
     """At the start the last convolution of each coupling hides the two before it."""
     torch.manual_seed(0)
     model = glow(COLOUR, levels=2, steps=2, width=6).double().eval()
     engine, groups = LayerGradientEngine(), groups_of(COLOUR, 4, 2)
     assert_equal_to_the_loop(engine, model, groups)
     plan = engine.plan(model, groups)
-    assert len(plan.unproven) > 20
+    assert len(plan.unverified) > 20
     randomised(model)
     assert_equal_to_the_loop(engine, model, groups)
     assert engine.plan(model, groups) is plan
-    assert len(plan.unproven) == 1  # the top's weight, which nothing reads
+    assert len(plan.unverified) == 1  # the top's weight, which nothing reads
 
 
 def test_a_wrong_rule_is_found_even_if_its_layer_had_no_gradient_at_first(wrong_rule):
@@ -202,7 +203,7 @@ def test_a_wrong_rule_is_found_even_if_its_layer_had_no_gradient_at_first(wrong_
     assert ways(engine, model, groups) == {"rule"}
     randomised(model)
     assert_equal_to_the_loop(engine, model, groups)
-    assert ways(engine, model, groups) == {"rule", "generic"}
+    assert ways(engine, model, groups) == {"rule", "vmap"}
 
 
 def test_a_new_parametrisation_makes_a_new_plan():
@@ -230,7 +231,7 @@ def test_a_hook_on_the_way_back_makes_a_new_plan(before):
     assert_equal_to_the_loop(engine, model, groups)
     handle.remove()
     assert_equal_to_the_loop(engine, model, groups)
-    assert ways(engine, model, groups) == {"takeover", "rule"}
+    assert ways(engine, model, groups) == {"fused", "rule"}
 
 
 def test_a_model_that_takes_another_path_for_other_examples(caplog):
@@ -442,7 +443,7 @@ def test_hooks_flags_and_forwards_are_as_before(make):
 
 @pytest.mark.parametrize("after", range(1, 5))
 def test_hooks_flags_and_forwards_are_as_before_even_if_the_model_fails(after):
-    """It fails in the trace, the proof and the chunk, in a forward pass and in a backward pass."""
+    """It fails in the graph, the verification and the chunk, in forward and backward passes."""
 
     class Failing(nn.Module):
         calls = 0
@@ -537,7 +538,7 @@ def test_a_wrong_rule_is_not_used(wrong_rule):
     model = randomised(flat(wrong_rule(48)))
     engine, groups = LayerGradientEngine(), groups_of(DOMAIN, 4, 2)
     assert_equal_to_the_loop(engine, model, groups)
-    assert ways(engine, model, groups) == {"generic"}
+    assert ways(engine, model, groups) == {"vmap"}
 
 
 def test_rules_hold_only_for_their_forward_and_parameters():
@@ -558,9 +559,9 @@ def test_rules_hold_only_for_their_forward_and_parameters():
 def test_glow_is_taken_over_only_as_it_was_built():
     model = glow(COLOUR, levels=1, steps=2, width=4)
     level = model.levels[0]
-    assert registry.find_takeover(level) is not None
+    assert registry.find_fused_rule(level) is not None
     level.steps[1].coupling.conv2 = nn.Conv2d(4, 4, 1, bias=False)
-    assert registry.find_takeover(level) is None
+    assert registry.find_fused_rule(level) is None
     assert_equal_to_the_loop(LayerGradientEngine(), randomised(model), groups_of(COLOUR, 3, 2))
 
 
@@ -630,4 +631,4 @@ def test_the_entry_of_a_model_without_submodules():
     model = TinyAutoregression(Images(1, 2, 2, bits=2)).double()
     engine, groups = LayerGradientEngine(), groups_of(model.domain, 4, 3)
     assert_equal_to_the_loop(engine, model, groups)
-    assert ways(engine, model, groups) == {"generic"}
+    assert ways(engine, model, groups) == {"vmap"}

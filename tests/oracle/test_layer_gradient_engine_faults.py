@@ -1,4 +1,4 @@
-"""Faults planted in the engine: the comparison with the loop sees each, and so does its proof."""
+"""Faults planted in the engine: the comparison with the loop sees each, so does verification."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import torch
 from oodbench import Images
 from plugins.models.flows.glow import GlowLevel
 from plugins.models.glow import glow
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
 from plugins.statistics.layer_gradients.objectives import latent_sum, log_prob
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from tests.oracle import test_layer_gradient_engine as own
 from tests.oracle import test_layer_gradient_engine_models as foreign
 from tests.oracle.layer_gradient_models import groups_of, randomised
@@ -68,7 +68,7 @@ FAULTS = {
         2,
     ),
     "a call of a shared module dropped": (
-        "capture",
+        "recorder",
         "rule.function(module, call) for _, call in used]",
         "rule.function(module, call) for _, call in used[1:]]",
         "linear-shared",
@@ -82,252 +82,252 @@ FAULTS = {
         1,
     ),
     "log-determinant of ActNorm dropped": (
-        "flow_rules",
+        "rules.flow_layers",
         'return gradients | {"log_scale": log_scale + _pixels_times_delta(call)}',
         "return gradients",
         "linear-shared",
         1,
     ),
     "log-determinant of ActNorm for one pixel": (
-        "flow_rules",
+        "rules.flow_layers",
         "pixels = call.inputs[0].shape[2] * call.inputs[0].shape[3]",
         "pixels = 1",
         "linear-shared",
         1,
     ),
     "log-determinant of the plain 1x1 convolution dropped": (
-        "flow_rules",
+        "rules.flow_layers",
         "_weight_gradient(call) + ladj * torch.linalg.inv(module.weight).T",
         "_weight_gradient(call)",
         "linear-own",
         1,
     ),
     "log-determinant of the LU convolution dropped": (
-        "flow_rules",
+        "rules.flow_layers",
         "log_s = diagonal + _pixels_times_delta(call).flatten(1)",
         "log_s = diagonal",
         "glow by rules",
         1,
     ),
     "diagonal of L given a gradient": (
-        "flow_rules",
+        "rules.flow_layers",
         ".tril(-1)",
         ".tril()",
         "glow by rules",
         1,
     ),
     "scale of ActNorm forgotten in the gradient of its bias": (
-        "flow_rules",
+        "rules.flow_layers",
         '"bias": bias * scale',
         '"bias": bias',
         "glow by rules",
         1,
     ),
     "factor of the log-scale": (
-        "flow_rules",
+        "rules.flow_layers",
         "log_scale = 3 * summed_to",
         "log_scale = summed_to",
         "glow",
         1,
     ),
     "scale forgotten in the gradient of the last convolution": (
-        "flow_rules",
+        "rules.flow_layers",
         "inner = delta * torch.exp(3 * module.log_scale)",
         "inner = delta",
         "glow",
         1,
     ),
     "dilation": (
-        "rules",
+        "rules.torch_layers",
         "[..., ::dilation]",
         "[..., :size]",
         "conv-strided",
         1,
     ),
     "patches of delta shifted": (
-        "rules",
+        "rules.torch_layers",
         "_patches(_pad(delta, left, right), module), 1",
         "_patches(_pad(delta, left, right), module).roll(1, 1), 1",
         "conv-thin",
         1,
     ),
     "row of the padding given a gradient": (
-        "rules",
+        "rules.torch_layers",
         "if module.padding_idx is not None:",
         "if False:",
         "embedding",
         2,
     ),
     "normalised with another eps": (
-        "rules",
+        "rules.torch_layers",
         "F.group_norm(x, module.num_groups, eps=module.eps)",
         "F.group_norm(x, module.num_groups, eps=0.01)",
         "norms",
         1,
     ),
     "a value that leaves a module unseen": (
-        "trace",
+        "graph",
         "self._leaky.add(call.module)",
         "pass",
         "flow-side-channel",
         1,
     ),
     "a use in the parent overlooked": (
-        "trace",
+        "graph",
         "chains = [[call.module for call in use.chain()] for use in uses]",
         "chains = [max(([call.module for call in use.chain()] for use in uses), key=len)]",
         "flow-ladj",
         1,
     ),
     "gradients of outputs ignored": (
-        "generic",
+        "vmap",
         "(out * delta[k]).sum()",
         "out.sum()",
         "instance-norm",
         1,
     ),
     "an output more than counts": (
-        "generic",
+        "vmap",
         "for out, k in replay.outputs(function, row)",
         "for out, k in replay.outputs(function, row)[:1]",
         "flow-ladj",
         1,
     ),
     "Glow: log-determinant of ActNorm dropped": (
-        "glow_level",
+        "rules.fused_glow",
         ".sum(2) + d_ladj,",
         ".sum(2),",
         "glow",
         1,
     ),
     "Glow: log-determinant counted where nothing reads it": (
-        "glow_level",
+        "rules.fused_glow",
         "self._d_ladj = d_ladj",
         "self._d_ladj = torch.ones_like(d_ladj)",
         "glow, latent",
         1,
     ),
     "Glow: log-determinant of the mixing dropped": (
-        "glow_level",
+        "rules.fused_glow",
         "d_diagonal + d_ladj",
         "d_diagonal",
         "glow",
         1,
     ),
     "Glow: log-determinant of the coupling dropped": (
-        "glow_level",
+        "rules.fused_glow",
         "torch.addcmul(self._d_ladj.view(-1, 1, 1, 1), d_b, y[..., half:])",
         "d_b * y[..., half:]",
         "glow",
         1,
     ),
     "Glow: examples dealt out to groups like cards": (
-        "glow_level",
+        "rules.fused_glow",
         "return x.reshape(self._groups, -1, x.shape[3])",
         "return x.reshape(-1, self._groups, x.shape[3]).transpose(0, 1)",
         "glow",
         2,
     ),
     "Glow: scales of the hidden layers exchanged": (
-        "glow_level",
+        "rules.fused_glow",
         "w2.flatten(1) * p.s1[k]",
         "w2.flatten(1) * p.s2[k]",
         "glow",
         1,
     ),
     "Glow: sigmoid of something else": (
-        "glow_level",
+        "rules.fused_glow",
         "torch.sigmoid(-2 - o[..., half:])",
         "torch.sigmoid(-1.99 - o[..., half:])",
         "glow",
         1,
     ),
     "Glow: ReLU not passed on the way back": (
-        "glow_level",
+        "rules.fused_glow",
         "aten.grad_input(delta, h, 0, grad_input=delta)",
         "delta",
         "glow",
         1,
     ),
     "Glow: scale of ActNorm forgotten": (
-        "glow_level",
+        "rules.fused_glow",
         "(y @ p.mixes) * p.scales.unsqueeze(1)",
         "(y @ p.mixes)",
         "glow",
         1,
     ),
     "Glow: permutation forgotten": (
-        "glow_level",
+        "rules.fused_glow",
         "p.p.mT.unsqueeze(1) @ mix @ p.upper.mT.unsqueeze(1)",
         "mix @ p.upper.mT.unsqueeze(1)",
         "glow",
         1,
     ),
     "Glow: factor of the log-scale": (
-        "glow_level",
+        "rules.fused_glow",
         '3 * sums["d_o o"]',
         'sums["d_o o"]',
         "glow",
         1,
     ),
     "Glow: scale forgotten in the log-scale of a hidden layer": (
-        "glow_level",
+        "rules.fused_glow",
         ".sum(1) / scale)",
         ".sum(1))",
         "glow",
         1,
     ),
     "Glow: bias forgotten in the log-scale of a hidden layer": (
-        "glow_level",
+        "rules.fused_glow",
         "(d_weight * weight).sum(2) + d_bias * bias",
         "(d_weight * weight).sum(2)",
         "glow, more positions",
         1,
     ),
     "Glow: weights in another order than patches": (
-        "glow_level",
+        "rules.fused_glow",
         "weight = _by_patch(conv.weight)",
         "weight = conv.weight.flatten(1)",
         "glow, more positions",
         2,
     ),
     "Glow: steps in the order of the backward pass": (
-        "glow_level",
+        "rules.fused_glow",
         "torch.stack(parts[::-1])",
         "torch.stack(parts)",
         "glow",
         1,
     ),
     "Glow: patches without a corner": (
-        "glow_level",
+        "rules.fused_glow",
         "d3 = self._surroundings(d_o * p.e[k])",
         "d3 = self._surroundings(d_o * p.e[k]); d3[..., : 2 * half] = 0",
         "glow",
         1,
     ),
     "Glow: scale forgotten in what goes back through the last convolution": (
-        "glow_level",
+        "rules.fused_glow",
         "self._surroundings(d_o * p.e[k])",
         "self._surroundings(d_o)",
         "glow",
         1,
     ),
     "Glow: kernel of the last convolution not turned round": (
-        "glow_level",
+        "rules.fused_glow",
         "weight.flip(2, 3).permute(2, 3, 0, 1)",
         "weight.permute(2, 3, 0, 1)",
         "glow",
         1,
     ),
     "Glow: gradients of shift and scale exchanged": (
-        "glow_level",
+        "rules.fused_glow",
         "d_y, d_o = d[..., : 2 * half], d[..., half:]",
         "d_y, d_o = d[..., : 2 * half], d[..., half:].roll(half, 3)",
         "glow",
         1,
     ),
     "Glow: scale of the last convolution forgotten": (
-        "glow_level",
+        "rules.fused_glow",
         "o * p.e.unsqueeze(1)",
         "o",
         "glow",
@@ -390,18 +390,18 @@ def differs(norms, expected):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_seen_by_the_loop_and_mended_by_the_proof(fault, monkeypatch):
+def test_a_planted_fault_is_seen_by_the_loop_and_mended_by_verification(fault, monkeypatch):
     module, old, new, name, size = FAULTS[fault]
     model = build(name)
     groups = groups_of(model.domain, 5, size)
     objective = latent_sum if name.endswith("latent") else log_prob
     expected = looped_layer_gradients(model, groups, objective)
     with planted(module, old, new) as engine:
-        parts = {part: sys.modules[f"{PACKAGE}.{part}"] for part in ("proof", "registry")}
+        parts = {part: sys.modules[f"{PACKAGE}.{part}"] for part in ("verification", "registry")}
         if name.endswith("by rules"):
-            monkeypatch.delitem(parts["registry"]._TAKEOVERS, GlowLevel)
+            monkeypatch.delitem(parts["registry"]._FUSED_RULES, GlowLevel)
         with monkeypatch.context() as context:
-            context.setattr(parts["proof"], "_wrong", lambda *args: set())
+            context.setattr(parts["verification"], "_wrong", lambda *args: set())
             assert differs(engine.LayerGradientEngine(objective)(model, groups), expected)
         assert not differs(engine.LayerGradientEngine(objective)(model, groups), expected)
 

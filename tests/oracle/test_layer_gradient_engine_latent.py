@@ -14,15 +14,15 @@ from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
 from plugins.statistics.layer_gradients import engine as engine_module
 from plugins.statistics.layer_gradients import registry
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from plugins.statistics.layer_gradients.graph import ObjectiveModule
 from plugins.statistics.layer_gradients.objectives import latent_sum, log_prob
-from plugins.statistics.layer_gradients.trace import Entry
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from tests.oracle.layer_gradient_models import DOMAIN, flat, groups_of, randomised
 
 COLOUR = Images(3, 8, 8)
 MODELS = {
-    "glow": (lambda: glow(COLOUR, levels=3, steps=2, width=6), "takeover"),
-    "glow-of-one-level": (lambda: glow(COLOUR, levels=1, steps=2, width=20), "takeover"),
+    "glow": (lambda: glow(COLOUR, levels=3, steps=2, width=6), "fused"),
+    "glow-of-one-level": (lambda: glow(COLOUR, levels=1, steps=2, width=20), "fused"),
     "linear-shared": (
         lambda: glow_linear(COLOUR, steps=3, width=10, hidden_layers=2, shared_steps=True),
         "rule",
@@ -42,7 +42,10 @@ def case(request):
 
 
 def ways(engine, model, groups):
-    return {unit.how for unit in engine.plan(model, groups).units(Entry(model, latent_sum))}
+    return {
+        unit.method
+        for unit in engine.plan(model, groups).units(ObjectiveModule(model, latent_sum))
+    }
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -62,7 +65,7 @@ def test_latent_sums_have_the_norms_of_the_loop(case, size):
 
 def test_latent_sums_by_rules_alone(case, monkeypatch):
     model, _ = case
-    monkeypatch.setattr(registry, "_TAKEOVERS", {})
+    monkeypatch.setattr(registry, "_FUSED_RULES", {})
     engine, groups = LayerGradientEngine(latent_sum), groups_of(COLOUR, 3, 2)
     expected = looped_layer_gradients(model, groups, latent_sum)
     np.testing.assert_allclose(engine(model, groups), expected, rtol=1e-9, atol=1e-30)

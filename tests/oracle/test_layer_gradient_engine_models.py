@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
-from plugins.statistics.layer_gradients.trace import Entry
+from plugins.statistics.layer_gradients.graph import ObjectiveModule
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from tests.oracle.layer_gradient_models import (
     DOMAIN,
     FEATURES,
@@ -77,7 +77,7 @@ MODELS = {
         lambda: Plain(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 2, stride=(1, 2, 1))),
         {"rule"},
     ),
-    "conv-transposed": (lambda: Plain(nn.ConvTranspose2d(3, 2, 2, stride=2)), {"generic"}),
+    "conv-transposed": (lambda: Plain(nn.ConvTranspose2d(3, 2, 2, stride=2)), {"vmap"}),
     "norms": (
         lambda: Plain(
             nn.Conv2d(3, 4, 1),
@@ -89,39 +89,39 @@ MODELS = {
         ),
         {"rule"},
     ),
-    "instance-norm": (lambda: Plain(nn.InstanceNorm2d(3, affine=True), nn.PReLU(3)), {"generic"}),
+    "instance-norm": (lambda: Plain(nn.InstanceNorm2d(3, affine=True), nn.PReLU(3)), {"vmap"}),
     "embedding": (Pixels, {"rule"}),
     "embedding-bounded": (lambda: Pixels(max_norm=50.0), {"rule", "loop"}),
-    "flow-ladj": (lambda: Flow("per example"), {"rule", "generic"}),
-    "flow-dict": (lambda: Flow("dict"), {"generic", "rule"}),
-    "flow-scalar": (lambda: Flow("scalar"), {"generic", "rule"}),
-    "flow-object": (lambda: Flow("object"), {"generic", "rule"}),
-    "flow-side-channel": (lambda: Flow("attribute"), {"generic", "rule"}),
-    "flow-stacked": (Stacked, {"generic", "rule"}),
-    "sequence-first": (lambda: Plain(SequenceFirst(6)), {"generic"}),
-    "sequence-first-of-three": (lambda: Plain(SequenceFirst(3)), {"generic"}),
-    "shuffled": (lambda: Plain(Shuffled()), {"generic"}),
+    "flow-ladj": (lambda: Flow("per example"), {"rule", "vmap"}),
+    "flow-dict": (lambda: Flow("dict"), {"vmap", "rule"}),
+    "flow-scalar": (lambda: Flow("scalar"), {"vmap", "rule"}),
+    "flow-object": (lambda: Flow("object"), {"vmap", "rule"}),
+    "flow-side-channel": (lambda: Flow("attribute"), {"vmap", "rule"}),
+    "flow-stacked": (Stacked, {"vmap", "rule"}),
+    "sequence-first": (lambda: Plain(SequenceFirst(6)), {"vmap"}),
+    "sequence-first-of-three": (lambda: Plain(SequenceFirst(3)), {"vmap"}),
+    "shuffled": (lambda: Plain(Shuffled()), {"vmap"}),
     "experts": (lambda: Plain(Experts()), {"loop"}),
-    "context": (lambda: Plain(Context(5)), {"generic"}),
-    "context-of-three": (lambda: Plain(Context(3)), {"generic"}),
-    "context-of-six": (lambda: Plain(Context(6)), {"generic"}),
-    "named-tuple": (lambda: Plain(Named()), {"generic"}),
+    "context": (lambda: Plain(Context(5)), {"vmap"}),
+    "context-of-three": (lambda: Plain(Context(3)), {"vmap"}),
+    "context-of-six": (lambda: Plain(Context(6)), {"vmap"}),
+    "named-tuple": (lambda: Plain(Named()), {"vmap"}),
     "custom-function": (lambda: Plain(Custom()), {"loop"}),
-    "overwriting": (lambda: Plain(Overwriting()), {"generic", "rule"}),
+    "overwriting": (lambda: Plain(Overwriting()), {"vmap", "rule"}),
     "blocked": (lambda: Plain(Blocked()), {"rule"}),
-    "recursive": (lambda: Plain(Recursive()), {"generic"}),
-    "twice": (lambda: Plain(Twice()), {"generic", "rule"}),
+    "recursive": (lambda: Plain(Recursive()), {"vmap"}),
+    "twice": (lambda: Plain(Twice()), {"vmap", "rule"}),
     "two-resolutions": (lambda: Plain(Convolved()), {"rule"}),
     "checkpointed": (lambda: Plain(Checkpointed()), None),
     "energy": (Energy, None),
-    "hooked": (lambda: Plain(Hooked()), {"generic"}),
-    "method": (lambda: Plain(Method()), {"generic", "rule"}),
-    "attention": (lambda: Plain(Attention(batch_first=True)), {"generic"}),
-    "attention-sequence-first": (lambda: Plain(Attention(batch_first=False)), {"generic"}),
+    "hooked": (lambda: Plain(Hooked()), {"vmap"}),
+    "method": (lambda: Plain(Method()), {"vmap", "rule"}),
+    "attention": (lambda: Plain(Attention(batch_first=True)), {"vmap"}),
+    "attention-sequence-first": (lambda: Plain(Attention(batch_first=False)), {"vmap"}),
     "recurrent": (lambda: Plain(Recurrent()), {"loop"}),
     "weight-norm": (
         lambda: flat(parametrizations.weight_norm(nn.Linear(FEATURES, 4))),
-        {"generic", "rule"},
+        {"vmap", "rule"},
     ),
     "unused": (lambda: Plain(with_unused_parameter()), {"rule"}),
 }
@@ -138,7 +138,9 @@ def test_every_model_has_the_norms_of_the_loop(name):
         expected = looped_layer_gradients(model, groups)
         np.testing.assert_allclose(engine(model, groups), expected, rtol=1e-9, atol=1e-18)
     plan = engine.plan(model, groups)
-    assert (None if plan is None else {unit.how for unit in plan.units(Entry(model))}) == ways
+    assert (
+        None if plan is None else {unit.method for unit in plan.units(ObjectiveModule(model))}
+    ) == ways
 
 
 @pytest.mark.parametrize("name", MODELS)

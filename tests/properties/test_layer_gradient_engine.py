@@ -10,8 +10,8 @@ from torch import nn
 
 from oodbench import Images
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
-from plugins.statistics.layer_gradients.trace import Entry
+from plugins.statistics.layer_gradients.graph import ObjectiveModule
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from tests.oracle.layer_gradient_models import groups_of, randomised
 
 DOMAIN = Images(2, 4, 5, bits=4)
@@ -157,4 +157,4 @@ def test_the_engine_equals_the_loop(steps, count, size, seed):
     np.testing.assert_allclose(norms.sqrt(), expected.sqrt(), rtol=5e-10, atol=noise)
     plan = engine.plan(model, groups)
     assert plan is not None
-    assert {unit.how for unit in plan.units(Entry(model))} <= {"rule", "generic"}
+    assert {unit.method for unit in plan.units(ObjectiveModule(model))} <= {"rule", "vmap"}

@@ -33,13 +33,13 @@ from harness.suite.references import read_reference
 from oodbench import Images
 from plugins.datasets.arrays import read_array
 from plugins.datasets.folder import Folder
+from plugins.datasets.image_files import read_picture
 from plugins.datasets.npz import array_names
-from plugins.datasets.paper.batches import read_batch
-from plugins.datasets.paper.celeba import read_partition
-from plugins.datasets.paper.gtsrb import read_names
-from plugins.datasets.paper.photographs import Pictures, read_resized
-from plugins.datasets.paper.svhn import read_mat
-from plugins.datasets.pictures import read_picture
+from plugins.datasets.published.batches import read_batch
+from plugins.datasets.published.celeba import read_partition
+from plugins.datasets.published.gtsrb import read_names
+from plugins.datasets.published.image_archive import Pictures, read_resized
+from plugins.datasets.published.svhn import read_mat
 from tests.conftest import TINY_SUITE
 from tests.reliability.mutations import mutated_json, mutated_toml
 from tests.unit.plugins.published_files import pixels, python_2_batch

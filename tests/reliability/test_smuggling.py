@@ -22,7 +22,7 @@ from harness.store.records import Store
 from harness.suite import load_suite
 from oodbench import DataError, Images
 from plugins.datasets.arrays import read_array
-from plugins.datasets.paper.batches import read_batch
+from plugins.datasets.published.batches import read_batch
 
 GRAY, COLOUR = Images(1, 8, 8), Images(3, 32, 32)
 

@@ -92,6 +92,22 @@ def imported_at_run_time(path):
             yield node.module
 
 
+def test_the_modules_of_layer_gradients_are_listed_in_the_order_of_their_imports():
+    folder = ROOT / "plugins" / "statistics" / "layer_gradients"
+    text = (folder / "__init__.py").read_text(encoding="utf-8")
+    order = re.findall(r"^    ([a-z]+)/?  ", text, re.MULTILINE)
+    assert sorted(order) == sorted(path.stem for path in folder.iterdir() if path.stem[0] != "_")
+    prefix = "plugins.statistics.layer_gradients."
+    for path in folder.rglob("*.py"):
+        here = path.relative_to(folder).parts[0].removesuffix(".py")
+        if here == "__init__":
+            continue
+        for name in imported(path):
+            target = name.removeprefix(prefix).split(".")[0]
+            if name.startswith(prefix):
+                assert order.index(target) <= order.index(here), f"{here} imports {target}"
+
+
 def test_rooms_are_neither_closets_nor_halls():
     modules = [name for name in MODULES if MODULES[name].name != "__init__.py"]
     sizes = Counter(room(name) for name in modules if len(name.split(".")) > 2)

@@ -42,7 +42,7 @@ class Examples:
 
     Arguments:
         plan: With its data sets found.
-        room: What the images may take.
+        budget: What the images may take.
     """
 
     def __init__(self, plan: Plan, budget: ByteBudget) -> None:

@@ -36,7 +36,7 @@ class LayerBands:
     Arguments:
         plan: With its data sets found.
         store: Where the statistics are.
-        room: What the bands may take.
+        budget: What the bands may take.
     """
 
     def __init__(self, plan: Plan, store: Store, budget: ByteBudget) -> None:

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from oodbench import ScoreError
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
+from plugins.statistics.layer_gradients.graph import Untraceable
 from plugins.statistics.layer_gradients.norms import Measure, MeasureTable
 from plugins.statistics.layer_gradients.objectives import log_prob
-from plugins.statistics.layer_gradients.plan import plan_without_takeovers
+from plugins.statistics.layer_gradients.plan import plan_without_fused_rules
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from plugins.statistics.layer_gradients.registry import Misaligned
-from plugins.statistics.layer_gradients.trace import Untraceable
 
 # Without what computes norms alone; what it knows of a model serves all calls.
-ENGINE = LayerGradientEngine(log_prob, planner=plan_without_takeovers)
+ENGINE = LayerGradientEngine(log_prob, planner=plan_without_fused_rules)
 
 Sum = TypeVar("Sum", bound=Measure)
 

@@ -12,9 +12,9 @@ from oodbench import ScoreError
 from plugins.statistics.fisher.gradients import Gradients
 from plugins.statistics.fisher.kronecker import Basis, Factors, RotatedMoments, rotated
 from plugins.statistics.fisher.moments import SecondMoments, weighted_sq_norms, weights
+from plugins.statistics.layer_gradients.graph import Untraceable
 from plugins.statistics.layer_gradients.norms import GroupGradient
 from plugins.statistics.layer_gradients.registry import Misaligned
-from plugins.statistics.layer_gradients.trace import Untraceable
 
 
 class ScoreStatistic:

@@ -11,30 +11,26 @@ import torch
 from torch import Tensor, nn
 
 from oodbench import DensityModel, is_out_of_memory
-from plugins.statistics.layer_gradients import (  # noqa: F401 - they register
-    flow_rules,
-    glow_level,
-    rules,
-)
-from plugins.statistics.layer_gradients.capture import Recorder
-from plugins.statistics.layer_gradients.generic import requiring_grad
-from plugins.statistics.layer_gradients.loop import looped_layer_gradients
-from plugins.statistics.layer_gradients.memory import Allocations
+from plugins.statistics.layer_gradients import rules  # noqa: F401 - importing registers them
+from plugins.statistics.layer_gradients.allocations import Allocations
+from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable
 from plugins.statistics.layer_gradients.norms import NormTable
 from plugins.statistics.layer_gradients.objectives import Objective, latent_sum, log_prob
 from plugins.statistics.layer_gradients.plan import Plan, make_plan, signature
-from plugins.statistics.layer_gradients.proof import (
+from plugins.statistics.layer_gradients.recorder import Recorder
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
+from plugins.statistics.layer_gradients.registry import Misaligned
+from plugins.statistics.layer_gradients.verification import (
     CHOSEN,
     GROUPS,
     Planner,
-    prove_again,
-    proven_plan,
+    verified_plan,
+    verify_again,
 )
-from plugins.statistics.layer_gradients.registry import Misaligned
-from plugins.statistics.layer_gradients.trace import Entry, Untraceable
+from plugins.statistics.layer_gradients.vmap import requiring_grad
 
 MAX_BYTES = 2**30
-# Beyond what a trial counts: what operations use and free themselves.
+# A trial counts the tensors that operations return; some use more and free it before they return.
 SLACK = 1.15
 
 _log = logging.getLogger(__name__)
@@ -50,9 +46,9 @@ class LayerGradientEngine:
     One forward and one backward pass take all groups. No parameter takes a gradient: every module
     that owns some notes what it is given and the gradients of what it returns, and the norms
     follow from these, by a rule of the module's kind or by automatic vectorisation of that module
-    alone. Which module serves which parameter is read off the graph of one forward pass (`trace`)
-    and then proven against autograd on three groups (`proof`); what fails there is done in a more
-    general way, if need be by the loop.
+    alone. Which module serves which parameter is read off the graph of one forward pass (`graph`)
+    and then verified against autograd on three groups (`verification`); what fails there is done
+    in a more general way, if need be by the loop.
 
     A plan is made once for a model and kept as long as its modules and parameters stay the same;
     their values may change.
@@ -61,7 +57,7 @@ class LayerGradientEngine:
         objective: What is differentiated.
         max_bytes: Memory that a chunk may take beside the model; chunks are made to fit, though
             none is smaller than one group. It changes numbers by rounding only.
-        planner: Makes the plan that is then proven.
+        planner: Makes the plan that is then verified.
 
     References:
         | OOD Detection with Immature Models
@@ -98,8 +94,8 @@ class LayerGradientEngine:
         known = self._find(model, groups)
         if known.plan is not None:
             try:
-                entry = Entry(model, self._objective)
-                return self._norms(entry, known, known.plan, groups, NormTable)
+                wrapped = ObjectiveModule(model, self._objective)
+                return self._norms(wrapped, known, known.plan, groups, NormTable)
             except (Untraceable, Misaligned) as error:
                 _note(model, error)
         return looped_layer_gradients(model, groups, self._objective)
@@ -121,62 +117,66 @@ class LayerGradientEngine:
         known = self._find(model, groups)
         if known.plan is None:
             raise Untraceable("it cannot be followed")
-        return self._norms(Entry(model, self._objective), known, known.plan, groups, table)
+        return self._norms(
+            ObjectiveModule(model, self._objective), known, known.plan, groups, table
+        )
 
     def plan(self, model: nn.Module, groups: Tensor) -> Plan | None:
-        """The proven plan of a model, made if need be; None if the loop has to do."""
+        """The verified plan of a model, made if need be; None if the loop has to do."""
         return self._find(model, groups).plan
 
     def _find(self, model: nn.Module, groups: Tensor) -> _Known:
-        entry = Entry(model, self._objective)
-        found = signature(entry)
+        wrapped = ObjectiveModule(model, self._objective)
+        found = signature(wrapped)
         known = self._known.get(model)
         if known is None or known.signature != found:
             known = self._known[model] = _Known(found)
             try:
-                known.plan = proven_plan(entry, _three(groups[:, :2], 0), self._planner)
-                known.proven = min(2, groups.shape[1])
+                known.plan = verified_plan(wrapped, _three(groups[:, :2], 0), self._planner)
+                known.verified = min(2, groups.shape[1])
             except Exception as error:  # the loop will show whether the model is at fault
                 _note(model, error)
         return known
 
     def _norms(
         self,
-        entry: Entry,
+        wrapped: ObjectiveModule,
         known: _Known,
         plan: Plan,
         groups: Tensor,
         table: Callable[[int], NormTable],
     ) -> Tensor:
-        """The norms of all groups; parameters that the proof could not see are proven now."""
-        if known.proven < min(2, groups.shape[1]):
-            self._prove_again(entry, known, plan, _three(groups[:, :2], 0))
-            known.proven = 2
-        norms = self._chunks(entry, known, plan, groups, table)
-        while plan.unproven:
-            columns = torch.tensor(sorted(plan.unproven), device=norms.device)
+        """The norms of all groups; parameters that were out of sight before are verified now."""
+        if known.verified < min(2, groups.shape[1]):
+            self._verify_again(wrapped, known, plan, _three(groups[:, :2], 0))
+            known.verified = 2
+        norms = self._chunks(wrapped, known, plan, groups, table)
+        while plan.unverified:
+            columns = torch.tensor(sorted(plan.unverified), device=norms.device)
             seen = norms[:, columns] != 0
             if not bool(seen.any()):
                 break
             row = int(seen.any(1).nonzero()[0])
-            held = self._prove_again(entry, known, plan, _three(groups, row))
-            plan.unproven -= set(columns[seen[row]].tolist())
+            held = self._verify_again(wrapped, known, plan, _three(groups, row))
+            plan.unverified -= set(columns[seen[row]].tolist())
             if not held:
                 known.bytes.clear()
-                norms = self._chunks(entry, known, plan, groups, table)
+                norms = self._chunks(wrapped, known, plan, groups, table)
         return norms
 
-    def _prove_again(self, entry: Entry, known: _Known, plan: Plan, groups: Tensor) -> bool:
+    def _verify_again(
+        self, wrapped: ObjectiveModule, known: _Known, plan: Plan, groups: Tensor
+    ) -> bool:
         """Whether the plan held as it was; if nothing holds any more, the model is the loop's."""
         try:
-            return prove_again(entry, plan, groups)
+            return verify_again(wrapped, plan, groups)
         except Untraceable:
             known.plan = None
             raise
 
     def _chunks(
         self,
-        entry: Entry,
+        wrapped: ObjectiveModule,
         known: _Known,
         plan: Plan,
         groups: Tensor,
@@ -184,14 +184,14 @@ class LayerGradientEngine:
     ) -> Tensor:
         """The norms, chunk by chunk; where memory runs out chunks are halved, for good."""
         size = groups.shape[1]
-        per_group = max(1.0, SLACK * known.bytes_of_a_group(entry, plan, groups))
+        per_group = max(1.0, SLACK * known.bytes_of_a_group(wrapped, plan, groups))
         pieces: list[Tensor] = []
         start = 0
         while start < len(groups):
             step = max(1, min(int(self._max_bytes / per_group), known.most_examples // size))
             chunk = groups[start : start + step]
             try:
-                pieces.append(_chunk(entry, plan, chunk, table(len(chunk))))
+                pieces.append(_chunk(wrapped, plan, chunk, table(len(chunk))))
             except (MemoryError, RuntimeError) as error:
                 if step == 1 or not is_out_of_memory(error):
                     raise
@@ -207,33 +207,34 @@ class _Known:
 
     signature: object
     plan: Plan | None = None
-    proven: int = 0  # the group size that it was proven for, of 1 and 2, which stands for more
+    verified: int = 0  # the group size that it was verified for, of 1 and 2, which stands for more
     most_examples: int = 2**31
     bytes: dict[int, int] = field(default_factory=dict)  # of a group, by its size
 
-    def bytes_of_a_group(self, entry: Entry, plan: Plan, groups: Tensor) -> int:
+    def bytes_of_a_group(self, wrapped: ObjectiveModule, plan: Plan, groups: Tensor) -> int:
         """What each group of a chunk takes at most, from a trial with one.
 
         Several together take less each, since some costs are fixed and pieces are bounded.
         """
         size = groups.shape[1]
         if size not in self.bytes:
-            with Allocations([groups, *entry.parameters(), *entry.buffers()]) as made:
-                _chunk(entry, plan, groups[:1], NormTable(1))
+            with Allocations([groups, *wrapped.parameters(), *wrapped.buffers()]) as made:
+                _chunk(wrapped, plan, groups[:1], NormTable(1))
             self.bytes[size] = made.peak
         return self.bytes[size]
 
 
-def _chunk(entry: Entry, plan: Plan, groups: Tensor, table: NormTable) -> Tensor:
+def _chunk(wrapped: ObjectiveModule, plan: Plan, groups: Tensor, table: NormTable) -> Tensor:
     """The norms of groups that are done together, float64, (M, L)."""
-    parameters = list(entry.parameters())
+    parameters = list(wrapped.parameters())
+    # Without this, autograd would form the gradient of the whole batch for every parameter too.
     with requiring_grad(parameters, False):
-        Recorder(entry, plan, len(groups), table=table).run(groups.flatten(0, 1))
+        Recorder(wrapped, plan, len(groups), table=table).run(groups.flatten(0, 1))
         return table.result(len(parameters), groups)
 
 
 def _three(groups: Tensor, middle: int) -> Tensor:
-    """Three groups for a proof, the given one in the middle of them."""
+    """Three groups for a verification, the given one in the middle of them."""
     rows = [(middle + k - CHOSEN) % len(groups) for k in range(GROUPS)]
     return groups[rows]
 

@@ -8,18 +8,18 @@ from typing import Literal
 
 from torch import nn
 
+from plugins.statistics.layer_gradients.graph import ObjectiveModule
 from plugins.statistics.layer_gradients.registry import (
+    FusedRule,
     Rule,
-    TakeoverFunction,
+    find_fused_rule,
     find_rule,
-    find_takeover,
 )
-from plugins.statistics.layer_gradients.trace import Entry
 
-# A takeover computes the whole module in a way of its own; a rule reads its inputs and the
-# gradients of its outputs; "generic" differentiates the module by automatic vectorisation, and
+# A fused rule computes the whole module in a way of its own; a rule reads its inputs and the
+# gradients of its outputs; "vmap" differentiates the module by automatic vectorisation, and
 # "loop" one group after the other.
-How = Literal["takeover", "rule", "generic", "loop"]
+Method = Literal["fused", "rule", "vmap", "loop"]
 
 
 @dataclass
@@ -27,11 +27,11 @@ class Unit:
     """A module that gives the gradients of some parameters, named within it, by column."""
 
     module: str
-    how: How
+    method: Method
     columns: dict[str, int] = field(default_factory=dict)
     expected: int = 0  # gradients of outputs that arrive in a backward pass; 0 if not known
     rule: Rule | None = None  # of a "rule"
-    takeover: TakeoverFunction | None = None  # of a "takeover"
+    fused_rule: FusedRule | None = None  # of a "fused"
 
 
 @dataclass
@@ -43,41 +43,43 @@ class Plan:
         signature: Of the model that it was made for, see `signature`.
     """
 
-    ways: dict[int, list[tuple[str, How]]]
+    ways: dict[int, list[tuple[str, Method]]]
     signature: object
-    unproven: set[int] = field(default_factory=set)  # columns whose gradient was zero in the proof
-    copied: set[tuple[str, How]] = field(default_factory=set)  # units whose inputs are copied
+    unverified: set[int] = field(
+        default_factory=set
+    )  # columns whose gradient was zero in the verification
+    copied: set[tuple[str, Method]] = field(default_factory=set)  # units whose inputs are copied
     expand: bool = True  # scalars that a module returns become one number per example
     batched: dict[tuple[str, int], tuple[bool, ...]] = field(default_factory=dict)
     calls: list[str] | None = None  # the modules of the units in the order they are called
     _units: list[Unit] | None = None
 
-    def units(self, entry: Entry) -> list[Unit]:
+    def units(self, wrapped: ObjectiveModule) -> list[Unit]:
         """The units of the preferred ways."""
         if self._units is None:
-            self._units = self._make_units(entry)
+            self._units = self._make_units(wrapped)
         return self._units
 
     def start_again(self) -> None:
         """Forget what was seen of a pass, because the ways have changed."""
         self._units, self.calls, self.batched = None, None, {}
 
-    def _make_units(self, entry: Entry) -> list[Unit]:
-        columns = {id(p): column for column, p in enumerate(entry.parameters())}
-        units: dict[tuple[str, How], Unit] = {}
+    def _make_units(self, wrapped: ObjectiveModule) -> list[Unit]:
+        columns = {id(p): column for column, p in enumerate(wrapped.parameters())}
+        units: dict[tuple[str, Method], Unit] = {}
         for ways in self.ways.values():
             if ways[0] not in units:
                 units[ways[0]] = Unit(*ways[0])
-        for (name, how), unit in units.items():
-            module = entry.get_submodule(name)
+        for (name, method), unit in units.items():
+            module = wrapped.get_submodule(name)
             for local, parameter in module.named_parameters():
                 column = columns[id(parameter)]
-                if column in self.ways and self.ways[column][0] == (name, how):
+                if column in self.ways and self.ways[column][0] == (name, method):
                     unit.columns[local] = column
-            if how == "rule":
+            if method == "rule":
                 unit.rule = find_rule(module, list(unit.columns))
-            elif how == "takeover":
-                unit.takeover = find_takeover(module)
+            elif method == "fused":
+                unit.fused_rule = find_fused_rule(module)
         return list(units.values())
 
     def reject(self, columns: Iterable[int]) -> None:
@@ -86,37 +88,39 @@ class Plan:
             self.ways[column].pop(0)
 
 
-def make_plan(entry: Entry, candidates: dict[str, list[str]]) -> Plan:
-    """The ways that the candidates of each parameter (see `trace`) and the rules allow."""
-    return _plan(entry, candidates, dict(_takeovers(entry, candidates)))
+def make_plan(wrapped: ObjectiveModule, candidates: dict[str, list[str]]) -> Plan:
+    """The ways that the candidates of each parameter (see `graph`) and the rules allow."""
+    return _plan(wrapped, candidates, dict(_fused_modules(wrapped, candidates)))
 
 
-def plan_without_takeovers(entry: Entry, candidates: dict[str, list[str]]) -> Plan:
-    """The same but for takeovers, which give norms; all other ways give the gradients."""
-    return _plan(entry, candidates, {})
+def plan_without_fused_rules(wrapped: ObjectiveModule, candidates: dict[str, list[str]]) -> Plan:
+    """The same but for fused rules, which give norms; all other ways give the gradients."""
+    return _plan(wrapped, candidates, {})
 
 
-def _plan(entry: Entry, candidates: dict[str, list[str]], taken: dict[str, str]) -> Plan:
-    columns = {name: column for column, (name, _) in enumerate(entry.named_parameters())}
-    ways: dict[int, list[tuple[str, How]]] = {}
+def _plan(
+    wrapped: ObjectiveModule, candidates: dict[str, list[str]], taken: dict[str, str]
+) -> Plan:
+    columns = {name: column for column, (name, _) in enumerate(wrapped.named_parameters())}
+    ways: dict[int, list[tuple[str, Method]]] = {}
     for name, modules in candidates.items():
-        found: list[tuple[str, How]] = []
+        found: list[tuple[str, Method]] = []
         if taken.get(name):
-            found.append((taken[name], "takeover"))
+            found.append((taken[name], "fused"))
         for module in modules:
-            child = entry.get_submodule(module)
-            if find_rule(child, [_local(entry, module, name)]):
+            child = wrapped.get_submodule(module)
+            if find_rule(child, [_local(wrapped, module, name)]):
                 found.append((module, "rule"))
-            found += [(module, "generic"), (module, "loop")]
+            found += [(module, "vmap"), (module, "loop")]
         ways[columns[name]] = found
-    return Plan(ways, signature(entry))
+    return Plan(ways, signature(wrapped))
 
 
-def signature(entry: Entry) -> object:
+def signature(wrapped: ObjectiveModule) -> object:
     """What a plan depends on: the parameters, and type, mode and hooks of every module."""
     found: dict[int, tuple[object, ...]] = {}
-    waiting: list[nn.Module | None] = [entry]
-    while waiting:  # `entry.modules()` takes several times as long, in every call of the engine
+    waiting: list[nn.Module | None] = [wrapped]
+    while waiting:  # `wrapped.modules()` takes several times as long, in every call of the engine
         module = waiting.pop()
         if module is None or id(module) in found:
             continue
@@ -135,12 +139,14 @@ def signature(entry: Entry) -> object:
     return tuple(found.values())
 
 
-def _takeovers(entry: Entry, candidates: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+def _fused_modules(
+    wrapped: ObjectiveModule, candidates: dict[str, list[str]]
+) -> Iterator[tuple[str, str]]:
     """Parameters and the outermost module that may be taken over, with all that it holds."""
-    names = {id(p): name for name, p in entry.named_parameters()}
+    names = {id(p): name for name, p in wrapped.named_parameters()}
     done: set[str] = set()
-    for module_name, module in entry.named_modules():
-        if find_takeover(module) is None:
+    for module_name, module in wrapped.named_modules():
+        if find_fused_rule(module) is None:
             continue
         within = [names[id(p)] for p in module.parameters()]
         reached = [name for name in within if name in candidates]
@@ -149,10 +155,10 @@ def _takeovers(entry: Entry, candidates: dict[str, list[str]]) -> Iterator[tuple
             yield from ((name, module_name) for name in reached)
 
 
-def _local(entry: Entry, module: str, name: str) -> str:
+def _local(wrapped: ObjectiveModule, module: str, name: str) -> str:
     """A parameter's name within a module."""
-    parameter = entry.get_parameter(name)
-    for local, other in entry.get_submodule(module).named_parameters():
+    parameter = wrapped.get_parameter(name)
+    for local, other in wrapped.get_submodule(module).named_parameters():
         if other is parameter:
             return local
     raise AssertionError(f"{name} is not within {module}")

@@ -129,8 +129,8 @@ def is_altered(module: nn.Module) -> bool:
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What a takeover is told of the pass that it takes part in.
+class BackwardPass:
+    """What a fused rule is told of the pass that it takes part in.
 
     `anchor` requires a gradient: an output that depends on it is part of the graph. During the
     backward pass `add` takes the gradient of a parameter, named within the module, and `report`
@@ -143,29 +143,29 @@ class Pass:
     report: Callable[[Sequence[str], Tensor], None]
 
 
-TakeoverFunction: TypeAlias = Callable[..., Any]
-_TAKEOVERS: dict[type[nn.Module], tuple[TakeoverFunction, Callable[[Any], bool]]] = {}
+FusedRule: TypeAlias = Callable[..., Any]
+_FUSED_RULES: dict[type[nn.Module], tuple[FusedRule, Callable[[Any], bool]]] = {}
 
 
-def layer_gradient_takeover(
+def layer_gradient_fused_rule(
     module: type[nn.Module], *, when: Callable[[Any], bool]
-) -> Callable[[TakeoverFunction], TakeoverFunction]:
+) -> Callable[[FusedRule], FusedRule]:
     """Register a function that does the work of a whole module, with all that it holds.
 
     It is called as `function(module, pass, *args)` in place of `module.forward(*args)` and reports
-    the norms of every parameter of the module in the backward pass. It is proven like a rule.
+    the norms of every parameter of the module in the backward pass. It is verified like a rule.
     """
 
-    def register(function: TakeoverFunction) -> TakeoverFunction:
-        _TAKEOVERS[module] = function, when
+    def register(function: FusedRule) -> FusedRule:
+        _FUSED_RULES[module] = function, when
         return function
 
     return register
 
 
-def find_takeover(module: nn.Module) -> TakeoverFunction | None:
-    """The takeover of exactly this type, unless the module or one within it was altered."""
-    function, when = _TAKEOVERS.get(type(module), (None, None))
+def find_fused_rule(module: nn.Module) -> FusedRule | None:
+    """The fused rule of exactly this type, unless the module or one within it was altered."""
+    function, when = _FUSED_RULES.get(type(module), (None, None))
     if function is None or when is None or any(is_altered(m) for m in module.modules()):
         return None
     return function if when(module) else None

@@ -129,7 +129,7 @@ class Calls:
 
 @pytest.fixture
 def fetching(monkeypatch):
-    from plugins.datasets.paper.published import Published
+    from plugins.datasets.published.base import Published
 
     def replace(problem=""):
         calls = Calls(problem)

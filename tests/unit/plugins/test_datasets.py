@@ -19,7 +19,7 @@ from plugins.datasets.constant import Constant
 from plugins.datasets.digits import Digits
 from plugins.datasets.folder import Folder
 from plugins.datasets.noise import Noise
-from plugins.datasets.photos import Photos
+from plugins.datasets.sklearn_photos import Photos
 from plugins.datasets.transformed import Transformed
 
 NAMES = ["digits", "photos", "noise", "constant", "transformed", "folder"]
@@ -38,7 +38,7 @@ BUILT = [
 
 
 def test_entries():
-    entries = [entry for entry in bench_datasets() if ".paper." not in entry.target]
+    entries = [entry for entry in bench_datasets() if ".published." not in entry.target]
     assert [entry.name for entry in entries] == NAMES
     assert [entry.version for entry in entries] == ["1"] * len(NAMES)
     for entry, target in zip(entries, TARGETS, strict=True):

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from harness.registry.options import constructor_arguments, validate_options
 from harness.testing import assert_conforms, check_dataset
 from oodbench import DataError, HasStamp, Images, MissingDataError
+from plugins.datasets._common import luma
 from plugins.datasets.folder import Folder, lowest, ticket
-from plugins.datasets.pixels import luma
 
 RNG = np.random.default_rng(0)
 GRAYS = RNG.integers(0, 256, (50, 4, 4)).astype(np.uint8)  # (N, H, W)

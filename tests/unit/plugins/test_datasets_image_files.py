@@ -12,8 +12,8 @@ import PIL.Image
 import pytest
 
 from oodbench import DataError, Images
-from plugins.datasets.pictures import MAX_PIXELS, list_pictures, read_picture
-from plugins.datasets.pixels import luma
+from plugins.datasets._common import luma
+from plugins.datasets.image_files import MAX_PIXELS, list_pictures, read_picture
 
 GRAY, COLOUR = Images(1, 2, 2), Images(3, 2, 2)
 RGB = np.uint8([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [100, 110, 250]]])

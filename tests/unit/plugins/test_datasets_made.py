@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oodbench import DataError, Images
+from plugins.datasets._common import Draws, luma, shrink
 from plugins.datasets.constant import Constant
 from plugins.datasets.digits import Digits
-from plugins.datasets.draws import Draws
 from plugins.datasets.noise import CHUNK, Noise, normal_cdf
-from plugins.datasets.photos import CUT, Photos
-from plugins.datasets.pixels import luma, shrink
+from plugins.datasets.sklearn_photos import CUT, Photos
 
 
 def checksums(dataset):

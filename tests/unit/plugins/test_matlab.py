@@ -9,7 +9,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from oodbench import DataError
-from plugins.datasets.paper.matlab import read_mat_array
+from plugins.datasets.published.matlab import read_mat_array
 from tests.unit.plugins.published_files import pixels
 
 

@@ -13,9 +13,8 @@ import pytest
 from harness.registry.options import describe_options
 from harness.settings import default_data
 from harness.testing import assert_conforms, check_dataset
-from oodbench import DataError, Dataset, HasStamp, Images, MissingDataError
+from oodbench import DataError, Dataset, HasStamp, Images, MissingDataError, raw_root
 from plugins.datasets import bench_datasets
-from plugins.datasets.paper.published import raw_root
 from tests.unit.plugins.published_files import (
     WRITERS,
     write_celeba,
@@ -43,7 +42,7 @@ def published():
     found = {}
     for entry in bench_datasets():
         module, _, attribute = entry.target.partition(":")
-        if module.startswith("plugins.datasets.paper."):
+        if module.startswith("plugins.datasets.published."):
             found[entry.name] = getattr(import_module(module), attribute)
     return found
 

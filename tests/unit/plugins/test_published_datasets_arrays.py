@@ -13,10 +13,10 @@ import PIL.Image
 import pytest
 
 from oodbench import DataError
-from plugins.datasets.paper.cifar10 import Cifar10
-from plugins.datasets.paper.imagenet32 import Imagenet32
-from plugins.datasets.paper.mnist import FashionMnist, Kmnist, Mnist
-from plugins.datasets.paper.svhn import Svhn
+from plugins.datasets.published.cifar10 import Cifar10
+from plugins.datasets.published.imagenet32 import Imagenet32
+from plugins.datasets.published.mnist import FashionMnist, Kmnist, Mnist
+from plugins.datasets.published.svhn import Svhn
 from tests.unit.plugins.published_files import (
     pixels,
     smooth,

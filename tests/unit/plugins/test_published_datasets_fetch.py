@@ -8,13 +8,13 @@ from urllib.error import URLError
 import pytest
 
 from oodbench import MissingDataError
-from plugins.datasets.paper.celeba import CelebA
-from plugins.datasets.paper.cifar10 import Cifar10
-from plugins.datasets.paper.gtsrb import Gtsrb
-from plugins.datasets.paper.imagenet32 import Imagenet32
-from plugins.datasets.paper.mnist import FashionMnist, Kmnist, Mnist
-from plugins.datasets.paper.omniglot import Omniglot
-from plugins.datasets.paper.svhn import Svhn
+from plugins.datasets.published.celeba import CelebA
+from plugins.datasets.published.cifar10 import Cifar10
+from plugins.datasets.published.gtsrb import Gtsrb
+from plugins.datasets.published.imagenet32 import Imagenet32
+from plugins.datasets.published.mnist import FashionMnist, Kmnist, Mnist
+from plugins.datasets.published.omniglot import Omniglot
+from plugins.datasets.published.svhn import Svhn
 from tests.unit.plugins.published_files import write_celeba, write_imagenet32
 
 

@@ -11,10 +11,11 @@ import PIL.Image
 import pytest
 
 from oodbench import DataError
-from plugins.datasets.paper import celeba, photographs
-from plugins.datasets.paper.celeba import CelebA
-from plugins.datasets.paper.gtsrb import Gtsrb
-from plugins.datasets.paper.omniglot import Omniglot
+from plugins.datasets.published import celeba
+from plugins.datasets.published import image_archive as photographs
+from plugins.datasets.published.celeba import CelebA
+from plugins.datasets.published.gtsrb import Gtsrb
+from plugins.datasets.published.omniglot import Omniglot
 from tests.unit.plugins.published_files import (
     CELEBA,
     pack,

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oodbench import DataError
-from plugins.datasets.paper.pickles import read_pickled_arrays
+from plugins.datasets.published.pickles import read_pickled_arrays
 from tests.unit.plugins.published_files import pixels, python_2_batch
 
 PREFIX = "cannot be read as a pickle of arrays"

@@ -99,11 +99,11 @@ def test_a_number_that_is_not_known_is_read_back_as_such(tmp_path):
     facts = {"statistics": {"log_prob": {"key": "k"}}, "fit": {"mean": 1.0}}
     whole = Result(Cell("m", "i", "o", "s", 1, 1, 0), "ok", **numbers, **sides, provenance=facts)
     results = [whole, replace(whole, bits_per_dim_out=None, ovl=None), whole]
-    shelf = ScoreCacheWriter()
+    writer = ScoreCacheWriter()
     for number, result in enumerate(results, start=5):
-        shelf.add(number, result, ["a note"])
+        writer.add(number, result, ["a note"])
     path = tmp_path / "scored.npz"
-    path.write_bytes(shelf.content({}))
+    path.write_bytes(writer.content({}))
     read = read_score_cache(path, lambda head: True)
     assert read.find(4) is None
     for number, result in enumerate(results, start=5):

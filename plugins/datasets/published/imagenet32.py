@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets.paper.batches import read_batch
-from plugins.datasets.paper.published import Progress, Published
+from plugins.datasets.published.base import Progress, Published
+from plugins.datasets.published.batches import read_batch
 
 FOLDER = "imagenet32"
 JPEG_QUALITY = 75

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from oodbench import DensityModel, ScoreError
-from plugins.statistics.layer_gradients.generic import requiring_grad
 from plugins.statistics.layer_gradients.norms import GroupGradient, Measure
 from plugins.statistics.layer_gradients.objectives import Objective, log_prob
+from plugins.statistics.layer_gradients.vmap import requiring_grad
 
 
 def _sq_norm(column: int, gradient: GroupGradient) -> Tensor:

@@ -19,7 +19,7 @@ class Untraceable(Exception):
     """The model does what cannot be followed; the loop can."""
 
 
-class Entry(nn.Module):
+class ObjectiveModule(nn.Module):
     """A density model as a module whose forward is an objective; its name is the empty string."""
 
     def __init__(self, model: DensityModel, objective: Objective = log_prob) -> None:
@@ -49,33 +49,33 @@ class _Call:
             call = call.parent
 
 
-def candidates(entry: Entry, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
+def candidates(wrapped: ObjectiveModule, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
     """The objective, with its graph, and where each parameter that it reaches is used.
 
     A module is a candidate for a parameter if every use of it is within some call of the module
     and whatever the call computes leaves it as one of its outputs. The gradient then follows from
     the inputs of those calls and the gradients of their outputs alone. The innermost comes first;
-    the last is the entry itself, "". A parameter that is not reached has no item.
+    the last is the whole, "". A parameter that is not reached has no item.
 
     Autograd numbers its nodes in the order in which they are made, so the numbers at the start
     and at the end of a call tell the nodes that belong to it.
 
     Arguments:
-        entry: Its parameters require a gradient.
+        wrapped: Its parameters require a gradient.
         x: uint8, (N, *shape).
 
     Raises:
         Untraceable: The model differentiates within its forward pass.
     """
-    with _recorded_calls(entry) as calls:
-        values = entry(x)
+    with _recorded_calls(wrapped) as calls:
+        values = wrapped(x)
     if values.grad_fn is None:
         return values, {}
-    return values, _Graph(entry, calls).candidates(values.grad_fn)
+    return values, _Graph(wrapped, calls).candidates(values.grad_fn)
 
 
 @contextmanager
-def _recorded_calls(entry: Entry) -> Iterator[list[_Call]]:
+def _recorded_calls(wrapped: ObjectiveModule) -> Iterator[list[_Call]]:
     """The calls of all modules in the order in which they start."""
     calls: list[_Call] = []
     stack: list[_Call] = []
@@ -105,7 +105,7 @@ def _recorded_calls(entry: Entry) -> Iterator[list[_Call]]:
             hooks.callback(module.register_forward_pre_hook(start, prepend=True).remove)
             hooks.callback(module.register_forward_hook(end).remove)
 
-        for name, module in entry.named_modules():
+        for name, module in wrapped.named_modules():
             watch(name, module)
         yield calls
         if backward_passes:
@@ -115,9 +115,9 @@ def _recorded_calls(entry: Entry) -> Iterator[list[_Call]]:
 class _Graph:
     """The graph behind an objective, against the calls of the modules that made it."""
 
-    def __init__(self, entry: Entry, calls: list[_Call]) -> None:
-        self._names = {id(p): name for name, p in entry.named_parameters()}
-        self._owners = _owners(entry)
+    def __init__(self, wrapped: ObjectiveModule, calls: list[_Call]) -> None:
+        self._names = {id(p): name for name, p in wrapped.named_parameters()}
+        self._owners = _owners(wrapped)
         self._calls = calls
         self._leaky: set[str] = set()  # modules that something left other than as an output
         self._uses: dict[str, list[_Call]] = {}
@@ -172,11 +172,11 @@ class _Graph:
         ]
 
 
-def _owners(entry: Entry) -> dict[str, set[str]]:
+def _owners(wrapped: ObjectiveModule) -> dict[str, set[str]]:
     """The modules that hold each parameter, themselves or in a child."""
-    names = {id(p): name for name, p in entry.named_parameters()}
+    names = {id(p): name for name, p in wrapped.named_parameters()}
     owners: dict[str, set[str]] = {name: set() for name in names.values()}
-    for module_name, module in entry.named_modules():
+    for module_name, module in wrapped.named_modules():
         for parameter in module.parameters():
             owners[names[id(parameter)]].add(module_name)
     return owners

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from oodbench import DataError, Images
 from plugins.datasets.npz import array_names, read_npz_array
-from plugins.datasets.paper.pickles import read_pickled_arrays
+from plugins.datasets.published.pickles import read_pickled_arrays
 
 
 def read_batch(file: Path, domain: Images) -> NDArray[np.uint8]:

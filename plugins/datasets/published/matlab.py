@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets.limits import check_file, check_size, reason
+from plugins.datasets._common import check_file, check_size, reason
 
 MAGIC = b"MATLAB 5.0 MAT-file"
 HEADER = 128

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets.limits import MOST_BYTES, check_file, reason
+from plugins.datasets._common import MOST_BYTES, check_file, reason
 
 PLAIN = re.compile(r"[<>=|][biuf][1248]")
 

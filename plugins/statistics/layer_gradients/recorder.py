@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from plugins.statistics.layer_gradients.generic import (
+from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable
+from plugins.statistics.layer_gradients.norms import GroupGradient, NormTable, total
+from plugins.statistics.layer_gradients.plan import Plan, Unit
+from plugins.statistics.layer_gradients.registry import BackwardPass, Call
+from plugins.statistics.layer_gradients.vmap import (
     Replay,
     looped,
     vectorised,
 )
-from plugins.statistics.layer_gradients.norms import GroupGradient, NormTable, total
-from plugins.statistics.layer_gradients.plan import Plan, Unit
-from plugins.statistics.layer_gradients.registry import Call, Pass
-from plugins.statistics.layer_gradients.trace import Entry, Untraceable
 
 
 class Modified(Exception):
@@ -30,7 +30,7 @@ class Recorder:
     """The calls of all units in one pass over M groups, and the norms that follow from them.
 
     Arguments:
-        entry: The model; its parameters require no gradient.
+        wrapped: The model; its parameters require no gradient.
         plan: Where and how.
         groups: M.
         table: Where the norms go, or whatever it measures.
@@ -39,15 +39,15 @@ class Recorder:
 
     def __init__(
         self,
-        entry: Entry,
+        wrapped: ObjectiveModule,
         plan: Plan,
         groups: int,
         *,
         table: NormTable | None = None,
         failures: dict[int, Exception] | None = None,
     ) -> None:
-        self.entry, self.plan, self.groups = entry, plan, groups
-        self.units = plan.units(entry)
+        self.wrapped, self.plan, self.groups = wrapped, plan, groups
+        self.units = plan.units(wrapped)
         self.table = table or NormTable(groups)
         self.called: list[str] = []
         self._rows = 0
@@ -85,12 +85,12 @@ class Recorder:
     def note_arrivals(self) -> None:
         """Let the units expect as many gradients of outputs as there were in this pass."""
         for unit in self.units:
-            if unit.how == "rule":
+            if unit.method == "rule":
                 unit.expected = self._arrived[id(unit)]
 
     def _forward(self, x: Tensor) -> Tensor:
         self._state = "forward"
-        values = self.entry(x)
+        values = self.wrapped(x)
         self._state = "idle"
         if self.plan.calls is not None and self.called != self.plan.calls:
             raise Untraceable("it calls its modules in another order for other examples")
@@ -99,22 +99,24 @@ class Recorder:
     @contextmanager
     def _hooks(self) -> Iterator[None]:
         """Within it calls are recorded; afterwards the modules are as they were."""
+        # No parameter requires a gradient. A fused module has one input that does, so that
+        # autograd calls its backward pass.
         anchor = torch.zeros((), requires_grad=True)
         with ExitStack() as stack:
             for unit in self.units:
-                module = self.entry.get_submodule(unit.module)
-                if unit.how == "takeover":
+                module = self.wrapped.get_submodule(unit.module)
+                if unit.method == "fused":
                     self._leaves.append(anchor)
-                    stack.enter_context(self._taken_over(module, unit, anchor))
+                    stack.enter_context(self._fused(module, unit, anchor))
                 elif unit.module:
                     hook = partial(self._after, unit)
                     stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
             yield
 
     @contextmanager
-    def _taken_over(self, module: nn.Module, unit: Unit, anchor: Tensor) -> Iterator[None]:
-        takeover = unit.takeover
-        assert takeover is not None
+    def _fused(self, module: nn.Module, unit: Unit, anchor: Tensor) -> Iterator[None]:
+        fused_rule = unit.fused_rule
+        assert fused_rule is not None
 
         def add(name: str, gradient: GroupGradient) -> None:
             if name in unit.columns:
@@ -127,7 +129,7 @@ class Recorder:
 
         def forward(*args: Any) -> Any:
             self.called.append(unit.module)
-            return takeover(module, Pass(self.groups, anchor, add, report), *args)
+            return fused_rule(module, BackwardPass(self.groups, anchor, add, report), *args)
 
         module.forward = forward
         try:
@@ -140,7 +142,7 @@ class Recorder:
         if self._state != "forward" or not torch.is_grad_enabled():
             return None
         self.called.append(unit.module)
-        copied = (unit.module, unit.how) in self.plan.copied
+        copied = (unit.module, unit.method) in self.plan.copied
         args = tuple(_detached(argument, copied) for argument in args)
         keywords = {name: _detached(argument, copied) for name, argument in keywords.items()}
         call = Call(self.groups, args, keywords)
@@ -170,7 +172,7 @@ class Recorder:
             leaf = leaf.expand(self._rows)
         source = leaf.detach().requires_grad_()
         self._leaves.append(source)
-        return source.clone()
+        return source.clone()  # a model may write into it, and a leaf must not be written into
 
     def _arrive(self, unit: Unit, call: Call, index: int, delta: Tensor) -> None:
         """Tensor hook: a gradient of an output has arrived."""
@@ -180,16 +182,18 @@ class Recorder:
             raise Untraceable("more of its outputs count for other examples")
         call.deltas[index] = delta
         self._arrived[id(unit)] += 1
+        # Norms are taken as soon as the last gradient arrives, so that what the calls kept is let
+        # go during the backward pass and not after it.
         if self._arrived[id(unit)] == unit.expected:
             with torch.no_grad():
                 self._finish(unit)
 
     def _finish_rest(self, unit: Unit, x: Tensor, weights: Tensor | None) -> None:
         """What was not finished on the way, now that modules and parameters are as ever."""
-        if unit.how == "takeover":
+        if unit.method == "fused":
             return
         if not unit.module:
-            first = next(self.entry.parameters())
+            first = next(self.wrapped.parameters())
             ones = torch.ones(len(x), dtype=first.dtype, device=x.device)
             call = Call(self.groups, (x,), {}, deltas=[ones if weights is None else weights])
             self._calls[id(unit)] = [call]
@@ -209,7 +213,7 @@ class Recorder:
             self._failures.update(dict.fromkeys(unit.columns.values(), error))
 
     def _norms(self, unit: Unit, calls: list[Call]) -> None:
-        module = self.entry.get_submodule(unit.module)
+        module = self.wrapped.get_submodule(unit.module)
         used = [(k, call) for k, call in enumerate(calls) if _arrived(call)]
         if not used:
             return
@@ -223,7 +227,7 @@ class Recorder:
             replay = Replay(call, self.plan.batched.get((unit.module, k)))
             self.plan.batched[unit.module, k] = replay.batched
             replays.append(replay)
-        measured = vectorised if unit.how == "generic" else looped
+        measured = vectorised if unit.method == "vmap" else looped
         rows = measured(module, unit.columns, replays, self.groups, self.table.measure)
         self.table.add_norms(list(unit.columns.values()), torch.stack(rows))
 

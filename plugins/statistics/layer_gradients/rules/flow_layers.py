@@ -10,7 +10,7 @@ from plugins.models.flows.convolutions import ZeroConv2d
 from plugins.models.flows.mixing import InvertibleConv1x1, InvertibleConv1x1LU
 from plugins.statistics.layer_gradients.norms import GroupGradient
 from plugins.statistics.layer_gradients.registry import Call, layer_gradient_rule
-from plugins.statistics.layer_gradients.rules import convolution_gradients, summed_to
+from plugins.statistics.layer_gradients.rules.torch_layers import convolution_gradients, summed_to
 
 
 @layer_gradient_rule(ActNorm, parameters=("bias", "log_scale"))

@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from oodbench import DataError, Images, MissingDataError
-from plugins.datasets.splits import SPLITS, check_split
+from oodbench import DataError, Images, MissingDataError, raw_root
+from plugins.datasets._common import SPLITS, check_split
 
 Progress = Callable[[str], None]
 
@@ -173,16 +173,6 @@ class Published(ABC):
                 f"{path}: its md5 is {found}, that of the published file {published}; delete it "
                 "and get it again, or set verify = false to read it as it is"
             )
-
-
-def raw_root() -> Path:
-    """The folder of raw files: `raw` in the data folder; it need not exist.
-
-    The data folder is `$BENCH_DATA`, or the user's data folder of this platform.
-    """
-    import platformdirs
-
-    return Path(os.environ.get("BENCH_DATA") or platformdirs.user_data_path("oodbench")) / "raw"
 
 
 def _folders(path: Path) -> list[Path]:

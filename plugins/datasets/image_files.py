@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets.limits import check_file, reason
-from plugins.datasets.pixels import luma
+from plugins.datasets._common import check_file, luma, reason
 
 if TYPE_CHECKING:
     import PIL.Image

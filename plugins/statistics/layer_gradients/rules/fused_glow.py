@@ -44,7 +44,7 @@ from plugins.models.flows.couplings import ConvCoupling
 from plugins.models.flows.glow import GlowLevel, GlowStep
 from plugins.models.flows.mixing import InvertibleConv1x1LU
 from plugins.statistics.layer_gradients.norms import PIECE_BYTES, Outer, explicit_sq_norms
-from plugins.statistics.layer_gradients.registry import Pass, layer_gradient_takeover
+from plugins.statistics.layer_gradients.registry import BackwardPass, layer_gradient_fused_rule
 
 PARTS = {
     GlowStep: {"norm": InvertibleActNorm, "mix": InvertibleConv1x1LU, "coupling": ConvCoupling},
@@ -68,8 +68,8 @@ def is_as_built(level: GlowLevel) -> bool:
     )
 
 
-@layer_gradient_takeover(GlowLevel, when=is_as_built)
-def glow_level(level: GlowLevel, this: Pass, x: Tensor) -> tuple[Tensor, Tensor]:
+@layer_gradient_fused_rule(GlowLevel, when=is_as_built)
+def glow_level(level: GlowLevel, this: BackwardPass, x: Tensor) -> tuple[Tensor, Tensor]:
     """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
     blocks = F.pixel_unshuffle(x, 2)  # what `squeeze` does, for N > 0 and without vmap
     y, ladj = _Level.apply(blocks, this.anchor, level, this)
@@ -141,7 +141,7 @@ class _Level(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, anchor: Tensor, level: GlowLevel, this: Pass
+        ctx: Any, x: Tensor, anchor: Tensor, level: GlowLevel, this: BackwardPass
     ) -> tuple[Tensor, Tensor]:
         ctx.steps, ctx.this = list(level.steps), this
         ctx.parameters = _Parameters.of(ctx.steps)
@@ -195,7 +195,9 @@ class _Backward:
     Norms and small gradients are collected, in that order, and reported together at the end.
     """
 
-    def __init__(self, parameters: _Parameters, this: Pass, delta: Tensor, d_ladj: Tensor) -> None:
+    def __init__(
+        self, parameters: _Parameters, this: BackwardPass, delta: Tensor, d_ladj: Tensor
+    ) -> None:
         self._p, self._groups, self._this = parameters, this.groups, this
         self._d_ladj = d_ladj  # (N,)
         self._pixels = delta.shape[1] * delta.shape[2]

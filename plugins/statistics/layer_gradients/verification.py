@@ -8,14 +8,15 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from plugins.statistics.layer_gradients.capture import Modified, Recorder
-from plugins.statistics.layer_gradients.generic import requiring_grad
+from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable, candidates
 from plugins.statistics.layer_gradients.plan import Plan, make_plan
-from plugins.statistics.layer_gradients.trace import Entry, Untraceable, candidates
+from plugins.statistics.layer_gradients.recorder import Modified, Recorder
+from plugins.statistics.layer_gradients.vmap import requiring_grad
 
-Planner: TypeAlias = Callable[[Entry, dict[str, list[str]]], Plan]
+Planner: TypeAlias = Callable[[ObjectiveModule, dict[str, list[str]]], Plan]
 
-# Groups in a proof, and the one whose objective is differentiated.
+# Groups in a verification, and the one whose objective is differentiated: with one before and one
+# after it, rows that are not the examples in their order end up in the wrong group and are seen.
 GROUPS, CHOSEN = 3, 1
 # Relative errors of a norm that may be rounding, and absolute ones as a share of the largest norm
 # of any layer. Batches are rounded differently as a whole, and a deep network amplifies that; but
@@ -24,46 +25,48 @@ TOLERANCES = {torch.float64: (1e-6, 1e-10)}
 LOW_PRECISION = (0.2, 1e-5)
 
 
-def proven_plan(entry: Entry, groups: Tensor, planner: Planner = make_plan) -> Plan:
+def verified_plan(wrapped: ObjectiveModule, groups: Tensor, planner: Planner = make_plan) -> Plan:
     """A plan for the model that agrees with autograd on three groups.
 
     Arguments:
-        entry: The model.
+        wrapped: The model.
         groups: uint8, (3, b, *shape); b of 2 shows errors that b of 1 does not.
         planner: Makes the plan to begin with.
 
     Raises:
         Untraceable: There is none.
     """
-    parameters = list(entry.parameters())
+    parameters = list(wrapped.parameters())
     with requiring_grad(parameters, True), torch.enable_grad():
-        values, found = candidates(entry, groups.flatten(0, 1))
+        values, found = candidates(wrapped, groups.flatten(0, 1))
         truth = _truth(parameters, values)
-    plan = planner(entry, found)
-    prove(entry, plan, groups, values.detach(), truth)
+    plan = planner(wrapped, found)
+    verify(wrapped, plan, groups, values.detach(), truth)
     return plan
 
 
-def prove_again(entry: Entry, plan: Plan, groups: Tensor) -> bool:
-    """Whether the plan held on other groups, for parameters that were not proven; it does then."""
-    parameters = list(entry.parameters())
+def verify_again(wrapped: ObjectiveModule, plan: Plan, groups: Tensor) -> bool:
+    """Whether the plan held on other groups, which verify the parameters that are left."""
+    parameters = list(wrapped.parameters())
     with requiring_grad(parameters, True), torch.enable_grad():
-        values = entry(groups.flatten(0, 1))
+        values = wrapped(groups.flatten(0, 1))
         truth = _truth(parameters, values)
-    unproven = set(plan.unproven)
-    held = prove(entry, plan, groups, values.detach(), truth)
-    plan.unproven &= unproven
+    unverified = set(plan.unverified)
+    held = verify(wrapped, plan, groups, values.detach(), truth)
+    plan.unverified &= unverified
     return held
 
 
-def prove(entry: Entry, plan: Plan, groups: Tensor, values: Tensor, truth: Tensor) -> bool:
+def verify(
+    wrapped: ObjectiveModule, plan: Plan, groups: Tensor, values: Tensor, truth: Tensor
+) -> bool:
     """Mend the plan until it agrees with autograd; whether it did at once.
 
     The gradient is that of the middle group alone. The norms of the others must be zero: if not,
     the rows of some tensor are not the examples in their order.
 
     Arguments:
-        entry: The model.
+        wrapped: The model.
         plan: Is changed.
         groups: uint8, (3, b, *shape).
         values: The objective of these examples, (3 b,).
@@ -73,13 +76,13 @@ def prove(entry: Entry, plan: Plan, groups: Tensor, values: Tensor, truth: Tenso
     weights = torch.zeros_like(values).view(GROUPS, -1)
     weights[CHOSEN] = 1
     tolerance, floor = TOLERANCES.get(values.dtype, LOW_PRECISION)
-    plan.unproven = set((truth == 0).nonzero().flatten().tolist())
+    plan.unverified = set((truth == 0).nonzero().flatten().tolist())
     attempt = 0
     while True:
         plan.start_again()
         failures: dict[int, Exception] = {}
-        recorder = Recorder(entry, plan, GROUPS, failures=failures)
-        with requiring_grad(list(entry.parameters()), False):
+        recorder = Recorder(wrapped, plan, GROUPS, failures=failures)
+        with requiring_grad(list(wrapped.parameters()), False):
             found = recorder.run(x, weights.flatten())
         if all(not unit.module for unit in recorder.units) or _close(found, values):
             norms = recorder.table.result(len(truth), truth)
@@ -92,16 +95,16 @@ def prove(entry: Entry, plan: Plan, groups: Tensor, values: Tensor, truth: Tenso
         elif plan.expand:
             plan.expand = False
         else:
-            _drop_takeovers(plan)
+            _drop_fused_rules(plan)
         attempt += 1
 
 
 def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:
     """Copy the inputs of units that found theirs written into; for the others, the next way.
 
-    A takeover that is wrong about one parameter is not asked for any.
+    A fused rule that is wrong about one parameter is not asked for any.
     """
-    taken = {plan.ways[c][0] for c in wrong if plan.ways[c][0][1] == "takeover"}
+    taken = {plan.ways[c][0] for c in wrong if plan.ways[c][0][1] == "fused"}
     wrong = wrong | {column for column, ways in plan.ways.items() if ways[0] in taken}
     overwritten = {c for c in wrong if isinstance(failures.get(c), Modified)}
     overwritten = {c for c in overwritten if plan.ways[c][0] not in plan.copied}
@@ -111,8 +114,8 @@ def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:
     plan.reject(wrong - overwritten)
 
 
-def _drop_takeovers(plan: Plan) -> None:
-    taken = [column for column, ways in plan.ways.items() if ways[0][1] == "takeover"]
+def _drop_fused_rules(plan: Plan) -> None:
+    taken = [column for column, ways in plan.ways.items() if ways[0][1] == "fused"]
     if not taken:
         raise Untraceable("watching its modules changes its values")
     plan.reject(taken)

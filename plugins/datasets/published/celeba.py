@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets.draws import Draws
-from plugins.datasets.limits import MOST_TEXT, check_file, reason
-from plugins.datasets.paper.photographs import Pictures, plain_names, read_resized
-from plugins.datasets.paper.published import Progress, Published
+from plugins.datasets._common import MOST_TEXT, Draws, check_file, reason
+from plugins.datasets.published.base import Progress, Published
+from plugins.datasets.published.image_archive import Pictures, plain_names, read_resized
 
 SIZE = (178, 218)
 CROPS = {

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets.paper.matlab import read_mat_array
-from plugins.datasets.paper.published import Progress, Published
+from plugins.datasets.published.base import Progress, Published
+from plugins.datasets.published.matlab import read_mat_array
 
 
 class Svhn(Published):

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets.limits import reason
-from plugins.datasets.pictures import FORMATS, MAX_PIXELS, list_pictures, read_bytes
+from plugins.datasets._common import reason
+from plugins.datasets.image_files import FORMATS, MAX_PIXELS, list_pictures, read_bytes
 
 MAX_BYTES = 2**26
 """Larger members of an archive are refused unread."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from oodbench import Images
 from plugins.datasets.arrays import as_examples
 from plugins.datasets.idx import read_idx
-from plugins.datasets.paper.published import Progress, Published
+from plugins.datasets.published.base import Progress, Published
 
 TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
 

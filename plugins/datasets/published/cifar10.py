@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import Images
-from plugins.datasets.paper.batches import read_batch
-from plugins.datasets.paper.published import Progress, Published
+from plugins.datasets.published.base import Progress, Published
+from plugins.datasets.published.batches import read_batch
 
 FOLDER = "cifar-10-batches-py"
 

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from oodbench import DataError, Images
-from plugins.datasets.draws import Draws
-from plugins.datasets.pixels import luma, shrink
-from plugins.datasets.splits import SPLITS, check_split
+from plugins.datasets._common import SPLITS, Draws, check_split, luma, shrink
 
 CUT = 400
 """First column of the test part, of 640; a border of the JPEG files' 8-pixel blocks too."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import Images
-from plugins.datasets.paper.photographs import Pictures, read_resized
-from plugins.datasets.paper.published import Progress, Published
+from plugins.datasets.published.base import Progress, Published
+from plugins.datasets.published.image_archive import Pictures, read_resized
 
 SIZE = (105, 105)
 PARTS = {"train": "images_background", "test": "images_evaluation"}
