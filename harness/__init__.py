@@ -16,7 +16,7 @@ torch; `tests/unit/test_imports.py` reads this list.
     registry        plugins found, their options checked, new ones begun
     suite           TOML files, read and resolved to plugins; selections
     store           records on disk: hashes, locks, layout
-    data            data sets: converted, drawn from, listed
+    data            data sets: converted, listed, drawn from for the roles fit, in, out
     plan            jobs and cells of a suite: keys, estimates, explanations
     compute         training and the evaluation of statistics
     scoring         statistics -> scores -> results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.data.draws import Draw
+from harness.data.roles import Draw
 from harness.errors import DataError
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 from harness.contracts import FittedStatistic, Statistic
-from harness.data.draws import Draw
 from harness.data.folder import PreparedDataset
+from harness.data.roles import Draw
 from harness.errors import NothingSelectedError, Problem, SuiteError
 from harness.plan.jobs import Chain, ChainId, PlannedCell, Reads, StatisticJob
 from harness.plan.plan import Plan

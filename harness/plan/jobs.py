@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from harness.data.draws import Draw
+from harness.data.roles import Draw
 from harness.domain import Images
 from harness.results import Cell
 from harness.suite import Component, ModelComponent, ScorerComponent

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.data.draws import Draw
 from harness.data.folder import PreparedDataset
+from harness.data.roles import Draw
 from harness.errors import DataError, StoreError
 from harness.plan.jobs import Chain, ChainId, PlannedCell, StatisticJob
 from harness.plan.keys import (

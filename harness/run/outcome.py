@@ -48,9 +48,9 @@ def score_stored(plan: Plan, settings: Settings, report: Report) -> Outcome:
 
 
 def cached_outcome(plan: Plan, settings: Settings) -> Outcome:
-    """Results of all that is stored, as `score` has them: those of many cells are kept for this.
+    """Results of all that is stored, equal to those of `score_stored`.
 
-    Where they cannot be kept, they are scored anew each time.
+    The scores of many cells are kept for this. Where they cannot be kept, all is scored anew.
     """
     from harness.scoring.cache import KEPT_FROM, ScoreCache
     from harness.scoring.score import score_plan
@@ -81,7 +81,7 @@ def without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:
 
 
 def keep_scores(kept: ScoreCache, results: Sequence[Result]) -> None:
-    """Keep the scores for `look_up`, but those of a selection, and where they can be written."""
+    """Keep the scores for `cached_outcome`; not those of a selection, nor on a full disk."""
     if not kept.plan.only.as_arguments():
         with suppress(OSError):
             kept.keep(results)

@@ -100,6 +100,8 @@ class Plugins(_Table):
 class Recipe(_Table):
     """How a model is trained; every key is part of the train key."""
 
+    # A new key is declared in `harness/plan/keys.py` too, with its neutral value.
+
     optimizer: Literal["adam", "adamax", "adamw"] = "adamax"
     """The optimiser, with the coefficients that torch gives it by default."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4

@@ -39,7 +39,7 @@ class Selection:
         return True
 
     def as_arguments(self) -> list[str]:
-        """The selection as `parse_only` takes it, in one order however it was given."""
+        """The selection as `parse_selection` takes it, in one order however it was given."""
         return [f"{key}={value}" for key in KEYS for value in sorted(self.values.get(key, ()))]
 
 

@@ -105,7 +105,7 @@ def not_fitted(subject: ScorerUnderTest) -> None:
         found = f"raises {type(error).__name__}"
     else:
         found = "returns scores"
-    raise Fault(f"score before fit {found}: raise harness.NotFittedError")
+    raise Fault(f"score before fit {found}: raise oodbench.NotFittedError")
 
 
 def fit_returns_self(subject: ScorerUnderTest) -> None:

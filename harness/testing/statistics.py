@@ -248,7 +248,7 @@ def refit(subject: StatisticUnderTest) -> None:
         found = f"raises {type(error).__name__}"
     else:
         found = "returns values"
-    raise Fault(f"a call before fit {found}: raise harness.NotFittedError")
+    raise Fault(f"a call before fit {found}: raise oodbench.NotFittedError")
 
 
 def fit_is_of_a_set(subject: StatisticUnderTest) -> None:

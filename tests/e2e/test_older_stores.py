@@ -7,11 +7,16 @@ or a new name must change no key: otherwise everybody's trainings would be compu
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from harness.run.prepare import plan_opened
+from harness.store.records import Store
+from harness.suite import load_suite
 from tests.e2e.test_cli import bench
+from tests.places import settings_in
 
 OLDER = Path(__file__).parents[1] / "data" / "older"
 SUITE = OLDER / "suite.toml"
@@ -50,6 +55,26 @@ def test_nothing_of_an_imported_store_is_computed_again(imported):
     assert not {"EpochFinished", "JobFinished"} & {
         json.loads(line)["event"] for line in events.splitlines()
     }
+
+
+KEYS = {
+    "flow on digits": "3b49d3ee8f82773f6646dde680aedcd3",
+    "background on digits": "fecbcbb768702852ab19092f8b3290d3",
+    "general on noise": "6db63478b3555fcc794eaf3a92657b59",
+}
+
+
+def test_keys_are_what_they_were(imported, tmp_path):
+    """Train keys in full; of statistics those of the records in the archive."""
+    settings = settings_in(tmp_path)
+    plan = plan_opened(load_suite(SUITE), settings, lambda event: None)
+    assert {str(chain): plan.train_key(chain) for chain in plan.chains} == KEYS
+    store = Store(settings.store)
+    keys = {plan.statistic_key(store, job) for chain in plan.chains.values() for job in chain.jobs}
+    with zipfile.ZipFile(OLDER / "store.zip") as archive:
+        names = [name.split("/") for name in archive.namelist()]
+    assert len(keys) == 60
+    assert keys == {name[1] for name in names if name[0] == "statistics"}
 
 
 def test_older_pins_hold(imported):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.draws import Draw
+from harness.data.roles import Draw
 from harness.errors import StoreError
 from harness.metrics.placements import Floats
 from harness.plan.jobs import PlannedCell, StatisticJob

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.display.displays import NoDisplay
 from harness.compute.evaluate import MOST, Fits
-from harness.data.draws import Draw
+from harness.data.roles import Draw
 from harness.errors import ScoreError
 from harness.plan.costs import scorer_costs
 from harness.plan.crossfit import CrossFitSplit, by_fit, cross_fit_splits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.data.draws import Draw
+from harness.data.roles import Draw
 from harness.errors import SuiteError
 from harness.plan.expand import make_plan
 from harness.suite import load_suite

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.draws import Draw
+from harness.data.roles import Draw
 from harness.errors import DataError
 
 
