@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 
 Status: TypeAlias = Literal["ok", "failed", "unsupported", "missing_data"]
+
+
+COLUMNS = ("model", "in", "out", "scorer", "epoch", "group_size", "seed")
+"""The parts of a cell as rows, suites and `--only` name them; `in` is a keyword of Python."""
 
 
 class Cell(NamedTuple):
@@ -23,6 +28,48 @@ class Cell(NamedTuple):
     epoch: int
     group_size: int
     seed: int
+
+    def as_row(self) -> dict[str, Any]:
+        """The parts by the names of `COLUMNS`."""
+        return dict(zip(COLUMNS, self, strict=True))
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Cell:
+        """The cell of a row, whatever else the row holds.
+
+        Raises:
+            KeyError: A column is missing.
+        """
+        return cls(*(row[name] for name in COLUMNS))
+
+
+class Metrics(NamedTuple):
+    """The numbers of a cell. JSON, CSV and the page have a column for each field, in this order.
+
+    Attributes:
+        auroc: Area under the ROC curve, OOD positive; `auroc_se`, `auroc_low`, `auroc_high` are
+            its DeLong standard error and 95 % interval.
+        aupr: Area under the precision-recall curve, OOD positive.
+        fpr95: Share of ID groups flagged when 95 % of OOD groups are caught.
+        n_in: Number of ID groups scored; `n_out` of OOD groups.
+        bits_per_dim_in: Mean bits per dimension of the ID examples scored; None if the model has
+            none, such as one whose likelihood is unnormalized.
+        bits_per_dim_out: The same of the OOD examples.
+        ovl: Overlap of the densities of bits per dimension of ID and OOD examples, from 0 (apart)
+            to 1 (equal); it depends on the model and its epoch, not on the scorer.
+    """
+
+    auroc: float
+    auroc_se: float
+    auroc_low: float
+    auroc_high: float
+    aupr: float
+    fpr95: float
+    n_in: int
+    n_out: int
+    bits_per_dim_in: float | None
+    bits_per_dim_out: float | None
+    ovl: float | None
 
 
 @dataclass(frozen=True)
@@ -62,20 +109,10 @@ class Beaten:
 
 @dataclass(slots=True, eq=False)  # frozen takes three times as long to make, of 100,000
 class Result:
-    """The outcome of one cell. Every metric is None unless `status` is `"ok"`.
-
-    Read it only; `dataclasses.replace` makes another.
+    """The outcome of one cell. Read it only; `dataclasses.replace` makes another.
 
     Attributes:
-        auroc: Area under the ROC curve, OOD positive; `auroc_se`, `auroc_low`, `auroc_high` are
-            its DeLong standard error and 95 % interval.
-        aupr: Area under the precision-recall curve, OOD positive.
-        fpr95: Share of ID groups flagged when 95 % of OOD groups are caught.
-        n_in: Number of ID groups scored; `n_out` of OOD groups.
-        bits_per_dim_in: Mean bits per dimension of the ID examples scored.
-        bits_per_dim_out: The same of the OOD examples.
-        ovl: Overlap of the densities of bits per dimension of ID and OOD examples, from 0 (apart)
-            to 1 (equal); it depends on the model and its epoch, not on the scorer.
+        metrics: Its numbers; None unless `status` is `"ok"`.
         published: What was published for the cell, if the suite has a reference for it.
         beaten_by: The trivial baselines with a higher AUROC in the same cell, by name.
         scores_in: float64, (n_in,), higher is more OOD; `scores_out` float64, (n_out,).
@@ -85,47 +122,28 @@ class Result:
     cell: Cell
     status: Status
     message: str = ""
-    auroc: float | None = None
-    auroc_se: float | None = None
-    auroc_low: float | None = None
-    auroc_high: float | None = None
-    aupr: float | None = None
-    fpr95: float | None = None
-    n_in: int | None = None
-    n_out: int | None = None
-    bits_per_dim_in: float | None = None
-    bits_per_dim_out: float | None = None
-    ovl: float | None = None
+    metrics: Metrics | None = None
     published: Published | None = None
     beaten_by: tuple[Beaten, ...] = ()
     scores_in: NDArray[np.float64] | None = None
     scores_out: NDArray[np.float64] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def scores(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """The scores of both sides, ID and OOD; None if they are not known."""
+        if self.scores_in is None or self.scores_out is None:
+            return None
+        return self.scores_in, self.scores_out
+
     def to_json(self) -> dict[str, Any]:
         """The result as `bench report --format json` prints it, without the scores."""
-        cell = self.cell
+        numbers = self.metrics or (None,) * len(Metrics._fields)
         return {
-            "model": cell.model,
-            "in": cell.in_dataset,
-            "out": cell.out_dataset,
-            "scorer": cell.scorer,
-            "epoch": cell.epoch,
-            "group_size": cell.group_size,
-            "seed": cell.seed,
+            **self.cell.as_row(),
             "status": self.status,
             "message": self.message,
-            "auroc": self.auroc,
-            "auroc_se": self.auroc_se,
-            "auroc_low": self.auroc_low,
-            "auroc_high": self.auroc_high,
-            "aupr": self.aupr,
-            "fpr95": self.fpr95,
-            "n_in": self.n_in,
-            "n_out": self.n_out,
-            "bits_per_dim_in": self.bits_per_dim_in,
-            "bits_per_dim_out": self.bits_per_dim_out,
-            "ovl": self.ovl,
+            **dict(zip(Metrics._fields, numbers, strict=True)),
             "published": vars(self.published) if self.published else None,
             "beaten_by": [vars(beaten) for beaten in self.beaten_by],
             "provenance": self.provenance,

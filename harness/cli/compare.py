@@ -113,14 +113,12 @@ def _print(
     compared: Sequence[Compared], left_out: Sequence[LeftOut], ranking: Ranking | None
 ) -> None:
     from harness.cli.output import print_rows
-    from harness.suite.selection import KEYS
+    from harness.results import COLUMNS
 
     apart = [item for item in compared if item.judgement != "tie"]
     if apart:
-        rows = [
-            [getattr(item.cell, name) for name in KEYS.values()] + _numbers(item) for item in apart
-        ]
-        print_rows([*KEYS, "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
+        rows = [[*item.cell, *_numbers(item)] for item in apart]
+        print_rows([*COLUMNS, "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
         print()
     print(f"{len(apart)} of {len(compared)} cells can be told apart (paired DeLong, Holm)\n")
     rows = [[*row.values()] for row in _counts(compared)]

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from harness import events
-from harness.compute.device import keep_freed_memory
-from harness.compute.evaluate import Fits
+from harness.compute.checkpoints import OPTIMIZER, WEIGHTS, load_model
+from harness.compute.device import find_device, keep_freed_memory
+from harness.compute.evaluate import Fits, evaluate
+from harness.compute.rolling import Rolling
+from harness.compute.trainer import Training
 from harness.contracts import DensityModel, FittedStatistic
 from harness.errors import BenchError, StoreError, UnsupportedError, is_out_of_memory
 from harness.events import Report
@@ -57,8 +64,6 @@ class ChainTask:
 
         Where another run is at it, nothing is done but to report `Postponed`.
         """
-        import torch
-
         lock = try_lock(self.settings.store, self._train_key)
         if lock is None:
             report(events.Postponed(self.name))
@@ -66,247 +71,38 @@ class ChainTask:
         with lock:
             torch.set_num_threads(self.threads)
             keep_freed_memory()
-            worker = _ChainWorker(self, report)
-            worker.train()
-            worker.evaluate()
+            context = _ChainContext(self, report)
+            trainer = _Trainer(context)
+            trainer.train()
+            _Evaluator(context, trainer).evaluate()
 
     @property
     def _train_key(self) -> str:
         return str(self.plan.train_key(self.chain.id))
 
 
-class _ChainWorker:
-    def __init__(self, task: ChainTask, report: Report) -> None:
-        from harness.compute.device import find_device
+class _ChainContext:
+    """What training and evaluation of a chain share: where, and how they tell of it."""
 
-        self.task = task.name
-        self.plan = task.plan
-        self.chain = task.chain
-        self.settings = task.settings
+    def __init__(self, task: ChainTask, report: Report) -> None:
+        self.task, self.settings = task.name, task.settings
+        self.plan, self.chain = task.plan, task.chain
         self.report = report
         self.store = Store(task.settings.store)
         self.device = find_device(task.settings.device)
-        self.train_inputs = self.plan.train_inputs(self.chain.id)
-        assert self.train_inputs is not None, "data sets are prepared before chains start"
-        self.train_key = digest(self.train_inputs)
+        inputs = self.plan.train_inputs(self.chain.id)
+        assert inputs is not None, "data sets are prepared before chains start"
+        self.train_inputs, self.train_key = inputs, digest(inputs)
 
-    def train(self) -> None:
-        """Train to the missing epochs, each stored as soon as it is reached."""
-        missing = self._missing_epochs()
-        try:
-            if missing:
-                self._train_to(missing)
-            if lost := self._missing_epochs():  # found damaged on the way, and passed by
-                self._train_to(lost)
-        except Exception as error:
-            failures = self._failures_of(self._missing_epochs())
-            self._failed(f"{self.task}: training", failures, error, TRAINING_MEMORY)
-        for inputs in self._failures_of([epoch for epoch in missing if self._is_stored(epoch)]):
-            clear_failure(self.store, inputs)
-
-    def _missing_epochs(self) -> list[int]:
-        return [epoch for epoch in sorted(self.chain.epochs) if not self._is_stored(epoch)]
-
-    def _failures_of(self, epochs: list[int]) -> list[Any]:
-        return [training_failure_inputs(self.plan, self.chain.id, epoch) for epoch in epochs]
-
-    def _is_stored(self, epoch: int) -> bool:
+    def is_stored(self, epoch: int) -> bool:
+        """Whether an epoch is stored."""
         return self.store.has(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
 
-    def _train_to(self, missing: list[int]) -> None:
-        from harness.compute.rolling import Rolling
-        from harness.compute.trainer import Training
-
-        prepared = self.plan.prepared[self.chain.id.dataset]
-        seed = self.chain.id.seed
-        training = Training(
-            self.chain.model, self.chain.domain, prepared.load("train"), seed, self.device
-        )
-        if self.settings.compile:
-            training.compile(self._note)
-        self.rolling = Rolling(self.store, self.train_key, self.train_inputs or {}, self._note)
-        own_test = prepared.load("test")
-        if not self._jump(training, -1, missing[0]):
-            training.start()
-        minibatch = training.recipe.minibatch
-        total = missing[-1] * training.steps_per_epoch - training.steps
-        with self._step(f"training to epoch {missing[-1]}", total * minibatch) as advance:
-            for target in missing:
-                before = training.steps
-                self._jump(training, training.epoch, target)
-                advance((training.steps - before) * minibatch)
-                self._store_if_missing(training, {}, own_test)  # epoch 0, just started
-                while training.epoch < target:
-                    facts = self._run_epoch(training, advance)
-                    self._store_if_missing(training, facts, own_test)
-                    if not self._is_stored(training.epoch):
-                        self.rolling.keep_if_due(training)
-
-    def _jump(self, training: Any, after: int, target: int) -> bool:
-        """Bring a training to the latest stored state beyond epoch `after`, up to `target`."""
-        jumped = self._jump_to_checkpoint(training, after, target)
-        return self.rolling.restore_within(training, target) or jumped
-
-    def _jump_to_checkpoint(self, training: Any, after: int, target: int) -> bool:
-        from harness.compute.checkpoints import OPTIMIZER, WEIGHTS
-
-        for epoch in self._stored_epochs(after, target):
-            key = checkpoint_key(self.train_key, epoch)
-            try:
-                weights = self.store.read(CHECKPOINTS, key, WEIGHTS)
-                optimizer = self.store.read(CHECKPOINTS, key, OPTIMIZER)
-            except StoreError as error:
-                self.store.quarantine(CHECKPOINTS, key)
-                self._note(f"{error}; set aside")
-                continue
-            training.resume(weights, optimizer, epoch)
-            return True
-        return False
-
-    def _stored_epochs(self, after: int, before: int) -> list[int]:
-        folder = self.store.path(CHECKPOINTS, self.train_key)
-        found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
-        stored = (epoch for epoch in found if after < epoch < before and self._is_stored(epoch))
-        return sorted(stored, reverse=True)
-
-    def _run_epoch(self, training: Any, advance: Callable[[int], None]) -> dict[str, Any]:
-        started, before = time.perf_counter(), training.steps
-        loss = training.run_epoch(advance, lambda: self.rolling.keep_if_due(training))
-        seconds = time.perf_counter() - started
-        examples = (training.steps - before) * training.recipe.minibatch
-        work = training_work(self.chain.model, self.chain.domain)
-        record_rate(self.store, work, seconds, examples)
-        chain, epoch = self.chain.id, training.epoch
-        self.report(
-            events.EpochFinished(
-                self.task, chain.model, chain.dataset, chain.seed, epoch, loss, seconds
-            )
-        )
-        return {"train_bits_per_dim": loss, "seconds": seconds}
-
-    def _store_if_missing(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
-        is_asked_for = training.epoch_progress is None and training.epoch in self.chain.epochs
-        if is_asked_for and not self._is_stored(training.epoch):
-            self._store_checkpoint(training, facts, own_test)
-
-    def _store_checkpoint(self, training: Any, facts: dict[str, Any], own_test: Any) -> None:
-        from harness.compute.checkpoints import OPTIMIZER, WEIGHTS
-
-        weights, optimizer = training.state()
-        own = training.own_bits_per_dim(own_test)
-        self.store.write(
-            CHECKPOINTS,
-            checkpoint_key(self.train_key, training.epoch),
-            {WEIGHTS: weights, OPTIMIZER: optimizer},
-            inputs=self.train_inputs or {},
-            facts={
-                **facts,
-                "own_bits_per_dim": own if abs(own) < float("inf") else None,
-                "likelihood": training.model.likelihood,
-                "chain": str(self.chain.id),
-                "plugin": self.chain.model.registered.provenance(),
-                "versions": versions(),
-                "device": str(self.device),
-            },
-        )
-        self.rolling.forget(training.steps)
-        self.rolling.postpone()
-        self.report(events.JobFinished(self.task, f"epoch {training.epoch}"))
-
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Tell the user something."""
         self.report(events.Message(text))
 
-    def evaluate(self) -> None:
-        """Evaluate the missing statistics, one checkpoint after the other."""
-        for epoch in (None, *sorted(self.chain.epochs)):
-            if epoch is not None and not self._is_stored(epoch):
-                continue
-            missing = [job for job in self.chain.jobs if job.epoch == epoch and self._lacks(job)]
-            model: Any = None  # and remains so for statistics of the examples alone
-            fits = Fits()
-            for job in sorted(missing, key=by_fit):
-                try:
-                    if model is None and epoch is not None:
-                        model = self._load_model(epoch)
-                    self._evaluate(job, model, fits)
-                except Exception as error:
-                    failures = [failure_inputs(self.plan, job)]
-                    self._failed(str(job), failures, error, STATISTIC_MEMORY)
-
-    def _lacks(self, job: StatisticJob) -> bool:
-        return self.plan.has_data(job) and not self.plan.has_statistic(self.store, job)
-
-    def _load_model(self, epoch: int) -> DensityModel:
-        from harness.compute.checkpoints import load_model
-
-        chain, arguments = self.chain, (self.train_key, epoch, self.device)
-        try:
-            return load_model(self.store, chain.model, chain.domain, *arguments)
-        except StoreError as error:
-            self.store.quarantine(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
-            self.report(events.Message(f"{error}; set aside, trained again"))
-        self.train()
-        return load_model(self.store, chain.model, chain.domain, *arguments)
-
-    def _evaluate(self, job: StatisticJob, model: DensityModel, fits: Fits) -> None:
-        import numpy as np
-
-        from harness.compute.evaluate import evaluate
-
-        inputs = self.plan.statistic_inputs(self.store, job)
-        assert inputs is not None, "its checkpoint and its data are there"
-        component = self.chain.jobs[job]
-        prepared = self.plan.prepared[job.draw.dataset]
-        fitted_on = self.plan.prepared[(job.fit or job.draw).dataset]
-        images, size = prepared.load("test"), job.group_size or 1
-        pieces, seconds, fit_seconds, examples = [], 0.0, 0.0, 0
-        for part in cross_fit_splits(job, prepared.counts["test"], fitted_on.counts["test"]):
-            fit = partial(self._fit, job, part, model)
-            statistic, took = fits.ready(component, part, fit)
-            with self._step(_step_name(job), len(part.ids)) as advance:
-                started = time.perf_counter()
-                chunks = (self.settings.batch_size, self.device, advance)
-                pieces.append(evaluate(statistic, model, images[part.ids], size, *chunks))
-                seconds += time.perf_counter() - started
-            fit_seconds, examples = fit_seconds + took, examples + len(part.ids)
-        work = statistic_work(component, self.chain.model, self.chain.domain, job.group_size)
-        record_rate(self.store, work, seconds, examples)
-        facts = {
-            "features": list(statistic.features(model)),
-            "seconds": seconds,
-            **({} if job.fit is None else {"fit_seconds": fit_seconds}),
-            "job": str(job),
-            "plugin": component.registered.provenance(),
-            "versions": versions(),
-            "device": str(self.device),
-        }
-        files = {"values.npy": array_bytes(np.concatenate(pieces))}
-        self.store.write(STATISTICS, digest(inputs), files, inputs=inputs, facts=facts)
-        clear_failure(self.store, failure_inputs(self.plan, job))
-        self.report(events.JobFinished(self.task, str(job)))
-
-    def _fit(
-        self,
-        job: StatisticJob,
-        part: CrossFitSplit,
-        model: DensityModel,
-        statistic: FittedStatistic,
-    ) -> None:
-        """Fit a statistic to the examples of a part that are there for it."""
-        import torch
-
-        assert part.fit is not None
-        images = self.plan.prepared[part.fit_dataset].load("test")[part.fit]
-        name = f"epoch {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"
-        with self._step(name, len(images)) as advance:
-            started = time.perf_counter()
-            statistic.fit(model, torch.from_numpy(images).to(self.device))
-            advance(len(images))
-        seconds = time.perf_counter() - started
-        work = fit_work(self.chain.jobs[job], self.chain.model, self.chain.domain)
-        record_rate(self.store, work, seconds, len(images))
-
-    def _failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
+    def failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
         """Record a failure; `memory` says what to change where memory ran out."""
         status: Status = "unsupported" if isinstance(error, UnsupportedError) else "failed"
         expected = isinstance(error, BenchError)
@@ -319,12 +115,243 @@ class _ChainWorker:
         self.report(events.JobFailed(self.task, job, message, details))
 
     @contextmanager
-    def _step(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
+    def step(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Tell of a piece of work; gives what is told of its progress."""
         self.report(events.StepStarted(self.task, step, total, "examples"))
         try:
             yield lambda amount: self.report(events.StepAdvanced(self.task, amount))
         finally:
             self.report(events.StepFinished(self.task))
+
+
+class _Trainer:
+    """Trains to the missing epochs of a chain, each stored as soon as it is reached."""
+
+    def __init__(self, context: _ChainContext) -> None:
+        self._context, self._chain, self._store = context, context.chain, context.store
+        self._rolling = Rolling(
+            context.store, context.train_key, context.train_inputs, context.note
+        )
+
+    def train(self) -> None:
+        """Train to the missing epochs, each stored as soon as it is reached."""
+        missing = self._missing_epochs()
+        try:
+            if missing:
+                self._train_to(missing)
+            if lost := self._missing_epochs():  # found damaged on the way, and passed by
+                self._train_to(lost)
+        except Exception as error:
+            failures = self._failures_of(self._missing_epochs())
+            self._context.failed(
+                f"{self._context.task}: training", failures, error, TRAINING_MEMORY
+            )
+        for inputs in self._failures_of(
+            [epoch for epoch in missing if self._context.is_stored(epoch)]
+        ):
+            clear_failure(self._store, inputs)
+
+    def _missing_epochs(self) -> list[int]:
+        return [
+            epoch for epoch in sorted(self._chain.epochs) if not self._context.is_stored(epoch)
+        ]
+
+    def _failures_of(self, epochs: list[int]) -> list[Any]:
+        return [
+            training_failure_inputs(self._context.plan, self._chain.id, epoch) for epoch in epochs
+        ]
+
+    def _train_to(self, missing: list[int]) -> None:
+        prepared = self._context.plan.prepared[self._chain.id.dataset]
+        seed = self._chain.id.seed
+        training = Training(
+            self._chain.model,
+            self._chain.domain,
+            prepared.load("train"),
+            seed,
+            self._context.device,
+        )
+        if self._context.settings.compile:
+            training.compile(self._context.note)
+        own_test = prepared.load("test")
+        if not self._jump(training, -1, missing[0]):
+            training.start()
+        minibatch = training.recipe.minibatch
+        total = missing[-1] * training.steps_per_epoch - training.steps
+        with self._context.step(f"training to epoch {missing[-1]}", total * minibatch) as advance:
+            for target in missing:
+                before = training.steps
+                self._jump(training, training.epoch, target)
+                advance((training.steps - before) * minibatch)
+                self._store_if_missing(training, {}, own_test)  # epoch 0, just started
+                while training.epoch < target:
+                    facts = self._run_epoch(training, advance)
+                    self._store_if_missing(training, facts, own_test)
+                    if not self._context.is_stored(training.epoch):
+                        self._rolling.keep_if_due(training)
+
+    def _jump(self, training: Training, after: int, target: int) -> bool:
+        """Bring a training to the latest stored state beyond epoch `after`, up to `target`."""
+        jumped = self._jump_to_checkpoint(training, after, target)
+        return self._rolling.restore_within(training, target) or jumped
+
+    def _jump_to_checkpoint(self, training: Training, after: int, target: int) -> bool:
+        for epoch in self._stored_epochs(after, target):
+            key = checkpoint_key(self._context.train_key, epoch)
+            try:
+                weights = self._store.read(CHECKPOINTS, key, WEIGHTS)
+                optimizer = self._store.read(CHECKPOINTS, key, OPTIMIZER)
+            except StoreError as error:
+                self._store.quarantine(CHECKPOINTS, key)
+                self._context.note(f"{error}; set aside")
+                continue
+            training.resume(weights, optimizer, epoch)
+            return True
+        return False
+
+    def _stored_epochs(self, after: int, before: int) -> list[int]:
+        folder = self._store.path(CHECKPOINTS, self._context.train_key)
+        found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
+        stored = (
+            epoch for epoch in found if after < epoch < before and self._context.is_stored(epoch)
+        )
+        return sorted(stored, reverse=True)
+
+    def _run_epoch(self, training: Training, advance: Callable[[int], None]) -> dict[str, Any]:
+        started, before = time.perf_counter(), training.steps
+        loss = training.run_epoch(advance, lambda: self._rolling.keep_if_due(training))
+        seconds = time.perf_counter() - started
+        examples = (training.steps - before) * training.recipe.minibatch
+        work = training_work(self._chain.model, self._chain.domain)
+        record_rate(self._store, work, seconds, examples)
+        chain, epoch = self._chain.id, training.epoch
+        self._context.report(
+            events.EpochFinished(
+                self._context.task, chain.model, chain.dataset, chain.seed, epoch, loss, seconds
+            )
+        )
+        return {"train_bits_per_dim": loss, "seconds": seconds}
+
+    def _store_if_missing(
+        self, training: Training, facts: dict[str, Any], own_test: NDArray[np.uint8]
+    ) -> None:
+        is_asked_for = training.epoch_progress is None and training.epoch in self._chain.epochs
+        if is_asked_for and not self._context.is_stored(training.epoch):
+            self._store_checkpoint(training, facts, own_test)
+
+    def _store_checkpoint(
+        self, training: Training, facts: dict[str, Any], own_test: NDArray[np.uint8]
+    ) -> None:
+        weights, optimizer = training.state()
+        own = training.own_bits_per_dim(own_test)
+        self._store.write(
+            CHECKPOINTS,
+            checkpoint_key(self._context.train_key, training.epoch),
+            {WEIGHTS: weights, OPTIMIZER: optimizer},
+            inputs=self._context.train_inputs,
+            facts={
+                **facts,
+                "own_bits_per_dim": own if abs(own) < float("inf") else None,
+                "likelihood": training.model.likelihood,
+                "chain": str(self._chain.id),
+                "plugin": self._chain.model.registered.provenance(),
+                "versions": versions(),
+                "device": str(self._context.device),
+            },
+        )
+        self._rolling.forget(training.steps)
+        self._rolling.postpone()
+        self._context.report(events.JobFinished(self._context.task, f"epoch {training.epoch}"))
+
+
+class _Evaluator:
+    """Evaluates the missing statistics of a chain, one checkpoint after the other."""
+
+    def __init__(self, context: _ChainContext, trainer: _Trainer) -> None:
+        self._context, self._chain, self._store = context, context.chain, context.store
+        self._plan, self._trainer = context.plan, trainer
+
+    def evaluate(self) -> None:
+        """Evaluate the missing statistics, one checkpoint after the other."""
+        for epoch in (None, *sorted(self._chain.epochs)):
+            if epoch is not None and not self._context.is_stored(epoch):
+                continue
+            missing = [job for job in self._chain.jobs if job.epoch == epoch and self._lacks(job)]
+            model: Any = None  # and remains so for statistics of the examples alone
+            fits = Fits()
+            for job in sorted(missing, key=by_fit):
+                try:
+                    if model is None and epoch is not None:
+                        model = self._load_model(epoch)
+                    self._evaluate(job, model, fits)
+                except Exception as error:
+                    failures = [failure_inputs(self._plan, job)]
+                    self._context.failed(str(job), failures, error, STATISTIC_MEMORY)
+
+    def _lacks(self, job: StatisticJob) -> bool:
+        return self._plan.has_data(job) and not self._plan.has_statistic(self._store, job)
+
+    def _load_model(self, epoch: int) -> DensityModel:
+        chain, arguments = self._chain, (self._context.train_key, epoch, self._context.device)
+        try:
+            return load_model(self._store, chain.model, chain.domain, *arguments)
+        except StoreError as error:
+            self._store.quarantine(CHECKPOINTS, checkpoint_key(self._context.train_key, epoch))
+            self._context.report(events.Message(f"{error}; set aside, trained again"))
+        self._trainer.train()
+        return load_model(self._store, chain.model, chain.domain, *arguments)
+
+    def _evaluate(self, job: StatisticJob, model: DensityModel, fits: Fits) -> None:
+        inputs = self._plan.statistic_inputs(self._store, job)
+        assert inputs is not None, "its checkpoint and its data are there"
+        component = self._chain.jobs[job]
+        prepared = self._plan.prepared[job.draw.dataset]
+        fitted_on = self._plan.prepared[(job.fit or job.draw).dataset]
+        images, size = prepared.load("test"), job.group_size or 1
+        pieces, seconds, fit_seconds, examples = [], 0.0, 0.0, 0
+        for part in cross_fit_splits(job, prepared.counts["test"], fitted_on.counts["test"]):
+            fit = partial(self._fit, job, part, model)
+            statistic, took = fits.ready(component, part, fit)
+            with self._context.step(_step_name(job), len(part.ids)) as advance:
+                started = time.perf_counter()
+                chunks = (self._context.settings.batch_size, self._context.device, advance)
+                pieces.append(evaluate(statistic, model, images[part.ids], size, *chunks))
+                seconds += time.perf_counter() - started
+            fit_seconds, examples = fit_seconds + took, examples + len(part.ids)
+        work = statistic_work(component, self._chain.model, self._chain.domain, job.group_size)
+        record_rate(self._store, work, seconds, examples)
+        facts = {
+            "features": list(statistic.features(model)),
+            "seconds": seconds,
+            **({} if job.fit is None else {"fit_seconds": fit_seconds}),
+            "job": str(job),
+            "plugin": component.registered.provenance(),
+            "versions": versions(),
+            "device": str(self._context.device),
+        }
+        files = {"values.npy": array_bytes(np.concatenate(pieces))}
+        self._store.write(STATISTICS, digest(inputs), files, inputs=inputs, facts=facts)
+        clear_failure(self._store, failure_inputs(self._plan, job))
+        self._context.report(events.JobFinished(self._context.task, str(job)))
+
+    def _fit(
+        self,
+        job: StatisticJob,
+        part: CrossFitSplit,
+        model: DensityModel,
+        statistic: FittedStatistic,
+    ) -> None:
+        """Fit a statistic to the examples of a part that are there for it."""
+        assert part.fit is not None
+        images = self._plan.prepared[part.fit_dataset].load("test")[part.fit]
+        name = f"epoch {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"
+        with self._context.step(name, len(images)) as advance:
+            started = time.perf_counter()
+            statistic.fit(model, torch.from_numpy(images).to(self._context.device))
+            advance(len(images))
+        seconds = time.perf_counter() - started
+        work = fit_work(self._chain.jobs[job], self._chain.model, self._chain.domain)
+        record_rate(self._store, work, seconds, len(images))
 
 
 def _step_name(job: StatisticJob) -> str:

@@ -165,11 +165,11 @@ def _check_scorers(
             continue
         read, features = {}, {}
         for text, jobs in planned.reads.items():
-            found = values.get((jobs[0].statistic, jobs[0].group_size or 0))
+            found = values.get((jobs.fit.statistic, jobs.fit.group_size or 0))
             if found is None:
                 continue
             read[text], features[text] = found.values, found.features
-            if jobs[0].group_size is None:
+            if jobs.fit.group_size is None:
                 read[text] = np.repeat(found.values[:, None, :], group_size, axis=1)
         if len(read) < len(component.inputs):
             continue  # the statistic has failed and says so

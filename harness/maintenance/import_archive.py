@@ -50,7 +50,7 @@ PLACES = {
     STATISTICS: re.compile(rf"({STATISTICS})/({HEX})/({MANIFEST}|values\.npy)"),
     FAILURES: re.compile(rf"({FAILURES})/()({HEX}\.json)"),
     RESULTS: re.compile(
-        rf"({RESULTS})/([^/\\\x00-\x1f]+(?:/only-[0-9a-f]{{8}})?)/(results\.json|scores\.npz)"
+        rf"({RESULTS})/([^/\\\x00-\x1f]+(?:/only-[0-9a-f]{{8}})?)/(results\.json|results\.npz|scores\.npz)"
     ),
 }
 """Kind, key and file of every name that an archive may have."""

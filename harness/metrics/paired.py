@@ -20,6 +20,7 @@ from harness.metrics.placements import (
     win_counts,
     win_counts_by_row,
 )
+from harness.results import Result
 
 AT_ONCE = 200_000
 """So many scores are compared at a time where many scorers are."""
@@ -57,6 +58,15 @@ def delong_difference(a_in: Floats, a_out: Floats, b_in: Floats, b_out: Floats) 
         ScoreError: As for `delong`, or the two have not scored equally many groups.
     """
     return paired(win_counts(a_in, a_out), win_counts(b_in, b_out))
+
+
+def paired_test(a: Result, b: Result) -> Difference | None:
+    """`delong_difference` of two results; None if they lack scores or have other groups."""
+    if a.scores is None or b.scores is None:
+        return None
+    if any(x.shape != y.shape for x, y in zip(a.scores, b.scores, strict=True)):
+        return None
+    return delong_difference(*a.scores, *b.scores)
 
 
 def paired(a: Wins, b: Wins) -> Difference:

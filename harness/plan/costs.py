@@ -103,7 +103,7 @@ def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | No
 
 def _extra_passes(planned: PlannedCell) -> int:
     own = (_own_chain(planned), planned.cell.epoch, LOG_PROB)
-    jobs = {jobs[1] for jobs in planned.reads.values() if jobs[1].epoch is not None}
+    jobs = {jobs.in_ for jobs in planned.reads.values() if jobs.in_.epoch is not None}
     return sum((job.chain, job.epoch, job.statistic) != own for job in jobs)
 
 

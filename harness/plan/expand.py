@@ -11,7 +11,7 @@ from harness.contracts import FittedStatistic, Statistic
 from harness.data.folder import PreparedDataset
 from harness.data.roles import Draw
 from harness.errors import NothingSelectedError, Problem, SuiteError
-from harness.plan.jobs import Chain, ChainId, PlannedCell, Reads, StatisticJob
+from harness.plan.jobs import ByRole, Chain, ChainId, PlannedCell, Reads, StatisticJob
 from harness.plan.plan import Plan
 from harness.results import Cell
 from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
@@ -181,7 +181,9 @@ class _Builder:
                 cell
             ):
                 continue
-            reads = {text: (item.fit, item.in_, item.out(name)) for text, item in inputs.items()}
+            reads = {
+                text: ByRole(item.fit, item.in_, item.out(name)) for text, item in inputs.items()
+            }
             log_prob = None if bits is None else (bits.in_, bits.out(name))
             notes = self._notes(row, cell, reads)
             number = len(self.seen) - 1

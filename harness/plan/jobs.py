@@ -60,8 +60,16 @@ class StatisticJob(NamedTuple):
         return f"{self.chain}{epoch}: {self.statistic} of {where}{self.details()}"
 
 
-Reads: TypeAlias = Mapping[str, tuple[StatisticJob, StatisticJob, StatisticJob]]
-"""For each input of a scorer, the jobs of the roles fit, in and out."""
+class ByRole(NamedTuple):
+    """The jobs of one statistic over the examples of each role."""
+
+    fit: StatisticJob
+    in_: StatisticJob
+    out: StatisticJob
+
+
+Reads: TypeAlias = Mapping[str, ByRole]
+"""The jobs of each input of a scorer."""
 
 
 @dataclass

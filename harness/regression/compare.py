@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from harness.metrics.paired import Difference, delong_difference, holm
+from harness.metrics.paired import Difference, holm, paired_test
 from harness.metrics.roc import LEVEL, Z_95
 from harness.regression.runs import Run
 from harness.results import Cell, Result
-from harness.suite.selection import KEYS
 
 Judgement: TypeAlias = Literal["better", "worse", "tie"]
 EXAMPLES = ("in_split", "out_split", "draw_seed")
@@ -42,7 +41,7 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """The cell as `bench compare --json` prints it."""
-        place = {key: getattr(self.cell, name) for key, name in KEYS.items()}
+        place = self.cell.as_row()
         return place | {name: value for name, value in vars(self).items() if name != "cell"}
 
 
@@ -55,7 +54,7 @@ class LeftOut:
 
     def to_json(self) -> dict[str, Any]:
         """The cell as `bench compare --json` prints it."""
-        place = {key: getattr(self.cell, name) for key, name in KEYS.items()}
+        place = self.cell.as_row()
         return {**place, "reason": self.reason}
 
 
@@ -68,8 +67,8 @@ def compare_runs(a: Run, b: Run) -> tuple[list[Compared], list[LeftOut]]:
             continue
         if reason := _obstacle(result, b.results.get(cell)):
             left_out.append(LeftOut(cell, reason))
-        else:
-            tests[cell] = _difference(b.results[cell], result)
+        elif test := paired_test(b.results[cell], result):
+            tests[cell] = test
     adjusted = holm([test.p_value for test in tests.values()])
     compared = [
         _compared(cell, a.results[cell], b.results[cell], test, p)
@@ -84,31 +83,26 @@ def _obstacle(a: Result, b: Result | None) -> str:
         return "B has no such cell"
     if b.status != "ok":
         return f"{b.status} in B: {b.message}"
-    if (a.n_in, a.n_out) != (b.n_in, b.n_out):
-        return f"A scored {a.n_in} and {a.n_out} groups, B {b.n_in} and {b.n_out}"
+    sizes = [(len(x.scores[0]), len(x.scores[1])) for x in (a, b) if x.scores is not None]
+    if sizes[0] != sizes[1]:
+        return "A scored {} and {} groups, B {} and {}".format(*sizes[0], *sizes[1])
     for name in EXAMPLES:
         if a.provenance[name] != b.provenance[name]:
             return f"other examples were scored: {name} differs"
     return ""
 
 
-def _difference(b: Result, a: Result) -> Difference:
-    scores = (b.scores_in, b.scores_out, a.scores_in, a.scores_out)
-    first, second, third, fourth = (side for side in scores if side is not None)
-    return delong_difference(first, second, third, fourth)
-
-
 def _compared(cell: Cell, a: Result, b: Result, test: Difference, p_adjusted: float) -> Compared:
-    assert a.auroc is not None, "an ok result has an AUROC"
-    assert b.auroc is not None, "an ok result has an AUROC"
+    assert a.metrics is not None, "only results with a number are compared"
+    assert b.metrics is not None, "only results with a number are compared"
     judgement: Judgement = "tie"
     if p_adjusted <= LEVEL and test.difference:
         judgement = "better" if test.difference > 0 else "worse"
     half = Z_95 * test.se
     return Compared(
         cell,
-        a.auroc,
-        b.auroc,
+        a.metrics.auroc,
+        b.metrics.auroc,
         test.difference,
         test.difference - half,
         test.difference + half,

@@ -149,20 +149,20 @@ def _rerun(
 def _pin(
     result: Result, settings: dict[str, dict[str, Any]], again: Sequence[Result], least: float
 ) -> Pin:
-    assert result.auroc is not None, "an ok result has an AUROC"
-    assert result.auroc_se is not None, "an ok result has an AUROC"
+    assert result.metrics is not None, "only results with a number are pinned"
     failed = [other for other in again if other.status != "ok"]
     if failed:
         raise BenchError(
             f"{cell_name(result.cell)}: a re-run to measure the spread failed: {failed[0].message}"
         )
-    aurocs = [other.auroc for other in again if other.auroc is not None]
-    off = max((abs(other - result.auroc) for other in aurocs), default=0.0)
+    auroc = result.metrics.auroc
+    aurocs = [other.metrics.auroc for other in again if other.metrics]
+    off = max((abs(other - auroc) for other in aurocs), default=0.0)
     (median_in, median_out), others = medians(result), [medians(other) for other in again]
     return Pin(
         result.cell,
-        Quantity(result.auroc, _rounded_up(max(least, FACTOR * off))),
-        result.auroc_se,
+        Quantity(auroc, _rounded_up(max(least, FACTOR * off))),
+        result.metrics.auroc_se,
         _median(median_in, [other[0] for other in others], result.scores_in, least),
         _median(median_out, [other[1] for other in others], result.scores_out, least),
         settings_key(settings),

@@ -45,7 +45,8 @@ def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]]
     }
     cell = planned.cell
     own = ChainId(cell.model, cell.in_dataset, cell.seed)
-    for text, (job, _, _) in planned.reads.items():
+    for text, jobs in planned.reads.items():
+        job = jobs.fit
         part = parts[f"statistic {text}"] = plan.chains[job.chain].jobs[job].identity()
         if job.epoch is None:
             continue

@@ -15,7 +15,6 @@ from harness.errors import BenchError
 from harness.results import Cell
 from harness.store.hashing import digest
 from harness.store.records import replace_file
-from harness.suite.selection import KEYS
 
 FORMAT = 1
 FOLDER = "pins"
@@ -77,7 +76,7 @@ def pins_path(suite: Path) -> Path:
 
 def cell_name(cell: Cell) -> str:
     """A cell in the words of `--only`."""
-    return ",".join(f"{key}={getattr(cell, attribute)}" for key, attribute in KEYS.items())
+    return ",".join(f"{name}={value}" for name, value in cell.as_row().items())
 
 
 def read_pins(path: Path) -> Pins:
@@ -121,7 +120,7 @@ def write_pins(path: Path, pins: Pins) -> None:
 
 def _row(pin: Pin, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A pin as a table; its settings and provenance go to `parts`, by digest."""
-    row: dict[str, Any] = {key: getattr(pin.cell, name) for key, name in KEYS.items()}
+    row = pin.cell.as_row()
     row |= {"auroc": pin.auroc.value, "se": pin.se, "tolerance": pin.auroc.tolerance}
     row |= {"score_in": vars(pin.score_in), "score_out": vars(pin.score_out), "key": pin.key}
     for kind, found in (("settings", pin.settings), ("provenance", pin.provenance)):
@@ -132,7 +131,7 @@ def _row(pin: Pin, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _pin(row: Mapping[str, Any], values: Mapping[str, Any]) -> Pin:
-    cell = Cell(**{attribute: row[key] for key, attribute in KEYS.items()})
+    cell = Cell.from_row(row)
     found = {
         kind: {part: values.get(kind, {}).get(name, {}) for part, name in row[kind].items()}
         for kind in ("settings", "provenance")

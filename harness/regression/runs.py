@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from harness.errors import BenchError, NothingSelectedError
 from harness.results import Cell, Result
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
+from harness.run.saved import FILE, FOR_PEOPLE, read_results
 from harness.settings import Settings
 from harness.suite import load_suite
-from harness.suite.selection import KEYS, parse_selection
-
-RESULTS, SCORES = "results.json", "scores.npz"
-METRICS = ("auroc", "auroc_se", "auroc_low", "auroc_high", "aupr", "fpr95", "n_in", "n_out")
+from harness.suite.selection import parse_selection
 
 
 @dataclass(frozen=True)
@@ -47,11 +41,11 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
     path = Path(name)
     if path.suffix == ".toml":
         found = _scored(path, requested, settings)
-    elif (path / RESULTS).is_file():
-        found = _kept(path)
+    elif any((path / name).is_file() for name in (FILE, FOR_PEOPLE)):
+        found = read_results(path).results()
     else:
         raise BenchError(
-            f"{name}: no run: neither a suite (.toml) nor a folder with {RESULTS}, "
+            f"{name}: no run: neither a suite (.toml) nor a folder with {FILE}, "
             f"such as STORE/results/SUITE{_hint(path)}"
         )
     taken = parse_selection(only, [result.cell for result in found])
@@ -63,33 +57,10 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
 
 def _hint(path: Path) -> str:
     """The runs that a store keeps, if the path is one."""
-    kept = sorted(str(found.parent) for found in (path / "results").glob(f"*/{RESULTS}"))
+    kept = sorted(str(found.parent) for found in (path / "results").glob(f"*/{FILE}"))
     return f" (known: {', '.join(kept)})" if kept else ""
 
 
 def _scored(path: Path, requested: Sequence[str], settings: Settings) -> list[Result]:
     plan = plan_unopened(load_suite(path, requested), settings)
     return score_stored(plan, settings, lambda event: None).results
-
-
-def _kept(folder: Path) -> list[Result]:
-    try:
-        rows = json.loads((folder / RESULTS).read_bytes())["results"]
-        with np.load(folder / SCORES, allow_pickle=False) as scores:
-            return [_result(number, row, scores) for number, row in enumerate(rows)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchError(f"{folder}: its results cannot be read: {error}") from error
-
-
-def _result(number: int, row: dict[str, Any], scores: Any) -> Result:
-    cell = Cell(**{attribute: row[key] for key, attribute in KEYS.items()})
-    is_ok = row["status"] == "ok"
-    return Result(
-        cell,
-        row["status"],
-        row["message"],
-        **{name: row[name] for name in METRICS},
-        scores_in=scores[f"{number}.in"] if is_ok else None,
-        scores_out=scores[f"{number}.out"] if is_ok else None,
-        provenance=row["provenance"],
-    )

@@ -14,7 +14,7 @@ from harness.plan.plan import Plan
 from harness.regression.make_pins import medians, provenance_of
 from harness.regression.pinned_settings import SEEDED, cell_settings, settings_key
 from harness.regression.pins import Pin, Pins, Quantity, cell_name
-from harness.results import Cell, Result
+from harness.results import Cell, Metrics, Result
 
 State: TypeAlias = Literal["holds", "value moved", "key changed", "cell failed", "cell missing"]
 
@@ -38,7 +38,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as `bench verify --json` prints it."""
-        pin, result = self.pin, self.result
+        pin, metrics = self.pin, self.result.metrics if self.result else None
         return {
             "cell": cell_name(pin.cell),
             "state": self.state,
@@ -46,8 +46,8 @@ class Verdict:
             "pinned": pin.auroc.value,
             "tolerance": pin.auroc.tolerance,
             "se": pin.se,
-            "auroc": result and result.auroc,
-            "auroc_se": result and result.auroc_se,
+            "auroc": metrics and metrics.auroc,
+            "auroc_se": metrics and metrics.auroc_se,
         }
 
 
@@ -116,6 +116,8 @@ def _shared(cell: Cell, other: Cell) -> int:
 
 def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> Verdict:
     """A pin beside the number that there is now."""
+    metrics = result.metrics
+    assert metrics is not None, "its status is ok"
     is_other_draw = False
     if settings_key(settings) != pin.key:
         now, then = flatten(settings), flatten(pin.settings)
@@ -123,9 +125,9 @@ def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> 
         is_other_draw = bool(changed) and changed <= SEEDED
         if not is_other_draw:
             said = "; ".join(differences(now, then)) or "in a way that its record does not show"
-            message = f"{said}. AUROC is {result.auroc:.5f}, pinned {pin.auroc.value:.5f}"
+            message = f"{said}. AUROC is {metrics.auroc:.5f}, pinned {pin.auroc.value:.5f}"
             return Verdict(pin, "key changed", message, result)
-    moved = _auroc_moved(pin, result, is_other_draw)
+    moved = _auroc_moved(pin, metrics, is_other_draw)
     if not is_other_draw:
         moved += _scores_moved(pin, result)
     if not moved:
@@ -133,26 +135,24 @@ def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> 
     return Verdict(pin, "value moved", f"{'; '.join(moved)}. {_origins(pin, result)}", result)
 
 
-def _auroc_moved(pin: Pin, result: Result, is_other_draw: bool) -> list[str]:
+def _auroc_moved(pin: Pin, metrics: Metrics, is_other_draw: bool) -> list[str]:
     """What moved of the AUROC.
 
     Where the draw of test examples has another seed, and nothing else is different, the sampling
     error of both numbers comes on top of the tolerance: 1.96 (se² + se'²)^½.
     """
-    assert result.auroc is not None, "an ok result has an AUROC"
-    assert result.auroc_se is not None, "an ok result has an AUROC"
     allowed, seeds = pin.auroc.tolerance, ""
     if is_other_draw:
-        allowed += Z_95 * math.hypot(pin.se, result.auroc_se)
+        allowed += Z_95 * math.hypot(pin.se, metrics.auroc_se)
         seeds = ", examples drawn with another seed"
-    off = result.auroc - pin.auroc.value
+    off = metrics.auroc - pin.auroc.value
     if abs(off) <= allowed:
         return []
     errors = (
         f"{abs(off) / pin.se:.1f} standard errors of {pin.se:.4f}" if pin.se else "its error is 0"
     )
     return [
-        f"AUROC is {result.auroc:.5f}, pinned {pin.auroc.value:.5f}: {off:+.5f}, {errors} "
+        f"AUROC is {metrics.auroc:.5f}, pinned {pin.auroc.value:.5f}: {off:+.5f}, {errors} "
         f"(tolerance {allowed:.2g}{seeds})"
     ]
 

@@ -62,7 +62,7 @@ def layer_tables(plan: Plan, results: Iterable[Result], store: Store) -> list[La
 
     Tables and rows are in the order of the plan, epochs ascending.
     """
-    aurocs = {result.cell: result.auroc for result in results if result.auroc is not None}
+    aurocs = {result.cell: result.metrics.auroc for result in results if result.metrics}
     tables: dict[Cell, list[CellLayers]] = {}
     for terms in score_terms(plan, store, aurocs):
         row = terms.cell._replace(out_dataset="", epoch=0)
@@ -89,16 +89,9 @@ def by_out(cells: list[CellLayers]) -> list[CellLayers]:
 
 def to_json(cell: CellLayers, layer: Layer) -> dict[str, Any]:
     """A layer of a cell as `bench report --layers --format json` prints it."""
-    about = cell.cell
     found = asdict(layer.estimate)
     return {
-        "model": about.model,
-        "in": about.in_dataset,
-        "out": about.out_dataset,
-        "scorer": about.scorer,
-        "epoch": about.epoch,
-        "group_size": about.group_size,
-        "seed": about.seed,
+        **cell.cell.as_row(),
         "layer": layer.name,
         "auroc": found.pop("auroc"),
         **{f"auroc_{name}": value for name, value in found.items()},

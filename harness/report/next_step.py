@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.report.significance import number
-from harness.results import Cell, Result, place
+from harness.report.significance import metrics_of, number
+from harness.results import Cell, Metrics, Result, place
 from harness.text import counted
 
 
@@ -72,12 +72,13 @@ def _beaten(results: Sequence[Result]) -> str:
 def _blind(results: Sequence[Result]) -> str:
     best: dict[tuple[str, str, str, int], tuple[float, Result]] = {}
     for result in results:
-        if number(result) is None or result.auroc_low is None:
+        metrics = metrics_of(result)
+        if metrics is None:
             continue
         cell = result.cell
         pair = (cell.model, cell.in_dataset, cell.out_dataset, cell.group_size)
-        if pair not in best or result.auroc_low > best[pair][0]:
-            best[pair] = (result.auroc_low, result)
+        if pair not in best or metrics.auroc_low > best[pair][0]:
+            best[pair] = (metrics.auroc_low, result)
     if not best:
         return ""
     low, result = min(best.values(), key=lambda item: item[0])
@@ -92,40 +93,35 @@ def _blind(results: Sequence[Result]) -> str:
 
 
 def _disagreement(results: Sequence[Result]) -> str:
-    cells: dict[Cell, list[Result]] = {}
+    cells: dict[Cell, list[tuple[Metrics, Cell]]] = {}
     for result in results:
-        if number(result) is not None and None not in (result.auroc_low, result.auroc_high):
-            cells.setdefault(result.cell._replace(scorer=""), []).append(result)
+        if (metrics := metrics_of(result)) is not None:
+            row = cells.setdefault(result.cell._replace(scorer=""), [])
+            row.append((metrics, result.cell))
     widest, pair = 0.0, None
     for found in cells.values():
-        high = max(found, key=lambda result: result.auroc_low or 0.0)
-        low = min(found, key=lambda result: result.auroc_high or 0.0)
-        gap = (high.auroc_low or 0.0) - (low.auroc_high or 0.0)
+        high = max(found, key=lambda item: item[0].auroc_low)
+        low = min(found, key=lambda item: item[0].auroc_high)
+        gap = high[0].auroc_low - low[0].auroc_high
         if gap > widest:
             widest, pair = gap, (high, low)
     if pair is None:
         return ""
-    high, low = pair
+    (high_metrics, high_cell), (low_metrics, low_cell) = pair
     return (
-        f"{place(high.cell)}, where the scorers disagree most: {number(high):.3f} by "
-        f"{high.cell.scorer}, {number(low):.3f} by {low.cell.scorer}"
+        f"{place(high_cell)}, where the scorers disagree most: {high_metrics.auroc:.3f} by "
+        f"{high_cell.scorer}, {low_metrics.auroc:.3f} by {low_cell.scorer}"
     )
 
 
 def _widest(results: Sequence[Result]) -> str:
-    known = [
-        (result.auroc_high - result.auroc_low, result)
-        for result in results
-        if number(result) is not None
-        and result.auroc_low is not None
-        and result.auroc_high is not None
-    ]
+    known = [(found, x.cell) for x in results if (found := metrics_of(x)) is not None]
     if not known:
         return ""
-    width, result = max(known, key=lambda item: item[0])
-    if width == 0.0:
+    metrics, cell = max(known, key=lambda item: item[0].auroc_high - item[0].auroc_low)
+    if metrics.auroc_high == metrics.auroc_low:
         return ""
     return (
-        f"{place(result.cell)}, {result.cell.scorer}, which is known worst: {number(result):.3f} "
-        f"with a 95 % interval from {result.auroc_low:.3f} to {result.auroc_high:.3f}"
+        f"{place(cell)}, {cell.scorer}, which is known worst: {metrics.auroc:.3f} "
+        f"with a 95 % interval from {metrics.auroc_low:.3f} to {metrics.auroc_high:.3f}"
     )

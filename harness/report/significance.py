@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from harness.metrics.paired import p_value, paired_each, z_ratio
 from harness.metrics.placements import Sides
 from harness.metrics.roc import LEVEL, Z_95
-from harness.results import Result
+from harness.results import Metrics, Result
 
 Seeds: TypeAlias = Mapping[int, Result]
 """The results of one cell of a table, by seed."""
@@ -26,10 +26,16 @@ some of the seeds are missing.
 """
 
 
+def metrics_of(result: Result) -> Metrics | None:
+    """The numbers of a result, None unless it is ok: a failed cell never looks like a number."""
+    metrics = result.metrics if result.status == "ok" else None
+    return metrics if metrics is not None and math.isfinite(metrics.auroc) else None
+
+
 def number(result: Result) -> float | None:
-    """The AUROC of a result, None unless it is ok: a failed cell never looks like a number."""
-    value = result.auroc if result.status == "ok" else None
-    return value if value is not None and math.isfinite(value) else None
+    """The AUROC of a result; None as in `metrics_of`."""
+    metrics = metrics_of(result)
+    return None if metrics is None else metrics.auroc
 
 
 def numbers(seeds: Seeds) -> Numbers:
@@ -44,8 +50,8 @@ def numbers(seeds: Seeds) -> Numbers:
 
 def is_wrong_way(result: Result) -> bool:
     """Whether the AUROC is below 0.5 beyond its 95 % interval: OOD scores below ID."""
-    high = result.auroc_high
-    return high is not None and high < 0.5 and number(result) is not None
+    metrics = metrics_of(result)
+    return metrics is not None and metrics.auroc_high < 0.5
 
 
 def marks(
@@ -124,9 +130,9 @@ class _Column:
         The standard error of a difference is at most the sum of the two (Cauchy and Schwarz).
         """
         difference = errors = 0.0
-        for seed, a in self.best.items():
-            b = cell[seed]
-            if a.auroc is None or b.auroc is None or a.auroc_se is None or b.auroc_se is None:
+        for seed, best in self.best.items():
+            a, b = best.metrics, cell[seed].metrics
+            if a is None or b is None:
                 return False
             difference += a.auroc - b.auroc
             errors += a.auroc_se + b.auroc_se
@@ -141,12 +147,9 @@ def _mean(known: Numbers) -> float:
 
 def _shape(result: Result) -> tuple[int, int] | None:
     """How many ID and OOD groups have scores; None if there are no scores."""
-    if result.scores_in is None or result.scores_out is None:
-        return None
-    return len(result.scores_in), len(result.scores_out)
+    return None if result.scores is None else (len(result.scores[0]), len(result.scores[1]))
 
 
 def _sides(result: Result) -> Sides:
-    assert result.scores_in is not None, "only what has a shape is tested"
-    assert result.scores_out is not None, "only what has a shape is tested"
-    return result.scores_in, result.scores_out
+    assert result.scores is not None, "only what has a shape is tested"
+    return result.scores

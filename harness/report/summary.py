@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from harness.metrics.paired import delong_difference, holm
+from harness.metrics.paired import holm, paired_test
 from harness.metrics.roc import LEVEL
 from harness.report.next_step import next_look
 from harness.report.significance import is_wrong_way, number
@@ -128,19 +128,12 @@ def _told_apart(first: Mapping[Cell, Result], other: Mapping[Cell, Result]) -> s
 
 def _test(a: Result, b: Result) -> tuple[int, float] | None:
     """The sign of a - b and the p-value of the paired test; None if it cannot be made."""
-    if a.auroc is None or b.auroc is None:
+    if a.metrics is None or b.metrics is None:
         return None
-    difference = a.auroc - b.auroc
+    difference = a.metrics.auroc - b.metrics.auroc
     sign = (difference > 0) - (difference < 0)
-    if a.auroc_se is not None and b.auroc_se is not None:
-        # the error of a difference is at most the sum of both, so this p is below any correction
-        if abs(difference) > FAR * (a.auroc_se + b.auroc_se):
-            return sign, 0.0
-    if a.scores_in is None or a.scores_out is None:
-        return None
-    if b.scores_in is None or b.scores_out is None:
-        return None
-    if a.scores_in.shape != b.scores_in.shape or a.scores_out.shape != b.scores_out.shape:
-        return None
-    test = delong_difference(a.scores_in, a.scores_out, b.scores_in, b.scores_out)
-    return sign, test.p_value
+    # the error of a difference is at most the sum of both, so this p is below any correction
+    if abs(difference) > FAR * (a.metrics.auroc_se + b.metrics.auroc_se):
+        return sign, 0.0
+    test = paired_test(a, b)
+    return None if test is None else (sign, test.p_value)

@@ -31,8 +31,7 @@ class TableCell(NamedTuple):
     Attributes:
         status: None if there is no result at all; otherwise `"ok"` exactly if there is a number.
         auroc: Mean over the seeds that have a number.
-        se: Mean of the DeLong standard errors of these seeds: the error of one seed's AUROC, None
-            if one of them is not known.
+        se: Mean of the DeLong standard errors of these seeds: the error of one seed's AUROC.
         mark: How the number stands to the best of its column.
         wrong_way: Whether the 95 % interval of every seed lies below 0.5.
         beaten_by: The trivial baselines that beat it at any seed, each with its largest lead.
@@ -110,11 +109,15 @@ def auroc_tables(results: Sequence[Result]) -> list[Table]:
 def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Result]) -> Table:
     cells: defaultdict[tuple[str, int], defaultdict[str, dict[int, Result]]]
     cells = defaultdict(lambda: defaultdict(dict))
-    n_out: defaultdict[str, set[int | None]] = defaultdict(set)
+    n_in: set[int] = set()
+    n_out: defaultdict[str, set[int]] = defaultdict(set)
     for result in results:
         cell = result.cell
         cells[cell.scorer, cell.epoch][cell.out_dataset][cell.seed] = result
-        n_out[cell.out_dataset].add(result.n_out)
+        sizes = n_out[cell.out_dataset]
+        if result.metrics is not None:
+            n_in.add(result.metrics.n_in)
+            sizes.add(result.metrics.n_out)
     place = {scorer: i for i, scorer in enumerate(dict.fromkeys(scorer for scorer, _ in cells))}
     keys = sorted(cells, key=lambda key: (place[key[0]], key[1]))
     columns = _columns([[cells[key].get(out, {}) for key in keys] for out in n_out])
@@ -129,8 +132,8 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
             for (scorer, epoch), row in zip(keys, zip(*columns, strict=True), strict=True)
         ),
         seeds=len({result.cell.seed for result in results}),
-        n_in=_known({result.n_in for result in results}),
-        n_out=tuple(_known(sizes) for sizes in n_out.values()),
+        n_in=tuple(sorted(n_in)),
+        n_out=tuple(tuple(sorted(sizes)) for sizes in n_out.values()),
         failures=_failures(results),
         notes=provenance_notes(results),
     )
@@ -151,11 +154,11 @@ def _cell(seeds: Seeds, aurocs: Numbers, mark: Mark | None) -> TableCell:
         return TableCell(statuses[0] if statuses else None)
     if len(seeds) == 1:  # as nearly always, of very many cells
         (result,), (auroc,) = seeds.values(), aurocs.values()
+        se = result.metrics.auroc_se if result.metrics else None
         flags = is_wrong_way(result), result.beaten_by
-        return TableCell("ok", Average(auroc, None, 1), result.auroc_se, mark, *flags)
+        return TableCell("ok", Average(auroc, None, 1), se, mark, *flags)
     known = [seeds[seed] for seed in aurocs]
-    errors = [result.auroc_se for result in known if result.auroc_se is not None]
-    se = fmean(errors) if len(errors) == len(known) else None
+    se = fmean(result.metrics.auroc_se for result in known if result.metrics)
     wrong_way = all(is_wrong_way(result) for result in known)
     return TableCell("ok", _average(aurocs.values()), se, mark, wrong_way, _beaten_by(known))
 
@@ -183,7 +186,7 @@ def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
     bits: defaultdict[int, dict[int, float]] = defaultdict(dict)
     for result in results:
         epoch, seed = result.cell.epoch, result.cell.seed
-        value = result.bits_per_dim_in
+        value = result.metrics.bits_per_dim_in if result.metrics else None
         if seed not in bits[epoch] and value is not None and math.isfinite(value):
             bits[epoch][seed] = value
     return {epoch: _average(seeds.values()) for epoch, seeds in bits.items() if seeds}
@@ -201,7 +204,3 @@ def provenance_notes(results: Sequence[Result]) -> tuple[str, ...]:
     """What the provenance of the results asks to be printed, each once."""
     notes = (str(note) for result in results for note in result.provenance.get("notes", ()))
     return tuple(dict.fromkeys(notes))
-
-
-def _known(sizes: set[int | None]) -> tuple[int, ...]:
-    return tuple(sorted(size for size in sizes if size is not None))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness import events
+from harness.errors import BenchError
 from harness.events import Report
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
@@ -15,20 +16,30 @@ from harness.results import Cell, Result
 from harness.scoring.baselines import baseline_names, flag_beaten
 from harness.settings import Settings
 from harness.store.records import Store
+from harness.suite.selection import Selection
 
 if TYPE_CHECKING:
-    from harness.scoring.cache import ScoreCache
     from harness.scoring.score import Scored
+
+SAVED_FROM = 2000
+"""Number of cells from which on reading results back is quicker than scoring them again."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with."""
+    """What a run ended with.
+
+    Attributes:
+        pending: Cells that no job has been run for yet.
+        set_aside: Number of statistics that were found damaged.
+        fresh: Number of cells that were scored, and not read back.
+    """
 
     plan: Plan
     results: list[Result]
     pending: list[Cell]
     set_aside: int = 0
+    fresh: int = 0
 
     @property
     def exit_status(self) -> int:
@@ -50,24 +61,31 @@ def score_stored(plan: Plan, settings: Settings, report: Report) -> Outcome:
 def cached_outcome(plan: Plan, settings: Settings) -> Outcome:
     """Results of all that is stored, equal to those of `score_stored`.
 
-    The scores of many cells are kept for this. Where they cannot be kept, all is scored anew.
+    Of a suite of many cells the results that were saved are read back, as far as all that they
+    rest on is what it was; what has come since is scored.
     """
-    from harness.scoring.cache import KEPT_FROM, ScoreCache
+    from harness.run.basis import Basis
+    from harness.run.saved import read_results, results_folder, save_results
     from harness.scoring.score import score_plan
 
     store = Store(settings.store)
-    if len(plan.cells) < KEPT_FROM:
+    if len(plan.cells) < SAVED_FROM:
         return score_stored(plan, settings, lambda event: None)
-    kept = ScoreCache(plan, store)
-    scored = score_plan(plan, store, lambda result: None, kept.find)
-    if scored.fresh >= KEPT_FROM:
-        keep_scores(kept, scored.results)
-    return _outcome(plan, scored)
+    basis = Basis(plan, store)
+    saved = None
+    with suppress(BenchError):
+        saved = read_results(results_folder(replace(plan, only=Selection()), store))
+    known = saved.find if saved is not None and basis.holds(saved.basis) else lambda cell: None
+    outcome = _outcome(plan, score_plan(plan, store, lambda result: None, known))
+    if outcome.fresh >= SAVED_FROM and not plan.only.as_arguments():
+        with suppress(OSError):  # a full disk hinders no report
+            save_results(plan, store, outcome.results, basis.of(outcome.results))
+    return outcome
 
 
 def _outcome(plan: Plan, scored: Scored) -> Outcome:
     results = flag_beaten(scored.results, baseline_names(plan))
-    return Outcome(plan, results, scored.pending, scored.set_aside)
+    return Outcome(plan, results, scored.pending, scored.set_aside, scored.fresh)
 
 
 def without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:
@@ -78,10 +96,3 @@ def without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:
         reason = failures.get(str(chain), "was not computed")
         lost.append(Result(cell, "failed", f"{chain}: {reason}; run again to resume"))
     return Outcome(outcome.plan, outcome.results + lost, [])
-
-
-def keep_scores(kept: ScoreCache, results: Sequence[Result]) -> None:
-    """Keep the scores for `cached_outcome`; not those of a selection, nor on a full disk."""
-    if not kept.plan.only.as_arguments():
-        with suppress(OSError):
-            kept.keep(results)

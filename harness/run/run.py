@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import events
-from harness.compute.chain import ChainTask
 from harness.errors import MissingDataError
 from harness.events import Report, RunStarted
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
 from harness.run.event_log import new_run_folder
-from harness.run.outcome import Outcome, keep_scores, score_stored, without_pending
+from harness.run.outcome import Outcome, score_stored, without_pending
 from harness.run.prepare import missing_data_message, missing_jobs, plan_opened
-from harness.run.saved import save_results
 from harness.scoring.preview import Preview
 from harness.settings import Settings, share_processors
 from harness.store.records import Store
@@ -40,7 +38,8 @@ def run(
     Raises:
         MissingDataError: A data set is not there, and `allow_missing` is not set.
     """
-    from harness.scoring.cache import KEPT_FROM, ScoreCache
+    from harness.run.basis import Basis
+    from harness.run.saved import save_results
 
     plan = plan_opened(suite, settings, report)
     if plan.missing and not allow_missing:
@@ -70,9 +69,7 @@ def run(
         _execute(suite, settings, plan, damaged, follow)
         outcome = score_stored(plan, settings, report)
     outcome = without_pending(outcome, failures)
-    save_results(outcome, store)
-    if len(outcome.results) >= KEPT_FROM:
-        keep_scores(ScoreCache(plan, store), outcome.results)
+    save_results(plan, store, outcome.results, Basis(plan, store).of(outcome.results))
     counts = Counter[str](result.status for result in outcome.results)
     report(events.RunFinished(plan.suite, dict(counts)))
     return outcome
@@ -81,6 +78,7 @@ def run(
 def _execute(
     suite: ResolvedSuite, settings: Settings, plan: Plan, chains: list[Chain], report: Report
 ) -> None:
+    from harness.compute.chain import ChainTask  # here: a run with nothing to do needs no torch
     from harness.compute.device import find_device
 
     on_cpu = find_device(settings.device).type == "cpu"

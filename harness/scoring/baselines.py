@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from harness.contracts import Baseline, Scorer
-from harness.metrics.paired import delong_difference
+from harness.metrics.paired import paired_test
 from harness.metrics.roc import LEVEL, Z_95
 from harness.plan.plan import Plan
 from harness.results import Beaten, Cell, Result
@@ -47,30 +47,27 @@ def flag_beaten(results: Sequence[Result], baselines: Collection[str]) -> list[R
 def _beaten(
     result: Result, by_cell: Mapping[Cell, Result], baselines: Collection[str]
 ) -> tuple[Beaten, ...]:
-    if result.auroc is None or result.cell.scorer in baselines:
+    if result.metrics is None or result.cell.scorer in baselines:
         return ()
     found = []
     for name in sorted(baselines):
         other = by_cell.get(result.cell._replace(scorer=name))
-        if other is not None and other.auroc is not None and other.auroc > result.auroc:
-            difference = other.auroc - result.auroc
-            found.append(Beaten(name, difference, _beyond_error(other, result, difference)))
+        if other is not None and other.metrics is not None:
+            difference = other.metrics.auroc - result.metrics.auroc
+            if difference > 0:
+                errors = other.metrics.auroc_se + result.metrics.auroc_se
+                is_beyond = _is_beyond_error(other, result, difference, errors)
+                found.append(Beaten(name, difference, is_beyond))
     return tuple(found)
 
 
-def _beyond_error(a: Result, b: Result, difference: float) -> bool | None:
+def _is_beyond_error(a: Result, b: Result, difference: float, errors: float) -> bool | None:
     """Whether the paired DeLong test tells a from b (p <= 0.05); None if it cannot be made.
 
     The standard error of a difference is at most the sum of the two (Cauchy and Schwarz), which
     saves the test where that is enough.
     """
-    if a.auroc_se is not None and b.auroc_se is not None:
-        if difference > Z_95 * (a.auroc_se + b.auroc_se):
-            return True
-    scores = (a.scores_in, a.scores_out, b.scores_in, b.scores_out)
-    a_in, a_out, b_in, b_out = scores
-    if a_in is None or a_out is None or b_in is None or b_out is None:
-        return None
-    if a_in.shape != b_in.shape or a_out.shape != b_out.shape:
-        return None
-    return delong_difference(a_in, a_out, b_in, b_out).p_value <= LEVEL
+    if difference > Z_95 * errors:
+        return True
+    test = paired_test(a, b)
+    return None if test is None else test.p_value <= LEVEL

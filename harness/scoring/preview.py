@@ -103,8 +103,8 @@ class Preview:
             self.waiting.clear()
 
     def _tell(self, result: Result) -> None:
-        if result.auroc is not None:
-            self.report(events.CellKnown(**result.cell._asdict(), auroc=result.auroc))
+        if result.metrics is not None:
+            self.report(events.CellKnown(**result.cell._asdict(), auroc=result.metrics.auroc))
 
 
 class _Untouched(Store):

@@ -62,7 +62,7 @@ def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset])
         prepared: The data sets by name.
     """
     cell = planned.cell
-    read = (jobs[0] for jobs in planned.reads.values() if jobs[0].epoch is not None)
+    read = (jobs.fit for jobs in planned.reads.values() if jobs.fit.epoch is not None)
     general = dict.fromkeys(job.chain for job in read if job.chain.dataset != cell.in_dataset)
     return [
         f"against {cell.out_dataset}, {cell.scorer} has seen OOD data: {chain.model}, which it "

@@ -6,18 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.errors import BenchError
-from harness.results import Cell
+from harness.results import COLUMNS, Cell
 from harness.text import known_names
 
-KEYS = {
-    "model": "model",
-    "in": "in_dataset",
-    "out": "out_dataset",
-    "scorer": "scorer",
-    "epoch": "epoch",
-    "group_size": "group_size",
-    "seed": "seed",
-}
 """The attribute of a cell behind each key."""
 
 
@@ -40,7 +31,7 @@ class Selection:
 
     def as_arguments(self) -> list[str]:
         """The selection as `parse_selection` takes it, in one order however it was given."""
-        return [f"{key}={value}" for key in KEYS for value in sorted(self.values.get(key, ()))]
+        return [f"{key}={value}" for key in COLUMNS for value in sorted(self.values.get(key, ()))]
 
 
 def parse_selection(texts: Iterable[str], cells: Collection[Cell]) -> Selection:
@@ -67,11 +58,11 @@ def parse_selection(texts: Iterable[str], cells: Collection[Cell]) -> Selection:
 
 def _problem(key: str, value: str, cells: Collection[Cell]) -> str:
     """What is wrong with one selection; empty if nothing is."""
-    if key not in KEYS:
-        return f"there is no key {key!r} ({known_names(key, KEYS)})"
+    if key not in COLUMNS:
+        return f"there is no key {key!r} ({known_names(key, COLUMNS)})"
     known = {_value(cell, key) for cell in cells}
     return "" if value in known else f"no cell has this value ({known_names(value, known)})"
 
 
 def _value(cell: Cell, key: str) -> str:
-    return str(getattr(cell, KEYS[key]))
+    return str(cell[COLUMNS.index(key)])

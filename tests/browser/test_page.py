@@ -160,11 +160,14 @@ def test_it_filters_and_compares_with_a_baseline(page, made):
     found = results(made)
     rows = [cell for cell in found if (cell.scorer, cell.out_dataset) == (SCORER, SCRIPT)]
     baselines = [cell._replace(scorer="gradient-gaussian") for cell in rows]
-    expected = [found[a].auroc - found[b].auroc for a, b in zip(rows, baselines, strict=True)]
+    expected = [
+        found[a].metrics.auroc - found[b].metrics.auroc
+        for a, b in zip(rows, baselines, strict=True)
+    ]
     shown = [number(text) for text in column(page, "vs gradient-gaussian")]
     assert shown == pytest.approx(expected, abs=6e-4)
     assert [number(text) for text in column(page, "AUROC")] == pytest.approx(
-        [found[cell].auroc for cell in rows], abs=6e-4
+        [found[cell].metrics.auroc for cell in rows], abs=6e-4
     )
     page.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
     assert texts(page, "#cells .count") == ["24 cells"]

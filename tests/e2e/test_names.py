@@ -18,7 +18,7 @@ OWN_TEST = """
 import harness
 import plugins.models
 import suites
-from harness. import VALUE
+from harness import VALUE
 from harness.inner import inner
 
 

@@ -82,8 +82,13 @@ def test_older_pins_hold(imported):
     assert (done.returncode, done.stdout) == (0, "48 of 48 pinned values hold\n"), done.stderr
 
 
-def test_older_results_are_compared(imported):
+def test_older_results_are_refused_by_their_version(imported):
     assert bench("run", SUITE, "--display", "none").returncode == 0
     folder = imported / "results" / "suite"
-    done = bench("compare", OLDER / "results", folder, "--fail-on", "worse")
-    assert done.returncode == 0, done.stderr
+    assert bench("compare", folder, SUITE, "--fail-on", "worse").returncode == 0
+    done = bench("compare", OLDER / "results", folder)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"bench: {OLDER / 'results'}: version 0 of saved results, without results.npz; this is "
+        "version 1: bench run SUITE saves them anew from what is stored\n"
+    )

@@ -117,7 +117,9 @@ def _be_bench(folder, arguments, streams, fault) -> None:
         os.chdir(folder)
         sys.argv = ["bench", *arguments]
         _follow_phases()
-        harness.rolling.MINUTES = 0  # a rolling state at every step: as many writes as can be
+        harness.compute.rolling.MINUTES = (
+            0  # a rolling state at every step: as many writes as can be
+        )
         if fault is not None:
             fault()
         from harness.cli import main
@@ -135,7 +137,7 @@ def _be_bench(folder, arguments, streams, fault) -> None:
 
 def _follow_phases() -> None:
     import harness.compute.evaluate
-    import harness.run.run
+    import harness.run.saved
     import harness.scoring.score
     from harness.compute.trainer import Training
     from harness.data.folder import DataFolder
@@ -143,9 +145,9 @@ def _follow_phases() -> None:
     places = [
         (DataFolder, "_prepare", "conversion"),
         (Training, "run_epoch", "training"),
-        (harness.evaluation, "evaluate", "statistics"),
-        (harness.scoring, "score_plan", "scoring"),
-        (harness.runner, "_keep", "results"),
+        (harness.compute.evaluate, "evaluate", "statistics"),
+        (harness.scoring.score, "score_plan", "scoring"),
+        (harness.run.saved, "save_results", "results"),
     ]
     for owner, name, label in places:
         setattr(owner, name, _within(getattr(owner, name), PHASES.index(label)))

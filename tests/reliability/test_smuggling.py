@@ -17,12 +17,13 @@ from harness.events import Message, StepStarted
 from harness.maintenance.import_archive import import_archive
 from harness.plan.expand import make_plan
 from harness.report.render.formats import render
-from harness.results import Cell, Result
+from harness.results import Cell
 from harness.store.records import Store
 from harness.suite import load_suite
 from oodbench import DataError, Images
 from plugins.datasets.arrays import read_array
 from plugins.datasets.published.batches import read_batch
+from tests.made_results import made_result
 
 GRAY, COLOUR = Images(1, 8, 8), Images(3, 32, 32)
 
@@ -244,7 +245,7 @@ NAMES += ["\x1b[2J\x1b]0;title\x07", "a|b", r"\input{/etc/passwd}", "<script>", 
 
 
 def result(name):
-    return Result(
+    return made_result(
         Cell(name, name, name, name, 0, 1, 0),
         "ok",
         message=name,

@@ -49,11 +49,9 @@ class CurvePanel:
 def curve(results: Mapping[int, Result]) -> Curve:
     """The curve of results by epoch; those without a number are left out."""
     found = [
-        (epoch, result.auroc, result.auroc_low, result.auroc_high)
+        (epoch, result.metrics.auroc, result.metrics.auroc_low, result.metrics.auroc_high)
         for epoch, result in sorted(results.items())
-        if result.auroc is not None
-        and result.auroc_low is not None
-        and result.auroc_high is not None
+        if result.metrics is not None
     ]
     epochs, auroc, low, high = zip(*found, strict=True) if found else ((), (), (), ())
     return Curve(epochs, auroc, low, high)

@@ -109,8 +109,8 @@ def scores_figure(story: TrainingResults, scorer: str) -> Figure:
             samples: dict[str, Floats] = {}
             for out in story.outs:
                 result = story.by_epoch(out, scorer, size).get(epoch)
-                if result and result.scores_in is not None and result.scores_out is not None:
-                    samples |= {story.chain.dataset: result.scores_in, out: result.scores_out}
+                if result and result.scores is not None:
+                    samples |= dict(zip((story.chain.dataset, out), result.scores, strict=True))
             if samples:
                 row.append(Panel(f"epoch {epoch}, b = {size}", samples))
         if row:
@@ -146,16 +146,16 @@ def overlap_figure(story: TrainingResults) -> Figure | None:
     size = story.group_sizes[0]
     for out in story.outs:
         cells = story.with_bits(out)
-        ovl = {epoch: story.results[planned.cell].ovl or 0.0 for epoch, planned in cells.items()}
+        ovl = {epoch: story.metrics(planned.cell).ovl or 0.0 for epoch, planned in cells.items()}
         panels = [
             DensityPanel(epoch, *story.bits(cells[epoch]), ovl[epoch])
             for epoch in chosen(list(cells), MOST_EPOCHS - 1)
         ]
         auroc = {
             scorer: {
-                epoch: result.auroc
+                epoch: result.metrics.auroc
                 for epoch, result in story.by_epoch(out, scorer, size).items()
-                if result.auroc is not None
+                if result.metrics is not None
             }
             for scorer in story.scorers
         }
@@ -209,7 +209,7 @@ def own_bits(story: TrainingResults, out: str) -> dict[int, float]:
     return {
         epoch: bits
         for epoch, planned in story.with_bits(out).items()
-        if (bits := story.results[planned.cell].bits_per_dim_in) is not None
+        if (bits := story.metrics(planned.cell).bits_per_dim_in) is not None
     }
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.domain import bits_per_dim
-from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
+from harness.plan.jobs import ByRole, ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.report.figures.scale import Floats
-from harness.results import Cell, Result
+from harness.results import Cell, Metrics, Result
 from harness.store.layout import STATISTICS
 from harness.store.records import Store
 
@@ -52,6 +52,12 @@ class TrainingResults:
         """The group sizes, ascending."""
         return sorted({planned.cell.group_size for planned in self.cells})
 
+    def metrics(self, cell: Cell) -> Metrics:
+        """The numbers of one of the cells."""
+        metrics = self.results[cell].metrics
+        assert metrics is not None, "cells without a number are left out"
+        return metrics
+
     def by_epoch(self, out: str, scorer: str, group_size: int) -> dict[int, Result]:
         """The results of one row of a table, by epoch, ascending."""
         found = {
@@ -66,7 +72,7 @@ class TrainingResults:
         found = {
             planned.cell.epoch: planned
             for planned in self.cells
-            if planned.cell.out_dataset == out and self.results[planned.cell].ovl is not None
+            if planned.cell.out_dataset == out and self.metrics(planned.cell).ovl is not None
         }
         return dict(sorted(found.items()))
 
@@ -79,28 +85,26 @@ class TrainingResults:
 
     def layers(self, out: str, epoch: int, group_size: int) -> tuple[Floats, Floats] | None:
         """Squared gradient norms of the layers, float64 (M, L), of ID and OOD groups."""
-        for _, in_, out_job in self._layer_jobs(out, epoch, group_size):
-            return self._values(in_), self._values(out_job)
+        for jobs in self._layer_jobs(out, epoch, group_size):
+            return self._values(jobs.in_), self._values(jobs.out)
         return None
 
     def layer_names(self) -> Sequence[str]:
         """The names of the layers; empty if no scorer reads their gradients."""
         for out in self.outs:
-            for _, in_, _ in self._layer_jobs(out, self.epochs[-1], self.group_sizes[0]):
-                key = str(self.plan.statistic_key(self.store, in_))
+            for jobs in self._layer_jobs(out, self.epochs[-1], self.group_sizes[0]):
+                key = str(self.plan.statistic_key(self.store, jobs.in_))
                 names: list[str] = self.store.manifest(STATISTICS, key).facts["features"]
                 return names
         return ()
 
-    def _layer_jobs(
-        self, out: str, epoch: int, group_size: int
-    ) -> Iterator[tuple[StatisticJob, StatisticJob, StatisticJob]]:
+    def _layer_jobs(self, out: str, epoch: int, group_size: int) -> Iterator[ByRole]:
         for planned in self.cells:
             cell = planned.cell
             if (cell.out_dataset, cell.epoch, cell.group_size) == (out, epoch, group_size):
                 for jobs in planned.reads.values():
-                    own = jobs[0].chain == self.chain and jobs[0].epoch == epoch
-                    if own and self._plugin(jobs[0]) == LAYERS:
+                    own = jobs.fit.chain == self.chain and jobs.fit.epoch == epoch
+                    if own and self._plugin(jobs.fit) == LAYERS:
                         yield jobs
 
     def _plugin(self, job: StatisticJob) -> str:

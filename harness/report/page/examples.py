@@ -61,7 +61,7 @@ class Examples:
         jobs = next(iter(planned.reads.values()))
         places = [
             self._place(job, planned.cell.group_size, scores)
-            for job, scores in ((jobs[1], result.scores_in), (jobs[2], result.scores_out))
+            for job, scores in ((jobs.in_, result.scores_in), (jobs.out, result.scores_out))
         ]
         if places[0] is not None or places[1] is not None:
             self.rows[row] = (places[0], places[1])

@@ -8,27 +8,12 @@ from typing import Any
 
 from harness.plan.plan import Plan
 from harness.report.render.formats import FORMULA
-from harness.report.significance import Mark, number
+from harness.report.significance import Mark, metrics_of, number
 from harness.report.tables import auroc_tables
-from harness.results import Cell, Result
-from harness.suite.selection import KEYS
+from harness.results import COLUMNS, Cell, Metrics, Result
 from harness.text import one_line
 
-NAMED = ("model", "in", "out", "scorer")
-COUNTED = ("epoch", "group_size", "seed")
-METRICS = (
-    "auroc",
-    "auroc_se",
-    "auroc_low",
-    "auroc_high",
-    "aupr",
-    "fpr95",
-    "n_in",
-    "n_out",
-    "bits_per_dim_in",
-    "bits_per_dim_out",
-    "ovl",
-)
+NAMED, COUNTED = COLUMNS[:4], COLUMNS[4:]
 DIGITS = 6
 """Decimals of a number on the page."""
 
@@ -43,17 +28,18 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
         a spreadsheet takes for the beginning of a formula.
     """
     cells = [planned.cell for planned in plan.cells]
+    rows = [cell.as_row() for cell in cells]
     found = [results.get(cell) for cell in cells]
     columns: dict[str, list[Any]] = {}
     names: dict[str, list[str]] = {}
     arguments = {}
     for key in NAMED:
-        raw = [str(getattr(cell, KEYS[key])) for cell in cells]
+        raw = [str(row[key]) for row in rows]
         columns[key], known = _places(raw)
         names[key] = [one_line(name) for name in known]
         arguments[key] = [shlex.quote(f"{key}={name}") for name in known]
     for key in COUNTED:
-        columns[key] = [getattr(cell, KEYS[key]) for cell in cells]
+        columns[key] = [row[key] for row in rows]
     texts = {
         "status": (_status(result) for result in found),
         "message": (one_line(result.message) if result else "" for result in found),
@@ -95,11 +81,11 @@ def _beaten_by(result: Result) -> str:
 
 
 def _numbers(found: Sequence[Result | None]) -> dict[str, list[Any]]:
-    sound = [result if result and number(result) is not None else None for result in found]
-    published = [result.published if result else None for result in sound]
+    metrics = [metrics_of(result) if result else None for result in found]
+    published = [x.published if x and y else None for x, y in zip(found, metrics, strict=True)]
     columns: dict[str, list[Any]] = {
-        key: [None if result is None else rounded(getattr(result, key)) for result in sound]
-        for key in METRICS
+        name: [None if item is None else rounded(item[place]) for item in metrics]
+        for place, name in enumerate(Metrics._fields)
     }
     return columns | {
         "published": [None if item is None else rounded(item.value) for item in published],

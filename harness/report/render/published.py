@@ -53,7 +53,7 @@ def _compare(seeds: Sequence[Result]) -> tuple[Published, float, float, bool]:
     published = seeds[0].published
     assert published is not None, "rows are made of results that have it"
     ours = fmean(number(result) or 0.0 for result in seeds)
-    se = fmean(result.auroc_se or 0.0 for result in seeds)
+    se = fmean(result.metrics.auroc_se for result in seeds if result.metrics)
     is_within = within_error(ours - published.value, se, published.se)
     return published, ours, se, is_within
 

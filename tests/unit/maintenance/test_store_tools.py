@@ -79,7 +79,7 @@ def test_a_sound_store_is_sound(folder):
         ("checkpoints/*/*/model.safetensors", "trained again from the epoch stored before it"),
         ("checkpoints/*/*/manifest.json", "trained again"),
         ("statistics/*/values.npy", "evaluated again"),
-        ("results/small/scores.npz", "written again by the next bench run"),
+        ("results/small/results.npz", "written again by the next bench run"),
         ("results/small/results.json", "written again by the next bench run"),
     ],
 )

@@ -59,7 +59,7 @@ def test_curves_are_those_of_the_store(tmp_path, write_suite, settings):
     expected = {}
     for item in outcome.results:
         tag = f"auroc/flow on digits (seed 0)/noise/{item.cell.scorer} (b=1)"
-        expected.setdefault(tag, []).append((item.cell.epoch, pytest.approx(item.auroc)))
+        expected.setdefault(tag, []).append((item.cell.epoch, pytest.approx(item.metrics.auroc)))
     assert curves == expected
     assert len(expected) == 2
     (text,) = texts.values()

@@ -17,8 +17,11 @@ from harness.regression.compare import compare_runs
 from harness.regression.ranking import rank_scorers
 from harness.regression.runs import Run, load_run
 from harness.results import Cell, Result
+from harness.run import saved
 from harness.settings import Settings
+from tests.made_results import made_result
 
+HEAD = {"version": saved.VERSION, "basis": None}
 PROVENANCE = {"in_split": "i", "out_split": "o", "draw_seed": 0}
 N = 200
 
@@ -29,7 +32,7 @@ def result(quality, out="out", scorer="s", model="m", epoch=1, noise=0):
     own = 0.3 * np.random.default_rng(1 + noise).normal(size=(2, N))
     scores_in, scores_out = common + own + [[0.0], [quality]]
     found = delong(scores_in, scores_out)
-    return Result(
+    return made_result(
         Cell(model, "in", out, scorer, epoch, 1, 0),
         "ok",
         auroc=found.auroc,
@@ -59,7 +62,11 @@ def test_b_is_better_worse_or_tied_and_the_difference_is_b_minus_a():
     for item, first, second in zip(compared, a, b, strict=True):
         scores = (second.scores_in, second.scores_out, first.scores_in, first.scores_out)
         test = delong_difference(*scores)
-        assert item.difference == test.difference == pytest.approx(second.auroc - first.auroc)
+        assert (
+            item.difference
+            == test.difference
+            == pytest.approx(second.metrics.auroc - first.metrics.auroc)
+        )
         assert item.high - item.low == pytest.approx(2 * 1.959964 * test.se)
         assert item.p_value == test.p_value
         assert item.p_adjusted >= item.p_value
@@ -81,7 +88,7 @@ def test_what_cannot_be_compared_says_why():
     other = {name: result(1.0, name) for name in "bcde"}
     other["b"] = Result(cells["b"].cell, "failed", "by design")
     other["c"].provenance["draw_seed"] = 1
-    other["d"] = dataclasses.replace(other["d"], n_out=N - 1)
+    other["d"] = dataclasses.replace(other["d"], scores_out=other["d"].scores_out[1:])
     cells["f"] = Result(result(1.0, "f").cell, "failed", "of A, so nothing is lost")
     compared, left_out = compare_runs(a_run(*cells.values()), a_run(*other.values()))
     assert [item.cell.out_dataset for item in compared] == ["e"]
@@ -128,13 +135,8 @@ def keep(tmp_path):
     def write(name, *results):
         folder = tmp_path / name / "results" / "suite"
         folder.mkdir(parents=True)
-        rows = {"suite": "suite", "results": [item.to_json() for item in results]}
-        (folder / "results.json").write_text(json.dumps(rows))
-        scores = {}
-        for number, item in enumerate(results):
-            if item.status == "ok":
-                scores |= {f"{number}.in": item.scores_in, f"{number}.out": item.scores_out}
-        np.savez(folder / "scores.npz", **scores)
+        (folder / "results.json").write_text(json.dumps({"suite": "suite", "results": []}))
+        (folder / "results.npz").write_bytes(saved._content(results, HEAD))
         return folder
 
     return write
@@ -187,9 +189,9 @@ def test_a_selection_and_unknown_runs(keep, tmp_path):
         load_run(str(a), (), settings, ["out=z"])
     with pytest.raises(BenchError) as error:
         load_run(str(tmp_path / "a"), (), settings, ())
-    assert "no run: neither a suite (.toml) nor a folder with results.json" in str(error.value)
+    assert "no run: neither a suite (.toml) nor a folder with results.npz" in str(error.value)
     assert f"(known: {a})" in str(error.value)
-    (a / "results.json").write_text("{}")
+    (a / "results.npz").write_bytes(b"PK")
     with pytest.raises(BenchError, match="its results cannot be read"):
         load_run(str(a), (), settings, ())
     other = keep("other", result(1.0, "z"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from harness.metrics.roc import delong
-from harness.results import Cell, Published, Result
+from harness.results import Cell, Published
 from harness.scoring.baselines import flag_beaten
+from tests.made_results import made_result
 
 TITLE = "Story: a|b, 50 % of [bold]it[/bold]"
 BASELINES = ("mean-intensity",)
@@ -46,9 +47,9 @@ def story():
 
 def _result(cell, groups):
     if cell.group_size == 5 and cell.epoch == 16 and cell.scorer == "50%_x":
-        return Result(cell, "failed", FAILED)
+        return made_result(cell, "failed", FAILED)
     if cell.model == "glow" and cell.out_dataset == "flipped" and cell.group_size == 5:
-        return Result(cell, "missing_data", "data set 'flipped': no `raw/x_[1].mat` here")
+        return made_result(cell, "missing_data", "data set 'flipped': no `raw/x_[1].mat` here")
     sees, learns = SCORERS[cell.scorer]
     shift = OUTS[cell.out_dataset] * (sees + learns * cell.epoch) * cell.group_size**0.5
     spread = _spread(groups, len(cell.scorer))
@@ -57,7 +58,7 @@ def _result(cell, groups):
     published = None
     if cell.scorer == "50%_x" and cell.out_dataset in ("svhn", "a|b") and cell.group_size == 1:
         published = Published(0.8, 0.02, estimate.auroc - 0.8, estimate.auroc < 0.85, "Table_1")
-    return Result(
+    return made_result(
         cell,
         "ok",
         auroc=estimate.auroc,

@@ -15,15 +15,16 @@ from harness.metrics.paired import delong_difference
 from harness.metrics.roc import Z_95, auroc
 from harness.report.epochs import SPLIT, EpochRow, epoch_tables
 from harness.report.render.epochs import render_epochs
-from harness.results import Cell, Result
+from harness.results import Cell
+from tests.made_results import made_result
 
 
 def result(epoch, scores, *, scorer="s", out="o", seed=0, group_size=1, draw_seed=0, model="m"):
     cell = Cell(model, "i", out, scorer, epoch, group_size, seed)
     if scores is None:
-        return Result(cell, "failed", "boom")
+        return made_result(cell, "failed", "boom")
     scores_in, scores_out = (np.asarray(side, dtype=float) for side in scores)
-    return Result(
+    return made_result(
         cell,
         "ok",
         auroc=auroc(scores_in, scores_out),

@@ -152,7 +152,7 @@ def test_each_layer_has_the_auroc_of_its_own_gaussian(found):
             wanted = [estimate.auroc, estimate.se, estimate.low, estimate.high]
             assert values == pytest.approx(wanted, abs=1e-12)
         (whole,) = {row["auroc_of_score"] for row in mine.values()}
-        assert whole == next(r.auroc for r in results if r.cell == planned.cell)
+        assert whole == next(r.metrics.auroc for r in results if r.cell == planned.cell)
 
 
 def test_the_terms_of_a_cell_sum_to_its_scores(found):

@@ -12,7 +12,8 @@ import pytest
 from harness.plan.costs import Cost
 from harness.report.ranking import Unranked, ranking_table
 from harness.report.render.ranking import render_ranking
-from harness.results import Cell, Result
+from harness.results import Cell
+from tests.made_results import made_result
 
 # By OOD set and epoch. Means over the epochs are .8, .7, .5 and .6, .9, .6.
 AUROCS = {
@@ -31,7 +32,7 @@ COSTS = {
 def result(scorer, auroc, out="x", epoch=1, status="ok"):
     cell = Cell("m", "i", out, scorer, epoch, 1, 0)
     notes = ["a note"] if scorer == "a" else []
-    return Result(cell, status, auroc=auroc, provenance={"notes": notes})
+    return made_result(cell, status, auroc=auroc, provenance={"notes": notes})
 
 
 def results(aurocs=AUROCS):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from harness.report.summary import summary
-from harness.results import Cell, Result
+from harness.results import Cell
+from tests.made_results import made_result
 
 
 def result(scorer, out="svhn", auroc=None, high=None, *, status="failed", epoch=20):
     cell = Cell("glow", "cifar10", out, scorer, epoch, 1, 0)
     status = "ok" if auroc is not None else status
-    return Result(cell, status, auroc=auroc, auroc_high=high)
+    return made_result(cell, status, auroc=auroc, auroc_high=high)
 
 
 def test_all_four_sentences():
@@ -43,11 +44,13 @@ def test_a_likelihood_that_is_the_right_way_round():
         "The only cell has a number.",
         "The likelihood is the wrong way round (AUROC below 0.5 beyond its 95 % interval) in none "
         "of its 1 cell.",
+        "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
+        "error at any epoch, the nearest is log-likelihood at epoch 20 with 0.400.",
     ]
 
 
-def test_without_an_interval_nothing_is_beyond_it():
-    assert "in none of its 1 cell." in summary([result("log-likelihood", auroc=0.1)])[1]
+def test_an_interval_that_reaches_one_half_is_not_beyond_it():
+    assert "in none of its 1 cell." in summary([result("log-likelihood", auroc=0.1, high=0.5)])[1]
 
 
 def test_other_scorers_and_likelihoods_without_numbers_are_not_judged():
@@ -61,6 +64,8 @@ def test_other_scorers_and_likelihoods_without_numbers_are_not_judged():
         "All 2 cells have a number.",
         "The highest mean AUROC is that of b: 0.500 over its cell, 0.250 above a; whether "
         "that is beyond error could not be tested.",
+        "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
+        "error at any epoch, the nearest is b at epoch 20 with 0.500.",
     ]
 
 
@@ -73,7 +78,7 @@ def test_nothing_and_nothing_with_a_number():
 
 
 def test_of_two_results_for_a_cell_the_later_counts():
-    assert summary([result("a"), result("a", auroc=0.5)]) == ["The only cell has a number."]
+    assert summary([result("a"), result("a", auroc=0.9)])[0] == "The only cell has a number."
 
 
 def test_names_stay_on_their_line():

@@ -11,7 +11,8 @@ from harness.metrics.paired import delong_difference
 from harness.metrics.roc import delong
 from harness.report.next_step import next_look
 from harness.report.summary import winner
-from harness.results import Beaten, Cell, Result
+from harness.results import Beaten, Cell
+from tests.made_results import made_result
 
 N = 60
 
@@ -21,7 +22,7 @@ def scored(scorer, shift, out="svhn", *, seed=1, epoch=4):
     noise = np.random.default_rng(seed).normal(size=(2, N))
     scores_in, scores_out = noise[0], noise[1] + shift
     estimate = delong(scores_in, scores_out)
-    return Result(
+    return made_result(
         Cell("glow", "cifar10", out, scorer, epoch, 1, 0),
         "ok",
         auroc=estimate.auroc,
@@ -38,7 +39,7 @@ def bare(scorer, auroc, out="svhn", *, low=None, high=None, beaten_by=(), messag
     cell = Cell("glow", "cifar10", out, scorer, **where)
     status = "failed" if auroc is None else "ok"
     interval = {"auroc_low": low, "auroc_high": high, "beaten_by": beaten_by}
-    return Result(cell, status, message, auroc=auroc, **interval)
+    return made_result(cell, status, message, auroc=auroc, **interval)
 
 
 def test_the_lead_and_in_how_many_cells_it_is_told_apart():
@@ -51,7 +52,8 @@ def test_the_lead_and_in_how_many_cells_it_is_told_apart():
         scored("b", 0.5, "flipped"),
     ]
     means = {
-        name: np.mean([x.auroc for x in results if x.cell.scorer == name]) for name in ("a", "b")
+        name: np.mean([x.metrics.auroc for x in results if x.cell.scorer == name])
+        for name in ("a", "b")
     }
     assert winner(results) == [
         f"The highest mean AUROC is that of a: {means['a']:.3f} over its 3 cells, "

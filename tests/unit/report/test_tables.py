@@ -10,7 +10,8 @@ import pytest
 
 from harness.metrics.roc import delong
 from harness.report.tables import Average, Failure, TableCell, auroc_tables
-from harness.results import Cell, Result
+from harness.results import Cell
+from tests.made_results import made_result
 
 
 def result(scorer="s", out="o", epoch=1, seed=0, auroc=None, se=0.01, scores=None, **values):
@@ -23,7 +24,7 @@ def result(scorer="s", out="o", epoch=1, seed=0, auroc=None, se=0.01, scores=Non
     if auroc is not None:
         values = {"n_in": 10, "n_out": 10} | values
     values = {"status": "ok" if auroc is not None else "failed"} | values
-    return Result(cell, auroc=auroc, auroc_se=se if auroc is not None else None, **values)
+    return made_result(cell, auroc=auroc, auroc_se=se if auroc is not None else None, **values)
 
 
 def normal(shift, n=200, noise=0.0):
@@ -41,7 +42,7 @@ def marks(results, column=0):
 def test_one_table_per_model_in_data_set_and_group_size_in_order_of_occurrence():
     cells = [("b", "x", 1), ("a", "x", 1), ("b", "y", 1), ("b", "x", 4), ("b", "x", 1)]
     results = [
-        Result(Cell(model, data, f"o{i}", "s", 1, size, 0), "ok", auroc=0.5)
+        made_result(Cell(model, data, f"o{i}", "s", 1, size, 0), "ok", auroc=0.5)
         for i, (model, data, size) in enumerate(cells)
     ]
     tables = auroc_tables(results)
@@ -85,7 +86,7 @@ def test_a_cell_without_a_number_has_its_status(status):
 
 @pytest.mark.parametrize("auroc", [None, math.nan, math.inf])
 def test_ok_without_a_finite_number_is_failed(auroc):
-    (table,) = auroc_tables([replace(result(auroc=0.5), auroc=auroc, message="odd")])
+    (table,) = auroc_tables([result(auroc=auroc, status="ok", message="odd")])
     assert table.rows[0].cells == (TableCell("failed"),)
     assert table.failures == (Failure("failed", "odd", 1),)
 
@@ -99,9 +100,9 @@ def test_seeds_are_averaged_apart_from_the_standard_error():
     assert cell.se == pytest.approx(0.02)
 
 
-def test_an_unknown_standard_error_leaves_the_mean_of_them_unknown():
-    (table,) = auroc_tables([result(auroc=0.8), result(seed=1, auroc=0.9, se=None)])
-    assert table.rows[0].cells[0].se is None
+def test_the_standard_error_of_seeds_is_the_mean_of_theirs():
+    (table,) = auroc_tables([result(auroc=0.8), result(seed=1, auroc=0.9, se=0.03)])
+    assert table.rows[0].cells[0].se == pytest.approx(0.02)
 
 
 def test_a_failed_seed_leaves_the_mean_of_the_others_and_its_reason():
@@ -183,7 +184,7 @@ def test_perfect_separation_against_less():
 def test_without_scores_of_the_same_groups_nothing_is_tied():
     scores, fewer = normal(1.0), normal(1.0, n=199)
     same = result("a", scores=scores)
-    less = same.auroc - 1e-3
+    less = same.metrics.auroc - 1e-3
     none = result("b", auroc=less)
     others = [
         none,

@@ -11,12 +11,13 @@ import pytest
 
 from harness.regression.runs import load_run
 from harness.report.render.formats import render
-from harness.results import Beaten, Cell, Result
+from harness.results import Beaten, Cell
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.scoring.baselines import flag_beaten
 from harness.suite import load_suite
+from tests.made_results import made_result
 from tests.places import settings_in
 from tests.unit import stored
 
@@ -26,7 +27,7 @@ def result(scorer, auroc, *, se=0.01, shift=None, out="svhn", epoch=4, seed=0, n
     cell = Cell("glow", "cifar10", out, scorer, epoch, 1, seed)
     ranks = np.arange(n, dtype=np.float64)
     scores = {} if shift is None else {"scores_in": ranks, "scores_out": ranks + shift}
-    return Result(cell, "ok", auroc=auroc, auroc_se=se, **scores)
+    return made_result(cell, "ok", auroc=auroc, auroc_se=se, **scores)
 
 
 def beaten(results, baselines=("dark", "png")):
@@ -56,7 +57,7 @@ def test_only_a_higher_auroc_in_the_same_cell_beats():
 
 
 def test_baselines_are_not_judged_and_a_failed_scorer_is_not_beaten():
-    failed = Result(Cell("glow", "cifar10", "svhn", "a", 4, 1, 0), "failed")
+    failed = made_result(Cell("glow", "cifar10", "svhn", "a", 4, 1, 0), "failed")
     results = [failed, result("png", 0.6), result("dark", 0.9)]
     assert not any(beaten(results).values())
     assert not any(beaten([result("a", 0.1), result("dark", 0.9)], baselines=()).values())
@@ -69,7 +70,7 @@ def test_beyond_error_is_that_of_the_paired_test():
     found = beaten([near, far, best])
     assert found["b", "svhn"] == (Beaten("dark", pytest.approx(0.06), True),)
     noise = np.random.default_rng(0)
-    blurred = Result(
+    blurred = made_result(
         near.cell, "ok", auroc=0.6, auroc_se=0.06,
         scores_in=noise.normal(size=40), scores_out=noise.normal(size=40) + 0.3,
     )  # fmt: skip
@@ -120,7 +121,7 @@ def test_a_plugin_declares_a_baseline_and_the_report_flags_what_it_beats(made, t
     path.write_text('plugins.paths = ["oracle.py"]\n' + text)
     settings, told = settings_in(tmp_path), []
     outcome = run(load_suite(path), settings, told.append)
-    aurocs = {(item.cell.scorer, item.cell.epoch): item.auroc for item in outcome.results}
+    aurocs = {(item.cell.scorer, item.cell.epoch): item.metrics.auroc for item in outcome.results}
     flagged = {(x.cell.scorer, x.cell.epoch): x.beaten_by for x in outcome.results if x.beaten_by}
     assert flagged
     assert set(flagged) == {
@@ -176,7 +177,7 @@ def test_marks_and_their_line_in_every_format():
 
 def test_the_best_of_a_column_keeps_its_flag_in_bold_formats():
     cell = Cell("glow", "cifar10", "svhn", "a", 4, 1, 0)
-    low = Result(cell, "ok", auroc=0.1, auroc_se=0.01, auroc_low=0.08, auroc_high=0.12)
+    low = made_result(cell, "ok", auroc=0.1, auroc_se=0.01, auroc_low=0.08, auroc_high=0.12)
     assert "0.100*!" in render([low], suite="s", title="t", format="table")
     assert "**0.100**!" in render([low], suite="s", title="t", format="markdown")
     assert r"\textbf{0.100}!" in render([low], suite="s", title="t", format="latex")

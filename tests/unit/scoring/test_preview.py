@@ -54,7 +54,7 @@ def known(seen):
 
 def at_end(folder, plan):
     results = score_stored(plan, settings_in(folder), lambda event: None).results
-    return {(x.cell.scorer, x.cell.out_dataset, x.cell.epoch): x.auroc for x in results}
+    return {(x.cell.scorer, x.cell.out_dataset, x.cell.epoch): x.metrics.auroc for x in results}
 
 
 def test_cells_are_known_as_soon_as_their_last_statistic_is_stored(folder):

@@ -8,14 +8,15 @@ import pytest
 
 from harness.cli.display.displays import NoDisplay
 from harness.errors import SuiteError
-from harness.metrics.roc import AurocEstimate, hanley_mcneil
+from harness.metrics.roc import hanley_mcneil
 from harness.plan.expand import make_plan
 from harness.report.render.formats import render
-from harness.results import Cell, Published, Result
+from harness.results import Cell, Published
 from harness.run.run import run
 from harness.scoring.published import beside, within_error
 from harness.suite import load_suite
 from harness.suite.references import Reference
+from tests.made_results import made_result
 from tests.unit.suite.test_paper_suites import NAMES, opened
 
 VALUES = [
@@ -92,12 +93,12 @@ def test_a_reference_that_is_not_there(tiny_suite):
 
 def test_ours_is_set_beside_the_published():
     reference = Reference("A paper", 1000, {("digits", "noise", "typicality", 2, 5): 0.9})
-    found = beside(reference, cell(group_size=5), AurocEstimate(0.93, 0.02, 0.89, 0.97))
+    found = beside(reference, made_result(cell(group_size=5), auroc=0.93, auroc_se=0.02))
     assert found == Published(0.9, hanley_mcneil(0.9, 200, 200), 0.93 - 0.9, True, "A paper")
-    found = beside(reference, cell(group_size=5), AurocEstimate(0.99, 0.001, 0.98, 1.0))
+    found = beside(reference, made_result(cell(group_size=5), auroc=0.99, auroc_se=0.001))
     assert not found.within_error
-    assert beside(reference, cell(group_size=1), AurocEstimate(0.9, 0.02, 0.8, 1.0)) is None
-    assert beside(None, cell(), AurocEstimate(0.9, 0.02, 0.8, 1.0)) is None
+    assert beside(reference, made_result(cell(group_size=1), auroc=0.9, auroc_se=0.02)) is None
+    assert beside(None, made_result(cell(), auroc=0.9)) is None
 
 
 def test_a_difference_is_within_error_up_to_two_standard_errors_of_it():
@@ -113,7 +114,7 @@ def test_a_run_shows_them_and_keeps_them(referring, settings):
     found = {r.cell: r for r in outcome.results if r.published}
     assert set(found) == {cell(), cell(epoch=0, group_size=5)}
     result = found[cell()]
-    assert result.published.difference == pytest.approx(result.auroc - 0.5)
+    assert result.published.difference == pytest.approx(result.metrics.auroc - 0.5)
     assert result.published.se == hanley_mcneil(0.5, 30, 30)
     kept = json.loads((settings.store / "results" / "tiny" / "results.json").read_bytes())
     (row,) = [row for row in kept["results"] if row["published"] and row["epoch"] == 2]
@@ -125,9 +126,8 @@ def result(auroc, se, published, **place):
     is_within = within_error(auroc - published, se, theirs)
     beside = Published(published, theirs, auroc - published, is_within, "A *paper*")
     provenance = {"notes": ["flow was trained on 10 examples"]}
-    return Result(
-        cell(**place), "ok", auroc=auroc, auroc_se=se, published=beside, provenance=provenance
-    )
+    numbers = {"auroc": auroc, "auroc_se": se, "aupr": 0.5, "fpr95": 0.5}
+    return made_result(cell(**place), **numbers, published=beside, provenance=provenance)
 
 
 RESULTS = [
@@ -135,8 +135,8 @@ RESULTS = [
     result(0.98, 0.01, 0.9, epoch=2, group_size=5),
     result(0.92, 0.01, 0.9, epoch=0, group_size=5),
     result(1.0, 0.0, 1.0, epoch=2, group_size=1),
-    Result(cell(epoch=1), "ok", auroc=0.7, auroc_se=0.1),
-    Result(cell(epoch=3), "failed", published=Published(0.5, 0.1, 0.1, True, "A *paper*")),
+    made_result(cell(epoch=1), auroc=0.7, auroc_se=0.1, aupr=0.5, fpr95=0.5),
+    made_result(cell(epoch=3), "failed", published=Published(0.5, 0.1, 0.1, True, "A *paper*")),
 ]
 
 

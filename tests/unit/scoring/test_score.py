@@ -16,6 +16,7 @@ from harness.metrics.overlap import overlap
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
+from harness.run.saved import read_results
 from harness.suite import load_suite
 
 PLUGIN = """
@@ -185,16 +186,16 @@ def test_a_scorer_that_fails_stays_in_its_cells(suite_with, settings):
     assert found["infinite"].message == (
         "infinite gave 1 of 6 ID groups scores that are not finite, the first (inf) to group 3"
     )
-    assert found["broken"].auroc is None
-    assert found["constant"].auroc == 0.5
+    assert found["broken"].metrics is None
+    assert found["constant"].metrics.auroc == 0.5
 
 
 def test_a_statistic_of_another_epoch_is_read(suite_with, settings):
     outcome = outcome_of(suite_with((SCORERS, '["log-likelihood", "other-epoch"]')), settings)
     results = {(r.cell.scorer, r.cell.epoch): r for r in outcome.results if r.cell.group_size == 1}
     assert outcome.exit_status == 0
-    assert results["other-epoch", 0].auroc == 0.5  # its difference is 0 everywhere
-    assert results["other-epoch", 2].auroc != results["log-likelihood", 2].auroc
+    assert results["other-epoch", 0].metrics.auroc == 0.5  # its difference is 0 everywhere
+    assert results["other-epoch", 2].metrics.auroc != results["log-likelihood", 2].metrics.auroc
 
 
 def test_a_model_that_cannot_be_built_is_unsupported(suite_with, settings):
@@ -231,7 +232,9 @@ def test_a_model_without_a_density_has_no_bits_per_dimension(suite_with, setting
         (SCORERS, '["log-likelihood"]'),
     )
     results = outcome_of(suite, settings).results
-    assert {(r.bits_per_dim_in, r.bits_per_dim_out, r.ovl) for r in results} == {(None,) * 3}
+    assert {
+        (r.metrics.bits_per_dim_in, r.metrics.bits_per_dim_out, r.metrics.ovl) for r in results
+    } == {(None,) * 3}
 
 
 def test_bits_per_dim_is_the_mean_log_prob_of_the_scored_examples(tiny_suite, settings):
@@ -239,9 +242,9 @@ def test_bits_per_dim_is_the_mean_log_prob_of_the_scored_examples(tiny_suite, se
     for result in outcome.results:
         if result.cell.scorer == "log-likelihood" and result.cell.group_size == 1:
             expected = result.scores_in.mean() / (64 * np.log(2))
-            assert result.bits_per_dim_in == pytest.approx(expected, rel=1e-12)
+            assert result.metrics.bits_per_dim_in == pytest.approx(expected, rel=1e-12)
             expected = result.scores_out.mean() / (64 * np.log(2))
-            assert result.bits_per_dim_out == pytest.approx(expected, rel=1e-12)
+            assert result.metrics.bits_per_dim_out == pytest.approx(expected, rel=1e-12)
 
 
 def test_ovl_is_that_of_the_scored_examples_for_every_scorer_and_group_size(tiny_suite, settings):
@@ -253,8 +256,8 @@ def test_ovl_is_that_of_the_scored_examples_for_every_scorer_and_group_size(tiny
     }  # scores are minus nats, which have the OVL of bits per dimension
     for result in results:
         found = expected[result.cell.out_dataset, result.cell.epoch]
-        assert result.ovl == pytest.approx(found, rel=1e-9)
-        assert result.to_json()["ovl"] == result.ovl
+        assert result.metrics.ovl == pytest.approx(found, rel=1e-9)
+        assert result.to_json()["ovl"] == result.metrics.ovl
     assert len(set(expected.values())) > 1
 
 
@@ -332,10 +335,10 @@ def test_scores_of_every_group_are_kept(tiny_suite, settings):
     folder = settings.store / "results" / "tiny"
     rows = json.loads((folder / "results.json").read_text())["results"]
     assert rows == [result.to_json() for result in outcome.results]
-    with np.load(folder / "scores.npz", allow_pickle=False) as scores:
-        for number, result in enumerate(outcome.results):
-            assert np.array_equal(scores[f"{number}.in"], result.scores_in)
-            assert np.array_equal(scores[f"{number}.out"], result.scores_out)
+    for saved, result in zip(read_results(folder).results(), outcome.results, strict=True):
+        assert saved.cell == result.cell
+        assert np.array_equal(saved.scores_in, result.scores_in)
+        assert np.array_equal(saved.scores_out, result.scores_out)
 
 
 def test_a_damaged_statistic_fails_its_cells_and_is_computed_again(tiny_suite, settings):
@@ -381,7 +384,7 @@ def test_models_with_equal_weights_do_not_share_statistics(suite_with, settings)
         (SCORERS, '["log-likelihood"]'),
         ("[0, 2]", "[0]"),
     )
-    found = {r.cell.model: r.auroc for r in outcome_of(suite, settings).results}
+    found = {r.cell.model: r.metrics.auroc for r in outcome_of(suite, settings).results}
     assert found["flow"] == pytest.approx(1 - found["other"])
     assert found["flow"] != found["other"]
 
@@ -452,7 +455,7 @@ def test_the_batch_size_changes_rounding_only(tiny_suite, settings, tmp_path):
     other = dataclasses.replace(settings, store=tmp_path / "other", batch_size=7)
     for one, two in zip(first.results, outcome_of(suite, other).results, strict=True):
         assert one.scores_in == pytest.approx(two.scores_in, rel=1e-2, abs=1e-3)
-        assert abs(one.auroc - two.auroc) <= 0.01
+        assert abs(one.metrics.auroc - two.metrics.auroc) <= 0.01
 
 
 def test_events_tell_the_story_of_a_run(tiny_suite, settings):
@@ -484,7 +487,7 @@ def test_a_statistic_that_is_not_finite_names_the_example(suite_with, settings):
     results = [r for r in outcome.results if r.cell.group_size == 1 and r.cell.epoch == 0]
     found = {r.cell.out_dataset: r for r in results}
     assert found["noise"].status == "failed"
-    job = outcome.plan.cells[0].reads["log_prob"][2]
+    job = outcome.plan.cells[0].reads["log_prob"].out
     assert job.draw.dataset == "noise"
     ids = job.draw.ids(40)
     images = outcome.plan.prepared["noise"].load("test")
@@ -499,7 +502,7 @@ def test_a_statistic_that_is_not_finite_names_the_example(suite_with, settings):
 def test_equal_scores_are_chance_and_marked(suite_with, settings):
     outcome = outcome_of(suite_with((SCORERS, '["constant", "log-likelihood"]')), settings)
     found = by_scorer(outcome)
-    assert (found["constant"].auroc, found["constant"].auroc_se) == (0.5, 0.0)
+    assert (found["constant"].metrics.auroc, found["constant"].metrics.auroc_se) == (0.5, 0.0)
     cell = found["constant"].cell
     note = f"constant at epoch 2 against {cell.out_dataset}: all scores are equal, so the AUROC is"
     assert found["constant"].provenance["notes"][-1] == f"{note} 0.5 and says nothing"
@@ -512,7 +515,7 @@ def test_statistics_go_on_in_smaller_chunks_when_memory_runs_out(suite_with, set
     frugal = dataclasses.replace(settings, batch_size=4, store=tmp_path / "other")
     same = outcome_of(greedy_suite := load_suite(tmp_path / "tiny.toml"), frugal)
     assert greedy_suite.name == "tiny"
-    assert [r.auroc for r in greedy.results] == [r.auroc for r in same.results]
+    assert [r.metrics.auroc for r in greedy.results] == [r.metrics.auroc for r in same.results]
 
 
 def test_a_training_without_memory_says_what_to_change(suite_with, settings):

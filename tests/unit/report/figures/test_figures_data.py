@@ -13,7 +13,8 @@ from harness.report.figures.histograms import histogram
 from harness.report.figures.layers import blocks, layer_band
 from harness.report.figures.samples import tiled
 from harness.report.figures.scale import Scale, choose_scale
-from harness.results import Cell, Result
+from harness.results import Cell
+from tests.made_results import made_result
 
 rng = np.random.default_rng(0)
 OWN, NEAR, FAR = rng.normal(5, 1, 300), rng.normal(8, 1, 200), rng.normal(4000, 900, 100)
@@ -118,9 +119,9 @@ def test_a_set_without_spread_is_a_point_mass():
 def test_curves_ascend_and_leave_out_what_has_no_number():
     cell = Cell("m", "i", "o", "s", 0, 1, 0)
     results = {
-        4: Result(cell, "ok", auroc=0.6, auroc_low=0.5, auroc_high=0.7),
-        2: Result(cell, "failed"),
-        1: Result(cell, "ok", auroc=0.8, auroc_low=0.7, auroc_high=0.9),
+        4: made_result(cell, "ok", auroc=0.6, auroc_low=0.5, auroc_high=0.7),
+        2: made_result(cell, "failed"),
+        1: made_result(cell, "ok", auroc=0.8, auroc_low=0.7, auroc_high=0.9),
     }
     assert curve(results) == Curve((1, 4), (0.8, 0.6), (0.7, 0.5), (0.9, 0.7))
     assert curve({}) == Curve((), (), (), ())

@@ -78,9 +78,11 @@ def check_auroc(story):
     results = story.by_epoch("photos", "typicality", 5)
     typicality = left[3].lines[2]
     assert list(typicality.get_xdata()) == [0, 2]
-    assert list(typicality.get_ydata()) == [result.auroc for result in results.values()]
+    assert list(typicality.get_ydata()) == [result.metrics.auroc for result in results.values()]
     right = next(ax for ax in figure.axes if ax not in left)
-    assert list(right.lines[0].get_ydata()) == [r.bits_per_dim_in for r in results.values()]
+    assert list(right.lines[0].get_ydata()) == [
+        r.metrics.bits_per_dim_in for r in results.values()
+    ]
 
 
 def check_overlap(story):
@@ -88,10 +90,12 @@ def check_overlap(story):
         figure = gallery.overlap_figure(story)
     results = story.by_epoch("noise", "log-likelihood", 1)
     titles = [ax.get_title() for ax in figure.axes[:3]]
-    assert titles[:2] == [f"epoch {epoch}: OVL {r.ovl:.3f}" for epoch, r in results.items()]
+    assert titles[:2] == [
+        f"epoch {epoch}: OVL {r.metrics.ovl:.3f}" for epoch, r in results.items()
+    ]
     auroc, *_, ovl = figure.axes[2].lines[1:]
-    assert list(auroc.get_ydata()) == [result.auroc for result in results.values()]
-    assert list(ovl.get_ydata()) == [result.ovl for result in results.values()]
+    assert list(auroc.get_ydata()) == [result.metrics.auroc for result in results.values()]
+    assert list(ovl.get_ydata()) == [result.metrics.ovl for result in results.values()]
 
 
 def check_layers(story):

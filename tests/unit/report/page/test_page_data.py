@@ -28,6 +28,7 @@ from harness.report.page.layers import unpacked_band
 from harness.report.tables import auroc_tables
 from harness.results import Beaten, Published, Result
 from harness.run.outcome import Outcome
+from tests.made_results import with_metrics
 from tests.page_of import SCORER, SCRIPT, TITLE, column, data_of, make
 
 METRICS = ("auroc", "auroc_se", "auroc_low", "auroc_high", "aupr", "fpr95", "n_in", "n_out", "ovl")
@@ -59,7 +60,7 @@ def test_every_number_is_that_of_its_result(made, data):
     for key in ("epoch", "group_size", "seed"):
         assert column(data, key) == [getattr(row.cell, key) for row in rows]
     for key in (*METRICS, "bits_per_dim_in", "bits_per_dim_out"):
-        expected = [getattr(row, key) for row in rows]
+        expected = [getattr(row.metrics, key) for row in rows]
         np.testing.assert_allclose(column(data, key), expected, rtol=0, atol=5.1e-7)
     assert set(column(data, "status")) == {"ok"}
 
@@ -97,11 +98,11 @@ def test_trivial_baselines_that_beat_a_scorer_are_named(made):
 def test_every_cell_has_its_scores(made, data):
     for row, result in enumerate(by_row(made)):
         found = data["details"][str(row)]
-        assert sum(found["bins"]["in"]) == result.n_in
-        assert sum(found["bins"]["out"]) == result.n_out
+        assert sum(found["bins"]["in"]) == result.metrics.n_in
+        assert sum(found["bins"]["out"]) == result.metrics.n_out
         roc = found["roc"]
-        assert (roc["in"][-1], roc["out"][-1]) == (result.n_in, result.n_out)
-        assert roc["in"][roc["at95"]] / result.n_in == result.fpr95
+        assert (roc["in"][-1], roc["out"][-1]) == (result.metrics.n_in, result.metrics.n_out)
+        assert roc["in"][roc["at95"]] / result.metrics.n_in == result.metrics.fpr95
 
 
 def test_layers_are_those_of_the_statistics(made, data):
@@ -245,7 +246,7 @@ def test_pending_and_failed_cells(made):
 
 def test_a_number_that_is_none_is_a_failure(made):
     first, *others = made.outcome.results
-    broken = replace(first, auroc=float("nan"))
+    broken = with_metrics(first, auroc=float("nan"))
     data = data_of(made.page(outcome=Outcome(made.outcome.plan, [broken, *others], [])))
     assert column(data, "status")[0] == "failed"
     assert [column(data, key)[0] for key in METRICS] == [None] * len(METRICS)

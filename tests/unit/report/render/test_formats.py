@@ -14,7 +14,8 @@ import pytest
 
 from harness.errors import ScoreError
 from harness.report.render.formats import render
-from harness.results import Cell, Result
+from harness.results import Cell
+from tests.made_results import made_result
 
 
 def result(
@@ -22,9 +23,9 @@ def result(
 ):
     cell = Cell(model, "cifar10", out, scorer, 10, 1, seed)
     if auroc is None:
-        return Result(cell, status, message)
+        return made_result(cell, status, message)
     values = {"auroc_se": 0.012, "n_in": 500, "n_out": 500, "bits_per_dim_in": 3.5} | values
-    return Result(cell, "ok", auroc=auroc, **values)
+    return made_result(cell, "ok", auroc=auroc, **values)
 
 
 def hostile():
@@ -58,7 +59,7 @@ def test_markdown():
 | scorer     |   epoch |   bits/dim |            a\|b |          50%\_x |   &lt;script> |
 |:-----------|--------:|-----------:|----------------:|----------------:|--------------:|
 | \[fisher\] |      10 |      3.500 | **0.900**±0.012 | **0.800**±0.012 |             - |
-| =cmd()     |      10 |      3.500 |           0.500 |     unsupported |             - |
+| =cmd()     |      10 |      3.500 |     0.500±0.250 |     unsupported |             - |
 | \*12e4\*   |      10 |      3.500 |   missing\_data |               - |        failed |
 
 AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance. Bold is the best of its column, chosen on these same groups; \~ cannot be told from it (paired DeLong test, p > 0.05). 1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing. ± is the DeLong standard error. bits/dim is the mean over the in-distribution examples at that epoch. A dash stands where there is no result. Groups scored: 500 in; out: 500 a\|b, 500 50%\_x.
@@ -82,7 +83,7 @@ def test_latex():
  scorer       &   epoch &   bits/dim &             a\textbar{}b &                  50\%\_x &   \textless{}script\textgreater{} \\
 \hline
  {[}fisher{]} &      10 &      3.500 & \textbf{0.900}$\pm$0.012 & \textbf{0.800}$\pm$0.012 &                                 - \\
- =cmd()       &      10 &      3.500 &                    0.500 &              unsupported &                                 - \\
+ =cmd()       &      10 &      3.500 &          0.500$\pm$0.250 &              unsupported &                                 - \\
  {*}12e4{*}   &      10 &      3.500 &            missing\_data &                        - &                            failed \\
 \hline
 \end{tabular}
@@ -152,9 +153,9 @@ def test_no_results():
 def test_csv_has_a_row_per_result_and_no_formula():
     expected = r"""
 model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
-glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,,,,,500,500,3.5,,,,,,,,
-glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,,,,,500,500,3.5,,,,,,,,
-glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,,,,,,500,500,3.5,,,,,,,,
+glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,0.9,0.9,0.5,0.5,500,500,3.5,,,,,,,,
+glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,0.8,0.8,0.5,0.5,500,500,3.5,,,,,,,,
+glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,0.25,0.5,0.5,0.5,0.5,500,500,3.5,,,,,,,,
 glow,cifar10,50%_x,'=cmd(),10,1,0,unsupported,"no <b>gradient
 {x}",,,,,,,,,,,,,,,,,
 glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,
@@ -177,7 +178,7 @@ def test_csv_holds_what_json_does():
     for name, row, values in zip(names, rows, found, strict=True):
         assert row["scorer"] == (f"'{name}" if name[0] in "=+-@\t" else name)
         assert (float(row["auroc"]), float(row["aupr"])) == (values["auroc"], values["aupr"])
-        assert row["fpr95"] == ""
+        assert row["ovl"] == ""
 
 
 def test_json_is_every_result_in_full():
@@ -197,10 +198,10 @@ def test_json_is_every_result_in_full():
       "message": "",
       "auroc": 0.9,
       "auroc_se": 0.012,
-      "auroc_low": null,
-      "auroc_high": null,
-      "aupr": null,
-      "fpr95": null,
+      "auroc_low": 0.9,
+      "auroc_high": 0.9,
+      "aupr": 0.5,
+      "fpr95": 0.5,
       "n_in": 500,
       "n_out": 500,
       "bits_per_dim_in": 3.5,

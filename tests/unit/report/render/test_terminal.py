@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from harness.report.render.formats import render
-from harness.results import Cell, Result
+from harness.results import Cell
+from tests.made_results import made_result
 
 LONG = "gaussian-noise-of-many-levels"
 CAPTION_80 = """\
@@ -30,9 +31,10 @@ CAPTION_WIDE = (
 def result(scorer, out, auroc=None, *, epoch=10, seed=0, status="failed", message="", **values):
     cell = Cell("glow", "cifar10", out, scorer, epoch, 1, seed)
     if auroc is None:
-        return Result(cell, status, message, provenance=values.get("provenance", {}))
-    values = {"auroc_se": 0.012, "n_in": 500, "n_out": 500, "bits_per_dim_in": 3.5} | values
-    return Result(cell, "ok", auroc=auroc, **values)
+        return made_result(cell, status, message, provenance=values.get("provenance", {}))
+    values = {"auroc_high": 0.9, "n_in": 500, "n_out": 500, "bits_per_dim_in": 3.5} | values
+    values = {"auroc_se": 0.012} | values
+    return made_result(cell, "ok", auroc=auroc, **values)
 
 
 def plain():

@@ -1,4 +1,4 @@
-"""Scores that are kept: what is read back is what scoring gives, and nothing stale is."""
+"""Saved results: what is read back is what scoring gives, and nothing stale is."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 
 import harness
-from harness.errors import StoreError
+from harness.errors import BenchError, StoreError
 from harness.plan.expand import select
 from harness.plan.keys import checkpoint_key
 from harness.report.render.formats import render
-from harness.results import Cell, Result
+from harness.results import Cell, Metrics, Result
+from harness.run import basis, outcome, saved
+from harness.run.basis import Basis
 from harness.run.outcome import cached_outcome, score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
-from harness.scoring import cache as kept
+from harness.run.saved import VERSION, read_results, results_folder, save_results
 from harness.scoring import score as scoring
-from harness.scoring.cache import NUMBERS, ScoreCacheWriter, read_score_cache
 from harness.store.layout import CHECKPOINTS, STATISTICS
 from harness.suite import load_suite
 from tests.places import settings_in
@@ -31,8 +32,10 @@ from tests.unit import stored
 @pytest.fixture
 def folder(made, tmp_path, monkeypatch):
     """A copy of the store of a small suite, all of whose scores are kept."""
-    monkeypatch.setattr(kept, "KEPT_FROM", 1)
-    return stored.copy(made, tmp_path)
+    monkeypatch.setattr(outcome, "SAVED_FROM", 1)
+    folder = stored.copy(made, tmp_path)
+    file_of(folder).unlink(missing_ok=True)
+    return folder
 
 
 def looked_up(folder, only=()):
@@ -49,22 +52,22 @@ def scored(folder):
 
 
 def file_of(folder):
-    return folder / "store" / "results" / "small" / "scored.npz"
+    return folder / "store" / "results" / "small" / "results.npz"
 
 
 def fresh(folder, monkeypatch, **changes):
     """How many cells are scored when the results are looked up."""
     count = []
-    whole = scoring._Scoring.result
+    whole = scoring._CellScorer.result
 
     def counted(self, planned):
         count.append(planned)
         return whole(self, planned)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring._Scoring, "result", counted)
-        outcome = looked_up(folder, **changes)
-    return len(count), outcome
+        patch.setattr(scoring._CellScorer, "result", counted)
+        found = looked_up(folder, **changes)
+    return len(count), found
 
 
 def assert_same(found, expected):
@@ -73,6 +76,7 @@ def assert_same(found, expected):
     ]
     for a, b in zip(found.results, expected.results, strict=True):
         assert list(a.provenance) == list(b.provenance)
+        assert [type(value) for value in a.metrics] == [type(value) for value in b.metrics]
         assert a.scores_in.tolist() == b.scores_in.tolist()
         assert a.scores_out.tolist() == b.scores_out.tolist()
     texts = [
@@ -93,24 +97,66 @@ def test_what_is_read_back_is_what_scoring_gives(folder, monkeypatch):
     assert (count, [item.to_json() for item in part.results]) == (0, whole)
 
 
-def test_a_number_that_is_not_known_is_read_back_as_such(tmp_path):
+def by_hand(folder, *results):
+    plan, _ = stored.plan_of(folder)
+    save_results(plan, stored.store(folder), results, None)
+    return results_folder(plan, stored.store(folder))
+
+
+def whole(name, **values):
+    numbers = dict(zip(Metrics._fields, np.linspace(0.1, 0.9, 11).tolist(), strict=True))
+    metrics = Metrics(**{**numbers, "n_in": 3, "n_out": 4, **values})
+    facts = {"statistics": {"log_prob": {"key": "k"}}, "fit": {"mean": 1.0}, "notes": ["a note"]}
     sides = {"scores_in": np.arange(3.0), "scores_out": np.arange(4.0)}
-    numbers = dict(zip(NUMBERS, np.linspace(0.1, 0.9, len(NUMBERS)).tolist(), strict=True))
-    facts = {"statistics": {"log_prob": {"key": "k"}}, "fit": {"mean": 1.0}}
-    whole = Result(Cell("m", "i", "o", "s", 1, 1, 0), "ok", **numbers, **sides, provenance=facts)
-    results = [whole, replace(whole, bits_per_dim_out=None, ovl=None), whole]
-    writer = ScoreCacheWriter()
-    for number, result in enumerate(results, start=5):
-        writer.add(number, result, ["a note"])
-    path = tmp_path / "scored.npz"
-    path.write_bytes(writer.content({}))
-    read = read_score_cache(path, lambda head: True)
-    assert read.find(4) is None
-    for number, result in enumerate(results, start=5):
-        found = read.find(number)
-        assert found.numbers == [getattr(result, name) for name in NUMBERS]
-        assert (found.statistics, found.fit, found.notes) == (*facts.values(), ["a note"])
-        assert (len(found.scores_in), len(found.scores_out)) == (3, 4)
+    return Result(Cell("m", "i", name, "s", 1, 2, 3), "ok", "", metrics, provenance=facts, **sides)
+
+
+def test_numbers_failures_and_provenance_are_read_back(folder):
+    lacking = whole("b", bits_per_dim_out=None, ovl=None)
+    results = [whole("a"), lacking, Result(Cell("m", "i", "c", "s", 1, 2, 3), "failed", "why")]
+    found = read_results(by_hand(folder, *results)).results()
+    assert [item.to_json() for item in found] == [
+        {**item.to_json(), "provenance": item.provenance} for item in results
+    ]
+    assert [item.cell for item in found] == [item.cell for item in results]
+    assert found[0].scores_in.tolist() == [0.0, 1.0, 2.0]
+    assert found[0].scores_out.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert found[2].scores is None
+
+
+def change(path, changes):
+    with np.load(path) as file:
+        arrays = dict(file)
+    changes(arrays)
+    np.savez(path, **arrays)
+
+
+def test_columns_are_found_by_name(folder):
+    """As of a version that has a metric more, and of one that has a metric less."""
+    path = by_hand(folder, whole("a"), whole("b"))
+    change(path / "results.npz", lambda arrays: arrays.update(later=np.zeros(2)))
+    assert read_results(path).results()[0].metrics == whole("a").metrics
+    change(path / "results.npz", lambda arrays: arrays.pop("ovl"))
+    assert read_results(path).results()[1].metrics == whole("b", ovl=None).metrics
+
+
+def test_another_version_is_refused_by_its_number(folder):
+    path = by_hand(folder, whole("a"))
+
+    def later(arrays):
+        head = arrays["head"].tobytes().replace(b'"version": 1', b'"version": 7')
+        arrays["head"] = np.frombuffer(head, np.uint8)
+
+    change(path / "results.npz", later)
+    with pytest.raises(BenchError) as error:
+        read_results(path)
+    assert str(error.value) == (
+        f"{path / 'results.npz'}: version 7 of saved results; this is version {VERSION}: bench "
+        "run SUITE saves them anew from what is stored"
+    )
+    (path / "results.npz").unlink()
+    with pytest.raises(BenchError, match="version 0 of saved results, without results.npz"):
+        read_results(path)
 
 
 def test_a_run_keeps_its_scores(folder, monkeypatch):
@@ -124,9 +170,9 @@ def test_a_selection_keeps_nothing(folder):
     assert not file_of(folder).exists()
 
 
-def test_few_cells_are_not_kept(made, tmp_path):
-    folder = stored.copy(made, tmp_path)
-    looked_up(folder)
+def test_a_report_of_few_cells_scores_them_and_saves_nothing(folder, monkeypatch):
+    monkeypatch.setattr(outcome, "SAVED_FROM", 5)
+    assert [fresh(folder, monkeypatch)[0] for _ in range(2)] == [4, 4]
     assert not file_of(folder).exists()
 
 
@@ -143,7 +189,7 @@ def test_a_damaged_file_is_no_matter(folder, monkeypatch, place):
 
 def test_other_code_scores_anew(folder, monkeypatch):
     looked_up(folder)
-    monkeypatch.setattr(kept, "_code", lambda packages: "other")
+    monkeypatch.setattr(basis, "_code", lambda packages: "other")
     assert fresh(folder, monkeypatch)[0] == 4
     assert fresh(folder, monkeypatch)[0] == 0
 
@@ -157,18 +203,18 @@ def test_a_source_file_that_changes_is_other_code(folder, tmp_path, monkeypatch)
         copied,
         ignore=shutil.ignore_patterns("__pycache__"),
     )
-    monkeypatch.setattr(kept, "_sources", lambda package: copied.rglob("*.py"))
-    before = kept._code(packages)
-    assert before == kept._code(packages)
+    monkeypatch.setattr(basis, "_sources", lambda package: copied.rglob("*.py"))
+    before = basis._code(packages)
+    assert before == basis._code(packages)
     (copied / "metrics" / "roc.py").write_text((copied / "metrics" / "roc.py").read_text() + "\n")
-    assert kept._code(packages) != before
+    assert basis._code(packages) != before
 
 
 def test_the_sources_are_those_of_the_harness_and_the_plugins():
-    assert {"roc.py", "score.py"} <= {path.name for path in kept._sources("harness")}
-    assert "typicality.py" in {path.name for path in kept._sources("plugins")}
-    assert [path.name for path in kept._sources("this")] == ["this.py"]
-    assert list(kept._sources("no_such_package")) == []
+    assert {"roc.py", "score.py"} <= {path.name for path in basis._sources("harness")}
+    assert "typicality.py" in {path.name for path in basis._sources("plugins")}
+    assert [path.name for path in basis._sources("this")] == ["this.py"]
+    assert list(basis._sources("no_such_package")) == []
 
 
 def test_another_scorer_of_the_same_name_scores_anew(folder, monkeypatch):
@@ -197,8 +243,8 @@ def test_a_plugin_file_that_changes_scores_anew(folder, monkeypatch):
     count, second = fresh(folder, monkeypatch)
     assert count == 4
     for a, b in zip(first.results, second.results, strict=True):
-        other = 1 - b.auroc if b.cell.scorer == "mine" else b.auroc
-        assert a.auroc == pytest.approx(other)
+        other = 1 - b.metrics.auroc if b.cell.scorer == "mine" else b.metrics.auroc
+        assert a.metrics.auroc == pytest.approx(other)
 
 
 PLUGIN = """
@@ -227,7 +273,7 @@ def test_a_cell_whose_statistic_is_gone_is_pending(folder):
     expected = len(looked_up(folder).results)
     store = stored.store(folder)
     plan, _ = stored.plan_of(folder)
-    job = next(iter(plan.cells[0].reads.values()))[2]
+    job = next(iter(plan.cells[0].reads.values())).out
     store.quarantine(STATISTICS, plan.statistic_key(store, job))
     found = looked_up(folder)
     assert found.pending
@@ -237,7 +283,7 @@ def test_a_cell_whose_statistic_is_gone_is_pending(folder):
 def test_what_has_come_since_is_scored_and_the_rest_read_back(folder, monkeypatch):
     store = stored.store(folder)
     plan, _ = stored.plan_of(folder)
-    job = next(iter(plan.cells[0].reads.values()))[2]
+    job = next(iter(plan.cells[0].reads.values())).out
     key = plan.statistic_key(store, job)
     aside = store.quarantine(STATISTICS, key)
     late = len(looked_up(folder).pending)
@@ -266,13 +312,14 @@ def test_other_examples_leave_nothing_of_the_old(folder):
     looked_up(folder)
     store = stored.store(folder)
     plan, _ = stored.plan_of(folder)
-    assert all(map(kept.ScoreCache(plan, store).find, plan.cells))
+    saved_basis = read_results(file_of(folder).parent).basis
+    assert Basis(plan, store).holds(saved_basis)
     name = plan.cells[0].cell.out_dataset
     others = dict.fromkeys(plan.prepared[name].fingerprints, "0" * 64)
     changed = replace(plan.prepared[name], fingerprints=others)
     for prepared in ({**plan.prepared, name: changed}, {}):
         again = replace(plan, prepared=prepared)
-        assert not any(map(kept.ScoreCache(again, store).find, plan.cells))
+        assert not Basis(again, store).holds(saved_basis)
 
 
 def test_a_title_changes_no_score_but_an_order_of_data_sets_does(folder):
@@ -290,7 +337,7 @@ def test_where_nothing_can_be_written_all_is_scored(folder, monkeypatch):
     def refuse(path, content):
         raise PermissionError(13, "no", str(path))
 
-    monkeypatch.setattr(kept, "replace_file", refuse)
+    monkeypatch.setattr(saved, "replace_file", refuse)
     assert_same(looked_up(folder), scored(folder))
     assert not file_of(folder).exists()
 
@@ -300,6 +347,6 @@ def test_a_failure_is_not_kept(folder, monkeypatch):
         raise StoreError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring._Scoring, "_score", fail)
+        patch.setattr(scoring._CellScorer, "_score", fail)
         assert {result.status for result in looked_up(folder).results} == {"failed"}
     assert fresh(folder, monkeypatch)[0] == 4

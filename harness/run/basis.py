@@ -1,0 +1,124 @@
+"""Basis of saved results: all that they rest on, so that a report knows whether they still hold.
+
+That is the suite with its plugins, their versions and options, the data sets, the weights of the
+checkpoints, every statistic that was read, the source files of the harness and of the packages
+that the plugins come from, Python, and the names and versions of all distributions installed
+beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError, StoreError
+from harness.plan.jobs import ChainId
+from harness.plan.plan import Plan
+from harness.results import Result
+from harness.store.hashing import canonical_json
+from harness.store.layout import STATISTICS
+from harness.store.records import Store
+
+
+class Basis:
+    """What results of a plan rest on today.
+
+    Arguments:
+        plan: With its data sets found.
+        store: Where the statistics are.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self._plan, self._store = plan, store
+        self._code = _code(plan.suite_fingerprint.packages)
+
+    def of(self, results: Sequence[Result]) -> dict[str, Any] | None:
+        """The basis of results, for JSON; None if a statistic that they read is gone by now."""
+        cells = {result.cell for result in results if result.status == "ok"}
+        planned = [planned for planned in self._plan.cells if planned.cell in cells]
+        keys = set()
+        jobs = {id(job): job for item in planned for job in item.jobs()}  # many cells share one
+        for job in jobs.values():
+            key = None
+            with suppress(DataError, StoreError):
+                key = self._plan.statistic_key(self._store, job)
+            if key is None:
+                return None
+            keys.add(key)
+        return {
+            "code": self._code,
+            "suite": self._plan.suite_fingerprint.digest,
+            "read": {name: found for name, found in self._read().items() if found is not None},
+            "keys": sorted(keys),
+        }
+
+    def holds(self, saved: dict[str, Any] | None) -> bool:
+        """Whether all that saved results rest on is what it was."""
+        if saved is None or saved["code"] != self._code:
+            return False
+        if saved["suite"] != self._plan.suite_fingerprint.digest:
+            return False
+        if not set(_names(self._store.root / STATISTICS)).issuperset(saved["keys"]):
+            return False
+        # what was not there then, no saved result rests on
+        return all(saved["read"].get(name) in (None, now) for name, now in self._read().items())
+
+    def _read(self) -> dict[str, str | None]:
+        """The data sets and the weights of the checkpoints, as far as they are there."""
+        found: dict[str, str | None] = dict.fromkeys(self._plan.needed_datasets())
+        for name, data in self._plan.prepared.items():
+            found[name] = canonical_json([data.fingerprints, data.counts])
+        for chain, planned in self._plan.chains.items():
+            for epoch in planned.epochs:
+                name = f"{chain.model}/{chain.dataset}/{chain.seed}/{epoch}"
+                found[name] = self._weights(chain, epoch)
+        return found
+
+    def _weights(self, chain: ChainId, epoch: int) -> str | None:
+        """By what training, and which; None unless they are there."""
+        weights = None
+        with suppress(StoreError):
+            weights = self._plan.weights_of(self._store, chain, epoch)
+        return None if weights is None else f"{self._plan.train_key(chain)} {weights}"
+
+
+def _code(packages: Iterable[str]) -> str:
+    """Digest of all code that plans and scores: sources, Python, installed distributions."""
+    found = hashlib.sha256(sys.version.encode())
+    for name in sorted({"harness", *packages}):
+        for path in sorted(_sources(name)):
+            found.update(f"\0{path}\0".encode())
+            found.update(path.read_bytes())
+    installed = sorted(
+        name
+        for folder in set(sys.path)
+        for name in _names(Path(folder))
+        if name.endswith((".dist-info", ".egg-info"))
+    )
+    found.update("\0".join(installed).encode())
+    return found.hexdigest()
+
+
+def _sources(package: str) -> Iterator[Path]:
+    """The source files of a package or module."""
+    with suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations is not None:
+            for folder in spec.submodule_search_locations:
+                yield from Path(folder).rglob("*.py")
+        elif spec is not None and spec.origin is not None and spec.has_location:
+            yield Path(spec.origin)
+
+
+def _names(folder: Path) -> Iterable[str]:
+    """The names in a folder; none if it cannot be listed."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return ()

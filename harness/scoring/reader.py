@@ -1,0 +1,160 @@
+"""Reader of stored statistics: their values, columns and origins, or why one is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from harness.errors import DataError, ScoreError, StoreError
+from harness.plan.jobs import StatisticJob
+from harness.plan.keys import checkpoint_key
+from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
+from harness.results import Status
+from harness.store.failures import find_failure
+from harness.store.layout import CHECKPOINTS, STATISTICS, WEIGHTS
+from harness.store.records import Store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Read = TypeVar("Read")
+
+
+class StatisticReader:
+    """Reads the statistics of a plan, each manifest once.
+
+    Arguments:
+        plan: With its data sets found.
+        store: Where the statistics are.
+
+    Attributes:
+        set_aside: Number of statistics that were found damaged and are no longer stored.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan, self.store = plan, store
+        self.set_aside = 0
+        self._keys: dict[StatisticJob, str] = {}
+        self._obstacles: dict[StatisticJob, tuple[Status, str] | None] = {}
+        self._checkpoints: dict[str, dict[str, Any]] = {}
+        self._origins: dict[StatisticJob, dict[str, Any]] = {}
+        self._features: dict[StatisticJob, list[str]] = {}
+
+    def key(self, job: StatisticJob) -> str | None:
+        """The key of a stored statistic."""
+        if job not in self._keys and self.plan.has_statistic(self.store, job):
+            key = self.plan.statistic_key(self.store, job)
+            if key is not None:
+                self._keys[job] = key
+        return self._keys.get(job)
+
+    def obstacle(self, job: StatisticJob) -> tuple[Status, str] | None:
+        """Why a statistic is not there; None if nothing but that it was not asked for yet."""
+        if job not in self._obstacles:
+            self._obstacles[job] = self._find_obstacle(job)
+        return self._obstacles[job]
+
+    def _find_obstacle(self, job: StatisticJob) -> tuple[Status, str] | None:
+        for name in (job.chain.dataset, *job.datasets()):
+            if name in self.plan.missing:
+                return "missing_data", self.plan.missing[name]
+            if name in self.plan.unusable:
+                return "failed", self.plan.unusable[name]
+            if name not in self.plan.prepared:
+                return None
+        try:
+            self.plan.statistic_inputs(self.store, job)
+        except (DataError, StoreError) as error:
+            return "failed", str(error)
+        failure = find_failure(self.store, failure_inputs(self.plan, job))
+        has_checkpoint = self.plan.has_checkpoint_of(self.store, job)
+        if failure is None and job.epoch is not None and not has_checkpoint:
+            inputs = training_failure_inputs(self.plan, job.chain, job.epoch)
+            failure = find_failure(self.store, inputs)
+        return None if failure is None else (failure.status, f"{failure.job}: {failure.message}")
+
+    def groups(self, job: StatisticJob, size: int) -> NDArray[np.float64]:
+        """A statistic as scorers take it, for groups of `size`: (M, F) or (M, b, F)."""
+        values = self.values(job)
+        self._check_finite(job, values)
+        if job.group_size is not None:
+            return values
+        count = len(values) // size
+        if count == 0:
+            raise ScoreError(f"a group has {size} examples, but there are only {len(values)}")
+        return values[: count * size].reshape(count, size, values.shape[1])
+
+    def _check_finite(self, job: StatisticJob, values: NDArray[np.float64]) -> None:
+        """Fail a cell that reads a value that is no number: a scorer might not see it.
+
+        Raises:
+            ScoreError: Names the first group, its examples and the layer or other feature.
+        """
+        finite = np.isfinite(values)
+        if finite.all():
+            return
+        rows = np.flatnonzero(~finite.all(1))
+        row, column = int(rows[0]), int(np.flatnonzero(~finite[rows[0]])[0])
+        size = job.group_size or 1
+        ids = job.draw.ids(self.plan.prepared[job.draw.dataset].counts["test"])
+        examples = ", ".join(map(str, ids[row * size : (row + 1) * size][:5]))
+        raise ScoreError(
+            f"{job.statistic} of {job.draw.dataset} ({job.draw.role}) is not finite in "
+            f"{len(rows)} of {len(values)} groups: the first is {values[row, column]} for "
+            f"{self.features(job)[column]!r} of test example {examples}"
+        )
+
+    def features(self, job: StatisticJob) -> list[str]:
+        """The names of the columns of a stored statistic."""
+        if job not in self._features:
+            facts = self._stored(job, lambda key: self.store.manifest(STATISTICS, key).facts)
+            self._features[job] = [str(name) for name in facts["features"]]
+        return self._features[job]
+
+    def values(self, job: StatisticJob) -> NDArray[np.float64]:
+        """A statistic as it is stored, float64, (M, F)."""
+        return self._stored(job, lambda key: self.store.read_array(STATISTICS, key, "values.npy"))
+
+    def checkpoint(self, job: StatisticJob) -> dict[str, Any]:
+        """Facts of the checkpoint that a statistic reads, and the sha256 of its weights."""
+        assert job.epoch is not None, "only of statistics that read a model"
+        key = checkpoint_key(str(self.plan.train_key(job.chain)), job.epoch)
+        if key not in self._checkpoints:
+            manifest = self.store.manifest(CHECKPOINTS, key)
+            weights = manifest.files[WEIGHTS]["sha256"]
+            self._checkpoints[key] = {"facts": manifest.facts, "weights": weights}
+        return self._checkpoints[key]
+
+    def origin(self, job: StatisticJob) -> dict[str, Any]:
+        """What made a stored statistic: plugins, versions and, if it reads a model, weights."""
+        if job not in self._origins:
+            facts = self._stored(job, lambda key: self.store.manifest(STATISTICS, key).facts)
+            self._origins[job] = {**facts["plugin"], "versions": facts["versions"]}
+            if job.epoch is not None:
+                checkpoint = self.checkpoint(job)
+                self._origins[job] |= {
+                    "model": checkpoint["facts"]["plugin"],
+                    "trained_on": job.chain.dataset,
+                    "train_key": self.plan.train_key(job.chain),
+                    "epoch": job.epoch,
+                    "weights": checkpoint["weights"],
+                }
+        return self._origins[job]
+
+    def _stored(self, job: StatisticJob, read: Callable[[str], Read]) -> Read:
+        """What is read of the record of a statistic.
+
+        Raises:
+            StoreError: It is damaged, and was set aside.
+        """
+        key = self.key(job)
+        assert key is not None, "its presence was checked"
+        try:
+            return read(key)
+        except StoreError as error:
+            self.store.quarantine(STATISTICS, key)
+            self.set_aside += 1
+            del self._keys[job]
+            raise StoreError(f"{error}; set aside, run again to compute it anew") from error
