@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version as installed_version
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from harness.cli import (
-    check,
-    compare,
-    data,
-    doctor,
-    listing,
-    pins,
-    plan,
-    plugins,
-    report,
-    run,
-    store,
-)
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry.registry import Registry
 from harness.text import printable
@@ -35,8 +26,78 @@ FILES_FAILED = 74
 GRACE_SECONDS = 10.0
 """What an interrupted command may take to clean up."""
 
+COMMANDS = {
+    "bench": {
+        "run": ("run.run", "Train, evaluate and score a suite."),
+        "plan": ("plan.plan", "List what is stored and what is new."),
+        "check": ("check.check", "Try a suite at true size without data."),
+        "report": ("report.report", "Print results from what is stored."),
+        "pin": ("pins.pin", "Write pins/SUITE.toml from what is stored."),
+        "verify": ("pins.verify", "Compare what is stored of SUITE with its pins."),
+        "compare": ("compare.compare", "Compare two runs on the examples that they share."),
+        "list": ("listing.list_entries", "List models, data sets, scorers, ..."),
+        "show": ("listing.show", "Show a plugin entry and its options."),
+        "doctor": (
+            "doctor.doctor",
+            "Look at Python, torch, torchvision, devices, folders and plugins.",
+        ),
+        "schema": ("listing.schema", "Print the JSON Schema of suites."),
+    },
+    "plugins": {
+        "list": (
+            "plugins.list_plugins",
+            "List plugins with their state: active, blocked or broken, and why.",
+        ),
+        "new": ("plugins.new", "Begin a plugin of your own in the current folder."),
+        "check": ("conformance.check", "Examine a plugin by the conformance kit."),
+    },
+    "data": {
+        "list": ("data.list_data", "List data sets: state, size, fingerprint, licence, home."),
+        "fetch": ("data.fetch_data", "Download data sets, or say how to get them."),
+        "verify": (
+            "data.verify_data",
+            "Read converted data sets in full and compare their checksums.",
+        ),
+    },
+    "store": {
+        "ls": ("store.list_store", "List what is stored and which suites need it."),
+        "fsck": ("store.check", "Verify every checksum in the store."),
+        "gc": ("store.collect", "Find what no suite named needs; --delete removes it."),
+        "export": ("store.export", "Write what is stored of a suite into one archive."),
+        "import": ("store.import_", "Take an archive of `bench store export` into the store."),
+    },
+}
+"""Commands by group and name: their function in `harness.cli`, and the first line of its help."""
+
+
+class Commands(TyperGroup):
+    """A group of COMMANDS: `--help` lists them by the table, a call imports the one called.
+
+    `list_commands` of typer names those of the table first, then those added, then groups.
+    """
+
+    def __init__(self, *, name: str, commands: dict[str, Any], **settings: Any) -> None:
+        self._listed = {key: TyperCommand(key, help=row[1]) for key, row in COMMANDS[name].items()}
+        super().__init__(name=name, commands=self._listed | commands, **settings)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; one that a plugin added takes the place of ours."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None or found is not self._listed.get(cmd_name):
+            return found
+        module, function = COMMANDS[str(self.name)][cmd_name][0].split(".")
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(cmd_name)(getattr(import_module(f"harness.cli.{module}"), function))
+        return typer.main.get_command(alone)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of `--help`, which imports no command."""
+        TyperGroup(commands=dict(self.commands)).format_commands(ctx, formatter)
+
+
 app = typer.Typer(
     name="bench",
+    cls=Commands,
     help="Which score, on which deep generative model, stopped at which epoch, tells "
     "out-of-distribution inputs from in-distribution ones.",
     no_args_is_help=True,
@@ -49,32 +110,17 @@ app = typer.Typer(
     "74 files cannot be written or read (a full disk, say); 130 interrupted; after both the same "
     "command resumes.",
 )
-plugins_app = typer.Typer(help="Plugins: list them, begin one, examine one.")
-
-app.command("run")(run.run)
-app.command("plan")(plan.plan)
-app.command("check")(check.check)
-app.command("report")(report.report)
-app.command("pin")(pins.pin)
-app.command("verify")(pins.verify)
-app.command("compare")(compare.compare)
-app.command("list")(listing.list_entries)
-app.command("show")(listing.show)
-app.command("doctor")(doctor.doctor)
-app.command("schema")(listing.schema)
-plugins_app.command("list")(plugins.list_plugins)
-plugins_app.command("new")(plugins.new)
-plugins_app.command("check")(plugins.check)
-app.add_typer(plugins_app, name="plugins")
-app.add_typer(data.app, name="data")
-app.add_typer(store.app, name="store")
+for _name, _help in {
+    "plugins": "Plugins: list them, begin one, examine one.",
+    "data": "Data sets: what is there, get more, verify.",
+    "store": "The store: what is in it, verify, tidy up, move results.",
+}.items():
+    app.add_typer(typer.Typer(help=_help), name=_name, cls=Commands)
 
 
 def _print_version(value: bool) -> None:
     if value:
-        from importlib.metadata import version
-
-        print(f"bench {version('oodbench')}")
+        print(f"bench {installed_version('oodbench')}")
         raise typer.Exit
 
 
@@ -142,8 +188,6 @@ def _leave_at_once(number: int, frame: FrameType | None) -> Any:
 
 
 def _command() -> str:
-    import shlex
-
     return shlex.join(["bench", *sys.argv[1:]])
 
 
@@ -177,6 +221,7 @@ def _internal_error(error: Exception) -> int:
 
 def _log_traceback(error: Exception) -> str:
     """Where the traceback is; empty if it cannot be written."""
+    # For internal errors only: `bench --help` loads neither.
     from harness.settings import default_store
     from harness.store.records import replace_file
 

@@ -12,13 +12,18 @@ from harness.cli.arguments import (
     StoreOption,
     SuitePath,
 )
+from harness.cli.output import print_json, print_rows, tell
+from harness.compute.device import find_device
+from harness.plan.expand import make_plan, select
+from harness.store.records import Store
+from harness.suite import load_suite
 
 
 def check(
     suite: SuitePath,
-    only: OnlyOption = None,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
+    only: OnlyOption,
+    plugin: PluginOption,
+    store: StoreOption,
     device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
@@ -27,18 +32,13 @@ def check(
     Builds every model of SUITE and runs its statistics and scorers on random images.
     What it measures lets `bench plan` estimate times.
     """
-    from harness.cli.output import print_json, print_rows, tell
-    from harness.compute.device import find_device
+    # It takes PyTorch, which takes seconds: `--help` does not wait for it.
     from harness.compute.dry_run import check_suite
-    from harness.plan.expand import make_plan, select
-    from harness.settings import default_store
-    from harness.store.records import Store
-    from harness.suite import load_suite
 
-    resolved = select(load_suite(suite, plugin or ()), only or ())
+    resolved = select(load_suite(suite, plugin), only)
     plan = make_plan(resolved, {})
     found = []
-    records = Store(store or default_store())
+    records = Store(store)
     for item in check_suite(resolved, plan, records, find_device(device)):
         tell(f"{item.what}: {item.problem or 'ok'}")
         found.append(item)

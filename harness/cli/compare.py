@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from harness.cli.arguments import DataOption, JsonOption, OnlyOption, PluginOption, StoreOption
-
-if TYPE_CHECKING:
-    from harness.regression.compare import Compared, LeftOut
-    from harness.regression.ranking import Ranking
-
+from harness.cli.output import print_json, print_rows
+from harness.errors import NothingSelectedError
+from harness.regression.compare import Compared, LeftOut, compare_runs
+from harness.regression.ranking import Ranking, rank_scorers
+from harness.regression.runs import load_run
+from harness.results import COLUMNS
+from harness.settings import Settings
 
 REGRESSED, NOT_COMPARED, NOTHING = 3, 1, 4
 
@@ -39,10 +41,11 @@ def compare(
             "not be compared.",
         ),
     ] = None,
-    only: OnlyOption = None,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    *,
+    only: OnlyOption,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """Compare two runs on the examples that they share.
@@ -50,15 +53,8 @@ def compare(
     Differences are B minus A, with paired DeLong intervals and tests, Holm-corrected over all
     cells. Then wins, ties and losses of B by scorer, and mean ranks of the scorers of both.
     """
-    from harness.cli.output import print_json
-    from harness.errors import NothingSelectedError
-    from harness.regression.compare import compare_runs
-    from harness.regression.ranking import rank_scorers
-    from harness.regression.runs import load_run
-    from harness.settings import Settings, default_data, default_store
-
-    settings = Settings(store=store or default_store(), data=data or default_data())
-    a, b = (load_run(name, plugin or (), settings, only or ()) for name in (run_a, run_b))
+    settings = Settings(store, data)
+    a, b = (load_run(name, plugin, settings, only) for name in (run_a, run_b))
     compared, left_out = compare_runs(a, b)
     if not compared:
         reasons = ", ".join(sorted({item.reason for item in left_out})) or "A has no number"
@@ -112,9 +108,6 @@ def _json(
 def _print(
     compared: Sequence[Compared], left_out: Sequence[LeftOut], ranking: Ranking | None
 ) -> None:
-    from harness.cli.output import print_rows
-    from harness.results import COLUMNS
-
     apart = [item for item in compared if item.judgement != "tie"]
     if apart:
         rows = [[*item.cell, *_numbers(item)] for item in apart]
@@ -144,8 +137,6 @@ def _numbers(item: Compared) -> list[str]:
 
 
 def _print_ranking(ranking: Ranking) -> None:
-    from harness.cli.output import print_rows
-
     rows = [[run, scorer, f"{rank:.2f}"] for (run, scorer), rank in ranking.mean_ranks.items()]
     print()
     print_rows(["run", "scorer", "mean rank"], rows)

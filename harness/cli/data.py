@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from harness.cli.arguments import DataOption, JsonOption, PluginOption
-
-if TYPE_CHECKING:
-    from harness.data.catalog import Item
-
+from harness.cli.output import print_json, print_rows, tell
+from harness.data.catalog import Item, describe, fetch, find_datasets, verify
+from harness.data.folder import DataFolder
+from harness.errors import NothingSelectedError
 
 SHOWN_DIGITS = 12
 SPLITS = ("train", "test")
-
-app = typer.Typer(help="Data sets: what is there, get more, verify.")
 
 Names: TypeAlias = Annotated[
     list[str] | None,
@@ -32,11 +30,11 @@ SomeNames: TypeAlias = Annotated[
 ]
 
 
-@app.command("list")
 def list_data(
     names: Names = None,
-    plugin: PluginOption = None,
-    data: DataOption = None,
+    *,
+    plugin: PluginOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """List data sets: state, size, fingerprint, licence, home.
@@ -44,13 +42,8 @@ def list_data(
     converted: in the data folder. ready: its files are there or it needs none; converted when
     first used. missing: `bench data fetch` gets it or says how to.
     """
-    from harness.cli.output import print_json, print_rows, tell
-    from harness.data.catalog import describe, find_datasets
-    from harness.data.folder import DataFolder
-    from harness.settings import default_data
-
-    folder = DataFolder(data or default_data())
-    items = [describe(folder, item) for item in find_datasets(names or (), plugin or ())]
+    folder = DataFolder(data)
+    items = [describe(folder, item) for item in find_datasets(names or (), plugin)]
     if json:
         print_json([asdict(item) for item in items])
         return
@@ -69,27 +62,23 @@ def _row(item: Item) -> list[str]:
     return [item.name, item.state, item.shape, *counts, size, shown, item.home, item.licence]
 
 
-@app.command("fetch")
-def fetch_data(names: SomeNames, plugin: PluginOption = None, data: DataOption = None) -> None:
+def fetch_data(names: SomeNames, plugin: PluginOption, data: DataOption) -> None:
     """Download data sets, or say how to get them.
 
     Files are checked against published checksums; those that are there are kept.
     """
-    from harness.cli.output import tell
-    from harness.data.catalog import fetch, find_datasets
-
-    components = find_datasets(names, plugin or ())
+    components = find_datasets(names, plugin)
     problems = fetch(components, tell)
     for problem in problems:
         tell(problem)
     raise typer.Exit(1 if problems else 0)
 
 
-@app.command("verify")
 def verify_data(
     names: Names = None,
-    plugin: PluginOption = None,
-    data: DataOption = None,
+    *,
+    plugin: PluginOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """Read converted data sets in full and compare their checksums.
@@ -97,14 +86,8 @@ def verify_data(
     Without names, all in the data folder. A damaged one is set aside, and converted again when
     it is next used.
     """
-    from harness.cli.output import print_json, print_rows
-    from harness.data.catalog import find_datasets, verify
-    from harness.data.folder import DataFolder
-    from harness.errors import NothingSelectedError
-    from harness.settings import default_data
-
-    folder = DataFolder(data or default_data())
-    components = find_datasets(names, plugin or ()) if names else []
+    folder = DataFolder(data)
+    components = find_datasets(names, plugin) if names else []
     found = list(verify(folder, components))
     if not found:
         raise NothingSelectedError(f"no converted data set in {folder.store.root} to verify")

@@ -5,25 +5,23 @@ from __future__ import annotations
 import typer
 
 from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption
+from harness.cli.output import print_json
+from harness.maintenance.doctor import examine
+from harness.text import one_line
 
 
 def doctor(
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """Look at Python, torch, torchvision, devices, folders and plugins.
 
     One line each, with what to do. Exit status 1 if runs would fail.
     """
-    from harness.cli.output import print_json
-    from harness.maintenance.doctor import examine
-    from harness.settings import default_data, default_store
-    from harness.text import one_line
-
     found = []
-    for item in examine(store or default_store(), data or default_data(), plugin or ()):
+    for item in examine(store, data, plugin):
         found.append(item)
         if not json:
             advice = f"; {item.advice}" if item.advice else ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +12,9 @@ import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
 from harness.cli.output import print_json, print_rows
+from harness.errors import PluginError
+from harness.registry.registry import KINDS, Registry
+from harness.text import known_names
 
 
 def list_entries(
@@ -16,15 +22,13 @@ def list_entries(
         Literal["models", "datasets", "statistics", "scorers", "executors", "suites"],
         typer.Argument(help="What to list.", show_default=False),
     ],
-    plugin: PluginOption = None,
+    plugin: PluginOption,
     json: JsonOption = False,
 ) -> None:
     """List models, data sets, scorers, ..."""
     if kind == "suites":
         _list_suites(json)
         return
-    from harness.registry.registry import Registry
-
     rows = [
         {
             "name": item.entry.name,
@@ -33,7 +37,7 @@ def list_entries(
             "plugin": item.source.plugin,
             "distribution": item.source.distribution,
         }
-        for item in Registry(plugin or ()).entries(kind)
+        for item in Registry(plugin).entries(kind)
     ]
     if json:
         print_json(rows)
@@ -49,8 +53,7 @@ def list_entries(
 
 def _list_suites(json: bool) -> None:
     """Suites of the current folder and those that come with the project."""
-    import tomllib
-
+    # Importing suites takes longer than listing plugins.
     from harness.suite.files import shipped_suites
 
     rows = []
@@ -71,29 +74,19 @@ def _list_suites(json: bool) -> None:
 
 def schema() -> None:
     """Print the JSON Schema of suites."""
-    from harness.cli.output import print_json
-    from harness.suite import Suite
+    from harness.suite import Suite  # takes longer than listing plugins
 
-    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema"} | _schema(Suite))
-
-
-def _schema(suite: type) -> dict[str, object]:
-    found: dict[str, object] = suite.model_json_schema()  # type: ignore[attr-defined]
-    return found
+    header = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    print_json(header | Suite.model_json_schema())
 
 
 def show(
     name: Annotated[str, typer.Argument(help="A model, data set, statistic, scorer or executor.")],
-    plugin: PluginOption = None,
+    plugin: PluginOption,
     json: JsonOption = False,
 ) -> None:
     """Show a plugin entry and its options."""
-    from harness.cli.output import print_json
-    from harness.errors import PluginError
-    from harness.registry.registry import KINDS, Registry
-    from harness.text import known_names
-
-    registry = Registry(plugin or ())
+    registry = Registry(plugin)
     kinds = [kind for kind in KINDS if name in registry.names(kind)]
     if not kinds:
         known = {known for kind in KINDS for known in registry.names(kind)}
@@ -107,8 +100,7 @@ def show(
 
 
 def _describe(registered: Any) -> dict[str, Any]:
-    import inspect
-
+    # They take pydantic, and longer than listing plugins.
     from harness.registry.options import REQUIRED, describe_options
 
     target = registered.load()
@@ -133,10 +125,6 @@ def _describe(registered: Any) -> dict[str, Any]:
 
 
 def _print(item: dict[str, Any]) -> None:
-    import re
-
-    from harness.cli.output import print_rows
-
     print(f"{item['name']} ({item['kind'][:-1]}, version {item['version']})")
     print(f"from {item['source']}\n")
     print(re.sub(r"\n*^Arguments:\n(?:[ \t]+.*\n?|\n)+", "\n\n", item["description"], flags=re.M))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -17,11 +18,15 @@ from harness.cli.arguments import (
     SuitePath,
 )
 from harness.cli.display.displays import DisplayKind
-from harness.settings import Settings, default_data, default_store
+from harness.cli.display.session import session
+from harness.cli.output import print_json
+from harness.regression.pins import pins_path, read_pins, write_pins
+from harness.run.outcome import score_stored
+from harness.run.prepare import plan_unopened
+from harness.settings import Settings
+from harness.suite import load_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from harness.regression.verify_pins import Verdict
 
 
@@ -43,9 +48,10 @@ def pin(
         ),
     ] = None,
     pins: PinsOption = None,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    *,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     device: DeviceOption = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")] = 0,
     display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
@@ -56,19 +62,17 @@ def pin(
     threads: how far values are off then decides how far they may be off later. Prints what is
     different from the pins that were there.
     """
-    from harness.cli.display.session import session
+    # It takes PyTorch, which takes seconds: `--help` does not wait for it.
     from harness.regression.make_pins import changes, make_pins
-    from harness.regression.pins import pins_path, read_pins, write_pins
-    from harness.suite import load_suite
 
     path = pins or pins_path(suite)
     settings = Settings(
-        store=store or default_store(),
-        data=data or default_data(),
+        store=store,
+        data=data,
         device=device,
         workers=workers,
     )
-    resolved = load_suite(suite, plugin or ())
+    resolved = load_suite(suite, plugin)
     before = read_pins(path) if path.exists() else None
     log = settings.store / "logs" / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
@@ -85,9 +89,10 @@ def pin(
 def verify(
     suite: SuitePath,
     pins: PinsOption = None,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    *,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """Compare what is stored of SUITE with its pins.
@@ -96,17 +101,12 @@ def verify(
     code of that day; a new --store is computed by that of today. Exit status: 3 if a value moved;
     1 if not, but a cell failed, is missing, or its settings are not those that were pinned.
     """
-    from harness.cli.output import print_json
-    from harness.regression.pins import pins_path, read_pins
+    # As above.
     from harness.regression.verify_pins import exit_status, unpinned, verify_pins
-    from harness.run.outcome import score_stored
-    from harness.run.prepare import plan_unopened
-    from harness.settings import Settings, default_data, default_store
-    from harness.suite import load_suite
 
     read = read_pins(pins or pins_path(suite))
-    resolved = load_suite(suite, plugin or ())
-    settings = Settings(store=store or default_store(), data=data or default_data())
+    resolved = load_suite(suite, plugin)
+    settings = Settings(store, data)
     outcome = score_stored(plan_unopened(resolved, settings), settings, lambda event: None)
     verdicts = verify_pins(read, outcome.plan, outcome.results)
     if json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,36 +14,37 @@ from harness.cli.arguments import (
     StoreOption,
     SuitePath,
 )
+from harness.cli.display.progress import duration
+from harness.cli.output import print_json, print_rows
 from harness.errors import DataError
-
-if TYPE_CHECKING:
-    from harness.plan.jobs import Chain
-    from harness.plan.plan import Plan
-    from harness.store.records import Store
+from harness.plan.estimate import estimate_chain
+from harness.plan.expand import select
+from harness.plan.explain import Reasons
+from harness.plan.jobs import Chain
+from harness.plan.plan import Plan
+from harness.run.prepare import plan_unopened
+from harness.settings import Settings, share_processors
+from harness.store.records import Store
+from harness.suite import load_suite
+from harness.text import one_line
 
 
 def plan(
     suite: SuitePath,
     why: Annotated[bool, typer.Option("--why", help="Say of each new job why it is new.")] = False,
-    only: OnlyOption = None,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    *,
+    only: OnlyOption,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """List what is stored and what is new.
 
     Jobs and cells of SUITE; with --why, the reason for each new job. Estimates the time.
     """
-    from harness.cli.output import print_json
-    from harness.plan.expand import select
-    from harness.run.prepare import plan_unopened
-    from harness.settings import Settings, default_data, default_store, share_processors
-    from harness.store.records import Store
-    from harness.suite import load_suite
-
-    resolved = select(load_suite(suite, plugin or ()), only or ())
-    settings = Settings(store=store or default_store(), data=data or default_data())
+    resolved = select(load_suite(suite, plugin), only)
+    settings = Settings(store, data)
     found = plan_unopened(resolved, settings)
     records = Store(settings.store)
     workers, _ = share_processors(settings, len(found.chains))
@@ -55,9 +56,6 @@ def plan(
 
 
 def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, Any]:
-    from harness.plan.estimate import estimate_chain
-    from harness.plan.explain import Reasons
-
     reasons = Reasons(plan, store) if why else None
     chains, seconds, unknown = [], 0.0, 0
     for chain in plan.chains.values():
@@ -124,10 +122,6 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
 
 
 def _print(described: dict[str, Any], why: bool) -> None:
-    from harness.cli.display.progress import duration
-    from harness.cli.output import print_rows
-    from harness.text import one_line
-
     rows = []
     for chain in described["chains"]:
         trainings = [job for job in chain["jobs"] if job["job"].startswith("train ")]

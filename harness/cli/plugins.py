@@ -1,26 +1,16 @@
-"""`bench plugins list`, `new` and `check`."""
+"""`bench plugins list` and `new`."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
 from harness.cli.output import print_json, print_rows
-from harness.registry.scaffold import PluginKind
-
-if TYPE_CHECKING:
-    from harness.domain import Images
-    from harness.registry.registry import Registered, Registry
-    from harness.testing import Check
-
-
-WIDTH = 90
-"""Characters of an explanation in a line."""
+from harness.registry.registry import KINDS, Registry
+from harness.registry.scaffold import PluginKind, new_file, new_package
 
 
 def new(
@@ -34,8 +24,6 @@ def new(
 
     Writes a commented file that works as it is; nothing is overwritten.
     """
-    from harness.registry.scaffold import new_file, new_package
-
     written = new_package(kind, name, Path()) if package else [new_file(kind, name, Path())]
     for path in written:
         print(f"wrote {path}")
@@ -51,193 +39,9 @@ def new(
         print(f'  in a suite: plugins.paths = ["{first}"]')
 
 
-def check(
-    what: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|PATH",
-            help="A model, data set, statistic or scorer, or all those of a plugin file.",
-            show_default=False,
-        ),
-    ],
-    option: Annotated[
-        list[str] | None,
-        typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of it, as in TOML."),
-    ] = None,
-    domain: Annotated[
-        str,
-        typer.Option(metavar="CxHxW", help="A small domain that a model can be built for."),
-    ] = "1x4x4",
-    unit_domain: Annotated[
-        str,
-        typer.Option(
-            metavar="CxHxWxBITS",
-            help="A domain of at most 4,096 images: a model's probabilities are summed over all.",
-        ),
-    ] = "1x2x2x2",
-    plugin: PluginOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Examine a plugin by the conformance kit.
-
-    Says of each check what it means or what is wrong. Exit status 1 if one failed.
-    """
-    from harness.cli.output import print_json
-    from harness.registry.registry import Registry
-    from harness.testing.entries import Domains, check_registered
-
-    is_file = what.endswith(".py") or Path(what).is_file()
-    registry = Registry([*(plugin or ()), *([what] if is_file else [])])
-    entries = _entries_of_file(registry, Path(what)) if is_file else [_entry(registry, what)]
-    options = _options(option or (), entries)
-    domains = Domains(_domain("--domain", domain), _domain("--unit-domain", unit_domain))
-    found = [(item, check_registered(registry, item, options, domains)) for item in entries]
-    if json:
-        print_json([_described(item, checks) for item, checks in found])
-    else:
-        for item, checks in found:
-            _print(item, checks)
-    failed = any(check.outcome == "failed" for _, checks in found for check in checks)
-    raise typer.Exit(1 if failed else 0)
-
-
-def _entries_of_file(registry: Registry, path: Path) -> list[Registered]:
-    """What a plugin file offers that can be checked.
-
-    Raises:
-        PluginError: Nothing, or one of its hooks fails, or another plugin offers the same.
-    """
-    from harness.errors import PluginError
-    from harness.testing.entries import CHECKED_KINDS
-
-    where = str(path.resolve())
-    for broken in registry.broken:
-        if broken.source.where == where:
-            raise PluginError(str(broken))
-    entries = [
-        registry.get(kind, item.entry.name)
-        for kind in CHECKED_KINDS
-        for item in registry.entries(kind)
-        if item.source.where == where
-    ]
-    if not entries:
-        raise PluginError(f"{path} offers no model, data set, statistic or scorer to check")
-    return entries
-
-
-def _entry(registry: Registry, name: str) -> Registered:
-    """The entry of a name that can be checked.
-
-    Raises:
-        PluginError: There is none, or there are several.
-    """
-    from harness.errors import PluginError
-    from harness.testing.entries import CHECKED_KINDS
-    from harness.text import known_names
-
-    kinds = [kind for kind in CHECKED_KINDS if name in registry.names(kind)]
-    if len(kinds) > 1:
-        raise PluginError(f"{name!r} is in {' and in '.join(kinds)}: give the file of the plugin")
-    if not kinds:
-        if Path(name).is_dir():
-            hint = "a folder: install it (uv pip install -e), then give a name that it offers"
-            raise PluginError(f"{name} is {hint}")
-        known = {known for kind in CHECKED_KINDS for known in registry.names(kind)}
-        quarantined = "".join(f"; {broken}" for broken in registry.broken)
-        raise PluginError(
-            f"there is no {name!r} to check ({known_names(name, known)}){quarantined}"
-        )
-    return registry.get(kinds[0], name)
-
-
-def _options(given: Any, entries: list[Registered]) -> dict[str, Any]:
-    """Options by name, each value as in TOML, or text where it is no TOML.
-
-    Raises:
-        PluginError: One is not KEY=VALUE, or there are several entries that it may be meant for.
-    """
-    import tomllib
-
-    from harness.errors import PluginError
-
-    if given and len(entries) > 1:
-        names = ", ".join(item.entry.name for item in entries)
-        raise PluginError(f"-o {given[0]}: of which of {names}? Give its name, and the file by -p")
-    options = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise PluginError(f"-o {text}: expected KEY=VALUE, such as -o steps=2")
-        try:
-            options[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[key] = value
-    return options
-
-
-def _domain(flag: str, text: str) -> Images:
-    """`1x4x4`, channels, height and width, or `1x2x2x2`, with bits.
-
-    Raises:
-        PluginError: It is neither.
-    """
-    from harness.domain import Images
-    from harness.errors import PluginError
-
-    if re.fullmatch(r"\d{1,4}(x\d{1,4}){2,3}", text):
-        try:
-            return Images(*map(int, text.split("x")))
-        except ValueError as error:
-            raise PluginError(f"{flag} {text}: {error}") from None
-    raise PluginError(
-        f"{flag} {text}: expected CHANNELSxHEIGHTxWIDTH or "
-        "CHANNELSxHEIGHTxWIDTHxBITS, such as 1x4x4 or 1x2x2x2"
-    )
-
-
-def _described(item: Registered, checks: list[Check]) -> dict[str, Any]:
-    return {
-        "kind": item.kind,
-        "name": item.entry.name,
-        "version": item.version,
-        "source": str(item.source),
-        "checks": [asdict(check) for check in checks],
-    }
-
-
-def _print(item: Registered, checks: list[Check]) -> None:
-    from harness.cli.output import print_rows
-
-    print(f"{item.kind[:-1]} {item.entry.name}, version {item.version}, of {item.source}\n")
-    print_rows(["check", "outcome", "what it means"], [row for c in checks for row in _rows(c)])
-    outcomes = [check.outcome for check in checks]
-    counts = [f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes)]
-    print(f"\n{len(checks)} checks: {', '.join(counts)}")
-    if item.kind == "models" and set(outcomes) == {"failed"}:
-        print("Can it be built for these domains? Give options with -o, or --domain.")
-    print()
-
-
-def _rows(check: Check) -> list[list[str]]:
-    """A check in the table: long explanations take several lines."""
-    import textwrap
-
-    first, *rest = textwrap.wrap(_explained(check), WIDTH) or [""]
-    return [[check.name, check.outcome, first], *(["", "", line] for line in rest)]
-
-
-def _explained(check: Check) -> str:
-    """What a passed check holds the plugin to, with its remark; else what is wrong, or why."""
-    if check.outcome != "passed":
-        return check.message
-    return f"{check.meaning} ({check.message})" if check.message else check.meaning
-
-
-def list_plugins(plugin: PluginOption = None, json: JsonOption = False) -> None:
+def list_plugins(plugin: PluginOption, json: JsonOption = False) -> None:
     """List plugins with their state: active, blocked or broken, and why."""
-    from harness.registry.registry import KINDS, Registry
-
-    registry = Registry(plugin or ())
+    registry = Registry(plugin)
     rows = [(source, "active", "") for source in registry.sources]
     rows += [(source, "blocked", "") for source in registry.blocked]
     rows += [(broken.source, "broken", broken.reason) for broken in registry.broken]

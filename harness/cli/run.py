@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from harness.cli.arguments import (
     DataOption,
@@ -17,11 +18,18 @@ from harness.cli.arguments import (
     SuitePath,
 )
 from harness.cli.display.displays import DisplayKind
-from harness.settings import BATCH_SIZE, Settings, default_data, default_store
-
-if TYPE_CHECKING:
-    from harness.run.outcome import Outcome
-
+from harness.cli.display.session import session
+from harness.plan.costs import scorer_costs
+from harness.plan.expand import select
+from harness.report.render.formats import render
+from harness.report.render.ranking import render_ranking
+from harness.report.render.terminal import wrapped
+from harness.report.summary import summary
+from harness.run.outcome import Outcome
+from harness.run.prepare import fetch_missing
+from harness.settings import BATCH_SIZE, Settings
+from harness.store.records import Store
+from harness.suite import load_suite
 
 RANKED_FROM = 5
 """So many scorers are ranked below the tables; of fewer the tables themselves tell."""
@@ -29,10 +37,10 @@ RANKED_FROM = 5
 
 def run(
     suite: SuitePath,
-    only: OnlyOption = None,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    only: OnlyOption,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     device: DeviceOption = "auto",
     batch_size: Annotated[
         int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
@@ -57,15 +65,12 @@ def run(
     Prints its AUROC tables and, of many scorers, the ranking. The same command again resumes: work
     that is stored is not done again.
     """
-    from harness.cli.display.session import session
-    from harness.plan.expand import select
-    from harness.run.prepare import fetch_missing
+    # It takes PyTorch, which takes seconds: `--help` does not wait for it.
     from harness.run.run import run as run_suite
-    from harness.suite import load_suite
 
     settings = Settings(
-        store=store or default_store(),
-        data=data or default_data(),
+        store=store,
+        data=data,
         device=device,
         batch_size=batch_size,
         workers=workers,
@@ -73,7 +78,7 @@ def run(
         compile=compile,
         executor=executor,
     )
-    resolved = select(load_suite(suite, plugin or ()), only or ())
+    resolved = select(load_suite(suite, plugin), only)
     log = settings.store / "logs" / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
         if download:
@@ -86,15 +91,6 @@ def run(
 
 
 def _print_report(outcome: Outcome, store: Path, title: str, errors: bool) -> None:
-    from rich.console import Console
-
-    from harness.plan.costs import scorer_costs
-    from harness.report.render.formats import render
-    from harness.report.render.ranking import render_ranking
-    from harness.report.render.terminal import wrapped
-    from harness.report.summary import summary
-    from harness.store.records import Store
-
     console, name = Console(), outcome.plan.suite
     tables = render(
         outcome.results,

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
+from harness import events
 from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption, SuitePath
-
-if TYPE_CHECKING:
-    from harness.maintenance.fsck import Checked
-    from harness.maintenance.gc import Garbage, GarbageItem
-    from harness.maintenance.inventory import OtherFiles, StoredTraining
-    from harness.maintenance.required import RequiredRecords
-
-
-app = typer.Typer(help="The store: what is in it, verify, tidy up, move results.")
+from harness.cli.display.displays import make_display
+from harness.cli.output import print_json, print_rows, tell
+from harness.maintenance.export import export_suite
+from harness.maintenance.fsck import Checked, check_store
+from harness.maintenance.gc import Garbage, GarbageItem, find_garbage, remove_garbage
+from harness.maintenance.import_archive import import_archive
+from harness.maintenance.inventory import (
+    OtherFiles,
+    StoredTraining,
+    list_other_files,
+    list_trainings,
+)
+from harness.maintenance.required import RequiredRecords
+from harness.plan.plan import Plan
+from harness.run.prepare import plan_opened_if_present, plan_unopened
+from harness.settings import Settings
+from harness.store.layout import KINDS, folder_size
+from harness.store.records import Store
+from harness.suite import ResolvedSuite, load_suite
+from harness.text import one_line
 
 Suites: TypeAlias = Annotated[
     list[Path] | None,
@@ -30,25 +42,20 @@ SomeSuites: TypeAlias = Annotated[
 ]
 
 
-@app.command("ls")
 def list_store(
     suites: Suites = None,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    *,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """List what is stored and which suites need it.
 
     Trainings with their epochs, statistics and sizes, and what lies beside them.
     """
-    from harness.cli.output import print_json, print_rows
-    from harness.maintenance.inventory import list_other_files, list_trainings
-    from harness.settings import default_store
-    from harness.store.records import Store
-
-    records = Store(store or default_store())
-    needs = _needs(suites or (), plugin, store, data)
+    records = Store(store)
+    needs = _needs(suites or (), plugin, Settings(store, data))
     trainings, beside = list_trainings(records, needs), list_other_files(records, needs)
     if json:
         print_json(_listed(records.root, trainings, beside))
@@ -93,20 +100,13 @@ def _beside_row(item: OtherFiles, asked: bool) -> list[Any]:
     return [item.what, item.count, f"{item.size / 1e6:,.1f}", *needed]
 
 
-@app.command("fsck")
-def check(store: StoreOption = None, json: JsonOption = False) -> None:
+def check(store: StoreOption, json: JsonOption = False) -> None:
     """Verify every checksum in the store.
 
     What is damaged is set aside in its quarantine, never deleted, and computed again when a suite
     asks for it. Exit status 1 if anything was damaged.
     """
-    from harness.cli.output import print_json
-    from harness.maintenance.fsck import check_store
-    from harness.settings import default_store
-    from harness.store.layout import KINDS, folder_size
-    from harness.store.records import Store
-
-    records = Store(store or default_store())
+    records = Store(store)
     total = sum(folder_size(records.root / kind) for kind in KINDS)
     with _progress("verifying the store", total) as advance:
         checked = check_store(records, advance)
@@ -119,8 +119,6 @@ def check(store: StoreOption = None, json: JsonOption = False) -> None:
 
 
 def _print_checked(checked: Checked) -> None:
-    from harness.text import one_line
-
     print(f"{checked.records:,} records, {checked.size / 1e6:,.1f} MB read in full")
     for item in checked.damaged:
         print(one_line(f"damaged: {item.what}: {item.problem}"))
@@ -130,15 +128,15 @@ def _print_checked(checked: Checked) -> None:
     )
 
 
-@app.command("gc")
 def collect(
     suites: SomeSuites,
     delete: Annotated[
         bool, typer.Option("--delete", help="Remove it; without, only say what would be removed.")
     ] = False,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    *,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
     json: JsonOption = False,
 ) -> None:
     """Find what no suite named needs; --delete removes it.
@@ -147,12 +145,10 @@ def collect(
     temporary files of killed runs. What was written within the last hour is kept, and what a run
     is at; so runs may go on beside.
     """
-    from harness.maintenance.gc import find_garbage, remove_garbage
-    from harness.settings import default_store
-    from harness.store.records import Store
-
-    records = Store(store or default_store())
-    garbage = find_garbage(records, _needs(suites, plugin, store, data, opening=True))
+    records = Store(store)
+    garbage = find_garbage(
+        records, _needs(suites, plugin, Settings(store, data), plan_opened_if_present)
+    )
     if delete:
         done = remove_garbage(records, garbage.found)
         done.kept += garbage.kept
@@ -161,8 +157,6 @@ def collect(
 
 
 def _print_garbage(garbage: Garbage, delete: bool, json: bool) -> None:
-    from harness.cli.output import print_json, print_rows, tell
-
     if json:
         removed = [_described(item) for item in garbage.found]
         kept = [{**_described(item), "why": why} for item, why in garbage.kept]
@@ -185,32 +179,24 @@ def _described(item: GarbageItem) -> dict[str, Any]:
     return {"what": item.what, "kind": item.kind, "path": str(item.path), "bytes": item.size}
 
 
-@app.command("export")
 def export(
     suite: SuitePath,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write.")],
     weights: Annotated[
         bool, typer.Option("--weights", help="Take weights along, so that training can go on.")
     ] = False,
-    plugin: PluginOption = None,
-    store: StoreOption = None,
-    data: DataOption = None,
+    *,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
 ) -> None:
     """Write what is stored of a suite into one archive.
 
     `bench store import` takes it in elsewhere; there `bench report` shows the same, without the
     data. Without --weights whatever needs a model is trained again there.
     """
-    from harness.cli.output import tell
-    from harness.maintenance.export import export_suite
-    from harness.run.prepare import plan_unopened
-    from harness.settings import Settings, default_data, default_store
-    from harness.store.layout import folder_size
-    from harness.store.records import Store
-    from harness.suite import load_suite
-
-    resolved = load_suite(suite, plugin or ())
-    settings = Settings(store=store or default_store(), data=data or default_data())
+    resolved = load_suite(suite, plugin)
+    settings = Settings(store, data)
     plan, records = plan_unopened(resolved, settings), Store(settings.store)
     with _progress(f"writing {file}", folder_size(records.root)) as advance:
         done = export_suite(plan, dict(resolved.datasets), records, file, weights, advance)
@@ -219,24 +205,17 @@ def export(
     print(f"{file}: {done.records:,} records, {done.size / 1e6:,.1f} MB")
 
 
-@app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What export has written.")],
-    store: StoreOption = None,
+    store: StoreOption,
 ) -> None:
     """Take an archive of `bench store export` into the store.
 
     All of it is verified before anything is taken in; what is stored and sound is never replaced.
     """
-    from harness.cli.output import tell
-    from harness.maintenance.import_archive import import_archive
-    from harness.settings import default_store
-    from harness.store.records import Store
-    from harness.text import one_line
-
     size = file.stat().st_size if file.is_file() else 0
     with _progress(f"reading {file}", size) as advance:
-        done = import_archive(file, Store(store or default_store()), advance)
+        done = import_archive(file, Store(store), advance)
     print(one_line(f"{done.suite}: {done.new:,} records taken in, {done.there:,} were there"))
     for what in done.differ:
         tell(f"{what}: stored here with other numbers, which stay")
@@ -245,9 +224,6 @@ def import_(
 @contextmanager
 def _progress(step: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show how many MB have been read."""
-    from harness import events
-    from harness.cli.display.displays import make_display
-
     with make_display("auto") as show:
         show(events.StepStarted("store", step, total // 10**6, "MB"))
         done = 0
@@ -263,21 +239,12 @@ def _progress(step: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def _needs(
     suites: Sequence[Path],
-    plugin: list[str] | None,
-    store: Path | None,
-    data: Path | None,
-    opening: bool = False,
+    plugin: Sequence[str],
+    settings: Settings,
+    make_plan: Callable[[ResolvedSuite, Settings], Plan] = plan_unopened,
 ) -> RequiredRecords:
-    from harness.maintenance.required import RequiredRecords
-    from harness.run.prepare import plan_opened_if_present, plan_unopened
-    from harness.settings import Settings, default_data, default_store
-    from harness.store.records import Store
-    from harness.suite import load_suite
-
-    settings = Settings(store=store or default_store(), data=data or default_data())
     needs = RequiredRecords()
     for path in suites:
-        resolved = load_suite(path, plugin or ())
-        plan = (plan_opened_if_present if opening else plan_unopened)(resolved, settings)
-        needs.add(plan, Store(settings.store), dict(resolved.datasets))
+        resolved = load_suite(path, plugin)
+        needs.add(make_plan(resolved, settings), Store(settings.store), dict(resolved.datasets))
     return needs

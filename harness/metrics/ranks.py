@@ -3,6 +3,8 @@
 References:
     | Statistical comparisons of classifiers over multiple data sets (Demšar, 2006)
     | https://www.jmlr.org/papers/v7/demsar06a.html
+
+SciPy takes up to a second to import, so the functions import it: most commands rank nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +19,6 @@ import numpy as np
 from harness.metrics.placements import Floats
 from harness.metrics.roc import LEVEL
 from harness.results import Cell
-
-GRID = 4001
-WIDTH = 8.0
-"""The standard normal density beyond is below 1e-14."""
-
 
 Method = TypeVar("Method", str, tuple[str, str])
 
@@ -42,9 +39,9 @@ def ranks(values: Floats) -> Floats:
     Returns:
         float64, (N, k).
     """
-    above = (values[:, np.newaxis, :] > values[:, :, np.newaxis]).sum(axis=2)
-    equal = (values[:, np.newaxis, :] == values[:, :, np.newaxis]).sum(axis=2)
-    found: Floats = above + (equal + 1) / 2
+    from scipy.stats import rankdata
+
+    found: Floats = rankdata(-values, axis=1)
     return found
 
 
@@ -58,10 +55,12 @@ def friedman(ranked: Floats) -> tuple[float, float]:
     Arguments:
         ranked: float64, (N, k), as `ranks` returns them.
     """
+    from scipy.special import chdtrc
+
     n, k = ranked.shape
     squares = float((ranked.mean(axis=0) ** 2).sum())
     statistic = max(0.0, 12 * n / (k * (k + 1)) * (squares - k * (k + 1) ** 2 / 4))
-    return statistic, chi_square_tail(statistic, k - 1)
+    return statistic, float(chdtrc(k - 1, statistic))
 
 
 def critical_difference(k: int, n: int) -> float:
@@ -71,42 +70,10 @@ def critical_difference(k: int, n: int) -> float:
     infinitely many degrees of freedom, divided by √2 (Nemenyi's test; Demšar, 2006, section
     3.2.2).
     """
-    return studentized_range(k) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    from scipy.stats import studentized_range
 
-
-def studentized_range(k: int) -> float:
-    """The quantile at 1 - LEVEL of the range of k independent standard normal variables.
-
-    P(range <= q) = k ∫ φ(z) [Φ(z) - Φ(z - q)]^(k-1) dz, solved for q by bisection.
-    """
-    z = np.linspace(-WIDTH, WIDTH, GRID)
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    below = _normal(z)
-    low, high = 0.0, 2 * WIDTH
-    for _ in range(50):
-        q = (low + high) / 2
-        inside = (below - _normal(z - q)) ** (k - 1)
-        share = k * float((density * inside).sum()) * (z[1] - z[0])
-        low, high = (q, high) if share < 1 - LEVEL else (low, q)
-    return (low + high) / 2
-
-
-def chi_square_tail(x: float, degrees: int) -> float:
-    """P(χ² > x) for a whole number of degrees of freedom, in closed form.
-
-    Q_n = Q_(n-2) + (x/2)^(n/2 - 1) e^(-x/2) / Γ(n/2), from Q_1 = erfc((x/2)^½) or Q_2 = e^(-x/2).
-    """
-    half = x / 2
-    if half == 0.0:
-        return 1.0
-    tail = math.erfc(math.sqrt(half)) if degrees % 2 else math.exp(-half)
-    for n in range(3 if degrees % 2 else 4, degrees + 1, 2):
-        tail += math.exp((n / 2 - 1) * math.log(half) - half - math.lgamma(n / 2))
-    return min(1.0, tail)
-
-
-def _normal(z: Floats) -> Floats:
-    return np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z])
+    q = float(studentized_range.ppf(1 - LEVEL, k, math.inf)) / math.sqrt(2)
+    return q * math.sqrt(k * (k + 1) / (6 * n))
 
 
 def block_of(cell: Cell) -> Block:

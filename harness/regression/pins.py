@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from harness.errors import BenchError
 from harness.results import Cell
@@ -19,9 +19,7 @@ from harness.store.records import replace_file
 FORMAT = 1
 FOLDER = "pins"
 SHOWN_DIGITS = 8
-
-
-BARE = re.compile(r"[A-Za-z0-9_-]+")
+HEADING = "# Pinned values, written by `bench pin`: `bench verify` and pytest compare with them.\n"
 
 
 @dataclass(frozen=True)
@@ -106,16 +104,9 @@ def write_pins(path: Path, pins: Pins) -> None:
     """Write pins, atomically. Settings and provenance that cells share are written once."""
     parts: dict[str, dict[str, Any]] = {"settings": {}, "provenance": {}}
     suite = Path(os.path.relpath(pins.suite.resolve(), path.parent.resolve())).as_posix()
-    lines = [
-        "# Pinned values, written by `bench pin`: `bench verify` and pytest compare with them.",
-        *toml_lines({"format": FORMAT, "suite": suite}),
-    ]
-    for pin in pins.pins:
-        lines += ["", "[[cells]]", *toml_lines(_row(pin, parts))]
-    for kind, tables in parts.items():
-        for name, part in tables.items():
-            lines += ["", f"[{kind}.{toml_key(name)}]", *toml_lines(part)]
-    replace_file(path, ("\n".join(lines) + "\n").encode())
+    cells = [_row(pin, parts) for pin in pins.pins]
+    values = {"format": FORMAT, "suite": suite, "cells": cells, **parts}
+    replace_file(path, (HEADING + tomli_w.dumps(_without_none(values))).encode())
 
 
 def _row(pin: Pin, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -147,44 +138,8 @@ def _pin(row: Mapping[str, Any], values: Mapping[str, Any]) -> Pin:
     )
 
 
-def toml_lines(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One line `key = value` for each leaf, tables within as dotted keys.
-
-    TOML has no null: what is None is left out.
-    """
-    lines = []
-    for name, value in values.items():
-        key = prefix + toml_key(name)
-        if isinstance(value, Mapping) and value:
-            lines += toml_lines(value, f"{key}.")
-        elif value is not None:
-            lines.append(f"{key} = {toml_value(value)}")
-    return lines
-
-
-def toml_key(name: str) -> str:
-    """A key, quoted where it has to be."""
-    return name if BARE.fullmatch(name) else _text(name)
-
-
-def toml_value(value: Any) -> str:
-    """A value on one line.
-
-    Arguments:
-        value: Text, a number, a truth value, or lists and mappings of such.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return _text(value)
+def _without_none(value: Any) -> Any:
+    """The value for TOML, which has no null: entries that are None are left out."""
     if isinstance(value, Mapping):
-        pairs = [f"{toml_key(k)} = {toml_value(v)}" for k, v in value.items() if v is not None]
-        return "{ " + ", ".join(pairs) + " }" if pairs else "{}"
-    return "[" + ", ".join(toml_value(item) for item in value) + "]"
-
-
-def _text(value: str) -> str:
-    """A basic string; JSON's escapes are TOML's, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import tomllib
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,6 @@ from harness.regression.pins import (
     Quantity,
     cell_name,
     read_pins,
-    toml_lines,
     write_pins,
 )
 from harness.results import Cell
@@ -34,15 +35,6 @@ VALUES = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES))
-def test_toml_that_is_written_is_what_python_reads(values):
-    assert tomllib.loads("\n".join(toml_lines(values))) == values
-
-
-def test_what_is_none_is_left_out():
-    assert toml_lines({"a": None, "b": {"c": None, "d": [{"e": None}]}}) == ["b.d = [{}]"]
-
-
 def a_pin(epoch, **settings):
     return Pin(
         Cell("flow", 'in "quoted"', "out", "typicality", epoch, 5, 0),
@@ -54,6 +46,66 @@ def a_pin(epoch, **settings):
         {"scorer": {"options": {"eps": 1e-10}, "plugin": "x"}, "training": settings},
         {"versions": {"torch": "2.6"}},
     )
+
+
+@given(st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES))
+def test_toml_that_is_written_is_what_python_reads(values):
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "pins.toml")
+        write_pins(path, Pins(Path(folder, "suite.toml"), (a_pin(0, **{"": values}),)))
+        assert values in [
+            part.get("") for part in tomllib.loads(path.read_text())["settings"].values()
+        ]
+        assert read_pins(path).pins[0].settings["training"] == {"": values}
+
+
+def test_what_is_none_is_left_out(tmp_path):
+    pin = a_pin(0, a=None, b={"c": None, "d": [{"e": None}]})
+    write_pins(tmp_path / "pins.toml", Pins(tmp_path / "suite.toml", (pin,)))
+    (read,) = read_pins(tmp_path / "pins.toml").pins
+    assert read.settings["training"] == {"b": {"d": [{}]}}
+
+
+DOTTED = """
+format = 1
+suite = "../suites/suite.toml"
+
+[[cells]]
+model = "flow"
+in = 'in "quoted"'
+out = "out"
+scorer = "typicality"
+epoch = 0
+group_size = 5
+seed = 0
+auroc = 0.30000000000000004
+se = 0.01
+tolerance = 0.004
+score_in.value = -3333.3333333333335
+score_in.tolerance = 1e-07
+score_out.value = 3.141592653589793
+score_out.tolerance = 0.5
+key = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+settings.scorer = "a"
+settings.training = "b"
+provenance.versions = "c"
+
+[settings.a]
+options.eps = 1e-10
+plugin = "x"
+
+[settings.b]
+width = 4
+
+[provenance.c]
+torch = "2.6"
+"""
+
+
+def test_pins_of_earlier_versions_are_read(tmp_path):
+    path = tmp_path / "pins.toml"
+    path.write_text(DOTTED)
+    assert read_pins(path).pins == (a_pin(0, width=4),)
 
 
 def test_pins_are_read_as_they_were_written(tmp_path):

@@ -1,0 +1,185 @@
+"""`bench plugins check`: the conformance kit, run on a plugin."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.arguments import JsonOption, PluginOption
+from harness.cli.output import print_json, print_rows
+from harness.domain import Images
+from harness.errors import PluginError
+from harness.registry.registry import Registered, Registry
+from harness.testing import Check
+from harness.testing.entries import CHECKED_KINDS, Domains, check_registered
+from harness.text import known_names
+
+WIDTH = 90
+"""Characters of an explanation in a line."""
+
+
+def check(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="A model, data set, statistic or scorer, or all those of a plugin file.",
+            show_default=False,
+        ),
+    ],
+    option: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of it, as in TOML."),
+    ] = None,
+    domain: Annotated[
+        str,
+        typer.Option(metavar="CxHxW", help="A small domain that a model can be built for."),
+    ] = "1x4x4",
+    unit_domain: Annotated[
+        str,
+        typer.Option(
+            metavar="CxHxWxBITS",
+            help="A domain of at most 4,096 images: a model's probabilities are summed over all.",
+        ),
+    ] = "1x2x2x2",
+    *,
+    plugin: PluginOption,
+    json: JsonOption = False,
+) -> None:
+    """Examine a plugin by the conformance kit.
+
+    Says of each check what it means or what is wrong. Exit status 1 if one failed.
+    """
+    is_file = what.endswith(".py") or Path(what).is_file()
+    registry = Registry([*(plugin), *([what] if is_file else [])])
+    entries = _entries_of_file(registry, Path(what)) if is_file else [_entry(registry, what)]
+    options = _options(option or (), entries)
+    domains = Domains(_domain("--domain", domain), _domain("--unit-domain", unit_domain))
+    found = [(item, check_registered(registry, item, options, domains)) for item in entries]
+    if json:
+        print_json([_described(item, checks) for item, checks in found])
+    else:
+        for item, checks in found:
+            _print(item, checks)
+    failed = any(check.outcome == "failed" for _, checks in found for check in checks)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _entries_of_file(registry: Registry, path: Path) -> list[Registered]:
+    """What a plugin file offers that can be checked.
+
+    Raises:
+        PluginError: Nothing, or one of its hooks fails, or another plugin offers the same.
+    """
+    where = str(path.resolve())
+    for broken in registry.broken:
+        if broken.source.where == where:
+            raise PluginError(str(broken))
+    entries = [
+        registry.get(kind, item.entry.name)
+        for kind in CHECKED_KINDS
+        for item in registry.entries(kind)
+        if item.source.where == where
+    ]
+    if not entries:
+        raise PluginError(f"{path} offers no model, data set, statistic or scorer to check")
+    return entries
+
+
+def _entry(registry: Registry, name: str) -> Registered:
+    """The entry of a name that can be checked.
+
+    Raises:
+        PluginError: There is none, or there are several.
+    """
+    kinds = [kind for kind in CHECKED_KINDS if name in registry.names(kind)]
+    if len(kinds) > 1:
+        raise PluginError(f"{name!r} is in {' and in '.join(kinds)}: give the file of the plugin")
+    if not kinds:
+        if Path(name).is_dir():
+            hint = "a folder: install it (uv pip install -e), then give a name that it offers"
+            raise PluginError(f"{name} is {hint}")
+        known = {known for kind in CHECKED_KINDS for known in registry.names(kind)}
+        quarantined = "".join(f"; {broken}" for broken in registry.broken)
+        raise PluginError(
+            f"there is no {name!r} to check ({known_names(name, known)}){quarantined}"
+        )
+    return registry.get(kinds[0], name)
+
+
+def _options(given: Any, entries: list[Registered]) -> dict[str, Any]:
+    """Options by name, each value as in TOML, or text where it is no TOML.
+
+    Raises:
+        PluginError: One is not KEY=VALUE, or there are several entries that it may be meant for.
+    """
+    if given and len(entries) > 1:
+        names = ", ".join(item.entry.name for item in entries)
+        raise PluginError(f"-o {given[0]}: of which of {names}? Give its name, and the file by -p")
+    options = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise PluginError(f"-o {text}: expected KEY=VALUE, such as -o steps=2")
+        try:
+            options[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[key] = value
+    return options
+
+
+def _domain(flag: str, text: str) -> Images:
+    """`1x4x4`, channels, height and width, or `1x2x2x2`, with bits.
+
+    Raises:
+        PluginError: It is neither.
+    """
+    if re.fullmatch(r"\d{1,4}(x\d{1,4}){2,3}", text):
+        try:
+            return Images(*map(int, text.split("x")))
+        except ValueError as error:
+            raise PluginError(f"{flag} {text}: {error}") from None
+    raise PluginError(
+        f"{flag} {text}: expected CHANNELSxHEIGHTxWIDTH or "
+        "CHANNELSxHEIGHTxWIDTHxBITS, such as 1x4x4 or 1x2x2x2"
+    )
+
+
+def _described(item: Registered, checks: list[Check]) -> dict[str, Any]:
+    return {
+        "kind": item.kind,
+        "name": item.entry.name,
+        "version": item.version,
+        "source": str(item.source),
+        "checks": [asdict(check) for check in checks],
+    }
+
+
+def _print(item: Registered, checks: list[Check]) -> None:
+    print(f"{item.kind[:-1]} {item.entry.name}, version {item.version}, of {item.source}\n")
+    print_rows(["check", "outcome", "what it means"], [row for c in checks for row in _rows(c)])
+    outcomes = [check.outcome for check in checks]
+    counts = [f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes)]
+    print(f"\n{len(checks)} checks: {', '.join(counts)}")
+    if item.kind == "models" and set(outcomes) == {"failed"}:
+        print("Can it be built for these domains? Give options with -o, or --domain.")
+    print()
+
+
+def _rows(check: Check) -> list[list[str]]:
+    """A check in the table: long explanations take several lines."""
+    first, *rest = textwrap.wrap(_explained(check), WIDTH) or [""]
+    return [[check.name, check.outcome, first], *(["", "", line] for line in rest)]
+
+
+def _explained(check: Check) -> str:
+    """What a passed check holds the plugin to, with its remark; else what is wrong, or why."""
+    if check.outcome != "passed":
+        return check.message
+    return f"{check.meaning} ({check.message})" if check.message else check.meaning
