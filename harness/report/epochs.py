@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from random import Random
+from statistics import fmean, median
 from typing import Any
 
 from harness.metrics.paired import Difference, delong_difference, holm, p_value, z_ratio
@@ -101,6 +102,59 @@ def epoch_tables(results: Sequence[Result]) -> list[EpochTable]:
     for cell, result in {result.cell: result for result in results}.items():
         groups.setdefault((cell.model, cell.in_dataset, cell.group_size), []).append(result)
     return [_table(*key, group) for key, group in groups.items()]
+
+
+@dataclass(frozen=True)
+class EarlyEnough:
+    """How early is enough for one scorer: medians over its rows.
+
+    Attributes:
+        rows: Number of its rows that have a verdict.
+    """
+
+    scorer: str
+    rows: int
+    best: float
+    earliest: float
+    last: float
+    saved: float
+
+
+def early_enough(results: Sequence[Result], most: int) -> tuple[list[EarlyEnough], int, int]:
+    """The epochs of each scorer in short.
+
+    Arguments:
+        results: In the order in which scorers shall stand.
+        most: Number of results judged, about. Of more, rows are drawn at random, the same ones in
+            every call and for every scorer.
+
+    Returns:
+        The scorers, the number of places (model, data sets, group size) judged, and of all.
+    """
+    places: dict[tuple[str, str, str, int], list[Result]] = {}
+    for result in results:
+        cell = result.cell
+        place = (cell.model, cell.in_dataset, cell.out_dataset, cell.group_size)
+        places.setdefault(place, []).append(result)
+    count = min(len(places), max(1, most * len(places) // max(1, len(results))))
+    chosen = Random(0).sample(list(places), count)
+    verdicts: dict[str, list[Verdict]] = {result.cell.scorer: [] for result in results}
+    for place in chosen:
+        for row in (row for table in epoch_tables(places[place]) for row in table.rows):
+            if row.verdict is not None:
+                verdicts[row.scorer].append(row.verdict)
+    return [_in_short(*item) for item in verdicts.items() if item[1]], count, len(places)
+
+
+def _in_short(scorer: str, verdicts: Sequence[Verdict]) -> EarlyEnough:
+    return EarlyEnough(
+        scorer,
+        len(verdicts),
+        median(verdict.best for verdict in verdicts),
+        median(verdict.earliest for verdict in verdicts),
+        median(verdict.last for verdict in verdicts),
+        median(verdict.saved for verdict in verdicts),
+    )
 
 
 def to_json(table: EpochTable, row: EpochRow) -> dict[str, Any]:

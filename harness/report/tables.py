@@ -134,7 +134,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         seeds=len({result.cell.seed for result in results}),
         n_in=tuple(sorted(n_in)),
         n_out=tuple(tuple(sorted(sizes)) for sizes in n_out.values()),
-        failures=_failures(results),
+        failures=failures(results),
         notes=provenance_notes(results),
     )
 
@@ -192,8 +192,8 @@ def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
     return {epoch: _average(seeds.values()) for epoch, seeds in bits.items() if seeds}
 
 
-def _failures(results: Sequence[Result]) -> tuple[Failure, ...]:
-    """The distinct reasons, in the order in which they first occur."""
+def failures(results: Sequence[Result]) -> tuple[Failure, ...]:
+    """The distinct reasons for missing numbers, in the order in which they first occur."""
     counts = Counter(
         (_status(result), result.message) for result in results if number(result) is None
     )

@@ -289,7 +289,8 @@ def test_no_cell_of_csv_is_a_formula_and_numbers_stay_numbers(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_inert_in_progress_and_listings(name, capsys):
-    from harness.cli.display.displays import PlainDisplay, RichDisplay
+    from harness.cli.display.displays import PlainDisplay
+    from harness.cli.display.live import RichDisplay
     from harness.cli.output import print_rows, tell
 
     for kind in (PlainDisplay, RichDisplay):

@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TextIO, TypeAlias
+from typing import Literal, Protocol, Self, TextIO, TypeAlias
 
 from harness import events
-from harness.cli.display.progress import Progress, Step, duration
+from harness.cli.display.progress import Progress, Step, duration, headline
 from harness.events import Event
 from harness.run.event_log import event_json
 from harness.text import printable
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-
 DisplayKind: TypeAlias = Literal["auto", "rich", "plain", "json", "none"]
 PLAIN_SECONDS = 5.0
-DRAWN_PER_SECOND = 2
 
 
 class Display(Protocol):
@@ -48,6 +42,8 @@ def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:
     if kind == "auto":
         kind = "rich" if stream.isatty() and not _is_dumb() else "plain"
     if kind == "rich":
+        from harness.cli.display.live import RichDisplay
+
         return RichDisplay(stream)
     if kind == "plain":
         return PlainDisplay(stream)
@@ -149,73 +145,6 @@ class NoDisplay:
         """Show nothing."""
 
 
-class RichDisplay:
-    """One view of the run: how far it is, the step each task is at, the AUROCs known so far.
-
-    Drawn twice a second by a thread of its own, so that neither many events nor none matter.
-    """
-
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self.clock = clock
-        self.lock = threading.Lock()
-        self.progress = Progress(clock)
-        self.console = Console(file=stream)
-        self.drawn: tuple[int, list[int]] = (0, [])
-        self.live = Live(
-            console=self.console,
-            get_renderable=self._draw,
-            refresh_per_second=DRAWN_PER_SECOND,
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # a pipe gets what is written, and at once
-            vertical_overflow="crop",
-        )
-
-    def __enter__(self) -> Self:
-        """Begin to draw."""
-        self.live.start()
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        """Take the view away and show the cursor again."""
-        self.live.stop()
-
-    def __call__(self, event: Event) -> None:
-        """Note the event, and print a line above the view if it is worth one."""
-        with self.lock:
-            self.progress.follow(event)
-        line = headline(event)
-        if line and not isinstance(event, events.EpochFinished):
-            self.console.print(printable(line), markup=False, highlight=False)
-
-    def _draw(self) -> RenderableType:
-        """The view; where it cannot be drawn, the run goes on without."""
-        from rich.console import Group
-        from rich.text import Text
-
-        from harness.cli.display.live import view
-
-        width, height = self.console.size
-        try:
-            with self.lock:
-                lines = view(self.progress, width, height - 1, self.clock())
-        except Exception:
-            return Group()
-        lines.append(Text())  # for the cursor: the ^C of a terminal would break a full line
-        self._mend_after_resize(width)
-        self.drawn = (width, [line.cell_len for line in lines])
-        return Group(*lines)
-
-    def _mend_after_resize(self, width: int) -> None:
-        """Tell rich how many lines the terminal has made of what was drawn when it was wider."""
-        before, lengths = self.drawn
-        if lengths and 0 < width < before:
-            rows = sum(max(1, -(-length // width)) for length in lengths)
-            self.live._live_render._shape = (width, rows)
-
-
 class Guarded:
     """Shows events until showing one fails; then a run goes on without its display.
 
@@ -237,23 +166,6 @@ class Guarded:
         except Exception:
             self.show = None
             self.log(f"the display failed and is off:\n{traceback.format_exc()}")
-
-
-def headline(event: Event) -> str:
-    """The line that an event is worth of itself; most are worth none."""
-    if isinstance(event, events.JobFailed):
-        return f"failed: {event.job}: {event.message}"
-    if isinstance(event, events.Message):
-        return event.text
-    if isinstance(event, events.Postponed):
-        return f"{event.task}: another run is at it"
-    if isinstance(event, events.RunStarted):
-        todo = f"{event.jobs:,} jobs to do" if event.jobs else "nothing to compute"
-        return f"{event.suite}: {todo}, {event.cells:,} cells"
-    if isinstance(event, events.EpochFinished):
-        loss = f"{event.train_bits_per_dim:.3f} bits/dim"
-        return f"{event.task} · epoch {event.epoch}: {loss} in {duration(event.seconds)}"
-    return ""
 
 
 def _step_text(step: Step, now: float) -> str:

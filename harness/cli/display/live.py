@@ -1,14 +1,27 @@
-"""The view of a run on a terminal: lines of text that fit its width and height."""
+"""The live view of a run on a terminal: lines of text that fit its width and height."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from typing import Self, TextIO, cast
 
 from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleRenderable, RenderHook
+from rich.control import Control
+from rich.file_proxy import FileProxy
+from rich.segment import ControlType
 from rich.text import Text
 
-from harness.cli.display.progress import Block, Progress, Step, duration
-from harness.text import one_line
+from harness import events
+from harness.cli.display.progress import Block, Progress, Step, duration, headline
+from harness.events import Event
+from harness.text import one_line, printable
+
+DRAWN_PER_SECOND = 2
 
 UNKNOWN = "·"
 NUMBER = 5
@@ -18,6 +31,89 @@ GAP = "  "
 BAR = 12
 LEAST = 20
 """No narrower terminal is drawn for: its lines are cut."""
+
+
+class RichDisplay(RenderHook):
+    """One view of the run: how far it is, the step each task is at, the AUROCs known so far.
+
+    Drawn twice a second by a thread, so that neither many events nor none matter. Each print of
+    the console erases the view before and draws it again after, as `rich.live` does; but the lines
+    to erase are counted by the present width, since a terminal that is made narrower breaks them.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+
+        self.clock = clock
+        self.lock = threading.Lock()
+        self.progress = Progress(clock)
+        self.console = Console(file=stream)
+        self.drawn: list[int] = []
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._keep_drawing, daemon=True)
+        self.undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        if self.console.is_interactive:
+            self.console.show_cursor(False)
+            self.undo.callback(self.console.show_cursor, True)
+            self.console.push_render_hook(self)
+            self.undo.callback(self._take_away)
+            if sys.stdout.isatty():  # a pipe gets what is written, and at once
+                proxy = cast("TextIO", FileProxy(self.console, sys.stdout))
+                self.undo.enter_context(redirect_stdout(proxy))
+            proxy = cast("TextIO", FileProxy(self.console, sys.stderr))
+            self.undo.enter_context(redirect_stderr(proxy))
+            self.thread.start()
+            self.undo.callback(self.thread.join)
+            self.undo.callback(self.stopped.set)
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        """Take the view away and show the cursor again."""
+        self.undo.close()
+
+    def __call__(self, event: Event) -> None:
+        """Note the event, and print a line above the view if it is worth one."""
+        with self.lock:
+            self.progress.follow(event)
+        line = headline(event)
+        if line and not isinstance(event, events.EpochFinished):
+            self.console.print(printable(line), markup=False, highlight=False)
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """What a print of the console shows: instead of the view so far, a line, and the view."""
+        with self.lock:
+            return [self._erase(), *renderables, self._view()]
+
+    def _keep_drawing(self) -> None:
+
+        while not self.stopped.wait(1 / DRAWN_PER_SECOND):
+            self.console.print(Control())
+
+    def _view(self) -> Text:
+        """The view; where it cannot be drawn, the run goes on without.
+
+        The cursor stands below: the ^C of a terminal would break a full line.
+        """
+        width, height = self.console.size
+        try:
+            lines = view(self.progress, width, height - 1, self.clock())
+        except Exception:
+            lines = []
+        self.drawn = [line.cell_len for line in lines]
+        return Text("", end="").join(line.append("\n") for line in lines)
+
+    def _erase(self) -> Control:
+        """Moves to where the view begins, and erases it from its end."""
+        width = max(self.console.width, 1)
+        rows = sum(max(1, -(-length // width)) for length in self.drawn)
+        up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2))
+        return Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up * rows)
+
+    def _take_away(self) -> None:
+        self.console.pop_render_hook()
+        self.console.control(self._erase())
 
 
 def view(progress: Progress, width: int, height: int, now: float) -> list[Text]:

@@ -160,3 +160,20 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def headline(event: Event) -> str:
+    """The line that an event is worth of itself; most are worth none."""
+    if isinstance(event, events.JobFailed):
+        return f"failed: {event.job}: {event.message}"
+    if isinstance(event, events.Message):
+        return event.text
+    if isinstance(event, events.Postponed):
+        return f"{event.task}: another run is at it"
+    if isinstance(event, events.RunStarted):
+        todo = f"{event.jobs:,} jobs to do" if event.jobs else "nothing to compute"
+        return f"{event.suite}: {todo}, {event.cells:,} cells"
+    if isinstance(event, events.EpochFinished):
+        loss = f"{event.train_bits_per_dim:.3f} bits/dim"
+        return f"{event.task} · epoch {event.epoch}: {loss} in {duration(event.seconds)}"
+    return ""

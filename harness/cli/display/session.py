@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import events
-from harness.cli.display.displays import DisplayKind, Guarded, headline, make_display
+from harness.cli.display.displays import DisplayKind, Guarded, make_display
+from harness.cli.display.progress import headline
 from harness.events import Event
 from harness.registry.registry import Registry, tell_listeners
 from harness.run.event_log import EventLog

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.plan.plan import Plan
-from harness.report.render.formats import FORMULA
+from harness.report.render.documents import FORMULA
 from harness.report.significance import Mark, metrics_of, number
 from harness.report.tables import auroc_tables
 from harness.results import COLUMNS, Cell, Metrics, Result

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
 from harness.report.render import sheets as text
-from harness.report.render.formats import Format, csv_text, render_sheets
-from harness.report.render.sheets import CellText, TextTable
+from harness.report.render.documents import Format, csv_text, render_sheets
+from harness.report.render.sheets import CellText, TextTable, auroc_text
 from harness.results import Result
 from harness.text import one_line
 
@@ -76,7 +76,7 @@ def _cells(row: EpochRow) -> list[CellText]:
         CellText(str(verdict.best)),
         CellText(str(verdict.earliest)),
         CellText(str(verdict.last)),
-        CellText(f"{verdict.auroc_best:.3f}"),
+        auroc_text(verdict.auroc_best),
         _difference(verdict),
         CellText(f"{100 * verdict.saved:.0f} %"),
     ]

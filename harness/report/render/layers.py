@@ -11,8 +11,8 @@ from harness.metrics.roc import AurocEstimate
 from harness.plan.plan import Plan
 from harness.report.layers import CellLayers, Layer, LayerTable, layer_tables, to_json
 from harness.report.render import sheets as text
-from harness.report.render.formats import Format, csv_text, render_sheets
-from harness.report.render.sheets import CellText, TextTable
+from harness.report.render.documents import Format, csv_text, render_sheets
+from harness.report.render.sheets import CellText, TextTable, auroc_text
 from harness.results import Cell, Result
 from harness.store.records import Store
 from harness.text import one_line
@@ -80,8 +80,8 @@ def _cells(cell: CellLayers, layer: Layer) -> list[CellText]:
         CellText(one_line(cell.cell.out_dataset)),
         CellText(str(cell.cell.epoch)),
         CellText(one_line(layer.name)),
-        CellText(f"{found.auroc:.3f}", beside=f" [{found.low:.3f}, {found.high:.3f}]"),
-        CellText(f"{cell.auroc:.3f}"),
+        auroc_text(found.auroc, f" [{found.low:.3f}, {found.high:.3f}]"),
+        auroc_text(cell.auroc),
     ]
 
 

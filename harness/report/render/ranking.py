@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from harness.metrics.ranks import Ranked
 from harness.plan.costs import Cost
 from harness.report.ranking import RankingTable, ranking_table
-from harness.report.render.formats import Format, csv_text, render_sheets
-from harness.report.render.sheets import CellText, TextTable
+from harness.report.render.documents import Format, csv_text, render_sheets
+from harness.report.render.sheets import CellText, TextTable, auroc_text
 from harness.results import Result
 from harness.text import one_line
 
@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 
 COSTS = ("s/example", "extra training", "extra passes")
-RANKED = ("scorer", "mean rank", "mean AUROC", "numbers", *COSTS)
-APART = ("scorer", "mean AUROC", "numbers", "without", *COSTS)
+RANKED = ("scorer", "mean rank", "mean AUROC", "numbers")
+APART = ("scorer", "mean AUROC", "numbers", "without")
 COLUMNS = ("scorer", "mean_rank", "mean_auroc", "numbers", *vars(Cost(None, None, 0)))
 NONE = "-"
+MEASURED = (
+    "Costs as measured when it was computed: seconds of evaluating all that a scorer reads, "
+    "fits of statistics included, for each example; seconds of training other models that it "
+    "reads, for each that it scores; statistics read beyond the model's own log-probability."
+)
 
 
 def render_ranking(
@@ -57,10 +62,23 @@ def render_ranking(
         return json.dumps(found, indent=2, allow_nan=False) + "\n"
     if format == "csv":
         return csv_text(COLUMNS, _rows(table, costs))
-    sheets = [] if table.ranked is None else [_ranked(table, table.ranked, costs, format)]
-    if table.apart:
-        sheets.append(_unranked_table(table, costs))
+    best = "*" if format == "table" else "Bold"
+    sheets = ranking_sheets(table, costs, best)
     return render_sheets(sheets, title=title, format=format, console=console)
+
+
+def ranking_sheets(
+    table: RankingTable, costs: Mapping[str, Cost] | None, best: str = "*"
+) -> list[TextTable]:
+    """The ranking in words, without columns of costs if there are none.
+
+    Arguments:
+        table: The scorers, ranked and apart.
+        costs: By scorer.
+        best: How the best mean rank is shown.
+    """
+    sheets = [] if table.ranked is None else [_ranked(table, table.ranked, costs, best)]
+    return sheets + ([_unranked_table(table, costs)] if table.apart else [])
 
 
 def _rows(table: RankingTable, costs: Mapping[str, Cost]) -> list[dict[str, Any]]:
@@ -73,47 +91,47 @@ def _rows(table: RankingTable, costs: Mapping[str, Cost]) -> list[dict[str, Any]
 
 
 def _ranked(
-    table: RankingTable, ranked: Ranked[str], costs: Mapping[str, Cost], format: Format
+    table: RankingTable, ranked: Ranked[str], costs: Mapping[str, Cost] | None, best: str
 ) -> TextTable:
-    best = next(iter(ranked.mean_ranks.values()))
+    lowest = next(iter(ranked.mean_ranks.values()))
     apart = ranked.critical_difference
 
     def mark(rank: float) -> str:
-        if rank == best:
+        if rank == lowest:
             return "*"
-        return "~" if apart is not None and rank - best < apart else ""
+        return "~" if apart is not None and rank - lowest < apart else ""
 
     return TextTable(
         title="Scorers by mean rank",
-        header=RANKED,
+        header=(*RANKED, *(COSTS if costs is not None else ())),
         body=[
             [
                 CellText(one_line(scorer)),
                 CellText(f"{rank:.2f}", mark(rank)),
-                CellText(f"{ranked.aurocs[scorer]:.3f}"),
+                auroc_text(ranked.aurocs[scorer]),
                 _numbers(table, scorer),
-                *_costs(costs.get(scorer)),
+                *_costs(scorer, costs),
             ]
             for scorer, rank in ranked.mean_ranks.items()
         ],
         lead=1,
         left=1,
-        caption=_caption(table, ranked, "*" if format == "table" else "Bold"),
+        caption=_caption(table, ranked, best) + ([MEASURED] if costs is not None else []),
         notes=[f"Note: {one_line(note)}" for note in table.notes],
     )
 
 
-def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable:
+def _unranked_table(table: RankingTable, costs: Mapping[str, Cost] | None) -> TextTable:
     return TextTable(
         title="Scorers that are not ranked, for want of numbers",
-        header=APART,
+        header=(*APART, *(COSTS if costs is not None else ())),
         body=[
             [
                 CellText(one_line(scorer)),
-                CellText(NONE if found.auroc is None else f"{found.auroc:.3f}"),
+                CellText(NONE) if found.auroc is None else auroc_text(found.auroc),
                 _numbers(table, scorer),
                 CellText(", ".join(f"{count} {why}" for why, count in found.reasons.items())),
-                *_costs(costs.get(scorer)),
+                *_costs(scorer, costs),
             ]
             for scorer, found in table.apart.items()
         ],
@@ -128,7 +146,10 @@ def _numbers(table: RankingTable, scorer: str) -> CellText:
     return CellText(f"{table.numbers[scorer]}/{table.blocks}")
 
 
-def _costs(cost: Cost | None) -> list[CellText]:
+def _costs(scorer: str, costs: Mapping[str, Cost] | None) -> list[CellText]:
+    if costs is None:
+        return []
+    cost = costs.get(scorer)
     if cost is None:
         return [CellText(NONE)] * len(COSTS)
     return [
@@ -161,9 +182,4 @@ def _caption(table: RankingTable, ranked: Ranked[str], best: str) -> list[str]:
             f"{ranked.critical_difference:.2f} apart (Nemenyi, p = 0.05). Friedman's test of no "
             f"difference at all: p = {ranked.p_value:.2g}."
         )
-    return [
-        *lines,
-        "Costs as measured when it was computed: seconds of evaluating all that a scorer reads, "
-        "fits of statistics included, for each example; seconds of training other models that it "
-        "reads, for each that it scores; statistics read beyond the model's own log-probability.",
-    ]
+    return lines

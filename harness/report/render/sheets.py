@@ -10,6 +10,7 @@ from harness.report.tables import Average, Failure, Table, TableCell
 from harness.text import counted, one_line
 
 WRONG_WAY, BEATEN = "!", "#"
+WRONG_WAY_ROUND = f"{WRONG_WAY} is the wrong way round: below 0.5 beyond its 95 % interval."
 MOST_REASONS = 20
 """So many distinct reasons for missing numbers are printed under a table; JSON has them all."""
 
@@ -20,12 +21,14 @@ class CellText(NamedTuple):
     Attributes:
         mark: How a number stands to the best of its column.
         flags: What else must be known of it: `WRONG_WAY`, `BEATEN`.
+        auroc: The AUROC that it shows, which is shaded where there are colours.
     """
 
     text: str
     mark: str = ""
     beside: str = ""
     flags: str = ""
+    auroc: float | None = None
 
     @property
     def best(self) -> bool:
@@ -36,6 +39,11 @@ class CellText(NamedTuple):
     def plain(self) -> str:
         """All of it in a row."""
         return self.text + self.mark + self.flags + self.beside
+
+
+def auroc_text(auroc: float, beside: str = "", flags: str = "") -> CellText:
+    """An AUROC, with what stands beside it."""
+    return CellText(f"{auroc:.3f}", beside=beside, flags=flags, auroc=auroc)
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
         title=title(table),
         header=header(table),
         body=body(table, standard_errors=standard_errors),
-        lead=3,
+        lead=2,
         left=1,
         caption=caption(table, standard_errors=standard_errors, best=best),
         notes=notes(table),
@@ -116,7 +124,7 @@ def caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
             "compared with the best: their scores or some of their seeds are missing."
         )
     if any(cell.wrong_way for cell in cells):
-        lines.append(f"{WRONG_WAY} is the wrong way round: below 0.5 beyond its 95 % interval.")
+        lines.append(WRONG_WAY_ROUND)
     lines += _beaten(table)
     lines += _how_sure(table, cells, standard_errors)
     if any(row.bits_per_dim for row in table.rows):
@@ -129,8 +137,13 @@ def caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
 def notes(table: Table) -> list[str]:
     """What must be known about these numbers: remarks of the run, then why some are missing."""
     lines = [f"Note: {one_line(note)}" for note in table.notes]
-    lines += [_failure(failure) for failure in table.failures[:MOST_REASONS]]
-    if (more := len(table.failures) - MOST_REASONS) > 0:
+    return lines + reasons(table.failures)
+
+
+def reasons(failures: Sequence[Failure]) -> list[str]:
+    """Why numbers are missing, one reason a line."""
+    lines = [_failure(failure) for failure in failures[:MOST_REASONS]]
+    if (more := len(failures) - MOST_REASONS) > 0:
         lines.append(f"and {more} more reasons, which --format json lists")
     return lines
 
@@ -143,7 +156,8 @@ def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> CellText:
         error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
     mark = {"best": "*", "tied": "~"}.get(cell.mark or "", "")
     flags = WRONG_WAY * cell.wrong_way + BEATEN * bool(cell.beaten_by)
-    return _average(cell.auroc, seeds, mark, error, flags)
+    shown = _average(cell.auroc, seeds, mark, error, flags)
+    return shown._replace(auroc=cell.auroc.mean)
 
 
 def _average(

@@ -1,23 +1,165 @@
-"""The tables on a terminal: names and numbers are never cropped, whatever the width."""
+"""Tables as text: drawn by rich on a terminal, in plain lines off it."""
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from typing import NamedTuple
 
+from rich.box import SIMPLE_HEAD, Box
+from rich.cells import cell_len, chop_cells
+from rich.color import blend_rgb, parse_rgb_hex
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from harness.report.render.ansi import GAP, AnsiWriter, cells_of
 from harness.report.render.sheets import CellText, TextTable
 from harness.text import one_line
 
+GAP = 2
+"""Blank cells between two columns."""
+
 NARROW = 8
-"""On a narrow terminal, names are folded, but to no less than this width."""
+"""Width to which names may be folded where the terminal is narrow."""
 
 WIDE_HEADER = 14
-"""On a narrow terminal, the name of a column does not make it wider than this."""
+"""Width beyond which the name of a column is folded before a table is divided."""
+
+ASCII_HEAD = Box(str(SIMPLE_HEAD).replace("─", "-"), ascii=True)
+
+STRONGEST = 55
+"""Percentage of the tint in the ground of an AUROC of 1 or 0, as in the matrix of the page."""
+
+FAINTEST = 6
+"""An AUROC near 0.5, with a lower percentage, keeps the ground of the terminal."""
+
+
+class Scale(NamedTuple):
+    """The colours of AUROCs.
+
+    Attributes:
+        ink: Of all that are shaded.
+        high: Grounds for 0.5 to 1, in equal steps; `low` for 0.5 to 0.
+    """
+
+    ink: str
+    high: Sequence[str]
+    low: Sequence[str]
+
+    def style(self, auroc: float) -> str:
+        """The style of a number."""
+        share = round(abs(auroc - 0.5) * 2 * STRONGEST)
+        if share < FAINTEST:
+            return ""
+        grounds = self.low if auroc < 0.5 else self.high
+        return f"{self.ink} on {grounds[len(grounds) * share // (STRONGEST + 1)]}"
+
+
+def _mixed(paper: str, tint: str) -> list[str]:
+    """Paper with more and more of a tint, up to the strongest."""
+    pair = parse_rgb_hex(paper), parse_rgb_hex(tint)
+    return [blend_rgb(*pair, share / 100).hex for share in range(STRONGEST + 1)]
+
+
+COLOURS = {
+    # paper, ink and tints are those of the page
+    ("light", "truecolor"): Scale(
+        "#1d2129", _mixed("ffffff", "0072b2"), _mixed("ffffff", "d55e00")
+    ),
+    ("dark", "truecolor"): Scale(
+        "#e6e8ec", _mixed("1b1e24", "56b4e9"), _mixed("1b1e24", "e8873a")
+    ),
+    # the nearest of 256, in steps that can be told apart
+    ("light", "256"): Scale(
+        "color(16)",
+        ["color(153)", "color(117)", "color(74)"],
+        ["color(223)", "color(216)", "color(173)"],
+    ),
+    ("dark", "256"): Scale(
+        "color(255)",
+        ["color(236)", "color(24)", "color(31)"],
+        ["color(236)", "color(94)", "color(130)"],
+    ),
+}
+
+
+def terminal_text(sheets: Sequence[TextTable], *, title: str, console: Console) -> str:
+    """The tables as the console shows them, with its styles, encoding and width.
+
+    On a terminal, the columns of a table that is too wide are divided over several tables, each
+    with the first columns, and long names are folded; a line runs over only if one column alone
+    does not fit. AUROCs are shaded on the scale of the page if there are enough colours. Off a
+    terminal, lines are as long as they need to be. Names are not read as markup.
+
+    Returns:
+        Text to be written to `console.file` as it is, escape sequences included.
+    """
+    text = wrapped([one_line(title)], console, "bold")
+    if not sheets:
+        text += wrapped(["There are no results."], console)
+    for sheet in sheets:
+        text += "\n" + wrapped([sheet.title], console, "bold")
+        text += "".join(f"\n{table}" for table in _tables(_aligned(sheet), console))
+        text += "\n" + wrapped([*sheet.caption, *sheet.notes], console)
+    return text.encode(console.encoding, "replace").decode(console.encoding)
+
+
+def wrapped(lines: Sequence[str], console: Console, style: str = "") -> str:
+    """Sentences, each on its lines: wrapped at blanks on a terminal, one line each off it."""
+    if not console.is_terminal:
+        return "".join(f"{line}\n" for line in lines)
+    with console.capture() as shown:
+        for line in lines:
+            for part in Text(line, style).wrap(console, console.width, overflow="fold"):
+                part.rstrip()
+                console.print(part)
+    return shown.get()
+
+
+def _aligned(sheet: TextTable) -> TextTable:
+    """The table with its AUROCs padded, so that digits stand below digits in each column."""
+    columns = [_aligned_column(column) for column in zip(*sheet.body, strict=True)]
+    return replace(sheet, body=list(zip(*columns, strict=True)))
+
+
+def _aligned_column(cells: Sequence[CellText]) -> Sequence[CellText]:
+    numbers = [cell for cell in cells if cell.auroc is not None]
+    marks = max((len(cell.mark + cell.flags) for cell in numbers), default=0)
+    beside = max((len(cell.beside) for cell in numbers), default=0)
+    if not marks + beside:
+        return cells
+    return [
+        cell
+        if cell.auroc is None
+        else cell._replace(
+            beside=" " * (marks - len(cell.mark + cell.flags)) + cell.beside.ljust(beside)
+        )
+        for cell in cells
+    ]
+
+
+def _tables(sheet: TextTable, console: Console) -> list[str]:
+    """A table as text, or several with some of its columns each."""
+    head = ASCII_HEAD if console.options.ascii_only else SIMPLE_HEAD
+    if console.is_terminal:
+        return [_drawn(sheet, part, head, console) for part in _divided(sheet, console.width)]
+    return [_plain(sheet, head.head_row_horizontal)]
+
+
+def _plain(sheet: TextTable, dash: str) -> str:
+    """The table in plain lines: rich takes thirty times as long."""
+    rows = [sheet.header, *([words.plain for words in row] for row in sheet.body)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        blanks = [" " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True)]
+        pairs = enumerate(zip(row, blanks, strict=True))
+        cells = [text + blank if at < sheet.left else blank + text for at, (text, blank) in pairs]
+        lines.append((" " * GAP).join(cells).rstrip())
+    lines.insert(1, dash * (sum(widths) + GAP * (len(widths) - 1)))
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -33,149 +175,133 @@ class Part:
         return sum(self.widths) + GAP * (len(self.widths) - 1)
 
 
-def terminal_text(sheets: Sequence[TextTable], *, title: str, console: Console) -> str:
-    """The tables as the console shows them, with its styles, encoding and width.
+def _drawn(sheet: TextTable, part: Part, head: Box, console: Console) -> str:
+    """A part of the table, drawn by rich.
 
-    On a terminal, a table that is too wide is split into several with some of the columns
-    each, and long names are folded, or stand on lines of their own above their rows where that is
-    shorter; a line runs over only if one column alone does not fit. Off a terminal, lines are as
-    long as they need to be. Names are not read as markup.
-
-    Returns:
-        Text to be written to `console.file` as it is, escape sequences included.
+    One blank between two columns belongs to one of them, and so to the shade of an AUROC.
     """
-    limit = console.width if console.is_terminal else None
-    pen = AnsiWriter(console)
-    pen.sentences([one_line(title)], limit, "bold")
-    if not sheets:
-        pen.sentences(["There are no results."], limit)
-    for sheet in sheets:
-        pen.sentences(["", sheet.title], limit, "bold")
-        for drawing in _drawings(sheet, limit):
-            pen.lines.append("")
-            drawing.write(pen, limit)
-        pen.lines.append("")
-        pen.sentences(sheet.caption, limit)
-        pen.sentences(sheet.notes, limit)
-    return pen.text()
+    table = Table(box=head, show_edge=False, padding=0, width=part.width)
+    columns = list(zip(part.places, part.widths, strict=True))
+    for place, width in columns:
+        is_left = place < sheet.left
+        table.add_column(
+            Text("\n".join(_folded(sheet.header[place], width))),
+            width=width + (place + 1 < sheet.left if is_left else place > 0),
+            justify="left" if is_left else "right",
+            overflow="fold",
+        )
+    scale = _scale(console)
+    for row in sheet.body:
+        table.add_row(*(_cell(row[at], width, at >= sheet.left, scale) for at, width in columns))
+    with console.capture() as shown:
+        console.print(table, crop=False)
+    return "".join(f"{line.rstrip()}\n" for line in shown.get().splitlines())
 
 
-def wrapped(lines: Sequence[str], console: Console) -> str:
-    """Sentences, each on its lines: wrapped at blanks on a terminal, one line each off it."""
-    if not console.is_terminal:
-        return "".join(f"{line}\n" for line in lines)
-    parts = [textwrap.wrap(line, console.width, break_on_hyphens=False) for line in lines]
-    return "".join(f"{line}\n" for part in parts for line in part)
+def _cell(words: CellText, width: int, is_right: bool, scale: Scale | None) -> Text:
+    if words.auroc is None:
+        return Text("\n".join(_folded(words.plain, width)))
+    text = Text(justify="left", style=scale.style(words.auroc) if scale else "")
+    text.append(words.text + words.mark, "bold" if words.best else None)
+    text.append(words.flags, "red" if scale is None else None)
+    text.append(words.beside)
+    text.pad_left(max(0, width + is_right - text.cell_len))
+    return text
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A part as it is written: the rows below its head, in groups that may have a name each."""
+def _scale(console: Console) -> Scale | None:
+    """Whether AUROCs are shaded as on light or on dark; None without enough colours.
 
-    part: Part
-    sheet: TextTable
-    groups: Sequence[tuple[str, Sequence[Sequence[CellText]]]]
-
-    def write(self, pen: AnsiWriter, limit: int | None) -> None:
-        """Write it."""
-        pairs = zip(self.part.places, self.part.widths, strict=True)
-        columns = [(width, place < self.sheet.left) for place, width in pairs]
-        pen.head([self.sheet.header[place] for place in self.part.places], columns)
-        for name, rows in self.groups:
-            if name:
-                pen.sentences([name], limit)
-            for row in rows:
-                pen.row([row[place] for place in self.part.places], columns)
+    Some terminals say which they are; the others are taken for dark, as most are.
+    """
+    if console.no_color or console.color_system not in ("256", "truecolor"):
+        return None
+    ground = "light" if os.environ.get("COLORFGBG", "").endswith((";7", ";15")) else "dark"
+    return COLOURS[ground, console.color_system]
 
 
-def _drawings(sheet: TextTable, limit: int | None) -> list[Drawing]:
-    """The parts of a table, flat or stacked, whichever takes fewer lines."""
-    flat = _parts(sheet, limit)
-    as_it_is = [Drawing(part, sheet, [("", sheet.body)]) for part in flat]
-    if limit is None or sheet.lead < 2:
-        return as_it_is
-    if len(flat) == 1 and flat[0].width == _natural_width(sheet):
-        return as_it_is
-    rest = _without_first(sheet)
-    stacked = _parts(rest, limit)
-    groups = [
-        (name, [row[1:] for row in rows])
-        for name, rows in groupby(sheet.body, lambda row: row[0].text)
+def _divided(sheet: TextTable, limit: int) -> list[Part]:
+    """The table as it is if it fits, or else the division that fits best, in the fewest lines."""
+    places = range(len(sheet.header))
+    cells = [list({row[place].plain: None for row in sheet.body}) for place in places]
+    natural = [_widest([name, *cells[at]]) for at, name in enumerate(sheet.header)]
+    whole = Part(tuple(places), tuple(natural))
+    if whole.width <= limit:
+        return [whole]
+    divisions = [
+        _packed(sheet, limit, _widths(sheet, cells, header, name, most))
+        for most in (max(NARROW, limit * 2 // 5), NARROW)
+        for header in (WIDE_HEADER, 1)
+        for name in range(max(NARROW, limit // 2), NARROW - 1, -4)
     ]
-    heads = len(stacked) * len(groups)
-    if _lines(flat, sheet) <= _lines(stacked, rest) + heads:
-        return as_it_is
-    return [Drawing(part, rest, groups) for part in stacked]
+
+    def cost(parts: Sequence[Part]) -> tuple[int, int]:
+        too_wide = max(0, *(part.width - limit for part in parts))
+        return too_wide, sum(_height(sheet, part) for part in parts)
+
+    return min(divisions, key=cost)
 
 
-def _natural_width(sheet: TextTable) -> int:
-    return _parts(sheet, None)[0].width
+def _widths(
+    sheet: TextTable, cells: Sequence[Sequence[str]], header: int, name: int, most: int
+) -> list[int]:
+    """Widths of the columns, with headers and names folded to a width at blanks and hyphens.
+
+    A name without blanks and hyphens is broken only if it is wider than `most`.
+    """
+    widths = []
+    for place, title in enumerate(sheet.header):
+        names = cells[place] if place < sheet.left else ()
+        whole = max(name, min(_longest_part(names), most))
+        lines = [line for text in names for line in _folded(text, whole)] or cells[place]
+        folded = _folded(title, min(max(header, _longest_part([title])), WIDE_HEADER))
+        widths.append(_widest([*lines, *folded]))
+    return widths
 
 
-def _without_first(sheet: TextTable) -> TextTable:
-    """The table without its first column, whose names then stand above their rows."""
-    return replace(
-        sheet,
-        header=sheet.header[1:],
-        body=[row[1:] for row in sheet.body],
-        lead=sheet.lead - 1,
-        left=sheet.left - 1,
+def _longest_part(texts: Iterable[str]) -> int:
+    """The width of texts that are folded at every blank and hyphen."""
+    return _widest(
+        part for text in texts for part in textwrap.wrap(text, 1, break_long_words=False)
     )
 
 
-def _lines(parts: Sequence[Part], sheet: TextTable) -> int:
-    """How many lines the parts of a table take."""
-
-    def height(names: Sequence[str], part: Part) -> int:
-        pairs = zip(part.places, part.widths, strict=True)
-        return max(len(textwrap.wrap(names[place], width)) or 1 for place, width in pairs)
-
-    rows = [sheet.header, *([words.plain for words in row] for row in sheet.body)]
-    return sum(1 + sum(height(row, part) for row in rows) for part in parts)
-
-
-def _parts(sheet: TextTable, limit: int | None) -> list[Part]:
-    """The table as it is if it fits, or else cut into parts, each with the first columns."""
-    names, rows, lead = sheet.header, sheet.body, sheet.lead
-    values = [max(cells_of(row[place].plain) for row in rows) for place in range(len(names))]
-    natural = [max(cells_of(name), value) for name, value in zip(names, values, strict=True)]
-    whole = Part(tuple(range(len(names))), tuple(natural))
-    if limit is None or whole.width <= limit:
-        return [whole]
-    others = [
-        max(value, min(width, WIDE_HEADER))
-        for value, width in zip(values[lead:], natural[lead:], strict=True)
-    ]
-    narrow = [
-        max(value, min(_longest_part(name), WIDE_HEADER))
-        for value, name in zip(values[lead:], names[lead:], strict=True)
-    ]
-    for widths in (others, narrow):
-        folded_heads = Part(whole.places, (*natural[:lead], *widths))
-        if folded_heads.width <= limit:
-            return [folded_heads]
-    beside = sum(natural[1:lead]) + GAP * lead
-    spare = min(limit // 3, limit - beside - max(NARROW, *values[lead:]))
-    first = min(natural[0], max(NARROW, spare))
-    room = limit - beside - first
-    leading = (first, *natural[1:lead])
+def _packed(sheet: TextTable, limit: int, widths: Sequence[int]) -> list[Part]:
+    """The columns in as few parts as hold them, each with the first columns."""
+    lead = tuple(range(sheet.lead))
+    leading = tuple(widths[: sheet.lead])
+    room = limit - sum(leading) - GAP * sheet.lead
     parts: list[Part] = []
     taken = room
-    for place, width in enumerate(others, lead):
-        folded = width if width <= room else max(room, _longest_word(row[place] for row in rows))
-        if taken + GAP + folded > room:
-            parts.append(Part(tuple(range(lead)), leading))
+    for place in range(sheet.lead, len(widths)):
+        width = widths[place]
+        if width > room:  # folded at blanks, and no number is broken
+            words = [word for row in sheet.body for word in row[place].plain.split()]
+            width = max(room, _widest(words))
+        if taken + GAP + width > room:
+            parts.append(Part(lead, leading))
             taken = -GAP
-        taken += GAP + folded
-        parts[-1] = Part((*parts[-1].places, place), (*parts[-1].widths, folded))
+        taken += GAP + width
+        parts[-1] = Part((*parts[-1].places, place), (*parts[-1].widths, width))
     return parts
 
 
-def _longest_part(name: str) -> int:
-    """The width of a name that is folded at every blank and hyphen."""
-    return max(map(cells_of, textwrap.wrap(name, 1, break_long_words=False)), default=0)
+def _height(sheet: TextTable, part: Part) -> int:
+    """Number of lines that a part takes, with its rule and a blank line."""
+    columns = list(zip(part.places, part.widths, strict=True))
+    rows = [sheet.header, *([words.plain for words in row] for row in sheet.body)]
+    return 2 + sum(
+        max(len(_folded(row[place], width)) for place, width in columns) for row in rows
+    )
 
 
-def _longest_word(cells: Iterable[CellText]) -> int:
-    """The width below which a number would be broken: folding is at blanks."""
-    return max(cells_of(word) for words in cells for word in words.plain.split())
+def _folded(text: str, width: int) -> list[str]:
+    """A text on lines of a width, broken at blanks and hyphens; a longer word as it must."""
+    if cell_len(text) <= width:
+        return [text]
+    lines = textwrap.wrap(text, max(width, 1))
+    return [part for line in lines for part in chop_cells(line, max(width, 2))]
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max(map(cell_len, texts), default=0)

@@ -12,9 +12,9 @@ from harness.cli.display.displays import (
     JsonDisplay,
     NoDisplay,
     PlainDisplay,
-    RichDisplay,
     make_display,
 )
+from harness.cli.display.live import RichDisplay
 from harness.cli.display.progress import duration
 from harness.registry.registry import Registry, tell_listeners
 

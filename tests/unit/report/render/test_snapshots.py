@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
+from statistics import median
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from harness.metrics.roc import AurocEstimate
+from harness.plan.costs import Cost
+from harness.report.epochs import early_enough, epoch_tables
+from harness.report.layers import CellLayers, Layer, LayerTable
+from harness.report.render.digest import MOST_CELLS
+from harness.report.render.documents import render_sheets
+from harness.report.render.epochs import render_epochs
 from harness.report.render.formats import render
+from harness.report.render.layers import sheet as layer_sheet
+from harness.report.render.published import published_sheets
+from harness.report.render.ranking import render_ranking
 from harness.report.render.terminal import wrapped
 from harness.report.summary import summary
 from tests.unit.report.render.snapshots import assert_snapshot
@@ -18,13 +30,18 @@ from tests.unit.report.story import OUTS, SCORERS, TITLE, story
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 
 
+def bare(text):
+    """The text without styles, and so without blanks that have no ground of their own."""
+    return "".join(f"{line.rstrip()}\n" for line in STYLES.sub("", text).splitlines())
+
+
 def console_of(width=None, **environment):
     """A terminal of a width, or a pipe."""
     options = {"force_terminal": True, "legacy_windows": False} if width else {}
     return Console(
         file=io.StringIO(),
         width=width,
-        color_system="standard" if width else None,
+        color_system="truecolor" if width else None,
         _environ={"TERM": "xterm-256color"} | environment,
         **options,
     )
@@ -52,6 +69,139 @@ def test_a_pipe_knows_no_width(width):
     assert_snapshot("report-pipe", shown(console_of(COLUMNS=str(width))))
 
 
+def shown_epochs(console):
+    return render_epochs(story(), suite="story", title=TITLE, format="table", console=console)
+
+
+def shown_layers(console):
+    """Two cells of a scorer, with six layers each."""
+    cells = [
+        CellLayers(
+            result.cell,
+            result.auroc,
+            [
+                Layer(
+                    f"blocks.{k}.coupling.weight", AurocEstimate(auroc, 0.02, auroc - 0.04, auroc)
+                )
+                for k, auroc in enumerate((1.0, 0.871, 0.652, 0.5, 0.333, 0.1))
+            ],
+            90,
+            90,
+        )
+        for result in story()[2:4]
+    ]
+    table = LayerTable("glow", "cifar10", 1, "50%_x", None, cells)
+    return render_sheets([layer_sheet(table)], title=TITLE, format="table", console=console)
+
+
+def shown_ranking(console):
+    costs = {"50%_x": Cost(0.0123, 0.0, 0), "[red]typicality": Cost(12.0, 1234.4, 3)}
+    return render_ranking(
+        story(), costs, suite="story", title=TITLE, format="table", console=console
+    )
+
+
+def shown_published(console):
+    return render_sheets(published_sheets(story()), title=TITLE, format="table", console=console)
+
+
+def shown_digest(console):
+    """Eleven stories, as of eleven seeds."""
+    results = [
+        replace(result, cell=result.cell._replace(seed=seed))
+        for seed in range(11)
+        for result in story()
+    ]
+    assert len(results) > MOST_CELLS
+    return render(results, suite="story", title=TITLE, format="table", console=console)
+
+
+KINDS = {
+    "epochs": shown_epochs,
+    "layers": shown_layers,
+    "ranking": shown_ranking,
+    "published": shown_published,
+    "digest": shown_digest,
+}
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_tables_with_and_without_colour(kind, width):
+    text = KINDS[kind](console_of(width))
+    plain = KINDS[kind](console_of(width, NO_COLOR="1"))
+    assert_snapshot(f"{kind}-tty-{width}", text)
+    assert_snapshot(f"{kind}-tty-{width}-no-colour", plain)
+    assert bare(plain) == bare(text)
+    assert max(cell_len(line) for line in STYLES.sub("", text).splitlines()) <= width
+    assert "…" not in text
+    assert "48;2" not in plain
+    assert ("48;2" in text) == (kind != "published")
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_auroc_tables_without_colour(width):
+    assert_snapshot(f"report-tty-{width}-no-colour", shown(console_of(width, NO_COLOR="1")))
+
+
+def test_a_digest_names_the_ways_to_all_results():
+    """It has the ranking, the extremes and the epochs, and is left aside where all are wanted."""
+    text = shown_digest(console_of())
+    titles = ["Scorers by mean rank", "Best cells", "Worst cells", "How early is enough"]
+    assert [line for line in text.splitlines() if line in titles] == titles
+    assert text.splitlines()[-1] == (
+        "This is a digest of 2,112 cells: --format csv has all numbers, --html FILE makes a page "
+        "that sorts and filters them, and --all prints all tables."
+    )
+    assert "failed (66 results): the loss is nan at epoch 16, step 3" in text
+
+
+def test_extremes_are_those_of_all_cells():
+    blocks = shown_digest(console_of()).split("\n\n")
+    best, worst = (
+        [line.split()[0] for line in blocks[blocks.index(title) + 1].splitlines()[2:]]
+        for title in ("Best cells", "Worst cells")
+    )
+    numbers = {}
+    for found in story():
+        if found.auroc is not None:
+            cell = found.cell
+            place = (cell.scorer, cell.model, cell.out_dataset)
+            numbers.setdefault(place, []).append(f"{found.auroc:.3f}")
+    assert [word[:5] for word in best] == sorted(map(max, numbers.values()), reverse=True)[:10]
+    assert [word[:5] for word in worst] == sorted(map(min, numbers.values()))[:10]
+    assert all("!" in word for word in worst)
+    assert not any("!" in word for word in best)
+
+
+def test_all_results_are_shown_if_asked_for_and_below_the_limit():
+    few = story() * 5  # 960, the later of the same cell counts
+    options = {"suite": "s", "title": "t", "format": "table"}
+    assert render(few, **options) == render(few, **options, show_all=True)
+    many = story() * 11
+    assert render(many, **options, show_all=True) == render(few, **options)
+    assert render(many, **options) != render(few, **options)
+    for format in ("csv", "json", "markdown", "latex"):
+        assert "This is a digest" not in render(many, suite="s", title="t", format=format)
+
+
+def test_the_early_enough_summary_has_the_medians_of_its_rows():
+    (table,) = epoch_tables(story()[:72])  # of glow, for groups of one
+    found, judged, places = early_enough(story()[:72], 5_000)
+    assert (judged, places) == (6, 6)
+    assert [early.scorer for early in found] == list(SCORERS)
+    for early in found:
+        verdicts = [row.verdict for row in table.rows if row.scorer == early.scorer]
+        assert early.rows == len(verdicts)
+        assert early.best == median(verdict.best for verdict in verdicts)
+        assert early.earliest == median(verdict.earliest for verdict in verdicts)
+        assert (early.last, early.saved) == (16, median(verdict.saved for verdict in verdicts))
+    few, judged, places = early_enough(story()[:72], 24)
+    assert (judged, places) == (2, 6)
+    assert {early.rows for early in few} == {2}
+    assert few == early_enough(story()[:72], 24)[0]
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_standard_errors(width):
     assert_snapshot(f"report-errors-tty-{width}", shown(console_of(width), standard_errors=True))
@@ -73,7 +223,7 @@ def test_no_colour_leaves_no_colour(width):
     text = shown(console_of(width, NO_COLOR="1"))
     codes = {code for found in re.findall(r"\x1b\[([0-9;]*)m", text) for code in found.split(";")}
     assert codes <= {"0", "1"}  # bold is no colour
-    assert STYLES.sub("", text) == STYLES.sub("", shown(console_of(width)))
+    assert bare(text) == bare(shown(console_of(width)))
 
 
 def test_a_dumb_terminal_gets_no_escape_sequence():

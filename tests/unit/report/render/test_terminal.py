@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
+from harness.report import page
 from harness.report.render.formats import render
 from harness.results import Cell
 from tests.made_results import made_result
@@ -108,9 +112,9 @@ glow, in-distribution cifar10, group size 1
 
 scorer           epoch  bits/dim    svhn  celeba  gaussian-noise-of-many-levels  textures
 ─────────────────────────────────────────────────────────────────────────────────────────
-log-likelihood       0     3.500   0.100   0.110                          0.120     0.130
-log-likelihood      20     3.500   0.120   0.130                          0.140     0.150
-layer-gradients      0     3.500   0.900   0.910                          0.920     0.930
+log-likelihood       0     3.500  0.100   0.110                          0.120     0.130
+log-likelihood      20     3.500  0.120   0.130                          0.140     0.150
+layer-gradients      0     3.500  0.900   0.910                          0.920     0.930
 layer-gradients     20     3.500  0.920*  0.930*                         0.940*    0.950*
 
 {CAPTION_WIDE}bits/dim is the mean over the in-distribution examples at that epoch.
@@ -131,9 +135,9 @@ glow, in-distribution cifar10, group size 1
                                                   noise-of-many-
 scorer           epoch  bits/dim    svhn  celeba          levels  textures
 ──────────────────────────────────────────────────────────────────────────
-log-likelihood       0     3.500   0.100   0.110           0.120     0.130
-log-likelihood      20     3.500   0.120   0.130           0.140     0.150
-layer-gradients      0     3.500   0.900   0.910           0.920     0.930
+log-likelihood       0     3.500  0.100   0.110           0.120     0.130
+log-likelihood      20     3.500  0.120   0.130           0.140     0.150
+layer-gradients      0     3.500  0.900   0.910           0.920     0.930
 layer-gradients     20     3.500  0.920*  0.930*          0.940*    0.950*
 
 {CAPTION_80}4 of 16 numbers could not be compared with the best: their scores or some of
@@ -165,7 +169,7 @@ glow, in-distribution cifar10, group size 1
 
 scorer          epoch  bits/dim           a|b        50%_x  <script>   [red]
 ────────────────────────────────────────────────────────────────────────────
-[fisher]           10     3.500         0.900       0.800*    0.800*       -
+[fisher]           10     3.500        0.900        0.800*    0.800*       -
 [/x]               10     3.500        0.910*  unsupported         -       -
 =cmd()\\x1b[31m     10     3.500  missing_data            -         -  failed
 
@@ -189,10 +193,10 @@ Suite paper
 
 glow, in-distribution cifar10, group size 1
 
-scorer  epoch      bits/dim                svhn
-───────────────────────────────────────────────
-a          10  3.100 ±0.100       0.910* ±0.010
-b          10  3.100 ±0.100  0.550 ±0.071 [2/3]
+scorer  epoch      bits/dim                 svhn
+────────────────────────────────────────────────
+a          10  3.100 ±0.100  0.910* ±0.010
+b          10  3.100 ±0.100  0.550  ±0.071 [2/3]
 
 {CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
 their seeds are missing.
@@ -213,10 +217,10 @@ Suite paper
 
 glow, in-distribution cifar10, group size 1
 
-scorer  epoch      bits/dim                        svhn
-───────────────────────────────────────────────────────
-a          10  3.100 ±0.100       0.910* ±0.010 (0.012)
-b          10  3.100 ±0.100  0.550 ±0.071 (0.012) [2/3]
+scorer  epoch      bits/dim                         svhn
+────────────────────────────────────────────────────────
+a          10  3.100 ±0.100  0.910* ±0.010 (0.012)
+b          10  3.100 ±0.100  0.550  ±0.071 (0.012) [2/3]
 
 {CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
 their seeds are missing.
@@ -275,9 +279,103 @@ def test_no_number_is_cropped_at_any_width(results, standard_errors):
 
 
 def test_best_is_bold_and_keeps_its_mark():
-    text = shown([result("a", "o", 0.9), result("b", "o", 0.5)], 80, color_system="truecolor")
+    text = shown([result("a", "o", 0.9), result("b", "o", 0.5)], 80, color_system="standard")
     assert "\x1b[1m0.900*\x1b[0m" in text
     assert "\x1b[1m0.500" not in text
+    shaded = shown([result("a", "o", 0.9), result("b", "o", 0.5)], 80, color_system="truecolor")
+    assert re.search(r"\x1b\[1;[\d;]*m0\.900\*\x1b\[0m", shaded)
+    assert not re.search(r"\x1b\[1;[\d;]*m0\.500", shaded)
+
+
+def test_aurocs_have_the_colours_of_the_page(monkeypatch):
+    """Paper, ink, tints and their share are read from the page's own files."""
+    assets = Path(page.__file__).parent / "assets"
+    css = (assets / "page.css").read_text(encoding="utf-8")
+    names = ("paper", "ink", "good", "bad")
+    pairs = {
+        name: re.search(rf"--{name}: light-dark\(#(\w+), #(\w+)\)", css).groups() for name in names
+    }
+    (share,) = re.findall(
+        r"Math\.abs\(auroc - 0\.5\) \* 2 \* (\d+)", (assets / "matrix.js").read_text("utf-8")
+    )
+    for ground, place in (("15;0", 1), ("0;15", 0)):
+        monkeypatch.setenv("COLORFGBG", ground)
+        colours = {name: bytes.fromhex(pair[place]) for name, pair in pairs.items()}
+        text = shown([result("a", "o", 0.9), result("b", "o", 0.2)], 80, color_system="truecolor")
+        for auroc, tint in (("0.900", "good"), ("0.200", "bad")):
+            part = round(abs(float(auroc) - 0.5) * 2 * int(share)) / 100
+            mixed = [
+                int(a + (b - a) * part)
+                for a, b in zip(colours["paper"], colours[tint], strict=True)
+            ]
+            ink = ";".join(map(str, colours["ink"]))
+            style = f"38;2;{ink};48;2;{';'.join(map(str, mixed))}m"
+            assert re.search(re.escape(style) + rf"( |\x1b\[[\d;]*m)*{auroc}", text)
+
+
+@pytest.mark.parametrize("ground", ["15;0", "0;15"])
+def test_of_256_colours_each_step_is_another_one(monkeypatch, ground):
+    monkeypatch.setenv("COLORFGBG", ground)
+    results = [result("a", f"o{k}", k / 20) for k in range(21)]
+    text = shown(results, 400, color_system="256")
+    found = re.findall(r"48;5;(\d+)m", text)
+    steps = list(dict.fromkeys(found))
+    assert len(steps) == 5 + (ground == "0;15")
+    assert found == sorted(found, key=steps.index)
+    assert "48;2" not in text
+
+
+def test_an_auroc_near_chance_keeps_the_ground_of_the_terminal():
+    text = shown([result("a", "o", 0.52), result("b", "o", 0.48)], 80, color_system="truecolor")
+    assert "48;" not in text
+
+
+@pytest.mark.parametrize("color_system", [None, "standard"])
+def test_without_enough_colours_nothing_is_shaded(color_system):
+    results = [result("a", "o", 0.9), result("b", "o", 0.1, auroc_high=0.2)]
+    text = shown(results, 80, color_system=color_system)
+    assert "48;" not in text
+    assert ("\x1b[31m!\x1b[0m" in text) == (color_system is not None)
+
+
+def test_names_stand_on_the_ground_and_numbers_at_the_right():
+    results = [result("x", "a", 0.5), result("x", "two-part names of it", 0.75)]
+    assert shown(results, 44).splitlines()[4:10] == [
+        "                                   two-",
+        "                                   part",
+        "                                  names",
+        "scorer  epoch  bits/dim       a   of it",
+        "───────────────────────────────────────",
+        "x          10     3.500  0.500*  0.750*",
+    ]
+
+
+@pytest.mark.parametrize("width", [30, 34, 46])
+def test_a_cell_that_does_not_fit_is_folded_at_blanks_and_keeps_its_styles(width):
+    results = [result("a long-name", "o", 0.9, seed=k) for k in range(2)]
+    text = shown(results, width, standard_errors=True, color_system="standard")
+    assert "\x1b[1m0.900*\x1b[0m" in text
+    assert "±0.000" in text
+    assert "…" not in text
+
+
+def test_wide_characters_are_folded_by_their_cells():
+    text = shown([result("尤度" * 12, "o", 0.9)], 40)
+    assert max(map(cell_len, text.splitlines())) <= 40
+    assert "".join(line.split()[0] for line in text.splitlines()[4:] if "尤" in line)
+    assert sum(line.count("尤") + line.count("度") for line in text.splitlines()) % 24 == 0
+
+
+def test_an_encoding_that_lacks_characters_gets_a_question_mark():
+    raw = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    options = {"suite": "s", "title": "t", "format": "table"}
+    text = render([result("ä", "o", 0.9)], **options, console=Console(file=raw))
+    assert text.splitlines()[4:7] == [
+        "scorer  epoch  bits/dim       o",
+        "-------------------------------",
+        "?          10     3.500  0.900*",
+    ]
+    assert text.isascii()
 
 
 def test_a_stream_that_is_not_unicode_gets_what_it_can_show():

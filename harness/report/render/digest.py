@@ -1,0 +1,120 @@
+"""A digest of more results than anybody reads in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.report.epochs import early_enough
+from harness.report.ranking import ranking_table
+from harness.report.render.documents import render_sheets
+from harness.report.render.ranking import ranking_sheets
+from harness.report.render.sheets import (
+    BEATEN,
+    WRONG_WAY,
+    WRONG_WAY_ROUND,
+    CellText,
+    TextTable,
+    auroc_text,
+    reasons,
+)
+from harness.report.significance import is_wrong_way, number
+from harness.report.tables import failures
+from harness.results import Result
+from harness.text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_CELLS = 2_000
+"""A table of more results is printed as its digest."""
+
+EXTREMES = 10
+"""Number of cells listed as best and as worst."""
+
+MOST_JUDGED = 5_000
+"""Number of results, about, from which the early-enough summary is made: tests take time."""
+
+EXTREME = ("AUROC", "scorer", "model", "in", "out", "epoch", "group size", "seed")
+EPOCHS = ("scorer", "best epoch", "earliest epoch", "last epoch", "saved", "judged")
+
+
+def render_digest(results: Sequence[Result], *, title: str, console: Console | None) -> str:
+    """The ranking, the best and the worst cells, and how early is enough."""
+    last = list({result.cell: result for result in results}.values())
+    sheets = []
+    if len({result.cell.scorer for result in last}) > 1:
+        sheets += ranking_sheets(ranking_table(last), costs=None)
+    sheets += [_best(last), _worst(last), *_early_enough(last)]
+    rest = (
+        f"This is a digest of {len(last):,} cells: --format csv has all numbers, "
+        "--html FILE makes a page that sorts and filters them, and --all prints all tables."
+    )
+    final = replace(sheets[-1], notes=[*sheets[-1].notes, *reasons(failures(last)), "", rest])
+    return render_sheets([*sheets[:-1], final], title=title, format="table", console=console)
+
+
+def _best(results: Sequence[Result]) -> TextTable:
+    found = sorted(results, key=lambda result: -(number(result) or 0.0))
+    return _extremes("Best cells", "highest", found)
+
+
+def _worst(results: Sequence[Result]) -> TextTable:
+    found = sorted(results, key=lambda result: number(result) or 0.0)
+    return _extremes("Worst cells", "lowest", found)
+
+
+def _extremes(title: str, extreme: str, results: Sequence[Result]) -> TextTable:
+    """The first cells of different scorers, models or data sets."""
+    firsts: dict[tuple[str, ...], Result] = {}
+    for result in results:
+        if number(result) is not None:
+            cell = result.cell
+            key = (cell.scorer, cell.model, cell.in_dataset, cell.out_dataset)
+            firsts.setdefault(key, result)
+    shown = list(firsts.values())[:EXTREMES]
+    caption = [
+        f"Those with the {extreme} AUROC, at most one for each scorer, model and pair of data "
+        "sets."
+    ]
+    if any(is_wrong_way(result) for result in shown):
+        caption.append(WRONG_WAY_ROUND)
+    if any(result.beaten_by for result in shown):
+        caption.append(f"{BEATEN} is beaten by a trivial baseline.")
+    return TextTable(title, EXTREME, [_row(result) for result in shown], 1, 5, caption, ())
+
+
+def _row(result: Result) -> list[CellText]:
+    cell = result.cell
+    flags = WRONG_WAY * is_wrong_way(result) + BEATEN * bool(result.beaten_by)
+    names = (cell.scorer, cell.model, cell.in_dataset, cell.out_dataset)
+    return [
+        auroc_text(number(result) or 0.0, flags=flags),
+        *(CellText(one_line(name)) for name in names),
+        *(CellText(str(count)) for count in (cell.epoch, cell.group_size, cell.seed)),
+    ]
+
+
+def _early_enough(results: Sequence[Result]) -> list[TextTable]:
+    """The epochs of each scorer in short; nothing where no epochs can be compared."""
+    found, judged, places = early_enough(results, MOST_JUDGED)
+    if not found:
+        return []
+    body = [
+        [
+            CellText(one_line(early.scorer)),
+            *(CellText(f"{epoch:g}") for epoch in (early.best, early.earliest, early.last)),
+            CellText(f"{100 * early.saved:.0f} %"),
+            CellText(str(early.rows)),
+        ]
+        for early in found
+    ]
+    drawn = f"drawn at random from {places:,}" if judged < places else "which are all"
+    caption = [
+        "The earliest epoch is the first that does not differ significantly from the best; saved "
+        "is the share of the training that stopping there saves.",
+        f"Medians over {judged:,} combinations of model, data sets and group size, {drawn}; "
+        "--epochs has each.",
+    ]
+    return [TextTable("How early is enough", EPOCHS, body, 1, 1, caption, ())]

@@ -1,0 +1,135 @@
+"""Tables in words as Markdown, LaTeX or for a terminal, and rows as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from harness.report.render.sheets import CellText, TextTable
+from harness.text import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""A spreadsheet takes text that begins with one of these, some wide ones too, for a formula."""
+
+MARKDOWN = str.maketrans(
+    {char: f"\\{char}" for char in "\\|*_`[]~$#"} | {"<": "&lt;", "&": "&amp;"}
+)
+
+LATEX = str.maketrans(
+    {char: f"\\{char}" for char in "&%$#_{}"}
+    # [ and * after the end of a row would be taken for its options
+    | {char: f"{{{char}}}" for char in "[]*"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"$\sim$",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "±": r"$\pm$",
+    }
+)
+
+
+def render_sheets(
+    sheets: Sequence[TextTable],
+    *,
+    title: str,
+    format: Literal["table", "markdown", "latex"],
+    console: Console | None,
+) -> str:
+    """Tables in words under a heading; see `render`."""
+    if format == "markdown":
+        return _markdown(sheets, title)
+    if format == "latex":
+        return _latex(sheets, title)
+    return _terminal(sheets, title, console)
+
+
+def _terminal(sheets: Sequence[TextTable], title: str, console: Console | None) -> str:
+    # here, because rich takes a tenth of a second that no other format needs
+    from rich.console import Console
+
+    from harness.report.render.terminal import terminal_text
+
+    return terminal_text(
+        sheets,
+        title=title,
+        console=console or Console(file=io.StringIO(), force_terminal=False),
+    )
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """A header and a line per row; no number is an empty field, and no text a formula."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_field(row[key]) for key in columns])
+    return out.getvalue()
+
+
+def _field(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _markdown(sheets: Sequence[TextTable], title: str) -> str:
+    """GitHub's tables, the best number of a column in bold."""
+    blocks = [f"# {_markdown_text(one_line(title))}"]
+    for sheet in sheets:
+        blocks.append(f"## {_markdown_text(sheet.title)}")
+        blocks.append(_tabulated(sheet, tablefmt="pipe", escape=_markdown_text, bold="**{}**"))
+        blocks.append(_markdown_text(" ".join(sheet.caption)))
+        if sheet.notes:
+            blocks.append("\n".join(f"- {_markdown_text(note)}" for note in sheet.notes))
+    if not sheets:
+        blocks.append("There are no results.")
+    return "\n\n".join(blocks) + "\n"
+
+
+def _latex(sheets: Sequence[TextTable], title: str) -> str:
+    """A table environment each, without packages, the best number of a column in bold."""
+    blocks = [f"% {one_line(title)}"]
+    for sheet in sheets:
+        caption = [f"{sheet.title}.", *sheet.caption, *sheet.notes]
+        tabular = _tabulated(
+            sheet, tablefmt="latex_raw", escape=_latex_text, bold=r"\textbf{{{}}}"
+        )
+        lines = "\n".join(_latex_text(line) for line in caption)
+        blocks.append(
+            f"\\begin{{table}}\n\\centering\n{tabular}\n\\caption{{{lines}}}\n\\end{{table}}"
+        )
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown_text(words: str) -> str:
+    return words.translate(MARKDOWN)
+
+
+def _latex_text(words: str) -> str:
+    return words.translate(LATEX)
+
+
+def _tabulated(sheet: TextTable, *, tablefmt: str, escape: Callable[[str], str], bold: str) -> str:
+    from tabulate import tabulate
+
+    def field(words: CellText) -> str:
+        if words.best:
+            return bold.format(escape(words.text)) + escape(words.flags + words.beside)
+        return escape(words.plain)
+
+    return tabulate(
+        [[field(words) for words in row] for row in sheet.body],
+        headers=[escape(name) for name in sheet.header],
+        tablefmt=tablefmt,
+        disable_numparse=True,  # it would turn 0.9120 into 0.912 and the name 12e4 into 120000
+        colalign=["left"] * sheet.left + ["right"] * (len(sheet.header) - sheet.left),
+    )
