@@ -106,7 +106,7 @@ def _store_statistic(plan: Plan, job: StatisticJob, store: Store, normal, shift:
     else:
         features = [f"layer.{k}" for k in range(LAYERS)]
         values = np.exp(normal(shift, 1.2, (count // job.group_size, LAYERS)))
-    inputs = plan.statistic_inputs(store, job) or {}
+    inputs = plan.keys(store).statistic_inputs(job) or {}
     facts = {
         "features": features,
         "seconds": 1.0,

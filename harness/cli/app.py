@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry.registry import Registry
+from harness.store.layout import LOGS
 from harness.text import printable
 
 INTERNAL_ERROR = 70
@@ -225,7 +226,7 @@ def _log_traceback(error: Exception) -> str:
     from harness.settings import default_store
     from harness.store.records import replace_file
 
-    path = default_store() / "logs" / "internal-error.log"
+    path = default_store() / LOGS / "internal-error.log"
     try:
         replace_file(path, "".join(traceback.format_exception(error)).encode())
     except OSError:

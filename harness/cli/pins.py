@@ -24,6 +24,7 @@ from harness.regression.pins import pins_path, read_pins, write_pins
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.settings import Settings
+from harness.store.layout import LOGS
 from harness.suite import load_suite
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def pin(
     )
     resolved = load_suite(suite, plugin)
     before = read_pins(path) if path.exists() else None
-    log = settings.store / "logs" / f"{resolved.name}.log"
+    log = settings.store / LOGS / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
         made, problems = make_pins(resolved, settings, report, tolerance)
     for line in changes(before, made):

@@ -70,7 +70,7 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
                 + _statistics(plan, store, chain, reasons),
             }
         )
-    new = sum(any(not plan.has_statistic(store, job) for job in c.jobs()) for c in plan.cells)
+    new = sum(any(not plan.keys(store).has_statistic(job) for job in c.jobs()) for c in plan.cells)
     return {
         "suite": plan.suite,
         "chains": chains,
@@ -97,7 +97,7 @@ def _impossible(plan: Plan) -> list[str]:
 def _trainings(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dict[str, Any]]:
     jobs = []
     for epoch in sorted(chain.epochs):
-        stored = plan.has_checkpoint(store, chain.id, epoch)
+        stored = plan.keys(store).has_checkpoint(chain.id, epoch)
         job: dict[str, Any] = {"job": f"train to epoch {epoch}", "stored": stored}
         if reasons is not None and not stored:
             job["why"] = reasons.training(chain.id, epoch)
@@ -108,7 +108,7 @@ def _trainings(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dic
 def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dict[str, Any]]:
     jobs = []
     for item in chain.jobs:
-        stored = plan.has_statistic(store, item)
+        stored = plan.keys(store).has_statistic(item)
         epoch = "" if item.epoch is None else f"epoch {item.epoch}: "
         text = f"{epoch}{item.statistic} of {item.draw.dataset}"
         job: dict[str, Any] = {

@@ -33,6 +33,9 @@ from harness.suite import load_suite
 
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
 FormatOption: TypeAlias = Annotated[Format, typer.Option(help="What to print.")]
+AllOption: TypeAlias = Annotated[
+    bool, typer.Option("--all", help="Print the tables of however many cells.")
+]
 ErrorsOption: TypeAlias = Annotated[bool, typer.Option("--errors", help="Show standard errors.")]
 EpochsOption: TypeAlias = Annotated[
     bool, typer.Option("--epochs", help="How early is enough, instead of the AUROC tables.")
@@ -73,6 +76,7 @@ REPORTS: dict[str, Callable[[Plan, Store], Render]] = {
 def report(
     suite: SuitePath,
     format: FormatOption = "table",
+    show_all: AllOption = False,
     errors: ErrorsOption = False,
     epochs: EpochsOption = False,
     layers: LayersOption = False,
@@ -100,7 +104,7 @@ def report(
         outcome = cached_outcome(plan_unopened(resolved, settings), settings)
     if not outcome.results:
         raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
-    tables = partial(render, standard_errors=errors)
+    tables = partial(render, standard_errors=errors, show_all=show_all)
     write = REPORTS[name](outcome.plan, Store(store)) if name else tables
     title = resolved.suite.title or resolved.name
     with _no_collection():

@@ -28,6 +28,7 @@ from harness.report.summary import summary
 from harness.run.outcome import Outcome
 from harness.run.prepare import fetch_missing
 from harness.settings import BATCH_SIZE, Settings
+from harness.store.layout import LOGS
 from harness.store.records import Store
 from harness.suite import load_suite
 
@@ -79,7 +80,7 @@ def run(
         executor=executor,
     )
     resolved = select(load_suite(suite, plugin), only)
-    log = settings.store / "logs" / f"{resolved.name}.log"
+    log = settings.store / LOGS / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
         if download:
             fetch_missing(resolved, settings.data, report)

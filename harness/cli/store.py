@@ -27,7 +27,8 @@ from harness.maintenance.required import RequiredRecords
 from harness.plan.plan import Plan
 from harness.run.prepare import plan_opened_if_present, plan_unopened
 from harness.settings import Settings
-from harness.store.layout import KINDS, folder_size
+from harness.store.contents import folder_size
+from harness.store.layout import KINDS
 from harness.store.records import Store
 from harness.suite import ResolvedSuite, load_suite
 from harness.text import one_line

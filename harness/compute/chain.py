@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness import events
-from harness.compute.checkpoints import OPTIMIZER, WEIGHTS, load_model
+from harness.compute.checkpoints import load_model
 from harness.compute.device import find_device, keep_freed_memory
 from harness.compute.evaluate import Fits, evaluate
 from harness.compute.rolling import Rolling
@@ -32,7 +32,7 @@ from harness.results import Status
 from harness.settings import Settings
 from harness.store.failures import Failure, clear_failure, record_failure
 from harness.store.hashing import digest
-from harness.store.layout import CHECKPOINTS, STATISTICS
+from harness.store.layout import CHECKPOINTS, OPTIMIZER, STATISTICS, VALUES, WEIGHTS
 from harness.store.locks import is_free, try_lock
 from harness.store.records import Store, array_bytes
 from harness.store.timings import fit_work, record_rate, statistic_work, training_work
@@ -289,7 +289,7 @@ class _Evaluator:
                     self._context.failed(str(job), failures, error, STATISTIC_MEMORY)
 
     def _lacks(self, job: StatisticJob) -> bool:
-        return self._plan.has_data(job) and not self._plan.has_statistic(self._store, job)
+        return self._plan.has_data(job) and not self._plan.keys(self._store).has_statistic(job)
 
     def _load_model(self, epoch: int) -> DensityModel:
         chain, arguments = self._chain, (self._context.train_key, epoch, self._context.device)
@@ -302,7 +302,7 @@ class _Evaluator:
         return load_model(self._store, chain.model, chain.domain, *arguments)
 
     def _evaluate(self, job: StatisticJob, model: DensityModel, fits: Fits) -> None:
-        inputs = self._plan.statistic_inputs(self._store, job)
+        inputs = self._plan.keys(self._store).statistic_inputs(job)
         assert inputs is not None, "its checkpoint and its data are there"
         component = self._chain.jobs[job]
         prepared = self._plan.prepared[job.draw.dataset]
@@ -329,7 +329,7 @@ class _Evaluator:
             "versions": versions(),
             "device": str(self._context.device),
         }
-        files = {"values.npy": array_bytes(np.concatenate(pieces))}
+        files = {VALUES: array_bytes(np.concatenate(pieces))}
         self._store.write(STATISTICS, digest(inputs), files, inputs=inputs, facts=facts)
         clear_failure(self._store, failure_inputs(self._plan, job))
         self._context.report(events.JobFinished(self._context.task, str(job)))

@@ -13,12 +13,9 @@ from harness.contracts import DensityModel
 from harness.domain import Images
 from harness.errors import StoreError
 from harness.plan.keys import checkpoint_key
-from harness.store.layout import CHECKPOINTS
+from harness.store.layout import CHECKPOINTS, WEIGHTS
 from harness.store.records import Store
 from harness.suite import ModelComponent, Recipe
-
-WEIGHTS = "model.safetensors"
-OPTIMIZER = "optimizer.safetensors"
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:

@@ -15,18 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.compute.checkpoints import OPTIMIZER, WEIGHTS, load_tensors, tensor_bytes
+from harness.compute.checkpoints import load_tensors, tensor_bytes
 from harness.errors import StoreError
+from harness.store.layout import OPTIMIZER, PROGRESS, ROLLING, TEMPORARY, WEIGHTS
 from harness.store.records import Store
 
 if TYPE_CHECKING:
     from harness.compute.trainer import Training
 
 
-ROLLING = "rolling"
 MINUTES = 5.0
 """What a training that is killed loses at most, beside the step that it is in."""
-PROGRESS = "progress.safetensors"
 
 
 @dataclass
@@ -113,7 +112,7 @@ class Rolling:
 
     def _remove(self, steps: int) -> None:
         """Out of sight by one rename, so that no half of it can be seen; then for good."""
-        aside = self.store.root / "tmp" / uuid.uuid4().hex
+        aside = self.store.root / TEMPORARY / uuid.uuid4().hex
         aside.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):
             self.store.path(ROLLING, self._key(steps)).rename(aside)

@@ -11,9 +11,9 @@ from harness.contracts import Dataset, Fetchable, HasStamp
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError, StoreError
 from harness.store.hashing import digest, file_sha256
-from harness.store.layout import DATASETS
+from harness.store.layout import DATASETS, MANIFEST
 from harness.store.locks import lock
-from harness.store.records import MANIFEST, Store
+from harness.store.records import Store
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,9 +24,10 @@ from harness.errors import BenchError, NothingSelectedError, StoreError
 from harness.maintenance.fsck import names_left_out, record_problem
 from harness.maintenance.required import required_failures, required_records
 from harness.plan.plan import Plan
+from harness.store.contents import find_records
 from harness.store.hashing import digest, file_sha256
-from harness.store.layout import CHECKPOINTS, DATASETS, FAILURES, RESULTS, STATISTICS, find_records
-from harness.store.records import MANIFEST, Store
+from harness.store.layout import CHECKPOINTS, DATASETS, FAILURES, MANIFEST, RESULTS, STATISTICS
+from harness.store.records import Store
 from harness.suite import DatasetComponent
 
 INDEX = "bench-export.json"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.store.contents import Record, find_records, incomplete_folders
 from harness.store.hashing import digest, file_sha256
 from harness.store.layout import (
     CHECKPOINTS,
@@ -20,9 +21,6 @@ from harness.store.layout import (
     RESULTS,
     ROLLING,
     STATISTICS,
-    Record,
-    find_records,
-    incomplete_folders,
 )
 from harness.store.records import Store
 

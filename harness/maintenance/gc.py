@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.maintenance.required import RequiredRecords
-from harness.run.event_log import RUNS
+from harness.store.contents import Record, age, entries, find_records, folder_size
 from harness.store.layout import (
     CHECKPOINTS,
     FAILURES,
@@ -25,14 +25,10 @@ from harness.store.layout import (
     RATES,
     RESULTS,
     ROLLING,
+    RUNS,
     STATISTICS,
     TEMPORARY,
     WEIGHTS,
-    Record,
-    age,
-    entries,
-    find_records,
-    folder_size,
 )
 from harness.store.locks import try_lock
 from harness.store.records import Store

@@ -27,18 +27,21 @@ from harness.data.cards import is_card
 from harness.errors import BenchError, StoreError
 from harness.maintenance.export import CHUNK, FORMAT, INDEX
 from harness.maintenance.fsck import names_left_out, record_problem
+from harness.store.contents import Record
 from harness.store.failures import parse_failure
 from harness.store.layout import (
     CHECKPOINTS,
     DATASETS,
     FAILURES,
     LEFT_OUT,
+    MANIFEST,
     RESULTS,
     STATISTICS,
+    TEMPORARY,
+    VALUES,
     WEIGHTS,
-    Record,
 )
-from harness.store.records import MANIFEST, Manifest, Store, parse_manifest
+from harness.store.records import Manifest, Store, parse_manifest
 from harness.text import short
 
 HEX = "[0-9a-f]{32}"
@@ -96,7 +99,7 @@ def import_archive(path: Path, store: Store, advance: Callable[[int], None]) -> 
         BenchError: The archive is none of ours, damaged, or of another training under the same
             key; then nothing was changed.
     """
-    aside = store.root / "tmp" / uuid.uuid4().hex
+    aside = store.root / TEMPORARY / uuid.uuid4().hex
     try:
         with _opened(path) as archive:
             suite, files = _index(archive, path)
@@ -278,7 +281,7 @@ def _verified_record(kind: str, key: str, folder: Path, path: Path) -> _Staged:
         (folder / LEFT_OUT).write_text(json.dumps(lacking))
     problem = record_problem(folder, Record(kind, key, 0, manifest)) or _form(kind, manifest)
     if not problem and kind == STATISTICS:
-        problem = _array_problem((folder / "values.npy").read_bytes())
+        problem = _array_problem((folder / VALUES).read_bytes())
     if problem:
         raise BenchError(f"{where} is damaged: {problem}; nothing is imported")
     return _Staged(kind, key, folder, manifest)
@@ -291,7 +294,7 @@ def _form(kind: str, manifest: Manifest) -> str:
     for name, form in FACTS[kind].items():
         if not isinstance(manifest.facts.get(name), form):
             return f"its fact {name!r} is {short(manifest.facts.get(name))}"
-    needed = WEIGHTS if kind == CHECKPOINTS else "values.npy"
+    needed = WEIGHTS if kind == CHECKPOINTS else VALUES
     return "" if needed in manifest.files else f"it lists no {needed}"
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from harness.maintenance.required import RequiredRecords
-from harness.run.event_log import RUNS
+from harness.store.contents import Record, entries, find_records, folder_size
 from harness.store.layout import (
     CHECKPOINTS,
     DATASETS,
@@ -16,13 +16,10 @@ from harness.store.layout import (
     RATES,
     RESULTS,
     ROLLING,
+    RUNS,
     STATISTICS,
     TEMPORARY,
     WEIGHTS,
-    Record,
-    entries,
-    find_records,
-    folder_size,
 )
 from harness.store.records import Store
 

@@ -68,7 +68,7 @@ def required_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
             yield CHECKPOINTS, checkpoint_key(train_key, epoch)
         for job in chain.jobs:
             try:
-                key = plan.statistic_key(store, job)
+                key = plan.keys(store).statistic_key(job)
             except (DataError, StoreError):
                 continue
             if key is not None:

@@ -127,7 +127,7 @@ class _Measured:
 
     def _evaluation(self, job: StatisticJob) -> _Evaluation | None:
         try:
-            key = self._plan.statistic_key(self._store, job)
+            key = self._plan.keys(self._store).statistic_key(job)
         except (DataError, StoreError):
             return None
         facts = None if key is None else self._facts(STATISTICS, key)

@@ -30,13 +30,13 @@ class Estimate:
 def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
     """What is left to do of one chain."""
     estimate = Estimate()
-    missing = [e for e in sorted(chain.epochs) if not plan.has_checkpoint(store, chain.id, e)]
+    missing = [e for e in sorted(chain.epochs) if not plan.keys(store).has_checkpoint(chain.id, e)]
     if missing:
         rate = known_rate(store, training_work(chain.model, chain.domain))
         estimate.add(rate, _epochs_to_train(plan, store, chain, missing) * _examples(plan, chain))
     fits = set()
     for job, component in chain.jobs.items():
-        if not plan.has_statistic(store, job):
+        if not plan.keys(store).has_statistic(job):
             work = statistic_work(component, chain.model, chain.domain, job.group_size)
             estimate.add(known_rate(store, work), _drawn(plan, job.draw))
             fit = job.epoch, job.statistic, job.fit
@@ -48,7 +48,7 @@ def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
 
 
 def _epochs_to_train(plan: Plan, store: Store, chain: Chain, missing: list[int]) -> int:
-    before = [e for e in range(missing[0]) if plan.has_checkpoint(store, chain.id, e)]
+    before = [e for e in range(missing[0]) if plan.keys(store).has_checkpoint(chain.id, e)]
     return missing[-1] - max(before, default=0)
 
 

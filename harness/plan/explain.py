@@ -42,10 +42,10 @@ class Reasons:
         for name in job.datasets():
             if name not in self.plan.prepared:
                 return self._no_data(name)
-        if not self.plan.has_checkpoint_of(self.store, job):
+        if not self.plan.keys(self.store).has_checkpoint_of(job):
             return f"its checkpoint, epoch {job.epoch}, is new"
         try:
-            inputs = self.plan.statistic_inputs(self.store, job)
+            inputs = self.plan.keys(self.store).statistic_inputs(job)
         except (DataError, StoreError) as error:
             return f"cannot be computed: {error}"
         return self._nearest(STATISTICS, inputs or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from harness.data.folder import PreparedDataset
@@ -16,7 +17,7 @@ from harness.plan.keys import (
     train_inputs,
 )
 from harness.store.hashing import digest, ids_digest
-from harness.store.layout import CHECKPOINTS, STATISTICS
+from harness.store.layout import CHECKPOINTS, STATISTICS, WEIGHTS
 from harness.store.records import Store
 from harness.suite import SuiteFingerprint
 from harness.suite.references import Reference
@@ -47,8 +48,9 @@ class Plan:
     missing: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
-    _weights: dict[str, str] = field(default_factory=dict, repr=False)
     _ids: dict[Draw, tuple[str, int]] = field(default_factory=dict, repr=False)
+    # Of this plan alone: a plan that is made of it by `replace` has keys of its own.
+    _keys: dict[Path, Keys] = field(default_factory=dict, init=False, repr=False)
 
     def train_inputs(self, chain: ChainId) -> dict[str, Any] | None:
         """What the training depends on; None if its data set has not been opened yet."""
@@ -71,61 +73,6 @@ class Plan:
     def has_data(self, job: StatisticJob) -> bool:
         """Whether the data sets whose examples a job reads have been opened."""
         return all(name in self.prepared for name in job.datasets())
-
-    def has_checkpoint(self, store: Store, chain: ChainId, epoch: int) -> bool:
-        """Whether an epoch is stored."""
-        key = self.train_key(chain)
-        return key is not None and store.has(CHECKPOINTS, checkpoint_key(key, epoch))
-
-    def has_checkpoint_of(self, store: Store, job: StatisticJob) -> bool:
-        """Whether the checkpoint that a statistic reads is stored, or it reads none."""
-        return job.epoch is None or self.has_checkpoint(store, job.chain, job.epoch)
-
-    def statistic_inputs(self, store: Store, job: StatisticJob) -> dict[str, Any] | None:
-        """What a statistic depends on; None while its checkpoint or data is not there.
-
-        Raises:
-            DataError: The data set has fewer examples than the job asks for.
-            StoreError: The checkpoint's manifest is damaged.
-        """
-        if not self.has_data(job):
-            return None
-        weights = None
-        if job.epoch is not None:
-            weights = self.weights_of(store, job.chain, job.epoch)
-            if weights is None:
-                return None
-        chain = self.chains[job.chain]
-        self.require_examples(job)
-        examples, _ = self.examples(job.draw, self.prepared[job.draw.dataset])
-        parts = chain.domain, chain.jobs[job]
-        if weights is None:
-            return examples_statistic_inputs(*parts, examples, job.group_size)
-        fit = self._fit_examples(job)
-        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
-
-    def weights_of(self, store: Store, chain: ChainId, epoch: int) -> str | None:
-        """sha256 of the weights of an epoch; None if it is not stored.
-
-        Raises:
-            StoreError: The checkpoint's manifest is damaged.
-        """
-        key = checkpoint_key(str(self.train_key(chain)), epoch)
-        if key not in self._weights:
-            if not self.has_checkpoint(store, chain, epoch):
-                return None
-            manifest = store.manifest(CHECKPOINTS, key)
-            if "model.safetensors" not in manifest.files:
-                raise StoreError(f"checkpoint {key} lists no weights")
-            self._weights[key] = manifest.files["model.safetensors"]["sha256"]
-        return self._weights[key]
-
-    def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
-        """What enters the key of a fitted statistic of what it is fitted on."""
-        if job.fit is None:
-            return None
-        examples, _ = self.examples(job.fit, self.prepared[job.fit.dataset])
-        return {**examples, "part": "the other half" if job.draw.role == "fit" else "second half"}
 
     def require_examples(self, job: StatisticJob) -> None:
         """See that a data set, if it has been opened, has the examples that a job asks for.
@@ -155,25 +102,92 @@ class Plan:
         ids_key, count = self._ids[draw]
         return {"split": prepared.fingerprints["test"], "ids": ids_key}, count
 
-    def statistic_key(self, store: Store, job: StatisticJob) -> str | None:
-        """The statistic key; None while its checkpoint or data is not there."""
-        inputs = self.statistic_inputs(store, job)
-        return None if inputs is None else digest(inputs)
-
-    def has_statistic(self, store: Store, job: StatisticJob) -> bool:
-        """Whether a statistic is stored."""
-        try:
-            key = self.statistic_key(store, job)
-        except (DataError, StoreError):
-            return False
-        return key is not None and store.has(STATISTICS, key)
-
     def needed_datasets(self) -> list[str]:
         """Names of all data sets that chains and jobs read."""
         names = {chain.dataset for chain in self.chains}
         for chain in self.chains.values():
             names.update(*(job.datasets() for job in chain.jobs))
         return sorted(names)
+
+    def keys(self, store: Store) -> Keys:
+        """The keys of the plan in a store."""
+        return self._keys.setdefault(store.root, Keys(self, store))
+
+
+class Keys:
+    """The keys of what a plan asks for, in one store, and what of it is stored there."""
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self._plan, self._store = plan, store
+        self._weights: dict[str, str] = {}
+
+    def has_checkpoint(self, chain: ChainId, epoch: int) -> bool:
+        """Whether an epoch is stored."""
+        key = self._plan.train_key(chain)
+        return key is not None and self._store.has(CHECKPOINTS, checkpoint_key(key, epoch))
+
+    def has_checkpoint_of(self, job: StatisticJob) -> bool:
+        """Whether the checkpoint that a statistic reads is stored, or it reads none."""
+        return job.epoch is None or self.has_checkpoint(job.chain, job.epoch)
+
+    def weights_of(self, chain: ChainId, epoch: int) -> str | None:
+        """sha256 of the weights of an epoch; None if it is not stored.
+
+        Raises:
+            StoreError: The checkpoint's manifest is damaged.
+        """
+        key = checkpoint_key(str(self._plan.train_key(chain)), epoch)
+        if key not in self._weights:
+            if not self.has_checkpoint(chain, epoch):
+                return None
+            manifest = self._store.manifest(CHECKPOINTS, key)
+            if WEIGHTS not in manifest.files:
+                raise StoreError(f"checkpoint {key} lists no weights")
+            self._weights[key] = manifest.files[WEIGHTS]["sha256"]
+        return self._weights[key]
+
+    def statistic_inputs(self, job: StatisticJob) -> dict[str, Any] | None:
+        """What a statistic depends on; None while its checkpoint or data is not there.
+
+        Raises:
+            DataError: The data set has fewer examples than the job asks for.
+            StoreError: The checkpoint's manifest is damaged.
+        """
+        if not self._plan.has_data(job):
+            return None
+        weights = None
+        if job.epoch is not None:
+            weights = self.weights_of(job.chain, job.epoch)
+            if weights is None:
+                return None
+        chain = self._plan.chains[job.chain]
+        self._plan.require_examples(job)
+        examples, _ = self._plan.examples(job.draw, self._plan.prepared[job.draw.dataset])
+        parts = chain.domain, chain.jobs[job]
+        if weights is None:
+            return examples_statistic_inputs(*parts, examples, job.group_size)
+        fit = self._fit_examples(job)
+        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
+
+    def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
+        """What enters the key of a fitted statistic of what it is fitted on."""
+        if job.fit is None:
+            return None
+        examples, _ = self._plan.examples(job.fit, self._plan.prepared[job.fit.dataset])
+        return {**examples, "part": "the other half" if job.draw.role == "fit" else "second half"}
+
+    def statistic_key(self, job: StatisticJob) -> str | None:
+        """The statistic key; None while its checkpoint or data is not there."""
+        inputs = self.statistic_inputs(job)
+        return None if inputs is None else digest(inputs)
+
+    def has_statistic(self, job: StatisticJob) -> bool:
+        """Whether a statistic is stored."""
+        try:
+            key = self.statistic_key(job)
+        except (DataError, StoreError):
+            return False
+        return key is not None and self._store.has(STATISTICS, key)
 
 
 def failure_inputs(plan: Plan, job: StatisticJob) -> Any:

@@ -12,6 +12,7 @@ from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.saved import FILE, FOR_PEOPLE, read_results
 from harness.settings import Settings
+from harness.store.layout import RESULTS
 from harness.suite import load_suite
 from harness.suite.selection import parse_selection
 
@@ -57,7 +58,7 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
 
 def _hint(path: Path) -> str:
     """The runs that a store keeps, if the path is one."""
-    kept = sorted(str(found.parent) for found in (path / "results").glob(f"*/{FILE}"))
+    kept = sorted(str(found.parent) for found in (path / RESULTS).glob(f"*/{FILE}"))
     return f" (known: {', '.join(kept)})" if kept else ""
 
 

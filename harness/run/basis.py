@@ -47,7 +47,7 @@ class Basis:
         for job in jobs.values():
             key = None
             with suppress(DataError, StoreError):
-                key = self._plan.statistic_key(self._store, job)
+                key = self._plan.keys(self._store).statistic_key(job)
             if key is None:
                 return None
             keys.add(key)
@@ -84,7 +84,7 @@ class Basis:
         """By what training, and which; None unless they are there."""
         weights = None
         with suppress(StoreError):
-            weights = self._plan.weights_of(self._store, chain, epoch)
+            weights = self._plan.keys(self._store).weights_of(chain, epoch)
         return None if weights is None else f"{self._plan.train_key(chain)} {weights}"
 
 

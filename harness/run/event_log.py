@@ -17,8 +17,8 @@ from typing import Any, Self, TextIO
 
 from harness.errors import StoreError
 from harness.events import Event, RunFinished, RunStarted, StepAdvanced
+from harness.store.layout import RUNS
 
-RUNS = "runs"
 NAME = "events.jsonl"
 VERSION = 1
 

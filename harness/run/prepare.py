@@ -89,13 +89,14 @@ def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
     """What of a chain is not stored and can be computed: its epochs and statistics, by name."""
     if chain.id.dataset not in plan.prepared:
         return []
+    keys = plan.keys(store)
     epochs = [
         f"{chain.id} epoch {epoch}"
         for epoch in sorted(chain.epochs)
-        if not plan.has_checkpoint(store, chain.id, epoch)
+        if not keys.has_checkpoint(chain.id, epoch)
     ]
     statistics = [
-        str(job) for job in chain.jobs if plan.has_data(job) and not plan.has_statistic(store, job)
+        str(job) for job in chain.jobs if plan.has_data(job) and not keys.has_statistic(job)
     ]
     return epochs + statistics
 

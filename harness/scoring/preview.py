@@ -65,7 +65,7 @@ class Preview:
         for number, planned in enumerate(self.plan.cells):
             jobs = set(planned.jobs())
             for job in jobs - stored.keys():
-                stored[job] = self.plan.has_statistic(self.store, job)
+                stored[job] = self.plan.keys(self.store).has_statistic(job)
             lacking = [job for job in jobs if not stored[job]]
             self.lacking[number] = len(lacking)
             for job in lacking:
@@ -79,7 +79,7 @@ class Preview:
         """Note what became known, and score some of it if there is time for it."""
         if isinstance(event, events.JobFinished):
             for job in self.named.get(event.job, ()):
-                if job in self.waiting and self.plan.has_statistic(self.store, job):
+                if job in self.waiting and self.plan.keys(self.store).has_statistic(job):
                     self._finished(job)
         if self.ready and self.spent <= SHARE * (self.clock() - self.started):
             began = self.busy()

@@ -13,7 +13,7 @@ from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
 from harness.results import Status
 from harness.store.failures import find_failure
-from harness.store.layout import CHECKPOINTS, STATISTICS, WEIGHTS
+from harness.store.layout import CHECKPOINTS, STATISTICS, VALUES, WEIGHTS
 from harness.store.records import Store
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class StatisticReader:
 
     def key(self, job: StatisticJob) -> str | None:
         """The key of a stored statistic."""
-        if job not in self._keys and self.plan.has_statistic(self.store, job):
-            key = self.plan.statistic_key(self.store, job)
+        if job not in self._keys and self.plan.keys(self.store).has_statistic(job):
+            key = self.plan.keys(self.store).statistic_key(job)
             if key is not None:
                 self._keys[job] = key
         return self._keys.get(job)
@@ -65,11 +65,11 @@ class StatisticReader:
             if name not in self.plan.prepared:
                 return None
         try:
-            self.plan.statistic_inputs(self.store, job)
+            self.plan.keys(self.store).statistic_inputs(job)
         except (DataError, StoreError) as error:
             return "failed", str(error)
         failure = find_failure(self.store, failure_inputs(self.plan, job))
-        has_checkpoint = self.plan.has_checkpoint_of(self.store, job)
+        has_checkpoint = self.plan.keys(self.store).has_checkpoint_of(job)
         if failure is None and job.epoch is not None and not has_checkpoint:
             inputs = training_failure_inputs(self.plan, job.chain, job.epoch)
             failure = find_failure(self.store, inputs)
@@ -115,7 +115,7 @@ class StatisticReader:
 
     def values(self, job: StatisticJob) -> NDArray[np.float64]:
         """A statistic as it is stored, float64, (M, F)."""
-        return self._stored(job, lambda key: self.store.read_array(STATISTICS, key, "values.npy"))
+        return self._stored(job, lambda key: self.store.read_array(STATISTICS, key, VALUES))
 
     def checkpoint(self, job: StatisticJob) -> dict[str, Any]:
         """Facts of the checkpoint that a statistic reads, and the sha256 of its weights."""

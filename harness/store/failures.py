@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from harness.results import Status
 from harness.store.hashing import digest
+from harness.store.layout import FAILURES
 from harness.store.records import Store, replace_file
 
 
@@ -23,18 +24,18 @@ class Failure:
 def record_failure(store: Store, inputs: Any, failure: Failure) -> None:
     """Remember the failure of the job with these key inputs."""
     content = json.dumps(asdict(failure), indent=1).encode()
-    replace_file(store.root / "failures" / f"{digest(inputs)}.json", content)
+    replace_file(store.root / FAILURES / f"{digest(inputs)}.json", content)
 
 
 def clear_failure(store: Store, inputs: Any) -> None:
     """Forget it: the job has succeeded."""
-    (store.root / "failures" / f"{digest(inputs)}.json").unlink(missing_ok=True)
+    (store.root / FAILURES / f"{digest(inputs)}.json").unlink(missing_ok=True)
 
 
 def find_failure(store: Store, inputs: Any) -> Failure | None:
     """The failure of the last try of a job, if it failed; one that cannot be read is none."""
     try:
-        content = (store.root / "failures" / f"{digest(inputs)}.json").read_bytes()
+        content = (store.root / FAILURES / f"{digest(inputs)}.json").read_bytes()
     except OSError:
         return None
     return parse_failure(content)

@@ -1,102 +1,19 @@
-"""Layout of a store: kinds of records, names of folders and files, and records found on disk."""
+"""Layout of a store: every name of a folder or file in it."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-from harness.errors import StoreError
-from harness.store.records import MANIFEST, Manifest, Store
 
 CHECKPOINTS, ROLLING, STATISTICS, DATASETS = "checkpoints", "rolling", "statistics", "datasets"
 KINDS = (CHECKPOINTS, ROLLING, STATISTICS, DATASETS)
 """Kinds of records; those of the first two lie under their train key."""
-RESULTS, FAILURES, LOGS, RATES = "results", "failures", "logs", "rates"
+
+RESULTS, RUNS, FAILURES, LOGS, RATES = "results", "runs", "failures", "logs", "rates"
 TEMPORARY, QUARANTINE, LOCKS = "tmp", "quarantine", "locks"
+"""Folders beside those of records."""
+
+MANIFEST = "manifest.json"
+WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.safetensors"
+VALUES = "values.npy"
+"""Files of records: of all, of checkpoints and rolling states, of statistics."""
+
 LEFT_OUT = "left-out.json"
 """Beside a manifest: names of files that an import came without."""
-WEIGHTS = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class Record:
-    """A record that is there, its content not read.
-
-    Attributes:
-        size: Bytes of all its files.
-        manifest: None if it is damaged; then `problem` says how.
-    """
-
-    kind: str
-    key: str
-    size: int
-    manifest: Manifest | None
-    problem: str = ""
-
-    @property
-    def train_key(self) -> str:
-        """The training that it is part of; empty if it lies under none."""
-        return self.key.partition("/")[0] if self.kind in (CHECKPOINTS, ROLLING) else ""
-
-    def __str__(self) -> str:
-        """What it is, as a person would say it."""
-        facts = self.manifest.facts if self.manifest else {}
-        if self.kind == CHECKPOINTS:
-            epoch = self.key.rpartition("epoch-")[2].lstrip("0") or "0"
-            return f"{facts.get('chain', self.train_key)} epoch {epoch}"
-        if self.kind == STATISTICS:
-            return str(facts.get("job", f"statistic {self.key}"))
-        return f"{self.kind} {self.key}"
-
-
-def find_records(store: Store, kinds: tuple[str, ...] = KINDS) -> Iterator[Record]:
-    """Every record of some kinds, in order of kind and key."""
-    for kind in kinds:
-        for key in store.keys(kind):
-            size = folder_size(store.path(kind, key))
-            try:
-                manifest = store.manifest(kind, key)
-            except StoreError as error:
-                if store.has(kind, key):  # else it was moved away meanwhile
-                    yield Record(kind, key, size, None, str(error))
-            else:
-                yield Record(kind, key, size, manifest)
-
-
-def incomplete_folders(store: Store) -> Iterator[tuple[str, str]]:
-    """Kind and key of folders that lie where records lie, and have files but no manifest."""
-    for kind in KINDS:
-        root = store.root / kind
-        for folder in sorted(path for path in root.rglob("*") if path.is_dir()):
-            files = [path for path in folder.iterdir() if path.is_file()]
-            if files and not (folder / MANIFEST).is_file():
-                yield kind, folder.relative_to(root).as_posix()
-
-
-def folder_size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; 0 if it is gone."""
-    files = [path] if path.is_file() else path.rglob("*")
-    size = 0
-    for file in files:
-        try:
-            size += 0 if file.is_dir() else file.lstat().st_size
-        except FileNotFoundError:
-            continue  # a run moved it meanwhile
-    return size
-
-
-def age(path: Path) -> float:
-    """Seconds since anything of a file or folder was last written; 0 if it is gone."""
-    try:
-        newest = max(file.lstat().st_mtime for file in [path, *path.rglob("*")])
-    except FileNotFoundError:
-        return 0.0
-    return time.time() - newest
-
-
-def entries(store: Store, folder: str) -> list[Path]:
-    """What lies in a folder of the store, in order of name; nothing if there is none."""
-    path = store.root / folder
-    return sorted(path.iterdir()) if path.is_dir() else []

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.store.layout import LOCKS
+
 if TYPE_CHECKING:
     from filelock import FileLock
 
@@ -17,7 +19,7 @@ def lock(root: Path, name: str) -> FileLock:
     """The lock of a name under a root, not yet taken."""
     from filelock import FileLock  # takes a twentieth of a second, which reports need not
 
-    path = root / "locks" / f"{name}.lock"
+    path = root / LOCKS / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(path)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import StoreError
 from harness.store.hashing import file_sha256
+from harness.store.layout import MANIFEST, QUARANTINE, TEMPORARY
 from harness.text import short
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 
 Content: TypeAlias = bytes | Callable[[Path], None]
-MANIFEST = "manifest.json"
 FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -120,7 +120,7 @@ class Store:
         facts: Mapping[str, Any],
     ) -> None:
         """Write a record. If another process has written it meanwhile, that one stays."""
-        temporary = self.root / "tmp" / uuid.uuid4().hex
+        temporary = self.root / TEMPORARY / uuid.uuid4().hex
         temporary.mkdir(parents=True)
         try:
             entries = {name: _write_file(temporary / name, item) for name, item in files.items()}
@@ -145,9 +145,7 @@ class Store:
 
     def quarantine(self, kind: str, key: str) -> Path:
         """Move a damaged record aside, so that it is computed again."""
-        target = (
-            self.root / "quarantine" / f"{kind}-{key.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
-        )
+        target = self.root / QUARANTINE / f"{kind}-{key.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # another one has done so
             self.path(kind, key).rename(target)

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.domain import Images
 from harness.store.hashing import digest
+from harness.store.layout import RATES
 from harness.store.records import Store, replace_file
 from harness.suite import Component, ModelComponent
 
@@ -34,7 +35,7 @@ def fit_work(statistic: Component, model: ModelComponent, domain: Images) -> dic
 def record_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
     """Remember how long work took."""
     content = json.dumps({"seconds_per_example": seconds / max(examples, 1), "work": work})
-    replace_file(store.root / "rates" / f"{digest(work)}.json", content.encode())
+    replace_file(store.root / RATES / f"{digest(work)}.json", content.encode())
 
 
 def estimate_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
@@ -46,7 +47,7 @@ def estimate_rate(store: Store, work: Mapping[str, Any], seconds: float, example
 def known_rate(store: Store, work: Mapping[str, Any]) -> float | None:
     """Seconds per example when work of the kind was last done; None if it never was."""
     try:
-        content = json.loads((store.root / "rates" / f"{digest(work)}.json").read_bytes())
+        content = json.loads((store.root / RATES / f"{digest(work)}.json").read_bytes())
         return float(content["seconds_per_example"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -70,7 +70,8 @@ def test_keys_are_what_they_were(imported, tmp_path):
     plan = plan_opened(load_suite(SUITE), settings, lambda event: None)
     assert {str(chain): plan.train_key(chain) for chain in plan.chains} == KEYS
     store = Store(settings.store)
-    keys = {plan.statistic_key(store, job) for chain in plan.chains.values() for job in chain.jobs}
+    stored = plan.keys(store)
+    keys = {stored.statistic_key(job) for chain in plan.chains.values() for job in chain.jobs}
     with zipfile.ZipFile(OLDER / "store.zip") as archive:
         names = [name.split("/") for name in archive.namelist()]
     assert len(keys) == 60

@@ -10,7 +10,7 @@ from harness.plan.jobs import ByRole, ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.report.figures.scale import Floats
 from harness.results import Cell, Metrics, Result
-from harness.store.layout import STATISTICS
+from harness.store.layout import STATISTICS, VALUES
 from harness.store.records import Store
 
 LAYERS = "layer_gradient_sq_norms"
@@ -93,7 +93,7 @@ class TrainingResults:
         """The names of the layers; empty if no scorer reads their gradients."""
         for out in self.outs:
             for jobs in self._layer_jobs(out, self.epochs[-1], self.group_sizes[0]):
-                key = str(self.plan.statistic_key(self.store, jobs.in_))
+                key = str(self.plan.keys(self.store).statistic_key(jobs.in_))
                 names: list[str] = self.store.manifest(STATISTICS, key).facts["features"]
                 return names
         return ()
@@ -111,8 +111,8 @@ class TrainingResults:
         return self.plan.chains[job.chain].jobs[job].registered.entry.name
 
     def _values(self, job: StatisticJob) -> Floats:
-        key = str(self.plan.statistic_key(self.store, job))
-        return self.store.read_array(STATISTICS, key, "values.npy")
+        key = str(self.plan.keys(self.store).statistic_key(job))
+        return self.store.read_array(STATISTICS, key, VALUES)
 
 
 def training_results(plan: Plan, results: Sequence[Result], store: Store) -> list[TrainingResults]:

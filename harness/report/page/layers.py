@@ -17,7 +17,7 @@ from harness.report.figures.scale import Floats
 from harness.report.figures.series import LAYERS
 from harness.report.page.budget import ByteBudget
 from harness.results import Cell
-from harness.store.layout import STATISTICS
+from harness.store.layout import STATISTICS, VALUES
 from harness.store.records import Store
 
 MOST_GROUPS = 1000
@@ -86,8 +86,8 @@ class LayerBands:
             names = self._layers(job)
             if not self.budget.take(8 * len(self.names[names])):
                 return None
-            key = str(self.plan.statistic_key(self.store, job))
-            values = self.store.read_array(STATISTICS, key, "values.npy")
+            key = str(self.plan.keys(self.store).statistic_key(job))
+            values = self.store.read_array(STATISTICS, key, VALUES)
         except StoreError:
             return None
         self.bands.append({"names": names, **packed_band(layer_band(values[:MOST_GROUPS]))})
@@ -96,7 +96,7 @@ class LayerBands:
     def _layers(self, job: StatisticJob) -> int:
         """The place of the names of a model's layers."""
         if job.chain not in self._names:
-            key = str(self.plan.statistic_key(self.store, job))
+            key = str(self.plan.keys(self.store).statistic_key(job))
             names: Sequence[str] = self.store.manifest(STATISTICS, key).facts["features"]
             self._names[job.chain] = len(self.names)
             self.names.append(list(names))

@@ -64,7 +64,7 @@ def sample_data(
     notes: dict[str, None] = {}
     for chain, planned in plan.chains.items():
         for epoch in sorted(planned.epochs):
-            if not plan.has_checkpoint(store, chain, epoch):
+            if not plan.keys(store).has_checkpoint(chain, epoch):
                 continue
             sheet, note = _sheet(plan, store, chain, epoch, temperature, budget)
             if note:
@@ -95,7 +95,7 @@ def _sheet(
 
 def _facts(plan: Plan, store: Store, chain: ChainId, epoch: int) -> dict[str, Any] | None:
     """What was measured when an epoch was stored; None if it is not there or damaged."""
-    if not plan.has_checkpoint(store, chain, epoch):
+    if not plan.keys(store).has_checkpoint(chain, epoch):
         return None
     try:
         key = checkpoint_key(str(plan.train_key(chain)), epoch)

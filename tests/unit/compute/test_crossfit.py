@@ -130,7 +130,7 @@ def rows(plan, store, role, statistic="spy", size=1, epoch=0):
     for job in plan.chains[CHAIN].jobs:
         if (job.statistic, job.group_size, job.epoch) == (statistic, size, epoch):
             if job.draw.role == role:
-                key = plan.statistic_key(store, job)
+                key = plan.keys(store).statistic_key(job)
                 prepared = plan.prepared[job.draw.dataset]
                 images = prepared.load("test")[job.draw.ids(prepared.counts["test"])]
                 yield store.read_array(STATISTICS, key, "values.npy"), images
@@ -277,7 +277,9 @@ def test_a_fit_that_jobs_share_costs_its_seconds_once(spied):
         seconds, examples, fits = 0.0, 0, set()
         for job in outcome.plan.chains[CHAIN].jobs:
             if job.statistic == statistic:
-                facts = store.manifest(STATISTICS, outcome.plan.statistic_key(store, job)).facts
+                facts = store.manifest(
+                    STATISTICS, outcome.plan.keys(store).statistic_key(job)
+                ).facts
                 seconds += facts["seconds"]
                 examples += 28 if job.draw.role == "fit" else 30
                 if job.draw.role == "fit":  # the others use one of its two fits

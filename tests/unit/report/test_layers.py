@@ -130,7 +130,7 @@ def test_each_layer_has_the_auroc_of_its_own_gaussian(found):
     for planned in plan.cells:
         if planned.cell.scorer != "layered":
             continue
-        keys = [plan.statistic_key(store, job) for job in planned.reads["squares"]]
+        keys = [plan.keys(store).statistic_key(job) for job in planned.reads["squares"]]
         names = store.manifest(STATISTICS, keys[0]).facts["features"]
         fit, in_, out = (store.read_array(STATISTICS, key, "values.npy") for key in keys)
         expected = {}

@@ -117,7 +117,7 @@ def log_prob(plan, store, model, epoch, seed, role):
         for job in chain.jobs:
             place = (chain.id.model, chain.id.seed, job.epoch, job.statistic, job.draw.role)
             if place == (model, seed, epoch, "log_prob", role):
-                key = plan.statistic_key(store, job)
+                key = plan.keys(store).statistic_key(job)
                 return store.read_array(STATISTICS, key, "values.npy")[:, 0]
     raise AssertionError("it was not planned")
 
@@ -157,7 +157,7 @@ def test_one_value_of_the_examples_alone_serves_all_models_and_epochs(ran, again
     jobs = [job for chain in plan.chains.values() for job in chain.jobs if job.epoch is None]
     assert {job.statistic for job in jobs} == {"total_variation", "png_bits"}
     assert {job.chain.model for job in jobs} == {"flow", "background"}
-    keys = {plan.statistic_key(store, job) for job in jobs}
+    keys = {plan.keys(store).statistic_key(job) for job in jobs}
     assert len(keys) == 6  # two statistics of fit, in and out
     for key in keys:
         inputs = store.manifest(STATISTICS, key).inputs
@@ -206,7 +206,7 @@ def test_why_knows_statistics_without_a_model(again):
     plan, store, _ = again
     job = next(job for chain in plan.chains.values() for job in chain.jobs if job.epoch is None)
     chain = plan.chains[job.chain]
-    lost = store.path(STATISTICS, plan.statistic_key(store, job))
+    lost = store.path(STATISTICS, plan.keys(store).statistic_key(job))
     hidden = lost.rename(lost.with_name("aside"))
     try:
         assert str(job) in missing_jobs(plan, store, chain)

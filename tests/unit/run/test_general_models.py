@@ -282,7 +282,9 @@ def test_fitted_statistics_of_it_are_fitted_on_the_id_set_of_the_cell(plan, stor
     means = set()
     for job in plan.chains[GENERAL].jobs:
         if job.statistic == "fit_mean" and job.draw.role == "out":
-            values = store.read_array(STATISTICS, plan.statistic_key(store, job), "values.npy")
+            values = store.read_array(
+                STATISTICS, plan.keys(store).statistic_key(job), "values.npy"
+            )
             ids = job.fit.ids(40)
             ids = ids[len(ids) // 2 :]  # the half that serves all roles but its own
             images = plan.prepared[job.fit.dataset].load("test")[ids]
@@ -397,11 +399,11 @@ def test_an_id_set_that_is_not_there_is_no_mistake_of_its_statistics(ran, plan, 
         for job in plan.chains[GENERAL].jobs
         if (job.statistic, job.epoch, job.datasets()) == ("fit_mean", 1, ("noise", "china"))
     )
-    assert plan.has_statistic(store, job)
+    assert plan.keys(store).has_statistic(job)
     fit = failure_inputs(plan, job)["fit"]
     assert fit["dataset"] == plan.prepared["china"].fingerprints["test"]
     del plan.prepared["china"]
-    assert not plan.has_statistic(store, job)
+    assert not plan.keys(store).has_statistic(job)
     assert str(job) not in missing_jobs(plan, store, plan.chains[GENERAL])
     reason = Reasons(plan, store).statistic(job)
     assert reason == "data set 'china' has not been opened yet"

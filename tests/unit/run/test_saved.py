@@ -274,7 +274,7 @@ def test_a_cell_whose_statistic_is_gone_is_pending(folder):
     store = stored.store(folder)
     plan, _ = stored.plan_of(folder)
     job = next(iter(plan.cells[0].reads.values())).out
-    store.quarantine(STATISTICS, plan.statistic_key(store, job))
+    store.quarantine(STATISTICS, plan.keys(store).statistic_key(job))
     found = looked_up(folder)
     assert found.pending
     assert len(found.results) + len(found.pending) == expected
@@ -284,7 +284,7 @@ def test_what_has_come_since_is_scored_and_the_rest_read_back(folder, monkeypatc
     store = stored.store(folder)
     plan, _ = stored.plan_of(folder)
     job = next(iter(plan.cells[0].reads.values())).out
-    key = plan.statistic_key(store, job)
+    key = plan.keys(store).statistic_key(job)
     aside = store.quarantine(STATISTICS, key)
     late = len(looked_up(folder).pending)
     assert 0 < late < len(plan.cells)

@@ -38,7 +38,7 @@ def preview_of(folder, seen, clock):
 def aside(folder, plan, jobs):
     """Take statistics away, as if they were not computed yet; how to put each back."""
     store = stored.store(folder)
-    keys = {job: plan.statistic_key(store, job) for job in jobs}
+    keys = {job: plan.keys(store).statistic_key(job) for job in jobs}
     for key in keys.values():
         store.path("statistics", key).rename(folder / key)
     return lambda job: (folder / keys[job]).rename(store.path("statistics", keys[job]))
