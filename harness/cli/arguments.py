@@ -65,6 +65,8 @@ DataOption: TypeAlias = Annotated[
 DeviceOption: TypeAlias = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one.")
 ]
+WorkersOption: TypeAlias = Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")]
+ErrorsOption: TypeAlias = Annotated[bool, typer.Option("--errors", help="Show standard errors.")]
 OnlyOption: TypeAlias = Annotated[
     list[str],
     typer.Option(

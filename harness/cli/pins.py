@@ -16,6 +16,7 @@ from harness.cli.arguments import (
     PluginOption,
     StoreOption,
     SuitePath,
+    WorkersOption,
 )
 from harness.cli.display.displays import DisplayKind
 from harness.cli.display.session import session
@@ -54,7 +55,7 @@ def pin(
     store: StoreOption,
     data: DataOption,
     device: DeviceOption = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")] = 0,
+    workers: WorkersOption = 0,
     display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
 ) -> None:
     """Write pins/SUITE.toml from what is stored.
@@ -67,12 +68,7 @@ def pin(
     from harness.regression.make_pins import changes, make_pins
 
     path = pins or pins_path(suite)
-    settings = Settings(
-        store=store,
-        data=data,
-        device=device,
-        workers=workers,
-    )
+    settings = Settings(store, data, device, workers=workers)
     resolved = load_suite(suite, plugin)
     before = read_pins(path) if path.exists() else None
     log = settings.store / LOGS / f"{resolved.name}.log"

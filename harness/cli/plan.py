@@ -121,26 +121,21 @@ def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[di
     return jobs
 
 
+def _row(chain: dict[str, Any]) -> list[Any]:
+    """A chain in the table: epochs stored and new, statistics stored and new."""
+    trainings = [job for job in chain["jobs"] if job["job"].startswith("train ")]
+    statistics = chain["jobs"][len(trainings) :]
+    epochs: dict[bool, list[str]] = {True: [], False: []}
+    for job in trainings:
+        epochs[job["stored"]].append(job["job"].rsplit(" ", 1)[-1])
+    shown = [" ".join(epochs[stored]) or "-" for stored in (True, False)]
+    stored = sum(job["stored"] for job in statistics)
+    return [chain["chain"], *shown, stored, len(statistics) - stored]
+
+
 def _print(described: dict[str, Any], why: bool) -> None:
-    rows = []
-    for chain in described["chains"]:
-        trainings = [job for job in chain["jobs"] if job["job"].startswith("train ")]
-        statistics = chain["jobs"][len(trainings) :]
-        epochs = {True: [], False: []}  # type: dict[bool, list[str]]
-        for job in trainings:
-            epochs[job["stored"]].append(job["job"].rsplit(" ", 1)[-1])
-        stored = sum(job["stored"] for job in statistics)
-        rows.append(
-            [
-                chain["chain"],
-                " ".join(epochs[True]) or "-",
-                " ".join(epochs[False]) or "-",
-                stored,
-                len(statistics) - stored,
-            ]
-        )
     headers = ["training", "epochs stored", "epochs new", "statistics stored", "statistics new"]
-    print_rows(headers, rows)
+    print_rows(headers, [_row(chain) for chain in described["chains"]])
     cells, estimate = described["cells"], described["estimate"]
     print(f"\n{cells['all']:,} cells, {cells['new']:,} of them new")
     for message in (described["missing_data"] | described["unusable_data"]).values():

@@ -8,12 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import Console
 
-from harness.cli.arguments import DataOption, OnlyOption, PluginOption, StoreOption, SuitePath
+from harness.cli.arguments import (
+    DataOption,
+    ErrorsOption,
+    OnlyOption,
+    PluginOption,
+    StoreOption,
+    SuitePath,
+)
 from harness.cli.output import tell
 from harness.errors import BenchError, NothingSelectedError
 from harness.plan.costs import scorer_costs
@@ -22,7 +29,7 @@ from harness.plan.plan import Plan
 from harness.report.figures import draw_figures
 from harness.report.page import render_page
 from harness.report.render.epochs import render_epochs
-from harness.report.render.formats import render
+from harness.report.render.formats import Format, render
 from harness.report.render.layers import render_layers
 from harness.report.render.ranking import render_ranking
 from harness.run.outcome import Outcome, cached_outcome
@@ -31,12 +38,10 @@ from harness.settings import Settings
 from harness.store.records import Store, replace_file
 from harness.suite import load_suite
 
-Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
 FormatOption: TypeAlias = Annotated[Format, typer.Option(help="What to print.")]
 AllOption: TypeAlias = Annotated[
     bool, typer.Option("--all", help="Print the tables of however many cells.")
 ]
-ErrorsOption: TypeAlias = Annotated[bool, typer.Option("--errors", help="Show standard errors.")]
 EpochsOption: TypeAlias = Annotated[
     bool, typer.Option("--epochs", help="How early is enough, instead of the AUROC tables.")
 ]
@@ -120,8 +125,7 @@ def report(
         page = render_page(
             resolved, outcome, Store(store), arguments=arguments, temperature=of_samples
         )
-        replace_file(html, page.encode())
-        tell(f"{html} has the page, {html.stat().st_size / 1e6:.1f} MB")
+        _write_page(html, page)
     if outcome.pending:
         tell(
             f"{len(outcome.pending)} of {len(outcome.plan.cells)} cells are not computed yet; "
@@ -149,6 +153,11 @@ def _no_collection() -> Iterator[None]:
         if was_on:
             gc.freeze()
             gc.enable()
+
+
+def _write_page(path: Path, page: str) -> None:
+    replace_file(path, page.encode())
+    tell(f"{path} has the page, {path.stat().st_size / 1e6:.1f} MB")
 
 
 def _write_figures(outcome: Outcome, store: Store, folder: Path, temperature: float) -> None:

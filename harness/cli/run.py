@@ -12,10 +12,12 @@ from rich.console import Console
 from harness.cli.arguments import (
     DataOption,
     DeviceOption,
+    ErrorsOption,
     OnlyOption,
     PluginOption,
     StoreOption,
     SuitePath,
+    WorkersOption,
 )
 from harness.cli.display.displays import DisplayKind
 from harness.cli.display.session import session
@@ -46,7 +48,7 @@ def run(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
     ] = BATCH_SIZE,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")] = 0,
+    workers: WorkersOption = 0,
     threads: Annotated[int, typer.Option(min=0, help="Threads a process; 0 chooses.")] = 0,
     compile: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile, where that works.")
@@ -59,7 +61,7 @@ def run(
         bool, typer.Option("--download", help="First download data sets that are missing.")
     ] = False,
     display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
-    errors: Annotated[bool, typer.Option("--errors", help="Show standard errors.")] = False,
+    errors: ErrorsOption = False,
 ) -> None:
     """Train, evaluate and score a suite.
 

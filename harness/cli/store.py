@@ -154,15 +154,15 @@ def collect(
         done = remove_garbage(records, garbage.found)
         done.kept += garbage.kept
         garbage = done
-    _print_garbage(garbage, delete, json)
-
-
-def _print_garbage(garbage: Garbage, delete: bool, json: bool) -> None:
     if json:
         removed = [_described(item) for item in garbage.found]
         kept = [{**_described(item), "why": why} for item, why in garbage.kept]
         print_json({"deleted": delete, "leftovers": removed, "kept": kept})
-        return
+    else:
+        _print_garbage(garbage, delete)
+
+
+def _print_garbage(garbage: Garbage, delete: bool) -> None:
     rows = [[item.kind, f"{item.size / 1e6:,.1f}", item.what] for item in garbage.found]
     if rows:
         print_rows(["kind", "MB", "not needed"], rows)

@@ -124,7 +124,7 @@ def rank_methods(
     """
     pairs: dict[Pair, list[list[float]]] = {}
     for (pair, _), found in blocks.items():
-        if all(method in found for method in methods):
+        if found.keys() >= set(methods):
             pairs.setdefault(pair, []).append([found[method] for method in methods])
     if not pairs or not methods:
         return None
