@@ -182,12 +182,12 @@ def _drawn(sheet: TextTable, part: Part, head: Box, console: Console) -> str:
     """
     table = Table(box=head, show_edge=False, padding=0, width=part.width)
     columns = list(zip(part.places, part.widths, strict=True))
-    for place, width in columns:
-        is_left = place < sheet.left
+    is_left = [place < sheet.left for place in part.places]
+    for at, (place, width) in enumerate(columns):
         table.add_column(
             Text("\n".join(_folded(sheet.header[place], width))),
-            width=width + (place + 1 < sheet.left if is_left else place > 0),
-            justify="left" if is_left else "right",
+            width=width + (any(is_left[at + 1 : at + 2]) if is_left[at] else at > 0),
+            justify="left" if is_left[at] else "right",
             overflow="fold",
         )
     scale = _scale(console)

@@ -11,7 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from harness.report import page
+from harness.report.render.documents import render_sheets
 from harness.report.render.formats import render
+from harness.report.render.sheets import CellText, TextTable
 from harness.results import Cell, Result
 
 LONG = "gaussian-noise-of-many-levels"
@@ -419,3 +421,20 @@ def test_reasons_and_notes_stand_below_the_table():
         "and 2 more reasons, which --format json lists",
     ]
     assert "['f']" not in text
+
+
+def test_two_blanks_are_between_columns_wherever_a_table_is_divided():
+    names = [CellText("0.900", auroc=0.9), CellText("scorer-x"), CellText("1"), CellText("2")]
+    sheet = TextTable("t", ("AUROC", "scorer", "group size", "seed"), [names], 1, 2, (), ())
+    options = {"force_terminal": True, "color_system": None, "legacy_windows": False}
+    console = Console(file=io.StringIO(), width=23, **options)
+    text = render_sheets([sheet], title="t", format="table", console=console)
+    assert text.splitlines()[4:11] == [
+        "AUROC  scorer",
+        "───────────────",
+        "0.900  scorer-x",
+        "",
+        "AUROC  group size  seed",
+        "───────────────────────",
+        "0.900           1     2",
+    ]
