@@ -325,6 +325,14 @@ def test_of_256_colours_each_step_is_another_one(monkeypatch, ground):
     assert "48;2" not in text
 
 
+@pytest.mark.parametrize("color_system", ["256", "truecolor"])
+def test_a_number_that_is_no_auroc_has_the_strongest_shade(color_system):
+    beyond = shown([result("a", "o", -0.5), result("a", "p", 1.5)], 80, color_system=color_system)
+    most = shown([result("a", "o", 0.0), result("a", "p", 1.0)], 80, color_system=color_system)
+    found = [re.findall(r"48;[\d;]+", text) for text in (beyond, most)]
+    assert found[0] == found[1] != []
+
+
 def test_an_auroc_near_chance_keeps_the_ground_of_the_terminal():
     text = shown([result("a", "o", 0.52), result("b", "o", 0.48)], 80, color_system="truecolor")
     assert "48;" not in text
