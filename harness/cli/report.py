@@ -28,8 +28,9 @@ from harness.plan.expand import select
 from harness.plan.plan import Plan
 from harness.report.figures import draw_figures
 from harness.report.page import render_page
+from harness.report.render.documents import Format
 from harness.report.render.epochs import render_epochs
-from harness.report.render.formats import Format, render
+from harness.report.render.formats import render
 from harness.report.render.layers import render_layers
 from harness.report.render.ranking import render_ranking
 from harness.run.outcome import Outcome, cached_outcome

@@ -23,6 +23,7 @@ from harness.cli.display.displays import DisplayKind
 from harness.cli.display.session import session
 from harness.plan.costs import scorer_costs
 from harness.plan.expand import select
+from harness.report.render.digest import MOST_CELLS
 from harness.report.render.formats import render
 from harness.report.render.ranking import render_ranking
 from harness.report.render.terminal import wrapped
@@ -35,7 +36,7 @@ from harness.store.records import Store
 from harness.suite import load_suite
 
 RANKED_FROM = 5
-"""So many scorers are ranked below the tables; of fewer the tables themselves tell."""
+"""Number of scorers from which on they are ranked below the tables; a digest ranks them anyway."""
 
 
 def run(
@@ -104,7 +105,8 @@ def _print_report(outcome: Outcome, store: Path, title: str, errors: bool) -> No
         console=console,
     )
     sys.stdout.write(tables + "\n")
-    if len({result.cell.scorer for result in outcome.results}) >= RANKED_FROM:
+    scorers = {result.cell.scorer for result in outcome.results}
+    if len(scorers) >= RANKED_FROM and len(outcome.results) <= MOST_CELLS:
         costs = scorer_costs(outcome.plan, Store(store))
         ranking = render_ranking(
             outcome.results, costs, suite=name, title="", format="table", console=console

@@ -50,7 +50,7 @@ class Scale(NamedTuple):
 
     def style(self, auroc: float) -> str:
         """The style of a number."""
-        share = round(abs(auroc - 0.5) * 2 * STRONGEST)
+        share = round(min(abs(auroc - 0.5) * 2, 1) * STRONGEST)
         if share < FAINTEST:
             return ""
         grounds = self.low if auroc < 0.5 else self.high
@@ -182,12 +182,12 @@ def _drawn(sheet: TextTable, part: Part, head: Box, console: Console) -> str:
     """
     table = Table(box=head, show_edge=False, padding=0, width=part.width)
     columns = list(zip(part.places, part.widths, strict=True))
-    for place, width in columns:
-        is_left = place < sheet.left
+    is_left = [place < sheet.left for place in part.places]
+    for at, (place, width) in enumerate(columns):
         table.add_column(
             Text("\n".join(_folded(sheet.header[place], width))),
-            width=width + (place + 1 < sheet.left if is_left else place > 0),
-            justify="left" if is_left else "right",
+            width=width + (any(is_left[at + 1 : at + 2]) if is_left[at] else at > 0),
+            justify="left" if is_left[at] else "right",
             overflow="fold",
         )
     scale = _scale(console)
@@ -228,18 +228,19 @@ def _divided(sheet: TextTable, limit: int) -> list[Part]:
     whole = Part(tuple(places), tuple(natural))
     if whole.width <= limit:
         return [whole]
-    divisions = [
-        _packed(sheet, limit, _widths(sheet, cells, header, name, most))
+    divisions = {  # in this order, each once
+        tuple(_packed(sheet, limit, _widths(sheet, cells, header, name, most))): None
         for most in (max(NARROW, limit * 2 // 5), NARROW)
         for header in (WIDE_HEADER, 1)
         for name in range(max(NARROW, limit // 2), NARROW - 1, -4)
-    ]
+    }
 
-    def cost(parts: Sequence[Part]) -> tuple[int, int]:
+    def cost(parts: tuple[Part, ...]) -> tuple[int, int]:
         too_wide = max(0, *(part.width - limit for part in parts))
         return too_wide, sum(_height(sheet, part) for part in parts)
 
-    return min(divisions, key=cost)
+    best = min(divisions, key=cost)
+    return list(best)
 
 
 def _widths(

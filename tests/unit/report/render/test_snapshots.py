@@ -78,7 +78,7 @@ def shown_layers(console):
     cells = [
         CellLayers(
             result.cell,
-            result.auroc,
+            result.metrics.auroc,
             [
                 Layer(
                     f"blocks.{k}.coupling.weight", AurocEstimate(auroc, 0.02, auroc - 0.04, auroc)
@@ -164,10 +164,10 @@ def test_extremes_are_those_of_all_cells():
     )
     numbers = {}
     for found in story():
-        if found.auroc is not None:
+        if found.metrics is not None:
             cell = found.cell
             place = (cell.scorer, cell.model, cell.out_dataset)
-            numbers.setdefault(place, []).append(f"{found.auroc:.3f}")
+            numbers.setdefault(place, []).append(f"{found.metrics.auroc:.3f}")
     assert [word[:5] for word in best] == sorted(map(max, numbers.values()), reverse=True)[:10]
     assert [word[:5] for word in worst] == sorted(map(min, numbers.values()))[:10]
     assert all("!" in word for word in worst)

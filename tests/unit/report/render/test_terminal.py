@@ -11,7 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from harness.report import page
+from harness.report.render.documents import render_sheets
 from harness.report.render.formats import render
+from harness.report.render.sheets import CellText, TextTable
 from harness.results import Cell
 from tests.made_results import made_result
 
@@ -325,6 +327,14 @@ def test_of_256_colours_each_step_is_another_one(monkeypatch, ground):
     assert "48;2" not in text
 
 
+@pytest.mark.parametrize("color_system", ["256", "truecolor"])
+def test_a_number_that_is_no_auroc_has_the_strongest_shade(color_system):
+    beyond = shown([result("a", "o", -0.5), result("a", "p", 1.5)], 80, color_system=color_system)
+    most = shown([result("a", "o", 0.0), result("a", "p", 1.0)], 80, color_system=color_system)
+    found = [re.findall(r"48;[\d;]+", text) for text in (beyond, most)]
+    assert found[0] == found[1] != []
+
+
 def test_an_auroc_near_chance_keeps_the_ground_of_the_terminal():
     text = shown([result("a", "o", 0.52), result("b", "o", 0.48)], 80, color_system="truecolor")
     assert "48;" not in text
@@ -421,3 +431,20 @@ def test_reasons_and_notes_stand_below_the_table():
         "and 2 more reasons, which --format json lists",
     ]
     assert "['f']" not in text
+
+
+def test_two_blanks_are_between_columns_wherever_a_table_is_divided():
+    names = [CellText("0.900", auroc=0.9), CellText("scorer-x"), CellText("1"), CellText("2")]
+    sheet = TextTable("t", ("AUROC", "scorer", "group size", "seed"), [names], 1, 2, (), ())
+    options = {"force_terminal": True, "color_system": None, "legacy_windows": False}
+    console = Console(file=io.StringIO(), width=23, **options)
+    text = render_sheets([sheet], title="t", format="table", console=console)
+    assert text.splitlines()[4:11] == [
+        "AUROC  scorer",
+        "───────────────",
+        "0.900  scorer-x",
+        "",
+        "AUROC  group size  seed",
+        "───────────────────────",
+        "0.900           1     2",
+    ]
