@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,20 +127,18 @@ def _trainings_of(record: Record, trainings: dict[str, set[str]]) -> tuple[str, 
 
 
 def _files(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
-    for folder in (TEMPORARY, QUARANTINE):
-        yield from (_garbage_item(folder, path) for path in entries(store, folder))
-    for path in entries(store, RESULTS):
-        if path.name not in needs.suites:
-            yield _garbage_item(RESULTS, path)
-    for path in entries(store, RUNS):
-        if path.name not in needs.suites:
-            yield _garbage_item(RUNS, path)
-    for path in entries(store, FAILURES):
-        if path.stem not in needs.failures:
-            yield _garbage_item(FAILURES, path)
-    for path in entries(store, LOGS):
-        if path.stem not in needs.suites and path.name != INTERNAL_LOG:
-            yield _garbage_item(LOGS, path)
+    needed: dict[str, Callable[[Path], bool]] = {
+        TEMPORARY: lambda path: False,
+        QUARANTINE: lambda path: False,
+        RESULTS: lambda path: path.name in needs.suites,
+        RUNS: lambda path: path.name in needs.suites,
+        FAILURES: lambda path: path.stem in needs.failures,
+        LOGS: lambda path: path.stem in needs.suites or path.name == INTERNAL_LOG,
+    }
+    for folder, is_needed in needed.items():
+        for path in entries(store, folder):
+            if not is_needed(path):
+                yield _garbage_item(folder, path)
     for folder in (RATES, *(f"{RESULTS}/{name}" for name in needs.suites)):
         for path in sorted((store.root / folder).rglob(".*")):
             if HALF_WRITTEN.fullmatch(path.name):

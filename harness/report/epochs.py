@@ -16,9 +16,9 @@ from typing import Any
 from harness.metrics.paired import Difference, delong_difference, holm, p_value, z_ratio
 from harness.metrics.placements import Floats
 from harness.metrics.roc import LEVEL, Z_95, auroc
-from harness.report.significance import Seeds, numbers
+from harness.report.significance import Seeds, metrics_of, numbers
 from harness.report.tables import provenance_notes
-from harness.results import Result
+from harness.results import Metrics, Result
 
 CHOOSE, JUDGE = slice(0, None, 2), slice(1, None, 2)
 """The groups that choose the best epoch, and those that judge it."""
@@ -70,6 +70,8 @@ class EpochRow:
         verdict: None with fewer than two epochs to compare.
         compared: How many epochs were compared.
         left_out: How many were not, for want of scores of the same groups at every seed.
+        along: All metrics at each epoch, ascending, on all groups: means over the seeds that have
+            a number, None where one of these lacks the metric.
     """
 
     out_dataset: str
@@ -77,6 +79,7 @@ class EpochRow:
     verdict: Verdict | None
     compared: int
     left_out: int
+    along: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,18 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
 def _row(out: str, scorer: str, epochs: Mapping[int, Seeds]) -> EpochRow:
     usable = _comparable(epochs)
     verdict = _verdict(usable) if len(usable) > 1 else None
-    return EpochRow(out, scorer, verdict, len(usable), len(epochs) - len(usable))
+    along = tuple({"epoch": epoch, **_means(epochs[epoch])} for epoch in sorted(epochs))
+    return EpochRow(out, scorer, verdict, len(usable), len(epochs) - len(usable), along)
+
+
+def _means(seeds: Seeds) -> dict[str, float | None]:
+    """The mean of each metric over the seeds that have a number."""
+    known = [metrics for result in seeds.values() if (metrics := metrics_of(result)) is not None]
+    columns = zip(*known, strict=True) if known else [(None,)] * len(Metrics._fields)
+    return {
+        name: None if None in values else fmean(values)
+        for name, values in zip(Metrics._fields, columns, strict=True)
+    }
 
 
 def _comparable(epochs: Mapping[int, Seeds]) -> dict[int, Seeds]:

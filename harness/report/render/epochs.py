@@ -41,7 +41,9 @@ def render_epochs(
     tables = epoch_tables(results)
     rows = [to_json(table, row) for table in tables for row in table.rows]
     if format == "json":
-        found = {"suite": suite, "split": SPLIT, "epochs": rows}
+        along = [list(row.along) for table in tables for row in table.rows]
+        whole = [{**row, "along": metrics} for row, metrics in zip(rows, along, strict=True)]
+        found = {"suite": suite, "split": SPLIT, "epochs": whole}
         return json.dumps(found, indent=2, allow_nan=False) + "\n"
     if format == "csv":
         blank = to_json(EpochTable("", "", 0, (), 0, ()), EpochRow("", "", None, 0, 0))

@@ -15,7 +15,7 @@ from harness.metrics.paired import delong_difference
 from harness.metrics.roc import Z_95, auroc
 from harness.report.epochs import SPLIT, EpochRow, epoch_tables
 from harness.report.render.epochs import render_epochs
-from harness.results import Cell
+from harness.results import Cell, Metrics
 from tests.made_results import made_result
 
 
@@ -256,9 +256,25 @@ def test_json_and_csv_hold_every_row(results):
         *("difference", "difference_low", "difference_high", "training_saved", "n_in", "n_out"),
     }
     rows = list(csv.DictReader(io.StringIO(rendered(results, "csv"))))
-    assert list(rows[0]) == list(first)
+    assert [*rows[0], "along"] == list(first)
     assert [row["scorer"] for row in rows] == ["[s]", "'=t", "[s]", "'=t"]
     assert (rows[0]["best_epoch"], rows[3]["best_epoch"]) == ("10", "")
+
+
+def test_json_has_all_metrics_along_the_epochs():
+    seeds = [(2, 0, 0.5), (2, 1, 0.7), (1, 0, 0.9)]
+    results = [
+        made_result(Cell("m", "i", "o", "s", epoch, 1, seed), auroc=auroc, ovl=ovl)
+        for (epoch, seed, auroc), ovl in zip(seeds, (0.25, 0.75, None), strict=True)
+    ]
+    results.append(made_result(Cell("m", "i", "o", "s", 3, 1, 0), "failed"))
+    (row,) = json.loads(rendered(results, "json"))["epochs"]
+    assert [list(found) for found in row["along"]] == [["epoch", *Metrics._fields]] * 3
+    assert [(x["epoch"], x["auroc"], x["ovl"], x["n_in"]) for x in row["along"]] == [
+        (1, 0.9, None, 1),
+        (2, pytest.approx(0.6), 0.5, 1),
+        (3, None, None, None),
+    ]
 
 
 def test_no_results():
