@@ -130,7 +130,8 @@ def read_results(folder: Path) -> SavedResults:
             "bench run SUITE saves them anew from what is stored"
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a damaged archive open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
             if head["version"] == VERSION:
                 return SavedResults(head, file)

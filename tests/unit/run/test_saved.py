@@ -104,7 +104,9 @@ def by_hand(folder, *results):
 
 
 def whole(name, **values):
-    numbers = dict(zip(Metrics._fields, np.linspace(0.1, 0.9, 11).tolist(), strict=True))
+    numbers = dict(
+        zip(Metrics._fields, np.linspace(0.1, 0.9, len(Metrics._fields)).tolist(), strict=True)
+    )
     metrics = Metrics(**{**numbers, "n_in": 3, "n_out": 4, **values})
     facts = {"statistics": {"log_prob": {"key": "k"}}, "fit": {"mean": 1.0}, "notes": ["a note"]}
     sides = {"scores_in": np.arange(3.0), "scores_out": np.arange(4.0)}
