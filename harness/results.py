@@ -57,6 +57,9 @@ class Metrics(NamedTuple):
         bits_per_dim_out: The same of the OOD examples.
         ovl: Overlap of the densities of bits per dimension of ID and OOD examples, from 0 (apart)
             to 1 (equal); it depends on the model and its epoch, not on the scorer.
+        ovl_scores: The same of the scores of ID and OOD groups.
+        aupr_in: Area under the precision-recall curve with ID as the positive class, for which
+            lower scores are more positive.
     """
 
     auroc: float
@@ -70,6 +73,8 @@ class Metrics(NamedTuple):
     bits_per_dim_in: float | None
     bits_per_dim_out: float | None
     ovl: float | None
+    ovl_scores: float
+    aupr_in: float
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from harness.results import Metrics, Result
 
 UNKNOWN = {
     "auroc_se": 0.25,  # so much that no difference is beyond it
-    **dict.fromkeys(("aupr", "fpr95"), 0.5),
+    **dict.fromkeys(("aupr", "fpr95", "ovl_scores", "aupr_in"), 0.5),
     **dict.fromkeys(("n_in", "n_out"), 1),
     **dict.fromkeys(("bits_per_dim_in", "bits_per_dim_out", "ovl")),
 }

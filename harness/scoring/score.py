@@ -180,6 +180,8 @@ class _CellScorer:
                 bits_per_dim_in=bits.mean_in,
                 bits_per_dim_out=bits.mean_out,
                 ovl=bits.ovl,
+                ovl_scores=overlap(fitted.scores_in, scores_out),
+                aupr_in=aupr(-scores_out, -fitted.scores_in),
             ),
             scores_in=fitted.scores_in,
             scores_out=scores_out,

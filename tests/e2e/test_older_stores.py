@@ -47,6 +47,8 @@ def test_nothing_of_an_imported_store_is_computed_again(imported):
     results = json.loads((imported / "results" / "suite" / "results.json").read_text("utf-8"))
     before = json.loads((OLDER / "results" / "results.json").read_text("utf-8"))
     assert len(before["results"]) == 48
+    for row in results["results"]:
+        del row["ovl_scores"], row["aupr_in"]  # metrics that did not exist
     assert results == approximately(before)
     # A run that computes something stores a record; those are the imported ones.
     again = bench("store", "import", OLDER / "store.zip")

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from harness import events
 from harness.cli.display.displays import NoDisplay
@@ -259,6 +260,20 @@ def test_ovl_is_that_of_the_scored_examples_for_every_scorer_and_group_size(tiny
         assert result.metrics.ovl == pytest.approx(found, rel=1e-9)
         assert result.to_json()["ovl"] == result.metrics.ovl
     assert len(set(expected.values())) > 1
+
+
+def test_overlap_of_scores_and_aupr_of_either_class_are_those_of_the_scores(tiny_suite, settings):
+    results = outcome_of(load_suite(tiny_suite), settings).results
+    for result in results:
+        is_in = np.repeat([1, 0], [len(side) for side in result.scores])
+        scores = np.concatenate(result.scores)
+        aupr_in = average_precision_score(is_in, -scores)  # in-distribution is the positive class
+        assert result.metrics.aupr_in == pytest.approx(aupr_in, abs=1e-12)
+        aupr = average_precision_score(1 - is_in, scores)
+        assert result.metrics.aupr == pytest.approx(aupr, abs=1e-12)
+        assert result.metrics.ovl_scores == overlap(*result.scores)
+    assert len({result.metrics.ovl_scores for result in results}) > 10
+    assert any(abs(x.metrics.aupr_in - x.metrics.aupr) > 0.05 for x in results)
 
 
 def test_groups_are_made_of_consecutive_examples(tiny_suite, settings):

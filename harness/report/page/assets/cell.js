@@ -50,11 +50,11 @@ class CellView {
     }
     const pairs = [
       ["AUROC", `${fixed(COLUMNS.auroc[row])} [${fixed(COLUMNS.auroc_low[row])}, ${fixed(COLUMNS.auroc_high[row])}]`],
-      ["AUPR", fixed(COLUMNS.aupr[row])],
+      ["AUPR", `${fixed(COLUMNS.aupr[row])} OOD, ${fixed(COLUMNS.aupr_in[row])} ID`],
       ["FPR95", fixed(COLUMNS.fpr95[row])],
       ["Groups", `${COLUMNS.n_in[row]} ID, ${COLUMNS.n_out[row]} OOD`],
       ["Bits/dim", `${fixed(COLUMNS.bits_per_dim_in[row])} ID, ${fixed(COLUMNS.bits_per_dim_out[row])} OOD`],
-      ["OVL", fixed(COLUMNS.ovl[row])],
+      ["OVL", `${fixed(COLUMNS.ovl[row])} bits/dim, ${fixed(COLUMNS.ovl_scores[row])} scores`],
       ["Published", COLUMNS.published[row] === null ? null
         : `${fixed(COLUMNS.published[row], 4)} (ours ${signed(publishedDifference(row), 4)}, ${COLUMNS.within_error[row] ? "within" : "beyond"} error)`],
       ["Beaten by", value("beaten_by", row) || null],

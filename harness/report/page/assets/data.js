@@ -10,7 +10,8 @@ const PLACE = ["model", "in", "out", "scorer", "epoch", "group_size", "seed"];
 const LABELS = {
   model: "Model", in: "ID", out: "OOD", scorer: "Scorer", epoch: "Epoch", group_size: "b",
   seed: "Seed", status: "Status", mark: "Mark", auroc: "AUROC", auroc_low: "95 % interval",
-  aupr: "AUPR", fpr95: "FPR95", ovl: "OVL", bits_per_dim_in: "bits ID",
+  aupr: "AUPR", aupr_in: "AUPR ID", fpr95: "FPR95", ovl: "OVL", ovl_scores: "OVL scores",
+  bits_per_dim_in: "bits ID",
   bits_per_dim_out: "bits OOD", n_in: "ID groups", n_out: "OOD groups",
 };
 const MARKS = { best: "best", tied: "tied" };
@@ -121,6 +122,7 @@ function titleOf(row) {
 function csv(rows) {
   const keys = [...PLACE, "status", "message", "mark", "beaten_by", "auroc", "auroc_se", "auroc_low",
     "auroc_high", "aupr", "fpr95", "n_in", "n_out", "bits_per_dim_in", "bits_per_dim_out", "ovl",
+    "ovl_scores", "aupr_in",
     "published", "published_se", "within_error"];
   const lines = rows.map((row) => keys.map((key) => csvField(value(key, row))).join(","));
   return [keys.join(","), ...lines].join("\n") + "\n";

@@ -49,6 +49,7 @@ function cellColumns() {
     ...optional(has("bits_per_dim_in"), numberColumn("bits_per_dim_in", 3, "bits per dimension, mean over the ID examples")),
     ...optional(has("bits_per_dim_out"), numberColumn("bits_per_dim_out", 3, "bits per dimension, mean over the OOD examples")),
     ...optional(has("ovl"), numberColumn("ovl", 3, "overlap of the densities of bits per dimension")),
+    numberColumn("ovl_scores", 3, "overlap of the densities of the scores"), numberColumn("aupr_in", 3, "AUPR with in-distribution as the positive class"),
   ];
 }
 

@@ -152,14 +152,14 @@ def test_no_results():
 
 def test_csv_has_a_row_per_result_and_no_formula():
     expected = r"""
-model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
-glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,0.9,0.9,0.5,0.5,500,500,3.5,,,,,,,,
-glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,0.8,0.8,0.5,0.5,500,500,3.5,,,,,,,,
-glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,0.25,0.5,0.5,0.5,0.5,500,500,3.5,,,,,,,,
+model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,ovl_scores,aupr_in,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
+glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,0.9,0.9,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,
+glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,0.8,0.8,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,
+glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,0.25,0.5,0.5,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,
 glow,cifar10,50%_x,'=cmd(),10,1,0,unsupported,"no <b>gradient
-{x}",,,,,,,,,,,,,,,,,
-glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,
-glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,
+{x}",,,,,,,,,,,,,,,,,,,
+glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,,,
+glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,,,
 """
     assert rendered(hostile(), "csv") == expected.removeprefix("\n")
 
@@ -207,6 +207,8 @@ def test_json_is_every_result_in_full():
       "bits_per_dim_in": 3.5,
       "bits_per_dim_out": null,
       "ovl": null,
+      "ovl_scores": 0.5,
+      "aupr_in": 0.5,
       "published": null,
       "beaten_by": [],
       "provenance": {
@@ -237,6 +239,8 @@ def test_json_is_every_result_in_full():
       "bits_per_dim_in": null,
       "bits_per_dim_out": null,
       "ovl": null,
+      "ovl_scores": null,
+      "aupr_in": null,
       "published": null,
       "beaten_by": [],
       "provenance": {}
