@@ -21,7 +21,7 @@ from harness.suite.selection import Selection
 if TYPE_CHECKING:
     from harness.scoring.score import Scored
 
-SAVED_FROM = 2000
+SAVED_FROM = 200
 """Number of cells from which on reading results back is quicker than scoring them again."""
 
 
