@@ -32,12 +32,10 @@ class Dataset(Protocol):
     @property
     def domain(self) -> Images:
         """What one example is."""
-        ...
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits it has, of `"train"` and `"test"`. No example is in two of them."""
-        ...
 
     def load(self, split: str) -> NDArray[np.uint8]:
         """The examples of one split, always in the same order.
@@ -49,7 +47,6 @@ class Dataset(Protocol):
             MissingDataError: The data is not on this machine.
             DataError: It is, and is not what it should be.
         """
-        ...
 
 
 @runtime_checkable
@@ -58,7 +55,6 @@ class HasStamp(Protocol):
 
     def stamp(self) -> str:
         """Text that changes whenever the content may have, such as names, sizes and times."""
-        ...
 
 
 @runtime_checkable
@@ -68,12 +64,10 @@ class Fetchable(Protocol):
     @property
     def home(self) -> str:
         """Address of the page that publishes it."""
-        ...
 
     @property
     def licence(self) -> str:
         """On what terms, in a few words."""
-        ...
 
     def fetch(self, progress: Callable[[str], None]) -> None:
         """Download its files and verify them; what is there already is kept.
@@ -84,7 +78,6 @@ class Fetchable(Protocol):
         Raises:
             MissingDataError: They cannot be downloaded; says how to get them by hand.
         """
-        ...
 
 
 @runtime_checkable
@@ -111,31 +104,24 @@ class DensityModel(Protocol):
         Returns:
             Floating, (N,), in nats.
         """
-        ...
 
     def named_parameters(self) -> Iterable[tuple[str, Parameter]]:
         """As `torch.nn.Module.named_parameters`; the same tensor is named once."""
-        ...
 
     def state_dict(self) -> dict[str, Tensor]:
         """As `torch.nn.Module.state_dict`: all that `log_prob` depends on."""
-        ...
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> Any:
         """As `torch.nn.Module.load_state_dict`."""
-        ...
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """As `torch.nn.Module.to`: moves to a device or casts to float32 or float64."""
-        ...
 
     def train(self, mode: bool = True) -> Self:
         """As `torch.nn.Module.train`."""
-        ...
 
     def eval(self) -> Self:
         """As `torch.nn.Module.eval`."""
-        ...
 
 
 @runtime_checkable
@@ -148,7 +134,6 @@ class Preparable(Protocol):
         Arguments:
             x: uint8, (N, *domain.shape).
         """
-        ...
 
 
 @runtime_checkable
@@ -165,7 +150,6 @@ class Trainable(Protocol):
         Returns:
             A scalar, in nats per example (the harness optimises it in bits per dimension).
         """
-        ...
 
 
 @runtime_checkable
@@ -183,7 +167,6 @@ class Samplable(Protocol):
         Returns:
             uint8, (n, *domain.shape).
         """
-        ...
 
 
 @runtime_checkable
@@ -200,7 +183,6 @@ class HasLogProbTerms(Protocol):
         Returns:
             Floating, each (N,), in nats.
         """
-        ...
 
 
 @runtime_checkable
@@ -219,7 +201,6 @@ class Flow(Protocol):
         Returns:
             Floating, (N, domain.dims), in units of a base density without learned means or scales.
         """
-        ...
 
 
 class Statistic(Protocol):
@@ -232,11 +213,9 @@ class Statistic(Protocol):
     @property
     def per(self) -> Per:
         """Whether one row belongs to an example (used by every group size) or to a group."""
-        ...
 
     def features(self, model: DensityModel) -> Sequence[str]:
         """The names of the F columns, such as the layers of the model."""
-        ...
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate the statistic.
@@ -249,7 +228,18 @@ class Statistic(Protocol):
         Returns:
             float64, (M, F).
         """
-        ...
+
+
+@runtime_checkable
+class HasLayerNorms(Protocol):
+    """Capability of a statistic whose columns are squared gradient norms of the layers.
+
+    Figures and the page draw them layer by layer.
+    """
+
+    @property
+    def layer_norms(self) -> bool:
+        """True; as a rule a class attribute `layer_norms = True`."""
 
 
 @runtime_checkable
@@ -272,7 +262,6 @@ class FittedStatistic(Statistic, Protocol):
         Raises:
             ScoreError: They cannot be fitted to, such as too few.
         """
-        ...
 
 
 class Scorer(Protocol):
@@ -290,7 +279,6 @@ class Scorer(Protocol):
         the suite, `"name:4"` that at epoch 4, `"name/1"` that of seed 1; all of them may be said,
         in this order: `"name@model:4/1"`.
         """
-        ...
 
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
         """Fit to in-distribution groups; a second fit forgets the first.
@@ -299,7 +287,6 @@ class Scorer(Protocol):
             ScoreError: The statistics cannot be fitted, such as too few groups.
             UnsupportedError: Not those of such a model, such as one without levels.
         """
-        ...
 
     def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Score groups.
@@ -310,7 +297,6 @@ class Scorer(Protocol):
         Raises:
             NotFittedError: `fit` was not called.
         """
-        ...
 
 
 @runtime_checkable
@@ -325,7 +311,6 @@ class NeedsFeatureNames(Protocol):
         Arguments:
             features: For each of `inputs` the names of the F columns, in their order.
         """
-        ...
 
 
 @runtime_checkable
@@ -343,7 +328,6 @@ class HasScoreTerms(Protocol):
         Raises:
             NotFittedError: `fit` was not called.
         """
-        ...
 
 
 @runtime_checkable
@@ -352,7 +336,6 @@ class HasFitInfo(Protocol):
 
     def fit_info(self) -> dict[str, float | int | str]:
         """Named facts of the last fit; they are stored with each result."""
-        ...
 
 
 @runtime_checkable
@@ -365,7 +348,6 @@ class Baseline(Protocol):
     @property
     def baseline(self) -> bool:
         """True; as a rule a class attribute `baseline = True`."""
-        ...
 
 
 class Executor(Protocol):
@@ -378,7 +360,6 @@ class Executor(Protocol):
         `JobFailed` and does not stop the others. One that reports `Postponed` found another run
         at its work: it is run again as soon as it is `ready`.
         """
-        ...
 
 
 class Task(Protocol):
@@ -387,12 +368,9 @@ class Task(Protocol):
     @property
     def name(self) -> str:
         """What displays and messages call it."""
-        ...
 
     def ready(self) -> bool:
         """Whether nothing speaks against doing it now; asked often, so quick."""
-        ...
 
     def __call__(self, report: Callable[[Event], None]) -> None:
         """Do it, reporting events on the way."""
-        ...

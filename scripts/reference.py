@@ -19,13 +19,11 @@ from harness.testing.scorers import SCORER_CHECKS
 from harness.testing.statistics import STATISTIC_CHECKS
 
 PATH = Path(__file__).parent.parent / "docs" / "reference.md"
-CONTRACTS = (
-    "Dataset HasStamp Fetchable DensityModel Preparable Trainable Samplable HasLogProbTerms Flow"
-)
-CONTRACTS += (
-    " Statistic FittedStatistic Scorer NeedsFeatureNames HasScoreTerms HasFitInfo Baseline"
-)
-CONTRACTS += " Executor Task"
+CONTRACTS = """
+Dataset HasStamp Fetchable DensityModel Preparable Trainable Samplable HasLogProbTerms Flow
+Statistic HasLayerNorms FittedStatistic Scorer NeedsFeatureNames HasScoreTerms HasFitInfo Baseline
+Executor Task
+"""
 HEAD = """# Reference
 
 Hooks, contracts, checks and suite keys, written by `python scripts/reference.py` from the sources;

@@ -41,6 +41,7 @@ class LayerGradientSqNorms:
     """
 
     per: Per = "group"
+    layer_norms = True
 
     def __init__(self, *, objective: Literal["log-prob", "latent-sum"] = "log-prob") -> None:
         self.objective = objective

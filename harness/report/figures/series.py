@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.contracts import HasLayerNorms
 from harness.domain import bits_per_dim
 from harness.plan.jobs import ByRole, ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
@@ -12,9 +13,6 @@ from harness.report.figures.scale import Floats
 from harness.results import Cell, Metrics, Result
 from harness.store.layout import STATISTICS, VALUES
 from harness.store.records import Store
-
-LAYERS = "layer_gradient_sq_norms"
-"""The statistic plugin whose columns are layers."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +102,17 @@ class TrainingResults:
             if (cell.out_dataset, cell.epoch, cell.group_size) == (out, epoch, group_size):
                 for jobs in planned.reads.values():
                     own = jobs.fit.chain == self.chain and jobs.fit.epoch == epoch
-                    if own and self._plugin(jobs.fit) == LAYERS:
+                    if own and has_layer_norms(self.plan, jobs.fit):
                         yield jobs
-
-    def _plugin(self, job: StatisticJob) -> str:
-        return self.plan.chains[job.chain].jobs[job].registered.entry.name
 
     def _values(self, job: StatisticJob) -> Floats:
         key = str(self.plan.keys(self.store).statistic_key(job))
         return self.store.read_array(STATISTICS, key, VALUES)
+
+
+def has_layer_norms(plan: Plan, job: StatisticJob) -> bool:
+    """Whether a job computes squared gradient norms of the layers."""
+    return isinstance(plan.chains[job.chain].jobs[job].build(), HasLayerNorms)
 
 
 def training_results(plan: Plan, results: Sequence[Result], store: Store) -> list[TrainingResults]:
