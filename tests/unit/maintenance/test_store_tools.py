@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 
 import pytest
 
@@ -73,6 +74,20 @@ def test_a_sound_store_is_sound(folder):
     assert not (folder / "store/quarantine").exists()
 
 
+def middle(path):
+    """A place in the middle of a file; of an archive, of its largest member's content.
+
+    Some bits of an archive between its members are read by nobody, and mean nothing.
+    """
+    if path.suffix != ".npz":
+        return path.stat().st_size // 2
+    with zipfile.ZipFile(path) as archive:
+        member = max(archive.infolist(), key=lambda info: info.file_size)
+        with archive.open(member) as file:
+            content = file.read()
+    return path.read_bytes().index(content) + len(content) // 2
+
+
 @pytest.mark.parametrize(
     ("pattern", "consequence"),
     [
@@ -87,7 +102,7 @@ def test_a_flipped_bit_is_found_set_aside_and_computed_again(folder, pattern, co
     before = stored.results(folder)
     path = one(folder, pattern)
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0x80  # in JSON: no UTF-8 any more
+    content[middle(path)] ^= 0x80  # in JSON: no UTF-8 any more
     path.write_bytes(bytes(content))
     [damage] = fsck(folder).damaged
     assert damage.consequence.startswith(consequence)
