@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -39,9 +40,10 @@ def ranks(values: Floats) -> Floats:
     Returns:
         float64, (N, k).
     """
-    from scipy.stats import rankdata
-
-    found: Floats = rankdata(-values, axis=1)
+    # Not `scipy.stats.rankdata`, whose import takes two seconds that a digest need not wait.
+    above = (values[:, np.newaxis, :] > values[:, :, np.newaxis]).sum(axis=2)
+    equal = (values[:, np.newaxis, :] == values[:, :, np.newaxis]).sum(axis=2)
+    found: Floats = above + (equal + 1) / 2
     return found
 
 
@@ -86,23 +88,38 @@ def block_of(cell: Cell) -> Block:
 class Ranked(Generic[Method]):
     """Methods with their mean ranks over pairs of data sets, 1 the best.
 
+    The tests are made when they are asked for: they import `scipy.stats`.
+
     Attributes:
         mean_ranks: By method, the best first.
         aurocs: Mean AUROC by method, over the same pairs.
         pairs: How many pairs, N.
         blocks: How many blocks, of which each pair's AUROC is the mean.
-        critical_difference: Mean ranks so far apart differ, by Nemenyi's test; None with fewer
-            than two pairs or methods.
-        friedman: χ² of no difference at all, `p_value` its p-value; None as above.
+        ranks: float64, (N, k), of each method in each pair.
     """
 
     mean_ranks: dict[Method, float]
     aurocs: dict[Method, float]
     pairs: int
     blocks: int
-    critical_difference: float | None
-    friedman: float | None
-    p_value: float | None
+    ranks: Floats = field(repr=False, compare=False)
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether there are two pairs and two methods at least."""
+        return self.pairs > 1 and len(self.mean_ranks) > 1
+
+    @cached_property
+    def critical_difference(self) -> float | None:
+        """Mean ranks so far apart differ, by Nemenyi's test; None if they are not tested."""
+        if not self.is_tested:
+            return None
+        return critical_difference(len(self.mean_ranks), self.pairs)
+
+    @cached_property
+    def friedman(self) -> tuple[float, float] | None:
+        """χ² of no difference at all, and its p-value; None if they are not tested."""
+        return friedman(self.ranks) if self.is_tested else None
 
 
 def rank_methods(
@@ -132,14 +149,10 @@ def rank_methods(
     ranked = ranks(values)
     means = ranked.mean(axis=0).tolist()
     order = sorted(range(len(methods)), key=lambda j: (means[j], methods[j]))
-    tested = len(pairs) > 1 and len(methods) > 1
-    statistic, p_value = friedman(ranked) if tested else (None, None)
     return Ranked(
         {methods[j]: means[j] for j in order},
         {methods[j]: float(values[:, j].mean()) for j in order},
         len(pairs),
         sum(map(len, pairs.values())),
-        critical_difference(len(methods), len(pairs)) if tested else None,
-        statistic,
-        p_value,
+        ranked,
     )

@@ -53,14 +53,11 @@ def rank_scorers(compared: Sequence[Compared]) -> Ranking | None:
         found = blocks.setdefault(block_of(cell), {})
         found |= {("A", cell.scorer): item.auroc_a, ("B", cell.scorer): item.auroc_b}
     ranked = rank_methods(blocks, methods)
-    if ranked is None or ranked.critical_difference is None:
+    if ranked is None or ranked.critical_difference is None or ranked.friedman is None:
         return None
-    assert ranked.friedman is not None, "they come together"
-    assert ranked.p_value is not None, "they come together"
     return Ranking(
         ranked.mean_ranks,
         ranked.pairs,
         ranked.critical_difference,
-        ranked.friedman,
-        ranked.p_value,
+        *ranked.friedman,
     )

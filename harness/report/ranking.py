@@ -76,8 +76,8 @@ class RankingTable:
             "blocks_ranked": ranked.blocks if ranked else 0,
             "pairs": ranked.pairs if ranked else 0,
             "critical_difference": ranked and ranked.critical_difference,
-            "friedman": ranked and ranked.friedman,
-            "p_value": ranked and ranked.p_value,
+            "friedman": ranked and ranked.friedman and ranked.friedman[0],
+            "p_value": ranked and ranked.friedman and ranked.friedman[1],
         }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from harness.contracts import Dataset
+from harness.contracts import Dataset, HasLayerNorms
 from harness.registry.options import constructor_arguments
 from harness.registry.registry import Registered
 from harness.suite.schema import Recipe
@@ -44,6 +45,11 @@ class Component:
         datasets = {source.name: source.dataset for source in self.sources.values()}
         scorers = {member.name: member.build for member in self.all_members()}
         return target(*arguments, **constructor_arguments(target, self.options, datasets, scorers))
+
+    @cached_property
+    def has_layer_norms(self) -> bool:
+        """Whether it is a statistic of the layers' squared gradient norms."""
+        return isinstance(self.build(), HasLayerNorms)
 
     def provenance(self) -> dict[str, Any]:
         """What a number records about the plugins that made it."""

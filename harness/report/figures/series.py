@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.contracts import HasLayerNorms
 from harness.domain import bits_per_dim
 from harness.plan.jobs import ByRole, ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
@@ -102,17 +101,12 @@ class TrainingResults:
             if (cell.out_dataset, cell.epoch, cell.group_size) == (out, epoch, group_size):
                 for jobs in planned.reads.values():
                     own = jobs.fit.chain == self.chain and jobs.fit.epoch == epoch
-                    if own and has_layer_norms(self.plan, jobs.fit):
+                    if own and self.plan.chains[jobs.fit.chain].jobs[jobs.fit].has_layer_norms:
                         yield jobs
 
     def _values(self, job: StatisticJob) -> Floats:
         key = str(self.plan.keys(self.store).statistic_key(job))
         return self.store.read_array(STATISTICS, key, VALUES)
-
-
-def has_layer_norms(plan: Plan, job: StatisticJob) -> bool:
-    """Whether a job computes squared gradient norms of the layers."""
-    return isinstance(plan.chains[job.chain].jobs[job].build(), HasLayerNorms)
 
 
 def training_results(plan: Plan, results: Sequence[Result], store: Store) -> list[TrainingResults]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STYLES = ("page.css",)
 SCRIPTS = ("data.js", "table.js", "charts.js", "matrix.js", "cell.js", "page.js")
 
-DETAILS, LAYERS, EXAMPLES, SAMPLES = 3_000_000, 3_000_000, 4_000_000, 1_500_000
+DETAILS, LAYERS, EXAMPLES, SAMPLES = 3_000_000, 3_000_000, 3_000_000, 1_500_000
 """Bytes that each kind of picture may take; cells that come later go without."""
 
 MOST_ROWS = 20_000

@@ -14,7 +14,6 @@ from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.report.figures.layers import LayerBand, layer_band
 from harness.report.figures.scale import Floats
-from harness.report.figures.series import has_layer_norms
 from harness.report.page.budget import ByteBudget
 from harness.results import Cell
 from harness.store.layout import STATISTICS, VALUES
@@ -69,7 +68,7 @@ class LayerBands:
         cell = planned.cell
         own = ChainId(cell.model, cell.in_dataset, cell.seed)
         for _, in_, out in planned.reads.values():
-            if in_.chain == own and has_layer_norms(self.plan, in_):
+            if in_.chain == own and self.plan.chains[own].jobs[in_].has_layer_norms:
                 return in_, out
         return None
 

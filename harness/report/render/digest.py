@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.report.epochs import early_enough
-from harness.report.ranking import ranking_table
+from harness.report.ranking import RankingTable, ranking_table
 from harness.report.render.documents import render_sheets
-from harness.report.render.ranking import ranking_sheets
+from harness.report.render.ranking import RANKED
 from harness.report.render.sheets import (
     BEATEN,
     WRONG_WAY,
@@ -45,7 +45,7 @@ def render_digest(results: Sequence[Result], *, title: str, console: Console | N
     last = list({result.cell: result for result in results}.values())
     sheets = []
     if len({result.cell.scorer for result in last}) > 1:
-        sheets += ranking_sheets(ranking_table(last), costs=None)
+        sheets += _ranking(ranking_table(last))
     sheets += [_best(last), _worst(last), *_early_enough(last)]
     rest = (
         f"This is a digest of {len(last):,} cells: --format csv has all numbers, "
@@ -53,6 +53,27 @@ def render_digest(results: Sequence[Result], *, title: str, console: Console | N
     )
     final = replace(sheets[-1], notes=[*sheets[-1].notes, *reasons(failures(last)), "", rest])
     return render_sheets([*sheets[:-1], final], title=title, format="table", console=console)
+
+
+def _ranking(table: RankingTable) -> list[TextTable]:
+    """The scorers by mean rank; nothing where no block has all of them."""
+    if table.ranked is None:
+        return []
+    body = [
+        [
+            CellText(one_line(scorer)),
+            CellText(f"{rank:.2f}"),
+            auroc_text(table.ranked.aurocs[scorer]),
+            CellText(f"{table.numbers[scorer]}/{table.blocks}"),
+        ]
+        for scorer, rank in table.ranked.mean_ranks.items()
+    ]
+    caption = [
+        f"Mean rank over the pairs of ID and OOD set ({table.ranked.pairs}), 1 the best; "
+        "--ranking tests which differ.",
+        *(f"{one_line(name)} is not ranked, for want of numbers." for name in table.apart),
+    ]
+    return [TextTable("Scorers by mean rank", RANKED, body, 1, 1, caption, ())]
 
 
 def _best(results: Sequence[Result]) -> TextTable:

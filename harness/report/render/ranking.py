@@ -63,22 +63,10 @@ def render_ranking(
     if format == "csv":
         return csv_text(COLUMNS, _rows(table, costs))
     best = "*" if format == "table" else "Bold"
-    sheets = ranking_sheets(table, costs, best)
-    return render_sheets(sheets, title=title, format=format, console=console)
-
-
-def ranking_sheets(
-    table: RankingTable, costs: Mapping[str, Cost] | None, best: str = "*"
-) -> list[TextTable]:
-    """The ranking in words, without columns of costs if there are none.
-
-    Arguments:
-        table: The scorers, ranked and apart.
-        costs: By scorer.
-        best: How the best mean rank is shown.
-    """
     sheets = [] if table.ranked is None else [_ranked(table, table.ranked, costs, best)]
-    return sheets + ([_unranked_table(table, costs)] if table.apart else [])
+    if table.apart:
+        sheets.append(_unranked_table(table, costs))
+    return render_sheets(sheets, title=title, format=format, console=console)
 
 
 def _rows(table: RankingTable, costs: Mapping[str, Cost]) -> list[dict[str, Any]]:
@@ -91,7 +79,7 @@ def _rows(table: RankingTable, costs: Mapping[str, Cost]) -> list[dict[str, Any]
 
 
 def _ranked(
-    table: RankingTable, ranked: Ranked[str], costs: Mapping[str, Cost] | None, best: str
+    table: RankingTable, ranked: Ranked[str], costs: Mapping[str, Cost], best: str
 ) -> TextTable:
     lowest = next(iter(ranked.mean_ranks.values()))
     apart = ranked.critical_difference
@@ -103,35 +91,35 @@ def _ranked(
 
     return TextTable(
         title="Scorers by mean rank",
-        header=(*RANKED, *(COSTS if costs is not None else ())),
+        header=(*RANKED, *COSTS),
         body=[
             [
                 CellText(one_line(scorer)),
                 CellText(f"{rank:.2f}", mark(rank)),
                 auroc_text(ranked.aurocs[scorer]),
                 _numbers(table, scorer),
-                *_costs(scorer, costs),
+                *_costs(costs.get(scorer)),
             ]
             for scorer, rank in ranked.mean_ranks.items()
         ],
         lead=1,
         left=1,
-        caption=_caption(table, ranked, best) + ([MEASURED] if costs is not None else []),
+        caption=[*_caption(table, ranked, best), MEASURED],
         notes=[f"Note: {one_line(note)}" for note in table.notes],
     )
 
 
-def _unranked_table(table: RankingTable, costs: Mapping[str, Cost] | None) -> TextTable:
+def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable:
     return TextTable(
         title="Scorers that are not ranked, for want of numbers",
-        header=(*APART, *(COSTS if costs is not None else ())),
+        header=(*APART, *COSTS),
         body=[
             [
                 CellText(one_line(scorer)),
                 CellText(NONE) if found.auroc is None else auroc_text(found.auroc),
                 _numbers(table, scorer),
                 CellText(", ".join(f"{count} {why}" for why, count in found.reasons.items())),
-                *_costs(scorer, costs),
+                *_costs(costs.get(scorer)),
             ]
             for scorer, found in table.apart.items()
         ],
@@ -146,10 +134,7 @@ def _numbers(table: RankingTable, scorer: str) -> CellText:
     return CellText(f"{table.numbers[scorer]}/{table.blocks}")
 
 
-def _costs(scorer: str, costs: Mapping[str, Cost] | None) -> list[CellText]:
-    if costs is None:
-        return []
-    cost = costs.get(scorer)
+def _costs(cost: Cost | None) -> list[CellText]:
     if cost is None:
         return [CellText(NONE)] * len(COSTS)
     return [
@@ -174,12 +159,12 @@ def _caption(table: RankingTable, ranked: Ranked[str], best: str) -> list[str]:
         f"Ranked over the {ranked.blocks} of {table.blocks} blocks (model, data sets, epoch, "
         "group size, seed) in which all these scorers have a number.",
     ]
-    if ranked.critical_difference is None:
+    if ranked.critical_difference is None or ranked.friedman is None:
         lines.append(f"{best} is the best; fewer than two pairs or scorers tell nothing apart.")
     else:
         lines.append(
             f"{best} is the best; ~ cannot be told from it: mean ranks differ if "
             f"{ranked.critical_difference:.2f} apart (Nemenyi, p = 0.05). Friedman's test of no "
-            f"difference at all: p = {ranked.p_value:.2g}."
+            f"difference at all: p = {ranked.friedman[1]:.2g}."
         )
     return lines
