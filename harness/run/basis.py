@@ -59,14 +59,18 @@ class Basis:
         }
 
     def holds(self, saved: dict[str, Any] | None) -> bool:
-        """Whether all that saved results rest on is what it was."""
-        if saved is None or saved["code"] != self._code:
+        """Whether all that saved results rest on is what it was; a damaged basis never holds."""
+        try:
+            return saved is not None and self._is_same(saved)
+        except (LookupError, TypeError, AttributeError):
             return False
-        if saved["suite"] != self._plan.suite_fingerprint.digest:
+
+    def _is_same(self, saved: dict[str, Any]) -> bool:
+        if saved["code"] != self._code or saved["suite"] != self._plan.suite_fingerprint.digest:
             return False
         if not set(_names(self._store.root / STATISTICS)).issuperset(saved["keys"]):
             return False
-        # what was not there then, no saved result rests on
+        # Results rest on nothing that was absent when they were saved.
         return all(saved["read"].get(name) in (None, now) for name, now in self._read().items())
 
     def _read(self) -> dict[str, str | None]:

@@ -27,10 +27,16 @@ from harness.store.records import Store, replace_file
 
 FILE, FOR_PEOPLE = "results.npz", "results.json"
 VERSION = 1
-COUNTED = ("epoch", "group_size", "seed")
+COUNTED = COLUMNS[4:]
 SIDES = ("scores_in", "scores_out")
 WHOLE = {name for name, kind in get_type_hints(Metrics).items() if kind is int}
 """Metrics that are whole numbers."""
+
+DAMAGE = (
+    *(OSError, EOFError, BadZipFile, ValueError, LookupError, TypeError),
+    *(AttributeError, OverflowError),
+)
+"""Errors of reading a file that may hold anything, such as one from an archive."""
 
 
 def results_folder(plan: Plan, store: Store) -> Path:
@@ -80,6 +86,9 @@ class SavedResults:
         scores = file["scores"]
         self._sides = [scores[low:high] for low, high in pairwise(file["ends"].tolist())]
         self._places = list(zip(*(file[name].tolist() for name in SIDES), strict=True))
+        for status, places in zip(self._status, self._places, strict=True):
+            if status == "ok" and not all(0 <= place < len(self._sides) for place in places):
+                raise ValueError("scores of a result are not in the file")
 
     def find(self, cell: Cell) -> Result | None:
         """The result of a cell that has a number; None for any other."""
@@ -135,9 +144,7 @@ def read_results(folder: Path) -> SavedResults:
             head = json.loads(file["head"].tobytes())
             if head["version"] == VERSION:
                 return SavedResults(head, file)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError) as error:
-        raise BenchError(f"{path}: its results cannot be read: {error}") from error
-    except BadZipFile as error:
+    except DAMAGE as error:
         raise BenchError(f"{path}: its results cannot be read: {error}") from error
     raise BenchError(
         f"{path}: version {head['version']} of saved results; this is version {VERSION}: "

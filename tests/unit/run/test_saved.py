@@ -142,6 +142,36 @@ def test_columns_are_found_by_name(folder):
     assert read_results(path).results()[1].metrics == whole("b", ovl=None).metrics
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("scores_in", np.array([99, 0], np.int32)),
+        ("scores_out", np.array([-1, 1], np.int32)),
+        ("n_in", np.array([np.inf, 3.0])),
+        ("model", np.array([7, 0], np.int32)),
+        ("ends", np.array([0, 3])),
+        ("auroc", np.array([0.5])),
+    ],
+)
+def test_a_file_whose_columns_do_not_fit_together_is_refused(folder, name, values):
+    path = by_hand(folder, whole("a"), whole("b"))
+    change(path / "results.npz", lambda arrays: arrays.update({name: values}))
+    with pytest.raises(BenchError, match="its results cannot be read"):
+        read_results(path)
+
+
+@pytest.mark.parametrize(
+    "damaged", [[], "code", {}, {"code": 1}, {"keys": 1}, {"keys": [[]]}, {"read": None}]
+)
+def test_a_damaged_basis_never_holds(folder, damaged):
+    looked_up(folder)
+    plan, _ = stored.plan_of(folder)
+    sound = read_results(file_of(folder).parent).basis
+    today = Basis(plan, stored.store(folder))
+    assert today.holds(sound)
+    assert not today.holds(sound | damaged if damaged and isinstance(damaged, dict) else damaged)
+
+
 def test_another_version_is_refused_by_its_number(folder):
     path = by_hand(folder, whole("a"))
 
