@@ -29,11 +29,11 @@ class Record:
 
     @property
     def train_key(self) -> str:
-        """The training that it is part of; empty if it lies under none."""
+        """The key of the training that produced the entry; empty for an entry without one."""
         return self.key.partition("/")[0] if self.kind in (CHECKPOINTS, ROLLING) else ""
 
     def __str__(self) -> str:
-        """What it is, as a person would say it."""
+        """Describe the entry in the words of a person, such as `glow epoch 3`."""
         facts = self.manifest.facts if self.manifest else {}
         if self.kind == CHECKPOINTS:
             epoch = self.key.rpartition("epoch-")[2].lstrip("0") or "0"

@@ -58,7 +58,7 @@ class Component:
         return {**made, "members": members} if members else {**made}
 
     def all_members(self) -> list[ScorerComponent]:
-        """The scorers that it is made of."""
+        """List the scorers that this scorer combines."""
         return [member for members in self.members.values() for member in members]
 
 

@@ -113,6 +113,6 @@ class HierarchicalRatio:
 
 
 def _level(name: str) -> int | None:
-    """The level of a term such as `base.1`; None where its name has none."""
+    """Read the level from a term's name: 1 for `base.1`, None for a name without a level."""
     number = name.rpartition(".")[2]
     return int(number) if number.isdecimal() else None

@@ -98,7 +98,7 @@ def marker(place: int) -> str:
 
 
 def fold(text: str, inches: float) -> str:
-    """Text on as many lines as its room asks for, so that none of it is cropped."""
+    """Wrap a text to the lines that fit a width in inches, so that no word is cropped."""
     return textwrap.fill(one_line(text), max(10, int(inches / LETTER)))
 
 

@@ -99,7 +99,7 @@ def _csv(results: Sequence[Result]) -> str:
 
 
 def _flat(result: Result) -> dict[str, object]:
-    """The result as JSON has it, what was published in columns of its own."""
+    """Return the JSON fields of a result, with each published number in its own column."""
     values = result.to_json()
     published = values.pop("published") or {}
     values.pop("beaten_by")

@@ -120,7 +120,7 @@ class _Name:
         return self._call(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("it changes what it refers to")
+        raise pickle.UnpicklingError("the pickle changes the state of an object that it names")
 
 
 class _Dtype:
