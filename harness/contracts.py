@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Likelihood: TypeAlias = Literal["exact", "lower_bound", "estimate", "unnormalized"]
 Per: TypeAlias = Literal["example", "group"]
+Side: TypeAlias = Literal["in", "out"]
 
 
 @runtime_checkable
@@ -240,6 +241,35 @@ class HasLayerNorms(Protocol):
     @property
     def layer_norms(self) -> bool:
         """True; as a rule a class attribute `layer_norms = True`."""
+
+
+@runtime_checkable
+class HasFakeFeatures(Statistic, Protocol):
+    """Capability of a statistic for which the conformance kit may make values up.
+
+    Scorers that read the statistic are then examined without a model. The made-up values are
+    positive, and larger out of distribution, unless the statistic also `HasFakeValues`.
+    """
+
+    @property
+    def fake_features(self) -> Sequence[str]:
+        """The names of the F columns of the made-up values; as a rule a class attribute."""
+
+
+@runtime_checkable
+class HasFakeValues(HasFakeFeatures, Protocol):
+    """Capability of a statistic that makes up values like its own from noise."""
+
+    def fake_values(self, noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
+        """Values of groups in or out of distribution.
+
+        Arguments:
+            noise: float64, (..., F), standard normal.
+            side: Whether the groups are in or out of distribution.
+
+        Returns:
+            float64, of the shape of `noise`.
+        """
 
 
 @runtime_checkable

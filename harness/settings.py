@@ -25,7 +25,7 @@ class Settings:
         workers: Processes that share the chains; 0 chooses.
         threads: Threads of each process; 0 chooses.
         compile: Train through `torch.compile`, where that works.
-        executor: Name of the executor plugin, or `"auto"`.
+        executor: Name of the executor plugin.
     """
 
     store: Path

@@ -21,8 +21,8 @@ from harness.testing.statistics import STATISTIC_CHECKS
 PATH = Path(__file__).parent.parent / "docs" / "reference.md"
 CONTRACTS = """
 Dataset HasStamp Fetchable DensityModel Preparable Trainable Samplable HasLogProbTerms Flow
-Statistic HasLayerNorms FittedStatistic Scorer NeedsFeatureNames HasScoreTerms HasFitInfo Baseline
-Executor Task
+Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
+HasScoreTerms HasFitInfo Baseline Executor Task
 """
 HEAD = """# Reference
 

@@ -13,10 +13,6 @@ from harness.report.significance import is_wrong_way, number
 from harness.results import Cell, Result, place
 from harness.text import counted, one_line
 
-LIKELIHOOD = "log-likelihood"
-"""The scorer that is -log p(x): AUROC below 0.5 means that the model finds OOD more likely."""
-
-
 MOST_TESTED = 2000
 """Of more cells than this every second, third, ... is tested: a test takes up to a millisecond."""
 
@@ -30,8 +26,8 @@ def summary(results: Sequence[Result]) -> list[str]:
      - What failed: how many cells have a number, and why the others have none.
      - What won: the scorer with the highest mean AUROC, by how much, and in how many cells the
        paired test tells it from the next (see `winner`).
-     - In how many of its cells the likelihood is the wrong way round: AUROC below 0.5, the 95 %
-       interval included.
+     - Scorers that are the wrong way round, with the number of their cells in which they are:
+       AUROC below 0.5, the 95 % interval included.
      - Where to look next (see `next_look`).
 
     Of two results for the same cell the later one counts.
@@ -58,19 +54,22 @@ def _counts(results: Sequence[Result]) -> str:
 
 
 def _wrong_way_round(results: Sequence[Result]) -> list[str]:
-    cells = [result for result in results if result.cell.scorer == LIKELIHOOD]
-    cells = [result for result in cells if number(result) is not None]
+    cells = Counter(result.cell.scorer for result in results if number(result) is not None)
     if not cells:
         return []
-    wrong = [result for result in cells if is_wrong_way(result)]
-    text = (
-        f"The likelihood is the wrong way round (AUROC below 0.5 beyond its 95 % interval) in "
-        f"{len(wrong) or 'none'} of its {counted(len(cells), 'cell')}"
-    )
+    wrong = [result for result in results if is_wrong_way(result)]
+    claim = "the wrong way round (AUROC below 0.5 beyond its 95 % interval)"
     if not wrong:
-        return [f"{text}."]
+        return [f"No scorer is {claim} in any cell."]
+    counts = Counter(result.cell.scorer for result in wrong).most_common()
+    scorers = ", ".join(
+        f"{scorer} in {count} of {counted(cells[scorer], 'cell')}" for scorer, count in counts
+    )
     lowest = min(wrong, key=lambda result: number(result) or 0.0)
-    return [f"{text}; lowest: {number(lowest):.3f}, {place(lowest.cell)}."]
+    return [
+        f"Scorers that are {claim}: {scorers}; lowest: {number(lowest):.3f} by "
+        f"{lowest.cell.scorer}, {place(lowest.cell)}."
+    ]
 
 
 def winner(results: Sequence[Result]) -> list[str]:

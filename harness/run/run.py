@@ -83,9 +83,7 @@ def _execute(
 
     on_cpu = find_device(settings.device).type == "cpu"
     workers, threads = share_processors(settings, len(plan.chains) if on_cpu else 1)
-    automatic = "processes" if workers > 1 else "sequential"
-    name = automatic if settings.executor == "auto" else settings.executor
-    executor = suite.registry.get("executors", name).load()(workers=workers)
+    executor = suite.registry.get("executors", settings.executor).load()(workers=workers)
     work = replace(plan, cells=[])
     tasks = [ChainTask(work, chain, settings, threads) for chain in chains]
     executor.run(tasks, report)

@@ -16,7 +16,7 @@ from harness.registry.options import (
 )
 from harness.registry.registry import Kind, Registered, Registry
 from harness.testing.checks import Check
-from harness.testing.fake_statistics import KNOWN, base_name
+from harness.testing.fake_statistics import FakeStatistic, base_name
 
 CHECKED_KINDS: tuple[Kind, ...] = ("models", "datasets", "statistics", "scorers")
 
@@ -59,7 +59,7 @@ def check_registered(
     if registered.kind == "scorers":
         from harness.testing.scorers import check_scorer
 
-        return check_scorer(build, statistics=_layouts(registry, build))
+        return check_scorer(build, statistics=_layouts(registry, build), registry=registry)
     from harness.testing.datasets import check_dataset
 
     return check_dataset(build)
@@ -88,12 +88,16 @@ def builder(
 
 
 def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[Per, int]]:
-    """Layouts of those statistics that a scorer reads which the kit does not know itself."""
+    """Layouts of the registered statistics that a scorer reads and that declare no fake values."""
     try:
-        names = {base_name(name) for name in build().inputs} - set(KNOWN)
+        names = {base_name(name) for name in build().inputs}
     except Exception:
         return {}  # the checks will say what is wrong with it
-    return {name: _layout(registry, name) for name in names & set(registry.names("statistics"))}
+    return {
+        name: _layout(registry, name)
+        for name in names & set(registry.names("statistics"))
+        if FakeStatistic.declared(registry, name) is None
+    }
 
 
 def _layout(registry: Registry, name: str) -> tuple[Per, int]:

@@ -4,54 +4,60 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import Per
+from harness.contracts import HasFakeFeatures, HasFakeValues, Per, Side
+from harness.registry.registry import Registry
 
 Statistics: TypeAlias = dict[str, NDArray[np.float64]]
 Layout: TypeAlias = tuple[Per, int]
-Role: TypeAlias = Literal["in", "out"]
 
-KNOWN: Mapping[str, Layout] = {
-    "log_prob": ("example", 1),
-    "log_prob_terms": ("example", 5),
-    "layer_gradient_sq_norms": ("group", 7),
-    "mean_intensity": ("example", 1),
-    "total_variation": ("example", 1),
-    "png_bits": ("example", 1),
-    "layer_fisher_diagonal": ("group", 7),
-    "layer_fisher_ekfac": ("group", 7),
-    "jacobian_spectrum": ("example", 7),
-    "likelihood_regret": ("example", 1),
-}
 
-_LAYERS = (
-    *(f"levels.{level}.{part}" for level in (0, 1) for part in ("scale", "weight", "bias")),
-    "top.bias",
-)
+def log_normal(noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
+    """Positive values, each column at a level of its own, larger by a factor of 50 out."""
+    level = np.linspace(-4.0, 6.0, noise.shape[-1]) + (4.0 if side == "out" else 0.0)
+    values: NDArray[np.float64] = np.exp(level + 0.7 * noise)
+    return values
 
-FEATURES: Mapping[str, Sequence[str]] = {
-    "log_prob": ("log_prob",),
-    "log_prob_terms": ("base.0", "ladj.0", "base.1", "ladj.1", "bins"),
-    "layer_gradient_sq_norms": _LAYERS,
-    "mean_intensity": ("mean_intensity",),
-    "total_variation": ("total_variation",),
-    "png_bits": ("png_bits",),
-    "layer_fisher_diagonal": _LAYERS,
-    "layer_fisher_ekfac": _LAYERS,
-    "jacobian_spectrum": tuple(f"log_singular_value_{place}" for place in range(1, 8)),
-    "likelihood_regret": ("likelihood_regret",),
-}
-"""Names of the columns of `KNOWN`."""
 
-TERMS_IN = (-300.0, 700.0, -500.0, 400.0, -1300.0)
-TERMS_OUT = (-200.0, 800.0, -850.0, 250.0, -1300.0)
-"""Terms of a log-probability, in nats: their sums are those of `log_prob`. Out of distribution the
-details, the terms of level 0, are more probable and the upper level less."""
+@dataclass(frozen=True)
+class FakeStatistic:
+    """Made-up values of a statistic.
+
+    Attributes:
+        per: Whether a row belongs to an example or to a group.
+        features: Names of the F columns.
+        values: Values from standard normal noise of the same shape, in or out of distribution.
+        is_declared: Whether the statistic itself says what its values look like, so that scorers
+            can be expected to find the side "out".
+    """
+
+    per: Per
+    features: Sequence[str]
+    values: Callable[[NDArray[np.float64], Side], NDArray[np.float64]] = log_normal
+    is_declared: bool = False
+
+    @classmethod
+    def of_layout(cls, layout: Layout) -> FakeStatistic:
+        """A statistic of which only the layout is known, with made-up names of columns."""
+        per, columns = layout
+        return cls(per, [f"column {place}" for place in range(columns)])
+
+    @classmethod
+    def declared(cls, registry: Registry, name: str) -> FakeStatistic | None:
+        """The made-up values that a registered statistic declares; None if there are none."""
+        if name not in registry.names("statistics"):
+            return None
+        statistic = registry.get("statistics", name).load()()
+        if not isinstance(statistic, HasFakeFeatures):
+            return None
+        values = statistic.fake_values if isinstance(statistic, HasFakeValues) else log_normal
+        return cls(statistic.per, statistic.fake_features, values, is_declared=True)
 
 
 def base_name(name: str) -> str:
@@ -59,49 +65,26 @@ def base_name(name: str) -> str:
     return re.split("[@:/]", name, maxsplit=1)[0]
 
 
-def features(name: str, columns: int) -> Sequence[str]:
-    """The names of the columns of a statistic; made up where the kit does not know it."""
-    known = FEATURES.get(base_name(name), ())
-    return known if len(known) == columns else [f"column {place}" for place in range(columns)]
-
-
 def draw(
-    layouts: Mapping[str, Layout], *, groups: int, size: int, role: Role, seed: int
+    fakes: Mapping[str, FakeStatistic], *, groups: int, size: int, side: Side, seed: int
 ) -> Statistics:
     """Statistics of groups that no model was asked for.
 
-    In distribution a log-probability is about -1000 nats, and a column of any other statistic is
-    log-normal at a level of its own. Out of distribution log-probabilities are 300 nats lower, and
-    all else is larger by a factor of about 50. The terms of a log-probability are `TERMS_IN` and
-    `TERMS_OUT`, the last of them constant. A spectrum is one of logarithms, descending; out of
-    distribution all of it is lower by 4.
-
     Arguments:
-        layouts: Whether each statistic is per example or group, and its number of columns.
+        fakes: Made-up statistics by the names that the scorer reads.
         groups: M.
         size: b, examples in a group.
-        role: On which side the groups are.
+        side: Whether the groups are in or out of distribution.
         seed: The same seed and size give the same statistics.
 
     Returns:
-        float64, (M, b, F) or (M, F) each, by the names in `layouts`.
+        float64, (M, b, F) or (M, F) each, by the names in `fakes`.
     """
     statistics = {}
-    for name, (per, columns) in layouts.items():
+    for name, fake in fakes.items():
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        shape = (groups, size, columns) if per == "example" else (groups, columns)
-        noise = rng.standard_normal(shape)
-        if base_name(name) == "log_prob":
-            statistics[name] = -1000.0 + 30.0 * noise - (300.0 if role == "out" else 0.0)
-        elif base_name(name) == "log_prob_terms" and columns == len(TERMS_IN):
-            level = np.array(TERMS_OUT if role == "out" else TERMS_IN)
-            statistics[name] = level + np.array([15.0] * 4 + [0.0]) * noise
-        elif base_name(name) == "jacobian_spectrum":
-            level = np.linspace(6.0, -4.0, columns) - (4.0 if role == "out" else 0.0)
-            statistics[name] = np.sort(level + 0.7 * noise)[..., ::-1].copy()
-        else:
-            level = np.linspace(-4.0, 6.0, columns) + (4.0 if role == "out" else 0.0)
-            statistics[name] = np.exp(level + 0.7 * noise)
+        rows = (groups, size) if fake.per == "example" else (groups,)
+        statistics[name] = fake.values(rng.standard_normal((*rows, len(fake.features))), side)
     return statistics
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import NeedsFeatureNames, Scorer
+from harness.contracts import NeedsFeatureNames, Scorer, Side
+from harness.registry.registry import Registry
 from harness.testing.checks import NotApplicable
 from harness.testing.fake_statistics import (
+    FakeStatistic,
     Layout,
-    Role,
     Statistics,
     base_name,
     copied,
     draw,
-    features,
 )
 
 FIT_GROUPS = 60
@@ -26,36 +26,44 @@ GROUPS = 40
 
 @dataclass(frozen=True)
 class ScorerUnderTest:
-    """A scorer as the checks see it, with statistics to feed it."""
+    """A scorer as the checks see it, with statistics to feed it.
+
+    Attributes:
+        make: Returns a new scorer with its options.
+        registry: Where statistics are looked up.
+        layouts: Layouts of the statistics that declare no made-up values.
+    """
 
     make: Callable[[], Scorer]
+    registry: Registry
     layouts: Mapping[str, Layout]
 
     def build(self) -> Scorer:
         """A new scorer, told the columns of what it reads if it wants to know."""
         scorer = self.make()
         if isinstance(scorer, NeedsFeatureNames):
-            layouts = {name: self.layout(name) for name in scorer.inputs}
-            scorer.name_features(
-                {name: features(name, layout[1]) for name, layout in layouts.items() if layout}
-            )
+            fakes = {name: self.fake(name) for name in scorer.inputs}
+            scorer.name_features({name: fake.features for name, fake in fakes.items() if fake})
         return scorer
 
-    def layout(self, name: str) -> Layout | None:
-        """The layout of an input, if the kit knows it."""
-        return self.layouts.get(name) or self.layouts.get(base_name(name))
+    def fake(self, name: str) -> FakeStatistic | None:
+        """The made-up statistic for an input; None if the kit does not know the statistic."""
+        for known in (name, base_name(name)):
+            if known in self.layouts:
+                return FakeStatistic.of_layout(self.layouts[known])
+        return FakeStatistic.declared(self.registry, base_name(name))
 
     def data(
-        self, *, seed: int, role: Role = "in", groups: int = GROUPS, size: int = 5
+        self, *, seed: int, side: Side = "in", groups: int = GROUPS, size: int = 5
     ) -> Statistics:
         """Statistics under the names that the scorer reads."""
-        layouts = {}
+        fakes = {}
         for name in self.build().inputs:
-            layout = self.layout(name)
-            if layout is None:
+            fake = self.fake(name)
+            if fake is None:
                 raise NotApplicable(f"the kit does not know the statistic {name!r}")
-            layouts[name] = layout
-        return draw(layouts, groups=groups, size=size, role=role, seed=seed)
+            fakes[name] = fake
+        return draw(fakes, groups=groups, size=size, side=side, seed=seed)
 
     def fit_data(self, *, seed: int = 0, size: int = 5) -> Statistics:
         """In-distribution statistics to fit to."""

@@ -9,21 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import HasFitInfo, HasScoreTerms, Scorer
+from harness.contracts import HasFitInfo, HasScoreTerms, Scorer, Side
 from harness.errors import NotFittedError, ScoreError
+from harness.registry.registry import Registry
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.fake_statistics import (
-    KNOWN,
-    Layout,
-    Lure,
-    Statistics,
-    base_name,
-    copied,
-    taken,
-)
+from harness.testing.fake_statistics import Layout, Lure, Statistics, base_name, copied, taken
 from harness.testing.scorer_subject import FIT_GROUPS, GROUPS, ScorerUnderTest, differs
 from harness.text import known_names
 
+SIDES: tuple[Side, ...] = ("in", "out")
 _LEAST_AUROC = 0.9
 
 
@@ -32,16 +26,19 @@ def check_scorer(
     *,
     statistics: Mapping[str, Layout] | None = None,
     expected_failures: Mapping[str, str] | None = None,
+    registry: Registry | None = None,
 ) -> list[Check]:
     """Run every check on a scorer.
 
     Arguments:
         build: Returns a new scorer with its options.
-        statistics: For each input that is not a built-in statistic: `"example"` or `"group"`, and
-            its number of columns. `"name@model"` is looked up under `"name"` too.
+        statistics: For each input that is not a registered statistic with `fake_features`:
+            `"example"` or `"group"`, and the number of columns. `"name@model"` is looked up under
+            `"name"` too.
         expected_failures: Check names and why each fails; one that does not fail is a failure.
+        registry: Where statistics are looked up; by default, among the installed plugins.
     """
-    subject = ScorerUnderTest(build, {**KNOWN, **(statistics or {})})
+    subject = ScorerUnderTest(build, registry or Registry(), statistics or {})
     return run_checks(SCORER_CHECKS, subject, expected_failures or {})
 
 
@@ -58,10 +55,11 @@ def interface(subject: ScorerUnderTest) -> None:
     if not all(isinstance(name, str) for name in inputs):
         raise Fault(f"`inputs` must hold names, not {inputs!r}")
     for name in inputs:
-        if name not in subject.layouts and base_name(name) not in subject.layouts:
+        if subject.fake(name) is None:
+            known = {*subject.registry.names("statistics"), *subject.layouts}
             raise Fault(
                 f"the kit does not know the statistic {name!r} "
-                f"({known_names(base_name(name), subject.layouts)}); "
+                f"({known_names(base_name(name), known)}); "
                 "if it is one of your own, give its layout, such as "
                 f'check_scorer(..., statistics={{"{base_name(name)}": ("example", 3)}})'
             )
@@ -87,9 +85,9 @@ def finite(subject: ScorerUnderTest) -> None:
     """Scores are finite, in and out of distribution, where a norm is zero as well."""
     for size in (1, 5):
         scorer = subject.fitted(size=size)
-        for role in ("in", "out"):
-            data = subject.data(seed=1, role=role, size=size)
-            _all_finite(scorer.score(data), f"{role}-distribution groups of {size}")
+        for side in SIDES:
+            data = subject.data(seed=1, side=side, size=size)
+            _all_finite(scorer.score(data), f"{side}-distribution groups of {size}")
         _all_finite(scorer.score(_with_zeros(data)), "groups with a norm of zero")
 
 
@@ -163,7 +161,7 @@ def per_group(subject: ScorerUnderTest) -> None:
     groups given to `fit` may set its scale.
     """
     data = taken(subject.data(seed=1), range(6))
-    outside = subject.data(seed=2, role="out")
+    outside = subject.data(seed=2, side="out")
     expected = subject.settled(data)
     message = "the score of a group depends on the other groups scored with it: use `fit` only"
     alone = [subject.scores(taken(data, [index])) for index in range(6)]
@@ -193,8 +191,8 @@ def reads_only_inputs(subject: ScorerUnderTest) -> None:
             raise
         raise Fault(f"asks for {name!r}, but its inputs are {inputs}") from error
     lures = {
-        "fit": Lure(fit_data, subject.data(seed=2, role="out", groups=FIT_GROUPS)),
-        "score": Lure(data, subject.data(seed=2, role="out")),
+        "fit": Lure(fit_data, subject.data(seed=2, side="out", groups=FIT_GROUPS)),
+        "score": Lure(data, subject.data(seed=2, side="out")),
     }
     for method, lure in lures.items():
         scorer = subject.build()
@@ -220,7 +218,7 @@ def remembers_nothing(subject: ScorerUnderTest) -> None:
     A scorer, or its class, that keeps what it is asked to score carries evaluation data into the
     next score or fit.
     """
-    data, outside = subject.data(seed=21), subject.data(seed=22, role="out")
+    data, outside = subject.data(seed=21), subject.data(seed=22, side="out")
     subject.settled(data)
     expected = subject.scores(data)
 
@@ -271,12 +269,18 @@ def direction(subject: ScorerUnderTest) -> None:
     On groups of much lower log-probability and much larger gradient norms than those of the fit
     the AUROC is above 0.9, OOD being the positive class.
     """
-    unknown = [name for name in subject.build().inputs if name not in KNOWN]
+    fakes = {name: subject.fake(name) for name in subject.build().inputs}
+    # Nothing says how the statistics of another model, epoch or seed differ out of distribution.
+    unknown = [
+        name
+        for name, fake in fakes.items()
+        if fake is None or not fake.is_declared or name != base_name(name)
+    ]
     if unknown:
         raise NotApplicable(f"the kit does not know what OOD does to {', '.join(unknown)}")
     for size in (1, 5):
         inside = subject.data(seed=1, size=size)
-        outside = subject.data(seed=2, role="out", size=size)
+        outside = subject.data(seed=2, side="out", size=size)
         both = {name: np.concatenate([inside[name], outside[name]]) for name in inside}
         scores = subject.fitted(size=size).score(both)
         inside_scores, outside_scores = scores[:GROUPS], scores[GROUPS:, None]

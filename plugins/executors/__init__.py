@@ -12,6 +12,12 @@ def bench_executors() -> Iterable[Entry]:
     """The executors of this package."""
     return [
         Entry(
+            "auto",
+            "plugins.executors.automatic:automatic",
+            "`processes` for several workers, `sequential` for one",
+            version="1",
+        ),
+        Entry(
             "sequential",
             "plugins.executors.sequential:Sequential",
             "one task after the other in this process",

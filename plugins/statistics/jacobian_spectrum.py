@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from oodbench import DensityModel, Flow, Per, UnsupportedError
+from oodbench import DensityModel, Flow, Per, Side, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +46,7 @@ class JacobianSpectrum:
     """
 
     per: Per = "example"
+    fake_features = tuple(f"log_singular_value_{place}" for place in range(1, 8))
 
     def __init__(
         self,
@@ -68,6 +69,13 @@ class JacobianSpectrum:
         """
         _require_flow(model)
         return tuple(f"log_singular_value_{i}" for i in range(1, model.domain.dims + 1))
+
+    def fake_values(self, noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
+        """Descending spectra, all of whose logarithms are lower by 4 out of distribution."""
+        import numpy as np
+
+        level = np.linspace(6.0, -4.0, noise.shape[-1]) - (4.0 if side == "out" else 0.0)
+        return np.sort(level + 0.7 * noise)[..., ::-1].copy()
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate the spectrum at each example.

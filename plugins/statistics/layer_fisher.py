@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field
 
 from oodbench import DensityModel, NotFittedError, Per, ScoreError
+from plugins.statistics.fake_layers import FAKE_LAYERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ class LayerFisherDiagonal:
     """
 
     per: Per = "group"
+    fake_features = FAKE_LAYERS
 
     def __init__(self, *, damping: Damping = 1e-3) -> None:
         self.damping = damping

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from oodbench import DensityModel, Per, ScoreError
+from plugins.statistics.fake_layers import FAKE_LAYERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,7 @@ class LayerGradientSqNorms:
 
     per: Per = "group"
     layer_norms = True
+    fake_features = FAKE_LAYERS
 
     def __init__(self, *, objective: Literal["log-prob", "latent-sum"] = "log-prob") -> None:
         self.objective = objective

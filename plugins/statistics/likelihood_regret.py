@@ -48,6 +48,7 @@ class LikelihoodRegret:
     """
 
     per: Per = "example"
+    fake_features = ("likelihood_regret",)
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from oodbench import DensityModel, Per
+from oodbench import DensityModel, Per, Side
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,10 +17,15 @@ class LogProb:
     """Log-probability of each example under the model, in nats; no graph is built."""
 
     per: Per = "example"
+    fake_features = ("log_prob",)
 
     def features(self, model: DensityModel) -> Sequence[str]:
         """The one column, `"log_prob"`."""
         return ("log_prob",)
+
+    def fake_values(self, noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
+        """About -1000 nats in distribution, and 300 nats less out of distribution."""
+        return (-1000.0 if side == "in" else -1300.0) + 30.0 * noise
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate `log_prob` on each example.

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from oodbench import DensityModel, HasLogProbTerms, Per, UnsupportedError
+from oodbench import DensityModel, HasLogProbTerms, Per, Side, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+
+FAKE_TERMS: Mapping[Side, Sequence[float]] = {
+    "in": (-300.0, 700.0, -500.0, 400.0, -1300.0),
+    "out": (-200.0, 800.0, -850.0, 250.0, -1300.0),
+}
+"""Made-up terms in nats. Their sums are those of the made-up values of `log_prob`. Out of
+distribution the details, the terms of level 0, are more probable, and the upper level is less."""
 
 
 class LogProbTerms:
@@ -22,6 +30,7 @@ class LogProbTerms:
     """
 
     per: Per = "example"
+    fake_features = ("base.0", "ladj.0", "base.1", "ladj.1", "bins")
 
     def features(self, model: DensityModel) -> Sequence[str]:
         """The names of the terms, in the order of the model.
@@ -34,6 +43,12 @@ class LogProbTerms:
         parameter = next(parameter for _, parameter in model.named_parameters())
         shape = (1, *model.domain.shape)
         return tuple(_terms(model, torch.zeros(shape, dtype=torch.uint8, device=parameter.device)))
+
+    def fake_values(self, noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
+        """Terms of two levels, and the width of the bins, which is constant."""
+        import numpy as np
+
+        return np.array(FAKE_TERMS[side]) + np.array([15.0] * 4 + [0.0]) * noise
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate `log_prob_terms` on each example.

@@ -21,6 +21,7 @@ class MeanIntensity:
 
     per: Per = "example"
     reads_model = False
+    fake_features = ("mean_intensity",)
 
     def features(self, model: DensityModel | None) -> Sequence[str]:
         """The one column, `"mean_intensity"`."""

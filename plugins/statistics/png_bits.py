@@ -31,6 +31,7 @@ class PNGBits:
 
     per: Per = "example"
     reads_model = False
+    fake_features = ("png_bits",)
 
     def features(self, model: DensityModel | None) -> Sequence[str]:
         """The one column, `"png_bits"`."""

@@ -23,6 +23,7 @@ class TotalVariation:
 
     per: Per = "example"
     reads_model = False
+    fake_features = ("total_variation",)
 
     def features(self, model: DensityModel | None) -> Sequence[str]:
         """The one column, `"total_variation"`."""

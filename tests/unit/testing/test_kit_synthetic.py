@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.registry.registry import Registry
 from harness.testing.fake_statistics import (
-    FEATURES,
-    KNOWN,
+    FakeStatistic,
     Lure,
     base_name,
     copied,
     draw,
-    features,
     taken,
 )
 
-LAYOUTS = {**KNOWN, "log_prob@other:4": ("example", 1)}
+REGISTRY = Registry()
+KNOWN = {name: FakeStatistic.declared(REGISTRY, name) for name in REGISTRY.names("statistics")}
+LAYOUTS = {**KNOWN, "log_prob@other:4": KNOWN["log_prob"]}
 
 
 def lure():
@@ -26,11 +27,11 @@ def lure():
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_layouts(size):
-    statistics = draw(LAYOUTS, groups=4, size=size, role="in", seed=0)
+    statistics = draw(LAYOUTS, groups=4, size=size, side="in", seed=0)
     shapes = {name: values.shape for name, values in statistics.items()}
     assert shapes == {
-        name: (4, size, columns) if per == "example" else (4, columns)
-        for name, (per, columns) in LAYOUTS.items()
+        name: (*((4, size) if fake.per == "example" else (4,)), len(fake.features))
+        for name, fake in LAYOUTS.items()
     }
     assert shapes["layer_gradient_sq_norms"] == (4, 7)
     assert shapes["log_prob@other:4"] == (4, size, 1)
@@ -38,8 +39,8 @@ def test_layouts(size):
 
 
 def test_the_sides_differ_as_they_should():
-    inside = draw(LAYOUTS, groups=50, size=5, role="in", seed=0)
-    outside = draw(LAYOUTS, groups=50, size=5, role="out", seed=1)
+    inside = draw(LAYOUTS, groups=50, size=5, side="in", seed=0)
+    outside = draw(LAYOUTS, groups=50, size=5, side="out", seed=1)
     assert outside["log_prob"].max() < inside["log_prob"].min()
     name = "layer_gradient_sq_norms"
     assert (np.median(outside[name], axis=0) > inside[name].max(axis=0)).all()
@@ -50,8 +51,8 @@ def test_the_sides_differ_as_they_should():
 
 
 def test_terms_sum_to_log_probabilities_like_those_of_log_prob():
-    for role, expected in (("in", -1000.0), ("out", -1300.0)):
-        drawn = draw(KNOWN, groups=400, size=5, role=role, seed=0)
+    for side, expected in (("in", -1000.0), ("out", -1300.0)):
+        drawn = draw(KNOWN, groups=400, size=5, side=side, seed=0)
         total = drawn["log_prob_terms"].sum(-1)
         assert total.mean() == pytest.approx(drawn["log_prob"].mean(), abs=3.0)
         assert total.mean() == pytest.approx(expected, abs=3.0)
@@ -59,17 +60,16 @@ def test_terms_sum_to_log_probabilities_like_those_of_log_prob():
         assert np.ptp(drawn["log_prob_terms"][..., 4]) == 0.0
 
 
-def test_every_known_column_has_a_name():
-    for name, (_, columns) in KNOWN.items():
-        assert len(set(features(f"{name}@other", columns))) == columns
-        if name in FEATURES:
-            assert features(name, columns) == FEATURES[name]
-    assert features("mine", 2) == ["column 0", "column 1"]
+def test_every_column_has_a_name():
+    for fake in KNOWN.values():
+        assert fake.is_declared
+        assert len(set(fake.features)) == len(fake.features)
+    assert FakeStatistic.of_layout(("group", 2)).features == ["column 0", "column 1"]
 
 
 def test_draws_are_seeded():
     first, again, other = (
-        draw(KNOWN, groups=4, size=1, role="in", seed=seed)["log_prob"] for seed in (0, 0, 1)
+        draw(KNOWN, groups=4, size=1, side="in", seed=seed)["log_prob"] for seed in (0, 0, 1)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
