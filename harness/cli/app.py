@@ -71,29 +71,30 @@ COMMANDS = {
 """Commands by group and name: their function in `harness.cli`, and the first line of its help."""
 
 
+class ListedCommand(TyperCommand):
+    """A command of COMMANDS: `--help` shows its row of the table, a call imports its function."""
+
+    def __init__(self, name: str, path: str, help: str) -> None:
+        super().__init__(name, help=help)
+        self.path = path
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Import the function, and read the arguments as its signature says."""
+        module, function = self.path.split(".")
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(self.name)(getattr(import_module(f"harness.cli.{module}"), function))
+        return typer.main.get_command(alone).make_context(*arguments, **settings)
+
+
 class Commands(TyperGroup):
-    """A group of COMMANDS: `--help` lists them by the table, a call imports the one called.
+    """A group of COMMANDS; a command of that name that a plugin added takes the place of ours.
 
     `list_commands` of typer names those of the table first, then those added, then groups.
     """
 
     def __init__(self, *, name: str, commands: dict[str, Any], **settings: Any) -> None:
-        self._listed = {key: TyperCommand(key, help=row[1]) for key, row in COMMANDS[name].items()}
-        super().__init__(name=name, commands=self._listed | commands, **settings)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of a name; one that a plugin added takes the place of ours."""
-        found = super().get_command(ctx, cmd_name)
-        if found is None or found is not self._listed.get(cmd_name):
-            return found
-        module, function = COMMANDS[str(self.name)][cmd_name][0].split(".")
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(cmd_name)(getattr(import_module(f"harness.cli.{module}"), function))
-        return typer.main.get_command(alone)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of `--help`, which imports no command."""
-        TyperGroup(commands=dict(self.commands)).format_commands(ctx, formatter)
+        listed = {key: ListedCommand(key, *row) for key, row in COMMANDS[name].items()}
+        super().__init__(name=name, commands=listed | commands, **settings)
 
 
 app = typer.Typer(
@@ -157,21 +158,14 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> Any:
-    if _is_in_finaliser(frame):  # it would swallow the exception
+    stack = traceback.walk_stack(frame)
+    if any(caller.f_code.co_name == "__del__" for caller, _ in stack):  # swallows exceptions
         _alarm(_interrupt, 0.05)
         return
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, _leave_at_once)
     _alarm(_leave_at_once, GRACE_SECONDS)
     raise Interrupted
-
-
-def _is_in_finaliser(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _alarm(handler: Callable[[int, FrameType | None], Any], seconds: float) -> None:

@@ -7,8 +7,9 @@ import os
 import sys
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, Protocol, Self, TextIO, TypeAlias
+from typing import Literal, Self, TextIO, TypeAlias
 
 from harness import events
 from harness.cli.display.progress import Progress, Step, duration, headline
@@ -20,20 +21,20 @@ DisplayKind: TypeAlias = Literal["auto", "rich", "plain", "json", "none"]
 PLAIN_SECONDS = 5.0
 
 
-class Display(Protocol):
-    """Shows events while it is entered."""
+class Display(ABC):
+    """Shows events while it is entered; by default, entering and leaving change nothing."""
 
     def __enter__(self) -> Self:
         """Begin to show."""
-        ...
+        return self
 
     def __exit__(self, *details: object) -> None:
         """Leave the terminal as it was."""
-        ...
+        return
 
+    @abstractmethod
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        ...
 
 
 def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:
@@ -55,7 +56,7 @@ def _is_dumb() -> bool:
     return os.environ.get("TERM", "").lower() in ("dumb", "unknown")
 
 
-class PlainDisplay:
+class PlainDisplay(Display):
     """A line for each active task every few seconds, and one for whatever fails."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,13 +64,6 @@ class PlainDisplay:
         self.clock = clock
         self.progress = Progress(clock)
         self.last = clock()
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        """Nothing is left to be undone."""
 
     def __call__(self, event: Event) -> None:
         """Print a line if the event or the time asks for one."""
@@ -94,7 +88,7 @@ class PlainDisplay:
         print(printable(line), file=self.stream, flush=True)
 
 
-class JsonDisplay:
+class JsonDisplay(Display):
     """One JSON object a line for each event; progress at most every few seconds a task."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -102,13 +96,6 @@ class JsonDisplay:
         self.clock = clock
         self.waiting: dict[str, int] = {}
         self.last: dict[str, float] = {}
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        """Nothing is left to be undone."""
 
     def __call__(self, event: Event) -> None:
         """Print the event, or add its progress up until it is due."""
@@ -131,15 +118,8 @@ class JsonDisplay:
         print(json.dumps(event_json(event)), file=self.stream, flush=True)
 
 
-class NoDisplay:
+class NoDisplay(Display):
     """Shows nothing."""
-
-    def __enter__(self) -> Self:
-        """Show nothing."""
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        """Nothing is left to be undone."""
 
     def __call__(self, event: Event) -> None:
         """Show nothing."""

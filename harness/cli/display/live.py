@@ -17,6 +17,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from harness import events
+from harness.cli.display.displays import Display
 from harness.cli.display.progress import Block, Progress, Step, duration, headline
 from harness.events import Event
 from harness.text import one_line, printable
@@ -33,7 +34,7 @@ LEAST = 20
 """No narrower terminal is drawn for: its lines are cut."""
 
 
-class RichDisplay(RenderHook):
+class RichDisplay(Display, RenderHook):
     """One view of the run: how far it is, the step each task is at, the AUROCs known so far.
 
     Drawn twice a second by a thread, so that neither many events nor none matter. Each print of
@@ -42,7 +43,6 @@ class RichDisplay(RenderHook):
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-
         self.clock = clock
         self.lock = threading.Lock()
         self.progress = Progress(clock)
@@ -87,7 +87,6 @@ class RichDisplay(RenderHook):
             return [self._erase(), *renderables, self._view()]
 
     def _keep_drawing(self) -> None:
-
         while not self.stopped.wait(1 / DRAWN_PER_SECOND):
             self.console.print(Control())
 
