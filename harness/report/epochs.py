@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
-from harness.metrics.paired import Difference, delong_difference, holm, p_value, z_ratio
+from harness.metrics.paired import delong_difference, holm, p_value, z_ratio
 from harness.metrics.placements import Floats
 from harness.metrics.roc import LEVEL, Z_95, auroc
-from harness.report.significance import Seeds, metrics_of, numbers
+from harness.report.significance import Seeds, metrics_of, number
 from harness.report.tables import provenance_notes
 from harness.results import Metrics, Result
 
@@ -29,37 +29,32 @@ LEAST = 4
 """Groups that a side needs at least: a paired test needs two of each in the half that judges."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the epochs of one row amount to.
+class Verdict(NamedTuple):
+    """What the epochs of one row amount to. JSON and CSV have a column for each field.
 
     Attributes:
-        best: The epoch with the highest AUROC on the choosing half, mean over the seeds; of equal
-            ones the first.
-        earliest: The first epoch that is not told from the best as worse on the judging half, by
-            paired DeLong tests of the epochs before the best, Holm-corrected over these.
-        last: The last epoch.
+        best_epoch: The epoch with the highest AUROC on the choosing half, mean over the seeds; of
+            equal ones the first.
+        earliest_epoch: The first epoch that is not told from the best as worse on the judging
+            half, by paired DeLong tests of the epochs before the best, Holm-corrected over these.
         auroc_best: AUROC of the best epoch on the judging half; `auroc_last` that of the last.
         difference: AUROC of the best minus that of the last epoch on the judging half;
-            `low` and `high` are its 95 % interval by DeLong.
+            `difference_low` and `difference_high` are its 95 % interval by DeLong.
+        training_saved: Share of the training that the earliest epoch saves: 1 - earliest / last.
         n_in: ID groups in the judging half; `n_out` OOD groups.
     """
 
-    best: int
-    earliest: int
-    last: int
+    best_epoch: int
+    earliest_epoch: int
+    last_epoch: int
     auroc_best: float
     auroc_last: float
     difference: float
-    low: float
-    high: float
+    difference_low: float
+    difference_high: float
+    training_saved: float
     n_in: int
     n_out: int
-
-    @property
-    def saved(self) -> float:
-        """Share of the training that the earliest epoch saves: 1 - earliest / last."""
-        return 1.0 - self.earliest / self.last
 
 
 @dataclass(frozen=True)
@@ -150,19 +145,13 @@ def early_enough(results: Sequence[Result], most: int) -> tuple[list[EarlyEnough
 
 
 def _in_short(scorer: str, verdicts: Sequence[Verdict]) -> EarlyEnough:
-    return EarlyEnough(
-        scorer,
-        len(verdicts),
-        median(verdict.best for verdict in verdicts),
-        median(verdict.earliest for verdict in verdicts),
-        median(verdict.last for verdict in verdicts),
-        median(verdict.saved for verdict in verdicts),
-    )
+    columns = ((v.best_epoch, v.earliest_epoch, v.last_epoch, v.training_saved) for v in verdicts)
+    return EarlyEnough(scorer, len(verdicts), *map(median, zip(*columns, strict=True)))
 
 
 def to_json(table: EpochTable, row: EpochRow) -> dict[str, Any]:
     """A row as `bench report --epochs --format json` prints it; None where there is no verdict."""
-    verdict = row.verdict
+    verdict = row.verdict or (None,) * len(Verdict._fields)
     return {
         "model": table.model,
         "in": table.in_dataset,
@@ -172,17 +161,7 @@ def to_json(table: EpochTable, row: EpochRow) -> dict[str, Any]:
         "seeds": table.seeds,
         "epochs_compared": row.compared,
         "epochs_left_out": row.left_out,
-        "best_epoch": verdict and verdict.best,
-        "earliest_epoch": verdict and verdict.earliest,
-        "last_epoch": verdict and verdict.last,
-        "auroc_best": verdict and verdict.auroc_best,
-        "auroc_last": verdict and verdict.auroc_last,
-        "difference": verdict and verdict.difference,
-        "difference_low": verdict and verdict.low,
-        "difference_high": verdict and verdict.high,
-        "training_saved": verdict and verdict.saved,
-        "n_in": verdict and verdict.n_in,
-        "n_out": verdict and verdict.n_out,
+        **dict(zip(Verdict._fields, verdict, strict=True)),
     }
 
 
@@ -234,12 +213,11 @@ def _comparable(epochs: Mapping[int, Seeds]) -> dict[int, Seeds]:
 def _groups(seeds: Seeds) -> tuple[tuple[Any, ...], ...]:
     """What tells the groups scored at an epoch from others, for each seed that can be judged."""
     return tuple(
-        (seed, len(result.scores_in), len(result.scores_out), result.provenance.get("draw_seed"))
+        (seed, *map(len, result.scores), result.provenance.get("draw_seed"))
         for seed, result in sorted(seeds.items())
-        if numbers({seed: result})
-        and result.scores_in is not None
-        and result.scores_out is not None
-        and min(len(result.scores_in), len(result.scores_out)) >= LEAST
+        if number(result) is not None
+        and result.scores is not None
+        and min(map(len, result.scores)) >= LEAST
     )
 
 
@@ -248,23 +226,25 @@ def _verdict(epochs: Mapping[int, Seeds]) -> Verdict:
     best = max(epochs, key=lambda epoch: _auroc(epochs[epoch], CHOOSE))  # max takes the first
     earlier = [epoch for epoch in epochs if epoch < best]
     tests = [_difference(epochs[best], epochs[epoch]) for epoch in earlier]
-    adjusted = holm([test.p_value for test in tests])
+    adjusted = holm([p_value(z_ratio(*test)) for test in tests])
     worse = {
         epoch
-        for epoch, test, p in zip(earlier, tests, adjusted, strict=True)
-        if test.difference > 0 and p <= LEVEL
+        for epoch, (difference, _), p in zip(earlier, tests, adjusted, strict=True)
+        if difference > 0 and p <= LEVEL
     }
-    against_last = _difference(epochs[best], epochs[last])
+    earliest = next(epoch for epoch in [*earlier, best] if epoch not in worse)
+    difference, se = _difference(epochs[best], epochs[last])
     scores_in, scores_out = next(_halves(epochs[best], JUDGE))
     return Verdict(
-        best=best,
-        earliest=next(epoch for epoch in [*earlier, best] if epoch not in worse),
-        last=last,
+        best_epoch=best,
+        earliest_epoch=earliest,
+        last_epoch=last,
         auroc_best=_auroc(epochs[best], JUDGE),
         auroc_last=_auroc(epochs[last], JUDGE),
-        difference=against_last.difference,
-        low=against_last.difference - Z_95 * against_last.se,
-        high=against_last.difference + Z_95 * against_last.se,
+        difference=difference,
+        difference_low=difference - Z_95 * se,
+        difference_high=difference + Z_95 * se,
+        training_saved=1.0 - earliest / last,
         n_in=len(scores_in),
         n_out=len(scores_out),
     )
@@ -273,18 +253,16 @@ def _verdict(epochs: Mapping[int, Seeds]) -> Verdict:
 def _halves(seeds: Seeds, half: slice) -> Iterator[tuple[Floats, Floats]]:
     """The scores of one half of the groups, ID and OOD, seed by seed."""
     for _, result in sorted(seeds.items()):
-        if result.scores_in is not None and result.scores_out is not None:
-            yield result.scores_in[half], result.scores_out[half]
+        if result.scores is not None:
+            yield result.scores[0][half], result.scores[1][half]
 
 
 def _auroc(seeds: Seeds, half: slice) -> float:
     return fmean(auroc(*sides) for sides in _halves(seeds, half))
 
 
-def _difference(a: Seeds, b: Seeds) -> Difference:
-    """AUROC of a minus that of b on the judging half, its error the mean of the seeds' errors."""
+def _difference(a: Seeds, b: Seeds) -> tuple[float, float]:
+    """AUROC of a minus that of b on the judging half, and the mean of the seeds' errors."""
     pairs = zip(_halves(a, JUDGE), _halves(b, JUDGE), strict=True)
     found = [delong_difference(*of_a, *of_b) for of_a, of_b in pairs]
-    difference, se = fmean(x.difference for x in found), fmean(x.se for x in found)
-    z = z_ratio(difference, se)
-    return Difference(difference, se, z, p_value(z))
+    return fmean(x.difference for x in found), fmean(x.se for x in found)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
-from harness.report.render import sheets as text
 from harness.report.render.documents import Format, csv_text, render_sheets
-from harness.report.render.sheets import CellText, TextTable, auroc_text
+from harness.report.render.sheets import CellText, TextTable, auroc_text, cell_texts, size_range
 from harness.results import Result
 from harness.text import one_line
 
@@ -69,25 +68,23 @@ def sheet(table: EpochTable) -> TextTable:
 
 
 def _cells(row: EpochRow) -> list[CellText]:
-    names = [CellText(one_line(row.out_dataset)), CellText(one_line(row.scorer))]
+    names = cell_texts(row.out_dataset, row.scorer)
     verdict = row.verdict
     if verdict is None:
         return names + [CellText("-")] * (len(HEADER) - len(names))
     return [
         *names,
-        CellText(str(verdict.best)),
-        CellText(str(verdict.earliest)),
-        CellText(str(verdict.last)),
+        *cell_texts(verdict.best_epoch, verdict.earliest_epoch, verdict.last_epoch),
         auroc_text(verdict.auroc_best),
         _difference(verdict),
-        CellText(f"{100 * verdict.saved:.0f} %"),
+        CellText(f"{100 * verdict.training_saved:.0f} %"),
     ]
 
 
 def _difference(verdict: Verdict) -> CellText:
-    if verdict.best == verdict.last:
+    if verdict.best_epoch == verdict.last_epoch:
         return CellText("same")
-    interval = f" [{verdict.low:+.3f}, {verdict.high:+.3f}]"
+    interval = f" [{verdict.difference_low:+.3f}, {verdict.difference_high:+.3f}]"
     return CellText(f"{verdict.difference:+.3f}", beside=interval)
 
 
@@ -108,7 +105,9 @@ def _caption(table: EpochTable) -> list[str]:
             f"Means over {table.seeds} seeds; intervals and tests use the mean of their errors."
         )
     verdicts = [row.verdict for row in table.rows if row.verdict]
-    if any(verdict.low == verdict.high and verdict.best != verdict.last for verdict in verdicts):
+    if any(
+        v.difference_low == v.difference_high and v.best_epoch < v.last_epoch for v in verdicts
+    ):
         lines.append(
             "An interval without width: both epochs separate perfectly, and DeLong's error is 0."
         )
@@ -125,6 +124,6 @@ def _caption(table: EpochTable) -> list[str]:
 def _sizes(verdicts: Sequence[Verdict]) -> list[str]:
     if not verdicts:
         return []
-    sides = ({verdict.n_in for verdict in verdicts}, {verdict.n_out for verdict in verdicts})
-    n_in, n_out = (text.size_range(tuple(sorted(side))) for side in sides)
+    n_in = size_range([verdict.n_in for verdict in verdicts])
+    n_out = size_range([verdict.n_out for verdict in verdicts])
     return [f"Groups that judge: {n_in} in, {n_out} out."]

@@ -62,9 +62,14 @@ def halves(scores, first):
 def test_even_groups_choose_and_odd_groups_judge():
     good, bad = ([0.0, 1.0, 2.0, 3.0], [4.0, 5.0, 6.0, 7.0]), ([4.0, 5, 6, 7], [0.0, 1, 2, 3])
     mixed = ([0.0, 5.0, 2.0, 7.0], [4.0, 1.0, 6.0, 3.0])  # even groups right, odd groups wrong
-    assert verdict({1: bad, 2: mixed, 3: bad}).best == 2
+    assert verdict({1: bad, 2: mixed, 3: bad}).best_epoch == 2
     found = verdict({1: bad, 2: mixed, 3: good})
-    assert (found.best, found.auroc_best, found.last, found.auroc_last) == (2, 0.0, 3, 1.0)
+    assert (found.best_epoch, found.auroc_best, found.last_epoch, found.auroc_last) == (
+        2,
+        0.0,
+        3,
+        1.0,
+    )
     assert found.difference == -1.0
     assert (found.n_in, found.n_out) == (2, 2)
 
@@ -72,16 +77,16 @@ def test_even_groups_choose_and_odd_groups_judge():
 def test_numbers_are_those_of_the_judging_half():
     epochs = planted(np.random.default_rng(3), {1: 0.5, 5: 1.0, 20: 0.8})
     found = verdict(epochs)
-    assert found.best == max(epochs, key=lambda epoch: auroc(*halves(epochs[epoch], 0)))
-    best, last = halves(epochs[found.best], 1), halves(epochs[20], 1)
+    assert found.best_epoch == max(epochs, key=lambda epoch: auroc(*halves(epochs[epoch], 0)))
+    best, last = halves(epochs[found.best_epoch], 1), halves(epochs[20], 1)
     expected = delong_difference(*best, *last)
     assert found.auroc_best == auroc(*best)
     assert found.auroc_last == auroc(*last)
     assert found.difference == expected.difference
-    assert (found.low, found.high) == pytest.approx(
+    assert (found.difference_low, found.difference_high) == pytest.approx(
         (expected.difference - Z_95 * expected.se, expected.difference + Z_95 * expected.se)
     )
-    assert found.saved == 1 - found.earliest / 20
+    assert found.training_saved == 1 - found.earliest_epoch / 20
 
 
 def test_choosing_and_judging_on_the_same_groups_is_biased_and_on_halves_it_is_not():
@@ -96,7 +101,7 @@ def test_choosing_and_judging_on_the_same_groups_is_biased_and_on_halves_it_is_n
         naive_covered.append(abs(same.difference) <= Z_95 * same.se)
         found = verdict(epochs)
         ours.append(found.difference)
-        ours_covered.append(found.low <= 0 <= found.high)
+        ours_covered.append(found.difference_low <= 0 <= found.difference_high)
     error = np.std(ours) / np.sqrt(len(ours))
     assert np.mean(naive) > 10 * error  # about 0.04 too much
     assert abs(np.mean(ours)) < 3 * error
@@ -108,7 +113,7 @@ def test_equal_epochs_are_rarely_told_apart_however_many_there_are():
     """Holm's correction: the first of twenty equal epochs is the earliest in 95 % of cases."""
     rng = np.random.default_rng(1)
     first = [
-        verdict(planted(rng, dict.fromkeys(range(20), 1.0), common=0.5)).earliest == 0
+        verdict(planted(rng, dict.fromkeys(range(20), 1.0), common=0.5)).earliest_epoch == 0
         for _ in range(150)
     ]
     assert np.mean(first) > 0.93
@@ -117,7 +122,8 @@ def test_equal_epochs_are_rarely_told_apart_however_many_there_are():
 def test_a_true_improvement_sets_the_earliest_epoch():
     shifts = {0: 0.0, 1: 0.5, 4: 2.0, 16: 2.0, 64: 2.0}
     found = [
-        verdict(planted(np.random.default_rng(seed), shifts, n=400)).earliest for seed in range(10)
+        verdict(planted(np.random.default_rng(seed), shifts, n=400)).earliest_epoch
+        for seed in range(10)
     ]
     assert found == [4] * 10
 
@@ -128,14 +134,14 @@ def test_an_epoch_better_than_the_chosen_one_is_early_enough():
     wrong, right = (high, low), (low, high)
     mixed = [np.where(np.arange(60) % 2, x, y) for x, y in zip(right, wrong, strict=True)]
     found = verdict({1: mixed, 2: [side[::-1] for side in mixed]})
-    assert (found.best, found.earliest, found.auroc_best < 0.5) == (2, 1, True)
+    assert (found.best_epoch, found.earliest_epoch, found.auroc_best < 0.5) == (2, 1, True)
 
 
 def test_of_equal_epochs_the_first_is_the_best():
     perfect = (np.arange(8.0), np.arange(8.0) + 10)
     found = verdict({3: perfect, 1: perfect, 2: perfect})
-    assert (found.best, found.earliest, found.last) == (1, 1, 3)
-    assert (found.difference, found.low, found.high) == (0.0, 0.0, 0.0)
+    assert (found.best_epoch, found.earliest_epoch, found.last_epoch) == (1, 1, 3)
+    assert (found.difference, found.difference_low, found.difference_high) == (0.0, 0.0, 0.0)
 
 
 def test_only_epochs_that_scored_the_same_groups_with_every_seed_are_compared():
@@ -146,7 +152,7 @@ def test_only_epochs_that_scored_the_same_groups_with_every_seed_are_compared():
     results += [result(5, [side[:10] for side in scores[5]]), result(6, None)]
     (table,) = epoch_tables(results)
     (row,) = table.rows
-    assert (row.compared, row.left_out, row.verdict.last) == (3, 4, 4)
+    assert (row.compared, row.left_out, row.verdict.last_epoch) == (3, 4, 4)
     assert table.seeds == 2
 
 
@@ -158,9 +164,11 @@ def test_several_seeds_are_averaged():
     )
     found = table.rows[0].verdict
     pairs = [delong_difference(*halves(seed[1], 1), *halves(seed[2], 1)) for seed in seeds]
-    assert found.best == 1
+    assert found.best_epoch == 1
     assert found.difference == pytest.approx(np.mean([pair.difference for pair in pairs]))
-    assert (found.high - found.low) / 2 / Z_95 == pytest.approx(np.mean([p.se for p in pairs]))
+    assert (found.difference_high - found.difference_low) / 2 / Z_95 == pytest.approx(
+        np.mean([p.se for p in pairs])
+    )
 
 
 @pytest.mark.parametrize(

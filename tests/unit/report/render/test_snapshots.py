@@ -193,9 +193,12 @@ def test_the_early_enough_summary_has_the_medians_of_its_rows():
     for early in found:
         verdicts = [row.verdict for row in table.rows if row.scorer == early.scorer]
         assert early.rows == len(verdicts)
-        assert early.best == median(verdict.best for verdict in verdicts)
-        assert early.earliest == median(verdict.earliest for verdict in verdicts)
-        assert (early.last, early.saved) == (16, median(verdict.saved for verdict in verdicts))
+        assert early.best == median(verdict.best_epoch for verdict in verdicts)
+        assert early.earliest == median(verdict.earliest_epoch for verdict in verdicts)
+        assert (early.last, early.saved) == (
+            16,
+            median(verdict.training_saved for verdict in verdicts),
+        )
     few, judged, places = early_enough(story()[:72], 24)
     assert (judged, places) == (2, 6)
     assert {early.rows for early in few} == {2}
