@@ -17,6 +17,7 @@ from harness.report.render.sheets import (
     CellText,
     TextTable,
     auroc_text,
+    cell_texts,
     reasons,
 )
 from harness.report.significance import is_wrong_way, number
@@ -110,11 +111,8 @@ def _row(result: Result) -> list[CellText]:
     cell = result.cell
     flags = WRONG_WAY * is_wrong_way(result) + BEATEN * bool(result.beaten_by)
     names = (cell.scorer, cell.model, cell.in_dataset, cell.out_dataset)
-    return [
-        auroc_text(number(result) or 0.0, flags=flags),
-        *(CellText(one_line(name)) for name in names),
-        *(CellText(str(count)) for count in (cell.epoch, cell.group_size, cell.seed)),
-    ]
+    shown = cell_texts(*names, cell.epoch, cell.group_size, cell.seed)
+    return [auroc_text(number(result) or 0.0, flags=flags), *shown]
 
 
 def _early_enough(results: Sequence[Result]) -> list[TextTable]:

@@ -10,9 +10,8 @@ from harness.errors import NothingSelectedError
 from harness.metrics.roc import AurocEstimate
 from harness.plan.plan import Plan
 from harness.report.layers import CellLayers, Layer, LayerTable, layer_tables, to_json
-from harness.report.render import sheets as text
 from harness.report.render.documents import Format, csv_text, render_sheets
-from harness.report.render.sheets import CellText, TextTable, auroc_text
+from harness.report.render.sheets import CellText, TextTable, auroc_text, cell_texts, size_range
 from harness.results import Cell, Result
 from harness.store.records import Store
 from harness.text import one_line
@@ -77,9 +76,7 @@ def sheet(table: LayerTable) -> TextTable:
 def _cells(cell: CellLayers, layer: Layer) -> list[CellText]:
     found = layer.estimate
     return [
-        CellText(one_line(cell.cell.out_dataset)),
-        CellText(str(cell.cell.epoch)),
-        CellText(one_line(layer.name)),
+        *cell_texts(cell.cell.out_dataset, cell.cell.epoch, layer.name),
         auroc_text(found.auroc, f" [{found.low:.3f}, {found.high:.3f}]"),
         auroc_text(cell.auroc),
     ]
@@ -87,14 +84,9 @@ def _cells(cell: CellLayers, layer: Layer) -> list[CellText]:
 
 def _caption(table: LayerTable) -> list[str]:
     """How to read the table, one sentence a line."""
-    counts, n_in, n_out = (
-        text.size_range(tuple(sorted(sizes)))
-        for sizes in (
-            {len(cell.layers) for cell in table.cells},
-            {cell.n_in for cell in table.cells},
-            {cell.n_out for cell in table.cells},
-        )
-    )
+    counts = size_range([len(cell.layers) for cell in table.cells])
+    n_in = size_range([cell.n_in for cell in table.cells])
+    n_out = size_range([cell.n_out for cell in table.cells])
     return [
         "AUROC of each layer's own term of the score, OOD positive; in brackets its 95 % interval "
         "(DeLong). all layers: that of the whole score.",

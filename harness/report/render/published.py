@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from harness.report.render.sheets import CellText, TextTable
+from harness.report.render.sheets import CellText, TextTable, cell_texts
 from harness.report.significance import number
 from harness.report.tables import provenance_notes
 from harness.results import Published, Result
@@ -63,9 +63,7 @@ def _cells(
 ) -> list[CellText]:
     group_size, epoch, out = place
     return [
-        CellText(one_line(out)),
-        CellText(str(group_size)),
-        CellText(str(epoch)),
+        *cell_texts(out, group_size, epoch),
         CellText(f"{ours:.4f}", beside=f"±{se:.4f}"),
         CellText(f"{published.value:.4f}", beside=f"±{published.se:.4f}"),
         CellText(f"{ours - published.value:+.4f}"),

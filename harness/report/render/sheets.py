@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,6 +39,11 @@ class CellText(NamedTuple):
     def plain(self) -> str:
         """All of it in a row."""
         return self.text + self.mark + self.flags + self.beside
+
+
+def cell_texts(*values: object) -> list[CellText]:
+    """A cell for each name or whole number."""
+    return [CellText(one_line(str(value))) for value in values]
 
 
 def auroc_text(auroc: float, beside: str = "", flags: str = "") -> CellText:
@@ -96,8 +101,7 @@ def body(table: Table, *, standard_errors: bool) -> list[list[CellText]]:
     """The cells, row by row, as many as `header` has names."""
     return [
         [
-            CellText(one_line(row.scorer)),
-            CellText(str(row.epoch)),
+            *cell_texts(row.scorer, row.epoch),
             _average(row.bits_per_dim, table.seeds),
             *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
         ]
@@ -220,14 +224,16 @@ def _sizes(table: Table) -> list[str]:
     return [f"Groups scored: {size_range(table.n_in)} in{out}."]
 
 
-def size_range(sizes: tuple[int, ...]) -> str:
+def size_range(sizes: Collection[int]) -> str:
     """A size, or the least and the greatest of several; empty if there is none."""
-    if len(sizes) < 2:
-        return str(sizes[0]) if sizes else ""
-    return f"{sizes[0]} to {sizes[-1]}"
+    if not sizes:
+        return ""
+    least, most = min(sizes), max(sizes)
+    return f"{least} to {most}" if least < most else str(least)
 
 
 def _failure(failure: Failure) -> str:
-    count = f"{failure.count} {'result' if failure.count == 1 else 'results'}"
     message = one_line(failure.message)
-    return f"{failure.status} ({count})" + (f": {message}" if message else "")
+    return f"{failure.status} ({counted(failure.count, 'result')})" + (
+        f": {message}" if message else ""
+    )
