@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.report.figures.style import add_legend, colour, fold, label, line, marker, new_figure
+from harness.report.figures.style import add_legend, fold, key, label, marked_line, new_figure
 from harness.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 
 WIDTH = 3.5
@@ -20,6 +19,10 @@ WIDTH = 3.5
 
 WIDE_RANGE = 10.0
 """Bits per dimension that differ by more than this factor go on a logarithmic axis."""
+
+
+BITS: dict[str, Any] = {"color": "0.45", "linestyle": ":", "marker": "x"}
+"""The line of bits per dimension."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,6 @@ def curve(results: Mapping[int, Result]) -> Curve:
 
 def draw_curves(grid: list[list[CurvePanel]], *, title: str) -> Figure:
     """A figure with a panel for each of a full grid."""
-    from matplotlib.lines import Line2D
-
     figure, axes = new_figure(len(grid), len(grid[0]), width=WIDTH, height=2.1, title=title)
     scorers = dict.fromkeys(scorer for row in grid for panel in row for scorer in panel.curves)
     places = {scorer: place for place, scorer in enumerate(scorers)}
@@ -70,29 +71,11 @@ def draw_curves(grid: list[list[CurvePanel]], *, title: str) -> Figure:
         row_axes[0].set_ylabel("AUROC")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=colour(place),
-            linestyle=line(place),
-            marker=marker(place),
-            label=label(scorer),
-        )
-        for scorer, place in places.items()
-    ]
+    keys = [key(label(scorer), **marked_line(place)) for scorer, place in places.items()]
     if any(panel.bits for row in grid for panel in row):
-        handles.append(_bits_line())
-    add_legend(figure, handles)
+        keys.append(key("bits/dim, in-distribution (right)", **BITS))
+    add_legend(figure, keys)
     return figure
-
-
-def _bits_line() -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [], [], color="0.45", linestyle=":", marker="x", label="bits/dim, in-distribution (right)"
-    )
 
 
 def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], last_column: bool) -> None:
@@ -100,18 +83,10 @@ def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], last_col
 
     ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
     for scorer, found in panel.curves.items():
-        place = places[scorer]
-        ax.fill_between(
-            found.epochs, found.low, found.high, color=colour(place), alpha=0.15, linewidth=0
-        )
-        ax.plot(
-            found.epochs,
-            found.auroc,
-            color=colour(place),
-            linestyle=line(place),
-            marker=marker(place),
-            clip_on=False,
-        )
+        look = marked_line(places[scorer])
+        band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
+        ax.fill_between(found.epochs, found.low, found.high, **band)
+        ax.plot(found.epochs, found.auroc, **look, clip_on=False)
     ax.set_ylim(0, 1)
     ax.set_title(fold(panel.title, WIDTH - 0.7))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -121,7 +96,7 @@ def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], last_col
 
 def _draw_bits(ax: Axes, bits: Mapping[int, float], last_column: bool) -> None:
     right = ax.twinx()
-    right.plot(list(bits), list(bits.values()), color="0.45", linestyle=":", marker="x")
+    right.plot(list(bits), list(bits.values()), **BITS)
     least, most = min(bits.values()), max(bits.values())
     if least > 0 and most > WIDE_RANGE * least:
         right.set_yscale("log")

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.metrics.overlap import bandwidth, kernel_density
 from harness.report.figures.histograms import show_ticks
 from harness.report.figures.scale import Floats, Scale, choose_scale
-from harness.report.figures.style import add_legend, colour, fold, label, line, marker, new_figure
+from harness.report.figures.style import (
+    add_legend,
+    fold,
+    key,
+    label,
+    line,
+    marked_line,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 
 POINTS = 400
@@ -25,6 +32,10 @@ HEIGHT = 1.75
 
 MARGIN = 3.0
 """Bandwidths that are drawn beyond the range of the values."""
+
+
+OVL: dict[str, Any] = {"color": "black", "linestyle": ":", "marker": "x"}
+"""The line of OVL."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +113,6 @@ def draw_densities(
     title: str,
 ) -> Figure:
     """A figure with a row for each OOD data set: densities at some epochs, then the curves."""
-    from matplotlib.lines import Line2D
-
     columns = max(len(panels) for panels, _ in rows.values()) + 1
     figure, axes = new_figure(len(rows), columns, width=2.5, height=HEIGHT, title=title)
     scorers = dict.fromkeys(scorer for _, curves in rows.values() for scorer in curves.auroc)
@@ -116,37 +125,25 @@ def draw_densities(
         _draw_curves(row_axes[-1], curves, places)
         row_axes[0].set_ylabel(f"{fold(out, HEIGHT)}\ndensity")
     axes[-1][-1].set_xlabel("epoch")
-    handles = [
-        Line2D([], [], color=colour(0), label=f"in-distribution {label(in_dataset)}"),
-        Line2D([], [], color=colour(1), linestyle="--", label="OOD data set of the row"),
-        Line2D([], [], color="black", linestyle=":", marker="x", label="OVL"),
+    keys = [
+        key(f"in-distribution {label(in_dataset)}", **line(0)),
+        key("OOD data set of the row", **line(1)),
+        key("OVL", **OVL),
+        *(key(f"AUROC of {label(name)}", **marked_line(at)) for name, at in places.items()),
     ]
-    add_legend(figure, handles + [_scorer_line(name, at) for name, at in places.items()])
+    add_legend(figure, keys)
     return figure
-
-
-def _scorer_line(scorer: str, place: int) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [],
-        [],
-        color=colour(place),
-        linestyle=line(place),
-        marker=marker(place),
-        label=f"AUROC of {label(scorer)}",
-    )
 
 
 def _draw_panel(ax: Axes, panel: DensityPanel) -> None:
     found = densities(panel.bits_in, panel.bits_out)
     lower = np.minimum(found.own.values, found.other.values)
     ax.fill_between(found.points, lower, color="0.8", linewidth=0)
-    for place, (density, style) in enumerate(((found.own, "-"), (found.other, "--"))):
+    for place, density in enumerate((found.own, found.other)):
         if density.mass is None:
-            ax.plot(found.points, density.values, style, color=colour(place))
+            ax.plot(found.points, density.values, **line(place))
         else:
-            ax.axvline(density.mass, linestyle=style, color=colour(place))
+            ax.axvline(density.mass, **line(place))
     ax.set_title(f"epoch {panel.epoch}: OVL {panel.ovl:.3f}")
     ax.set_xlabel("bits/dim" + found.scale.remark)
     ax.set_ylim(bottom=0)
@@ -157,16 +154,7 @@ def _draw_panel(ax: Axes, panel: DensityPanel) -> None:
 def _draw_curves(ax: Axes, curves: OverlapCurves, places: Mapping[str, int]) -> None:
     ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
     for scorer, values in curves.auroc.items():
-        place = places[scorer]
-        ax.plot(
-            list(values),
-            list(values.values()),
-            color=colour(place),
-            linestyle=line(place),
-            marker=marker(place),
-            clip_on=False,
-        )
-    ovl = curves.ovl
-    ax.plot(list(ovl), list(ovl.values()), color="black", linestyle=":", marker="x", clip_on=False)
+        ax.plot(list(values), list(values.values()), **marked_line(places[scorer]), clip_on=False)
+    ax.plot(list(curves.ovl), list(curves.ovl.values()), **OVL, clip_on=False)
     ax.set_ylim(0, 1)
     ax.set_title("OVL and AUROC by epoch")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.report.figures.scale import Floats, Scale, choose_scale
-from harness.report.figures.style import add_legend, colour, fold, label, line, new_figure
+from harness.report.figures.style import add_legend, fold, key, label, line, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,8 +70,6 @@ def draw_histograms(
         unit: What the values are.
         share_of: What there is one value of, such as `"examples"`.
     """
-    from matplotlib.lines import Line2D
-
     columns = max(len(row) for row in grid)
     figure, axes = new_figure(len(grid), columns, width=WIDTH, height=2.0, title=title)
     names = dict.fromkeys(name for row in grid for panel in row for name in panel.samples)
@@ -82,22 +80,18 @@ def draw_histograms(
         row_axes[0].set_ylabel(f"share of {share_of}")
         for ax in row_axes[len(row) :]:
             ax.set_axis_off()
-    handles = [
-        Line2D([], [], color=colour(place), linestyle=line(place), label=label(name))
-        for name, place in places.items()
-    ]
-    add_legend(figure, handles)
+    add_legend(figure, [key(label(name), **line(place)) for name, place in places.items()])
     return figure
 
 
 def _draw_panel(ax: Axes, panel: Panel, places: Mapping[str, int], unit: str) -> None:
     found = histogram(panel.samples)
     for number, (name, counts) in enumerate(found.counts.items()):
-        place = places[name]
+        look = line(places[name])
         heights = counts / counts.sum()
         if number == 0:
-            ax.stairs(heights, found.edges, fill=True, color=colour(place), alpha=0.3)
-        ax.stairs(heights, found.edges, color=colour(place), linestyle=line(place), linewidth=1.2)
+            ax.stairs(heights, found.edges, fill=True, color=look["color"], alpha=0.3)
+        ax.stairs(heights, found.edges, **look, linewidth=1.2)
     ax.set_title(fold(panel.title, WIDTH - 0.5))
     ax.set_xlabel(unit + found.scale.remark)
     ax.set_ylim(bottom=0)

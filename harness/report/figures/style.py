@@ -20,6 +20,7 @@ from harness.text import one_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -87,14 +88,21 @@ def colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def line(place: int) -> Any:
-    """The line style of the n-th thing drawn."""
-    return LINES[place % len(LINES)]
+def line(place: int) -> dict[str, Any]:
+    """Colour and line style of the n-th thing drawn, as arguments of matplotlib."""
+    return {"color": colour(place), "linestyle": LINES[place % len(LINES)]}
 
 
-def marker(place: int) -> str:
-    """The marker of the n-th thing drawn."""
-    return MARKERS[place % len(MARKERS)]
+def marked_line(place: int) -> dict[str, Any]:
+    """`line` with the marker of the n-th thing drawn."""
+    return {**line(place), "marker": MARKERS[place % len(MARKERS)]}
+
+
+def key(text: str, **look: Any) -> Line2D:
+    """An entry of a legend that shows a line."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=text, **look)
 
 
 def fold(text: str, inches: float) -> str:
