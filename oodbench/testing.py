@@ -15,14 +15,11 @@ from typing import TYPE_CHECKING
 from oodbench._names import lazily
 
 if TYPE_CHECKING:
-    from harness.testing import (
-        Check,
-        assert_conforms,
-        check_dataset,
-        check_model,
-        check_scorer,
-        check_statistic,
-    )
+    from harness.testing.checks import Check, assert_conforms
+    from harness.testing.datasets import check_dataset
+    from harness.testing.models import check_model
+    from harness.testing.scorers import check_scorer
+    from harness.testing.statistics import check_statistic
 
 __all__ = [
     "Check",
@@ -32,4 +29,11 @@ __all__ = [
     "check_scorer",
     "check_statistic",
 ]
-__getattr__ = lazily(__name__, ["harness.testing"], __all__)
+_HOMES = (
+    "harness.testing.checks",
+    "harness.testing.datasets",
+    "harness.testing.scorers",  # before those that import torch
+    "harness.testing.statistics",
+    "harness.testing.models",
+)
+__getattr__ = lazily(__name__, _HOMES, __all__)

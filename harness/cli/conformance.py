@@ -16,7 +16,7 @@ from harness.cli.output import print_json, print_rows
 from harness.domain import Images
 from harness.errors import PluginError
 from harness.registry.registry import Registered, Registry
-from harness.testing import Check
+from harness.testing.checks import Check
 from harness.testing.entries import CHECKED_KINDS, Domains, check_registered
 from harness.text import known_names
 

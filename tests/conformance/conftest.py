@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli.app import app
-from harness.testing import Check
+from oodbench.testing import Check
 
 PLUGIN = """
 from oodbench import Entry, hookimpl

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.testing import assert_conforms, check_model
 from oodbench import DomainError, Images
+from oodbench.testing import assert_conforms, check_model
 
 
 def failed(checks):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.testing import assert_conforms, check_dataset
 from oodbench import DataError, Images, MissingDataError
+from oodbench.testing import assert_conforms, check_dataset
 
 
 def failed(checks):

@@ -11,8 +11,8 @@ import math
 import numpy as np
 import pytest
 
-from harness.testing import assert_conforms, check_scorer
 from oodbench import NotFittedError, ScoreError
+from oodbench.testing import assert_conforms, check_scorer
 
 
 def failed(checks):

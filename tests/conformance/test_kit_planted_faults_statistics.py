@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from harness.testing import assert_conforms, check_statistic
 from harness.testing.toy_models import TinyAutoregression
 from oodbench import Images, NotFittedError
+from oodbench.testing import assert_conforms, check_statistic
 
 
 def failed(checks):

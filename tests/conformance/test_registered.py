@@ -9,14 +9,14 @@ import pytest
 
 from harness.registry.options import REQUIRED, signature_options
 from harness.registry.registry import Registry
-from harness.testing import (
+from harness.testing.entries import builder
+from oodbench.testing import (
     assert_conforms,
     check_dataset,
     check_model,
     check_scorer,
     check_statistic,
 )
-from harness.testing.entries import builder
 
 REGISTRY = Registry()
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from harness.suite import load_suite
-from harness.testing import assert_conforms, check_scorer
+from oodbench.testing import assert_conforms, check_scorer
 
 README = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.testing import assert_conforms, check_statistic
 from oodbench import Images, NotFittedError, ScoreError
+from oodbench.testing import assert_conforms, check_statistic
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.scorers.fisher import FisherDiagonal, FisherEkfac

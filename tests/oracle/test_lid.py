@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from harness.metrics.roc import auroc
-from harness.testing import assert_conforms, check_statistic
 from harness.testing.toy_models import TinyAutoregression, TinyFlow
 from oodbench import Images, NotFittedError, ScoreError, UnsupportedError
+from oodbench.testing import assert_conforms, check_statistic
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.scorers.lid import Lid, LidDimension

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from harness.registry.options import validate_options
-from harness.testing import assert_conforms, check_model
 from harness.testing.toy_models import TinyAutoregression
 from oodbench import Images, ScoreError
+from oodbench.testing import assert_conforms, check_model
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from harness.testing import assert_conforms, check_scorer
 from oodbench import HasFitInfo, NotFittedError, ScoreError
+from oodbench.testing import assert_conforms, check_scorer
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.log_likelihood import LogLikelihood
 from plugins.scorers.typicality import Typicality

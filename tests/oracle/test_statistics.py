@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from harness.testing import assert_conforms, check_statistic
 from harness.testing.toy_models import TinyAutoregression
 from oodbench import DensityModel, Images, ScoreError, UnsupportedError
+from oodbench.testing import assert_conforms, check_statistic
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
 from plugins.statistics.log_prob import LogProb
 from plugins.statistics.log_prob_terms import LogProbTerms
@@ -296,7 +296,7 @@ def test_log_prob_terms_are_not_of_groups_and_not_of_every_model():
         "plugins.statistics.layer_gradient_sq_norms",
         "plugins.scorers",
         "plugins.scorers.gradient_gaussian",
-        "harness.testing",
+        "oodbench.testing",
     ],
 )
 def test_importing_needs_no_torch(module):

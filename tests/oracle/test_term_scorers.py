@@ -12,8 +12,8 @@ from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
 
 from harness.metrics.roc import auroc
-from harness.testing import assert_conforms, check_scorer
 from oodbench import NotFittedError, ScoreError, UnsupportedError
+from oodbench.testing import assert_conforms, check_scorer
 from plugins.scorers.dose import DoSE
 from plugins.scorers.hierarchical_ratio import HierarchicalRatio
 from plugins.scorers.typicality_test import TypicalityTest

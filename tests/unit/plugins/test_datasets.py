@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from harness.registry.options import REQUIRED, describe_options
-from harness.testing import assert_conforms, check_dataset
 from oodbench import DataError, Dataset, HasStamp, Images
+from oodbench.testing import assert_conforms, check_dataset
 from plugins.datasets import bench_datasets
 from plugins.datasets.constant import Constant
 from plugins.datasets.digits import Digits

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.registry.options import constructor_arguments, validate_options
-from harness.testing import assert_conforms, check_dataset
 from oodbench import DataError, HasStamp, Images, MissingDataError
+from oodbench.testing import assert_conforms, check_dataset
 from plugins.datasets._common import luma
 from plugins.datasets.folder import Folder, lowest, ticket
 

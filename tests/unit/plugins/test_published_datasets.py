@@ -12,8 +12,8 @@ import pytest
 
 from harness.registry.options import describe_options
 from harness.settings import default_data
-from harness.testing import assert_conforms, check_dataset
 from oodbench import DataError, Dataset, HasStamp, Images, MissingDataError, raw_root
+from oodbench.testing import assert_conforms, check_dataset
 from plugins.datasets import bench_datasets
 from tests.unit.plugins.published_files import (
     WRITERS,

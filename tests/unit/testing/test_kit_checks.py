@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-import harness.testing
-from harness.testing import Check, assert_conforms
+import oodbench.testing
 from harness.testing.checks import Fault, NotApplicable, run_checks
 from harness.testing.datasets import DATASET_CHECKS
 from harness.testing.models import MODEL_CHECKS
 from harness.testing.scorers import SCORER_CHECKS
 from harness.testing.statistics import STATISTIC_CHECKS
+from oodbench.testing import Check, assert_conforms
 
 
 def good(subject):
@@ -112,16 +112,16 @@ def test_every_check_has_its_name_and_says_what_it_means(checks):
 
 
 def test_the_public_names():
-    assert harness.testing.__all__ == sorted(harness.testing.__all__)
-    for name in harness.testing.__all__:
-        assert getattr(harness.testing, name).__name__ == name
+    assert oodbench.testing.__all__ == sorted(oodbench.testing.__all__)
+    for name in oodbench.testing.__all__:
+        assert getattr(oodbench.testing, name).__name__ == name
     with pytest.raises(AttributeError, match="has no attribute 'check_bird'"):
-        harness.testing.check_bird  # noqa: B018
+        oodbench.testing.check_bird  # noqa: B018
 
 
 def test_checking_scorers_and_datasets_needs_no_torch():
     code = (
-        "import sys; from harness.testing import check_scorer, check_dataset; "
+        "import sys; from oodbench.testing import check_scorer, check_dataset; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.testing import assert_conforms, check_model
 from harness.testing.normalisation import _every_image
 from harness.testing.toy_models import TinyAutoregression
 from oodbench import DensityModel, Images, Samplable
+from oodbench.testing import assert_conforms, check_model
 
 DOMAIN = Images(1, 2, 2, bits=2)
 
