@@ -103,9 +103,7 @@ def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[P
 def _layout(registry: Registry, name: str) -> tuple[Per, int]:
     from harness.testing.statistics import reference_model
 
-    build, domain = (
-        builder(registry, registry.get("statistics", name), {}),
-        Images(1, 2, 2, bits=2),
-    )
+    build = builder(registry, registry.get("statistics", name), {})
+    domain = Images(1, 2, 2, bits=2)
     statistic, model = build(), reference_model(build, domain)(domain)
     return statistic.per, len(statistic.features(model))
