@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
+from harness.errors import NotFittedError
 from harness.text import known_names
 
 Outcome: TypeAlias = Literal["passed", "failed", "skipped", "expected failure"]
@@ -81,6 +82,23 @@ def assert_conforms(checks: Iterable[Check]) -> None:
         raise AssertionError("\n".join([head, *lines]))
 
 
+def check_not_fitted(name: str, call: Callable[[], object]) -> None:
+    """Call something that needs a fit, without one.
+
+    Raises:
+        Fault: It raises no NotFittedError.
+    """
+    try:
+        call()
+    except NotFittedError:
+        return
+    except Exception as error:
+        found = f"raises {type(error).__name__}"
+    else:
+        found = "returns values"
+    raise Fault(f"{name} before fit {found}: raise oodbench.NotFittedError")
+
+
 def _run_one(function: Callable[[Subject], str | None], subject: Subject) -> Check:
     name, meaning = function.__name__, (function.__doc__ or "").partition("\n")[0]
     try:
@@ -107,8 +125,6 @@ def _strict(check: Check, reason: str | None) -> Check:
 
 def _describe(error: Exception) -> str:
     """An error and the line that raised it."""
-    where = ""
-    frames = traceback.extract_tb(error.__traceback__)
-    if frames:
-        where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
-    return f"raised {type(error).__name__}: {error}{where}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"raised {type(error).__name__}: {error} ({where})"

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from harness.contracts import DensityModel, Preparable
 from harness.domain import Images
-from harness.testing.checks import NotApplicable
+from harness.testing.checks import Fault, NotApplicable
+
+STATE = "the state"
 
 
 @dataclass(frozen=True)
@@ -61,39 +63,29 @@ class ModelUnderTest:
         return self.model().to(torch.float64)
 
 
-class Watch:
-    """A model's mode, flags, gradients and, if wanted, state at one time.
+def generator() -> torch.Generator:
+    """A new generator, always of the same seed."""
+    return torch.Generator().manual_seed(0)
 
-    Arguments:
-        model: The one to watch.
-        state: Whether to watch the state as well.
+
+def changed_by(call: Callable[[], object], model: DensityModel) -> list[str]:
+    """What a call changes of a model's mode, flags, gradients and state, in words."""
+    with torch.enable_grad():
+        before = _look(model)
+        call()
+        return [what for what, after in _look(model).items() if after != before[what]]
+
+
+def check_untouched(name: str, call: Callable[[Tensor], object], x: Tensor) -> None:
+    """Call something with a copy of examples.
+
+    Raises:
+        Fault: It writes into them.
     """
-
-    def __init__(self, model: DensityModel, *, state: bool = True) -> None:
-        self._model = model
-        self._with_state = state
-        self._before = self._look()
-
-    def changed(self) -> str:
-        """What has changed since, in words; empty if nothing has."""
-        for what, after in self._look().items():
-            if after != self._before[what]:
-                return what
-        return ""
-
-    def _look(self) -> dict[str, object]:
-        parameters = list(self._model.named_parameters())
-        modules = getattr(self._model, "modules", lambda: [self._model])()
-        seen: dict[str, object] = {
-            "the training mode": [getattr(module, "training", None) for module in modules],
-            "a requires_grad flag": [(name, p.requires_grad) for name, p in parameters],
-            "a .grad field": [(name, _bytes(p.grad)) for name, p in parameters],
-            "whether gradients are enabled": torch.is_grad_enabled(),
-        }
-        if self._with_state:
-            state = self._model.state_dict()
-            seen["the state"] = {name: _bytes(value) for name, value in state.items()}
-        return seen
+    given = x.clone()
+    call(given)
+    if not torch.equal(given, x):
+        raise Fault(f"{name} writes into the examples it is given: work on a copy")
 
 
 def log_prob(model: DensityModel, x: Tensor) -> Tensor:
@@ -116,6 +108,19 @@ def differs(found: Tensor, expected: Tensor) -> bool:
         return True
     tolerance = 1e-8 if expected.dtype == torch.float64 else 1e-4
     return not torch.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _look(model: DensityModel) -> dict[str, object]:
+    """What a call might change of a model, by its description."""
+    parameters = list(model.named_parameters())
+    modules = getattr(model, "modules", lambda: [model])()
+    return {
+        "the training mode": [getattr(module, "training", None) for module in modules],
+        "a requires_grad flag": [(name, p.requires_grad) for name, p in parameters],
+        "a .grad field": [(name, _bytes(p.grad)) for name, p in parameters],
+        "whether gradients are enabled": torch.is_grad_enabled(),
+        STATE: {name: _bytes(value) for name, value in model.state_dict().items()},
+    }
 
 
 def _bytes(tensor: Tensor | None) -> object:

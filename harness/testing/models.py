@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import load, save
@@ -20,7 +21,16 @@ from harness.contracts import (
 )
 from harness.domain import Images
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.model_subject import ModelUnderTest, Watch, differs, log_prob, settled
+from harness.testing.model_subject import (
+    STATE,
+    ModelUnderTest,
+    changed_by,
+    check_untouched,
+    differs,
+    generator,
+    log_prob,
+    settled,
+)
 from harness.testing.normalisation import unit
 
 
@@ -124,23 +134,9 @@ def deterministic(subject: ModelUnderTest) -> None:
 
 def input_untouched(subject: ModelUnderTest) -> None:
     """The examples given to a method are, byte for byte, as they were."""
-    model = subject.model()
-    calls: dict[str, Callable[[Tensor], object]] = {"log_prob": model.log_prob}
-    if isinstance(model, HasLogProbTerms):
-        calls["log_prob_terms"] = model.log_prob_terms
-    if isinstance(model, Trainable):
-        trainable = model
-        calls["training_loss"] = lambda x: trainable.training_loss(
-            x, torch.Generator().manual_seed(0)
-        )
-    if isinstance(model, Preparable):
-        calls["prepare"] = model.prepare
-    for name, call in calls.items():
-        x = subject.varied_examples()
-        kept = x.clone()
-        call(x)
-        if not torch.equal(x, kept):
-            raise Fault(f"{name} writes into the examples it is given: work on a copy")
+    methods = ("log_prob", "log_prob_terms", "training_loss", "prepare")
+    for name, call in _calls(subject.model(), methods):
+        check_untouched(name, call, subject.varied_examples())
 
 
 def gradients(subject: ModelUnderTest) -> str | None:
@@ -215,8 +211,7 @@ def training_loss(subject: ModelUnderTest) -> None:
     for seed in (1, 2):
         torch.manual_seed(seed)
         before = torch.random.get_rng_state()
-        generator = torch.Generator().manual_seed(0)
-        loss = model.training_loss(subject.examples(8), generator)
+        loss = model.training_loss(subject.examples(8), generator())
         if loss.shape != () or not loss.isfinite():
             raise Fault(f"training_loss must be a finite scalar, not {loss}")
         if not loss.requires_grad:
@@ -238,8 +233,8 @@ def sample(subject: ModelUnderTest) -> None:
     drawn = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        drawn.append(model.sample(3, torch.Generator().manual_seed(0)))
-    cold = model.sample(3, torch.Generator().manual_seed(0), temperature=0.5)
+        drawn.append(model.sample(3, generator()))
+    cold = model.sample(3, generator(), temperature=0.5)
     for x in (drawn[0], cold):
         if x.dtype != torch.uint8 or x.shape != (3, *subject.domain.shape):
             raise Fault(
@@ -292,26 +287,13 @@ def to_noise(subject: ModelUnderTest) -> None:
 
 def left_as_found(subject: ModelUnderTest) -> None:
     """Evaluating or sampling leaves mode, state, gradients and flags as they were."""
-    model = subject.model()
-    calls: dict[str, Callable[[], object]] = {
-        "log_prob": lambda: model.log_prob(subject.examples(5))
-    }
-    if isinstance(model, HasLogProbTerms):
-        decomposable = model
-        calls["log_prob_terms"] = lambda: decomposable.log_prob_terms(subject.examples(5))
-    if isinstance(model, Samplable):
-        samplable = model
-        calls["sample"] = lambda: samplable.sample(2, torch.Generator().manual_seed(0))
-    for name, call in calls.items():
-        for mode in (False, True):
-            model.train(mode)
-            with torch.enable_grad():
-                watch = Watch(model, state=not mode)
-                call()
-                changed = watch.changed()
-            if changed:
-                where = "training" if mode else "evaluation"
-                raise Fault(f"{name} in {where} mode changes {changed}")
+    model, x = subject.model(), subject.examples(5)
+    for name, call in _calls(model, ("log_prob", "log_prob_terms", "sample")):
+        for mode, may_change in (("evaluation", ()), ("training", (STATE,))):
+            model.train(mode == "training")
+            for what in changed_by(partial(call, x), model):
+                if what not in may_change:
+                    raise Fault(f"{name} in {mode} mode changes {what}")
 
 
 def float64(subject: ModelUnderTest) -> None:
@@ -350,6 +332,18 @@ MODEL_CHECKS: tuple[Callable[[ModelUnderTest], str | None], ...] = (
     float64,
     unit,
 )
+
+
+def _calls(model: Any, methods: Sequence[str]) -> Iterator[tuple[str, Callable[[Tensor], object]]]:
+    """Those of the methods that a model has, as functions of examples."""
+    calls: Mapping[str, Callable[[Tensor], object]] = {
+        "log_prob": lambda x: model.log_prob(x),
+        "log_prob_terms": lambda x: model.log_prob_terms(x),
+        "training_loss": lambda x: model.training_loss(x, generator()),
+        "prepare": lambda x: model.prepare(x),
+        "sample": lambda x: model.sample(len(x), generator()),
+    }
+    return ((name, calls[name]) for name in methods if hasattr(model, name))
 
 
 def _listed(names: list[str]) -> str:

@@ -7,11 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from harness.contracts import DensityModel, Preparable, Trainable
+from harness.compute.trainer import training_loss
+from harness.contracts import DensityModel, Preparable
 from harness.domain import Images
 from harness.errors import DomainError
 from harness.testing.checks import Fault, NotApplicable
-from harness.testing.model_subject import ModelUnderTest, log_prob
+from harness.testing.model_subject import ModelUnderTest, generator, log_prob
 
 _MOST_IMAGES = 4096
 _MOST_TOTAL = 1.02  # a continuous density at the middles of the bins sums to about 1 only
@@ -74,14 +75,11 @@ def _train(model: DensityModel, x: Tensor, *, at_least: float) -> Tensor:
         model.prepare(x.clone())
     parameters = [p for _, p in model.named_parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=_LEARNING_RATE)
-    generator = torch.Generator().manual_seed(0)
+    noise = generator()
     for _ in range(_ROUNDS):
         model.train()
         for step in range(_STEPS):
-            if isinstance(model, Trainable):
-                loss = model.training_loss(x.clone(), generator)
-            else:
-                loss = -model.log_prob(x.clone()).mean()
+            loss = training_loss(model, x.clone(), noise)
             if not loss.isfinite():
                 raise Fault(f"the training loss is {loss.item()} at step {step}")
             optimizer.zero_grad()

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contracts import HasFitInfo, HasScoreTerms, Scorer, Side
-from harness.errors import NotFittedError, ScoreError
+from harness.errors import ScoreError
 from harness.registry.registry import Registry
-from harness.testing.checks import Check, Fault, NotApplicable, run_checks
+from harness.testing.checks import Check, Fault, NotApplicable, check_not_fitted, run_checks
 from harness.testing.fake_statistics import Layout, Lure, Statistics, base_name, copied, taken
 from harness.testing.scorer_subject import FIT_GROUPS, GROUPS, ScorerUnderTest, differs
 from harness.text import known_names
@@ -95,15 +95,7 @@ def not_fitted(subject: ScorerUnderTest) -> None:
     """Scores before `fit` are a NotFittedError, even when another scorer was fitted."""
     data = subject.data(seed=1)
     subject.fitted()
-    try:
-        subject.build().score(data)
-    except NotFittedError:
-        return
-    except Exception as error:
-        found = f"raises {type(error).__name__}"
-    else:
-        found = "returns scores"
-    raise Fault(f"score before fit {found}: raise oodbench.NotFittedError")
+    check_not_fitted("score", lambda: subject.build().score(data))
 
 
 def fit_returns_self(subject: ScorerUnderTest) -> None:

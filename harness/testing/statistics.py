@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args
 
 import numpy as np
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from harness.contracts import DensityModel, FittedStatistic, Per, Statistic
 from harness.domain import Images
-from harness.errors import NotFittedError, UnsupportedError
-from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.model_subject import ModelUnderTest, Watch
+from harness.errors import UnsupportedError
+from harness.testing.checks import Check, Fault, NotApplicable, check_not_fitted, run_checks
+from harness.testing.model_subject import ModelUnderTest, changed_by, check_untouched
 from harness.testing.toy_models import TinyAutoregression, TinyFlow
 
 _GROUPS = 6
@@ -163,11 +164,7 @@ def input_untouched(subject: StatisticUnderTest) -> None:
     """The groups are, byte for byte, as they were."""
     model = subject.model()
     statistic = subject.ready(model)
-    groups = subject.groups(statistic)
-    kept = groups.clone()
-    statistic(model, groups)
-    if not torch.equal(groups, kept):
-        raise Fault("it writes into the groups it is given: work on a copy")
+    check_untouched("it", partial(statistic, model), subject.groups(statistic))
 
 
 def left_as_found(subject: StatisticUnderTest) -> None:
@@ -179,13 +176,9 @@ def left_as_found(subject: StatisticUnderTest) -> None:
         if with_gradients:
             for _, parameter in model.named_parameters():
                 parameter.grad = torch.ones_like(parameter)
-        with torch.enable_grad():
-            watch = Watch(model)
-            statistic(model, groups.clone())
-            changed = watch.changed()
-        if changed:
+        if changed := changed_by(partial(statistic, model, groups.clone()), model):
             raise Fault(
-                f"it changes {changed} of the model: put everything back "
+                f"it changes {changed[0]} of the model: put everything back "
                 "(torch.autograd.grad, unlike backward, leaves .grad alone)"
             )
 
@@ -194,12 +187,10 @@ def per_group(subject: StatisticUnderTest) -> None:
     """The row of a group does not depend on the other groups in the call."""
     groups = subject.groups(subject.build())
     expected = subject.values(groups)
-    message = "the row of a group depends on the other groups in the call"
-    if _differs(subject.values(groups[:2]), expected[:2]):
-        raise Fault(message)
-    alone = [subject.values(group[None]) for group in groups]
-    if _differs(np.concatenate(alone), expected):
-        raise Fault(message)
+    fewer = subject.values(groups[:2])
+    alone = np.concatenate([subject.values(group[None]) for group in groups])
+    if _differs(fewer, expected[:2]) or _differs(alone, expected):
+        raise Fault("the row of a group depends on the other groups in the call")
     permutation = [3, 0, 5, 1, 4, 2]
     if _differs(subject.values(groups[permutation]), expected[permutation]):
         raise Fault("rows depend on the order of the groups in the call")
@@ -218,14 +209,13 @@ def order_within_group(subject: StatisticUnderTest) -> None:
 def fit_as_found(subject: StatisticUnderTest) -> None:
     """A statistic that is fitted returns itself and leaves model and examples as they were."""
     statistic, model, examples = subject.unfitted(), subject.model(), subject.fit_examples()
-    kept, watch = examples.clone(), Watch(model)
-    result = statistic.fit(model, examples)
+    fit = partial(statistic.fit, model)
+    if changed := changed_by(partial(fit, examples.clone()), model):
+        raise Fault(f"fit changes {changed[0]} of the model: put everything back")
+    check_untouched("fit", fit, examples)
+    result = fit(examples)
     if result is not statistic:
         raise Fault(f"fit must return self, not {type(result).__name__}")
-    if not torch.equal(examples, kept):
-        raise Fault("fit writes into the examples it is given: work on a copy")
-    if changed := watch.changed():
-        raise Fault(f"fit changes {changed} of the model: put everything back")
 
 
 def refit(subject: StatisticUnderTest) -> None:
@@ -240,15 +230,7 @@ def refit(subject: StatisticUnderTest) -> None:
         raise Fault("fits to other examples give the same values: it need not be fitted")
     if _differs(statistic(model, groups.clone()), second):
         raise Fault("fit keeps something of an earlier fit: set every fitted attribute anew")
-    try:
-        subject.build()(model, groups.clone())
-    except NotFittedError:
-        return
-    except Exception as error:
-        found = f"raises {type(error).__name__}"
-    else:
-        found = "returns values"
-    raise Fault(f"a call before fit {found}: raise oodbench.NotFittedError")
+    check_not_fitted("a call", lambda: subject.build()(model, groups.clone()))
 
 
 def fit_is_of_a_set(subject: StatisticUnderTest) -> None:
