@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.compute.evaluate import evaluate
 from harness.compute.seeds import generator
@@ -21,22 +22,18 @@ from harness.store.records import Store
 from harness.store.timings import estimate_rate, statistic_work, training_work
 from harness.suite import Component, ModelComponent, ResolvedSuite
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
 GROUPS = 2
 TRIAL_MINIBATCH = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class Checked:
     """One thing that was tried: what, how it ended (empty: well), and how long it took."""
 
     what: str
-    problem: str
-    detail: str
-    seconds: float
+    problem: str = ""
+    detail: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,32 +64,26 @@ def _check_model(
     suite: ResolvedSuite, plan: Plan, chain: Chain, store: Store, device: torch.device
 ) -> Iterator[Checked]:
     label = f"{chain.id.model} on {chain.domain}"
-    started = time.perf_counter()
-    try:
+    with _tried(label) as checked:
         training, seconds = _trial(chain.model, chain.domain, device)
-    except Exception as error:
-        yield Checked(label, _text(error), "", time.perf_counter() - started)
+        tensors = [parameter for _, parameter in training.model.named_parameters()]
+        numbers = sum(parameter.numel() for parameter in tensors)
+        checked.detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
+    yield checked
+    if checked.problem:
         return
     estimate_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
-    tensors = [parameter for _, parameter in training.model.named_parameters()]
-    numbers = sum(parameter.numel() for parameter in tensors)
-    detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
-    yield Checked(label, "", detail, time.perf_counter() - started)
     values: dict[tuple[str, int], _Values] = {}
     for component, group_size in _wanted(chain):
         size = "" if group_size is None else f", b = {group_size}"
-        what = f"{label}: {component.name}{size}"
-        started = time.perf_counter()
-        try:
+        with _tried(f"{label}: {component.name}{size}") as checked:
             found = _statistic(component, training.model, chain.domain, group_size or 1, device)
-        except Exception as error:
-            yield Checked(what, _text(error), "", time.perf_counter() - started)
-            continue
-        seconds = time.perf_counter() - started
-        work = statistic_work(component, chain.model, chain.domain, group_size)
-        estimate_rate(store, work, seconds, GROUPS * (group_size or 1))
-        values[component.name, group_size or 0] = found
-        yield Checked(what, "", f"{len(found.features):,} columns", seconds)
+            checked.detail = f"{len(found.features):,} columns"
+        yield checked
+        if not checked.problem:
+            values[component.name, group_size or 0] = found
+            work = statistic_work(component, chain.model, chain.domain, group_size)
+            estimate_rate(store, work, checked.seconds, GROUPS * (group_size or 1))
     yield from _check_scorers(suite, plan, chain, label, values)
 
 
@@ -173,18 +164,22 @@ def _check_scorers(
                 read[text] = np.repeat(found.values[:, None, :], group_size, axis=1)
         if len(read) < len(component.inputs):
             continue  # the statistic has failed and says so
-        started = time.perf_counter()
-        try:
+        with _tried(f"{label}: {name}, b = {group_size}") as checked:
             scorer = component.build()
             if isinstance(scorer, NeedsFeatureNames):
                 scorer.name_features(features)
             scores = np.asarray(scorer.fit(read).score(read))
-            problem = "" if scores.shape == (GROUPS,) else f"scores of shape {scores.shape}"
-        except Exception as error:
-            problem = _text(error)
-        seconds = time.perf_counter() - started
-        yield Checked(f"{label}: {name}, b = {group_size}", problem, "", seconds)
+            if scores.shape != (GROUPS,):
+                checked.problem = f"scores of shape {scores.shape}"
+        yield checked
 
 
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+@contextmanager
+def _tried(what: str) -> Iterator[Checked]:
+    """Time what is tried in a block; its failure ends the block only, and is noted."""
+    checked, started = Checked(what), time.perf_counter()
+    try:
+        yield checked
+    except Exception as error:
+        checked.problem = f"{type(error).__name__}: {error}"
+    checked.seconds = time.perf_counter() - started
