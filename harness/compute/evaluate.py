@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness.compute.device import in_chunks
 from harness.contracts import DensityModel, FittedStatistic, Statistic
@@ -15,11 +15,6 @@ from harness.errors import ScoreError
 from harness.plan.crossfit import CrossFitSplit
 from harness.store.hashing import ids_digest
 from harness.suite import Component
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 MOST = 2
 """Fitted statistics kept at a time: those of the two halves of the fit examples."""

@@ -13,16 +13,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.compute.checkpoints import load_tensors, tensor_bytes
+from harness.compute.trainer import Training
 from harness.errors import StoreError
 from harness.store.layout import OPTIMIZER, PROGRESS, ROLLING, TEMPORARY, WEIGHTS
 from harness.store.records import Store
-
-if TYPE_CHECKING:
-    from harness.compute.trainer import Training
-
 
 MINUTES = 5.0
 """What a training that is killed loses at most, beside the step that it is in."""

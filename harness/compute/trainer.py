@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 from harness.compute.augment import augment
@@ -25,11 +27,6 @@ from harness.contracts import DensityModel, Preparable, Trainable
 from harness.domain import Images, bits_per_dim
 from harness.errors import DataError, TrainingError
 from harness.suite import ModelComponent, Recipe
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 CHECK_STEPS = 16
 """Steps between two looks at the losses: on a GPU each look waits for the device."""
@@ -98,9 +95,7 @@ class Training:
             )
         self.model = build_model(component, domain, derived_seed(seed, "weights")).to(device)
         self.optimizer = _optimizer(self.model, self.recipe)
-        self._gradients: Callable[[DensityModel, Tensor, torch.Generator], Tensor] = partial(
-            gradients, self._loss
-        )
+        self._gradients: Loss = partial(gradients, self._loss)
 
     def compile(self, note: Callable[[str], None]) -> None:
         """Take all further steps through `torch.compile`; what stops that is told to `note`."""
@@ -137,9 +132,8 @@ class Training:
 
     def state(self) -> tuple[bytes, bytes]:
         """Weights and optimiser state, as `resume` takes them."""
-        return tensor_bytes(self.model.state_dict()), tensor_bytes(
-            optimizer_tensors(self.optimizer)
-        )
+        optimizer = optimizer_tensors(self.optimizer)
+        return tensor_bytes(self.model.state_dict()), tensor_bytes(optimizer)
 
     def progress(self) -> dict[str, Tensor]:
         """What `resume_within` takes beside the state: generators and losses of the epoch."""
@@ -247,9 +241,9 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
     classes = {"adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW}
+    build: Callable[..., torch.optim.Optimizer] = classes[recipe.optimizer]
     parameters = [parameter for _, parameter in model.named_parameters()]
-    chosen: type[torch.optim.Optimizer] = classes[recipe.optimizer]
-    return chosen(  # type: ignore[call-arg]
+    return build(
         # All parameters in a few calls: the same numbers, without the time of many small ones.
         parameters,
         lr=recipe.learning_rate,
@@ -289,13 +283,12 @@ def _check_finite(losses: list[Tensor], epoch: int) -> None:
 
 def _check_weights(model: DensityModel, epoch: int) -> None:
     """The last step has a finite loss even if what it makes of the weights is not."""
-    layers = dict(model.named_parameters())
-    finite = [torch.isfinite(layer).all() for layer in layers.values()]
-    if finite and not bool(torch.stack(finite).all()):
-        name = next(name for name, good in zip(layers, finite, strict=True) if not good)
-        raise TrainingError(
-            f"layer {name!r} has weights that are not finite at the end of epoch {epoch}; {ADVICE}"
-        )
+    for name, layer in model.named_parameters():
+        if not bool(layer.isfinite().all()):
+            raise TrainingError(
+                f"layer {name!r} has weights that are not finite at the end of epoch {epoch}; "
+                f"{ADVICE}"
+            )
 
 
 def gradients(loss: Loss, model: DensityModel, x: Tensor, noise: Generator) -> Tensor:
