@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from harness.store.layout import CHECKPOINTS, OPTIMIZER, STATISTICS, VALUES, WEI
 from harness.store.locks import is_free, try_lock
 from harness.store.records import Store, array_bytes
 from harness.store.timings import fit_work, record_rate, statistic_work, training_work
+from harness.suite import Component
 
 TRAINING_MEMORY = "a smaller minibatch (another training) or model, or another --device, would fit"
 STATISTIC_MEMORY = "not even one group fits: a smaller group size or another --device would"
@@ -114,6 +116,13 @@ class _ChainContext:
         details = "" if expected else traceback.format_exc()
         self.report(events.JobFailed(self.task, job, message, details))
 
+    def origin(self, component: Component) -> dict[str, Any]:
+        """What makes a number: plugin, versions and device."""
+        packages = ("oodbench", "torch", "numpy", "pillow")
+        versions = {"python": platform.python_version()} | {x: version(x) for x in packages}
+        plugin = component.registered.provenance()
+        return {"plugin": plugin, "versions": versions, "device": str(self.device)}
+
     @contextmanager
     def step(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
         """Tell of a piece of work; gives what is told of its progress."""
@@ -142,38 +151,27 @@ class _Trainer:
             if lost := self._missing_epochs():  # found damaged on the way, and passed by
                 self._train_to(lost)
         except Exception as error:
-            failures = self._failures_of(self._missing_epochs())
-            self._context.failed(
-                f"{self._context.task}: training", failures, error, TRAINING_MEMORY
-            )
-        for inputs in self._failures_of(
-            [epoch for epoch in missing if self._context.is_stored(epoch)]
-        ):
-            clear_failure(self._store, inputs)
+            failures = [self._failure(epoch) for epoch in self._missing_epochs()]
+            job = f"{self._context.task}: training"
+            self._context.failed(job, failures, error, TRAINING_MEMORY)
+        for epoch in missing:
+            if self._context.is_stored(epoch):
+                clear_failure(self._store, self._failure(epoch))
 
     def _missing_epochs(self) -> list[int]:
-        return [
-            epoch for epoch in sorted(self._chain.epochs) if not self._context.is_stored(epoch)
-        ]
+        stored = self._context.is_stored
+        return [epoch for epoch in sorted(self._chain.epochs) if not stored(epoch)]
 
-    def _failures_of(self, epochs: list[int]) -> list[Any]:
-        return [
-            training_failure_inputs(self._context.plan, self._chain.id, epoch) for epoch in epochs
-        ]
+    def _failure(self, epoch: int) -> Any:
+        return training_failure_inputs(self._context.plan, self._chain.id, epoch)
 
     def _train_to(self, missing: list[int]) -> None:
-        prepared = self._context.plan.prepared[self._chain.id.dataset]
-        seed = self._chain.id.seed
-        training = Training(
-            self._chain.model,
-            self._chain.domain,
-            prepared.load("train"),
-            seed,
-            self._context.device,
-        )
+        chain, device = self._chain, self._context.device
+        prepared = self._context.plan.prepared[chain.id.dataset]
+        own_train, own_test = prepared.load("train"), prepared.load("test")
+        training = Training(chain.model, chain.domain, own_train, chain.id.seed, device)
         if self._context.settings.compile:
             training.compile(self._context.note)
-        own_test = prepared.load("test")
         if not self._jump(training, -1, missing[0]):
             training.start()
         minibatch = training.recipe.minibatch
@@ -212,10 +210,8 @@ class _Trainer:
     def _stored_epochs(self, after: int, before: int) -> list[int]:
         folder = self._store.path(CHECKPOINTS, self._context.train_key)
         found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
-        stored = (
-            epoch for epoch in found if after < epoch < before and self._context.is_stored(epoch)
-        )
-        return sorted(stored, reverse=True)
+        within = sorted((epoch for epoch in found if after < epoch < before), reverse=True)
+        return [epoch for epoch in within if self._context.is_stored(epoch)]
 
     def _run_epoch(self, training: Training, advance: Callable[[int], None]) -> dict[str, Any]:
         started, before = time.perf_counter(), training.steps
@@ -224,24 +220,16 @@ class _Trainer:
         examples = (training.steps - before) * training.recipe.minibatch
         work = training_work(self._chain.model, self._chain.domain)
         record_rate(self._store, work, seconds, examples)
-        chain, epoch = self._chain.id, training.epoch
-        self._context.report(
-            events.EpochFinished(
-                self._context.task, chain.model, chain.dataset, chain.seed, epoch, loss, seconds
-            )
-        )
+        where = (*self._chain.id, training.epoch)
+        self._context.report(events.EpochFinished(self._context.task, *where, loss, seconds))
         return {"train_bits_per_dim": loss, "seconds": seconds}
 
     def _store_if_missing(
         self, training: Training, facts: dict[str, Any], own_test: NDArray[np.uint8]
     ) -> None:
         is_asked_for = training.epoch_progress is None and training.epoch in self._chain.epochs
-        if is_asked_for and not self._context.is_stored(training.epoch):
-            self._store_checkpoint(training, facts, own_test)
-
-    def _store_checkpoint(
-        self, training: Training, facts: dict[str, Any], own_test: NDArray[np.uint8]
-    ) -> None:
+        if not is_asked_for or self._context.is_stored(training.epoch):
+            return
         weights, optimizer = training.state()
         own = training.own_bits_per_dim(own_test)
         self._store.write(
@@ -254,9 +242,7 @@ class _Trainer:
                 "own_bits_per_dim": own if abs(own) < float("inf") else None,
                 "likelihood": training.model.likelihood,
                 "chain": str(self._chain.id),
-                "plugin": self._chain.model.registered.provenance(),
-                "versions": versions(),
-                "device": str(self._context.device),
+                **self._context.origin(self._chain.model),
             },
         )
         self._rolling.forget(training.steps)
@@ -292,14 +278,15 @@ class _Evaluator:
         return self._plan.has_data(job) and not self._plan.keys(self._store).has_statistic(job)
 
     def _load_model(self, epoch: int) -> DensityModel:
-        chain, arguments = self._chain, (self._context.train_key, epoch, self._context.device)
+        chain, key, device = self._chain, self._context.train_key, self._context.device
+        load = partial(load_model, self._store, chain.model, chain.domain, key, epoch, device)
         try:
-            return load_model(self._store, chain.model, chain.domain, *arguments)
+            return load()
         except StoreError as error:
-            self._store.quarantine(CHECKPOINTS, checkpoint_key(self._context.train_key, epoch))
-            self._context.report(events.Message(f"{error}; set aside, trained again"))
+            self._store.quarantine(CHECKPOINTS, checkpoint_key(key, epoch))
+            self._context.note(f"{error}; set aside, trained again")
         self._trainer.train()
-        return load_model(self._store, chain.model, chain.domain, *arguments)
+        return load()
 
     def _evaluate(self, job: StatisticJob, model: DensityModel, fits: Fits) -> None:
         inputs = self._plan.keys(self._store).statistic_inputs(job)
@@ -325,9 +312,7 @@ class _Evaluator:
             "seconds": seconds,
             **({} if job.fit is None else {"fit_seconds": fit_seconds}),
             "job": str(job),
-            "plugin": component.registered.provenance(),
-            "versions": versions(),
-            "device": str(self._context.device),
+            **self._context.origin(component),
         }
         files = {VALUES: array_bytes(np.concatenate(pieces))}
         self._store.write(STATISTICS, digest(inputs), files, inputs=inputs, facts=facts)
@@ -357,11 +342,3 @@ class _Evaluator:
 def _step_name(job: StatisticJob) -> str:
     epoch = "" if job.epoch is None else f"epoch {job.epoch}: "
     return f"{epoch}{job.statistic} of {job.draw.dataset}{job.details()}"
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes the numbers."""
-    from importlib.metadata import version
-
-    packages = ("oodbench", "torch", "numpy", "pillow")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
