@@ -18,9 +18,9 @@ from harness.regression.pins import cell_name, read_pins
 from harness.settings import raw_root
 
 BENCH = (sys.executable, "-P", "-m", "oodbench")
-RAN = (0, 1)
-"""Exit status of `bench run` that leave results: all cells, or some, have a number."""
-VERIFIED = (0, 1, 3)
+QUIET = ("--display", "none")
+DONE = (0, 1, 3)
+"""Exit status of commands that did their work: all is well, some cells failed, a value moved."""
 
 
 def main() -> None:
@@ -58,22 +58,18 @@ def run_session(
     where = ["--store", store] if store else _new_folders(Path(folder))
     pinned = [suite, "--pins", pins, *where]
     found: dict[str, Any] = {"cells": {}, "changes": None, "problem": ""}
-    run = _bench(path, "run", suite, *where, *options, "--display", "none")
-    if run.returncode not in RAN:
-        return {**found, "problem": f"the suite cannot be run: {run.stderr.strip()}"}
-    verify = _bench(path, "verify", *pinned, "--json")
-    if verify.returncode not in VERIFIED:
-        return {**found, "problem": f"the pins cannot be compared: {verify.stderr.strip()}"}
-    rows = json.loads(verify.stdout)
-    found["cells"] = {row["cell"]: (row["state"], row["message"]) for row in rows}
-    if update:
-        pin = _bench(path, "pin", *pinned, "--display", "none")
-        if pin.returncode not in RAN:
-            return {**found, "problem": f"the pins cannot be written: {pin.stderr.strip()}"}
-        found["changes"] = pin.stdout.rstrip()
-        for name, (state, _) in found["cells"].items():
-            if state != "cell failed":
-                found["cells"][name] = ("holds", "")
+    try:
+        _bench(path, "the suite cannot be run", "run", suite, *where, *options, *QUIET)
+        rows = json.loads(_bench(path, "the pins cannot be compared", "verify", *pinned, "--json"))
+        found["cells"] = {row["cell"]: (row["state"], row["message"]) for row in rows}
+        if update:
+            written = _bench(path, "the pins cannot be written", "pin", *pinned, *QUIET)
+            found["changes"] = written.rstrip()
+            for name, (state, _) in found["cells"].items():
+                if state != "cell failed":
+                    found["cells"][name] = ("holds", "")
+    except BenchError as error:
+        found["problem"] = str(error)
     return found
 
 
@@ -92,9 +88,13 @@ def _new_folders(folder: Path) -> list[str]:
     return ["--store", str(folder / "store"), "--data", str(data)]
 
 
-def _bench(pins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command of `bench`, in the folder that holds the folder of pins."""
-    return subprocess.run(
+def _bench(pins: Path, problem: str, *arguments: str) -> str:
+    """What a command of `bench` prints, run in the folder that holds the folder of pins.
+
+    Raises:
+        BenchError: It did not do its work; begins with `problem`.
+    """
+    done = subprocess.run(
         [*BENCH, *arguments],
         cwd=pins.parent.parent,
         stdin=subprocess.DEVNULL,
@@ -103,3 +103,6 @@ def _bench(pins: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         encoding="utf-8",
         check=False,
     )
+    if done.returncode not in DONE:
+        raise BenchError(f"{problem}: {done.stderr.strip()}")
+    return done.stdout
