@@ -157,29 +157,31 @@ def _pin(
         )
     auroc = result.metrics.auroc
     aurocs = [other.metrics.auroc for other in again if other.metrics]
-    off = max((abs(other - auroc) for other in aurocs), default=0.0)
-    (median_in, median_out), others = medians(result), [medians(other) for other in again]
+    medians_in, medians_out = zip(*map(medians, (result, *again)), strict=True)
     return Pin(
         result.cell,
-        Quantity(auroc, _rounded_up(max(least, FACTOR * off))),
+        _quantity(auroc, aurocs, least),
         result.metrics.auroc_se,
-        _median(median_in, [other[0] for other in others], result.scores_in, least),
-        _median(median_out, [other[1] for other in others], result.scores_out, least),
+        _median(medians_in, result.scores_in, least),
+        _median(medians_out, result.scores_out, least),
         settings_key(settings),
         settings,
         provenance_of(result),
     )
 
 
-def _median(
-    median: float, others: Sequence[float], scores: Floats | None, least: float
-) -> Quantity:
+def _median(medians: Sequence[float], scores: Floats | None, least: float) -> Quantity:
     """A median score with its tolerance; that of scores that are all alike is a rounding's."""
     assert scores is not None, "an ok result has scores"
+    median, *others = medians
     low, high = np.quantile(scores, [0.25, 0.75])
-    off = max((abs(other - median) for other in others), default=0.0)
-    floor = max(SHARE * least * float(high - low), 1e-6 * abs(median))
-    return Quantity(median, _rounded_up(max(floor, FACTOR * off)))
+    return _quantity(median, others, max(SHARE * least * float(high - low), 1e-6 * abs(median)))
+
+
+def _quantity(value: float, others: Sequence[float], least: float) -> Quantity:
+    """A value with its tolerance, given those of re-runs and the least tolerance."""
+    off = max((abs(other - value) for other in others), default=0.0)
+    return Quantity(value, _rounded_up(max(least, FACTOR * off)))
 
 
 def _rounded_up(value: float) -> float:

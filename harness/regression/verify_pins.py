@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import Any, Literal, TypeAlias
 
 from harness.errors import DataError
 from harness.metrics.roc import Z_95
 from harness.plan.explain import differences, flatten
+from harness.plan.jobs import PlannedCell
 from harness.plan.plan import Plan
 from harness.regression.make_pins import medians, provenance_of
 from harness.regression.pinned_settings import SEEDED, cell_settings, settings_key
-from harness.regression.pins import Pin, Pins, Quantity, cell_name
+from harness.regression.pins import Pin, Pins, cell_name
 from harness.results import Cell, Metrics, Result
 
 State: TypeAlias = Literal["holds", "value moved", "key changed", "cell failed", "cell missing"]
@@ -61,25 +63,7 @@ def verify_pins(pins: Pins, plan: Plan, results: Iterable[Result]) -> list[Verdi
     """
     planned = {item.cell: item for item in plan.cells}
     found = {result.cell: result for result in results}
-    verdicts = []
-    for pin in pins.pins:
-        if pin.cell not in planned:
-            verdicts.append(Verdict(pin, "cell missing", _not_in_suite(pin.cell, planned)))
-        elif pin.cell not in found:
-            message = "it is not computed yet; bench run computes it"
-            verdicts.append(Verdict(pin, "cell missing", message))
-        elif found[pin.cell].status != "ok":
-            result = found[pin.cell]
-            message = f"{result.status}: {result.message}"
-            verdicts.append(Verdict(pin, "cell failed", message, result))
-        else:
-            try:
-                settings = cell_settings(plan, planned[pin.cell]) or {}
-            except DataError as error:
-                verdicts.append(Verdict(pin, "cell failed", str(error), found[pin.cell]))
-            else:
-                verdicts.append(_compared(pin, settings, found[pin.cell]))
-    return verdicts
+    return [_verdict(pin, plan, planned, found.get(pin.cell)) for pin in pins.pins]
 
 
 def unpinned(pins: Pins, plan: Plan) -> list[Cell]:
@@ -96,22 +80,33 @@ def exit_status(verdicts: Sequence[Verdict]) -> int:
     return UNVERIFIED if found - {"holds"} else 0
 
 
+def _verdict(
+    pin: Pin, plan: Plan, planned: Mapping[Cell, PlannedCell], result: Result | None
+) -> Verdict:
+    if pin.cell not in planned:
+        return Verdict(pin, "cell missing", _not_in_suite(pin.cell, planned))
+    if result is None:
+        return Verdict(pin, "cell missing", "it is not computed yet; bench run computes it")
+    if result.status != "ok":
+        return Verdict(pin, "cell failed", f"{result.status}: {result.message}", result)
+    try:
+        settings = cell_settings(plan, planned[pin.cell]) or {}
+    except DataError as error:
+        return Verdict(pin, "cell failed", str(error), result)
+    return _compared(pin, settings, result)
+
+
 def _not_in_suite(cell: Cell, planned: Iterable[Cell]) -> str:
     """Why a cell is not there: the value that its suite does not ask for."""
-    nearest = max(planned, key=lambda other: _shared(cell, other), default=None)
+    nearest = max(planned, key=lambda other: sum(map(eq, cell, other)), default=None)
     if nearest is None:
         return "the suite has no cells"
-    differing = [name for name, value in cell._asdict().items() if value != getattr(nearest, name)]
     said = ", ".join(
-        f"{name.removesuffix('_dataset')} is {getattr(nearest, name)!r}, not "
-        f"{getattr(cell, name)!r}"
-        for name in differing
+        f"{name.removesuffix('_dataset')} is {found!r}, not {wanted!r}"
+        for name, found, wanted in zip(Cell._fields, nearest, cell, strict=True)
+        if found != wanted
     )
     return f"the suite does not ask for it; in its nearest cell {said}"
-
-
-def _shared(cell: Cell, other: Cell) -> int:
-    return sum(a == b for a, b in zip(cell, other, strict=True))
 
 
 def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> Verdict:
@@ -162,19 +157,11 @@ def _scores_moved(pin: Pin, result: Result) -> list[str]:
     median_in, median_out = medians(result)
     sides = (("ID", pin.score_in, median_in), ("OOD", pin.score_out, median_out))
     return [
-        _median_moved(side, pinned, now) for side, pinned, now in sides if _is_off(pinned, now)
-    ]
-
-
-def _is_off(pinned: Quantity, now: float) -> bool:
-    return not abs(now - pinned.value) <= pinned.tolerance
-
-
-def _median_moved(side: str, pinned: Quantity, now: float) -> str:
-    return (
         f"median {side} score is {now:.6g}, pinned {pinned.value:.6g}: "
         f"{now - pinned.value:+.3g} (tolerance {pinned.tolerance:.2g})"
-    )
+        for side, pinned, now in sides
+        if not abs(now - pinned.value) <= pinned.tolerance
+    ]
 
 
 def _origins(pin: Pin, result: Result) -> str:
