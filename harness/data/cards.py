@@ -5,13 +5,11 @@ An import brings them along, so that reports can be made on a machine without th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from harness.data.folder import DataFolder, PreparedDataset
-from harness.errors import MissingDataError, StoreError
+from harness.data.folder import DataFolder, PreparedDataset, find_described
+from harness.errors import MissingDataError
 from harness.store.hashing import digest
-from harness.store.layout import DATASETS
 from harness.store.records import Store, manifest_bytes
 from harness.suite import DatasetComponent
 
@@ -27,22 +25,6 @@ def card_bytes(component: DatasetComponent, prepared: PreparedDataset) -> bytes:
     return manifest_bytes(card_inputs(component), {}, facts)
 
 
-def find_card(store: Store, component: DatasetComponent) -> PreparedDataset | None:
-    """A data set whose sizes and fingerprints are known and whose images are not there."""
-    key = digest(card_inputs(component))
-    if not store.has(DATASETS, key):
-        return None
-    try:
-        facts = store.manifest(DATASETS, key).facts
-    except StoreError:
-        return None
-    if not is_card(facts):
-        return None
-    counts, fingerprints = facts["counts"], facts["fingerprints"]
-    domain = component.dataset.domain
-    return PreparedDataset(component.name, domain, store.root, key, counts, fingerprints)
-
-
 def find_prepared(
     data: DataFolder, store: Store, component: DatasetComponent
 ) -> PreparedDataset | None:
@@ -51,22 +33,10 @@ def find_prepared(
     Raises:
         MissingDataError: It is not there and has no card.
     """
+    card = find_described(store, digest(card_inputs(component)), component)
     try:
-        return data.find(component) or find_card(store, component)
+        return data.find(component) or card
     except MissingDataError:
-        found = find_card(store, component)
-        if found is None:
+        if card is None:
             raise
-        return found
-
-
-def is_card(facts: Mapping[str, Any]) -> bool:
-    """Whether facts hold the size and fingerprint of each split."""
-    counts, fingerprints = facts.get("counts"), facts.get("fingerprints")
-    if not isinstance(counts, dict) or not isinstance(fingerprints, dict):
-        return False
-    return (
-        counts.keys() == fingerprints.keys()
-        and all(type(count) is int and 0 < count < 2**40 for count in counts.values())
-        and all(isinstance(text, str) for text in fingerprints.values())
-    )
+        return card

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,27 +100,15 @@ class DataFolder:
         """The key of the latest conversion of the same plugin and options, whatever its stamp."""
         identity, found = component.identity(), []
         for key in self.store.keys(DATASETS):
-            try:
-                inputs = self.store.manifest(DATASETS, key).inputs
-            except StoreError:
-                continue
-            if inputs.get("dataset") == identity:
-                manifest = self.store.path(DATASETS, key) / MANIFEST
-                found.append((manifest.stat().st_mtime, key))
+            manifest = self.store.find_manifest(DATASETS, key)
+            if manifest is not None and manifest.inputs.get("dataset") == identity:
+                path = self.store.path(DATASETS, key) / MANIFEST
+                found.append((path.stat().st_mtime, key))
         return max(found)[1] if found else None
 
     def find(self, component: DatasetComponent) -> PreparedDataset | None:
         """The prepared data set, or None if it has not been opened before."""
-        key = self.converted_key(component)
-        if not self.store.has(DATASETS, key):
-            return None
-        try:
-            facts = self.store.manifest(DATASETS, key).facts
-        except StoreError:
-            return None
-        counts, fingerprints = facts["counts"], facts["fingerprints"]
-        domain = component.dataset.domain
-        return PreparedDataset(component.name, domain, self.store.root, key, counts, fingerprints)
+        return find_described(self.store, self.converted_key(component), component)
 
     def prepare(self, component: DatasetComponent) -> PreparedDataset:
         """The prepared data set, loaded and converted if that has not been done before.
@@ -128,12 +119,15 @@ class DataFolder:
         """
         key = self.converted_key(component)
         with lock(self.store.root, key):  # of two runs one converts, the other finds it done
-            return self._prepare(component, key)
+            found = self.find(component)
+            if found is not None:
+                with suppress(StoreError):  # a damaged data set is converted again
+                    for split in found.counts:
+                        found.load(split)
+                    return found
+            return self._convert(component, key)
 
-    def _prepare(self, component: DatasetComponent, key: str) -> PreparedDataset:
-        found = self.find(component)
-        if found is not None and self._is_sound(found):
-            return found
+    def _convert(self, component: DatasetComponent, key: str) -> PreparedDataset:
         if self.store.has(DATASETS, key):
             self.store.quarantine(DATASETS, key)
         dataset = component.dataset
@@ -143,7 +137,7 @@ class DataFolder:
             "fingerprints": {split: fingerprint(array) for split, array in arrays.items()},
             "plugin": component.registered.provenance(),
         }
-        files = {f"{split}.npy": _writer(array) for split, array in arrays.items()}
+        files = {f"{split}.npy": partial(_write_array, array) for split, array in arrays.items()}
         inputs = {"dataset": component.identity(), "stamps": _stamps(component)}
         self.store.write(DATASETS, key, files, inputs=inputs, facts=facts)
         prepared = self.find(component)
@@ -151,13 +145,27 @@ class DataFolder:
             raise DataError(f"data set {component.name!r} changed while it was read; try again")
         return prepared
 
-    def _is_sound(self, prepared: PreparedDataset) -> bool:
-        try:
-            for split in prepared.counts:
-                prepared.load(split)
-        except StoreError:
-            return False
-        return True
+
+def find_described(store: Store, key: str, component: DatasetComponent) -> PreparedDataset | None:
+    """The data set with the sizes and fingerprints that a record states; None without it."""
+    manifest = store.find_manifest(DATASETS, key)
+    if manifest is None or not describes_splits(manifest.facts):
+        return None
+    counts, fingerprints = manifest.facts["counts"], manifest.facts["fingerprints"]
+    domain = component.dataset.domain
+    return PreparedDataset(component.name, domain, store.root, key, counts, fingerprints)
+
+
+def describes_splits(facts: Mapping[str, Any]) -> bool:
+    """Whether facts hold the size and fingerprint of each split."""
+    counts, fingerprints = facts.get("counts"), facts.get("fingerprints")
+    if not isinstance(counts, dict) or not isinstance(fingerprints, dict):
+        return False
+    return (
+        counts.keys() == fingerprints.keys()
+        and all(type(count) is int and 0 < count < 2**40 for count in counts.values())
+        and all(isinstance(text, str) for text in fingerprints.values())
+    )
 
 
 def fingerprint(array: NDArray[np.uint8]) -> str:
@@ -198,16 +206,12 @@ def _checked(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
     return array
 
 
-def _writer(array: NDArray[np.uint8]) -> Any:
-    """Writes an `.npy` file as `np.save` does, which would not see that the disk is full."""
+def _write_array(array: NDArray[np.uint8], path: Path) -> None:
+    """Write an `.npy` file as `np.save` does, which would not see that the disk is full."""
+    import numpy as np
 
-    def write(path: Path) -> None:
-        import numpy as np
-
-        about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
-        with path.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, about)
-            for start in range(0, len(array), 4096):
-                file.write(array[start : start + 4096].tobytes())
-
-    return write
+    about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, about)
+        for start in range(0, len(array), 4096):
+            file.write(array[start : start + 4096].tobytes())

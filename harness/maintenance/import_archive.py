@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.data.cards import is_card
+from harness.data.folder import describes_splits
 from harness.errors import BenchError, StoreError
 from harness.maintenance.export import CHUNK, FORMAT, INDEX
 from harness.maintenance.fsck import names_left_out, record_problem
@@ -290,7 +290,7 @@ def _verified_record(kind: str, key: str, folder: Path, path: Path) -> _Staged:
 def _form(kind: str, manifest: Manifest) -> str:
     """What is wrong with what a manifest says, if its checksum matches all the same."""
     if kind == DATASETS:
-        return "" if is_card(manifest.facts) else "it does not say what the data set is"
+        return "" if describes_splits(manifest.facts) else "it does not say what the data set is"
     for name, form in FACTS[kind].items():
         if not isinstance(manifest.facts.get(name), form):
             return f"its fact {name!r} is {short(manifest.facts.get(name))}"
@@ -324,12 +324,7 @@ def _refuse_conflicts(staged: list[_Staged], store: Store, path: Path) -> None:
 
 def _own(store: Store, item: _Staged) -> Manifest | None:
     """The manifest of the record that lies where the item would; None if there is none."""
-    if not store.has(item.kind, item.key):
-        return None
-    try:
-        return store.manifest(item.kind, item.key)
-    except StoreError:
-        return None
+    return store.find_manifest(item.kind, item.key)
 
 
 def _same(own: Manifest, item: _Staged) -> bool:

@@ -76,6 +76,12 @@ class Store:
             raise StoreError(f"{path} is damaged: {error.strerror}") from error
         return parse_manifest(content, str(path))
 
+    def find_manifest(self, kind: str, key: str) -> Manifest | None:
+        """The manifest of a record; None if the record is missing or its manifest is damaged."""
+        with suppress(StoreError):
+            return self.manifest(kind, key)
+        return None
+
     def read(self, kind: str, key: str, name: str) -> bytes:
         """The content of a file, verified against its checksum.
 

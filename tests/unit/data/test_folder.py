@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.folder import DataFolder, _writer, fingerprint
+from harness.data.folder import DataFolder, _write_array, fingerprint
 from harness.domain import Images
 from harness.errors import DataError, StoreError
 from harness.suite import load_suite
@@ -114,7 +114,7 @@ def test_a_fingerprint_read_in_pieces_is_that_of_the_whole():
 def test_arrays_are_written_as_numpy_does(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (5000, 1, 2, 3), dtype=np.uint8)
     for name, written in (("whole", array), ("turned", array.transpose(0, 1, 3, 2))):
-        _writer(written)(tmp_path / name)
+        _write_array(written, tmp_path / name)
         found = np.load(tmp_path / name)
         assert found.flags.c_contiguous
         np.testing.assert_array_equal(found, written)
@@ -125,4 +125,4 @@ def test_arrays_are_written_as_numpy_does(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
 def test_a_full_disk_is_noticed():
     with pytest.raises(OSError, match="No space left on device"):
-        _writer(np.zeros((300, 1, 2, 3), dtype=np.uint8))(Path("/dev/full"))
+        _write_array(np.zeros((300, 1, 2, 3), dtype=np.uint8), Path("/dev/full"))
