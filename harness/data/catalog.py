@@ -9,17 +9,10 @@ from typing import Any, Literal, TypeAlias
 
 from harness.contracts import Fetchable
 from harness.data.folder import DataFolder
-from harness.errors import (
-    BenchError,
-    DataError,
-    MissingDataError,
-    OptionError,
-    PluginError,
-    StoreError,
-)
+from harness.errors import BenchError, DataError, MissingDataError, OptionError, PluginError
 from harness.registry.options import dataset_options, validate_options
 from harness.registry.registry import Registry
-from harness.store.hashing import file_sha256
+from harness.store.contents import Record, find_record, record_problem
 from harness.store.layout import DATASETS
 from harness.store.records import Store
 from harness.suite import Component, DatasetComponent, load_suite
@@ -174,24 +167,20 @@ def verify(folder: DataFolder, components: Sequence[DatasetComponent] = ()) -> I
     """
     keys = [folder.converted_key(component) for component in components]
     for key in keys or folder.store.keys(DATASETS):
-        if folder.store.has(DATASETS, key):
-            yield _verified(folder.store, key)
+        record = find_record(folder.store, DATASETS, key)
+        if record is not None:
+            yield _verified(folder.store, record)
 
 
-def _verified(store: Store, key: str) -> Verified:
-    name, size = key, 0
-    try:
-        manifest = store.manifest(DATASETS, key)
-        name = _record_name(manifest.inputs)
-        size = sum(file["bytes"] for file in manifest.files.values())
-        for file, expected in manifest.files.items():
-            path = store.path(DATASETS, key) / file
-            if not path.is_file() or file_sha256(path) != expected["sha256"]:
-                raise StoreError(f"{path} is damaged: its checksum does not match")
-    except StoreError as error:
-        aside = store.quarantine(DATASETS, key)
-        return Verified(name, key, size, f"{error}; set aside as {aside}")
-    return Verified(name, key, size, "")
+def _verified(store: Store, record: Record) -> Verified:
+    name, size = record.key, 0
+    if record.manifest is not None:
+        name = _record_name(record.manifest.inputs)
+        size = sum(file["bytes"] for file in record.manifest.files.values())
+    problem = record_problem(store, record)
+    if problem:
+        problem += f"; set aside as {store.quarantine(DATASETS, record.key)}"
+    return Verified(name, record.key, size, problem)
 
 
 def _record_name(inputs: dict[str, Any]) -> str:

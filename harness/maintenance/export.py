@@ -21,10 +21,9 @@ from typing import TypeAlias
 from harness.data.cards import card_bytes, card_inputs
 from harness.data.folder import PreparedDataset
 from harness.errors import BenchError, NothingSelectedError, StoreError
-from harness.maintenance.fsck import names_left_out, record_problem
 from harness.maintenance.required import required_failures, required_records
 from harness.plan.plan import Plan
-from harness.store.contents import find_records
+from harness.store.contents import find_records, names_left_out, record_problem
 from harness.store.hashing import digest, file_sha256
 from harness.store.layout import CHECKPOINTS, DATASETS, FAILURES, MANIFEST, RESULTS, STATISTICS
 from harness.store.records import Store
@@ -105,7 +104,7 @@ def _record_files(
         if (record.kind, record.key) not in wanted:
             continue
         folder = store.path(record.kind, record.key)
-        problem = record_problem(folder, record)
+        problem = record_problem(store, record)
         if problem or record.manifest is None:
             raise StoreError(f"{record} is damaged: {problem}; bench store fsck sets it aside")
         names = [MANIFEST]

@@ -5,24 +5,25 @@ from __future__ import annotations
 import io
 import json
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
-from harness.store.contents import Record, find_records, incomplete_folders
-from harness.store.hashing import digest, file_sha256
-from harness.store.layout import (
-    CHECKPOINTS,
-    FAILURES,
-    LEFT_OUT,
-    QUARANTINE,
-    RATES,
-    RESULTS,
-    ROLLING,
-    STATISTICS,
-)
+from harness.store import layout
+from harness.store.contents import find_records, incomplete_folders, record_problem
 from harness.store.records import Store
+
+CONSEQUENCES = {
+    layout.CHECKPOINTS: "trained again from the epoch stored before it, when a suite asks for it",
+    layout.STATISTICS: "evaluated again when a suite asks for it",
+    layout.ROLLING: "the training goes on from an earlier state",
+    layout.DATASETS: "reports need the data set itself, or another import",
+    layout.RESULTS: "written again by the next bench run",
+    layout.FAILURES: "the job is tried again",
+    layout.RATES: "measured again",
+}
+"""What follows from setting a damaged record or file aside, by its kind or folder."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ def check_store(store: Store, advance: Callable[[int], None]) -> Checked:
     count = size = 0
     damaged: list[Damage] = []
     for record in list(find_records(store)):
-        problem = record.problem or record_problem(store.path(record.kind, record.key), record)
+        problem = record_problem(store, record)
         count, size = count + 1, size + record.size
         advance(record.size)
         if problem and store.has(record.kind, record.key):  # else a run has set it aside
             aside = store.quarantine(record.kind, record.key)
-            damaged.append(Damage(str(record), problem, aside, _consequence(record)))
+            damaged.append(Damage(str(record), problem, aside, CONSEQUENCES[record.kind]))
     for kind, key in list(incomplete_folders(store)):
         aside = store.quarantine(kind, key)
         problem = "it has files but no manifest"
@@ -75,63 +76,18 @@ def check_store(store: Store, advance: Callable[[int], None]) -> Checked:
     return Checked(count, size, damaged)
 
 
-def record_problem(folder: Path, record: Record) -> str:
-    """What is wrong with a record that lies in a folder; empty if nothing is. Reads all of it."""
-    if record.manifest is None:
-        return record.problem
-    own = digest(record.manifest.inputs)
-    if own != (record.train_key or record.key):
-        return f"it is not that of its key: its inputs make {own}"
-    left_out = names_left_out(folder)
-    for name, expected in record.manifest.files.items():
-        path = folder / name
-        if name in left_out and not path.exists():
-            continue
-        try:
-            if path.is_symlink() or not path.is_file():
-                return f"{name} is not there"
-            if file_sha256(path) != expected["sha256"]:
-                return f"the checksum of {name} does not match"
-        except OSError as error:
-            return f"{name} cannot be read: {error.strerror}"
-    return ""
-
-
-def names_left_out(folder: Path) -> list[str]:
-    """Files that an import came without on purpose."""
-    try:
-        value = json.loads((folder / LEFT_OUT).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return []
-    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
-
-
-def _consequence(record: Record) -> str:
-    if record.kind == CHECKPOINTS:
-        return "trained again from the epoch stored before it, when a suite asks for it"
-    if record.kind == STATISTICS:
-        return "evaluated again when a suite asks for it"
-    if record.kind == ROLLING:
-        return "the training goes on from an earlier state"
-    return "reports need the data set itself, or another import"
-
-
 def _check_files(store: Store) -> Iterator[Damage]:
     """Files that have no checksum: results, failures, rates."""
-    consequences = {
-        RESULTS: "written again by the next bench run",
-        FAILURES: "the job is tried again",
-        RATES: "measured again",
-    }
-    for folder, consequence in consequences.items():
+    for folder in (layout.RESULTS, layout.FAILURES, layout.RATES):
         for path in sorted((store.root / folder).rglob("*.*")):
             problem = _file_problem(path) if path.suffix in (".json", ".npz") else ""
             if problem and path.exists():
-                aside = store.root / QUARANTINE / f"{folder}-{path.name}-{uuid.uuid4().hex[:8]}"
+                name = f"{folder}-{path.name}-{uuid.uuid4().hex[:8]}"
+                aside = store.root / layout.QUARANTINE / name
                 aside.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(aside)
                 shown = path.relative_to(store.root).as_posix()
-                yield Damage(shown, problem, aside, consequence)
+                yield Damage(shown, problem, aside, CONSEQUENCES[folder])
 
 
 def _file_problem(path: Path) -> str:
@@ -139,25 +95,21 @@ def _file_problem(path: Path) -> str:
         content = path.read_bytes()
         if path.suffix == ".json":
             json.loads(content)
-        else:
-            _read_npz(content)
+            return ""
+        return _archive_problem(content)
     except FileNotFoundError:
         return ""
     except RecursionError:
         return "nested too deeply"
-    except (OSError, ValueError, StoreError) as error:
+    except (OSError, ValueError) as error:
         return str(error)
-    return ""
 
 
-def _read_npz(content: bytes) -> None:
-    """Raises StoreError if the scores of a run cannot be read, every checksum included."""
-    import zipfile
-
+def _archive_problem(content: bytes) -> str:
+    """What is wrong with the scores of a run, every checksum included; empty if nothing is."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip()
-    except Exception as error:
-        raise StoreError(f"it is no archive of arrays: {error}") from error
-    if damaged is not None:
-        raise StoreError(f"the checksum of {damaged} does not match")
+    except Exception as error:  # a damaged archive makes zipfile raise anything
+        return f"it is no archive of arrays: {error}"
+    return "" if damaged is None else f"the checksum of {damaged} does not match"

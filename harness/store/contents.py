@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.store.layout import CHECKPOINTS, KINDS, MANIFEST, ROLLING, STATISTICS
+from harness.store.hashing import digest, file_sha256
+from harness.store.layout import CHECKPOINTS, KINDS, LEFT_OUT, MANIFEST, ROLLING, STATISTICS
 from harness.store.records import Manifest, Store
 
 
@@ -47,14 +49,50 @@ def find_records(store: Store, kinds: tuple[str, ...] = KINDS) -> Iterator[Recor
     """Every record of some kinds, in order of kind and key."""
     for kind in kinds:
         for key in store.keys(kind):
-            size = folder_size(store.path(kind, key))
-            try:
-                manifest = store.manifest(kind, key)
-            except StoreError as error:
-                if store.has(kind, key):  # else it was moved away meanwhile
-                    yield Record(kind, key, size, None, str(error))
-            else:
-                yield Record(kind, key, size, manifest)
+            record = find_record(store, kind, key)
+            if record is not None:
+                yield record
+
+
+def find_record(store: Store, kind: str, key: str) -> Record | None:
+    """A record; None if it is not there."""
+    size = folder_size(store.path(kind, key))
+    try:
+        return Record(kind, key, size, store.manifest(kind, key))
+    except StoreError as error:
+        return Record(kind, key, size, None, str(error)) if store.has(kind, key) else None
+
+
+def record_problem(store: Store, record: Record) -> str:
+    """What is wrong with a record; empty if nothing is. Reads all of it."""
+    if record.manifest is None:
+        return record.problem
+    own = digest(record.manifest.inputs)
+    if own != (record.train_key or record.key):
+        return f"it is not that of its key: its inputs make {own}"
+    folder = store.path(record.kind, record.key)
+    left_out = names_left_out(folder)
+    for name, expected in record.manifest.files.items():
+        path = folder / name
+        if name in left_out and not path.exists():
+            continue
+        try:
+            if path.is_symlink() or not path.is_file():
+                return f"{name} is not there"
+            if file_sha256(path) != expected["sha256"]:
+                return f"the checksum of {name} does not match"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+    return ""
+
+
+def names_left_out(folder: Path) -> set[str]:
+    """Files that an import came without on purpose."""
+    try:
+        value = json.loads((folder / LEFT_OUT).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {name for name in value if isinstance(name, str)} if isinstance(value, list) else set()
 
 
 def incomplete_folders(store: Store) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
@@ -34,11 +35,9 @@ def clear_failure(store: Store, inputs: Any) -> None:
 
 def find_failure(store: Store, inputs: Any) -> Failure | None:
     """The failure of the last try of a job, if it failed; one that cannot be read is none."""
-    try:
-        content = (store.root / FAILURES / f"{digest(inputs)}.json").read_bytes()
-    except OSError:
-        return None
-    return parse_failure(content)
+    with suppress(OSError):
+        return parse_failure((store.root / FAILURES / f"{digest(inputs)}.json").read_bytes())
+    return None
 
 
 def parse_failure(content: bytes) -> Failure | None:
