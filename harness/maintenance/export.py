@@ -23,9 +23,9 @@ from harness.data.folder import PreparedDataset
 from harness.errors import BenchError, NothingSelectedError, StoreError
 from harness.maintenance.required import required_failures, required_records
 from harness.plan.plan import Plan
+from harness.store import layout
 from harness.store.contents import find_records, names_left_out, record_problem
 from harness.store.hashing import digest, file_sha256
-from harness.store.layout import CHECKPOINTS, DATASETS, FAILURES, MANIFEST, RESULTS, STATISTICS
 from harness.store.records import Store
 from harness.suite import DatasetComponent
 
@@ -87,12 +87,12 @@ def export_suite(
         raise BenchError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
-    count = sum(name.endswith(f"/{MANIFEST}") for name, _ in members)
+    count = sum(name.endswith(f"/{layout.MANIFEST}") for name, _ in members)
     return Exported(count, path.stat().st_size, notes)
 
 
 def _card(component: DatasetComponent, prepared: PreparedDataset) -> Member:
-    name = f"{DATASETS}/{digest(card_inputs(component))}/{MANIFEST}"
+    name = f"{layout.DATASETS}/{digest(card_inputs(component))}/{layout.MANIFEST}"
     return name, card_bytes(component, prepared)
 
 
@@ -100,15 +100,15 @@ def _record_files(
     plan: Plan, store: Store, with_weights: bool, notes: list[str]
 ) -> Iterator[Member]:
     wanted = set(required_records(plan, store))
-    for record in find_records(store, (CHECKPOINTS, STATISTICS)):
+    for record in find_records(store, (layout.CHECKPOINTS, layout.STATISTICS)):
         if (record.kind, record.key) not in wanted:
             continue
         folder = store.path(record.kind, record.key)
         problem = record_problem(store, record)
         if problem or record.manifest is None:
             raise StoreError(f"{record} is damaged: {problem}; bench store fsck sets it aside")
-        names = [MANIFEST]
-        if record.kind != CHECKPOINTS or with_weights:
+        names = [layout.MANIFEST]
+        if record.kind != layout.CHECKPOINTS or with_weights:
             names += sorted(record.manifest.files)
         for name in names:
             if (folder / name).exists():
@@ -119,10 +119,10 @@ def _record_files(
 
 def _loose_files(plan: Plan, store: Store) -> Iterator[Member]:
     for name in required_failures(plan):
-        path = store.root / FAILURES / f"{name}.json"
+        path = store.root / layout.FAILURES / f"{name}.json"
         if path.is_file():
-            yield f"{FAILURES}/{path.name}", path.read_bytes()
-    for path in sorted((store.root / RESULTS / plan.suite).rglob("*.*")):
+            yield f"{layout.FAILURES}/{path.name}", path.read_bytes()
+    for path in sorted((store.root / layout.RESULTS / plan.suite).rglob("*.*")):
         if path.is_file() and not path.name.startswith("."):
             yield path.relative_to(store.root).as_posix(), path.read_bytes()
 

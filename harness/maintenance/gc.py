@@ -9,27 +9,15 @@ import re
 import shutil
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import BenchError
 from harness.maintenance.required import RequiredRecords
-from harness.store.contents import Record, age, entries, find_records, folder_size
-from harness.store.layout import (
-    CHECKPOINTS,
-    FAILURES,
-    LOGS,
-    QUARANTINE,
-    RATES,
-    RESULTS,
-    ROLLING,
-    RUNS,
-    STATISTICS,
-    TEMPORARY,
-    WEIGHTS,
-)
+from harness.store import layout
+from harness.store.contents import age, entries, find_records, folder_size
 from harness.store.locks import try_lock
 from harness.store.records import Store
 
@@ -54,7 +42,7 @@ class GarbageItem:
     kind: str
     path: Path
     size: int
-    trainings: tuple[str, ...] = ()
+    trainings: Sequence[str] = ()
     reason: str = ""
 
 
@@ -83,66 +71,62 @@ def find_garbage(store: Store, needs: RequiredRecords) -> Garbage:
             + "\n".join(f"  {line}" for line in lines)
             + "\nbench data list SUITE says what they lack"
         )
+    items = [*_records(store, needs), *_files(store, needs)]
+    return _garbage((item, item.reason or _too_young(item)) for item in items)
+
+
+def _too_young(item: GarbageItem) -> str:
+    return "written within the last hour" if age(item.path) < YOUNG_SECONDS else ""
+
+
+def _garbage(items: Iterable[tuple[GarbageItem, str]]) -> Garbage:
+    """Things, each with the reason why it is kept if there is one."""
     garbage = Garbage()
-    for item in [*_records(store, needs), *_files(store, needs)]:
-        if item.reason:
-            garbage.kept.append((item, item.reason))
-        elif age(item.path) < YOUNG_SECONDS:
-            garbage.kept.append((item, "written within the last hour"))
+    for item, reason in items:
+        if reason:
+            garbage.kept.append((item, reason))
         else:
             garbage.found.append(item)
     return garbage
 
 
 def _records(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
+    records = list(find_records(store))
+    there = {(record.kind, record.key) for record in records if record.manifest}
+    is_complete = all(name in there for name in needs.records if name[0] == layout.CHECKPOINTS)
     trainings: dict[str, set[str]] = defaultdict(set)
-    there = {(record.kind, record.key) for record in find_records(store) if record.manifest}
-    is_complete = all(name in there for name in needs.records if name[0] == CHECKPOINTS)
-    for record in find_records(store):
-        if record.kind == CHECKPOINTS and record.manifest and WEIGHTS in record.manifest.files:
-            weights = record.manifest.files[WEIGHTS]["sha256"]
-            trainings[weights].add(record.train_key)
-        if not _is_needed(record, needs):
-            path = store.path(record.kind, record.key)
-            locks = _trainings_of(record, trainings)
-            reason = ""
-            of_weights = record.manifest is None or "weights" in record.manifest.inputs
-            if record.kind == STATISTICS and of_weights and not locks and not is_complete:
-                reason = "its checkpoint is not stored, and a suite lacks one: it may be of that"
-            yield GarbageItem(str(record), record.kind, path, record.size, locks, reason)
-
-
-def _is_needed(record: Record, needs: RequiredRecords) -> bool:
-    if record.kind == ROLLING:
-        return record.train_key in needs.trainings
-    return (record.kind, record.key) in needs.records
-
-
-def _trainings_of(record: Record, trainings: dict[str, set[str]]) -> tuple[str, ...]:
-    if record.train_key:
-        return (record.train_key,)
-    if record.kind == STATISTICS and record.manifest:
-        return tuple(sorted(trainings.get(str(record.manifest.inputs.get("weights")), ())))
-    return ()
+    for record in records:
+        if record.kind == layout.CHECKPOINTS and record.weights:
+            trainings[record.weights].add(record.train_key)
+    for record in records:
+        if needs.includes(record):
+            continue
+        path = store.path(record.kind, record.key)
+        locks = {record.train_key} if record.train_key else trainings.get(record.weights, set())
+        reason = ""
+        of_weights = record.manifest is None or record.weights
+        if record.kind == layout.STATISTICS and of_weights and not locks and not is_complete:
+            reason = "its checkpoint is not stored, and a suite lacks one: it may be of that"
+        yield GarbageItem(str(record), record.kind, path, record.size, sorted(locks), reason)
 
 
 def _files(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
     needed: dict[str, Callable[[Path], bool]] = {
-        TEMPORARY: lambda path: False,
-        QUARANTINE: lambda path: False,
-        RESULTS: lambda path: path.name in needs.suites,
-        RUNS: lambda path: path.name in needs.suites,
-        FAILURES: lambda path: path.stem in needs.failures,
-        LOGS: lambda path: path.stem in needs.suites or path.name == INTERNAL_LOG,
+        layout.TEMPORARY: lambda path: False,
+        layout.QUARANTINE: lambda path: False,
+        layout.RESULTS: lambda path: path.name in needs.suites,
+        layout.RUNS: lambda path: path.name in needs.suites,
+        layout.FAILURES: lambda path: path.stem in needs.failures,
+        layout.LOGS: lambda path: path.stem in needs.suites or path.name == INTERNAL_LOG,
     }
     for folder, is_needed in needed.items():
         for path in entries(store, folder):
             if not is_needed(path):
                 yield _garbage_item(folder, path)
-    for folder in (RATES, *(f"{RESULTS}/{name}" for name in needs.suites)):
+    for folder in (layout.RATES, *(f"{layout.RESULTS}/{name}" for name in needs.suites)):
         for path in sorted((store.root / folder).rglob(".*")):
             if HALF_WRITTEN.fullmatch(path.name):
-                yield _garbage_item(TEMPORARY, path)
+                yield _garbage_item(layout.TEMPORARY, path)
 
 
 def _garbage_item(kind: str, path: Path) -> GarbageItem:
@@ -155,14 +139,7 @@ def remove_garbage(store: Store, items: Iterable[GarbageItem]) -> Garbage:
     Returns:
         What was removed; kept is what a run has been at meanwhile.
     """
-    done = Garbage()
-    for item in items:
-        reason = _remove(store, item)
-        if reason:
-            done.kept.append((item, reason))
-        else:
-            done.found.append(item)
-    return done
+    return _garbage((item, _remove(store, item)) for item in items)
 
 
 def _remove(store: Store, item: GarbageItem) -> str:
@@ -183,20 +160,17 @@ def _remove(store: Store, item: GarbageItem) -> str:
 
 
 def _remove_now(store: Store, item: GarbageItem) -> str:
-    aside = item.path
-    if item.path.parent != store.root / TEMPORARY:  # out of sight by one rename
-        aside = store.root / TEMPORARY / uuid.uuid4().hex
-        aside.parent.mkdir(parents=True, exist_ok=True)
+    aside = store.root / layout.TEMPORARY / uuid.uuid4().hex
+    aside.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if aside != item.path:
-            item.path.rename(aside)
+        item.path.rename(aside)  # out of sight at once
         if aside.is_dir() and not aside.is_symlink():
             shutil.rmtree(aside)
         else:
             aside.unlink()
     except OSError as error:
         return f"cannot be removed: {error.strerror}"
-    if item.kind in (CHECKPOINTS, ROLLING):
+    if item.kind in (layout.CHECKPOINTS, layout.ROLLING):
         with suppress(OSError):
             item.path.parent.rmdir()  # if it was the last of its training
     return ""

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.maintenance.required import RequiredRecords
+from harness.store import layout
 from harness.store.contents import Record, entries, find_records, folder_size
-from harness.store.layout import (
-    CHECKPOINTS,
-    DATASETS,
-    FAILURES,
-    LOGS,
-    QUARANTINE,
-    RATES,
-    RESULTS,
-    ROLLING,
-    RUNS,
-    STATISTICS,
-    TEMPORARY,
-    WEIGHTS,
-)
 from harness.store.records import Store
 
 NO_CHECKPOINT = "statistics without a checkpoint"
+OTHERS = {
+    layout.DATASETS: "cards of data sets",
+    layout.RATES: "rates, for estimates",
+    layout.LOGS: "logs",
+    layout.RUNS: "events of runs",
+    layout.TEMPORARY: "temporary files",
+    layout.QUARANTINE: "quarantine",
+}
+"""Folders of a store that no suite needs, in words."""
 
 
 @dataclass
@@ -77,64 +73,45 @@ def list_trainings(store: Store, needs: RequiredRecords) -> list[StoredTraining]
     """
     found: dict[str, StoredTraining] = {}
     of_weights: dict[str, str] = {}
-    for record in find_records(store, (CHECKPOINTS, ROLLING, STATISTICS)):
-        key = record.train_key or of_weights.get(_weights_read(record), "")
+    for record in find_records(store, (layout.CHECKPOINTS, layout.ROLLING, layout.STATISTICS)):
+        key = record.train_key or of_weights.get(record.weights, "")
         holding = found.setdefault(key, StoredTraining(key or NO_CHECKPOINT, key))
         _add(holding, record, needs)
-        if record.kind == CHECKPOINTS and record.manifest:
-            of_weights[record.manifest.files.get(WEIGHTS, {}).get("sha256", "")] = key
+        if record.kind == layout.CHECKPOINTS and record.weights:
+            of_weights[record.weights] = key
     for key, holding in found.items():
         holding.needed_by += [name for name in needs.trainings.get(key, ()) if key]
     return sorted(found.values(), key=lambda item: (not item.key, item.chain, item.key))
 
 
-def _weights_read(record: Record) -> str:
-    return str(record.manifest.inputs.get("weights")) if record.manifest else "unknown"
-
-
 def _add(holding: StoredTraining, record: Record, needs: RequiredRecords) -> None:
     if record.manifest is None:
         holding.damaged += 1
-    if record.kind == CHECKPOINTS:
+    if record.kind == layout.CHECKPOINTS:
         epoch = record.key.rpartition("epoch-")[2]
         holding.epochs[int(epoch) if epoch.isdecimal() else -1] = record.size
         if record.manifest:
             holding.chain = str(record.manifest.facts.get("chain", holding.key))
-    elif record.kind == STATISTICS:
+    elif record.kind == layout.STATISTICS:
         holding.statistics += 1
         holding.statistics_size += record.size
     else:
         holding.rolling += record.size
-    needed = (record.kind, record.key) in needs.records
-    if record.kind == ROLLING:
-        needed = record.train_key in needs.trainings
-    holding.unneeded += not needed
+    holding.unneeded += not needs.includes(record)
 
 
 def list_other_files(store: Store, needs: RequiredRecords) -> list[OtherFiles]:
     """What the store holds beside trainings; kinds of which there is nothing are left out."""
     found = [
-        OtherFiles(f"results of {path.name}", 1, folder_size(path), _named(path.name, needs))
-        for path in entries(store, RESULTS)
+        _files(f"results of {path.name}", [path], {path.name} & set(needs.suites))
+        for path in entries(store, layout.RESULTS)
     ]
-    failures: dict[str, list[str]] = defaultdict(list)
-    for path in entries(store, FAILURES):
-        failures[path.stem] = needs.failures.get(path.stem, [])
-    suites = sorted({name for names in failures.values() for name in names})
-    found.append(_beside(store, FAILURES, "failures", suites))
-    found.append(_beside(store, DATASETS, "cards of data sets", []))
-    found.append(_beside(store, RATES, "rates, for estimates", []))
-    found.append(_beside(store, LOGS, "logs", []))
-    found.append(_beside(store, RUNS, "events of runs", []))
-    found.append(_beside(store, TEMPORARY, "temporary files", []))
-    found.append(_beside(store, QUARANTINE, "quarantine", []))
+    failures = entries(store, layout.FAILURES)
+    suites = {name for path in failures for name in needs.failures.get(path.stem, ())}
+    found.append(_files("failures", failures, suites))
+    found += [_files(what, entries(store, folder), set()) for folder, what in OTHERS.items()]
     return [item for item in found if item.count]
 
 
-def _named(name: str, needs: RequiredRecords) -> list[str]:
-    return [name] if name in needs.suites else []
-
-
-def _beside(store: Store, folder: str, what: str, needed_by: list[str]) -> OtherFiles:
-    paths = entries(store, folder)
-    return OtherFiles(what, len(paths), sum(map(folder_size, paths)), needed_by)
+def _files(what: str, paths: list[Path], needed_by: set[str]) -> OtherFiles:
+    return OtherFiles(what, len(paths), sum(map(folder_size, paths)), sorted(needed_by))

@@ -10,8 +10,9 @@ from harness.data.cards import card_inputs
 from harness.errors import DataError, StoreError
 from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
+from harness.store import layout
+from harness.store.contents import Record
 from harness.store.hashing import digest
-from harness.store.layout import CHECKPOINTS, DATASETS, STATISTICS
 from harness.store.records import Store
 from harness.suite import DatasetComponent
 
@@ -46,13 +47,19 @@ class RequiredRecords:
         for kind, key in required_records(plan, store):
             _append(self.records, (kind, key), suite)
         for name in plan.prepared:
-            _append(self.records, (DATASETS, digest(card_inputs(datasets[name]))), suite)
+            _append(self.records, (layout.DATASETS, digest(card_inputs(datasets[name]))), suite)
         for chain in plan.chains:
             train_key = plan.train_key(chain)
             if train_key is not None:
                 _append(self.trainings, train_key, suite)
         for name in required_failures(plan):
             _append(self.failures, name, suite)
+
+    def includes(self, record: Record) -> bool:
+        """Whether a suite needs a record; a rolling state is needed as its training is."""
+        if record.kind == layout.ROLLING:
+            return record.train_key in self.trainings
+        return (record.kind, record.key) in self.records
 
 
 def required_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
@@ -65,14 +72,14 @@ def required_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
         if train_key is None:
             continue
         for epoch in sorted(chain.epochs):
-            yield CHECKPOINTS, checkpoint_key(train_key, epoch)
+            yield layout.CHECKPOINTS, checkpoint_key(train_key, epoch)
         for job in chain.jobs:
             try:
                 key = plan.keys(store).statistic_key(job)
             except (DataError, StoreError):
                 continue
             if key is not None:
-                yield STATISTICS, key
+                yield layout.STATISTICS, key
 
 
 def required_failures(plan: Plan) -> Iterator[str]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.store import layout
 from harness.store.hashing import digest, file_sha256
-from harness.store.layout import CHECKPOINTS, KINDS, LEFT_OUT, MANIFEST, ROLLING, STATISTICS
 from harness.store.records import Manifest, Store
 
 
@@ -32,20 +32,31 @@ class Record:
     @property
     def train_key(self) -> str:
         """The key of the training that produced the entry; empty for an entry without one."""
-        return self.key.partition("/")[0] if self.kind in (CHECKPOINTS, ROLLING) else ""
+        return (
+            self.key.partition("/")[0] if self.kind in (layout.CHECKPOINTS, layout.ROLLING) else ""
+        )
+
+    @property
+    def weights(self) -> str:
+        """Checksum of the weights in a checkpoint or read by a statistic; empty if unknown."""
+        if self.manifest is None:
+            return ""
+        if self.kind == layout.STATISTICS:
+            return str(self.manifest.inputs.get("weights", ""))
+        return str(self.manifest.files.get(layout.WEIGHTS, {}).get("sha256", ""))
 
     def __str__(self) -> str:
         """Describe the entry in the words of a person, such as `glow epoch 3`."""
         facts = self.manifest.facts if self.manifest else {}
-        if self.kind == CHECKPOINTS:
+        if self.kind == layout.CHECKPOINTS:
             epoch = self.key.rpartition("epoch-")[2].lstrip("0") or "0"
             return f"{facts.get('chain', self.train_key)} epoch {epoch}"
-        if self.kind == STATISTICS:
+        if self.kind == layout.STATISTICS:
             return str(facts.get("job", f"statistic {self.key}"))
         return f"{self.kind} {self.key}"
 
 
-def find_records(store: Store, kinds: tuple[str, ...] = KINDS) -> Iterator[Record]:
+def find_records(store: Store, kinds: tuple[str, ...] = layout.KINDS) -> Iterator[Record]:
     """Every record of some kinds, in order of kind and key."""
     for kind in kinds:
         for key in store.keys(kind):
@@ -89,7 +100,7 @@ def record_problem(store: Store, record: Record) -> str:
 def names_left_out(folder: Path) -> set[str]:
     """Files that an import came without on purpose."""
     try:
-        value = json.loads((folder / LEFT_OUT).read_bytes())
+        value = json.loads((folder / layout.LEFT_OUT).read_bytes())
     except (OSError, ValueError, RecursionError):
         return set()
     return {name for name in value if isinstance(name, str)} if isinstance(value, list) else set()
@@ -97,11 +108,11 @@ def names_left_out(folder: Path) -> set[str]:
 
 def incomplete_folders(store: Store) -> Iterator[tuple[str, str]]:
     """Kind and key of folders that lie where records lie, and have files but no manifest."""
-    for kind in KINDS:
+    for kind in layout.KINDS:
         root = store.root / kind
         for folder in sorted(path for path in root.rglob("*") if path.is_dir()):
             files = [path for path in folder.iterdir() if path.is_file()]
-            if files and not (folder / MANIFEST).is_file():
+            if files and not (folder / layout.MANIFEST).is_file():
                 yield kind, folder.relative_to(root).as_posix()
 
 

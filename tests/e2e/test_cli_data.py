@@ -87,7 +87,7 @@ def test_list_fetch_convert_verify(with_mine, tmp_path):
         path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     done = bench("data", "verify", *there)
     assert done.returncode == 1
-    assert "the checksum of" in done.stdout
+    assert "the checksum of test.npy does not match" in done.stdout
 
 
 def test_nothing_is_downloaded_unless_it_is_asked_for(with_mine, tmp_path):
