@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from bisect import bisect_left
+from collections import Counter
 from typing import TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-_STRING = re.compile(
+_STRING = (
     r'"""(?:[^\\]|\\.)*?"{3,5}'
     r"|'''.*?'{3,5}"
     r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'",
-    re.DOTALL,
+    r"|'[^'\n]*'"
 )
-_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_SCALAR = re.compile(r"[^,\]}#\n]+")
+_KEY = re.compile(rf"[ \t]*({_STRING}|[A-Za-z0-9_-]+)[ \t]*(\.?)", re.DOTALL)
+_SCALAR = re.compile(rf"{_STRING}|[^,\]}}#\n]+", re.DOTALL)
+_EQUALS = re.compile(r"=[ \t]*")
+_BRACKETS = re.compile(r"\[{1,2}")
+_BETWEEN = re.compile(r"(?:[ \t\r\n,]|#[^\n]*)*")
 
 
 def locate(text: str) -> dict[Path, int]:
@@ -38,34 +41,31 @@ class _Scanner:
         self.text = text.replace("\r\n", "\n")
         self.position = 0
         self.lines: dict[Path, int] = {}
-        self.array_lengths: dict[Path, int] = {}
+        self.array_lengths: Counter[Path] = Counter()
         self.breaks = [match.start() for match in re.finditer("\n", self.text)]
 
     def scan(self) -> dict[Path, int]:
         table: Path = ()
-        self._skip_blank()
+        self._take(_BETWEEN)
         while self.position < len(self.text):
-            if self._peek("[["):
-                table = self._header("[[", "]]", is_array=True)
-            elif self._peek("["):
-                table = self._header("[", "]", is_array=False)
+            if self._peek("["):
+                table = self._header()
             else:
                 self._key_value(table)
-            self._skip_blank()
+            self._take(_BETWEEN)
         return self.lines
 
-    def _header(self, opening: str, closing: str, is_array: bool) -> Path:
+    def _header(self) -> Path:
         start = self.position
-        self.position += len(opening)
+        brackets = self._take(_BRACKETS).group()
         keys = self._keys()
-        self.position += len(closing)
+        self.position += len(brackets)
         path: Path = ()
-        for number, key in enumerate(keys):
+        for number, key in enumerate(keys, 1):
             path = (*path, key)
             self._note(path, start)
-            is_last = number == len(keys) - 1
-            if is_array and is_last:
-                self.array_lengths[path] = self.array_lengths.get(path, 0) + 1
+            if brackets == "[[" and number == len(keys):
+                self.array_lengths[path] += 1
             if path in self.array_lengths:
                 path = (*path, self.array_lengths[path] - 1)
                 self._note(path, start)
@@ -74,18 +74,11 @@ class _Scanner:
     def _keys(self) -> list[str]:
         """A dotted key, its parts unquoted."""
         keys = []
-        while True:
-            self._skip_spaces()
-            match = _STRING.match(self.text, self.position) or _BARE.match(
-                self.text, self.position
-            )
-            assert match is not None, "valid TOML has a key here"
-            self.position = match.end()
-            keys.append(_unquote(match.group()))
-            self._skip_spaces()
-            if not self._peek("."):
-                return keys
-            self.position += 1
+        dot = "."
+        while dot:
+            key, dot = self._take(_KEY).groups()
+            keys.append(_unquote(key))
+        return keys
 
     def _key_value(self, table: Path) -> None:
         start = self.position
@@ -93,8 +86,7 @@ class _Scanner:
         for key in self._keys():
             path = (*path, key)
             self._note(path, start)
-        self.position += 1  # the equals sign
-        self._skip_spaces()
+        self._take(_EQUALS)
         self._value(path)
 
     def _value(self, path: Path) -> None:
@@ -103,17 +95,13 @@ class _Scanner:
         elif self._peek("{"):
             self._collection(path, "}")
         else:
-            match = _STRING.match(self.text, self.position) or _SCALAR.match(
-                self.text, self.position
-            )
-            assert match is not None, "valid TOML has a value here"
-            self.position = match.end()
+            self._take(_SCALAR)
 
     def _collection(self, path: Path, closing: str) -> None:
         """An array or an inline table."""
         self.position += 1
         count = 0
-        self._skip_blank()
+        self._take(_BETWEEN)
         while not self._peek(closing):
             if closing == "]":
                 self._note((*path, count), self.position)
@@ -121,10 +109,7 @@ class _Scanner:
                 count += 1
             else:
                 self._key_value(path)
-            self._skip_blank()
-            if self._peek(","):
-                self.position += 1
-                self._skip_blank()
+            self._take(_BETWEEN)
         self.position += 1
 
     def _note(self, path: Path, position: int) -> None:
@@ -133,20 +118,15 @@ class _Scanner:
     def _peek(self, token: str) -> bool:
         return self.text.startswith(token, self.position)
 
-    def _skip_blank(self) -> None:
-        match = _BLANK.match(self.text, self.position)
-        assert match is not None, "the pattern matches the empty string"
+    def _take(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        match = pattern.match(self.text, self.position)
+        assert match is not None, "valid TOML has this here"
         self.position = match.end()
-
-    def _skip_spaces(self) -> None:
-        while self.position < len(self.text) and self.text[self.position] in " \t":
-            self.position += 1
+        return match
 
 
 def _unquote(key: str) -> str:
-    if key[0] == '"':
-        import tomllib
-
-        (unquoted,) = tomllib.loads(f"{key} = 0")
-        return unquoted
-    return key[1:-1] if key[0] == "'" else key
+    if key[0] not in "\"'":
+        return key
+    (unquoted,) = tomllib.loads(f"{key} = 0")
+    return unquoted
