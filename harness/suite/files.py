@@ -67,13 +67,13 @@ def read_suite_files(path: Path) -> Merged:
     if not path.stem.strip("."):
         raise SuiteError([Problem("a suite needs a name, as in NAME.toml", file=str(path))])
     merged = Merged()
-    _read_into(merged, path, path.name, ())
+    _read_into(merged, path, ())
     if any(problem.line is None or not problem.key for problem in merged.problems):
         raise SuiteError(merged.problems)
     return merged
 
 
-def _read_into(merged: Merged, path: Path, shown: str, chain: tuple[Path, ...]) -> None:
+def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...]) -> None:
     resolved = path.resolve()
     if resolved in chain:
         merged.problems.append(Problem("the file includes itself", file=str(path)))
@@ -84,50 +84,53 @@ def _read_into(merged: Merged, path: Path, shown: str, chain: tuple[Path, ...]) 
             message = f"a suite includes at most {MAX_FILES} files"
             merged.problems.append(Problem(message, file=str(path)))
         return
-    text = _read_text(path, merged.problems)
-    if text is None:
-        return
     try:
-        values, lines = tomllib.loads(text), locate(text)
-    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
-        line = re.search(r"at line (\d+)", str(error))
-        number = int(line.group(1)) if line else text.count("\n") + 1
-        merged.problems.append(Problem(f"not valid TOML: {error}", file=str(path), line=number))
+        values, lines = _read_toml(path)
+    except SuiteError as error:
+        merged.problems += error.problems
         return
-    except RecursionError:
-        merged.problems.append(Problem("nested too deeply", file=str(path)))
-        return
+    origins = {key: (str(path), line) for key, line in lines.items()}
     includes = values.pop("include", [])
     if isinstance(includes, list) and all(isinstance(item, str) for item in includes):
         for item in includes:
-            _read_into(merged, path.parent / item, item, (*chain, resolved))
+            _read_into(merged, path.parent / item, (*chain, resolved))
     else:
-        line_number = lines.get(("include",))
-        merged.problems.append(
-            Problem("expected a list of file names", str(path), line_number, "include")
-        )
-    _merge(merged, values, {key: (str(path), line) for key, line in lines.items()}, path)
+        problem = Problem("expected a list of file names", *origins[("include",)], "include")
+        merged.problems.append(problem)
+    _merge(merged, values, origins, path)
 
 
-def _read_text(path: Path, problems: list[Problem]) -> str | None:
+def _read_toml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
+    """The values of a file, and the line of each.
+
+    Raises:
+        SuiteError: The file cannot be read or is not TOML.
+    """
+    text = ""
     try:
         if path.exists() and not path.is_file():
-            problems.append(Problem("not a file", file=str(path)))
-            return None
+            raise _unusable(path, "not a file")
         if path.stat().st_size > MAX_BYTES:
-            problems.append(Problem(f"a suite has at most {MAX_BYTES:,} bytes", file=str(path)))
-            return None
-        return path.read_text(encoding="utf-8")
+            raise _unusable(path, f"a suite has at most {MAX_BYTES:,} bytes")
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), locate(text)
     except FileNotFoundError:
-        siblings = [item.name for item in path.parent.glob("*.toml")] if path.parent else []
-        problems.append(
-            Problem("no such file", file=str(path), hint=known_names(path.name, siblings))
-        )
-    except UnicodeDecodeError:
-        problems.append(Problem("not UTF-8 text", file=str(path)))
+        siblings = [item.name for item in path.parent.glob("*.toml")]
+        raise _unusable(path, "no such file", hint=known_names(path.name, siblings)) from None
     except OSError as error:
-        problems.append(Problem(f"cannot be read: {error.strerror}", file=str(path)))
-    return None
+        raise _unusable(path, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _unusable(path, "not UTF-8 text") from error
+    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
+        line = re.search(r"at line (\d+)", str(error))
+        number = int(line.group(1)) if line else text.count("\n") + 1
+        raise _unusable(path, f"not valid TOML: {error}", number) from error
+    except RecursionError:
+        raise _unusable(path, "nested too deeply") from None
+
+
+def _unusable(path: Path, message: str, line: int | None = None, hint: str = "") -> SuiteError:
+    return SuiteError([Problem(message, file=str(path), line=line, hint=hint)])
 
 
 def _merge(
