@@ -23,7 +23,7 @@ from harness.suite.components import (
 from harness.suite.files import Key, Merged, read_suite_files
 from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
-from harness.suite.schema import Suite
+from harness.suite.schema import OTHERS, Suite
 from harness.text import known_names, short
 
 C = TypeVar("C", bound=Component)
@@ -45,8 +45,7 @@ def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
     merged = read_suite_files(path)
     registry = Registry(requested, merged.plugin_paths)
     suite = _validate(merged, registry)
-    resolver = _Resolver(merged, registry)
-    resolved = resolver.resolve(path, suite)
+    resolved = _Resolver(merged, registry, suite).resolve(path)
     if merged.problems or resolved is None:
         raise SuiteError(_in_order(merged.problems))
     return resolved
@@ -61,10 +60,10 @@ def _validate(merged: Merged, registry: Registry) -> Suite | None:
     """Check the schema and every name; report into `merged.problems`."""
     values = merged.values
     context: dict[str, list[str]] = {
-        "model": _table_names(values, "models"),
-        "training recipe": _table_names(values, "training"),
-        "data set": _table_names(values, "datasets") + registry.names("datasets"),
-        "scorer": _table_names(values, "scorers") + registry.names("scorers"),
+        "model": [*_table(values, "models")],
+        "training recipe": [*_table(values, "training")],
+        "data set": [*_table(values, "datasets"), *registry.names("datasets")],
+        "scorer": [*_table(values, "scorers"), *registry.names("scorers")],
         "model plugin": registry.names("models"),
         "data set plugin": registry.names("datasets"),
         "scorer plugin": registry.names("scorers"),
@@ -84,9 +83,10 @@ def _validate(merged: Merged, registry: Registry) -> Suite | None:
         return None
 
 
-def _table_names(values: Mapping[str, Any], table: str) -> list[str]:
-    found = values.get(table)
-    return list(found) if isinstance(found, dict) else []
+def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One table of the TOML; empty if it is missing or something else, as the schema says."""
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
@@ -125,40 +125,47 @@ def _fields_at(key: Key) -> list[str]:
 class _Resolver:
     """Looks components up one by one and collects what is wrong with them."""
 
-    def __init__(self, merged: Merged, registry: Registry) -> None:
+    def __init__(self, merged: Merged, registry: Registry, suite: Suite | None) -> None:
         self.merged = merged
         self.registry = registry
+        self.suite = suite
+        self.models: dict[str, ModelComponent] = {}
+        self.statistics: dict[str, Component] = {}
         self.datasets: dict[str, DatasetComponent | None] = {}
         self.scorers: dict[str, ScorerComponent | None] = {}
 
-    def resolve(self, path: Path, suite: Suite | None) -> ResolvedSuite | None:
+    def resolve(self, path: Path) -> ResolvedSuite | None:
         """Resolve every component; None if the schema was not met or any component failed."""
-        models = self._table("models", "models", self._model(suite))
-        statistics = self._table("statistics", "statistics", self._plain)
-        for name in _table_names(self.merged.values, "scorers"):
-            self._scorer(name)
-        for name in _table_names(self.merged.values, "datasets"):
-            self._dataset(name)
+        finders: dict[str, Callable[[str], object]] = {
+            "models": self._model,
+            "statistics": self._statistic,
+            "scorers": self._scorer,
+            "datasets": self._dataset,
+        }
+        for name, find in finders.items():
+            for component in _table(self.merged.values, name):
+                find(component)
+        suite = self.suite
         if suite is None:
             return None
         for model in suite.models.values():
             if model.dataset is not None:
                 self._dataset(model.dataset)
         for comparison in suite.comparisons:
-            for name in comparison.scorers:
-                self._scorer(name)
-            for name in (*comparison.in_datasets, *comparison.out_datasets):
-                if name != "others":
-                    self._dataset(name)
-        self._resolve_inputs(suite, statistics)
+            for scorer in comparison.scorers:
+                self._scorer(scorer)
+            for dataset in (*comparison.in_datasets, *comparison.out_datasets):
+                if dataset != OTHERS:
+                    self._dataset(dataset)
+        self._resolve_inputs(suite)
         resolved = ResolvedSuite(
             path.stem,
             path,
             suite,
             self.registry,
-            _present(models),
+            self.models,
             _present(self.datasets),
-            _present(statistics),
+            self.statistics,
             _present(self.scorers),
             self._reference(suite),
         )
@@ -167,19 +174,55 @@ class _Resolver:
                 self._report(key, message)
         return resolved
 
-    def _table(
-        self, table: str, kind: Kind, finish: Callable[[Component, Key], C | None]
-    ) -> dict[str, C | None]:
-        return {
-            name: self._component(kind, (table, name), name, finish)
-            for name in _table_names(self.merged.values, table)
-        }
+    def _model(self, name: str) -> None:
+        component = self._component("models", name)
+        if component is not None and self.suite is not None:
+            model = self.suite.models[name]
+            recipe = self.suite.training[model.training]
+            found = ModelComponent(**vars(component), recipe=recipe, dataset=model.dataset)
+            self.models[name] = found
 
-    def _component(
-        self, kind: Kind, key: Key, name: str, finish: Callable[[Component, Key], C | None]
-    ) -> C | None:
+    def _statistic(self, name: str) -> None:
+        if built := self._built("statistics", name):
+            self.statistics[name], _ = built
+
+    def _dataset(self, name: str) -> DatasetComponent | None:
+        if name not in self.datasets:
+            self.datasets[name] = None  # stays so while in progress: a cycle ends here
+            if built := self._built("datasets", name):
+                component, dataset = built
+                self.datasets[name] = DatasetComponent(**vars(component), dataset=dataset)
+        return self.datasets[name]
+
+    def _scorer(self, name: str) -> ScorerComponent | None:
+        if name not in self.scorers:
+            self.scorers[name] = None  # as with data sets
+            if built := self._built("scorers", name):
+                component, scorer = built
+                try:
+                    inputs = tuple(parse_input(text) for text in scorer.inputs)
+                    self.scorers[name] = ScorerComponent(**vars(component), inputs=inputs)
+                except Exception as error:
+                    text = str(error) if isinstance(error, ValueError) else _describe(error)
+                    self._report(("scorers", name), f"inputs: {text}")
+        return self.scorers[name]
+
+    def _built(self, kind: Kind, name: str) -> tuple[Component, Any] | None:
+        """A component and an object of it; None if either cannot be had."""
+        component = self._component(kind, name)
+        if component is None:
+            return None
+        try:
+            return component, component.build()
+        except Exception as error:
+            text = str(error) if isinstance(error, BenchError) else _describe(error)
+            self._report((kind, name, "options"), text)
+            return None
+
+    def _component(self, kind: Kind, name: str) -> Component | None:
         """Look one component up: its table in the suite, else the plugin of that name."""
-        table = self.merged.values.get(str(key[0]), {}).get(name, {"plugin": name})
+        key = (kind, name)
+        table = _table(self.merged.values, kind).get(name, {"plugin": name})
         plugin = table.get("plugin") if isinstance(table, dict) else None
         if not isinstance(plugin, str) or plugin not in self.registry.names(kind):
             return None  # the schema has said so
@@ -196,124 +239,54 @@ class _Resolver:
                 option = (*key, "options", *problem.key.split("."))
                 self._report(option, problem.message, problem.hint)
             return None
-        sources = self._sources(target, checked, key)
-        members = self._members(target, checked, key)
+        named = {option: [checked[option]] for option in dataset_options(target)}
+        sources = self._named("data set", "datasets", named, self._dataset, key)
+        named = scorer_options(target, checked)
+        members = self._named("scorer", "scorers", named, self._scorer, key)
         if sources is None or members is None:
             return None
-        return finish(Component(name, registered, checked, sources, members), key)
-
-    def _sources(
-        self, target: Any, options: Mapping[str, Any], key: Key
-    ) -> dict[str, DatasetComponent] | None:
-        sources = {}
-        for option in dataset_options(target):
-            place = (*key, "options", option)
-            source = self._named("data set", "datasets", options[option], self._dataset, place)
-            if source is None:
-                return None
-            sources[option] = source
-        return sources
-
-    def _members(
-        self, target: Any, options: Mapping[str, Any], key: Key
-    ) -> dict[str, tuple[ScorerComponent, ...]] | None:
-        members = {}
-        for option, names in scorer_options(target, options).items():
-            place = (*key, "options", option)
-            found = [self._named("scorer", "scorers", name, self._scorer, place) for name in names]
-            members[option] = tuple(member for member in found if member is not None)
-            if len(members[option]) < len(found):
-                return None
-        return members
+        source = {option: dataset for option, (dataset,) in sources.items()}
+        return Component(name, registered, checked, source, members)
 
     def _named(
-        self, what: str, kind: Kind, name: str, find: Callable[[str], C | None], key: Key
-    ) -> C | None:
-        """What an option names, defined by the suite or a plugin's at its default options."""
-        known = _table_names(self.merged.values, kind) + self.registry.names(kind)
-        if name not in known:
-            self._report(key, f"there is no {what} {name!r}", known_names(name, known))
-            return None
-        found = find(name)
-        if found is None and not self.merged.problems:
-            self._report(key, f"{what} {name!r} contains itself")
-        return found
-
-    def _dataset(self, name: str) -> DatasetComponent | None:
-        if name not in self.datasets:
-            self.datasets[name] = None  # stays so while in progress: a cycle ends here
-            self.datasets[name] = self._component(
-                "datasets", ("datasets", name), name, self._constructed_dataset
-            )
-        return self.datasets[name]
-
-    def _constructed_dataset(self, component: Component, key: Key) -> DatasetComponent | None:
-        instance = self._construct(component, key)
-        if instance is None:
-            return None
-        return DatasetComponent(**vars(component), dataset=instance)
-
-    def _scorer(self, name: str) -> ScorerComponent | None:
-        if name not in self.scorers:
-            self.scorers[name] = None  # as with data sets
-            self.scorers[name] = self._component(
-                "scorers", ("scorers", name), name, self._constructed_scorer
-            )
-        return self.scorers[name]
-
-    def _constructed_scorer(self, component: Component, key: Key) -> ScorerComponent | None:
-        instance = self._construct(component, key)
-        if instance is None:
-            return None
-        try:
-            inputs = tuple(parse_input(text) for text in instance.inputs)
-        except Exception as error:
-            text = str(error) if isinstance(error, ValueError) else _describe(error)
-            self._report(key, f"inputs: {text}")
-            return None
-        return ScorerComponent(**vars(component), inputs=inputs)
-
-    def _model(self, suite: Suite | None) -> Callable[[Component, Key], ModelComponent | None]:
-        def finish(component: Component, _: Key) -> ModelComponent | None:
-            if suite is None:
-                return None
-            model = suite.models[component.name]
-            recipe = suite.training[model.training]
-            return ModelComponent(**vars(component), recipe=recipe, dataset=model.dataset)
-
-        return finish
-
-    def _plain(self, component: Component, key: Key) -> Component | None:
-        return None if self._construct(component, key) is None else component
-
-    def _construct(self, component: Component, key: Key) -> Any:
-        try:
-            return component.build()
-        except Exception as error:
-            text = str(error) if isinstance(error, BenchError) else _describe(error)
-            self._report((*key, "options"), text)
-            return None
-
-    def _resolve_inputs(
         self,
-        suite: Suite,
-        statistics: dict[str, Component | None],
-    ) -> None:
+        what: str,
+        kind: Kind,
+        named: Mapping[str, Sequence[str]],
+        find: Callable[[str], C | None],
+        key: Key,
+    ) -> dict[str, tuple[C, ...]] | None:
+        """What options name, defined by the suite or a plugin's at its default options."""
+        known = [*_table(self.merged.values, kind), *self.registry.names(kind)]
+        components: dict[str, tuple[C, ...]] = {}
+        for option, names in named.items():
+            place = (*key, "options", option)
+            found = []
+            for name in names:
+                if name not in known:
+                    self._report(place, f"there is no {what} {name!r}", known_names(name, known))
+                elif (component := find(name)) is not None:
+                    found.append(component)
+                elif not self.merged.problems:
+                    self._report(place, f"{what} {name!r} contains itself")
+            if len(found) < len(names):
+                return None
+            components[option] = tuple(found)
+        return components
+
+    def _resolve_inputs(self, suite: Suite) -> None:
         """Look up the statistics and models that scorers read."""
-        known = {*statistics, *self.registry.names("statistics")}
-        if LOG_PROB in known and LOG_PROB not in statistics:
-            key: Key = ("statistics",)
-            statistics[LOG_PROB] = self._component("statistics", key, LOG_PROB, self._plain)
+        known = {*_table(self.merged.values, "statistics"), *self.registry.names("statistics")}
+        if LOG_PROB in known and LOG_PROB not in self.statistics:
+            self._statistic(LOG_PROB)
         for name, scorer in self.scorers.items():
+            key = ("scorers", name)
             for item in scorer.inputs if scorer else ():
-                key = ("scorers", name)
                 if item.statistic not in known:
                     message = f"scorer {name!r} reads statistic {item.statistic!r}, not known"
                     self._report(key, message, known_names(item.statistic, known))
-                elif item.statistic not in statistics:
-                    statistics[item.statistic] = self._component(
-                        "statistics", ("statistics",), item.statistic, self._plain
-                    )
+                elif item.statistic not in self.statistics:
+                    self._statistic(item.statistic)
                 if item.model is not None and item.model not in suite.models:
                     message = f"scorer {name!r} reads model {item.model!r}, not in the suite"
                     self._report(key, message, known_names(item.model, suite.models))
