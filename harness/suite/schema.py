@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -75,9 +75,10 @@ StatisticPlugin = Annotated[str, _known("statistic plugin")]
 Count = Annotated[int, Field(ge=1)]
 Epoch = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Several = BeforeValidator(_listed)
-Alone = AfterValidator(_others_alone)
-Distinct = AfterValidator(_distinct)
+T = TypeVar("T")
+Several = Annotated[
+    tuple[T, ...], BeforeValidator(_listed), AfterValidator(_distinct), Field(min_length=1)
+]
 
 
 class _Table(BaseModel):
@@ -190,24 +191,20 @@ class Comparison(Protocol):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    models: Annotated[tuple[ModelName, ...], Several, Distinct, Field(min_length=1)]
+    models: Several[ModelName]
     """Models, each trained on the train split of each `in` data set. One with a `dataset` of its
     own can be judged only where that is the one `in` data set; elsewhere scorers read it."""
-    in_datasets: Annotated[
-        tuple[DatasetName, ...], Several, Distinct, Field(min_length=1, alias="in")
-    ]
+    in_datasets: Annotated[Several[DatasetName], Field(alias="in")]
     """In-distribution data sets."""
-    out_datasets: Annotated[
-        tuple[OutName, ...], Several, Distinct, Alone, Field(min_length=1, alias="out")
-    ]
+    out_datasets: Annotated[Several[OutName], AfterValidator(_others_alone), Field(alias="out")]
     """OOD data sets, or `"others"`: all other data sets that the suite defines on one domain."""
-    epochs: Annotated[tuple[Epoch, ...], Several, Distinct, Field(min_length=1)]
+    epochs: Several[Epoch]
     """Epochs at which the model is judged; 0 is the initialised model."""
-    group_sizes: Annotated[tuple[Count, ...], Several, Distinct, Field(min_length=1)] = (1,)
+    group_sizes: Several[Count] = (1,)
     """Numbers of examples judged together."""
-    seeds: Annotated[tuple[Seed, ...], Several, Distinct, Field(min_length=1)] = (0,)
+    seeds: Several[Seed] = (0,)
     """Seeds of the training."""
-    scorers: Annotated[tuple[ScorerName, ...], Several, Distinct, Field(min_length=1)]
+    scorers: Several[ScorerName]
     """Scorers, by plugin name or by a name under `scorers`."""
 
     def under(self, protocol: Protocol) -> Comparison:
