@@ -45,24 +45,24 @@ def _listed(problems: Sequence[Problem]) -> str:
     return "\n".join([*lines, f"and {more:,} more mistakes"] if more > 0 else lines)
 
 
-class SuiteError(BenchError):
-    """A suite that cannot be used: all its problems, at once."""
+class InputError(BenchError):
+    """An input that cannot be used: all its problems, at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__(_listed(self.problems))
+
+
+class SuiteError(InputError):
+    """A suite that cannot be used."""
+
+
+class OptionError(InputError):
+    """Constructor options that do not fit a plugin's signature."""
 
 
 class PluginError(BenchError):
     """A plugin that cannot be found, loaded or told from another one."""
-
-
-class OptionError(BenchError):
-    """Constructor options that do not fit a plugin's signature."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(_listed(self.problems))
 
 
 class UnsupportedError(BenchError):
