@@ -16,6 +16,13 @@ class Event:
 
 
 @dataclass(frozen=True)
+class TaskEvent(Event):
+    """Something that happened in a task, which is named."""
+
+    task: str
+
+
+@dataclass(frozen=True)
 class RunStarted(Event):
     """A run begins: the suite, how many jobs it will do and how many cells it will score.
 
@@ -36,35 +43,30 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True)
-class StepStarted(Event):
+class StepStarted(TaskEvent):
     """A piece of long work begins in a task: its label and its length in `unit`s."""
 
-    task: str
     step: str
     total: int
     unit: str
 
 
 @dataclass(frozen=True)
-class StepAdvanced(Event):
+class StepAdvanced(TaskEvent):
     """A piece of long work has got `amount` units further."""
 
-    task: str
     amount: int
 
 
 @dataclass(frozen=True)
-class StepFinished(Event):
+class StepFinished(TaskEvent):
     """A piece of long work is over."""
-
-    task: str
 
 
 @dataclass(frozen=True)
-class EpochFinished(Event):
+class EpochFinished(TaskEvent):
     """A training epoch is over; losses in bits per dimension."""
 
-    task: str
     model: str
     dataset: str
     seed: int
@@ -74,28 +76,24 @@ class EpochFinished(Event):
 
 
 @dataclass(frozen=True)
-class JobFinished(Event):
+class JobFinished(TaskEvent):
     """A job of the plan is done."""
 
-    task: str
     job: str
 
 
 @dataclass(frozen=True)
-class JobFailed(Event):
+class JobFailed(TaskEvent):
     """A job of the plan cannot be done; `details` is the traceback for the log."""
 
-    task: str
     job: str
     message: str
     details: str = ""
 
 
 @dataclass(frozen=True)
-class Postponed(Event):
+class Postponed(TaskEvent):
     """A task has done nothing, because another run is at its work; it is to be run again."""
-
-    task: str
 
 
 @dataclass(frozen=True)
