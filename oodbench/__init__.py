@@ -11,56 +11,13 @@ from typing import TYPE_CHECKING
 
 from oodbench._names import lazily
 
-if TYPE_CHECKING:
-    from harness.contracts import (
-        Baseline,
-        Dataset,
-        DensityModel,
-        Executor,
-        Fetchable,
-        FittedStatistic,
-        Flow,
-        HasFakeFeatures,
-        HasFakeValues,
-        HasFitInfo,
-        HasLayerNorms,
-        HasLogProbTerms,
-        HasScoreTerms,
-        HasStamp,
-        Likelihood,
-        NeedsFeatureNames,
-        Per,
-        Preparable,
-        Samplable,
-        Scorer,
-        Side,
-        Statistic,
-        Task,
-        Trainable,
-    )
-    from harness.domain import Images, bits_per_dim
-    from harness.errors import (
-        BenchError,
-        DataError,
-        DomainError,
-        MissingDataError,
-        NotFittedError,
-        ScoreError,
-        TrainingError,
-        UnsupportedError,
-        is_out_of_memory,
-    )
-    from harness.events import (
-        CellFinished,
-        EpochFinished,
-        Event,
-        JobFailed,
-        Postponed,
-        RunFinished,
-        RunStarted,
-    )
-    from harness.hookspecs import Entry, hookimpl
-    from harness.settings import raw_root
+if TYPE_CHECKING:  # where type checkers find the names that `__all__` lists
+    from harness.contracts import *
+    from harness.domain import *
+    from harness.errors import *
+    from harness.events import *
+    from harness.hookspecs import *
+    from harness.settings import *
 
 __all__ = [
     "Baseline",

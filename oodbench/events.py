@@ -7,21 +7,7 @@ from typing import TYPE_CHECKING
 from oodbench._names import lazily
 
 if TYPE_CHECKING:
-    from harness.events import (
-        CellFinished,
-        CellKnown,
-        EpochFinished,
-        Event,
-        JobFailed,
-        JobFinished,
-        Message,
-        Postponed,
-        RunFinished,
-        RunStarted,
-        StepAdvanced,
-        StepFinished,
-        StepStarted,
-    )
+    from harness.events import *
 
 __all__ = [
     "CellFinished",
