@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import ScoreError
-
-Floats: TypeAlias = NDArray[np.float64]
+from harness.metrics.placements import Floats
 
 REACH = 9.0
 """Bandwidths beyond which a sample's density counts as nothing: there it is below 1e-17 / h."""

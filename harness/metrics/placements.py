@@ -26,6 +26,8 @@ Wins: TypeAlias = tuple[Floats, Floats]
 def win_counts(scores_in: Floats, scores_out: Floats) -> Wins:
     """DeLong's structural components of a scorer, for `paired` tests with others.
 
+    Whole numbers make equal components exactly equal, so a variance of 0 is 0 and not a rounding.
+
     Arguments:
         scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
         scores_out: float64, (m,), scores of the OOD groups; m >= 2.
@@ -36,7 +38,10 @@ def win_counts(scores_in: Floats, scores_out: Floats) -> Wins:
     Raises:
         ScoreError: As for `delong`.
     """
-    return structural_components(*checked_sides(scores_in, scores_out, at_least=2))
+    scores_in, scores_out = checked_sides(scores_in, scores_out, at_least=2)
+    wins_out = doubled_counts_below(scores_out, scores_in)
+    wins_in = 2 * scores_out.size - doubled_counts_below(scores_in, scores_out)
+    return wins_out, wins_in
 
 
 def checked_sides(
@@ -77,18 +82,8 @@ def doubled_counts_below(scores: Floats, others: Floats) -> Floats:
     return (below + not_above).astype(np.float64)
 
 
-def structural_components(scores_in: Floats, scores_out: Floats) -> Wins:
-    """2n V, (m,), and 2m W, (n,): DeLong's structural components as whole numbers.
-
-    Whole numbers make equal components exactly equal, so a variance of 0 is 0 and not a rounding.
-    """
-    wins_out = doubled_counts_below(scores_out, scores_in)
-    wins_in = 2 * scores_out.size - doubled_counts_below(scores_in, scores_out)
-    return wins_out, wins_in
-
-
 def win_counts_by_row(scores_in: Floats, scores_out: Floats) -> Wins:
-    """`structural_components` of each row, (k, n) and (k, m); short rows take a tenth."""
+    """`win_counts` of each row, (k, n) and (k, m); short rows take a tenth."""
     n, m = scores_in.shape[1], scores_out.shape[1]
     pooled = np.concatenate([scores_in, scores_out], axis=1)
     if min(n, m) < 2 or not np.isfinite(pooled).all():

@@ -15,7 +15,7 @@ from harness.metrics.placements import (
     checked_sides,
     doubled_counts_below,
     standard_error,
-    structural_components,
+    win_counts,
 )
 
 LEVEL = 0.05
@@ -79,9 +79,8 @@ def delong(scores_in: Floats, scores_out: Floats) -> AurocEstimate:
         | Fast implementation of DeLong's algorithm (Sun and Xu, 2014)
         | https://doi.org/10.1109/LSP.2014.2337313
     """
-    scores_in, scores_out = checked_sides(scores_in, scores_out, at_least=2)
-    wins_out, wins_in = structural_components(scores_in, scores_out)
-    n, m = scores_in.size, scores_out.size
+    wins_out, wins_in = win_counts(scores_in, scores_out)
+    m, n = wins_out.size, wins_in.size
     area = float(wins_out.sum() / (2 * n * m))
     se = float(standard_error(wins_out, wins_in))
     if area in (0.0, 1.0):
