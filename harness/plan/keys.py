@@ -77,36 +77,16 @@ def checkpoint_key(train_key: str, epoch: int) -> str:
     return f"{train_key}/epoch-{epoch:06d}"
 
 
-def examples_statistic_inputs(
-    domain: Images, statistic: Component, examples: Mapping[str, str], group_size: int | None
-) -> dict[str, Any]:
-    """What a stored statistic of the examples alone depends on.
-
-    Arguments:
-        domain: Of the examples.
-        statistic: Plugin and options.
-        examples: Content fingerprint of the split and digest of the example numbers.
-        group_size: None for a statistic per example.
-    """
-    return {
-        "format": FORMAT,
-        "domain": {**vars(domain)},
-        "statistic": statistic.identity(),
-        "examples": dict(examples),
-        "group_size": group_size,
-    }
-
-
 def statistic_inputs(
     model: ModelComponent,
     domain: Images,
     statistic: Component,
-    weights: str,
+    weights: str | None,
     examples: Mapping[str, str],
     group_size: int | None,
     fit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a stored statistic depends on.
+    """What a stored statistic depends on; neither model nor fit if it is of the examples alone.
 
     The same weights may mean another density in another model, or under other options.
 
@@ -114,16 +94,21 @@ def statistic_inputs(
         model: Plugin and options.
         domain: What the model is built for.
         statistic: Plugin and options.
-        weights: sha256 of the checkpoint's weights.
+        weights: sha256 of the checkpoint's weights; None for a statistic of the examples alone.
         examples: Content fingerprint of the split and digest of the example numbers.
         group_size: None for a statistic per example.
         fit: Of a fitted statistic, the examples of role `fit`, given like `examples`, and which
             part of them it is fitted on.
     """
-    fitted = {} if fit is None else {"fit": dict(fit)}
-    return {
-        **examples_statistic_inputs(domain, statistic, examples, group_size),
-        "model": model.identity(),
-        "weights": weights,
-        **fitted,
+    inputs = {
+        "format": FORMAT,
+        "domain": {**vars(domain)},
+        "statistic": statistic.identity(),
+        "examples": dict(examples),
+        "group_size": group_size,
     }
+    if weights is not None:
+        inputs |= {"model": model.identity(), "weights": weights}
+        if fit is not None:
+            inputs["fit"] = dict(fit)
+    return inputs

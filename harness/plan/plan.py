@@ -10,12 +10,7 @@ from harness.data.folder import PreparedDataset
 from harness.data.roles import Draw
 from harness.errors import DataError, StoreError
 from harness.plan.jobs import Chain, ChainId, PlannedCell, StatisticJob
-from harness.plan.keys import (
-    checkpoint_key,
-    examples_statistic_inputs,
-    statistic_inputs,
-    train_inputs,
-)
+from harness.plan.keys import checkpoint_key, statistic_inputs, train_inputs
 from harness.store.hashing import digest, ids_digest
 from harness.store.layout import CHECKPOINTS, STATISTICS, WEIGHTS
 from harness.store.records import Store
@@ -163,11 +158,15 @@ class Keys:
         chain = self._plan.chains[job.chain]
         self._plan.require_examples(job)
         examples, _ = self._plan.examples(job.draw, self._plan.prepared[job.draw.dataset])
-        parts = chain.domain, chain.jobs[job]
-        if weights is None:
-            return examples_statistic_inputs(*parts, examples, job.group_size)
-        fit = self._fit_examples(job)
-        return statistic_inputs(chain.model, *parts, weights, examples, job.group_size, fit)
+        return statistic_inputs(
+            chain.model,
+            chain.domain,
+            chain.jobs[job],
+            weights,
+            examples,
+            job.group_size,
+            self._fit_examples(job),
+        )
 
     def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
         """What enters the key of a fitted statistic of what it is fitted on."""
