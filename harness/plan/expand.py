@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cache, partial
+from typing import TypeAlias
 
 from harness.contracts import FittedStatistic, Statistic
 from harness.data.folder import PreparedDataset
@@ -20,6 +21,8 @@ from harness.suite.resolve import LOG_PROB
 from harness.suite.selection import parse_selection
 
 MOST_CELLS = 1_000_000
+Jobs: TypeAlias = Callable[[Draw], StatisticJob]
+"""The jobs of an input at one epoch and group size, by draw."""
 
 
 def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> Plan:
@@ -70,7 +73,8 @@ class _Row:
     Attributes:
         comparison: The one that asks.
         fit: The draw of role fit; `in_` that of role in, `outs` those of role out by data set.
-        inputs: Those met so far, by text, epoch and group size.
+        inputs: The jobs of those met so far, by text, epoch and group size. Each job is made when
+            it is first asked for, and is one object, however many cells read it.
         notes: By scorer, of those met so far.
     """
 
@@ -79,33 +83,8 @@ class _Row:
     fit: Draw
     in_: Draw
     outs: Mapping[str, Draw]
-    inputs: dict[tuple[str, int, int | None], _RowInput] = field(default_factory=dict)
+    inputs: dict[tuple[str, int, int | None], Jobs] = field(default_factory=dict)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-class _RowInput:
-    """An input as a row asks for it at one epoch and group size.
-
-    Each of its jobs is made when it is first asked for, and is one object, however many cells read
-    it.
-    """
-
-    def __init__(self, row: _Row, job: Callable[[Draw], StatisticJob]) -> None:
-        self._row, self._job = row, job
-        self._outs: dict[str, StatisticJob] = {}
-
-    @cached_property
-    def fit(self) -> StatisticJob:
-        return self._job(self._row.fit)
-
-    @cached_property
-    def in_(self) -> StatisticJob:
-        return self._job(self._row.in_)
-
-    def out(self, dataset: str) -> StatisticJob:
-        if dataset not in self._outs:
-            self._outs[dataset] = self._job(self._row.outs[dataset])
-        return self._outs[dataset]
 
 
 @dataclass(frozen=True)
@@ -177,14 +156,11 @@ class _Builder:
         bits = None if self.log_prob is None else self._input(row, self.log_prob, *place)
         for name, out in row.outs.items():
             cell = Cell(chain.model, chain.dataset, name, scorer.name, *place, chain.seed)
-            if not self._is_new(cell, (row.fit, row.in_, out)) or not self.suite.only.selects(
-                cell
-            ):
+            draws = (row.fit, row.in_, out)
+            if not self._is_new(cell, draws) or not self.suite.only.selects(cell):
                 continue
-            reads = {
-                text: ByRole(item.fit, item.in_, item.out(name)) for text, item in inputs.items()
-            }
-            log_prob = None if bits is None else (bits.in_, bits.out(name))
+            reads = {text: ByRole(*map(job, draws)) for text, job in inputs.items()}
+            log_prob = None if bits is None else (bits(row.in_), bits(out))
             notes = self._notes(row, cell, reads)
             number = len(self.seen) - 1
             self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes, number))
@@ -208,11 +184,11 @@ class _Builder:
             )
         return row.notes[cell.scorer]
 
-    def _input(self, row: _Row, item: Input, epoch: int, group_size: int) -> _RowInput:
+    def _input(self, row: _Row, item: Input, epoch: int, group_size: int) -> Jobs:
         size = group_size if self._kind(item.statistic).is_grouped else None
         key = (item.text, epoch, size)
         if key not in row.inputs:
-            row.inputs[key] = _RowInput(row, partial(self._job, row, item, epoch, size))
+            row.inputs[key] = cache(partial(self._job, row, item, epoch, size))
         return row.inputs[key]
 
     def _job(
