@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plugins.models.altered import is_altered
 from plugins.models.flows.actnorm import ActNorm, InvertibleActNorm
 from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
 from plugins.models.flows.couplings import ConvCoupling
-from plugins.models.flows.mixing import InvertibleConv1x1LU
+from plugins.models.flows.mixing import InvertibleConv1x1LU, triangular_factors
 
 PARTS: dict[str, type[nn.Module]] = {
     "norm": InvertibleActNorm,
@@ -42,16 +43,53 @@ def can_be_fused(step: nn.Module) -> bool:
 
     The fused steps call no part, so a hook on one would not run.
     """
-    parts = dict(step.named_modules())
-    own = parts.pop("")
-    return {name: type(part) for name, part in parts.items()} == PARTS and not any(
-        part._forward_hooks
-        or part._forward_pre_hooks
-        or part._backward_hooks
-        or part._backward_pre_hooks
-        or "forward" in vars(part)
-        for part in (own, *parts.values())
-    )
+    parts = {name: type(part) for name, part in step.named_modules() if name}
+    return parts == PARTS and not any(is_altered(module) for module in step.modules())
+
+
+class FoldedSteps:
+    """The parameters of K steps as the fused steps use them: C channels, w hidden ones.
+
+    Arguments:
+        steps: Of one number of channels and one width.
+
+    Attributes:
+        scales, biases: exp(log_scale) and bias of the ActNorms of the steps, (K, C).
+        p, lower, upper: The factors of the 1x1 convolutions, (K, C, C).
+        mixes: P L U, (K, C, C).
+        ladj: That of one pixel by ActNorm and 1x1 convolution of all the steps, a scalar.
+        mix, shift: W s and (W s) b of each step, (C, C) and (C,).
+        s1, s2: exp(log_scale) of the hidden ActNorms of each step, (w, 1, 1, 1).
+        b1, b2: Their biases times these scales, (w,).
+        e: exp(3 log_scale) of the last convolutions, (K, C).
+        b3: Their biases times e, (K, C).
+    """
+
+    def __init__(self, steps: Sequence[Any]) -> None:
+        def stacked(get: Callable[[Any], Tensor]) -> Tensor:
+            return torch.stack([get(step) for step in steps])
+
+        def hidden(norm: Callable[[Any], ActNorm]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+            scale = torch.exp(stacked(lambda s: norm(s).log_scale))  # (K, w, 1, 1)
+            bias = scale * stacked(lambda s: norm(s).bias)
+            return scale.unsqueeze(4).unbind(), bias.flatten(1).unbind()
+
+        log_scale, log_s = stacked(lambda s: s.norm.log_scale), stacked(lambda s: s.mix.log_s)
+        self.ladj = log_scale.sum() + log_s.sum()
+        self.scales = torch.exp(log_scale).flatten(1)
+        self.biases = stacked(lambda s: s.norm.bias).flatten(1)
+        self.p = stacked(lambda s: s.mix.p)
+        lower, upper = stacked(lambda s: s.mix.lower), stacked(lambda s: s.mix.upper)
+        sign = stacked(lambda s: s.mix.sign)
+        self.lower, self.upper = triangular_factors(lower, upper, log_s, sign)
+        self.mixes = self.p @ (self.lower @ self.upper)
+        scaled = self.mixes * self.scales.unsqueeze(1)
+        self.mix = scaled.unbind()
+        self.shift = (scaled @ self.biases.unsqueeze(2)).squeeze(2).unbind()
+        self.s1, self.b1 = hidden(lambda s: s.coupling.norm1)
+        self.s2, self.b2 = hidden(lambda s: s.coupling.norm2)
+        self.e = torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale)).flatten(1)
+        self.b3 = self.e * stacked(lambda s: s.coupling.conv3.bias)
 
 
 def fused_steps(steps: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,50 +103,21 @@ def fused_steps(steps: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
         Floating, (N, C, H, W), channels-last, and ladj (N,), in nats.
     """
     steps = list(steps)
-    weights, ladj = _folded(steps)
-    ladj = ladj * (x.shape[2] * x.shape[3])
+    p = FoldedSteps(steps)
     half = x.shape[1] // 2
+    two = F.pad(p.b3.new_full((half,), 2.0), (half, 0))  # added to the raw scales
+    e, b3 = p.e[..., None, None, None].unbind(), (p.b3 + two).unbind()
+    ladj = p.ladj * (x.shape[2] * x.shape[3])
     x = x.permute(0, 2, 3, 1)  # (N, H, W, C)
-    for step, (mix, shift, w1, b1, w2, b2, w3, b3) in zip(steps, weights, strict=True):
-        x = F.linear(x, mix, shift)
+    for k, step in enumerate(steps):
+        x = F.linear(x, p.mix[k], p.shift[k])
         a, b = x[..., :half], x[..., half:]
         net = step.coupling
         h = a.permute(0, 3, 1, 2)  # (N, C/2, H, W)
-        h = F.conv2d(h, w1 * net.conv1.weight, b1, padding=1).relu_()  # (N, width, H, W)
-        h = F.conv2d(h, w2 * net.conv2.weight, b2).relu_()  # (N, width, H, W)
-        out = F.conv2d(h, w3 * net.conv3.weight, b3, padding=1).permute(0, 2, 3, 1)
+        h = F.conv2d(h, p.s1[k] * net.conv1.weight, p.b1[k], padding=1).relu_()  # (N, w, H, W)
+        h = F.conv2d(h, p.s2[k] * net.conv2.weight, p.b2[k]).relu_()  # (N, w, H, W)
+        out = F.conv2d(h, e[k] * net.conv3.weight, b3[k], padding=1).permute(0, 2, 3, 1)
         log_scale = F.logsigmoid(out[..., half:])  # (N, H, W, C/2)
         x = torch.cat((a, (b + out[..., :half]) * torch.exp(log_scale)), dim=3)
         ladj = ladj + log_scale.sum(dim=(1, 2, 3))
     return x.permute(0, 3, 1, 2), ladj
-
-
-def _folded(steps: Sequence[Any]) -> tuple[Iterable[Sequence[Tensor]], Tensor]:
-    """For each step what `fused_steps` uses, and ladj of one pixel but for the couplings.
-
-    These are W s, (C, C), and (W s) b, (C,); then for each convolution of the coupling the scales
-    of its outputs, (outputs, 1, 1, 1), and its bias, (outputs,), which for the last one holds the
-    2 that is added to the raw scales.
-    """
-
-    def stacked(get: Callable[[Any], Tensor]) -> Tensor:
-        return torch.stack([get(step) for step in steps])
-
-    log_scale, log_s = stacked(lambda s: s.norm.log_scale), stacked(lambda s: s.mix.log_s)
-    diagonal = torch.exp(log_s) * stacked(lambda s: s.mix.sign)
-    upper = stacked(lambda s: s.mix.upper).triu(1) + torch.diag_embed(diagonal)
-    lower = stacked(lambda s: s.mix.lower).tril(-1) + torch.diag_embed(torch.ones_like(log_s))
-    mix = stacked(lambda s: s.mix.p) @ (lower @ upper)  # (K, C, C)
-    mix = mix * torch.exp(log_scale).flatten(1).unsqueeze(1)
-    shift = (mix @ stacked(lambda s: s.norm.bias).flatten(2)).flatten(1)
-    folded = [mix, shift]
-    for norm in ("norm1", "norm2"):
-        scale = torch.exp(stacked(lambda s, n=norm: getattr(s.coupling, n).log_scale))
-        bias = stacked(lambda s, n=norm: getattr(s.coupling, n).bias)
-        folded += [scale.unsqueeze(4), (scale * bias).flatten(1)]  # (K, width, 1, 1, 1)
-    scale = torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale))  # (K, C, 1, 1)
-    bias = scale.flatten(1) * stacked(lambda s: s.coupling.conv3.bias)  # (K, C)
-    two = F.pad(bias.new_full((bias.shape[1] // 2,), 2.0), (bias.shape[1] // 2, 0))
-    folded += [scale.unsqueeze(4), bias + two]
-    unbound = zip(*(each.unbind() for each in folded), strict=True)
-    return unbound, log_scale.sum() + log_s.sum()

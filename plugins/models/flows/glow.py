@@ -59,10 +59,14 @@ class GlowLevel(nn.Module):
         super().__init__()
         self.steps = nn.ModuleList(GlowStep(4 * channels, width=width) for _ in range(steps))
 
+    def is_as_built(self) -> bool:
+        """Whether every step has the parts it was built with, and none was altered."""
+        return all(type(step) is GlowStep and can_be_fused(step) for step in self.steps)
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
         x = squeeze(x)  # (N, 4 C, H/2, W/2)
-        if all(type(step) is GlowStep and can_be_fused(step) for step in self.steps):
+        if self.is_as_built():
             return fused_steps(self.steps, x)
         ladj = x.new_zeros(x.shape[0])
         for step in self.steps:

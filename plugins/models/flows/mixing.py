@@ -14,6 +14,21 @@ def random_rotation(channels: int) -> Tensor:
     return q.contiguous()
 
 
+def triangular_factors(
+    lower: Tensor, upper: Tensor, log_s: Tensor, sign: Tensor
+) -> tuple[Tensor, Tensor]:
+    """L and U + diag(sign * exp(log_s)), each floating, (..., C, C), of one or more convolutions.
+
+    Arguments:
+        lower: Floating, (..., C, C), read below the diagonal.
+        upper: Floating, (..., C, C), read above the diagonal.
+        log_s: Floating, (..., C).
+        sign: Floating, (..., C).
+    """
+    diagonal = torch.diag_embed(sign * torch.exp(log_s))
+    return lower.tril(-1) + torch.diag_embed(torch.ones_like(log_s)), upper.triu(1) + diagonal
+
+
 def _apply(weight: Tensor, x: Tensor) -> Tensor:
     # Not conv2d: on a CPU it takes up to fifty times as long for one channel.
     return torch.einsum("oc,nchw->nohw", weight, x)
@@ -53,10 +68,7 @@ class InvertibleConv1x1LU(nn.Module):
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """L and U + diag(sign * exp(log_s)), each floating, (C, C)."""
-        one = torch.ones_like(self.log_s)
-        lower = self.lower.tril(-1) + torch.diag(one)
-        upper = self.upper.triu(1) + torch.diag(self.sign * torch.exp(self.log_s))
-        return lower, upper
+        return triangular_factors(self.lower, self.upper, self.log_s, self.sign)
 
     def weight(self) -> Tensor:
         """The weight, floating, (C, C)."""

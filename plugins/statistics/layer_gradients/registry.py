@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
+from plugins.models.altered import is_altered
 from plugins.statistics.layer_gradients.norms import GroupGradient
 
 
@@ -115,17 +116,6 @@ def find_rule(module: nn.Module, names: Sequence[str]) -> Rule | None:
             covered = rule.parameters.issuperset(names)
             return rule if unchanged and covered and rule.when(module) else None
     return None
-
-
-def is_altered(module: nn.Module) -> bool:
-    """Whether a call does more or other than the forward of its type."""
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
-        or "forward" in vars(module)
-    )
 
 
 @dataclass(frozen=True)

@@ -30,110 +30,28 @@ transposed last one multiply: they have few channels, for which convolutions are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from plugins.models.flows.actnorm import ActNorm, InvertibleActNorm
-from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
+from plugins.models.flows.actnorm import ActNorm
+from plugins.models.flows.convolutions import HiddenConv2d
 from plugins.models.flows.couplings import ConvCoupling
-from plugins.models.flows.glow import GlowLevel, GlowStep
-from plugins.models.flows.mixing import InvertibleConv1x1LU
+from plugins.models.flows.fused import FoldedSteps
+from plugins.models.flows.glow import GlowLevel
 from plugins.statistics.layer_gradients.norms import PIECE_BYTES, Outer, explicit_sq_norms
 from plugins.statistics.layer_gradients.registry import BackwardPass, layer_gradient_fused_rule
 
-PARTS = {
-    GlowStep: {"norm": InvertibleActNorm, "mix": InvertibleConv1x1LU, "coupling": ConvCoupling},
-    ConvCoupling: {
-        "conv1": HiddenConv2d,
-        "norm1": ActNorm,
-        "conv2": HiddenConv2d,
-        "norm2": ActNorm,
-        "conv3": ZeroConv2d,
-    },
-}
 
-
-def is_as_built(level: GlowLevel) -> bool:
-    """Whether every part of every step is of the type that this module knows."""
-    modules = [*level.steps, *(step.coupling for step in level.steps)]
-    return all(
-        type(module) in PARTS
-        and {name: type(part) for name, part in module.named_children()} == PARTS[type(module)]
-        for module in modules
-    )
-
-
-@layer_gradient_fused_rule(GlowLevel, when=is_as_built)
+@layer_gradient_fused_rule(GlowLevel, when=GlowLevel.is_as_built)
 def glow_level(level: GlowLevel, this: BackwardPass, x: Tensor) -> tuple[Tensor, Tensor]:
     """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
     blocks = F.pixel_unshuffle(x, 2)  # what `squeeze` does, for N > 0 and without vmap
     y, ladj = _Level.apply(blocks, this.anchor, level, this)
     return y, ladj
-
-
-@dataclass
-class _Parameters:
-    """Parameters of K steps as they are used. C channels, w hidden ones."""
-
-    scales: Tensor  # (K, C), of the ActNorms of the steps
-    p: Tensor  # (K, C, C)
-    lower: Tensor  # (K, C, C)
-    upper: Tensor  # (K, C, C)
-    mixes: Tensor  # (K, C, C), P L U
-    biases: Tensor  # (K, C), of the ActNorms of the steps
-    ladj: Tensor  # of one pixel, by ActNorm and mixing of all the steps
-    e: Tensor  # (K, C)
-    # One for each step
-    mix: Sequence[Tensor]  # (C, C), its ActNorm and mixing in one, like the next
-    shift: Sequence[Tensor]  # (C,)
-    s1: Sequence[Tensor]  # (w,)
-    s2: Sequence[Tensor]
-    b1: Sequence[Tensor]  # (w,), biases of the hidden ActNorms times their scales
-    b2: Sequence[Tensor]
-    b3: Sequence[Tensor]  # (C,), biases of the last convolutions times e
-
-    @classmethod
-    def of(cls, steps: Sequence[GlowStep]) -> _Parameters:
-        """The parameters of all the steps."""
-
-        def stacked(get: Callable[[Any], Tensor]) -> Tensor:
-            return torch.stack([get(step) for step in steps])
-
-        log_scale, log_s = stacked(lambda s: s.norm.log_scale), stacked(lambda s: s.mix.log_s)
-        diagonal = torch.exp(log_s) * stacked(lambda s: s.mix.sign)
-        upper = stacked(lambda s: s.mix.upper).triu(1) + torch.diag_embed(diagonal)
-        lower = stacked(lambda s: s.mix.lower).tril(-1)
-        lower = lower + torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
-        p = stacked(lambda s: s.mix.p)
-        mixes = p @ (lower @ upper)
-        scales = torch.exp(log_scale).flatten(1)
-        biases = stacked(lambda s: s.norm.bias).flatten(1)
-        scaled = mixes * scales.unsqueeze(1)
-        s1 = torch.exp(stacked(lambda s: s.coupling.norm1.log_scale)).flatten(1)
-        s2 = torch.exp(stacked(lambda s: s.coupling.norm2.log_scale)).flatten(1)
-        e = torch.exp(3 * stacked(lambda s: s.coupling.conv3.log_scale)).flatten(1)
-        return cls(
-            scales=scales,
-            p=p,
-            lower=lower,
-            upper=upper,
-            mixes=mixes,
-            biases=biases,
-            ladj=log_scale.sum() + log_s.sum(),
-            e=e,
-            mix=scaled.unbind(),
-            shift=(scaled @ biases.unsqueeze(2)).squeeze(2).unbind(),
-            s1=s1.unbind(),
-            s2=s2.unbind(),
-            b1=(s1 * stacked(lambda s: s.coupling.norm1.bias).flatten(1)).unbind(),
-            b2=(s2 * stacked(lambda s: s.coupling.norm2.bias).flatten(1)).unbind(),
-            b3=(e * stacked(lambda s: s.coupling.conv3.bias)).unbind(),
-        )
 
 
 class _Level(torch.autograd.Function):
@@ -144,7 +62,7 @@ class _Level(torch.autograd.Function):
         ctx: Any, x: Tensor, anchor: Tensor, level: GlowLevel, this: BackwardPass
     ) -> tuple[Tensor, Tensor]:
         ctx.steps, ctx.this = list(level.steps), this
-        ctx.parameters = _Parameters.of(ctx.steps)
+        ctx.parameters = FoldedSteps(ctx.steps)
         ladj = ctx.parameters.ladj * (x.shape[2] * x.shape[3])
         x = x.permute(0, 2, 3, 1).contiguous()
         surroundings = _Surroundings(x.chunk(2, dim=3)[0])
@@ -167,7 +85,7 @@ class _Level(torch.autograd.Function):
 
 
 def _step(
-    coupling: ConvCoupling, p: _Parameters, k: int, x: Tensor, surroundings: _Surroundings
+    coupling: ConvCoupling, p: FoldedSteps, k: int, x: Tensor, surroundings: _Surroundings
 ) -> tuple[Tensor, ...]:
     """What the coupling of step k adds to ladj, and what is kept.
 
@@ -178,8 +96,8 @@ def _step(
     a, b = y.chunk(2, dim=3)
     w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
     patches = surroundings(a)
-    h1 = _linear(patches, _by_patch(w1) * p.s1[k].unsqueeze(1), p.b1[k]).relu_()
-    h2 = _linear(h1, w2.flatten(1) * p.s2[k].unsqueeze(1), p.b2[k]).relu_()
+    h1 = _linear(patches, _by_patch(w1 * p.s1[k]), p.b1[k]).relu_()
+    h2 = _linear(h1, (w2 * p.s2[k]).flatten(1), p.b2[k]).relu_()
     w3 = w3 * p.e[k].view(-1, 1, 1, 1)
     o = F.conv2d(h2.permute(0, 3, 1, 2), w3, p.b3[k], padding=1).permute(0, 2, 3, 1)
     shift, raw = o.chunk(2, dim=3)
@@ -196,7 +114,7 @@ class _Backward:
     """
 
     def __init__(
-        self, parameters: _Parameters, this: BackwardPass, delta: Tensor, d_ladj: Tensor
+        self, parameters: FoldedSteps, this: BackwardPass, delta: Tensor, d_ladj: Tensor
     ) -> None:
         self._p, self._groups, self._this = parameters, this.groups, this
         self._d_ladj = d_ladj  # (N,)
@@ -219,8 +137,8 @@ class _Backward:
         one_minus_scale = torch.sigmoid(-2 - o[..., half:])  # not lost where the scale is nearly 1
         torch.mul(d_log_scale, one_minus_scale, out=d_o[..., half:])
         d3 = self._surroundings(d_o * p.e[k])
-        d2 = _masked(d3 @ (_transposed(w3) * p.s2[k]), h2)
-        d1 = _masked(d2 @ (w2.flatten(1) * p.s1[k]), h1)
+        d2 = _masked(d3 @ (_transposed(w3) * p.s2[k].flatten()), h2)
+        d1 = _masked(d2 @ (w2.flatten(1) * p.s1[k].flatten()), h1)
         d_a = F.conv_transpose2d(d1.permute(0, 3, 1, 2), w1, padding=1).permute(0, 2, 3, 1)
         torch.add(delta[..., :half], d_a, out=d_y[..., :half])
         self._hidden(k, 1, coupling.conv1, coupling.norm1, (patches, h1, d1))
@@ -277,7 +195,7 @@ class _Backward:
         The tensors are its input or the patches of it, what comes out behind the ReLU, and d.
         """
         weight = _by_patch(conv.weight)  # (w, I)
-        scale, bias = (self._p.s1, self._p.s2)[number - 1][k], norm.bias.flatten()
+        scale, bias = (self._p.s1, self._p.s2)[number - 1][k].flatten(), norm.bias.flatten()
         norms, biases, log_scales = [], [], []
         for a, h, d in self._pieces(tensors, weight.numel()):  # (M, P, I), (M, P, w), (M, P, w)
             product, d_bias = Outer(a, d), d.sum(1)
