@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from oodbench import NotFittedError, ScoreError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from oodbench import ScoreError
+from plugins.scorers._base import Array, Mask, Statistics, fitted
 
 
 class LayerScorer:
@@ -33,8 +31,8 @@ class LayerScorer:
     name: ClassVar[str]
 
     names: Sequence[str] | None = None
-    chosen_: NDArray[np.bool_] | None = None
-    kept_: NDArray[np.bool_] | None = None
+    chosen_: Mask | None = None
+    kept_: Mask | None = None
 
     def __init__(
         self,
@@ -64,12 +62,11 @@ class LayerScorer:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.chosen_ is None or self.kept_ is None:
-            raise NotFittedError(f"{self.name} was asked for its fit before it was fitted")
-        chosen, kept = int(self.chosen_.sum()), int(self.kept_.sum())
+        chosen = int(fitted(self.chosen_, self.name, "its fit").sum())
+        kept = int(fitted(self.kept_, self.name, "its fit").sum())
         return {"layers": chosen, "layers_left_out": chosen - kept}
 
-    def _fit_layers(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _fit_layers(self, statistics: Statistics) -> Array:
         """Choose the layers; log(f + eps) of all of them, float64, (M, L).
 
         Raises:
@@ -100,37 +97,36 @@ class LayerScorer:
         self.chosen_, self.kept_ = chosen, chosen & varying
         return log_norms
 
-    def _log_norms(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _log_norms(self, statistics: Statistics) -> Array:
         """log(f + eps) of the layers kept, float64, (M, K).
 
         Raises:
             NotFittedError: `fit` was not called.
             ScoreError: A norm is negative, or the number of layers is not that of the fit.
         """
-        if self.kept_ is None:
-            raise NotFittedError(f"{self.name} was asked for scores before it was fitted")
+        kept = fitted(self.kept_, self.name)
         log_norms = self._all_log_norms(statistics)
-        if log_norms.shape[1] != self.kept_.size:
+        if log_norms.shape[1] != kept.size:
             raise ScoreError(
-                f"{self.name} was fitted on {self.kept_.size} layers, not {log_norms.shape[1]}"
+                f"{self.name} was fitted on {kept.size} layers, not {log_norms.shape[1]}"
             )
-        return log_norms[:, self.kept_]
+        return log_norms[:, kept]
 
-    def _named(self, terms: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def _named(self, terms: Array) -> dict[str, Array]:
         """Columns of the layers kept, (M, K), by the names of these layers."""
-        assert self.kept_ is not None, "it was read to make the terms"
-        places = np.flatnonzero(self.kept_)
-        names = self.names or [f"layer {place}" for place in range(self.kept_.size)]
+        kept = fitted(self.kept_, self.name)
+        places = np.flatnonzero(kept)
+        names = self.names or [f"layer {place}" for place in range(kept.size)]
         return {names[place]: column for place, column in zip(places, terms.T, strict=True)}
 
-    def _all_log_norms(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _all_log_norms(self, statistics: Statistics) -> Array:
         norms = statistics[self.statistic]
         if (norms < 0).any():
             message = f"{self.name}: {self.statistic} has negative values: no squared norms"
             raise ScoreError(message)
         return np.log(norms + self.eps)
 
-    def _fitting_layers(self, count: int) -> NDArray[np.bool_]:
+    def _fitting_layers(self, count: int) -> Mask:
         """The layers that any of the patterns fits, bool, (L,)."""
         if self.names is None:
             if self.layers == ("*",):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from plugins.scorers._base import Array
 
 
 class OneClassSVM:
@@ -27,16 +23,16 @@ class OneClassSVM:
         | https://doi.org/10.1162/089976601750264965
     """
 
-    def __init__(self, x: NDArray[np.float64], nu: float) -> None:
+    def __init__(self, x: Array, nu: float) -> None:
         from sklearn.svm import OneClassSVM
 
         self._mean, self._sd = x.mean(axis=0), x.std(axis=0)
         self._machine = OneClassSVM(nu=nu, gamma=1 / x.shape[1]).fit(self._standardised(x))
 
-    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, x: Array) -> Array:
         """s, float64, (M,), of x, (M, F); higher is farther from the fit examples."""
-        scores: NDArray[np.float64] = -self._machine.decision_function(self._standardised(x))
+        scores: Array = -self._machine.decision_function(self._standardised(x))
         return scores
 
-    def _standardised(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _standardised(self, x: Array) -> Array:
         return (x - self._mean) / self._sd

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from plugins.scorers._base import Array
 
 
-def upper_tail(
-    calibration: NDArray[np.float64], scores: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def upper_tail(calibration: Array, scores: Array) -> Array:
     """How unusually large a score is: p = (1 + #{calibration >= score}) / (n + 1).
 
     Never 0; valid if the calibration scores and the score are exchangeable, as they are where
@@ -26,5 +21,5 @@ def upper_tail(
         float64, (M,), in (0, 1].
     """
     below = np.searchsorted(np.sort(calibration), scores, side="left")
-    p: NDArray[np.float64] = (1 + len(calibration) - below) / (len(calibration) + 1)
+    p: Array = (1 + len(calibration) - below) / (len(calibration) + 1)
     return p

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
-from oodbench import NotFittedError, ScoreError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from oodbench import ScoreError
+from plugins.scorers._base import Array, Statistics, fitted
 
 
 class _Distance:
@@ -33,7 +29,7 @@ class _Distance:
         """The one statistic, of the examples alone."""
         return (self.statistic,)
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Mean and deviation of the fit examples.
 
         Arguments:
@@ -50,7 +46,7 @@ class _Distance:
         self.mean_, self.deviation_ = float(values.mean()), float(values.std())
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Distance of each group from the fit mean.
 
         Arguments:
@@ -62,10 +58,9 @@ class _Distance:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.mean_ is None or self.deviation_ is None:
-            raise NotFittedError(f"{self.name} was asked for scores before it was fitted")
+        mean, deviation = fitted(self.mean_, self.name), fitted(self.deviation_, self.name)
         means = statistics[self.statistic][:, :, 0].mean(axis=1)
-        scores: NDArray[np.float64] = abs(means - self.mean_) / self.deviation_
+        scores: Array = abs(means - mean) / deviation
         return scores
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
-from oodbench import NotFittedError, ScoreError
+from oodbench import ScoreError
+from plugins.scorers._base import Array, Mask, Statistics, fitted
 from plugins.scorers._one_class_svm import OneClassSVM
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _NAME = "dose"
 _MOST_PAIRS = 2**21
@@ -55,8 +53,8 @@ class DoSE:
     inputs = ("log_prob_terms",)
 
     names: Sequence[str] | None = None
-    kept_: NDArray[np.bool_] | None = None
-    density_: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    kept_: Mask | None = None
+    density_: Callable[[Array], Array] | None = None
 
     def __init__(
         self,
@@ -73,7 +71,7 @@ class DoSE:
         """Told the names of the terms; what is before the first dot is their kind."""
         self.names = tuple(features["log_prob_terms"])
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Estimate the density of T over the fit examples.
 
         Arguments:
@@ -98,7 +96,7 @@ class DoSE:
         )
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Mean over the examples of each group.
 
         Arguments:
@@ -110,14 +108,13 @@ class DoSE:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.density_ is None:
-            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        density = fitted(self.density_, _NAME)
         terms = statistics["log_prob_terms"]
-        scores = self.density_(self._values(terms)[:, self.kept_])
-        means: NDArray[np.float64] = scores.reshape(terms.shape[:2]).mean(axis=1)
+        scores = density(self._values(terms)[:, self.kept_])
+        means: Array = scores.reshape(terms.shape[:2]).mean(axis=1)
         return means
 
-    def _values(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _values(self, terms: Array) -> Array:
         """T of each example, float64, (M b, J)."""
         rows = terms.reshape(-1, terms.shape[-1])
         total = rows.sum(axis=1, keepdims=True)
@@ -142,16 +139,16 @@ class KernelDensities:
         x: float64, (n, J), without constant columns.
     """
 
-    def __init__(self, x: NDArray[np.float64]) -> None:
+    def __init__(self, x: Array) -> None:
         self._x = x
         self._bandwidth = x.std(axis=0, ddof=1) * len(x) ** -0.2
 
-    def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, x: Array) -> Array:
         """-Σ_j log KDE_j, float64, (M,), of x, (M, J)."""
         chunks = range(0, len(x), max(1, _MOST_PAIRS // len(self._x)))
         return np.concatenate([self._chunk(x[at : at + chunks.step]) for at in chunks])
 
-    def _chunk(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _chunk(self, x: Array) -> Array:
         scores = np.zeros(len(x))
         for column, bandwidth in enumerate(self._bandwidth):
             z = (x[:, column, None] - self._x[:, column]) / bandwidth  # (M, n)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
-from oodbench import NeedsFeatureNames, NotFittedError, ScoreError, Scorer
+from oodbench import NeedsFeatureNames, ScoreError, Scorer
+from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._p_values import upper_tail
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _NAME = "ensemble"
 
@@ -55,7 +53,7 @@ class Ensemble:
         | https://arxiv.org/abs/2203.01097
     """
 
-    calibration_: Sequence[NDArray[np.float64]] | None = None
+    calibration_: Sequence[Array] | None = None
 
     def __init__(
         self,
@@ -83,7 +81,7 @@ class Ensemble:
             if isinstance(member, NeedsFeatureNames):
                 member.name_features({name: features[name] for name in member.inputs})
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Fit the members on one half of the groups and calibrate them on the other.
 
         Arguments:
@@ -104,7 +102,7 @@ class Ensemble:
         self.calibration_ = self._scores(second)
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """The combined p-values of each group.
 
         Arguments:
@@ -117,9 +115,8 @@ class Ensemble:
             NotFittedError: `fit` was not called.
             ScoreError: A member gives a group a score that is not finite.
         """
-        if self.calibration_ is None:
-            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
-        pairs = zip(self._scores(statistics), self.calibration_, strict=True)
+        calibrations = fitted(self.calibration_, _NAME)
+        pairs = zip(self._scores(statistics), calibrations, strict=True)
         p = np.stack([upper_tail(calibration, scores) for scores, calibration in pairs])  # (k, M)
         return combined(p, self.method)
 
@@ -129,13 +126,9 @@ class Ensemble:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.calibration_ is None:
-            raise NotFittedError(f"{_NAME} was asked for its fit before it was fitted")
-        return {"calibration_groups": len(self.calibration_[0])}
+        return {"calibration_groups": len(fitted(self.calibration_, _NAME, "its fit")[0])}
 
-    def _scores(
-        self, statistics: Mapping[str, NDArray[np.float64]]
-    ) -> Sequence[NDArray[np.float64]]:
+    def _scores(self, statistics: Statistics) -> Sequence[Array]:
         """The scores of each member: a score that is no number would pass for a low p-value."""
         found = []
         for number, member in enumerate(self.scorers, 1):
@@ -150,9 +143,7 @@ class Ensemble:
         return found
 
 
-def combined(
-    p: NDArray[np.float64], method: Literal["fisher", "harmonic-mean"]
-) -> NDArray[np.float64]:
+def combined(p: Array, method: Literal["fisher", "harmonic-mean"]) -> Array:
     """The combination of the p-values of k tests.
 
     Arguments:
@@ -163,13 +154,11 @@ def combined(
         float64, (M,), never negative; higher is more OOD.
     """
     if method == "fisher":
-        found: NDArray[np.float64] = -2.0 * np.log(p).sum(axis=0)
+        found: Array = -2.0 * np.log(p).sum(axis=0)
     else:
         found = np.log((1.0 / p).mean(axis=0))
     return found
 
 
-def _read_by(
-    member: Scorer, statistics: Mapping[str, NDArray[np.float64]]
-) -> dict[str, NDArray[np.float64]]:
+def _read_by(member: Scorer, statistics: Statistics) -> dict[str, Array]:
     return {name: statistics[name] for name in member.inputs}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field
 
 from oodbench import NotFittedError, ScoreError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from plugins.scorers._base import Array, Statistics
 
 
 class FisherDiagonal:
@@ -43,7 +40,7 @@ class FisherDiagonal:
         """The statistic named by the option `statistic`."""
         return (self.statistic,)
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Note the number of layers; what there is to fit, the statistic was fitted to.
 
         Arguments:
@@ -58,7 +55,7 @@ class FisherDiagonal:
         self._layers = values.shape[1]
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Logarithm of one more than the sum over layers.
 
         Arguments:
@@ -80,7 +77,7 @@ class FisherDiagonal:
             )
         if (values < 0).any():
             raise ScoreError(f"{self.statistic} has negative values: no score statistic")
-        scores: NDArray[np.float64] = np.log1p(values.sum(axis=1))
+        scores: Array = np.log1p(values.sum(axis=1))
         return scores
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
+from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._layer_scorer import LayerScorer
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class GradientChi2(LayerScorer):
@@ -53,10 +50,10 @@ class GradientChi2(LayerScorer):
 
     name = "gradient-chi2"
 
-    mean_: NDArray[np.float64] | None = None
-    shape_: NDArray[np.float64] | None = None
+    mean_: Array | None = None
+    shape_: Array | None = None
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Fit one chi-square distribution per layer, by its first two moments.
 
         Arguments:
@@ -73,7 +70,7 @@ class GradientChi2(LayerScorer):
         self.shape_ = 1 / ((norms / mean).var(axis=0) + self.eps)
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the log-density of each group.
 
         Arguments:
@@ -86,23 +83,19 @@ class GradientChi2(LayerScorer):
             NotFittedError: `fit` was not called.
             ScoreError: A norm is negative, or the number of layers is not that of the fit.
         """
-        scores: NDArray[np.float64] = self._terms(statistics).sum(axis=1)
+        scores: Array = self._terms(statistics).sum(axis=1)
         return scores
 
-    def score_terms(
-        self, statistics: Mapping[str, NDArray[np.float64]]
-    ) -> dict[str, NDArray[np.float64]]:
+    def score_terms(self, statistics: Statistics) -> dict[str, Array]:
         """-log p(φ_l) of each layer that is not left out, float64, (M,), in nats."""
         return self._named(self._terms(statistics))
 
-    def _terms(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _terms(self, statistics: Statistics) -> Array:
         """-log p(φ) of the K layers kept, (M, K)."""
-        log_norms, mean, shape = self._log_norms(statistics), self.mean_, self.shape_
-        assert mean is not None, "it was fitted"
-        assert shape is not None, "it was fitted"
-        log_ratio = log_norms - np.log(mean)
+        mean, shape = fitted(self.mean_, self.name), fitted(self.shape_, self.name)
+        log_ratio = self._log_norms(statistics) - np.log(mean)
         log_gamma = np.array([math.lgamma(value) for value in shape])
         # log r - r + 1 is small near r = 1, where shape is large: the constant stays apart
         constant = shape * (np.log(shape) - 1) - log_gamma
-        terms: NDArray[np.float64] = -shape * (log_ratio - np.expm1(log_ratio)) - constant
+        terms: Array = -shape * (log_ratio - np.expm1(log_ratio)) - constant
         return terms

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
+from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._layer_scorer import LayerScorer
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class GradientGaussian(LayerScorer):
@@ -50,10 +47,10 @@ class GradientGaussian(LayerScorer):
 
     name = "gradient-gaussian"
 
-    mean_: NDArray[np.float64] | None = None
-    variance_: NDArray[np.float64] | None = None
+    mean_: Array | None = None
+    variance_: Array | None = None
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Fit one Gaussian per layer.
 
         Arguments:
@@ -68,7 +65,7 @@ class GradientGaussian(LayerScorer):
         self.variance_ = log_norms.var(axis=0)
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the log-density of each group (Eq. 12).
 
         Arguments:
@@ -82,23 +79,17 @@ class GradientGaussian(LayerScorer):
             ScoreError: A norm is negative, or the number of layers is not that of the fit.
         """
         squares, logs = self._parts(statistics)
-        scores: NDArray[np.float64] = 0.5 * (squares.sum(axis=1) + logs.sum())
+        scores: Array = 0.5 * (squares.sum(axis=1) + logs.sum())
         return scores
 
-    def score_terms(
-        self, statistics: Mapping[str, NDArray[np.float64]]
-    ) -> dict[str, NDArray[np.float64]]:
+    def score_terms(self, statistics: Statistics) -> dict[str, Array]:
         """The summand of Eq. 12 for each layer that is not left out, float64, (M,), in nats."""
         squares, logs = self._parts(statistics)
         return self._named(0.5 * (squares + logs))
 
-    def _parts(
-        self, statistics: Mapping[str, NDArray[np.float64]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _parts(self, statistics: Statistics) -> tuple[Array, Array]:
         """(φ - μ)² / (v + eps), (M, K), and log 2π (v + eps), (K,), of the K layers kept."""
-        log_norms, kept = self._log_norms(statistics), self.kept_
-        assert self.mean_ is not None, "it was fitted"
-        assert self.variance_ is not None, "it was fitted"
-        variance = self.variance_[kept] + self.eps
-        squares = (log_norms - self.mean_[kept]) ** 2 / variance
+        mean = fitted(self.mean_, self.name)[self.kept_]
+        variance = fitted(self.variance_, self.name)[self.kept_] + self.eps
+        squares = (self._log_norms(statistics) - mean) ** 2 / variance
         return squares, np.log(2 * np.pi * variance)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from plugins.scorers._base import Array, Statistics
 from plugins.scorers._layer_scorer import LayerScorer
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class GradientIForest(LayerScorer):
@@ -54,7 +50,7 @@ class GradientIForest(LayerScorer):
         self.trees = trees
         self.seed = seed
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Grow the trees.
 
         Arguments:
@@ -71,7 +67,7 @@ class GradientIForest(LayerScorer):
         self.forest_ = forest.fit(log_norms)
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """The anomaly score of each group.
 
         Arguments:
@@ -85,5 +81,5 @@ class GradientIForest(LayerScorer):
             ScoreError: A norm is negative, or the number of layers is not that of the fit.
         """
         log_norms = self._log_norms(statistics)
-        scores: NDArray[np.float64] = -self.forest_.score_samples(log_norms)
+        scores: Array = -self.forest_.score_samples(log_norms)
         return scores

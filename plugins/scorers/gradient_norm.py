@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
-from oodbench import NotFittedError
+from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._layer_scorer import LayerScorer
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 class GradientNorm(LayerScorer):
@@ -38,7 +34,7 @@ class GradientNorm(LayerScorer):
 
     name = "gradient-norm"
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Choose the layers.
 
         Arguments:
@@ -51,7 +47,7 @@ class GradientNorm(LayerScorer):
         self._fit_layers(statistics)
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """The log squared norm of each group.
 
         Arguments:
@@ -73,6 +69,4 @@ class GradientNorm(LayerScorer):
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.chosen_ is None:
-            raise NotFittedError(f"{self.name} was asked for its fit before it was fitted")
-        return {"layers": int(self.chosen_.sum())}
+        return {"layers": int(fitted(self.chosen_, self.name, "its fit").sum())}

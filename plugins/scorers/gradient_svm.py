@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
+from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._layer_scorer import LayerScorer
 from plugins.scorers._one_class_svm import OneClassSVM
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class GradientSVM(LayerScorer):
@@ -54,7 +50,7 @@ class GradientSVM(LayerScorer):
         super().__init__(eps=eps, statistic=statistic, layers=layers, top_k=top_k)
         self.nu = nu
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Fit the machine.
 
         Arguments:
@@ -67,7 +63,7 @@ class GradientSVM(LayerScorer):
         self.machine_ = OneClassSVM(self._fit_layers(statistics)[:, self.kept_], self.nu)
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the decision function for each group.
 
         Arguments:
@@ -80,6 +76,5 @@ class GradientSVM(LayerScorer):
             NotFittedError: `fit` was not called.
             ScoreError: A norm is negative, or the number of layers is not that of the fit.
         """
-        log_norms = self._log_norms(statistics)
-        assert self.machine_ is not None, "it was fitted"
-        return self.machine_(log_norms)
+        machine = fitted(self.machine_, self.name)
+        return machine(self._log_norms(statistics))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
-from oodbench import NotFittedError, UnsupportedError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from oodbench import UnsupportedError
+from plugins.scorers._base import Array, Mask, Statistics, fitted
 
 _NAME = "hierarchical-ratio"
 
@@ -56,7 +54,7 @@ class HierarchicalRatio:
     inputs = ("log_prob_terms",)
 
     names: Sequence[str] = ()
-    upper_: NDArray[np.bool_] | None = None
+    upper_: Mask | None = None
 
     def __init__(
         self,
@@ -71,7 +69,7 @@ class HierarchicalRatio:
         """Told the names of the terms; a number after the last dot is the level."""
         self.names = tuple(features["log_prob_terms"])
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Find the terms of the upper levels; nothing else is fitted.
 
         Arguments:
@@ -90,7 +88,7 @@ class HierarchicalRatio:
         self.upper_ = upper
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """The ratio, or minus the upper levels, of each group.
 
         Arguments:
@@ -102,13 +100,12 @@ class HierarchicalRatio:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.upper_ is None:
-            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        levels = fitted(self.upper_, _NAME)
         means = statistics["log_prob_terms"].mean(axis=1)
-        upper: NDArray[np.float64] = means[:, self.upper_].sum(axis=1)
+        upper: Array = means[:, levels].sum(axis=1)
         if self.form == "upper":
             return -upper
-        scores: NDArray[np.float64] = means.sum(axis=1) - 2.0**self.from_level * upper
+        scores: Array = means.sum(axis=1) - 2.0**self.from_level * upper
         return scores
 
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from oodbench import NotFittedError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from plugins.scorers._base import Array, Statistics
 
 
 class InputComplexity:
@@ -34,7 +30,7 @@ class InputComplexity:
     def __init__(self) -> None:
         self.fitted_ = False
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Nothing to fit.
 
         Arguments:
@@ -43,7 +39,7 @@ class InputComplexity:
         self.fitted_ = True
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Mean difference of each group.
 
         Arguments:
@@ -58,5 +54,5 @@ class InputComplexity:
         if not self.fitted_:
             raise NotFittedError("input-complexity was asked for scores before it was fitted")
         bits = -statistics["log_prob"][:, :, 0] / math.log(2)
-        scores: NDArray[np.float64] = (bits - statistics["png_bits"][:, :, 0]).mean(axis=1)
+        scores: Array = (bits - statistics["png_bits"][:, :, 0]).mean(axis=1)
         return scores

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field
 
-from oodbench import NotFittedError, ScoreError
+from oodbench import ScoreError
+from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._p_values import upper_tail
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
@@ -59,7 +56,7 @@ class LidDimension:
         """The statistic named by the option `statistic`."""
         return (self.statistic,)
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Calibrate the threshold.
 
         Arguments:
@@ -76,7 +73,7 @@ class LidDimension:
         self.threshold_ = float(np.quantile(spectra, 1 - self.dimension))
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the mean LID of each group.
 
         Arguments:
@@ -88,10 +85,8 @@ class LidDimension:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.threshold_ is None:
-            raise NotFittedError(f"{self.name} was asked for scores before it was fitted")
-        above = statistics[self.statistic] > self.threshold_
-        scores: NDArray[np.float64] = -above.sum(axis=2).mean(axis=1)
+        above = statistics[self.statistic] > fitted(self.threshold_, self.name)
+        scores: Array = -above.sum(axis=2).mean(axis=1)
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
@@ -100,9 +95,7 @@ class LidDimension:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.threshold_ is None:
-            raise NotFittedError(f"{self.name} was asked for its fit before it was fitted")
-        return {"log_threshold": self.threshold_}
+        return {"log_threshold": fitted(self.threshold_, self.name, "its fit")}
 
 
 class Lid(LidDimension):
@@ -134,15 +127,15 @@ class Lid(LidDimension):
     """
 
     name = "lid"
-    log_prob_: NDArray[np.float64] | None = None
-    lid_: NDArray[np.float64] | None = None
+    log_prob_: Array | None = None
+    lid_: Array | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """`log_prob` and the statistic named by the option `statistic`."""
         return ("log_prob", self.statistic)
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Calibrate the threshold, then keep both means of every fit group.
 
         Arguments:
@@ -160,7 +153,7 @@ class Lid(LidDimension):
         self.lid_ = -super().score(statistics)
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the logarithm of the smaller p-value of each group.
 
         Arguments:
@@ -173,10 +166,8 @@ class Lid(LidDimension):
             NotFittedError: `fit` was not called.
         """
         negative_lid = super().score(statistics)
-        if self.log_prob_ is None or self.lid_ is None:
-            raise NotFittedError(f"{self.name} was asked for scores before it was fitted")
         log_prob = statistics["log_prob"][:, :, 0].mean(axis=1)
-        p_log_prob = upper_tail(-self.log_prob_, -log_prob)
-        p_lid = upper_tail(-self.lid_, negative_lid)
-        scores: NDArray[np.float64] = -np.log(np.minimum(p_log_prob, p_lid))
+        p_log_prob = upper_tail(-fitted(self.log_prob_, self.name), -log_prob)
+        p_lid = upper_tail(-fitted(self.lid_, self.name), negative_lid)
+        scores: Array = -np.log(np.minimum(p_log_prob, p_lid))
         return scores

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
 from oodbench import NotFittedError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from plugins.scorers._base import Array, Statistics
 
 
 class LikelihoodRatio:
@@ -49,7 +45,7 @@ class LikelihoodRatio:
         """`log_prob` of the model and of the background model."""
         return ("log_prob", f"log_prob@{self.background}")
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Nothing to fit.
 
         Arguments:
@@ -58,7 +54,7 @@ class LikelihoodRatio:
         self.fitted_ = True
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the mean log-likelihood ratio of each group.
 
         Arguments:
@@ -73,5 +69,5 @@ class LikelihoodRatio:
         if not self.fitted_:
             raise NotFittedError("likelihood-ratio was asked for scores before it was fitted")
         own, background = (statistics[name][:, :, 0] for name in self.inputs)
-        scores: NDArray[np.float64] = -(own - background).mean(axis=1)
+        scores: Array = -(own - background).mean(axis=1)
         return scores

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
-from oodbench import NotFittedError
+from plugins.scorers._base import Array, Statistics, fitted
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+_NAME = "likelihood-regret"
 
 
 class LikelihoodRegret:
@@ -42,7 +39,7 @@ class LikelihoodRegret:
         """The statistic named by the option `statistic`."""
         return (self.statistic,)
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Count the examples that gain nothing.
 
         Arguments:
@@ -51,7 +48,7 @@ class LikelihoodRegret:
         self.without_gain_ = int((statistics[self.statistic] == 0).sum())
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Mean regret of each group.
 
         Arguments:
@@ -63,9 +60,8 @@ class LikelihoodRegret:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.without_gain_ is None:
-            raise NotFittedError("likelihood-regret was asked for scores before it was fitted")
-        scores: NDArray[np.float64] = statistics[self.statistic][:, :, 0].mean(axis=1)
+        fitted(self.without_gain_, _NAME)
+        scores: Array = statistics[self.statistic][:, :, 0].mean(axis=1)
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
@@ -74,6 +70,4 @@ class LikelihoodRegret:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.without_gain_ is None:
-            raise NotFittedError("likelihood-regret was asked for its fit before it was fitted")
-        return {"examples_without_gain": self.without_gain_}
+        return {"examples_without_gain": fitted(self.without_gain_, _NAME, "its fit")}

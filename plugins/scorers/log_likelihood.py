@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from oodbench import NotFittedError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from plugins.scorers._base import Array, Statistics
 
 
 class LogLikelihood:
@@ -29,7 +25,7 @@ class LogLikelihood:
     def __init__(self) -> None:
         self.fitted_ = False
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Nothing to fit.
 
         Arguments:
@@ -38,7 +34,7 @@ class LogLikelihood:
         self.fitted_ = True
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Mean negative log-probability of each group.
 
         Arguments:
@@ -53,5 +49,5 @@ class LogLikelihood:
         if not self.fitted_:
             raise NotFittedError("log-likelihood was asked for scores before it was fitted")
         log_prob = statistics["log_prob"][:, :, 0]
-        scores: NDArray[np.float64] = -log_prob.mean(axis=1)
+        scores: Array = -log_prob.mean(axis=1)
         return scores

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
-from oodbench import NotFittedError, ScoreError
+from oodbench import ScoreError
+from plugins.scorers._base import Array, Statistics, fitted
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+_NAME = "typicality"
 
 
 class Typicality:
@@ -32,7 +31,7 @@ class Typicality:
 
     entropy_: float | None = None
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Estimate the entropy.
 
         Arguments:
@@ -43,14 +42,14 @@ class Typicality:
         """
         log_prob = statistics["log_prob"]
         if log_prob.size == 0:
-            raise ScoreError("typicality needs at least one fit group")
+            raise ScoreError(f"{_NAME} needs at least one fit group")
         entropy = float(-log_prob.mean())
         if not np.isfinite(entropy):
-            raise ScoreError("typicality: log_prob of the fit examples is not finite")
+            raise ScoreError(f"{_NAME}: log_prob of the fit examples is not finite")
         self.entropy_ = entropy
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Distance of each group from the entropy.
 
         Arguments:
@@ -62,10 +61,9 @@ class Typicality:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.entropy_ is None:
-            raise NotFittedError("typicality was asked for scores before it was fitted")
+        entropy = fitted(self.entropy_, _NAME)
         log_prob = statistics["log_prob"][:, :, 0]
-        scores: NDArray[np.float64] = np.abs(-log_prob.mean(axis=1) - self.entropy_)
+        scores: Array = np.abs(-log_prob.mean(axis=1) - entropy)
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
@@ -74,6 +72,4 @@ class Typicality:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.entropy_ is None:
-            raise NotFittedError("typicality was asked for its fit before it was fitted")
-        return {"entropy": self.entropy_}
+        return {"entropy": fitted(self.entropy_, _NAME, "its fit")}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field
 
-from oodbench import NotFittedError, ScoreError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from oodbench import ScoreError
+from plugins.scorers._base import Array, Statistics, fitted
 
 _NAME = "typicality-test"
 
@@ -51,7 +48,7 @@ class TypicalityTest:
     inputs = ("log_prob",)
 
     entropy_: float | None = None
-    distances_: NDArray[np.float64] | None = None
+    distances_: Array | None = None
 
     def __init__(
         self,
@@ -64,7 +61,7 @@ class TypicalityTest:
         self.resamples = resamples
         self.seed = seed
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Estimate the entropy and the distances of groups from it.
 
         Arguments:
@@ -91,7 +88,7 @@ class TypicalityTest:
         self.distances_ = np.sort(np.abs(drawn.mean(axis=1) - self.entropy_))
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the log p-value of each group.
 
         Arguments:
@@ -103,11 +100,10 @@ class TypicalityTest:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.entropy_ is None or self.distances_ is None:
-            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        entropy, distances = fitted(self.entropy_, _NAME), fitted(self.distances_, _NAME)
         nats = -statistics["log_prob"][:, :, 0].mean(axis=1)
-        below = np.searchsorted(self.distances_, np.abs(nats - self.entropy_), side="left")
-        scores: NDArray[np.float64] = -np.log((1 + self.resamples - below) / (self.resamples + 1))
+        below = np.searchsorted(distances, np.abs(nats - entropy), side="left")
+        scores: Array = -np.log((1 + self.resamples - below) / (self.resamples + 1))
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
@@ -116,10 +112,9 @@ class TypicalityTest:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if self.entropy_ is None or self.distances_ is None:
-            raise NotFittedError(f"{_NAME} was asked for its fit before it was fitted")
-        threshold = float(self.distances_[-1 - self._beyond])
-        return {"entropy": self.entropy_, "level": self.level, "threshold": threshold}
+        entropy = fitted(self.entropy_, _NAME, "its fit")
+        threshold = float(fitted(self.distances_, _NAME, "its fit")[-1 - self._beyond])
+        return {"entropy": entropy, "level": self.level, "threshold": threshold}
 
     @property
     def _beyond(self) -> int:

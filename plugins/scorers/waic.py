@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field
 
 from oodbench import NotFittedError, ScoreError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from plugins.scorers._base import Array, Statistics
 
 _NAME = "waic"
 
@@ -56,7 +53,7 @@ class WAIC:
         self.inputs = tuple(f"log_prob{'/' if seeds else ':'}{member}" for member in members)
         self.fitted_ = False
 
-    def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
+    def fit(self, statistics: Statistics) -> Self:
         """Nothing to fit.
 
         Arguments:
@@ -65,7 +62,7 @@ class WAIC:
         self.fitted_ = True
         return self
 
-    def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def score(self, statistics: Statistics) -> Array:
         """Minus the mean WAIC of each group.
 
         Arguments:
@@ -81,5 +78,5 @@ class WAIC:
             raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
         members = np.stack([statistics[name][:, :, 0] for name in self.inputs])  # (m, M, b)
         waic = members.mean(axis=0) - members.var(axis=0)
-        scores: NDArray[np.float64] = -waic.mean(axis=1)
+        scores: Array = -waic.mean(axis=1)
         return scores
