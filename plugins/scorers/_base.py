@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,3 +31,24 @@ def fitted(value: T | None, scorer: str, wanted: str = "scores") -> T:
     if value is None:
         raise NotFittedError(f"{scorer} was asked for {wanted} before it was fitted")
     return value
+
+
+class NothingToFit:
+    """A scorer that fits nothing: it only notes that `fit` was called, as for every scorer.
+
+    Attributes:
+        fitted_: None before the fit.
+    """
+
+    name: ClassVar[str]
+
+    fitted_: Literal[True] | None = None
+
+    def fit(self, statistics: Statistics) -> Self:
+        """Nothing to fit.
+
+        Arguments:
+            statistics: Not read.
+        """
+        self.fitted_ = True
+        return self

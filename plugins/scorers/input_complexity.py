@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Self
 
-from oodbench import NotFittedError
-from plugins.scorers._base import Array, Statistics
+from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
-class InputComplexity:
+class InputComplexity(NothingToFit):
     r"""How many more bits the model needs than a lossless compressor.
 
     s(X) = 1/b Σ_{x in X} [ -log2 p(x) - L(x) ]
@@ -25,19 +23,8 @@ class InputComplexity:
         | https://arxiv.org/abs/1909.11480
     """
 
+    name = "input-complexity"
     inputs = ("log_prob", "png_bits")
-
-    def __init__(self) -> None:
-        self.fitted_ = False
-
-    def fit(self, statistics: Statistics) -> Self:
-        """Nothing to fit.
-
-        Arguments:
-            statistics: `log_prob`, in nats, and `png_bits`, in bits: float64, (M, b, 1); not read.
-        """
-        self.fitted_ = True
-        return self
 
     def score(self, statistics: Statistics) -> Array:
         """Mean difference of each group.
@@ -51,8 +38,7 @@ class InputComplexity:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if not self.fitted_:
-            raise NotFittedError("input-complexity was asked for scores before it was fitted")
+        fitted(self.fitted_, self.name)
         bits = -statistics["log_prob"][:, :, 0] / math.log(2)
         scores: Array = (bits - statistics["png_bits"][:, :, 0]).mean(axis=1)
         return scores

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field
 
-from oodbench import NotFittedError
-from plugins.scorers._base import Array, Statistics
+from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
-class LikelihoodRatio:
+class LikelihoodRatio(NothingToFit):
     """Minus the log-likelihood ratio to a background model.
 
     s(X) = -1/b Σ_{x in X} [ log p(x) - log p_background(x) ]
@@ -36,23 +35,15 @@ class LikelihoodRatio:
         | https://arxiv.org/abs/2006.10848
     """
 
+    name = "likelihood-ratio"
+
     def __init__(self, *, background: Annotated[str, Field(min_length=1)]) -> None:
         self.background = background
-        self.fitted_ = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """`log_prob` of the model and of the background model."""
         return ("log_prob", f"log_prob@{self.background}")
-
-    def fit(self, statistics: Statistics) -> Self:
-        """Nothing to fit.
-
-        Arguments:
-            statistics: Both `log_prob`: float64, (M, b, 1), in nats; not read.
-        """
-        self.fitted_ = True
-        return self
 
     def score(self, statistics: Statistics) -> Array:
         """Minus the mean log-likelihood ratio of each group.
@@ -66,8 +57,7 @@ class LikelihoodRatio:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if not self.fitted_:
-            raise NotFittedError("likelihood-ratio was asked for scores before it was fitted")
+        fitted(self.fitted_, self.name)
         own, background = (statistics[name][:, :, 0] for name in self.inputs)
         scores: Array = -(own - background).mean(axis=1)
         return scores

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from oodbench import NotFittedError
-from plugins.scorers._base import Array, Statistics
+from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
-class LogLikelihood:
+class LogLikelihood(NothingToFit):
     """Minus the mean log-probability of the group, s(X) = -1/b Σ_{x in X} log p(x).
 
     The baseline that deep generative models are known to fail: simpler data than they were
@@ -20,19 +17,8 @@ class LogLikelihood:
         | https://openreview.net/forum?id=H1xwNhCcYm
     """
 
+    name = "log-likelihood"
     inputs = ("log_prob",)
-
-    def __init__(self) -> None:
-        self.fitted_ = False
-
-    def fit(self, statistics: Statistics) -> Self:
-        """Nothing to fit.
-
-        Arguments:
-            statistics: `log_prob`: float64, (M, b, 1), in nats; not read.
-        """
-        self.fitted_ = True
-        return self
 
     def score(self, statistics: Statistics) -> Array:
         """Mean negative log-probability of each group.
@@ -46,8 +32,7 @@ class LogLikelihood:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if not self.fitted_:
-            raise NotFittedError("log-likelihood was asked for scores before it was fitted")
+        fitted(self.fitted_, self.name)
         log_prob = statistics["log_prob"][:, :, 0]
         scores: Array = -log_prob.mean(axis=1)
         return scores

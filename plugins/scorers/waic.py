@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from oodbench import NotFittedError, ScoreError
-from plugins.scorers._base import Array, Statistics
-
-_NAME = "waic"
+from oodbench import ScoreError
+from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
-class WAIC:
+class WAIC(NothingToFit):
     r"""Minus the Watanabe-Akaike information criterion of an ensemble of models.
 
     s(X) = -1/b Σ_{x in X} [ mean_m l_m(x) - var_m l_m(x) ],  l_m(x) = log p_m(x)
@@ -36,6 +34,8 @@ class WAIC:
         | https://arxiv.org/abs/1810.01392
     """
 
+    name = "waic"
+
     def __init__(
         self,
         *,
@@ -43,24 +43,16 @@ class WAIC:
         epochs: tuple[Annotated[int, Field(ge=0)], ...] = (),
     ) -> None:
         if bool(seeds) == bool(epochs):
-            raise ScoreError(f"{_NAME}: give either seeds or epochs, such as seeds = [0, 1, 2]")
+            raise ScoreError(
+                f"{self.name}: give either seeds or epochs, such as seeds = [0, 1, 2]"
+            )
         members = seeds or epochs
         if len(members) < 2 or len(set(members)) < len(members):
             raise ScoreError(
-                f"{_NAME}: {'seeds' if seeds else 'epochs'} should be two or more, each once, "
+                f"{self.name}: {'seeds' if seeds else 'epochs'} should be two or more, each once, "
                 f"not {list(members)}"
             )
         self.inputs = tuple(f"log_prob{'/' if seeds else ':'}{member}" for member in members)
-        self.fitted_ = False
-
-    def fit(self, statistics: Statistics) -> Self:
-        """Nothing to fit.
-
-        Arguments:
-            statistics: `log_prob` of each member: float64, (M, b, 1), in nats; not read.
-        """
-        self.fitted_ = True
-        return self
 
     def score(self, statistics: Statistics) -> Array:
         """Minus the mean WAIC of each group.
@@ -74,8 +66,7 @@ class WAIC:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        if not self.fitted_:
-            raise NotFittedError(f"{_NAME} was asked for scores before it was fitted")
+        fitted(self.fitted_, self.name)
         members = np.stack([statistics[name][:, :, 0] for name in self.inputs])  # (m, M, b)
         waic = members.mean(axis=0) - members.var(axis=0)
         scores: Array = -waic.mean(axis=1)
