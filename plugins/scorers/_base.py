@@ -1,8 +1,13 @@
-"""What the scorers share: names of types, the check that they were fitted, common inputs."""
+"""Common parts of the scorers: types, the check that a scorer was fitted, common inputs.
+
+Options of a scorer are the fields of a dataclass (`kw_only=True`, and `eq=False`, because arrays
+do not compare to a single truth value). Attributes that `fit` sets end in `_`; in a dataclass they
+are fields with `init=False`, so that they are not options.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self, TypeVar
 
 import numpy as np
@@ -31,6 +36,36 @@ def fitted(value: T | None, scorer: str, wanted: str = "scores") -> T:
     if value is None:
         raise NotFittedError(f"{scorer} was asked for {wanted} before it was fitted")
     return value
+
+
+class OneStatistic:
+    """A scorer that reads one statistic.
+
+    Attributes:
+        statistic: Name of the statistic; an option of scorers of which a suite may name a variant.
+    """
+
+    name: ClassVar[str]
+    statistic: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The statistic named by `statistic`."""
+        return (self.statistic,)
+
+
+class NamedColumns(OneStatistic):
+    """A scorer of one statistic that needs the names of its columns.
+
+    Attributes:
+        names: The names, such as those of layers; None before `name_features`.
+    """
+
+    names: Sequence[str] | None = None
+
+    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
+        """Told the names of the columns."""
+        self.names = tuple(features[self.statistic])
 
 
 class NothingToFit:

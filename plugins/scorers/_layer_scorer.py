@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar
+from itertools import compress
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from oodbench import ScoreError
-from plugins.scorers._base import Array, Mask, Statistics, fitted
+from plugins.scorers._base import Array, Mask, NamedColumns, Statistics, fitted
 
 
-class LayerScorer:
+@dataclass(kw_only=True, eq=False)
+class LayerScorer(NamedColumns):
     """A scorer of the squared gradient norms f of the layers; a subclass says how it scores.
 
     Arguments:
@@ -28,33 +31,13 @@ class LayerScorer:
         kept_: Those of them that are not constant on the fit groups, bool, (L,).
     """
 
-    name: ClassVar[str]
+    eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10
+    statistic: Annotated[str, Field(min_length=1)] = "layer_gradient_sq_norms"
+    layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    top_k: Annotated[int | None, Field(ge=1)] = None
 
-    names: Sequence[str] | None = None
-    chosen_: Mask | None = None
-    kept_: Mask | None = None
-
-    def __init__(
-        self,
-        *,
-        eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10,
-        statistic: Annotated[str, Field(min_length=1)] = "layer_gradient_sq_norms",
-        layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",),
-        top_k: Annotated[int | None, Field(ge=1)] = None,
-    ) -> None:
-        self.eps = eps
-        self.statistic = statistic
-        self.layers = layers
-        self.top_k = top_k
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The statistic named by the option `statistic`."""
-        return (self.statistic,)
-
-    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
-        """Told the names of the layers, which the option `layers` is about."""
-        self.names = tuple(features[self.statistic])
+    chosen_: Mask | None = field(default=None, init=False)
+    kept_: Mask | None = field(default=None, init=False)
 
     def fit_info(self) -> dict[str, float | int | str]:
         """How many layers were chosen, and how many of these were constant and left out.
@@ -115,9 +98,8 @@ class LayerScorer:
     def _named(self, terms: Array) -> dict[str, Array]:
         """Columns of the layers kept, (M, K), by the names of these layers."""
         kept = fitted(self.kept_, self.name)
-        places = np.flatnonzero(kept)
         names = self.names or [f"layer {place}" for place in range(kept.size)]
-        return {names[place]: column for place, column in zip(places, terms.T, strict=True)}
+        return dict(zip(compress(names, kept), terms.T, strict=True))
 
     def _all_log_norms(self, statistics: Statistics) -> Array:
         norms = statistics[self.statistic]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Self
 
 from oodbench import ScoreError
-from plugins.scorers._base import Array, Statistics, fitted
+from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 
 
-class _Distance:
+class _Distance(OneStatistic):
     r"""Distance of one number per example, averaged over the group, from that of the fit examples.
 
     s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ,  μ and σ: mean and deviation of t on the fit examples
@@ -18,16 +18,9 @@ class _Distance:
     """
 
     baseline = True
-    name: ClassVar[str]
-    statistic: ClassVar[str]
 
     mean_: float | None = None
     deviation_: float | None = None
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The one statistic, of the examples alone."""
-        return (self.statistic,)
 
     def fit(self, statistics: Statistics) -> Self:
         """Mean and deviation of the fit examples.

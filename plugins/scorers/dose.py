@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from oodbench import ScoreError
-from plugins.scorers._base import Array, Mask, Statistics, fitted
+from plugins.scorers._base import Array, Mask, NamedColumns, Statistics, fitted
 from plugins.scorers._one_class_svm import OneClassSVM
 
-_NAME = "dose"
 _MOST_PAIRS = 2**21
 
 
-class DoSE:
+@dataclass(kw_only=True, eq=False)
+class DoSE(NamedColumns):
     r"""Minus the log-density of the log-probability and its terms, estimated on the fit examples.
 
     s(X) = -1/b Σ_{x in X} Σ_j log KDE_j(T_j(x)),   T = (l, base, ladj)
@@ -50,26 +51,15 @@ class DoSE:
         | https://arxiv.org/abs/2006.09273
     """
 
-    inputs = ("log_prob_terms",)
+    name = "dose"
+    statistic = "log_prob_terms"
 
-    names: Sequence[str] | None = None
-    kept_: Mask | None = None
-    density_: Callable[[Array], Array] | None = None
+    terms: Literal["total", "levels"] = "total"
+    density: Literal["kde", "svm"] = "kde"
+    nu: Annotated[float, Field(gt=0, le=1)] = 0.5
 
-    def __init__(
-        self,
-        *,
-        terms: Literal["total", "levels"] = "total",
-        density: Literal["kde", "svm"] = "kde",
-        nu: Annotated[float, Field(gt=0, le=1)] = 0.5,
-    ) -> None:
-        self.terms = terms
-        self.density = density
-        self.nu = nu
-
-    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
-        """Told the names of the terms; what is before the first dot is their kind."""
-        self.names = tuple(features["log_prob_terms"])
+    kept_: Mask | None = field(default=None, init=False)
+    density_: Callable[[Array], Array] | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Estimate the density of T over the fit examples.
@@ -81,14 +71,16 @@ class DoSE:
             ScoreError: There are fewer than two examples, a term is not finite, or all are
                 constant.
         """
-        values = self._values(statistics["log_prob_terms"])
+        values = self._values(statistics[self.statistic])
         if len(values) < 2:
-            raise ScoreError(f"{_NAME} needs at least two fit examples, not {len(values)}")
+            raise ScoreError(f"{self.name} needs at least two fit examples, not {len(values)}")
         if not np.isfinite(values).all():
-            raise ScoreError(f"{_NAME}: log_prob_terms of the fit examples is not finite")
+            raise ScoreError(f"{self.name}: log_prob_terms of the fit examples is not finite")
         kept = values.max(axis=0) > values.min(axis=0)
         if not kept.any():
-            raise ScoreError(f"{_NAME}: all terms are constant on the {len(values)} fit examples")
+            raise ScoreError(
+                f"{self.name}: all terms are constant on the {len(values)} fit examples"
+            )
         self.kept_ = kept
         values = values[:, kept]
         self.density_ = (
@@ -108,8 +100,8 @@ class DoSE:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        density = fitted(self.density_, _NAME)
-        terms = statistics["log_prob_terms"]
+        density = fitted(self.density_, self.name)
+        terms = statistics[self.statistic]
         scores = density(self._values(terms)[:, self.kept_])
         means: Array = scores.reshape(terms.shape[:2]).mean(axis=1)
         return means
@@ -121,7 +113,9 @@ class DoSE:
         if self.terms == "levels":
             return np.hstack([total, rows])
         if self.names is None:
-            raise ScoreError(f'{_NAME} with terms = "total" was not told the names of the terms')
+            raise ScoreError(
+                f'{self.name} with terms = "total" was not told the names of the terms'
+            )
         kinds = [name.partition(".")[0] for name in self.names]
         sums = [
             rows[:, [place for place, other in enumerate(kinds) if other == kind]].sum(axis=1)

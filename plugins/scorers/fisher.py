@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field
 
-from oodbench import NotFittedError, ScoreError
-from plugins.scorers._base import Array, Statistics
+from oodbench import ScoreError
+from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 
 
-class FisherDiagonal:
+@dataclass(kw_only=True, eq=False)
+class FisherDiagonal(OneStatistic):
     r"""Score statistic with a diagonal Fisher information, s(X) = log(1 + Σ_l S_l(X)).
 
     S_l = 1/b g_l^T F_l^-1 g_l, with F from the fit examples (see `layer_fisher_diagonal`). The
@@ -29,16 +31,11 @@ class FisherDiagonal:
         | https://arxiv.org/abs/2203.01097
     """
 
-    def __init__(
-        self, *, statistic: Annotated[str, Field(min_length=1)] = "layer_fisher_diagonal"
-    ) -> None:
-        self.statistic = statistic
-        self._layers: int | None = None
+    name = "fisher-diagonal"
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The statistic named by the option `statistic`."""
-        return (self.statistic,)
+    statistic: Annotated[str, Field(min_length=1)] = "layer_fisher_diagonal"
+
+    _layers: int | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Note the number of layers; what there is to fit, the statistic was fitted to.
@@ -69,11 +66,10 @@ class FisherDiagonal:
             ScoreError: A value is negative, or the number of layers is not that of the fit.
         """
         values = statistics[self.statistic]
-        if self._layers is None:
-            raise NotFittedError(f"{type(self).__name__} was asked for scores before its fit")
-        if values.shape[1] != self._layers:
+        layers = fitted(self._layers, self.name)
+        if values.shape[1] != layers:
             raise ScoreError(
-                f"{self.statistic} had {self._layers} layers at the fit, not {values.shape[1]}"
+                f"{self.statistic} had {layers} layers at the fit, not {values.shape[1]}"
             )
         if (values < 0).any():
             raise ScoreError(f"{self.statistic} has negative values: no score statistic")
@@ -81,6 +77,7 @@ class FisherDiagonal:
         return scores
 
 
+@dataclass(kw_only=True, eq=False)
 class FisherEkfac(FisherDiagonal):
     """The same with an EKFAC Fisher information (see `layer_fisher_ekfac`).
 
@@ -93,7 +90,6 @@ class FisherEkfac(FisherDiagonal):
         | https://arxiv.org/abs/1806.03884
     """
 
-    def __init__(
-        self, *, statistic: Annotated[str, Field(min_length=1)] = "layer_fisher_ekfac"
-    ) -> None:
-        super().__init__(statistic=statistic)
+    name = "fisher-ekfac"
+
+    statistic: Annotated[str, Field(min_length=1)] = "layer_fisher_ekfac"

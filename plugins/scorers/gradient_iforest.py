@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from plugins.scorers._base import Array, Statistics
 from plugins.scorers._layer_scorer import LayerScorer
 
 
+@dataclass(kw_only=True, eq=False)
 class GradientIForest(LayerScorer):
     r"""An isolation forest on the log gradient norms φ_l = log(f_l(X) + eps).
 
@@ -34,21 +36,10 @@ class GradientIForest(LayerScorer):
 
     name = "gradient-iforest"
 
-    forest_: Any = None
+    trees: Annotated[int, Field(ge=1)] = 100
+    seed: Annotated[int, Field(ge=0)] = 0
 
-    def __init__(
-        self,
-        *,
-        trees: Annotated[int, Field(ge=1)] = 100,
-        seed: Annotated[int, Field(ge=0)] = 0,
-        eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10,
-        statistic: Annotated[str, Field(min_length=1)] = "layer_gradient_sq_norms",
-        layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",),
-        top_k: Annotated[int | None, Field(ge=1)] = None,
-    ) -> None:
-        super().__init__(eps=eps, statistic=statistic, layers=layers, top_k=top_k)
-        self.trees = trees
-        self.seed = seed
+    forest_: Any = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Grow the trees.

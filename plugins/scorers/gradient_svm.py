@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from plugins.scorers._layer_scorer import LayerScorer
 from plugins.scorers._one_class_svm import OneClassSVM
 
 
+@dataclass(kw_only=True, eq=False)
 class GradientSVM(LayerScorer):
     r"""A one-class SVM on the standardised log gradient norms φ_l = log(f_l(X) + eps).
 
@@ -36,19 +38,9 @@ class GradientSVM(LayerScorer):
 
     name = "gradient-svm"
 
-    machine_: OneClassSVM | None = None
+    nu: Annotated[float, Field(gt=0, le=1)] = 0.5
 
-    def __init__(
-        self,
-        *,
-        nu: Annotated[float, Field(gt=0, le=1)] = 0.5,
-        eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10,
-        statistic: Annotated[str, Field(min_length=1)] = "layer_gradient_sq_norms",
-        layers: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",),
-        top_k: Annotated[int | None, Field(ge=1)] = None,
-    ) -> None:
-        super().__init__(eps=eps, statistic=statistic, layers=layers, top_k=top_k)
-        self.nu = nu
+    machine_: OneClassSVM | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Fit the machine.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from oodbench import UnsupportedError
-from plugins.scorers._base import Array, Mask, Statistics, fitted
-
-_NAME = "hierarchical-ratio"
+from plugins.scorers._base import Array, Mask, NamedColumns, Statistics, fitted
 
 
-class HierarchicalRatio:
+@dataclass(kw_only=True, eq=False)
+class HierarchicalRatio(NamedColumns):
     r"""The log-probability of a multi-level flow against that of its upper levels.
 
     l = Σ_j (base_j + ladj_j) + bins,   l_k = Σ_{j >= k} (base_j + ladj_j)
@@ -51,23 +50,13 @@ class HierarchicalRatio:
         | https://arxiv.org/abs/2102.08248
     """
 
-    inputs = ("log_prob_terms",)
+    name = "hierarchical-ratio"
+    statistic = "log_prob_terms"
 
-    names: Sequence[str] = ()
-    upper_: Mask | None = None
+    from_level: Annotated[int, Field(ge=1)] = 1
+    form: Literal["ratio", "upper"] = "ratio"
 
-    def __init__(
-        self,
-        *,
-        from_level: Annotated[int, Field(ge=1)] = 1,
-        form: Literal["ratio", "upper"] = "ratio",
-    ) -> None:
-        self.from_level = from_level
-        self.form = form
-
-    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
-        """Told the names of the terms; a number after the last dot is the level."""
-        self.names = tuple(features["log_prob_terms"])
+    upper_: Mask | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Find the terms of the upper levels; nothing else is fitted.
@@ -78,12 +67,13 @@ class HierarchicalRatio:
         Raises:
             UnsupportedError: The model has no level `from_level`.
         """
-        levels = [_level(name) for name in self.names]
+        names = self.names or ()
+        levels = [_level(name) for name in names]
         upper = np.array([level is not None and level >= self.from_level for level in levels])
         if not upper.any():
             raise UnsupportedError(
-                f"{_NAME}: no term belongs to level {self.from_level} or above; the terms are "
-                f"{', '.join(self.names)}"
+                f"{self.name}: no term belongs to level {self.from_level} or above; the terms are "
+                f"{', '.join(names)}"
             )
         self.upper_ = upper
         return self
@@ -100,8 +90,8 @@ class HierarchicalRatio:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        levels = fitted(self.upper_, _NAME)
-        means = statistics["log_prob_terms"].mean(axis=1)
+        levels = fitted(self.upper_, self.name)
+        means = statistics[self.statistic].mean(axis=1)
         upper: Array = means[:, levels].sum(axis=1)
         if self.form == "upper":
             return -upper

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field
 
 from oodbench import ScoreError
-from plugins.scorers._base import Array, Statistics, fitted
+from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 from plugins.scorers._p_values import upper_tail
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(min_length=1)]
 
-
-class LidDimension:
+@dataclass(kw_only=True, eq=False)
+class LidDimension(OneStatistic):
     r"""Minus the mean local intrinsic dimension (LID) of the model at the examples of a group.
 
     LID(x) = #{i : log σ_i(x) > log τ},   s(X) = -1/b Σ_{x in X} LID(x)
@@ -45,16 +44,11 @@ class LidDimension:
     """
 
     name = "lid-dimension"
-    threshold_: float | None = None
 
-    def __init__(self, *, dimension: Share = 0.5, statistic: Name = "jacobian_spectrum") -> None:
-        self.dimension = dimension
-        self.statistic = statistic
+    dimension: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    statistic: Annotated[str, Field(min_length=1)] = "jacobian_spectrum"
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The statistic named by the option `statistic`."""
-        return (self.statistic,)
+    threshold_: float | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Calibrate the threshold.

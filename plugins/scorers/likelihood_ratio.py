@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
+@dataclass(kw_only=True, eq=False)
 class LikelihoodRatio(NothingToFit):
     """Minus the log-likelihood ratio to a background model.
 
@@ -37,8 +39,7 @@ class LikelihoodRatio(NothingToFit):
 
     name = "likelihood-ratio"
 
-    def __init__(self, *, background: Annotated[str, Field(min_length=1)]) -> None:
-        self.background = background
+    background: Annotated[str, Field(min_length=1)]
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
 from pydantic import Field
 
-from plugins.scorers._base import Array, Statistics, fitted
-
-_NAME = "likelihood-regret"
+from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 
 
-class LikelihoodRegret:
+@dataclass(kw_only=True, eq=False)
+class LikelihoodRegret(OneStatistic):
     """Mean regret of the group, s(X) = 1/b Σ_{x in X} r(x).
 
     r(x) is what log p(x) gains from a few steps of training on x alone. A model is near its best
@@ -28,16 +28,11 @@ class LikelihoodRegret:
         | https://arxiv.org/abs/2003.02977
     """
 
-    def __init__(
-        self, *, statistic: Annotated[str, Field(min_length=1)] = "likelihood_regret"
-    ) -> None:
-        self.statistic = statistic
-        self.without_gain_: int | None = None
+    name = "likelihood-regret"
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The statistic named by the option `statistic`."""
-        return (self.statistic,)
+    statistic: Annotated[str, Field(min_length=1)] = "likelihood_regret"
+
+    without_gain_: int | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Count the examples that gain nothing.
@@ -60,7 +55,7 @@ class LikelihoodRegret:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        fitted(self.without_gain_, _NAME)
+        fitted(self.without_gain_, self.name)
         scores: Array = statistics[self.statistic][:, :, 0].mean(axis=1)
         return scores
 
@@ -70,4 +65,4 @@ class LikelihoodRegret:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        return {"examples_without_gain": fitted(self.without_gain_, _NAME, "its fit")}
+        return {"examples_without_gain": fitted(self.without_gain_, self.name, "its fit")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from plugins.scorers._base import Array, Statistics, fitted
 _NAME = "typicality-test"
 
 
+@dataclass(kw_only=True, eq=False)
 class TypicalityTest:
     r"""Minus the log p-value of the test that a group comes from the typical set.
 
@@ -47,19 +49,12 @@ class TypicalityTest:
 
     inputs = ("log_prob",)
 
-    entropy_: float | None = None
-    distances_: Array | None = None
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    resamples: Annotated[int, Field(ge=1)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
 
-    def __init__(
-        self,
-        *,
-        level: Annotated[float, Field(gt=0, lt=1)] = 0.05,
-        resamples: Annotated[int, Field(ge=1)] = 1000,
-        seed: Annotated[int, Field(ge=0)] = 0,
-    ) -> None:
-        self.level = level
-        self.resamples = resamples
-        self.seed = seed
+    entropy_: float | None = field(default=None, init=False)
+    distances_: Array | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Estimate the entropy and the distances of groups from it.
