@@ -46,5 +46,5 @@ def known_names(name: str, known: Iterable[str]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things: `1 cell`, `2 cells`."""
-    return f"{count} {noun if count == 1 else f'{noun}s'}"
+    """A number of things: `1 cell`, `2,000 cells`."""
+    return f"{count:,} {noun if count == 1 else f'{noun}s'}"

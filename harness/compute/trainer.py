@@ -24,6 +24,7 @@ from harness.compute.checkpoints import (
 from harness.compute.device import in_chunks
 from harness.compute.seeds import derived_seed, generator
 from harness.contracts import DensityModel, Preparable, Trainable
+from harness.data.roles import permutation
 from harness.domain import Images, bits_per_dim
 from harness.errors import DataError, TrainingError
 from harness.suite import ModelComponent, Recipe
@@ -86,7 +87,7 @@ class Training:
         self.levels = domain.levels
         self.epoch = 0
         self.epoch_progress: EpochProgress | None = None
-        self.images = _on_device(images[: self.recipe.examples], device)
+        self.images = _on_device(subset(images, self.recipe.examples, seed, "examples"), device)
         self.steps_per_epoch = len(self.images) // self.recipe.minibatch
         if self.steps_per_epoch == 0:
             raise DataError(
@@ -187,8 +188,8 @@ class Training:
         return float(torch.stack(losses).double().mean())
 
     def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
-        """Mean bits per dimension of the first images of the own test split, at most 512."""
-        own = torch.from_numpy(images[:OWN_EXAMPLES].copy())
+        """Mean bits per dimension of 512 images of the own test split, or of all if fewer."""
+        own = torch.from_numpy(subset(images, OWN_EXAMPLES, self.seed, "own test examples"))
 
         def total_of(x: Tensor) -> float:
             return float(self.model.log_prob(x.to(self.device)).double().sum())
@@ -252,9 +253,31 @@ def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
+def subset(
+    images: NDArray[np.uint8], examples: int | None, seed: int, purpose: str
+) -> NDArray[np.uint8]:
+    """Random images of a split, in the order of the split; all of them if `examples` is None.
+
+    Many data sets are stored in the order of their classes, so that the first images are of a few
+    classes only. A larger subset of the same seed contains a smaller one.
+
+    Arguments:
+        images: uint8, (N, *domain.shape).
+        examples: Number of images, at most N are taken.
+        seed: Training seed.
+        purpose: What the images are for; another purpose makes another choice.
+
+    Returns:
+        uint8, (n, *domain.shape), a copy.
+    """
+    order = permutation(len(images), derived_seed(seed, purpose))
+    chosen: NDArray[np.uint8] = images[np.sort(order[:examples])]
+    return chosen
+
+
 def _on_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     """All images on the device, or in main memory where the device has no room for them."""
-    tensor = torch.from_numpy(images.copy())
+    tensor = torch.from_numpy(images)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if tensor.nbytes > free // 4:

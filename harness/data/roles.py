@@ -17,6 +17,16 @@ Role: TypeAlias = Literal["fit", "in", "out"]
 DEFAULT_EXAMPLES = 1000
 
 
+def permutation(count: int, seed: int) -> NDArray[np.int64]:
+    """Numbers below `count` in a random order that no version of NumPy changes; int64, (count,).
+
+    NumPy does not promise that `Generator.permutation` stays the same, so raw numbers are sorted.
+    """
+    import numpy as np
+
+    return np.argsort(np.random.PCG64([seed, count]).random_raw(count), kind="stable")
+
+
 class Draw(NamedTuple):
     """A recorded draw of examples of a test split for one role.
 
@@ -58,10 +68,7 @@ class Draw(NamedTuple):
         Raises:
             DataError: The split has fewer examples than asked for.
         """
-        import numpy as np
-
-        # raw numbers, because NumPy does not promise that `permutation` stays the same
-        order = np.argsort(np.random.PCG64([self.seed, count]).random_raw(count), kind="stable")
+        order = permutation(count, self.seed)
         if self.role == "out":
             n_out = min(DEFAULT_EXAMPLES, count) if self.n_out is None else self.n_out
             return order[: self._enough(n_out, count, "n_out")]

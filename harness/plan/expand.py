@@ -19,6 +19,7 @@ from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
 from harness.suite.components import Input
 from harness.suite.resolve import LOG_PROB
 from harness.suite.selection import parse_selection
+from harness.text import counted
 
 MOST_CELLS = 1_000_000
 Jobs: TypeAlias = Callable[[Draw], StatisticJob]
@@ -180,7 +181,7 @@ class _Builder:
         if cell.scorer not in row.notes:
             models = (job.chain.model for job, _, _ in reads.values() if job.epoch is not None)
             row.notes[cell.scorer] = notes_on_trainings(
-                self.suite, row.comparison, cell, (cell.model, *models)
+                self.plan, self.suite, row.comparison, cell, (cell.model, *models)
             )
         return row.notes[cell.scorer]
 
@@ -227,11 +228,12 @@ class _Builder:
 
 
 def notes_on_trainings(
-    suite: ResolvedSuite, comparison: Comparison, cell: Cell, models: Iterable[str]
+    plan: Plan, suite: ResolvedSuite, comparison: Comparison, cell: Cell, models: Iterable[str]
 ) -> tuple[str, ...]:
     """What the plan of a cell tells of what its scorer was fitted and its models trained on.
 
     Arguments:
+        plan: With the data sets that are available.
         suite: Of the cell.
         comparison: Of the cell.
         cell: The notes are the same for others of its comparison, scorer and ID set.
@@ -248,8 +250,12 @@ def notes_on_trainings(
         dataset = suite.trained_on(model, cell.in_dataset)
         own = dataset == cell.in_dataset
         split = "the train split" if own else f"the train split of {dataset}"
-        if examples is not None:
-            notes.append(f"{model} was trained on {examples:,} examples of {split} only")
+        available = plan.prepared[dataset].counts["train"] if dataset in plan.prepared else None
+        is_trained = any(comparison.epochs)
+        if is_trained and examples is not None and (available is None or examples < available):
+            notes.append(
+                f"{model} was trained on {counted(examples, 'random example')} of {split} only"
+            )
         elif not own:
             notes.append(f"{model} was trained on {split}")
     return tuple(dict.fromkeys(notes))

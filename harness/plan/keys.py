@@ -65,11 +65,13 @@ def train_inputs(
 
 
 def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
-    return {
+    identity = {
         name: value
         for name, value in recipe.model_dump().items()
         if name not in ADDED_TO_RECIPES or value != ADDED_TO_RECIPES[name]
     }
+    # Trainings stored without this entry took the first examples of the split.
+    return identity if recipe.examples is None else identity | {"examples_are": "a permutation's"}
 
 
 def checkpoint_key(train_key: str, epoch: int) -> str:

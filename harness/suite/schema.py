@@ -124,7 +124,8 @@ class Recipe(_Table):
     prepare_batches: Count = 8
     """Minibatches for the data-dependent start of models that have one."""
     examples: Count | None = None
-    """Train on so many examples of the train split only; shown under every table."""
+    """Number of random examples of the train split to train on, shown under every table. The
+    training seed chooses them, and a larger number adds to the examples of a smaller one."""
     mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Perturbation, for background models: share of the values (each channel of each pixel by
     itself) that a uniform one of all levels replaces, anew at every step; in training only."""

@@ -12,7 +12,7 @@ import torch
 
 from harness.compute.augment import augment, mutate, translate
 from harness.compute.seeds import derived_seed, generator
-from harness.compute.trainer import Training, _optimizer, learning_rate
+from harness.compute.trainer import Training, _optimizer, learning_rate, subset
 from harness.domain import Images
 from harness.errors import DataError, TrainingError
 from harness.suite import Recipe
@@ -175,8 +175,9 @@ def test_fewer_examples_than_a_minibatch():
 
 
 def test_a_limited_number_of_examples_is_all_that_is_seen(images):
+    order = np.argsort(np.random.PCG64([derived_seed(0, "examples"), 70]).random_raw(70))
     changed = images.copy()
-    changed[32:] = 7
+    changed[order[32:]] = 7
     found = []
     for data in (images, changed):
         training = Training(component(small_glow, examples=32), DOMAIN, data, 0, CPU)
@@ -193,10 +194,37 @@ def test_progress_adds_up_to_the_epoch(images):
     assert sum(amounts) == 69
 
 
+def test_few_examples_are_random_and_nested():
+    images = np.repeat(np.arange(10, dtype=np.uint8), 800).reshape(-1, 1, 1, 1)  # in class order
+    seen = [set(), set()]
+    for seed in range(2):
+        few, more = (subset(images, n, seed, "examples").ravel() for n in (800, 3200))
+        counts = np.bincount(more, minlength=10)
+        assert len(few) == 800
+        assert len(more) == 3200
+        assert (abs(counts - 320) < 60).all()  # 4 standard deviations of a hypergeometric count
+        assert (np.bincount(few, minlength=10) <= counts).all()
+        numbered = np.arange(8000, dtype=np.uint32).reshape(-1, 1, 1, 1)
+        ids = [set(subset(numbered, n, seed, "examples").ravel().tolist()) for n in (800, 3200)]
+        assert ids[0] < ids[1]
+        seen[seed] = ids[1]
+    assert seen[0] != seen[1]
+    assert (subset(images, None, 0, "examples") == images).all()
+    assert (subset(images, 9000, 0, "examples") == images).all()
+
+
 def test_own_bits_per_dim_is_the_mean_over_the_images(images):
     training = Training(component(Slope, precision="float64"), DOMAIN, images, 0, CPU)
     expected = images.astype(float).mean() / (16 * math.log(2))
     assert training.own_bits_per_dim(images) == pytest.approx(expected, rel=1e-12)
+
+
+def test_own_bits_per_dim_is_of_a_random_subset_of_a_large_split(images):
+    training = Training(component(Slope, precision="float64"), DOMAIN, images, 0, CPU)
+    dark, bright = np.zeros((2000, 1, 4, 4), np.uint8), np.full((2000, 1, 4, 4), 200, np.uint8)
+    expected = 100 / (16 * math.log(2))
+    own = training.own_bits_per_dim(np.concatenate([dark, bright]))
+    assert own == pytest.approx(expected, rel=0.15)
 
 
 class TestAugmentation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from harness.compute.checkpoints import load_model
 from harness.compute.dry_run import check_suite
 from harness.compute.trainer import Training
 from harness.data.cards import card_inputs
+from harness.data.folder import PreparedDataset
+from harness.domain import Images
 from harness.errors import MissingDataError
 from harness.events import JobFinished
 from harness.maintenance.required import RequiredRecords
@@ -334,11 +337,39 @@ def test_results_and_pages_say_what_it_was_trained_on(ran, plan):
 
 def test_limited_trainings_of_models_that_are_read_are_told(tmp_path):
     text = SUITE.replace("minibatch = 32", "minibatch = 32\n    examples = 48")
-    plan = make_plan(load_suite(write(tmp_path, text)), {})
-    notes = {planned.cell.scorer: planned.notes for planned in plan.cells}
-    own = "flow was trained on 48 examples of the train split only"
-    other = "general was trained on 48 examples of the train split of both only"
-    assert notes == {"log-likelihood": (own,), "ratio": (own, other), "means": (own, other)}
+    suite = load_suite(write(tmp_path, text))
+    own = "flow was trained on 48 random examples of the train split only"
+    other = "general was trained on 48 random examples of the train split of both only"
+    limited = {"log-likelihood": (own,), "ratio": (own, other), "means": (own, other)}
+    assert notes_of(make_plan(suite, {})) == limited
+    assert notes_of(make_plan(suite, prepared_with(49))) == limited
+    # With no more examples than that in the split, all are used.
+    assert notes_of(make_plan(suite, prepared_with(48))) == {
+        "log-likelihood": (),
+        "ratio": (TRAINED,),
+        "means": (TRAINED,),
+    }
+
+
+def notes_of(plan):
+    return {planned.cell.scorer: planned.notes for planned in plan.cells}
+
+
+def prepared_with(examples):
+    counts = {"train": examples, "test": 40}
+    return {
+        name: PreparedDataset(
+            name, Images(1, 8, 8), Path(), name, counts, dict.fromkeys(counts, "")
+        )
+        for name in ("china", "flower", "both")
+    }
+
+
+def test_trainings_that_never_began_are_not_told(tmp_path):
+    text = SUITE.replace("minibatch = 32", "minibatch = 32\n    examples = 48")
+    assert "epochs = [0, 1]" in text
+    suite = load_suite(write(tmp_path, text.replace("epochs = [0, 1]", "epochs = [0]")))
+    assert notes_of(make_plan(suite, {}))["log-likelihood"] == ()
 
 
 def test_pins_depend_on_what_it_was_trained_on(plan):
