@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import tomllib
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,6 @@ from harness.errors import PluginError
 from harness.registry.registry import Registered, Registry
 from harness.testing.checks import Check
 from harness.testing.entries import CHECKED_KINDS, Domains, check_registered
-from harness.text import known_names
 
 WIDTH = 90
 """Characters of an explanation in a line."""
@@ -105,15 +104,11 @@ def _entry(registry: Registry, name: str) -> Registered:
         if Path(name).is_dir():
             hint = "a folder: install it (uv pip install -e), then give a name that it offers"
             raise PluginError(f"{name} is {hint}")
-        known = {known for kind in CHECKED_KINDS for known in registry.names(kind)}
-        quarantined = "".join(f"; {broken}" for broken in registry.broken)
-        raise PluginError(
-            f"there is no {name!r} to check ({known_names(name, known)}){quarantined}"
-        )
+        raise registry.missing(f"{name!r} to check", name, CHECKED_KINDS)
     return registry.get(kinds[0], name)
 
 
-def _options(given: Any, entries: list[Registered]) -> dict[str, Any]:
+def _options(given: Sequence[str], entries: list[Registered]) -> dict[str, Any]:
     """Options by name, each value as in TOML, or text where it is no TOML.
 
     Raises:
@@ -157,7 +152,7 @@ def _described(item: Registered, checks: list[Check]) -> dict[str, Any]:
         "name": item.entry.name,
         "version": item.version,
         "source": str(item.source),
-        "checks": [asdict(check) for check in checks],
+        "checks": checks,
     }
 
 

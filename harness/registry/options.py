@@ -25,10 +25,11 @@ NAMED: Mapping[Any, Any] = {Dataset: str, Scorer: str, SCORERS: tuple[str, ...]}
 
 @dataclass(frozen=True)
 class Option:
-    """One constructor option: its type as written, its default (or `REQUIRED`), its meaning."""
+    """One constructor option: its type as written, its default (None if required), its meaning."""
 
     name: str
     type: str
+    required: bool
     default: Any
     meaning: str
 
@@ -124,12 +125,14 @@ def scorer_options(target: Callable[..., Any], options: Mapping[str, Any]) -> di
 def describe_options(target: Callable[..., Any]) -> list[Option]:
     """The options with types, defaults and meanings, for `bench show`."""
     meanings = _meanings(target)
-    function = target.__init__ if inspect.isclass(target) else target
-    written = inspect.signature(function).parameters
-    return [
-        Option(name, _type_text(written[name].annotation), default, meanings.get(name, ""))
-        for name, (_, default) in signature_options(target).items()
-    ]
+    parameters = inspect.signature(target).parameters
+    options = []
+    for name, (_, default) in signature_options(target).items():
+        required = default is REQUIRED
+        type_text = _type_text(parameters[name].annotation)
+        shown = None if required else default
+        options.append(Option(name, type_text, required, shown, meanings.get(name, "")))
+    return options
 
 
 def _schema(known: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
@@ -176,5 +179,4 @@ def _meanings(target: Callable[..., Any]) -> dict[str, str]:
 
 def _type_text(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    constrained = re.fullmatch(r"Annotated\[(.+?), (.+)\]", text)
-    return f"{constrained.group(1)}, {constrained.group(2)}" if constrained else text
+    return re.sub(r"^Annotated\[(.+?), (.+)\]$", r"\1, \2", text)

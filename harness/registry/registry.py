@@ -56,6 +56,10 @@ class Source:
     def __str__(self) -> str:
         return f"{self.plugin} ({self.distribution} {self.version}, {self.where})"
 
+    def blocked_by(self) -> set[str]:
+        """The names by which `-p no:NAME` blocks it."""
+        return {self.plugin, f"{self.distribution}:{self.plugin}"}
+
 
 @dataclass(frozen=True)
 class Registered:
@@ -97,7 +101,7 @@ class Registered:
         except Exception as error:
             raise PluginError(
                 f"{self.kind[:-1]} {self.entry.name!r} of plugin {self.source} cannot be loaded "
-                f"from {self.entry.target!r}: {type(error).__name__}: {error}"
+                f"from {self.entry.target!r}: {_describe(error)}"
             ) from error
 
 
@@ -149,8 +153,7 @@ class Registry:
         for (distribution, name, value), point in sorted(found.items()):
             version = point.dist.version if point.dist else "unknown"
             source = Source(name, distribution, version, value)
-            if not self._is_blocked(source):
-                self._guarded(source, partial(_load_point, point))
+            self._guarded(source, partial(_load_point, point))
 
     def _load_requested(self, name: str) -> None:
         path = Path(name)
@@ -158,9 +161,7 @@ class Registry:
             self._load_file(path)
             return
         source = Source(name, "module", _module_hash(name), name)
-        if not self._is_blocked(source) and not self._guarded(
-            source, lambda: importlib.import_module(name)
-        ):
+        if not self._guarded(source, lambda: importlib.import_module(name)):
             raise PluginError(f"-p {name}: {self.broken[-1]}")
 
     def _load_file(self, path: Path) -> None:
@@ -173,27 +174,22 @@ class Registry:
         digest = hashlib.sha256(content).hexdigest()
         name = f"bench_plugin_{path.stem}_{digest[:12]}"
         source = Source(path.stem, FILE, digest[:12], str(path.resolve()))
-        if self._is_blocked(source) or name in self._modules:
-            return
-        if not self._guarded(source, lambda: _import_file(name, path)):
+        if name not in self._modules and not self._guarded(
+            source, lambda: _import_file(name, path)
+        ):
             raise PluginError(str(self.broken[-1]))
 
-    def _is_blocked(self, source: Source) -> bool:
-        names = {source.plugin, f"{source.distribution}:{source.plugin}"}
-        if names & self._blocked_names:
-            self.blocked.append(source)
-            return True
-        return False
-
     def _check_blocked_names(self) -> None:
-        used = {source.plugin for source in self.blocked}
-        used |= {f"{source.distribution}:{source.plugin}" for source in self.blocked}
+        used = {name for source in self.blocked for name in source.blocked_by()}
         for name in sorted(self._blocked_names - used):
             known = {source.plugin for source in [*self.sources, *self.blocked]}
             raise PluginError(f"-p no:{name}: no such plugin ({known_names(name, known)})")
 
     def _guarded(self, source: Source, load: Any) -> bool:
-        """Load and register one plugin; quarantine it if anything is wrong with it."""
+        """Load and register a plugin that is not blocked; False if it is broken."""
+        if source.blocked_by() & self._blocked_names:
+            self.blocked.append(source)
+            return True
         try:
             module = load()
             misspelt = self._misspelt_hooks(module)
@@ -256,16 +252,20 @@ class Registry:
             PluginError: There is none, or there are several.
         """
         found = [registered for registered in self.entries(kind) if registered.entry.name == name]
+        if not found:
+            raise self.missing(f"{kind[:-1]} {name!r}", name, [kind])
         if len(found) > 1:
             sources = " and ".join(str(registered.source) for registered in found)
             raise PluginError(
                 f"{kind[:-1]} {name!r} is given by {sources}; block one with -p no:PLUGIN"
             )
-        if not found:
-            hint = known_names(name, self.names(kind))
-            quarantined = "".join(f"; {broken}" for broken in self.broken)
-            raise PluginError(f"there is no {kind[:-1]} {name!r} ({hint}){quarantined}")
         return found[0]
+
+    def missing(self, wanted: str, name: str, kinds: Iterable[Kind]) -> PluginError:
+        """The error that no entry of these kinds has a name: the nearest name, broken plugins."""
+        known = {known for kind in kinds for known in self.names(kind)}
+        quarantined = "".join(f"; {broken}" for broken in self.broken)
+        return PluginError(f"there is no {wanted} ({known_names(name, known)}){quarantined}")
 
     def implementations(self, hook: str) -> list[tuple[Source, Any]]:
         """The functions that implement an event hook, each with its source, first come first."""
@@ -333,4 +333,4 @@ def tell_listeners(registry: Registry, event: Event, log: Callable[[str], None])
         try:
             function(event=event)
         except Exception as error:
-            log(f"{hook} of plugin {source} failed: {type(error).__name__}: {error}")
+            log(f"{hook} of plugin {source} failed: {_describe(error)}")

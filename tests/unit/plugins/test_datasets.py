@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.registry.options import REQUIRED, describe_options
+from harness.registry.options import describe_options
 from oodbench import DataError, Dataset, HasStamp, Images
 from oodbench.testing import assert_conforms, check_dataset
 from plugins.datasets import bench_datasets
@@ -56,7 +56,7 @@ def test_every_option_has_its_meaning(target):
 
 def test_required_options():
     required = {
-        name: [option.name for option in describe_options(target) if option.default is REQUIRED]
+        name: [option.name for option in describe_options(target) if option.required]
         for name, target in zip(NAMES, TARGETS, strict=True)
     }
     assert required == {

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from harness.errors import OptionError
 from harness.registry.options import (
-    REQUIRED,
     constructor_arguments,
     dataset_options,
     describe_options,
@@ -133,7 +132,7 @@ def test_options_are_described_by_the_docstring():
     described = {option.name: option for option in describe_options(Example)}
     assert described["count"].meaning == "How many, over two lines."
     assert described["kind"].meaning == "Which one."
-    assert described["count"].default is REQUIRED
+    assert described["count"].required
     assert described["rate"].type == "float"
     assert "domain" not in described
 
