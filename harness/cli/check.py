@@ -12,7 +12,7 @@ from harness.cli.arguments import (
     StoreOption,
     SuitePath,
 )
-from harness.cli.output import print_json, print_rows, tell
+from harness.cli.output import print_items, tell
 from harness.compute.device import find_device
 from harness.plan.expand import make_plan, select
 from harness.store.records import Store
@@ -42,14 +42,10 @@ def check(
     for item in check_suite(resolved, plan, records, find_device(device)):
         tell(f"{item.what}: {item.problem or 'ok'}")
         found.append(item)
-    if json:
-        print_json([vars(item) for item in found])
-    else:
-        print_rows(
-            ["checked", "outcome", "seconds", "detail"],
-            [
-                [item.what, item.problem or "ok", f"{item.seconds:.2f}", item.detail]
-                for item in found
-            ],
-        )
+    print_items(
+        found,
+        ["checked", "outcome", "seconds", "detail"],
+        lambda item: [item.what, item.problem or "ok", f"{item.seconds:.2f}", item.detail],
+        json,
+    )
     raise typer.Exit(1 if any(item.problem for item in found) else 0)

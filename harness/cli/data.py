@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated, TypeAlias
 
 import typer
 
 from harness.cli.arguments import DataOption, JsonOption, PluginOption
-from harness.cli.output import print_json, print_rows, tell
+from harness.cli.output import print_items, tell
 from harness.data.catalog import Item, describe, fetch, find_datasets, verify
 from harness.data.folder import DataFolder
 from harness.errors import NothingSelectedError
@@ -44,13 +43,10 @@ def list_data(
     """
     folder = DataFolder(data)
     items = [describe(folder, item) for item in find_datasets(names or (), plugin)]
-    if json:
-        print_json([asdict(item) for item in items])
-        return
     headers = ["name", "state", "example", "train", "test", "MB", "fingerprints"]
-    print_rows([*headers, "home", "licence"], [_row(item) for item in items])
+    print_items(items, [*headers, "home", "licence"], _row, json)
     for item in items:
-        if item.state == "unusable":
+        if item.state == "unusable" and not json:
             tell(f"{item.name}: {item.problem}")
 
 
@@ -91,9 +87,10 @@ def verify_data(
     found = list(verify(folder, components))
     if not found:
         raise NothingSelectedError(f"no converted data set in {folder.store.root} to verify")
-    if json:
-        print_json([asdict(item) for item in found])
-    else:
-        rows = [[item.name, f"{item.size / 1e6:,.1f}", item.problem or "ok"] for item in found]
-        print_rows(["data set", "MB", "outcome"], rows)
+    print_items(
+        found,
+        ["data set", "MB", "outcome"],
+        lambda item: [item.name, f"{item.size / 1e6:,.1f}", item.problem or "ok"],
+        json,
+    )
     raise typer.Exit(1 if any(item.problem for item in found) else 0)

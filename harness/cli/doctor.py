@@ -28,5 +28,5 @@ def doctor(
             line = one_line(f"{item.what}: {item.found}{advice}")
             print(f"{item.state:<4} {line}", flush=True)
     if json:
-        print_json([vars(item) for item in found])
+        print_json(found)
     raise typer.Exit(1 if any(item.state == "bad" for item in found) else 0)

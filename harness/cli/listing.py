@@ -11,10 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
-from harness.cli.output import print_json, print_rows
-from harness.errors import PluginError
+from harness.cli.output import print_items, print_json, print_rows
 from harness.registry.registry import KINDS, Registry
-from harness.text import known_names
 
 
 def list_entries(
@@ -39,16 +37,12 @@ def list_entries(
         }
         for item in Registry(plugin).entries(kind)
     ]
-    if json:
-        print_json(rows)
-        return
-    print_rows(
-        ["name", "summary", "version", "from"],
-        [
-            [row["name"], row["summary"], row["version"], f"{row['distribution']}:{row['plugin']}"]
-            for row in rows
-        ],
-    )
+    print_items(rows, ["name", "summary", "version", "from"], _entry_row, json)
+
+
+def _entry_row(item: dict[str, str]) -> list[str]:
+    origin = f"{item['distribution']}:{item['plugin']}"
+    return [item["name"], item["summary"], item["version"], origin]
 
 
 def _list_suites(json: bool) -> None:
@@ -66,10 +60,7 @@ def _list_suites(json: bool) -> None:
             except (OSError, ValueError) as error:
                 title = f"cannot be read: {error}"
             rows.append({"suite": f"{shown}/{path.name}" if shown else str(path), "title": title})
-    if json:
-        print_json(rows)
-    else:
-        print_rows(["suite", "title"], [[row["suite"], row["title"]] for row in rows])
+    print_items(rows, ["suite", "title"], lambda row: [*row.values()], json)
 
 
 def schema() -> None:
@@ -89,19 +80,18 @@ def show(
     registry = Registry(plugin)
     kinds = [kind for kind in KINDS if name in registry.names(kind)]
     if not kinds:
-        known = {known for kind in KINDS for known in registry.names(kind)}
-        raise PluginError(f"there is no {name!r} ({known_names(name, known)})")
+        raise registry.missing(repr(name), name, KINDS)
     described = [_describe(registry.get(kind, name)) for kind in kinds]
     if json:
         print_json(described)
-        return
-    for item in described:
-        _print(item)
+    else:
+        for item in described:
+            _print(item)
 
 
 def _describe(registered: Any) -> dict[str, Any]:
     # They take pydantic, and longer than listing plugins.
-    from harness.registry.options import REQUIRED, describe_options
+    from harness.registry.options import describe_options
 
     target = registered.load()
     return {
@@ -111,16 +101,7 @@ def _describe(registered: Any) -> dict[str, Any]:
         "version": registered.version,
         "source": str(registered.source),
         "description": inspect.getdoc(target) or "",
-        "options": [
-            {
-                "name": option.name,
-                "type": option.type,
-                "required": option.default is REQUIRED,
-                "default": None if option.default is REQUIRED else option.default,
-                "meaning": option.meaning,
-            }
-            for option in describe_options(target)
-        ],
+        "options": describe_options(target),
     }
 
 
@@ -128,15 +109,10 @@ def _print(item: dict[str, Any]) -> None:
     print(f"{item['name']} ({item['kind'][:-1]}, version {item['version']})")
     print(f"from {item['source']}\n")
     print(re.sub(r"\n*^Arguments:\n(?:[ \t]+.*\n?|\n)+", "\n\n", item["description"], flags=re.M))
-    rows = [
-        [
-            option["name"],
-            option["type"],
-            "required" if option["required"] else repr(option["default"]),
-            option["meaning"],
-        ]
-        for option in item["options"]
-    ]
+    rows = []
+    for option in item["options"]:
+        default = "required" if option.required else repr(option.default)
+        rows.append([option.name, option.type, default, option.meaning])
     print()
     if rows:
         print_rows(["option", "type", "default", "meaning"], rows)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
+from typing import Any, TypeVar
 
 from harness.text import one_line, printable
+
+T = TypeVar("T")
 
 
 def tell(text: str) -> None:
@@ -15,9 +18,25 @@ def tell(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
+def print_items(
+    items: Sequence[T], headers: Sequence[str], row: Callable[[T], Sequence[Any]], as_json: bool
+) -> None:
+    """Print items as JSON, or as a table with a row of each."""
+    if as_json:
+        print_json(items)
+    else:
+        print_rows(headers, [row(item) for item in items])
+
+
 def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    print(json.dumps(value, indent=2, default=str))
+    """Print a value as indented JSON; a dataclass in it is an object, a path or such a text."""
+    print(json.dumps(value, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return vars(value)
+    return str(value)
 
 
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

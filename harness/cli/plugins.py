@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
-from harness.cli.output import print_json, print_rows
-from harness.registry.registry import KINDS, Registry
+from harness.cli.output import print_items
+from harness.registry.registry import KINDS, Registry, Source
 from harness.registry.scaffold import PluginKind, new_file, new_package
 
 
@@ -42,36 +42,18 @@ def new(
 def list_plugins(plugin: PluginOption, json: JsonOption = False) -> None:
     """List plugins with their state: active, blocked or broken, and why."""
     registry = Registry(plugin)
-    rows = [(source, "active", "") for source in registry.sources]
-    rows += [(source, "blocked", "") for source in registry.blocked]
-    rows += [(broken.source, "broken", broken.reason) for broken in registry.broken]
-    offers = {
-        source: [
-            f"{kind}: {item.entry.name}"
-            for kind in KINDS
-            for item in registry.entries(kind)
-            if item.source == source
-        ]
-        for source, _, _ in rows
-    }
-    if json:
-        print_json(
-            [
-                {**vars(source), "state": state, "reason": reason, "offers": offers[source]}
-                for source, state, reason in rows
-            ]
-        )
-        return
-    print_rows(
-        ["plugin", "distribution", "version", "state", "offers"],
-        [
-            [
-                source.plugin,
-                source.distribution,
-                source.version,
-                state,
-                reason or ", ".join(offers[source]),
-            ]
-            for source, state, reason in rows
-        ],
-    )
+    rows = [_describe(registry, source, "active") for source in registry.sources]
+    rows += [_describe(registry, source, "blocked") for source in registry.blocked]
+    rows += [_describe(registry, item.source, "broken", item.reason) for item in registry.broken]
+    print_items(rows, ["plugin", "distribution", "version", "state", "offers"], _row, json)
+
+
+def _row(item: dict[str, Any]) -> list[str]:
+    offers = item["reason"] or ", ".join(item["offers"])
+    return [item["plugin"], item["distribution"], item["version"], item["state"], offers]
+
+
+def _describe(registry: Registry, source: Source, state: str, reason: str = "") -> dict[str, Any]:
+    found = [item for kind in KINDS for item in registry.entries(kind) if item.source == source]
+    offers = [f"{item.kind}: {item.entry.name}" for item in found]
+    return {**vars(source), "state": state, "reason": reason, "offers": offers}

@@ -59,10 +59,13 @@ def list_store(
     needs = _needs(suites or (), plugin, Settings(store, data))
     trainings, beside = list_trainings(records, needs), list_other_files(records, needs)
     if json:
-        print_json(_listed(records.root, trainings, beside))
+        sized = [{**vars(item), "size": item.size} for item in trainings]
+        print_json({"store": records.root, "trainings": sized, "beside": beside})
         return
     asked = bool(needs.suites)
-    print_rows(_headers(asked), [_training_row(item, asked) for item in trainings])
+    needed = ["not needed", "needed by"] if asked else []
+    headers = ["training", "epochs", "MB", "statistics", "MB", *needed, "key"]
+    print_rows(headers, [_training_row(item, asked) for item in trainings])
     print()
     headers = ["beside", "number", "MB", *(["needed by"] if asked else [])]
     print_rows(headers, [_beside_row(item, asked) for item in beside])
@@ -70,21 +73,6 @@ def list_store(
     print(f"\n{total / 1e6:,.1f} MB in {records.root}")
     for suite, names in needs.unknown.items():
         print(f"{suite}: not all that it needs is known: {', '.join(names)} not opened yet")
-
-
-def _listed(
-    root: Path, trainings: list[StoredTraining], beside: list[OtherFiles]
-) -> dict[str, Any]:
-    return {
-        "store": str(root),
-        "trainings": [{**vars(item), "size": item.size} for item in trainings],
-        "beside": [vars(item) for item in beside],
-    }
-
-
-def _headers(asked: bool) -> list[str]:
-    needed = ["not needed", "needed by"] if asked else []
-    return ["training", "epochs", "MB", "statistics", "MB", *needed, "key"]
 
 
 def _training_row(item: StoredTraining, asked: bool) -> list[Any]:
@@ -112,8 +100,7 @@ def check(store: StoreOption, json: JsonOption = False) -> None:
     with _progress("verifying the store", total) as advance:
         checked = check_store(records, advance)
     if json:
-        damaged = [vars(item) for item in checked.damaged]
-        print_json({**vars(checked), "damaged": damaged, "store": str(records.root)})
+        print_json({**vars(checked), "store": records.root})
     else:
         _print_checked(checked)
     raise typer.Exit(1 if checked.damaged else 0)
@@ -151,9 +138,8 @@ def collect(
         records, _needs(suites, plugin, Settings(store, data), plan_opened_if_present)
     )
     if delete:
-        done = remove_garbage(records, garbage.found)
-        done.kept += garbage.kept
-        garbage = done
+        not_tried, garbage = garbage.kept, remove_garbage(records, garbage.found)
+        garbage.kept += not_tried
     if json:
         removed = [_described(item) for item in garbage.found]
         kept = [{**_described(item), "why": why} for item, why in garbage.kept]
