@@ -57,19 +57,15 @@ def plan(
 
 def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, Any]:
     reasons = Reasons(plan, store) if why else None
-    chains, seconds, unknown = [], 0.0, 0
-    for chain in plan.chains.values():
-        estimate = estimate_chain(plan, store, chain)
-        seconds += estimate.seconds
-        unknown += estimate.unknown
-        chains.append(
-            {
-                "chain": str(chain.id),
-                "train_key": plan.train_key(chain.id),
-                "jobs": _trainings(plan, store, chain, reasons)
-                + _statistics(plan, store, chain, reasons),
-            }
-        )
+    chains = [
+        {
+            "chain": str(chain.id),
+            "train_key": plan.train_key(chain.id),
+            "jobs": _jobs(plan, store, chain, reasons),
+        }
+        for chain in plan.chains.values()
+    ]
+    estimates = [estimate_chain(plan, store, chain) for chain in plan.chains.values()]
     new = sum(any(not plan.keys(store).has_statistic(job) for job in c.jobs()) for c in plan.cells)
     return {
         "suite": plan.suite,
@@ -78,7 +74,10 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
         "missing_data": plan.missing,
         "unusable_data": plan.unusable,
         "impossible": _impossible(plan),
-        "estimate": {"seconds": seconds / workers, "jobs_without_rate": unknown},
+        "estimate": {
+            "seconds": sum(estimate.seconds for estimate in estimates) / workers,
+            "jobs_without_rate": sum(estimate.unknown for estimate in estimates),
+        },
     }
 
 
@@ -94,30 +93,22 @@ def _impossible(plan: Plan) -> list[str]:
     return list(found)
 
 
-def _trainings(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dict[str, Any]]:
-    jobs = []
+def _jobs(plan: Plan, store: Store, chain: Chain, reasons: Reasons | None) -> list[dict[str, Any]]:
+    """Trainings and statistics of a chain; with `reasons`, new ones have a reason."""
+    keys = plan.keys(store)
+    jobs: list[dict[str, Any]] = []
     for epoch in sorted(chain.epochs):
-        stored = plan.keys(store).has_checkpoint(chain.id, epoch)
-        job: dict[str, Any] = {"job": f"train to epoch {epoch}", "stored": stored}
+        stored = keys.has_checkpoint(chain.id, epoch)
+        jobs.append({"job": f"train to epoch {epoch}", "stored": stored})
         if reasons is not None and not stored:
-            job["why"] = reasons.training(chain.id, epoch)
-        jobs.append(job)
-    return jobs
-
-
-def _statistics(plan: Plan, store: Store, chain: Chain, reasons: Any) -> list[dict[str, Any]]:
-    jobs = []
+            jobs[-1]["why"] = reasons.training(chain.id, epoch)
     for item in chain.jobs:
-        stored = plan.keys(store).has_statistic(item)
-        epoch = "" if item.epoch is None else f"epoch {item.epoch}: "
-        text = f"{epoch}{item.statistic} of {item.draw.dataset}"
-        job: dict[str, Any] = {
-            "job": f"{text} ({item.draw.role}){item.details()}",
-            "stored": stored,
-        }
+        stored = keys.has_statistic(item)
+        text = f"{item.statistic} of {item.draw.dataset} ({item.draw.role}){item.details()}"
+        epoch_text = "" if item.epoch is None else f"epoch {item.epoch}: "
+        jobs.append({"job": epoch_text + text, "stored": stored})
         if reasons is not None and not stored:
-            job["why"] = reasons.statistic(item)
-        jobs.append(job)
+            jobs[-1]["why"] = reasons.statistic(item)
     return jobs
 
 
