@@ -16,7 +16,7 @@ from harness.regression.runs import load_run
 from harness.results import COLUMNS
 from harness.settings import Settings
 
-REGRESSED, NOT_COMPARED, NOTHING = 3, 1, 4
+REGRESSED, NOT_COMPARED = 3, 1
 
 
 def compare(
@@ -61,7 +61,16 @@ def compare(
         raise NothingSelectedError(f"no cell can be compared: {reasons}")
     ranking = rank_scorers(compared)
     if json:
-        print_json(_json(run_a, run_b, compared, left_out, ranking))
+        print_json(
+            {
+                "a": run_a,
+                "b": run_b,
+                "cells": [item.to_json() for item in compared],
+                "left_out": [item.to_json() for item in left_out],
+                "scorers": _counts(compared),
+                "ranking": ranking and ranking.to_json(),
+            }
+        )
     else:
         print(f"A: {run_a}\nB: {run_b}\n")
         _print(compared, left_out, ranking)
@@ -79,30 +88,17 @@ def _counts(compared: Sequence[Compared]) -> list[dict[str, Any]]:
     rows = []
     for scorer in dict.fromkeys(item.cell.scorer for item in compared):
         own = [item for item in compared if item.cell.scorer == scorer]
-        found = [item.judgement for item in own]
-        counts = {"win": "better", "tie": "tie", "loss": "worse"}
-        row: dict[str, Any] = {"scorer": scorer}
-        row |= {name: found.count(word) for name, word in counts.items()}  # type: ignore[arg-type]
-        row["mean_difference"] = sum(item.difference for item in own) / len(own)
-        rows.append(row)
+        judgements = [item.judgement for item in own]
+        rows.append(
+            {
+                "scorer": scorer,
+                "win": judgements.count("better"),
+                "tie": judgements.count("tie"),
+                "loss": judgements.count("worse"),
+                "mean_difference": sum(item.difference for item in own) / len(own),
+            }
+        )
     return rows
-
-
-def _json(
-    run_a: str,
-    run_b: str,
-    compared: Sequence[Compared],
-    left_out: Sequence[LeftOut],
-    ranking: Ranking | None,
-) -> dict[str, Any]:
-    return {
-        "a": run_a,
-        "b": run_b,
-        "cells": [item.to_json() for item in compared],
-        "left_out": [item.to_json() for item in left_out],
-        "scorers": _counts(compared),
-        "ranking": ranking and ranking.to_json(),
-    }
 
 
 def _print(
@@ -114,11 +110,9 @@ def _print(
         print_rows([*COLUMNS, "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
         print()
     print(f"{len(apart)} of {len(compared)} cells can be told apart (paired DeLong, Holm)\n")
-    rows = [[*row.values()] for row in _counts(compared)]
-    print_rows(
-        ["scorer", "B wins", "ties", "B loses", "mean B - A"],
-        [[*row[:-1], f"{row[-1]:+.4f}"] for row in rows],
-    )
+    counts = [[*row.values()] for row in _counts(compared)]
+    rows = [[*wins, f"{difference:+.4f}"] for *wins, difference in counts]
+    print_rows(["scorer", "B wins", "ties", "B loses", "mean B - A"], rows)
     if ranking is not None:
         _print_ranking(ranking)
     for reason in dict.fromkeys(item.reason for item in left_out):
