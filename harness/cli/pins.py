@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -20,7 +19,7 @@ from harness.cli.arguments import (
 )
 from harness.cli.display.displays import DisplayKind
 from harness.cli.display.session import session
-from harness.cli.output import print_json
+from harness.cli.output import print_json, tell
 from harness.regression.pins import pins_path, read_pins, write_pins
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
@@ -77,9 +76,9 @@ def pin(
     for line in changes(before, made):
         print(line)
     write_pins(path, made)
-    print(f"{path}: {len(made.pins)} pins", file=sys.stderr)
+    tell(f"{path}: {len(made.pins)} pins")
     for problem in problems:
-        print(f"not pinned: {problem}", file=sys.stderr)
+        tell(f"not pinned: {problem}")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -112,7 +111,7 @@ def verify(
         _print(verdicts)
     without = len(unpinned(read, outcome.plan))
     if without:
-        print(f"{without} cells of {suite} have no pin; bench pin {suite}", file=sys.stderr)
+        tell(f"{without} cells of {suite} have no pin; bench pin {suite}")
     raise typer.Exit(exit_status(verdicts))
 
 

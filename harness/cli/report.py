@@ -108,12 +108,11 @@ def report(
     settings = Settings(store, data)
     with _no_collection():
         outcome = cached_outcome(plan_unopened(resolved, settings), settings)
-    if not outcome.results:
-        raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
-    tables = partial(render, standard_errors=errors, show_all=show_all)
-    write = REPORTS[name](outcome.plan, Store(store)) if name else tables
-    title = resolved.suite.title or resolved.name
-    with _no_collection():
+        if not outcome.results:
+            raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
+        tables = partial(render, standard_errors=errors, show_all=show_all)
+        write = REPORTS[name](outcome.plan, Store(store)) if name else tables
+        title = resolved.suite.title or resolved.name
         text = write(
             outcome.results, suite=resolved.name, title=title, format=format, console=Console()
         )
