@@ -1,1 +1,1 @@
-"""Plugins: found by `registry`, their options checked by `options`, begun by `scaffold`."""
+"""Plugins: found by `registry`, options checked by `options`, new plugins begun by `scaffold`."""

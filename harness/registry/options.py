@@ -1,4 +1,4 @@
-"""Options of plugins: read from a constructor's signature, validated before anything runs."""
+"""Plugin options: read from a constructor's signature and validated before anything runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,20 @@ DOMAIN = "domain"
 REQUIRED = inspect.Parameter.empty
 SCORERS: Any = tuple[Scorer, ...]
 NAMED: Mapping[Any, Any] = {Dataset: str, Scorer: str, SCORERS: tuple[str, ...]}
-"""Types of options that a suite gives by name, and what it gives."""
+"""Option types given by name in a suite, and the type of the value in the suite."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One constructor option: its type as written, its default (None if required), its meaning."""
+    """A constructor option.
+
+    Attributes:
+        name: Name of the parameter.
+        type: Type annotation, as written in the source.
+        required: Whether the option has no default.
+        default: Default value; None for a required option.
+        meaning: Description from the "Arguments:" section, or empty.
+    """
 
     name: str
     type: str
@@ -35,11 +43,11 @@ class Option:
 
 
 def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
-    """Type hint and default of each option in a constructor's signature.
+    """Return the type hint and the default for each option in a constructor's signature.
 
-    A parameter `domain` is the harness's to give and is no option. An option annotated
-    `Dataset` is given in a suite by the name of a data set, one annotated `Scorer` or
-    `tuple[Scorer, ...]` by the name of a scorer or a list of names.
+    The harness passes the parameter `domain`, so `domain` is not an option. For an option
+    annotated `Dataset`, a suite names a data set; for `Scorer` or `tuple[Scorer, ...]`, a suite
+    names a scorer or a list of scorers.
     """
     function = target.__init__ if inspect.isclass(target) else target
     if function is object.__init__:
@@ -55,18 +63,19 @@ def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def validate_options(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options checked against a signature and filled up with its defaults.
+    """Check options against a signature and add the defaults of missing options.
 
     Arguments:
-        target: Class or function whose parameters are the options.
-        options: As read from TOML.
+        target: Class or function with the options as parameters.
+        options: Values read from TOML.
 
     Returns:
-        Every option of the signature by name, in the signature's order, as JSON-like values: a
-        canonical form that does not depend on what was left at its default.
+        Every option in the signature by name, in the signature's order, as JSON-like values. In
+        this canonical form, a default given explicitly equals a default left out.
 
     Raises:
-        OptionError: With one problem for each option that does not fit; its `key` is the option.
+        OptionError: Some options do not fit; the error has a problem for each, with the option's
+            name in `key`.
     """
     known = signature_options(target)
     schema = _schema(known)
@@ -84,13 +93,13 @@ def constructor_arguments(
     datasets: Mapping[str, Dataset],
     scorers: Mapping[str, Callable[[], Scorer]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Validated options in the types that the constructor declares, names looked up.
+    """Convert validated options to the declared types, and resolve names.
 
     Arguments:
-        target: As `signature_options` takes it.
-        options: As `validate_options` gives them.
-        datasets: Those that options name.
-        scorers: What builds those that options name; each use gets one of its own.
+        target: Class or function with the options as parameters.
+        options: Result of `validate_options`.
+        datasets: Data sets named by options.
+        scorers: Factories for scorers named by options; each use builds a separate scorer.
     """
     arguments: dict[str, Any] = {}
     for name, (hint, _) in signature_options(target).items():
@@ -107,12 +116,12 @@ def constructor_arguments(
 
 
 def dataset_options(target: Callable[..., Any]) -> list[str]:
-    """The options of a target that name another data set."""
+    """List the options that name another data set."""
     return [name for name, (hint, _) in signature_options(target).items() if hint is Dataset]
 
 
 def scorer_options(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The options that name scorers, each with the names that it is given, one or several."""
+    """Map each option that names scorers to the scorer names given."""
     found = {}
     for name, (hint, _) in signature_options(target).items():
         if hint is Scorer:
@@ -123,7 +132,7 @@ def scorer_options(target: Callable[..., Any], options: Mapping[str, Any]) -> di
 
 
 def describe_options(target: Callable[..., Any]) -> list[Option]:
-    """The options with types, defaults and meanings, for `bench show`."""
+    """Describe the options with types, defaults and meanings, for `bench show`."""
     meanings = _meanings(target)
     parameters = inspect.signature(target).parameters
     options = []
@@ -140,7 +149,7 @@ def _schema(known: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
     for number, (name, (hint, default)) in enumerate(known.items()):
         hint = NAMED.get(hint, hint)
         given = {} if default is REQUIRED else {"default": default}
-        # A field name of our own: an option may be called like a pydantic attribute.
+        # A generated field name, because an option may have the name of a pydantic attribute.
         fields[f"option_{number}"] = (hint, Field(alias=name, **given))
     config = ConfigDict(
         extra="forbid", validate_default=False, allow_inf_nan=False, arbitrary_types_allowed=True
@@ -160,7 +169,7 @@ def _problem(item: Any, options: Mapping[str, Any], known: Mapping[str, Any]) ->
 
 
 def _meanings(target: Callable[..., Any]) -> dict[str, str]:
-    """Parse the "Arguments:" section of a Google-style docstring."""
+    """Parse the "Arguments:" section in a Google-style docstring."""
     doc = inspect.getdoc(target) or ""
     section = re.search(r"^Arguments:\n((?:[ \t]+.*\n?|\n)+)", doc, re.MULTILINE)
     if section is None:

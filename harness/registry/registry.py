@@ -1,4 +1,4 @@
-"""Registry: finds plugins, isolates broken ones, resolves names, and calls event hooks."""
+"""Registry: finds plugins, isolates broken plugins, resolves names, and calls event hooks."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from oodbench import _names
 Kind: TypeAlias = Literal["models", "datasets", "statistics", "scorers", "executors"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FILE = "file"
-"""The `distribution` of plugins given as a file."""
-
+"""`Source.distribution` for plugins given as a file."""
 
 HOOKS: dict[type[Event], str] = {
     events.RunStarted: "bench_run_started",
@@ -39,12 +38,13 @@ HOOKS: dict[type[Event], str] = {
 
 @dataclass(frozen=True, order=True)
 class Source:
-    """Where a plugin comes from.
+    """Origin of a plugin.
 
     Attributes:
-        plugin: Its name; `-p no:NAME` blocks it.
-        distribution: The distribution, or `"file"` or `"module"` for one named by path or module.
-        version: The distribution's version, or the first digits of the sha256 of the file.
+        plugin: Plugin name; `-p no:NAME` blocks the plugin.
+        distribution: Distribution name; `"file"` or `"module"` for a plugin named by path or
+            module.
+        version: Version of the distribution, or the first digits of the file's sha256.
         where: Module or path, for messages; never part of a key.
     """
 
@@ -57,13 +57,13 @@ class Source:
         return f"{self.plugin} ({self.distribution} {self.version}, {self.where})"
 
     def blocked_by(self) -> set[str]:
-        """The names by which `-p no:NAME` blocks it."""
+        """Return the names that block this plugin when given as `-p no:NAME`."""
         return {self.plugin, f"{self.distribution}:{self.plugin}"}
 
 
 @dataclass(frozen=True)
 class Registered:
-    """An entry with its kind and its source."""
+    """A plugin entry together with the kind, the source and the module."""
 
     kind: Kind
     entry: Entry
@@ -72,11 +72,11 @@ class Registered:
 
     @property
     def version(self) -> str:
-        """The declared version, or that of the source."""
+        """Version declared by the entry, or else the source's version."""
         return self.entry.version or self.source.version
 
     def identity(self) -> dict[str, str]:
-        """What enters keys: name, version and the distribution that provides it."""
+        """Return the part that enters keys: name, version and distribution."""
         return {
             "plugin": self.entry.name,
             "version": self.version,
@@ -84,7 +84,7 @@ class Registered:
         }
 
     def provenance(self) -> dict[str, str]:
-        """What every stored number records about the plugin that made it."""
+        """Return the plugin's description for the records of stored numbers."""
         return {**self.identity(), "distribution_version": self.source.version}
 
     def load(self) -> Any:
@@ -107,7 +107,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin in quarantine, and why."""
+    """A quarantined plugin, and the reason."""
 
     source: Source
     reason: str
@@ -117,14 +117,14 @@ class Broken:
 
 
 class Registry:
-    """All plugins of this process.
+    """All plugins in this process.
 
     Arguments:
-        requested: Values of `-p`: a path of a Python file, a module, or `no:NAME`.
+        requested: Values given with `-p`: the path to a Python file, a module, or `no:NAME`.
         paths: Plugin files named by a suite.
 
     Raises:
-        PluginError: A plugin asked for by name is broken, or `no:NAME` names nothing.
+        PluginError: A requested plugin is broken, or no plugin has the name in `no:NAME`.
     """
 
     def __init__(self, requested: Sequence[str] = (), paths: Iterable[Path] = ()) -> None:
@@ -145,7 +145,7 @@ class Registry:
         self._check_blocked_names()
 
     def _load_installed(self) -> None:
-        """Load entry points one by one: a broken one must not end the others."""
+        """Load entry points separately, so that a broken plugin does not affect the rest."""
         found: dict[tuple[str, str, str], EntryPoint] = {}
         for point in entry_points(group=PROJECT):
             distribution = point.dist.name if point.dist else "unknown"
@@ -186,7 +186,7 @@ class Registry:
             raise PluginError(f"-p no:{name}: no such plugin ({known_names(name, known)})")
 
     def _guarded(self, source: Source, load: Any) -> bool:
-        """Load and register a plugin that is not blocked; False if it is broken."""
+        """Load and register a plugin unless blocked; return False if the plugin is broken."""
         if source.blocked_by() & self._blocked_names:
             self.blocked.append(source)
             return True
@@ -222,7 +222,7 @@ class Registry:
         return problems
 
     def _collect(self) -> Iterator[Registered]:
-        """Call each implementation on its own: an exception must not lose the others' entries."""
+        """Call each implementation separately, so that an exception loses no other entries."""
         for kind in KINDS:
             hook = getattr(self._manager.hook, f"bench_{kind}")
             for implementation in hook.get_hookimpls():
@@ -237,19 +237,19 @@ class Registry:
                     yield Registered(kind, entry, source, module)
 
     def entries(self, kind: Kind) -> list[Registered]:
-        """All entries of a kind, duplicates included, in order of name."""
+        """List all entries of a kind, including duplicates, sorted by name."""
         of_kind = [registered for registered in self._entries if registered.kind == kind]
         return sorted(of_kind, key=lambda registered: (registered.entry.name, registered.source))
 
     def names(self, kind: Kind) -> list[str]:
-        """The distinct names of a kind."""
+        """List the distinct entry names of a kind."""
         return sorted({registered.entry.name for registered in self.entries(kind)})
 
     def get(self, kind: Kind, name: str) -> Registered:
-        """The one entry of that name.
+        """Return the only entry with this name.
 
         Raises:
-            PluginError: There is none, or there are several.
+            PluginError: No entry or more than one entry has this name.
         """
         found = [registered for registered in self.entries(kind) if registered.entry.name == name]
         if not found:
@@ -262,19 +262,19 @@ class Registry:
         return found[0]
 
     def missing(self, wanted: str, name: str, kinds: Iterable[Kind]) -> PluginError:
-        """The error that no entry of these kinds has a name: the nearest name, broken plugins."""
+        """Build the error for an unknown name, with the nearest name and all broken plugins."""
         known = {known for kind in kinds for known in self.names(kind)}
         quarantined = "".join(f"; {broken}" for broken in self.broken)
         return PluginError(f"there is no {wanted} ({known_names(name, known)}){quarantined}")
 
     def implementations(self, hook: str) -> list[tuple[Source, Any]]:
-        """The functions that implement an event hook, each with its source, first come first."""
+        """List the functions that implement a hook with their sources, in registration order."""
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return [(self._modules[item.plugin.__name__], item.function) for item in reversed(found)]
 
 
 def _load_point(point: EntryPoint) -> Any:
-    """The module behind an entry point; our own ones lie beside `oodbench`."""
+    """Load the module behind an entry point; built-in modules are found next to `oodbench`."""
     is_ours = point.module.partition(".")[0] in _names.NAMES
     return _names.load(point.module) if is_ours else point.load()
 
@@ -293,7 +293,7 @@ def _checked_entries(kind: Kind, entries: Any) -> list[Entry]:
 
 
 def _module_hash(name: str) -> str:
-    """The first digits of the sha256 of a module's file, empty if it has none."""
+    """Return the first digits of a module file's sha256; empty for a module without a file."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -304,9 +304,9 @@ def _module_hash(name: str) -> str:
 
 
 def _import_file(name: str, path: Path) -> ModuleType:
-    """Import a file under a module name of its own, so that two files of one stem can coexist."""
+    """Import a file under a unique module name, so that files with the same stem can coexist."""
     if not name.endswith(hashlib.sha256(path.read_bytes()).hexdigest()[:12]):
-        raise PluginError(f"{path} changed while it was in use")
+        raise PluginError(f"{path} changed while in use")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path} is not a Python file")
@@ -325,7 +325,7 @@ def _describe(error: BaseException) -> str:
 
 
 def tell_listeners(registry: Registry, event: Event, log: Callable[[str], None]) -> None:
-    """Pass an event on to every plugin that listens; their failures are logged, no more."""
+    """Pass an event to every listening plugin; a failure there is logged and stops nothing."""
     hook = HOOKS.get(type(event))
     if hook is None:
         return

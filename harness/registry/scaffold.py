@@ -1,4 +1,4 @@
-"""A new plugin from templates: a file for `-p`, or a distribution with tests."""
+"""New plugins from templates: a file for `-p`, or a distribution with tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ LONGEST_NAME = 50
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind in the registry; what its template imports from `harness`, is and depends on."""
+    """A plugin kind, and the values to fill in the template.
+
+    Attributes:
+        kind: Name of the kind in the registry.
+        public: Names imported from `oodbench`.
+        summary: Summary of the example in the template.
+        dependencies: Distributions required at run time.
+    """
 
     kind: Kind
     public: tuple[str, ...]
@@ -57,13 +64,13 @@ _KINDS: Mapping[PluginKind, _Kind] = {
 
 
 def new_file(kind: PluginKind, name: str, folder: Path) -> Path:
-    """Write a plugin of one file, for `-p` or a suite's `plugins.paths`.
+    """Write a single-file plugin, for `-p` or a suite's `plugins.paths`.
 
     Returns:
-        The file, `folder/NAME.py` with hyphens made underscores.
+        The new file, `folder/NAME.py` with hyphens replaced by underscores.
 
     Raises:
-        PluginError: The name is no name or taken, or the file is there.
+        PluginError: The name is invalid or taken, or the file exists.
     """
     fields = _fields(kind, name)
     imports = sorted({*_KINDS[kind].public, "Entry", "hookimpl"})
@@ -74,13 +81,13 @@ def new_file(kind: PluginKind, name: str, folder: Path) -> Path:
 
 
 def new_package(kind: PluginKind, name: str, folder: Path) -> list[Path]:
-    """Write an installable distribution: the plugin, its entry point, tests and a README.
+    """Write an installable distribution: plugin, entry point, tests and README.
 
     Returns:
-        Its files; the first is `folder/oodbench-NAME/pyproject.toml`.
+        The new files; the first is `folder/oodbench-NAME/pyproject.toml`.
 
     Raises:
-        PluginError: The name is no name or taken, or the folder is there.
+        PluginError: The name is invalid or taken, or the folder exists.
     """
     fields = _fields(kind, name)
     root = folder / fields["distribution"]
@@ -97,7 +104,7 @@ def new_package(kind: PluginKind, name: str, folder: Path) -> list[Path]:
     try:
         root.mkdir()
     except FileExistsError:
-        raise PluginError(f"{root} is there already, and nothing is overwritten") from None
+        raise PluginError(f"{root} already exists; nothing is overwritten") from None
     except OSError as error:
         raise PluginError(f"{root} cannot be made: {error.strerror}") from error
     for path, text in texts.items():
@@ -107,7 +114,7 @@ def new_package(kind: PluginKind, name: str, folder: Path) -> list[Path]:
 
 
 def _fields(kind: PluginKind, name: str) -> dict[str, str]:
-    """What the templates are filled with."""
+    """Collect the values for the placeholders in the templates."""
     _check_name(kind, name)
     module = name.replace("-", "_")
     words = "".join(word.capitalize() for word in name.split("-"))
@@ -129,16 +136,17 @@ def _check_name(kind: PluginKind, name: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or len(name) > LONGEST_NAME:
         suggestion = re.sub(r"[^a-z0-9]+", "-", name.lower())[:LONGEST_NAME].strip("-0123456789")
         raise PluginError(
-            f"{name!r} is no name for a plugin: lower-case letters, digits and single hyphens, a "
-            f"letter first, at most {LONGEST_NAME} (such as {suggestion or f'my-{kind}'!r})"
+            f"{name!r} is not a valid plugin name: use lower-case letters, digits and single "
+            f"hyphens, a letter first, at most {LONGEST_NAME} "
+            f"(for example {suggestion or f'my-{kind}'!r})"
         )
     for item in Registry().entries(_KINDS[kind].kind):
         if item.entry.name == name:
-            raise PluginError(f"there is a {kind} {name!r} already, from {item.source}")
+            raise PluginError(f"a {kind} {name!r} already exists, from {item.source}")
 
 
 def _module(fields: Mapping[str, str], imports: list[str], hook: str) -> str:
-    """The module with the class, and in a single file the hook."""
+    """Render the module with the class and, in a single-file plugin, the hook."""
     title = f"{fields['title']} for `bench`."
     public = ", ".join(imports)
     return _render(fields["kind"], {**fields, "title": title, "public": public, "hook": hook})
@@ -154,6 +162,6 @@ def _write(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
-        raise PluginError(f"{path} is there already, and nothing is overwritten") from None
+        raise PluginError(f"{path} already exists; nothing is overwritten") from None
     except OSError as error:
         raise PluginError(f"{path} cannot be written: {error.strerror}") from error

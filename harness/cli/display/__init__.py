@@ -1,1 +1,1 @@
-"""Progress of a run: the live view, plain lines or JSON."""
+"""Progress of a run, as a live view, plain lines or JSON."""

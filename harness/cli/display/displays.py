@@ -1,4 +1,4 @@
-"""Displays: how a run shows its progress, on stderr."""
+"""Displays, which show the progress of a run on stderr."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from harness.text import printable
 
 DisplayKind: TypeAlias = Literal["auto", "rich", "plain", "json", "none"]
 PLAIN_SECONDS = 5.0
+"""Minimum time between two progress lines, in seconds."""
 
 
 class Display(ABC):
-    """Shows events while it is entered; by default, entering and leaving change nothing."""
+    """Shows events inside a `with` block; by default, entering and leaving change nothing."""
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start to show events."""
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         return
 
     @abstractmethod
@@ -38,7 +39,7 @@ class Display(ABC):
 
 
 def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:
-    """A display of a kind; `"auto"` is `"rich"` on a terminal and `"plain"` off it."""
+    """Make a display; `"auto"` means `"rich"` on a terminal and `"plain"` elsewhere."""
     stream = stream or sys.stderr
     if kind == "auto":
         kind = "rich" if stream.isatty() and not _is_dumb() else "plain"
@@ -52,12 +53,12 @@ def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:
 
 
 def _is_dumb() -> bool:
-    """Whether the terminal cannot move its cursor."""
+    """Return whether the terminal cannot move the cursor."""
     return os.environ.get("TERM", "").lower() in ("dumb", "unknown")
 
 
 class PlainDisplay(Display):
-    """A line for each active task every few seconds, and one for whatever fails."""
+    """Prints a line for each active task every few seconds, and a line for each failure."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream = stream
@@ -66,7 +67,7 @@ class PlainDisplay(Display):
         self.last = clock()
 
     def __call__(self, event: Event) -> None:
-        """Print a line if the event or the time asks for one."""
+        """Print a line for an important event, or if the last progress line is old enough."""
         line = headline(event)
         if line:
             self._print(line)
@@ -89,7 +90,7 @@ class PlainDisplay(Display):
 
 
 class JsonDisplay(Display):
-    """One JSON object a line for each event; progress at most every few seconds a task."""
+    """Prints events as JSON lines; progress within a task at most every few seconds."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream = stream
@@ -98,7 +99,7 @@ class JsonDisplay(Display):
         self.last: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
-        """Print the event, or add its progress up until it is due."""
+        """Print the event; add up progress until the next progress line is due."""
         if isinstance(event, events.StepAdvanced):
             self.waiting[event.task] = self.waiting.get(event.task, 0) + event.amount
             if self.clock() - self.last.get(event.task, 0.0) >= PLAIN_SECONDS:
@@ -126,11 +127,11 @@ class NoDisplay(Display):
 
 
 class Guarded:
-    """Shows events until showing one fails; then a run goes on without its display.
+    """Shows events until the display fails; then the run continues without a display.
 
     Arguments:
-        show: The display, which whoever made it leaves.
-        log: Told what went wrong.
+        show: The display; the caller remains responsible for leaving the display.
+        log: Receives the traceback of the failure.
     """
 
     def __init__(self, show: Callable[[Event], None], log: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""The live view of a run on a terminal: lines of text that fit its width and height."""
+"""Live view of a run on a terminal: lines of text that fit the width and the height."""
 
 from __future__ import annotations
 
@@ -26,20 +26,22 @@ DRAWN_PER_SECOND = 2
 
 UNKNOWN = "·"
 NUMBER = 5
-"""Cells that an AUROC takes."""
+"""Width of an AUROC, in terminal cells."""
 LONGEST_NAME = 14
+"""Maximum width of a data set name in a table header, in terminal cells."""
 GAP = "  "
 BAR = 12
 LEAST = 20
-"""No narrower terminal is drawn for: its lines are cut."""
+"""Minimum width to lay out for; on narrower terminals lines are cropped."""
 
 
 class RichDisplay(Display, RenderHook):
-    """One view of the run: how far it is, the step each task is at, the AUROCs known so far.
+    """A view with the progress of the run, the current step of each task, and known AUROCs.
 
-    Drawn twice a second by a thread, so that neither many events nor none matter. Each print of
-    the console erases the view before and draws it again after, as `rich.live` does; but the lines
-    to erase are counted by the present width, since a terminal that is made narrower breaks them.
+    A thread draws the view twice a second, so the drawing rate does not depend on the number of
+    events. As in `rich.live`, each print of the console first erases the view and then draws the
+    view again. Unlike `rich.live`, the rows to erase are counted with the present width, because a
+    terminal breaks lines when a user makes the window narrower.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,7 +55,7 @@ class RichDisplay(Display, RenderHook):
         self.undo = ExitStack()
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start to draw."""
         if self.console.is_interactive:
             self.console.show_cursor(False)
             self.undo.callback(self.console.show_cursor, True)
@@ -70,11 +72,11 @@ class RichDisplay(Display, RenderHook):
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Take the view away and show the cursor again."""
+        """Remove the view and show the cursor again."""
         self.undo.close()
 
     def __call__(self, event: Event) -> None:
-        """Note the event, and print a line above the view if it is worth one."""
+        """Record the event, and print a line above the view for an important event."""
         with self.lock:
             self.progress.follow(event)
         line = headline(event)
@@ -82,7 +84,7 @@ class RichDisplay(Display, RenderHook):
             self.console.print(printable(line), markup=False, highlight=False)
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """What a print of the console shows: instead of the view so far, a line, and the view."""
+        """Replace the old view by the printed lines followed by the new view."""
         with self.lock:
             return [self._erase(), *renderables, self._view()]
 
@@ -91,9 +93,10 @@ class RichDisplay(Display, RenderHook):
             self.console.print(Control())
 
     def _view(self) -> Text:
-        """The view; where it cannot be drawn, the run goes on without.
+        """Draw the view; after an error here, the run continues with an empty view.
 
-        The cursor stands below: the ^C of a terminal would break a full line.
+        The cursor stays on the next line, because the ^C echoed by a terminal would break a full
+        line.
         """
         width, height = self.console.size
         try:
@@ -104,7 +107,7 @@ class RichDisplay(Display, RenderHook):
         return Text("", end="").join(line.append("\n") for line in lines)
 
     def _erase(self) -> Control:
-        """Moves to where the view begins, and erases it from its end."""
+        """Build the control codes that erase the view from the last line to the first."""
         width = max(self.console.width, 1)
         rows = sum(max(1, -(-length // width)) for length in self.drawn)
         up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2))
@@ -116,16 +119,16 @@ class RichDisplay(Display, RenderHook):
 
 
 def view(progress: Progress, width: int, height: int, now: float) -> list[Text]:
-    """The lines of the view: the run, its steps, and the AUROCs known so far.
+    """Lay out the lines of the view: the run, the steps, and the AUROCs known so far.
 
-    No line is wider than the terminal, and they leave one line of it free. A long name is cut with
-    an ellipsis; a number is there in full or not at all.
+    No line is wider than the terminal, and at least one line of the terminal stays free. Long
+    names end in an ellipsis; a number is shown in full or left out.
 
     Arguments:
-        progress: What the run is at.
-        width: Cells of a line.
-        height: Lines of the terminal.
-        now: Seconds, by the clock of `progress`.
+        progress: State of the run.
+        width: Terminal width in cells.
+        height: Terminal height in lines.
+        now: Current time in seconds, by the clock of `progress`.
     """
     room = max(height - 1, 1)
     wide = max(width, LEAST)
@@ -160,7 +163,7 @@ def _overall(progress: Progress, width: int, now: float) -> list[Text]:
 
 
 def _step(step: Step, width: int, now: float) -> Text:
-    """A task: what it is at, how far it is, and how long that will take."""
+    """Lay out a task: label, bar, rate, share done, and time left."""
     left = step.left(now)
     side = f" {step.share():4.0%}" + (f" {duration(left):>7}" if left is not None else " " * 8)
     bar = Text(" ") + _bar(step.share(), BAR) if width >= 80 else Text()
@@ -177,7 +180,7 @@ def _bar(share: float, width: int) -> Text:
 
 
 def _blocks(blocks: Sequence[Block], width: int, room: int) -> list[Text]:
-    """As many blocks as there is room for, the latest to change; in the order of the suite."""
+    """Lay out the most recently changed blocks that fit, in the order of the suite."""
     known = [block for block in blocks if block.sums]
     chosen: list[Block] = []
     for block in sorted(known, key=lambda block: block.changed, reverse=True):
@@ -194,7 +197,7 @@ def _height(block: Block) -> int:
 
 
 def _block(block: Block, width: int) -> list[Text]:
-    """A blank line, a title, the names of the OOD sets, and a line for each scorer."""
+    """Lay out a blank line, a title, the OOD set names, and a line for each scorer."""
     epoch = block.epoch
     place = f"{block.model} on {block.in_dataset} · b = {block.group_size} · epoch {epoch}"
     title = f"{place} · {block.known}/{block.cells} cells"
@@ -218,12 +221,12 @@ def _block(block: Block, width: int) -> list[Text]:
 
 
 def _columns(outs: Sequence[str], room: int) -> dict[str, tuple[str, int]]:
-    """The OOD sets that there is room for: what to call each, and the width of its column."""
+    """Map the OOD sets that fit to the displayed name and the column width."""
     for longest in (LONGEST_NAME, 10, 8, NUMBER):
         columns = {out: _column(out, longest) for out in outs}
         if sum(len(GAP) + size for _, size in columns.values()) <= room:
             return columns
-    taken = len(GAP) + 3  # what tells how many are not there
+    taken = len(GAP) + 3  # for the number of missing columns
     fitting = {}
     for out, (name, size) in columns.items():
         taken += len(GAP) + size
@@ -242,7 +245,7 @@ def _right(name: str, size: int) -> str:
 
 
 def _name(name: str, room: int) -> str:
-    """A name in so many cells at most, cut with an ellipsis if need be."""
+    """Shorten a name to at most `room` terminal cells, with an ellipsis where cut."""
     line = one_line(name)
     if cell_len(line) <= room:
         return line

@@ -1,4 +1,4 @@
-"""What a run is at, from its events: jobs, steps, and the cells that are known."""
+"""State of a run, derived from events: jobs, steps, and cells with a known AUROC."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness import events
 from harness.events import Event
 
 TOLD_FROM = 0.1
-"""The share of the jobs that must be done before the time left is told."""
+"""Minimum share of jobs done before an estimate of the time left is shown."""
 
 
 @dataclass
 class Step:
-    """A step in progress, with what is needed for its rate and the time left.
+    """A step in progress, with the numbers needed for the rate and the time left.
 
     Attributes:
-        news: What the task told last, such as the loss of an epoch.
+        news: Latest news from the task, for example the loss after an epoch.
     """
 
     task: str
@@ -31,26 +31,26 @@ class Step:
     news: str = ""
 
     def share(self) -> float:
-        """How much of it is done, from 0 to 1."""
+        """Return the share done, from 0 to 1."""
         return min(self.done / self.total, 1.0) if self.total else 1.0
 
     def rate(self, now: float) -> float:
-        """Units a second."""
+        """Return the average number of units per second."""
         return self.done / max(now - self.started, 1e-9)
 
     def left(self, now: float) -> float | None:
-        """Seconds left at that rate; None while nothing is known of it."""
+        """Return the seconds left at the average rate; None before the first progress."""
         return max(self.total - self.done, 0) / self.rate(now) if self.done else None
 
 
 @dataclass(eq=False)
 class Block:
-    """AUROCs known of a model, ID set and group size, averaged over the seeds.
+    """Known AUROCs for a model, ID set and group size, averaged over the seeds.
 
     Attributes:
-        cells: How many the run has.
-        sums: Sum and number of the AUROCs known, by scorer, OOD set and epoch.
-        changed: The place of its last change among those of all blocks.
+        cells: Number of cells in the block.
+        sums: Sum and number of the known AUROCs, by scorer, OOD set and epoch.
+        changed: Number of cells known in the whole run at the last change of this block.
     """
 
     model: str
@@ -64,38 +64,38 @@ class Block:
 
     @classmethod
     def of(cls, table: dict[str, Any]) -> Block:
-        """The block of a table that `RunStarted` announces."""
+        """Make an empty block for a table announced by `RunStarted`."""
         scorers, outs = table["scorers"], table["out"]
         cells = len(scorers) * len(outs) * len(table["epochs"]) * len(table["seeds"])
         return cls(table["model"], table["in"], table["group_size"], scorers, outs, cells)
 
     @property
     def known(self) -> int:
-        """How many of the cells are known."""
+        """Number of known cells."""
         return sum(count for _, count in self.sums.values())
 
     @property
     def epoch(self) -> int:
-        """The latest epoch of which a cell is known."""
+        """Latest epoch with a known cell."""
         return max(epoch for _, _, epoch in self.sums)
 
     def auroc(self, scorer: str, out: str, epoch: int) -> float | None:
-        """The mean over the seeds that are known; None while there is none."""
+        """Return the mean over the known seeds; None if no seed is known."""
         total, count = self.sums.get((scorer, out, epoch), (0.0, 0))
         return total / count if count else None
 
     def add(self, event: events.CellKnown) -> None:
-        """Note a cell."""
+        """Add a known cell."""
         place = (event.scorer, event.out_dataset, event.epoch)
         total, count = self.sums.get(place, (0.0, 0))
         self.sums[place] = (total + event.auroc, count + 1)
 
 
 class Progress:
-    """What a run is at.
+    """State of a run.
 
     Arguments:
-        clock: Seconds.
+        clock: Returns the current time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,7 +108,7 @@ class Progress:
         self.blocks: dict[tuple[str, str, int], Block] = {}
 
     def follow(self, event: Event) -> None:
-        """Take note of an event."""
+        """Update the state with an event."""
         if isinstance(event, events.RunStarted):
             self._begin(event)
         elif isinstance(event, events.JobFinished | events.JobFailed):
@@ -145,9 +145,10 @@ class Progress:
             block.changed = self.cells_known
 
     def left(self, now: float) -> float | None:
-        """Seconds left if the jobs to come take as long as those done did.
+        """Estimate the seconds left, as if every job took the same time.
 
-        A rough guess, since jobs differ and trainings come first; None before a tenth is done.
+        The estimate is rough, because jobs differ and trainings come first; None before a tenth
+        of the jobs is done.
         """
         if self.jobs_done < max(1, TOLD_FROM * self.jobs):
             return None
@@ -155,7 +156,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """A time span as h:mm:ss, or as seconds where it is short."""
+    """Format a time span as h:mm:ss, or in seconds below ten seconds."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -163,13 +164,13 @@ def duration(seconds: float) -> str:
 
 
 def headline(event: Event) -> str:
-    """The line that an event is worth of itself; most are worth none."""
+    """Return the line to print for an event; empty for most events."""
     if isinstance(event, events.JobFailed):
         return f"failed: {event.job}: {event.message}"
     if isinstance(event, events.Message):
         return event.text
     if isinstance(event, events.Postponed):
-        return f"{event.task}: another run is at it"
+        return f"{event.task}: another run is working on it"
     if isinstance(event, events.RunStarted):
         todo = f"{event.jobs:,} jobs to do" if event.jobs else "nothing to compute"
         return f"{event.suite}: {todo}, {event.cells:,} cells"

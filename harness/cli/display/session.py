@@ -1,4 +1,4 @@
-"""A session: display, listeners and log of a command that computes."""
+"""Session of a computing command: display, event log, listening plugins and text log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from harness.run.event_log import EventLog
 def session(
     registry: Registry, display: DisplayKind, log_path: Path
 ) -> Iterator[Callable[[Event], None]]:
-    """Show events, keep them, tell plugins of them; log what went wrong with its traceback."""
+    """Yield a function that reports events to the display, the event log and plugins.
+
+    Failures also go to the text log, with tracebacks.
+
+    Arguments:
+        registry: Plugins to tell about events; broken plugins are reported first.
+        display: Kind of display.
+        log_path: Text log; new lines are appended.
+    """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with (
         make_display(display) as show,

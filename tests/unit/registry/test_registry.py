@@ -231,7 +231,7 @@ def test_a_file_plugin_that_changed_meanwhile_is_refused(write_plugin):
     found = Registry([str(path)]).get("scorers", "mine")
     del sys.modules[found.module]
     write_plugin(GOOD + "\n    # changed\n")
-    with pytest.raises(PluginError, match="changed while it was in use"):
+    with pytest.raises(PluginError, match="changed while in use"):
         found.load()
 
 

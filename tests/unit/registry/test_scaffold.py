@@ -68,7 +68,7 @@ def test_a_light_plugin_of_a_package_needs_no_torch(kind, tmp_path):
 def test_nothing_is_overwritten(write, tmp_path):
     write("scorer", "mine", tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()}
-    with pytest.raises(PluginError, match="is there already, and nothing is overwritten"):
+    with pytest.raises(PluginError, match="already exists; nothing is overwritten"):
         write("dataset", "mine", tmp_path)
     assert {path: path.read_bytes() for path in before} == before
 
@@ -90,14 +90,14 @@ def test_bad_names(name, suggestion, tmp_path):
     with pytest.raises(PluginError) as caught:
         new_file("model", name, tmp_path)
     assert str(caught.value) == (
-        f"{name!r} is no name for a plugin: lower-case letters, digits and single hyphens, a "
-        f"letter first, at most 50 (such as {suggestion!r})"
+        f"{name!r} is not a valid plugin name: use lower-case letters, digits and single "
+        f"hyphens, a letter first, at most 50 (for example {suggestion!r})"
     )
     assert not list(tmp_path.iterdir())
 
 
 def test_a_name_that_is_taken(tmp_path):
-    with pytest.raises(PluginError, match="there is a scorer 'typicality' already, from scorers"):
+    with pytest.raises(PluginError, match="a scorer 'typicality' already exists, from scorers"):
         new_file("scorer", "typicality", tmp_path)
     new_file("dataset", "typicality", tmp_path)  # another kind has its own names
 
