@@ -17,7 +17,7 @@ from harness.metrics.paired import delong_difference, holm, p_value, z_ratio
 from harness.metrics.placements import Floats
 from harness.metrics.roc import LEVEL, Z_95, auroc
 from harness.report.significance import Seeds, metrics_of, number
-from harness.report.tables import provenance_notes
+from harness.report.tables import ModelTable, by_table, provenance_notes
 from harness.results import Metrics, Result
 
 CHOOSE, JUDGE = slice(0, None, 2), slice(1, None, 2)
@@ -78,12 +78,9 @@ class EpochRow:
 
 
 @dataclass(frozen=True)
-class EpochTable:
+class EpochTable(ModelTable):
     """How early is enough for one model on one in data set at one group size."""
 
-    model: str
-    in_dataset: str
-    group_size: int
     rows: tuple[EpochRow, ...]
     seeds: int
     notes: tuple[str, ...]
@@ -96,10 +93,7 @@ def epoch_tables(results: Sequence[Result]) -> list[EpochTable]:
     cell the later one counts. With several seeds, AUROC, differences and standard errors are means
     over the seeds, as in the AUROC tables.
     """
-    groups: dict[tuple[str, str, int], list[Result]] = {}
-    for cell, result in {result.cell: result for result in results}.items():
-        groups.setdefault((cell.model, cell.in_dataset, cell.group_size), []).append(result)
-    return [_table(*key, group) for key, group in groups.items()]
+    return [_table(*key, group) for key, group in by_table(results).items()]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.metrics.roc import AurocEstimate, delong
 from harness.plan.plan import Plan
+from harness.report.tables import ModelTable
 from harness.results import Cell, Result
 from harness.scoring.score import CellTerms, score_terms
 from harness.store.records import Store
@@ -42,16 +43,13 @@ class CellLayers:
 
 
 @dataclass(frozen=True)
-class LayerTable:
+class LayerTable(ModelTable):
     """The cells of one scorer on one model, in data set, group size and seed.
 
     Attributes:
         seed: None where the suite has one only.
     """
 
-    model: str
-    in_dataset: str
-    group_size: int
     scorer: str
     seed: int | None
     cells: tuple[CellLayers, ...]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from harness.report.significance import Mark, Numbers, Seeds, is_wrong_way, marks, number, numbers
 from harness.results import Beaten, Result, Status
+from harness.text import one_line
 
 
 class Average(NamedTuple):
@@ -65,7 +66,23 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Table:
+class ModelTable:
+    """A table of one model on one in data set at one group size."""
+
+    model: str
+    in_dataset: str
+    group_size: int
+
+    @property
+    def heading(self) -> str:
+        """What the table is about, in words."""
+        return one_line(
+            f"{self.model}, in-distribution {self.in_dataset}, group size {self.group_size}"
+        )
+
+
+@dataclass(frozen=True)
+class Table(ModelTable):
     """AUROC of one model on one in data set at one group size.
 
     Attributes:
@@ -76,9 +93,6 @@ class Table:
         notes: What the provenance of the results asks to be printed, each once.
     """
 
-    model: str
-    in_dataset: str
-    group_size: int
     out_datasets: tuple[str, ...]
     rows: tuple[Row, ...]
     seeds: int
@@ -100,10 +114,15 @@ def auroc_tables(results: Sequence[Result]) -> list[Table]:
     square root of their number would claim too much. The best was chosen on the same examples, and
     the test corrects neither for that nor for the number of rows.
     """
+    return [_table(*key, group) for key, group in by_table(results).items()]
+
+
+def by_table(results: Sequence[Result]) -> dict[tuple[str, str, int], list[Result]]:
+    """The last result of each cell, by model, in data set and group size."""
     groups: dict[tuple[str, str, int], list[Result]] = {}
     for cell, result in {result.cell: result for result in results}.items():
         groups.setdefault((cell.model, cell.in_dataset, cell.group_size), []).append(result)
-    return [_table(*key, group) for key, group in groups.items()]
+    return groups
 
 
 def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Result]) -> Table:

@@ -62,7 +62,7 @@ def _ranking(table: RankingTable) -> list[TextTable]:
         return []
     body = [
         [
-            CellText(one_line(scorer)),
+            *cell_texts(scorer),
             CellText(f"{rank:.2f}"),
             auroc_text(table.ranked.aurocs[scorer]),
             CellText(f"{table.numbers[scorer]}/{table.blocks}"),
@@ -122,7 +122,7 @@ def _early_enough(results: Sequence[Result]) -> list[TextTable]:
         return []
     body = [
         [
-            CellText(one_line(early.scorer)),
+            *cell_texts(early.scorer),
             *(CellText(f"{epoch:g}") for epoch in (early.best, early.earliest, early.last)),
             CellText(f"{100 * early.saved:.0f} %"),
             CellText(str(early.rows)),

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 
 from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
 from harness.report.render.documents import Format, csv_text, render_sheets
-from harness.report.render.sheets import CellText, TextTable, auroc_text, cell_texts, size_range
+from harness.report.render.sheets import (
+    CellText,
+    TextTable,
+    as_notes,
+    auroc_text,
+    cell_texts,
+    size_range,
+)
 from harness.results import Result
-from harness.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,16 +60,13 @@ def render_epochs(
 def sheet(table: EpochTable) -> TextTable:
     """A table in words."""
     return TextTable(
-        title=one_line(
-            f"How early is enough: {table.model}, in-distribution {table.in_dataset}, "
-            f"group size {table.group_size}"
-        ),
+        title=f"How early is enough: {table.heading}",
         header=HEADER,
         body=[_cells(row) for row in table.rows],
         lead=2,
         left=2,
         caption=_caption(table),
-        notes=[f"Note: {one_line(note)}" for note in table.notes],
+        notes=as_notes(table.notes),
     )
 
 

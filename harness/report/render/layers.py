@@ -60,10 +60,7 @@ def sheet(table: LayerTable) -> TextTable:
     """A table in words."""
     seed = "" if table.seed is None else f", seed {table.seed}"
     return TextTable(
-        title=one_line(
-            f"Layers of {table.scorer}: {table.model}, in-distribution {table.in_dataset}, "
-            f"group size {table.group_size}{seed}"
-        ),
+        title=one_line(f"Layers of {table.scorer}: {table.heading}{seed}"),
         header=HEADER,
         body=[_cells(cell, layer) for cell in table.cells for layer in cell.layers[:MOST_LAYERS]],
         lead=3,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from harness.report.render.sheets import CellText, TextTable, cell_texts
+from harness.report.render.sheets import CellText, TextTable, as_notes, cell_texts
 from harness.report.significance import number
 from harness.report.tables import provenance_notes
 from harness.results import Published, Result
@@ -44,7 +44,7 @@ def _sheet(model: str, in_dataset: str, scorer: str, rows: dict[Place, list[Resu
         lead=3,
         left=1,
         caption=_caption(found, sum(is_within for *_, is_within in compared), len(compared)),
-        notes=[f"Note: {one_line(note)}" for note in provenance_notes(found)],
+        notes=as_notes(provenance_notes(found)),
     )
 
 

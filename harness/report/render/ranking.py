@@ -10,9 +10,8 @@ from harness.metrics.ranks import Ranked
 from harness.plan.costs import Cost
 from harness.report.ranking import RankingTable, ranking_table
 from harness.report.render.documents import Format, csv_text, render_sheets
-from harness.report.render.sheets import CellText, TextTable, auroc_text
+from harness.report.render.sheets import CellText, TextTable, as_notes, auroc_text, cell_texts
 from harness.results import Result
-from harness.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +93,7 @@ def _ranked(
         header=(*RANKED, *COSTS),
         body=[
             [
-                CellText(one_line(scorer)),
+                *cell_texts(scorer),
                 CellText(f"{rank:.2f}", mark(rank)),
                 auroc_text(ranked.aurocs[scorer]),
                 _numbers(table, scorer),
@@ -105,7 +104,7 @@ def _ranked(
         lead=1,
         left=1,
         caption=[*_caption(table, ranked, best), MEASURED],
-        notes=[f"Note: {one_line(note)}" for note in table.notes],
+        notes=as_notes(table.notes),
     )
 
 
@@ -115,7 +114,7 @@ def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable
         header=(*APART, *COSTS),
         body=[
             [
-                CellText(one_line(scorer)),
+                *cell_texts(scorer),
                 CellText(NONE) if found.auroc is None else auroc_text(found.auroc),
                 _numbers(table, scorer),
                 CellText(", ".join(f"{count} {why}" for why, count in found.reasons.items())),

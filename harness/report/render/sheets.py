@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,41 +75,29 @@ class TextTable:
 def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
     """An AUROC table in words; `best` is how the best number of a column is shown."""
     return TextTable(
-        title=title(table),
-        header=header(table),
-        body=body(table, standard_errors=standard_errors),
+        title=table.heading,
+        header=["scorer", "epoch", "bits/dim", *map(one_line, table.out_datasets)],
+        body=[
+            [
+                *cell_texts(row.scorer, row.epoch),
+                _average(row.bits_per_dim, table.seeds),
+                *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
+            ]
+            for row in table.rows
+        ],
         lead=2,
         left=1,
-        caption=caption(table, standard_errors=standard_errors, best=best),
-        notes=notes(table),
+        caption=_caption(table, standard_errors=standard_errors, best=best),
+        notes=[*as_notes(table.notes), *reasons(table.failures)],
     )
 
 
-def title(table: Table) -> str:
-    """What the table is about."""
-    return one_line(
-        f"{table.model}, in-distribution {table.in_dataset}, group size {table.group_size}"
-    )
+def as_notes(notes: Iterable[str]) -> list[str]:
+    """Remarks on the numbers of a table, one a line."""
+    return [f"Note: {one_line(note)}" for note in notes]
 
 
-def header(table: Table) -> list[str]:
-    """The names of the columns, in their order: three that describe the row, then the data."""
-    return ["scorer", "epoch", "bits/dim", *(one_line(name) for name in table.out_datasets)]
-
-
-def body(table: Table, *, standard_errors: bool) -> list[list[CellText]]:
-    """The cells, row by row, as many as `header` has names."""
-    return [
-        [
-            *cell_texts(row.scorer, row.epoch),
-            _average(row.bits_per_dim, table.seeds),
-            *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
-        ]
-        for row in table.rows
-    ]
-
-
-def caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
+def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
     """How to read the table, one sentence a line; `best` is how the best number is shown."""
     cells = [cell for row in table.rows for cell in row.cells]
     marks = {cell.mark for cell in cells}
@@ -136,12 +124,6 @@ def caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
     if any(cell.status is None for cell in cells):
         lines.append("A dash stands where there is no result.")
     return lines + _sizes(table)
-
-
-def notes(table: Table) -> list[str]:
-    """What must be known about these numbers: remarks of the run, then why some are missing."""
-    lines = [f"Note: {one_line(note)}" for note in table.notes]
-    return lines + reasons(table.failures)
 
 
 def reasons(failures: Sequence[Failure]) -> list[str]:
