@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from harness.report.epochs import early_enough
 from harness.report.ranking import RankingTable, ranking_table
-from harness.report.render.documents import render_sheets
 from harness.report.render.ranking import RANKED
 from harness.report.render.sheets import (
     BEATEN,
@@ -25,9 +23,6 @@ from harness.report.tables import failures
 from harness.results import Result
 from harness.text import one_line
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 MOST_CELLS = 2_000
 """A table of more results is printed as its digest."""
 
@@ -41,7 +36,7 @@ EXTREME = ("AUROC", "scorer", "model", "in", "out", "epoch", "group size", "seed
 EPOCHS = ("scorer", "best epoch", "earliest epoch", "last epoch", "saved", "judged")
 
 
-def render_digest(results: Sequence[Result], *, title: str, console: Console | None) -> str:
+def digest_sheets(results: Sequence[Result]) -> list[TextTable]:
     """The ranking, the best and the worst cells, and how early is enough."""
     last = list({result.cell: result for result in results}.values())
     sheets = []
@@ -53,7 +48,7 @@ def render_digest(results: Sequence[Result], *, title: str, console: Console | N
         "--html FILE makes a page that sorts and filters them, and --all prints all tables."
     )
     final = replace(sheets[-1], notes=[*sheets[-1].notes, *reasons(failures(last)), "", rest])
-    return render_sheets([*sheets[:-1], final], title=title, format="table", console=console)
+    return [*sheets[:-1], final]
 
 
 def _ranking(table: RankingTable) -> list[TextTable]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from harness.report.render.sheets import CellText, TextTable
 from harness.text import one_line
@@ -37,6 +38,54 @@ LATEX = str.maketrans(
         "±": r"$\pm$",
     }
 )
+
+
+class Printing(TypedDict):
+    """How a report is printed.
+
+    Attributes:
+        suite: Name of the suite, which JSON records.
+        title: Heading of the tables.
+        format: `csv` and `json` hold one row or object per result; the others tables in words.
+        console: Where a `table` will be printed; decides its width, styles and encoding. Without
+            one, lines are as long as they need to be. Write the text to `console.file` as it is.
+    """
+
+    suite: str
+    title: str
+    format: Format
+    console: NotRequired[Console | None]
+
+
+def render_document(
+    printing: Printing,
+    *,
+    found: Mapping[str, Any],
+    rows: Iterable[Mapping[str, object]],
+    columns: Sequence[str],
+    sheets: Iterable[TextTable],
+) -> str:
+    """A report in one of the formats, ending in a newline unless empty.
+
+    Arguments:
+        printing: How it is printed.
+        found: JSON of all but the name of the suite.
+        rows: Lines of CSV.
+        columns: Their keys.
+        sheets: Its tables; they are made only for a format that has tables.
+    """
+    format = printing["format"]
+    if format == "json":
+        return json_text({"suite": printing["suite"], **found})
+    if format == "csv":
+        return csv_text(columns, rows)
+    console = printing.get("console")
+    return render_sheets(list(sheets), title=printing["title"], format=format, console=console)
+
+
+def json_text(found: object) -> str:
+    """JSON that ends in a newline; NaN is not JSON, and null would be read as something else."""
+    return json.dumps(found, indent=2, allow_nan=False) + "\n"
 
 
 def render_sheets(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
-from harness.report.render.documents import Format, csv_text, render_sheets
+from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import (
     CellText,
     TextTable,
@@ -17,10 +16,6 @@ from harness.report.render.sheets import (
     size_range,
 )
 from harness.results import Result
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 HEADER = (
     "out",
@@ -34,27 +29,20 @@ HEADER = (
 )
 
 
-def render_epochs(
-    results: Sequence[Result],
-    *,
-    suite: str,
-    title: str,
-    format: Format,
-    console: Console | None = None,
-) -> str:
-    """How early is enough, in one of the formats; see `harness.report.render`."""
+def render_epochs(results: Sequence[Result], **printing: Unpack[Printing]) -> str:
+    """How early is enough, in one of the formats."""
     tables = epoch_tables(results)
     rows = [to_json(table, row) for table in tables for row in table.rows]
-    if format == "json":
-        along = [list(row.along) for table in tables for row in table.rows]
-        whole = [{**row, "along": metrics} for row, metrics in zip(rows, along, strict=True)]
-        found = {"suite": suite, "split": SPLIT, "epochs": whole}
-        return json.dumps(found, indent=2, allow_nan=False) + "\n"
-    if format == "csv":
-        blank = to_json(EpochTable("", "", 0, (), 0, ()), EpochRow("", "", None, 0, 0))
-        return csv_text(list(blank), rows)
-    sheets = [sheet(table) for table in tables]
-    return render_sheets(sheets, title=title, format=format, console=console)
+    along = [list(row.along) for table in tables for row in table.rows]
+    whole = [{**row, "along": metrics} for row, metrics in zip(rows, along, strict=True)]
+    blank = to_json(EpochTable("", "", 0, (), 0, ()), EpochRow("", "", None, 0, 0))
+    return render_document(
+        printing,
+        found={"split": SPLIT, "epochs": whole},
+        rows=rows,
+        columns=list(blank),
+        sheets=map(sheet, tables),
+    )
 
 
 def sheet(table: EpochTable) -> TextTable:

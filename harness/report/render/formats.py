@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from harness.errors import ScoreError
-from harness.report.render import sheets as text
-from harness.report.render.digest import MOST_CELLS, render_digest
-from harness.report.render.documents import Format, csv_text, render_sheets
+from harness.report.render.digest import MOST_CELLS, digest_sheets
+from harness.report.render.documents import Printing, csv_text, json_text, render_sheets
 from harness.report.render.published import published_sheets
+from harness.report.render.sheets import sheet
 from harness.report.tables import auroc_tables
 from harness.results import Cell, Published, Result
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def render(
     results: Sequence[Result],
     *,
-    suite: str,
-    title: str,
-    format: Format,
     standard_errors: bool = False,
     show_all: bool = False,
-    console: Console | None = None,
+    **printing: Unpack[Printing],
 ) -> str:
     """Results in one of the formats, ending in a newline unless empty.
 
@@ -35,39 +28,35 @@ def render(
 
     Arguments:
         results: In the order in which scorers, data sets and rows shall stand.
-        suite: Name of the suite, which JSON records.
-        title: Heading of the tables.
-        format: `csv` and `json` hold one row or object per result; the others AUROC tables, and
-            tables of the results for which values were published.
         standard_errors: Whether the tables show the DeLong standard errors.
         show_all: Whether a `table` has every result even if nobody could read so many; otherwise
             more than `MOST_CELLS` are shown by their digest.
-        console: Where a `table` will be printed; decides its width, styles and encoding. Without
-            one, lines are as long as they need to be. Write the text to `console.file` as it is.
+        printing: How they are printed; `csv` and `json` hold one row or object per result, the
+            others AUROC tables, and tables of the results for which values were published.
 
     Raises:
         ScoreError: A number that is not finite, which JSON could not hold.
     """
+    format = printing["format"]
     if format == "json":
-        return _json(results, suite)
+        return _json(results, printing["suite"])
     if format == "csv":
         return _csv(results)
     if format == "table" and len(results) > MOST_CELLS and not show_all:
-        return render_digest(results, title=title, console=console)
-    best = "*" if format == "table" else "Bold"
-    sheets = [
-        text.sheet(table, standard_errors=standard_errors, best=best)
-        for table in auroc_tables(results)
-    ]
-    sheets += published_sheets(results)
-    return render_sheets(sheets, title=title, format=format, console=console)
+        sheets = digest_sheets(results)
+    else:
+        best = "*" if format == "table" else "Bold"
+        tables = auroc_tables(results)
+        sheets = [sheet(table, standard_errors=standard_errors, best=best) for table in tables]
+        sheets += published_sheets(results)
+    console = printing.get("console")
+    return render_sheets(sheets, title=printing["title"], format=format, console=console)
 
 
 def _json(results: Sequence[Result], suite: str) -> str:
-    """`{"suite", "results"}`; NaN is not JSON, and null would be read as something else."""
     found = [result.to_json() for result in results]
     try:
-        return json.dumps({"suite": suite, "results": found}, indent=2, allow_nan=False) + "\n"
+        return json_text({"suite": suite, "results": found})
     except ValueError as error:
         for result, values in zip(results, found, strict=True):
             for key, value in values.items():
@@ -78,7 +67,7 @@ def _json(results: Sequence[Result], suite: str) -> str:
 
 def _not_finite(value: object) -> bool:
     try:
-        json.dumps(value, allow_nan=False)
+        json_text(value)
     except ValueError:
         return True
     return False

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Unpack
 
 from harness.errors import NothingSelectedError
-from harness.metrics.roc import AurocEstimate
 from harness.plan.plan import Plan
 from harness.report.layers import CellLayers, Layer, LayerTable, layer_tables, to_json
-from harness.report.render.documents import Format, csv_text, render_sheets
+from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import CellText, TextTable, auroc_text, cell_texts, size_range
-from harness.results import Cell, Result
+from harness.results import Result
 from harness.store.records import Store
 from harness.text import one_line
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 HEADER = ("out", "epoch", "layer", "AUROC [95 %]", "all layers")
 MOST_LAYERS = 5
@@ -26,16 +20,9 @@ MOST_LAYERS = 5
 
 
 def render_layers(
-    results: Sequence[Result],
-    *,
-    plan: Plan,
-    store: Store,
-    suite: str,
-    title: str,
-    format: Format,
-    console: Console | None = None,
+    results: Sequence[Result], *, plan: Plan, store: Store, **printing: Unpack[Printing]
 ) -> str:
-    """The layers that carry the scores, in one of the formats; see `harness.report.render`.
+    """The layers that carry the scores, in one of the formats.
 
     Raises:
         NothingSelectedError: No scorer among the results tells the terms of its score.
@@ -45,15 +32,13 @@ def render_layers(
         raise NothingSelectedError("no scorer among the results tells the terms of its score")
     cells = [cell for table in tables for cell in table.cells]
     rows = [to_json(cell, layer) for cell in cells for layer in cell.layers]
-    if format == "json":
-        found = {"suite": suite, "layers": rows}
-        return json.dumps(found, indent=2, allow_nan=False) + "\n"
-    if format == "csv":
-        nobody = CellLayers(Cell("", "", "", "", 0, 0, 0), 0.0, (), 0, 0)
-        blank = to_json(nobody, Layer("", AurocEstimate(0.0, 0.0, 0.0, 0.0)))
-        return csv_text(list(blank), rows)
-    sheets = [sheet(table) for table in tables]
-    return render_sheets(sheets, title=title, format=format, console=console)
+    return render_document(
+        printing,
+        found={"layers": rows},
+        rows=rows,
+        columns=list(rows[0]),
+        sheets=map(sheet, tables),
+    )
 
 
 def sheet(table: LayerTable) -> TextTable:

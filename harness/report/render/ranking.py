@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 from harness.metrics.ranks import Ranked
 from harness.plan.costs import Cost
 from harness.report.ranking import RankingTable, ranking_table
-from harness.report.render.documents import Format, csv_text, render_sheets
+from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import CellText, TextTable, as_notes, auroc_text, cell_texts
 from harness.results import Result
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
 
 COSTS = ("s/example", "extra training", "extra passes")
 RANKED = ("scorer", "mean rank", "mean AUROC", "numbers")
@@ -32,13 +27,9 @@ MEASURED = (
 def render_ranking(
     results: Sequence[Result],
     costs: Mapping[str, Cost],
-    *,
-    suite: str,
-    title: str,
-    format: Format,
-    console: Console | None = None,
+    **printing: Unpack[Printing],
 ) -> str:
-    """The ranking in one of the formats; see `harness.report.render`.
+    """The ranking in one of the formats.
 
     Costs were measured: another run of the same suite has others. In JSON they are in a field of
     their own.
@@ -46,26 +37,23 @@ def render_ranking(
     Arguments:
         results: In the order in which scorers that are listed apart shall stand.
         costs: By scorer.
-        suite: Name of the suite, which JSON records.
-        title: Heading of the tables.
-        format: `csv` has a line per scorer, `json` all of it.
-        console: Where a `table` will be printed.
+        printing: How it is printed; `csv` has a line per scorer, `json` all of it.
     """
     table = ranking_table(results)
-    if format == "json":
-        found = {
-            "suite": suite,
-            "ranking": table.to_json(),
-            "costs": {name: vars(cost) for name, cost in costs.items()},
-        }
-        return json.dumps(found, indent=2, allow_nan=False) + "\n"
-    if format == "csv":
-        return csv_text(COLUMNS, _rows(table, costs))
-    best = "*" if format == "table" else "Bold"
+    best = "*" if printing["format"] == "table" else "Bold"
     sheets = [] if table.ranked is None else [_ranked(table, table.ranked, costs, best)]
     if table.apart:
         sheets.append(_unranked_table(table, costs))
-    return render_sheets(sheets, title=title, format=format, console=console)
+    return render_document(
+        printing,
+        found={
+            "ranking": table.to_json(),
+            "costs": {name: vars(cost) for name, cost in costs.items()},
+        },
+        rows=_rows(table, costs),
+        columns=COLUMNS,
+        sheets=sheets,
+    )
 
 
 def _rows(table: RankingTable, costs: Mapping[str, Cost]) -> list[dict[str, Any]]:
