@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.metrics.ranks import Block, Ranked, block_of, rank_methods
-from harness.report.significance import number
+from harness.report.significance import number, status_of
 from harness.report.tables import provenance_notes
 from harness.results import Result
 
@@ -99,9 +99,7 @@ def ranking_table(results: Sequence[Result]) -> RankingTable:
     return RankingTable(
         rank_methods(blocks, kept),
         {
-            name: _unranked_table(
-                name, blocks, [x for x in last.values() if x.cell.scorer == name]
-            )
+            name: _unranked(name, blocks, [x for x in last.values() if x.cell.scorer == name])
             for name in scorers
             if name not in kept
         },
@@ -123,15 +121,11 @@ def _complete(blocks: Iterable[Mapping[str, float]], scorers: Sequence[str]) -> 
     return sum(all(name in found for name in scorers) for found in blocks)
 
 
-def _unranked_table(
+def _unranked(
     scorer: str, blocks: Mapping[Block, Mapping[str, float]], results: Sequence[Result]
 ) -> Unranked:
     aurocs = [found[scorer] for found in blocks.values() if scorer in found]
-    reasons = Counter[str](
-        "failed" if result.status == "ok" else result.status
-        for result in results
-        if number(result) is None
-    )
+    reasons = Counter[str](status_of(x) for x in results if number(x) is None)
     if absent := len(blocks) - len(results):
         reasons["absent"] = absent
     return Unranked(fmean(aurocs) if aurocs else None, dict(reasons))

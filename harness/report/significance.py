@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from harness.metrics.paired import p_value, paired_each, z_ratio
 from harness.metrics.placements import Sides
 from harness.metrics.roc import LEVEL, Z_95
-from harness.results import Metrics, Result
+from harness.results import Metrics, Result, Status
 
 Seeds: TypeAlias = Mapping[int, Result]
 """The results of one cell of a table, by seed."""
@@ -38,14 +38,15 @@ def number(result: Result) -> float | None:
     return None if metrics is None else metrics.auroc
 
 
+def status_of(result: Result) -> Status:
+    """The status of a result, of which one that is ok has a number."""
+    return "failed" if result.status == "ok" and number(result) is None else result.status
+
+
 def numbers(seeds: Seeds) -> Numbers:
     """The AUROC of each seed that has one."""
-    found = {}
-    for seed, result in seeds.items():
-        auroc = number(result)
-        if auroc is not None:
-            found[seed] = auroc
-    return found
+    found = {seed: number(result) for seed, result in seeds.items()}
+    return {seed: auroc for seed, auroc in found.items() if auroc is not None}
 
 
 def is_wrong_way(result: Result) -> bool:

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from harness.report.significance import Mark, Numbers, Seeds, is_wrong_way, marks, number, numbers
+from harness.report.significance import (
+    Mark,
+    Numbers,
+    Seeds,
+    is_wrong_way,
+    marks,
+    number,
+    numbers,
+    status_of,
+)
 from harness.results import Beaten, Result, Status
 from harness.text import one_line
 
@@ -169,7 +178,7 @@ def _columns(columns: Sequence[Sequence[Seeds]]) -> list[list[TableCell]]:
 
 def _cell(seeds: Seeds, aurocs: Numbers, mark: Mark | None) -> TableCell:
     if not aurocs:
-        statuses = [_status(result) for result in seeds.values()]
+        statuses = [status_of(result) for result in seeds.values()]
         return TableCell(statuses[0] if statuses else None)
     if len(seeds) == 1:  # as nearly always, of very many cells
         (result,), (auroc,) = seeds.values(), aurocs.values()
@@ -191,11 +200,6 @@ def _beaten_by(results: Sequence[Result]) -> tuple[Beaten, ...]:
     return tuple(worst.values())
 
 
-def _status(result: Result) -> Status:
-    """The status of a result without a number."""
-    return "failed" if result.status == "ok" else result.status
-
-
 def _average(values: Collection[float]) -> Average:
     return Average(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
@@ -214,7 +218,7 @@ def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
 def failures(results: Sequence[Result]) -> tuple[Failure, ...]:
     """The distinct reasons for missing numbers, in the order in which they first occur."""
     counts = Counter(
-        (_status(result), result.message) for result in results if number(result) is None
+        (status_of(result), result.message) for result in results if number(result) is None
     )
     return tuple(Failure(*reason, count) for reason, count in counts.items())
 

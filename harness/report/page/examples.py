@@ -86,31 +86,29 @@ class Examples:
         if job.draw not in self._ids:
             self._ids[job.draw] = job.draw.ids(self.plan.prepared[name].counts["test"])
         ids = self._ids[job.draw]
+        count = min(size, SHOWN)
         ends = {end: extreme_groups(scores, size, end) for end in ("most", "least")}
-        shown = [
-            int(ids[group * size + k])
+        members = {
+            group: ids[group * size : group * size + count].tolist()
             for groups in ends.values()
             for group in groups
-            for k in range(min(size, SHOWN))
-        ]
-        new = [number for number in dict.fromkeys(shown) if number not in found.tiles]
-        text = sum(map(len, ends.values())) * (TEXT + TILE * min(size, SHOWN))
+        }
+        wanted = dict.fromkeys(number for group in members.values() for number in group)
+        new = [number for number in wanted if number not in found.tiles]
+        text = sum(map(len, ends.values())) * (TEXT + TILE * count)
         if not self.budget.take(len(new) * found.images[0].size + text):
             return None
         for number in new:
             found.tiles[number] = len(found.tiles)
-        side: dict[str, Any] = {"set": name}
-        for end, groups in ends.items():
-            side[end] = [
-                {
-                    "score": rounded(float(scores[group])),
-                    "tiles": [
-                        found.tiles[int(ids[group * size + k])] for k in range(min(size, SHOWN))
-                    ],
-                }
-                for group in groups
-            ]
-        self.sides.append(side)
+        shown = {
+            group: {
+                "score": rounded(float(scores[group])),
+                "tiles": [found.tiles[number] for number in numbers],
+            }
+            for group, numbers in members.items()
+        }
+        side = {end: [shown[group] for group in groups] for end, groups in ends.items()}
+        self.sides.append({"set": name, **side})
         return len(self.sides) - 1
 
     def _set(self, name: str) -> _Set | None:

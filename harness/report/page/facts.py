@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.plan.plan import Plan
-from harness.report.significance import number
-from harness.report.tables import provenance_notes
+from harness.report.tables import failures, provenance_notes
 from harness.results import Result
 from harness.store.layout import DATASETS
 from harness.store.records import Store
@@ -50,12 +48,18 @@ def gather(suite: ResolvedSuite, plan: Plan, results: Sequence[Result], pending:
     )
 
 
-def _plugin(component: Component) -> str:
+def _described(component: Component) -> dict[str, str]:
+    """Name, plugin and options."""
     source = component.registered.provenance()
-    return one_line(
+    plugin = (
         f"{source['plugin']}, version {source['version']} "
         f"({source['distribution']} {source['distribution_version']})"
     )
+    return {
+        "name": one_line(component.name),
+        "plugin": one_line(plugin),
+        "options": _options(component.options),
+    }
 
 
 def _options(options: Mapping[str, Any]) -> str:
@@ -64,15 +68,7 @@ def _options(options: Mapping[str, Any]) -> str:
 
 def _models(plan: Plan) -> list[dict[str, str]]:
     models = {chain.model.name: chain.model for chain in plan.chains.values()}
-    return [
-        {
-            "name": one_line(name),
-            "plugin": _plugin(model),
-            "options": _options(model.options),
-            "recipe": _recipe(model),
-        }
-        for name, model in models.items()
-    ]
+    return [{**_described(model), "recipe": _recipe(model)} for model in models.values()]
 
 
 def _recipe(model: ModelComponent) -> str:
@@ -93,9 +89,7 @@ def _dataset(component: Component, plan: Plan) -> dict[str, str]:
         path = Store(prepared.root).path(DATASETS, prepared.key)
         state = "here" if (path / "test.npy").is_file() else "images not on this machine"
     return {
-        "name": one_line(name),
-        "plugin": _plugin(component),
-        "options": _options(component.options),
+        **_described(component),
         "about": about,
         "state": one_line(state),
         "fingerprint": prepared.fingerprints["test"][:12] if prepared else "",
@@ -110,15 +104,7 @@ def _parts(plan: Plan) -> list[dict[str, str]]:
             parts.setdefault(("statistic", component.name), component)
     for planned in plan.cells:
         parts.setdefault(("scorer", planned.scorer.name), planned.scorer)
-    return [
-        {
-            "kind": kind,
-            "name": one_line(name),
-            "plugin": _plugin(component),
-            "options": _options(component.options),
-        }
-        for (kind, name), component in parts.items()
-    ]
+    return [{"kind": kind, **_described(part)} for (kind, _), part in parts.items()]
 
 
 def _versions(results: Sequence[Result]) -> list[str]:
@@ -131,14 +117,8 @@ def _versions(results: Sequence[Result]) -> list[str]:
 
 
 def _reasons(results: Sequence[Result], pending: int) -> list[dict[str, Any]]:
-    counts = Counter[tuple[str, str]](
-        ("failed" if result.status == "ok" else result.status, one_line(result.message))
-        for result in results
-        if number(result) is None
-    )
-    if pending:
-        counts["pending", "not computed yet"] = pending
-    return [
-        {"status": status, "message": message, "count": count}
-        for (status, message), count in counts.items()
+    found = [
+        {**vars(failure), "message": one_line(failure.message)} for failure in failures(results)
     ]
+    waiting = {"status": "pending", "message": "not computed yet", "count": pending}
+    return [*found, waiting] if pending else found

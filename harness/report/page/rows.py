@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.plan.plan import Plan
 from harness.report.render.documents import FORMULA
-from harness.report.significance import Mark, metrics_of, number
+from harness.report.significance import Mark, metrics_of, status_of
 from harness.report.tables import auroc_tables
 from harness.results import COLUMNS, Cell, Metrics, Result
 from harness.text import one_line
@@ -41,7 +41,7 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
     for key in COUNTED:
         columns[key] = [row[key] for row in rows]
     texts = {
-        "status": (_status(result) for result in found),
+        "status": (status_of(result) if result else "pending" for result in found),
         "message": (one_line(result.message) if result else "" for result in found),
         "mark": _marks(cells, list(results.values())),
         "beaten_by": (_beaten_by(result) if result else "" for result in found),
@@ -62,13 +62,6 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
 def _packed(column: list[Any]) -> Any:
     same = len(set(column)) == 1
     return {"all": column[0]} if same else column
-
-
-def _status(result: Result | None) -> str:
-    """The status as the page shows it: one that is ok has a number."""
-    if result is None:
-        return "pending"
-    return "failed" if result.status == "ok" and number(result) is None else result.status
 
 
 def _beaten_by(result: Result) -> str:
@@ -101,17 +94,13 @@ def rounded(value: float | None) -> float | None:
 
 def _marks(cells: Iterable[Cell], results: Sequence[Result]) -> list[Mark | str]:
     """How each cell stands to the best of its column in the AUROC tables; seeds share a mark."""
-    found: dict[tuple[Hashable, ...], Mark] = {}
+    found: dict[Cell, Mark | None] = {}
     for table in auroc_tables(results):
-        place = (table.model, table.in_dataset, table.group_size)
         for row in table.rows:
             for out, cell in zip(table.out_datasets, row.cells, strict=True):
-                if cell.mark:
-                    found[*place, row.scorer, row.epoch, out] = cell.mark
-    return [
-        found.get((x.model, x.in_dataset, x.group_size, x.scorer, x.epoch, x.out_dataset), "")
-        for x in cells
-    ]
+                sets = table.model, table.in_dataset, out
+                found[Cell(*sets, row.scorer, row.epoch, table.group_size, 0)] = cell.mark
+    return [found.get(cell._replace(seed=0)) or "" for cell in cells]
 
 
 def _places(values: Iterable[str]) -> tuple[list[int], list[str]]:
