@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from harness.compute.samples import stored_samples
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.report.figures.curves import CurvePanel, curve, draw_curves
 from harness.report.figures.densities import DensityPanel, OverlapCurves, draw_densities
 from harness.report.figures.histograms import Panel, draw_histograms
 from harness.report.figures.layers import LayerPanel, draw_layers, layer_band
-from harness.report.figures.samples import draw_samples, tiled
+from harness.report.figures.samples import draw_samples, tiled, try_to_sample
 from harness.report.figures.scale import Floats
 from harness.report.figures.series import TrainingResults, training_results
 from harness.report.figures.style import save, style
@@ -190,15 +189,11 @@ def samples_figure(story: TrainingResults, temperature: float, notes: list[str])
     """Samples by epoch (Fig. 8); a model that cannot sample is noted."""
     chain, grids = story.chain, {}
     for epoch in chosen(story.epochs, MOST_EPOCHS):
-        try:
-            images = stored_samples(story.plan, story.store, chain, epoch, temperature)
-        except Exception as error:  # of a plugin, and no reason to lose the other figures
-            notes.append(f"no samples of {chain} at epoch {epoch}: {error}")
-            continue
-        if images is None:
-            notes.append(f"no samples of {chain}: the model cannot sample")
-            return None
-        grids[epoch] = tiled(images, story.plan.chains[chain].domain.levels)
+        images, note = try_to_sample(story.plan, story.store, chain, epoch, temperature)
+        if images is not None:
+            grids[epoch] = tiled(images, story.plan.chains[chain].domain.levels)
+        elif note not in notes:
+            notes.append(note)
     if not grids:
         return None
     return draw_samples(grids, title=f"{chain}: samples at temperature {temperature:g}")

@@ -8,13 +8,28 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compute.samples import stored_samples
+from harness.plan.jobs import ChainId
+from harness.plan.plan import Plan
 from harness.report.figures.style import new_figure
+from harness.store.records import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 Images: TypeAlias = NDArray[np.uint8]
+
+
+def try_to_sample(
+    plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float
+) -> tuple[Images | None, str]:
+    """Samples of a stored checkpoint, uint8 (n, *shape), or None and why there are none."""
+    try:
+        images = stored_samples(plan, store, chain, epoch, temperature)
+    except Exception as error:  # of a plugin, and no reason to lose the rest of a report
+        return None, f"no samples of {chain} at epoch {epoch}: {error}"
+    return images, f"no samples of {chain}: the model cannot sample" if images is None else ""
 
 
 def tiled(images: Images, levels: int) -> Images:

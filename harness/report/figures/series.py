@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.domain import bits_per_dim
@@ -82,31 +82,53 @@ class TrainingResults:
 
     def layers(self, out: str, epoch: int, group_size: int) -> tuple[Floats, Floats] | None:
         """Squared gradient norms of the layers, float64 (M, L), of ID and OOD groups."""
-        for jobs in self._layer_jobs(out, epoch, group_size):
-            return self._values(jobs.in_), self._values(jobs.out)
-        return None
+        jobs = self._layer_jobs(out, epoch, group_size)
+        return jobs and (self._values(jobs.in_), self._values(jobs.out))
 
-    def layer_names(self) -> Sequence[str]:
+    def layer_names(self) -> list[str]:
         """The names of the layers; empty if no scorer reads their gradients."""
         for out in self.outs:
-            for jobs in self._layer_jobs(out, self.epochs[-1], self.group_sizes[0]):
-                key = str(self.plan.keys(self.store).statistic_key(jobs.in_))
-                names: list[str] = self.store.manifest(STATISTICS, key).facts["features"]
-                return names
-        return ()
+            if jobs := self._layer_jobs(out, self.epochs[-1], self.group_sizes[0]):
+                return layer_names(self.plan, self.store, jobs.in_)
+        return []
 
-    def _layer_jobs(self, out: str, epoch: int, group_size: int) -> Iterator[ByRole]:
+    def _layer_jobs(self, out: str, epoch: int, group_size: int) -> ByRole | None:
         for planned in self.cells:
             cell = planned.cell
             if (cell.out_dataset, cell.epoch, cell.group_size) == (out, epoch, group_size):
-                for jobs in planned.reads.values():
-                    own = jobs.fit.chain == self.chain and jobs.fit.epoch == epoch
-                    if own and self.plan.chains[jobs.fit.chain].jobs[jobs.fit].has_layer_norms:
-                        yield jobs
+                if jobs := layer_jobs(self.plan, planned):
+                    return jobs
+        return None
 
     def _values(self, job: StatisticJob) -> Floats:
-        key = str(self.plan.keys(self.store).statistic_key(job))
-        return self.store.read_array(STATISTICS, key, VALUES)
+        return stored_values(self.plan, self.store, job)
+
+
+def stored_values(plan: Plan, store: Store, job: StatisticJob) -> Floats:
+    """The values of a statistic, float64, a row for each example or group."""
+    return store.read_array(STATISTICS, str(plan.keys(store).statistic_key(job)), VALUES)
+
+
+def layer_names(plan: Plan, store: Store, job: StatisticJob) -> list[str]:
+    """The names of the layers whose norms a stored statistic has."""
+    key = str(plan.keys(store).statistic_key(job))
+    names: list[str] = store.manifest(STATISTICS, key).facts["features"]
+    return names
+
+
+def layer_jobs(plan: Plan, planned: PlannedCell) -> ByRole | None:
+    """The gradient norms of the layers of its own model that a cell reads; None if it has none."""
+    own = chain_of(planned.cell)
+    for jobs in planned.reads.values():
+        is_own = jobs.in_.chain == own and jobs.in_.epoch == planned.cell.epoch
+        if is_own and plan.chains[own].jobs[jobs.in_].has_layer_norms:
+            return jobs
+    return None
+
+
+def chain_of(cell: Cell) -> ChainId:
+    """The training that a cell is about."""
+    return ChainId(cell.model, cell.in_dataset, cell.seed)
 
 
 def training_results(plan: Plan, results: Sequence[Result], store: Store) -> list[TrainingResults]:
@@ -114,9 +136,8 @@ def training_results(plan: Plan, results: Sequence[Result], store: Store) -> lis
     numbers = {result.cell: result for result in results if result.status == "ok"}
     chains: dict[ChainId, list[PlannedCell]] = {}
     for planned in plan.cells:
-        if (cell := planned.cell) in numbers:
-            chain = ChainId(cell.model, cell.in_dataset, cell.seed)
-            chains.setdefault(chain, []).append(planned)
+        if planned.cell in numbers:
+            chains.setdefault(chain_of(planned.cell), []).append(planned)
     return [
         TrainingResults(
             chain, tuple(cells), {item.cell: numbers[item.cell] for item in cells}, plan, store

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.report.figures.gallery import chosen
+from harness.report.figures.series import chain_of
 from harness.results import Cell, Result
 
 FIRST_EPOCHS = 4
@@ -41,12 +42,12 @@ def by_importance(plan: Plan, results: dict[Cell, Result]) -> list[int]:
     rows = [row for row, planned in enumerate(plan.cells) if _has_number(results, planned.cell)]
     for row in rows:
         cell = plan.cells[row].cell
-        epochs.setdefault(_chain(cell), set()).add(cell.epoch)
+        epochs.setdefault(chain_of(cell), set()).add(cell.epoch)
     ranks = {chain: _ranks(sorted(found)) for chain, found in epochs.items()}
 
     def importance(row: int) -> tuple[Hashable, ...]:
         cell = plan.cells[row].cell
-        return ranks[_chain(cell)][cell.epoch], cell.group_size, row
+        return ranks[chain_of(cell)][cell.epoch], cell.group_size, row
 
     return sorted(rows, key=importance)
 
@@ -54,10 +55,6 @@ def by_importance(plan: Plan, results: dict[Cell, Result]) -> list[int]:
 def _has_number(results: dict[Cell, Result], cell: Cell) -> bool:
     result = results.get(cell)
     return result is not None and result.status == "ok" and result.scores_in is not None
-
-
-def _chain(cell: Cell) -> ChainId:
-    return ChainId(cell.model, cell.in_dataset, cell.seed)
 
 
 def _ranks(epochs: list[int]) -> dict[int, int]:

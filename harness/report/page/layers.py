@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.report.figures.layers import LayerBand, layer_band
 from harness.report.figures.scale import Floats
+from harness.report.figures.series import layer_jobs, layer_names, stored_values
 from harness.report.page.budget import ByteBudget
 from harness.results import Cell
-from harness.store.layout import STATISTICS, VALUES
 from harness.store.records import Store
 
 MOST_GROUPS = 1000
@@ -48,10 +47,10 @@ class LayerBands:
 
     def add(self, planned: PlannedCell) -> None:
         """Add the picture of a cell, if its scorer reads layers and there is room."""
-        jobs = self._jobs(planned)
+        jobs = layer_jobs(self.plan, planned)
         if jobs is None:
             return
-        in_, out = self._place(jobs[0]), self._place(jobs[1])
+        in_, out = self._place(jobs.in_), self._place(jobs.out)
         if in_ is not None and out is not None:
             self._pairs.setdefault(_without_scorer(planned.cell), (in_, out))
 
@@ -63,14 +62,6 @@ class LayerBands:
         cells = [_without_scorer(planned.cell) for planned in self.plan.cells]
         rows = {row: self._pairs[cell] for row, cell in enumerate(cells) if cell in self._pairs}
         return {"rows": rows, "bands": self.bands, "names": self.names}
-
-    def _jobs(self, planned: PlannedCell) -> tuple[StatisticJob, StatisticJob] | None:
-        cell = planned.cell
-        own = ChainId(cell.model, cell.in_dataset, cell.seed)
-        for _, in_, out in planned.reads.values():
-            if in_.chain == own and self.plan.chains[own].jobs[in_].has_layer_norms:
-                return in_, out
-        return None
 
     def _place(self, job: StatisticJob) -> int | None:
         if job not in self._places:
@@ -84,8 +75,7 @@ class LayerBands:
             names = self._layers(job)
             if not self.budget.take(8 * len(self.names[names])):
                 return None
-            key = str(self.plan.keys(self.store).statistic_key(job))
-            values = self.store.read_array(STATISTICS, key, VALUES)
+            values = stored_values(self.plan, self.store, job)
         except StoreError:
             return None
         self.bands.append({"names": names, **packed_band(layer_band(values[:MOST_GROUPS]))})
@@ -94,10 +84,9 @@ class LayerBands:
     def _layers(self, job: StatisticJob) -> int:
         """The place of the names of a model's layers."""
         if job.chain not in self._names:
-            key = str(self.plan.keys(self.store).statistic_key(job))
-            names: Sequence[str] = self.store.manifest(STATISTICS, key).facts["features"]
+            names = layer_names(self.plan, self.store, job)
             self._names[job.chain] = len(self.names)
-            self.names.append(list(names))
+            self.names.append(names)
         return self._names[job.chain]
 
 

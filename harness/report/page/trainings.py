@@ -8,6 +8,7 @@ from harness.errors import StoreError
 from harness.plan.jobs import ChainId
 from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan
+from harness.report.figures.samples import try_to_sample
 from harness.report.page.atlas import atlas
 from harness.report.page.budget import ByteBudget
 from harness.report.page.rows import rounded
@@ -79,14 +80,9 @@ def _sheet(
     plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float, budget: ByteBudget
 ) -> tuple[dict[str, Any] | None, str]:
     """An atlas of samples, or why there is none."""
-    from harness.compute.samples import stored_samples
-
-    try:
-        images = stored_samples(plan, store, chain, epoch, temperature)
-    except Exception as error:  # of a plugin, and no reason to lose the rest of the page
-        return None, f"no samples of {chain} at epoch {epoch}: {error}"
+    images, note = try_to_sample(plan, store, chain, epoch, temperature)
     if images is None:
-        return None, f"no samples of {chain}: the model cannot sample"
+        return None, note
     images = images[:SAMPLES]
     if not budget.take(images.size):
         return None, "samples of some epochs are left out to keep the page small"

@@ -8,7 +8,7 @@ import pytest
 from harness.cli.display.displays import NoDisplay
 from harness.compute.samples import SIDE, stored_samples
 from harness.plan.jobs import ChainId
-from harness.report.figures import draw_figures, gallery
+from harness.report.figures import draw_figures, gallery, samples
 from harness.report.figures.series import training_results
 from harness.report.figures.style import style
 from harness.run.prepare import plan_unopened
@@ -157,7 +157,7 @@ def test_a_sampler_that_fails_costs_no_other_figure(told, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("singular")
 
-    monkeypatch.setattr(gallery, "stored_samples", fail)
+    monkeypatch.setattr(samples, "stored_samples", fail)
     notes = []
     assert gallery.samples_figure(told[0], 1.0, notes) is None
     assert notes == [f"no samples of flow on digits at epoch {e}: singular" for e in (0, 2)]
