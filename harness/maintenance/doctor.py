@@ -134,39 +134,32 @@ def _plugins(requested: Sequence[str]) -> Iterator[Finding]:
         yield Finding(f"plugin {broken.source.plugin}", "bad", broken.reason, advice)
     for source in registry.blocked:
         yield Finding(f"plugin {source.plugin}", "note", "blocked on the command line")
+    entries = [entry for kind in KINDS for entry in registry.entries(kind)]
     for source in registry.sources:
-        entries = [item for kind in KINDS for item in registry.entries(kind)]
-        own = [item for item in entries if item.source == source]
+        own = [entry for entry in entries if entry.source == source]
         problems = []
-        for item in own:
+        for entry in own:
             try:
-                item.load()
+                entry.load()
             except PluginError as error:
                 problems.append(str(error))
-        found = (
-            "; ".join(problems) or f"{len(own)} entries, {source.distribution} {source.version}"
-        )
-        advice = f"mend it, or block it: -p no:{source.plugin}" if problems else ""
-        state: State = "bad" if problems else "ok"
-        yield Finding(f"plugin {source.plugin}", state, found, advice)
+        what, found = f"plugin {source.plugin}", "; ".join(problems)
+        if problems:
+            yield Finding(what, "bad", found, f"mend it, or block it: -p no:{source.plugin}")
+        else:
+            found = f"{len(own)} entries, {source.distribution} {source.version}"
+            yield Finding(what, "ok", found)
 
 
 def probe() -> dict[str, Any]:
     """What a process of its own tells of torch and torchvision, and how it ended."""
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", PROBE],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-            check=False,
+            [sys.executable, "-P", "-c", PROBE], capture_output=True, timeout=SECONDS, check=False
         )
         output, ended = done.stdout, _ending(done.returncode)
     except subprocess.TimeoutExpired as error:
-        kept = error.stdout or b""
-        output = kept.decode(errors="replace") if isinstance(kept, bytes) else kept
-        ended = f"does not answer within {SECONDS} s"
+        output, ended = error.stdout or b"", f"does not answer within {SECONDS} s"
     probed: dict[str, Any] = {"ended": ended}
     for line in output.splitlines():
         try:
@@ -202,25 +195,22 @@ def torchvision_finding(probed: dict[str, Any]) -> Finding:
         "https://pytorch.org/get-started/locally; only downloads of data sets need it"
     )
     if wants and "torch" in probed and mine[0] != wants:
-        found = f"it belongs to torch {wants}, and torch is {torch}"
-        return Finding("torchvision", "bad", found, advice)
-    if mine[2] and theirs[2] and mine[2] != theirs[2]:
-        found = f"it is built for {theirs[2]}, and torch for {mine[2]}"
-        return Finding("torchvision", "bad", found, advice)
-    if "torchvision_error" in probed:
-        found = f"cannot be used with torch {torch}: {probed['torchvision_error']}"
-        return Finding("torchvision", "bad", found, advice)
-    if "kept" not in probed:
-        return Finding("torchvision", "bad", f"importing it {probed['ended'] or 'fails'}", advice)
-    return Finding("torchvision", "ok", str(probed["torchvision"]))
+        problem = f"it belongs to torch {wants}, and torch is {torch}"
+    elif mine[2] and theirs[2] and mine[2] != theirs[2]:
+        problem = f"it is built for {theirs[2]}, and torch for {mine[2]}"
+    elif "torchvision_error" in probed:
+        problem = f"cannot be used with torch {torch}: {probed['torchvision_error']}"
+    elif "kept" not in probed:
+        problem = f"importing it {probed['ended'] or 'fails'}"
+    else:
+        return Finding("torchvision", "ok", str(probed["torchvision"]))
+    return Finding("torchvision", "bad", problem, advice)
 
 
 def _devices(probed: dict[str, Any]) -> Finding:
-    names = probed.get("devices") or []
-    if names:
-        shown = ", ".join(f"cuda:{number} {name}" for number, name in enumerate(names))
-        return Finding("devices", "ok", f"cpu, {shown}")
-    return Finding("devices", "ok", "cpu, and no GPU that torch can use")
+    gpus = [f"cuda:{number} {name}" for number, name in enumerate(probed.get("devices") or ())]
+    shown = gpus or ["and no GPU that torch can use"]
+    return Finding("devices", "ok", ", ".join(["cpu", *shown]))
 
 
 def _threads(probed: dict[str, Any]) -> Finding:
