@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -82,12 +81,9 @@ def _check_files(store: Store) -> Iterator[Damage]:
         for path in sorted((store.root / folder).rglob("*.*")):
             problem = _file_problem(path) if path.suffix in (".json", ".npz") else ""
             if problem and path.exists():
-                name = f"{folder}-{path.name}-{uuid.uuid4().hex[:8]}"
-                aside = store.root / layout.QUARANTINE / name
-                aside.parent.mkdir(parents=True, exist_ok=True)
-                path.rename(aside)
-                shown = path.relative_to(store.root).as_posix()
-                yield Damage(shown, problem, aside, CONSEQUENCES[folder])
+                name = path.relative_to(store.root / folder).as_posix()
+                aside = store.quarantine(folder, name)
+                yield Damage(f"{folder}/{name}", problem, aside, CONSEQUENCES[folder])
 
 
 def _file_problem(path: Path) -> str:
