@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,10 +92,8 @@ class EventLog:
         self.before.clear()
         if self.file is not None:
             file, self.file = self.file, None
-            try:
+            with suppress(OSError):  # what could not be written was told before
                 file.close()
-            except OSError:
-                return  # what could not be written was told before
 
 
 def _line(event: Event) -> str:

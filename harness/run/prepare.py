@@ -9,10 +9,7 @@ from harness import events
 from harness.data.cards import find_prepared
 from harness.data.catalog import describe, fetch
 from harness.data.folder import DataFolder, PreparedDataset
-from harness.errors import (
-    DataError,
-    MissingDataError,
-)
+from harness.errors import DataError, MissingDataError
 from harness.events import Report
 from harness.plan.expand import make_plan
 from harness.plan.jobs import Chain
@@ -59,23 +56,19 @@ def _plan_with(
     """Get every data set that the suite needs, and plan with those that can be had."""
     plan = make_plan(suite, {})
     trained_on = {chain.dataset for chain in plan.chains}
-    prepared: dict[str, PreparedDataset] = {}
-    missing: dict[str, str] = {}
-    unusable: dict[str, str] = {}
     for name in plan.needed_datasets():
         try:
             found = get(suite.datasets[name])
             if found is not None:
                 _require_splits(found, {"train", "test"} if name in trained_on else {"test"})
-                prepared[name] = found
+                plan.prepared[name] = found
         except MissingDataError as error:
-            missing[name] = f"data set {name!r}: {error}"
+            plan.missing[name] = f"data set {name!r}: {error}"
         except DataError as error:
-            unusable[name] = f"data set {name!r}: {error}"
+            plan.unusable[name] = f"data set {name!r}: {error}"
         except Exception as error:  # a plugin's mistake costs its own cells only
-            unusable[name] = f"data set {name!r}: {type(error).__name__}: {error}"
+            plan.unusable[name] = f"data set {name!r}: {type(error).__name__}: {error}"
         done(name)
-    plan.prepared, plan.missing, plan.unusable = prepared, missing, unusable
     return plan
 
 
@@ -113,9 +106,7 @@ def missing_data_message(plan: Plan) -> str:
     return "\n".join([*lines, "--allow-missing runs the other cells"])
 
 
-def fetch_missing(
-    suite: ResolvedSuite, root: Path, report: Callable[[events.Event], None]
-) -> None:
+def fetch_missing(suite: ResolvedSuite, root: Path, report: Report) -> None:
     """Download the data sets that a suite needs and that are missing, as far as can be."""
     folder = DataFolder(root)
     needed = [suite.datasets[name] for name in make_plan(suite, {}).needed_datasets()]

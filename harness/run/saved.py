@@ -121,9 +121,8 @@ class SavedResults:
         """A metric, None where it is not known, as all of one that was saved before it existed."""
         if name not in self._file:
             return [None] * len(self._rows)
-        if name in WHOLE:
-            return [None if x != x else int(x) for x in self._file[name].tolist()]
-        return [None if x != x else x for x in self._file[name].tolist()]
+        kind = int if name in WHOLE else float
+        return [None if x != x else kind(x) for x in self._file[name].tolist()]
 
 
 def read_results(folder: Path) -> SavedResults:

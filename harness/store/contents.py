@@ -32,9 +32,8 @@ class Record:
     @property
     def train_key(self) -> str:
         """The key of the training that produced the entry; empty for an entry without one."""
-        return (
-            self.key.partition("/")[0] if self.kind in (layout.CHECKPOINTS, layout.ROLLING) else ""
-        )
+        has_training = self.kind in (layout.CHECKPOINTS, layout.ROLLING)
+        return self.key.partition("/")[0] if has_training else ""
 
     @property
     def weights(self) -> str:
