@@ -143,7 +143,7 @@ def _follow_phases() -> None:
     from harness.data.folder import DataFolder
 
     places = [
-        (DataFolder, "_prepare", "conversion"),
+        (DataFolder, "_convert", "conversion"),
         (Training, "run_epoch", "training"),
         (harness.compute.evaluate, "evaluate", "statistics"),
         (harness.scoring.score, "score_plan", "scoring"),
