@@ -1,6 +1,6 @@
-"""Cards: what results need to know of a data set, kept in the store where its images are not.
+"""Data set cards: sizes and fingerprints, stored without the images.
 
-An import brings them along, so that reports can be made on a machine without the data.
+Imported results include cards. Reports can therefore be made on a machine without the data.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from harness.suite import DatasetComponent
 
 
 def card_inputs(component: DatasetComponent) -> dict[str, Any]:
-    """What the key of a card is made of: plugin and options, not the name in a suite."""
+    """Return the inputs for the key of a card: plugin and options, but not the name in a suite."""
     return {"dataset": component.identity()}
 
 
 def card_bytes(component: DatasetComponent, prepared: PreparedDataset) -> bytes:
-    """The manifest of a card: sizes and fingerprints of a data set, and no file."""
+    """Encode the manifest of a card: sizes and fingerprints for a data set, without any file."""
     facts = {"counts": prepared.counts, "fingerprints": prepared.fingerprints}
     return manifest_bytes(card_inputs(component), {}, facts)
 
@@ -28,10 +28,10 @@ def card_bytes(component: DatasetComponent, prepared: PreparedDataset) -> bytes:
 def find_prepared(
     data: DataFolder, store: Store, component: DatasetComponent
 ) -> PreparedDataset | None:
-    """The data set as it is in the data folder, else as its card describes it.
+    """Find a data set in the data folder, or else the card in the store.
 
     Raises:
-        MissingDataError: It is not there and has no card.
+        MissingDataError: The data set is not available and has no card.
     """
     card = find_described(store, digest(card_inputs(component)), component)
     try:

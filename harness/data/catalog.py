@@ -1,4 +1,4 @@
-"""What data there is: converted sets, sets that can be converted, and sets to be fetched."""
+"""Catalog of data sets: converted, ready for conversion, or still to be downloaded."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ State: TypeAlias = Literal["converted", "ready", "missing", "unusable"]
 
 @dataclass(frozen=True)
 class Item:
-    """A data set as it is on this machine.
+    """State of a data set on this machine.
 
     Attributes:
-        state: `converted`; `ready`, its files are there or it needs none, and it is converted
-            when first used; `missing`; or `unusable`, there but not what it should be.
-        problem: Why it is missing or unusable.
-        shape: Of an example, such as `3x32x32`.
-        counts: Number of examples of each split; empty unless it is converted, as are the next.
-        size: Bytes of the converted splits.
-        fingerprints: sha256 over shape and content of each split.
-        licence: Of a set that can be fetched; as is `home`.
+        state: `converted`; `ready`, with all raw files available or not needed, to be converted
+            on first use; `missing`; or `unusable`, if available files are not valid.
+        problem: Reason for the state `missing` or `unusable`.
+        shape: Shape per example, for example `3x32x32`.
+        counts: Number of examples in each split; empty before conversion.
+        size: Bytes in the converted splits; 0 before conversion.
+        fingerprints: sha256 over shape and content, by split; empty before conversion.
+        licence: Licence, for a data set that can be fetched; otherwise empty.
+        home: Address of the source, for a data set that can be fetched; otherwise empty.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Verified:
-    """A converted data set whose files were read in full; `problem` is empty if all is well."""
+    """Outcome of verifying a converted data set in full; `problem` is empty for sound files."""
 
     name: str
     key: str
@@ -58,12 +59,12 @@ class Verified:
 
 
 def find_datasets(names: Sequence[str], requested: Sequence[str] = ()) -> list[DatasetComponent]:
-    """Data sets by plugin name, at default options, or all of a suite.
+    """Find data sets by plugin name, at default options, or all data sets in a suite.
 
     Arguments:
-        names: Names of plugins and paths of suites (`.toml`); without any, every plugin that needs
-            no option.
-        requested: Plugins asked for on the command line, as `Registry` takes them.
+        names: Plugin names and suite paths (`.toml`); if empty, every plugin without required
+            options is found.
+        requested: Plugins requested on the command line, in the form accepted by `Registry`.
 
     Raises:
         BenchError: A name is unknown, a plugin needs options, or a suite cannot be used.
@@ -87,12 +88,12 @@ def _named(registry: Registry, name: str) -> DatasetComponent:
         raise PluginError(f"there is no data set {name!r} ({known_names(name, known)})")
     found = _default(registry, name)
     if found is None:
-        raise PluginError(f"data set {name!r} needs options: name a suite that gives them")
+        raise PluginError(f"data set {name!r} needs options: name a suite with these options")
     return found
 
 
 def _default(registry: Registry, name: str) -> DatasetComponent | None:
-    """A plugin's data set at its default options; None if it needs others."""
+    """Build a plugin's data set at default options; None if the plugin requires options."""
     registered = registry.get("datasets", name)
     target = registered.load()
     try:
@@ -106,7 +107,7 @@ def _default(registry: Registry, name: str) -> DatasetComponent | None:
 
 
 def describe(folder: DataFolder, component: DatasetComponent) -> Item:
-    """What there is of a data set; reads no image."""
+    """Describe the state of a data set without reading any image."""
     about: dict[str, Any] = {"name": component.name, "shape": str(component.dataset.domain)}
     if isinstance(component.dataset, Fetchable):
         about |= {"licence": component.dataset.licence, "home": component.dataset.home}
@@ -125,14 +126,14 @@ def describe(folder: DataFolder, component: DatasetComponent) -> Item:
 
 
 def fetch(components: Sequence[DatasetComponent], say: Callable[[str], None]) -> list[str]:
-    """Download the raw files of data sets and of those that they are made from.
+    """Download the raw files for data sets and for the source data sets behind them.
 
     Arguments:
-        components: Each is fetched if it can be; files that are there are kept.
-        say: Told of each step.
+        components: Data sets to fetch where possible; existing files are kept.
+        say: Called with a message about each step.
 
     Returns:
-        What could not be had, a message each.
+        One message for each data set that could not be fetched.
     """
     problems = []
     for component in {id(item.dataset): item for item in _with_sources(components)}.values():
@@ -156,14 +157,14 @@ def _with_sources(components: Sequence[DatasetComponent]) -> Iterator[DatasetCom
 def verify(folder: DataFolder, components: Sequence[DatasetComponent] = ()) -> Iterator[Verified]:
     """Read converted data sets in full and compare their checksums.
 
-    A damaged one is set aside, so that it is converted again when it is next used.
+    A damaged data set is set aside and converted again on the next use.
 
     Arguments:
-        folder: Where they are.
-        components: Which; without any, all that are in the folder, whatever their options.
+        folder: Folder with the converted data sets.
+        components: Data sets to verify; if empty, all data sets in the folder, with any options.
 
     Raises:
-        MissingDataError: One that is named was never converted, and has no raw files.
+        MissingDataError: A named data set has never been converted and lacks raw files.
     """
     keys = [folder.converted_key(component) for component in components]
     for key in keys or folder.store.keys(DATASETS):
@@ -184,7 +185,7 @@ def _verified(store: Store, record: Record) -> Verified:
 
 
 def _record_name(inputs: dict[str, Any]) -> str:
-    """Plugin and options of a record, as a person would say them."""
+    """Return plugin and options of a record in human-readable form."""
     identity = inputs["dataset"]
     options = ", ".join(f"{name} = {_shown(value)}" for name, value in identity["options"].items())
     return f"{identity['plugin']}({options})"

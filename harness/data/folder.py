@@ -1,4 +1,4 @@
-"""The data folder: every data set once converted to uint8 arrays, fingerprinted, memory-mapped."""
+"""Data folder: data sets converted once to uint8 arrays, with fingerprints, and memory-mapped."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from harness.suite.components import DatasetComponent
 
 VERIFIED_BYTES = 64 * 2**20
-"""Arrays up to this size are verified against their checksum whenever they are opened."""
+"""Largest array, in bytes, that is verified against the checksum on every opening."""
 
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """A data set in the data folder.
+    """Converted data set in the data folder.
 
     Attributes:
-        counts: Number of examples of each split.
-        fingerprints: sha256 over shape and content of each split, in hexadecimal digits.
+        counts: Number of examples in each split.
+        fingerprints: sha256 over shape and content, by split, in hexadecimal digits.
     """
 
     name: str
@@ -45,10 +45,13 @@ class PreparedDataset:
     fingerprints: dict[str, str]
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, *domain.shape), a read-only memory map.
+        """Open a split as a read-only memory map.
+
+        Returns:
+            Examples: uint8, (N, *domain.shape).
 
         Raises:
-            StoreError: The file is not what was written.
+            StoreError: The file is damaged.
         """
         import numpy as np
 
@@ -67,26 +70,27 @@ class PreparedDataset:
 
 
 class DataFolder:
-    """Finds and makes prepared data sets under one root."""
+    """Finds and prepares data sets under one root folder."""
 
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
 
     def key(self, component: DatasetComponent) -> str:
-        """Where a data set lies in the folder: plugin, options and the stamp of its files.
+        """Return the key of a data set: a digest of plugin, options and the stamps of the files.
 
         Raises:
-            MissingDataError: Files that it stamps are not there.
+            MissingDataError: Files needed for a stamp are missing.
         """
         return digest({"dataset": component.identity(), "stamps": _stamps(component)})
 
     def converted_key(self, component: DatasetComponent) -> str:
-        """The key, or that of the last conversion if published raw files are not there any more.
+        """Return the key, or the key of the last conversion if published raw files are gone.
 
-        Files of the user's own are asked for always: what they hold may have changed.
+        A user's private files must always be present, because the content may have changed.
 
         Raises:
-            MissingDataError: They are not there, and it was never converted or is the user's own.
+            MissingDataError: The files are missing, and the data set has never been converted or
+                consists of private files.
         """
         try:
             return self.key(component)
@@ -97,7 +101,7 @@ class DataFolder:
             return found
 
     def _last_converted(self, component: DatasetComponent) -> str | None:
-        """The key of the latest conversion of the same plugin and options, whatever its stamp."""
+        """Return the key of the latest conversion with equal plugin and options, at any stamp."""
         identity, found = component.identity(), []
         for key in self.store.keys(DATASETS):
             manifest = self.store.find_manifest(DATASETS, key)
@@ -107,18 +111,18 @@ class DataFolder:
         return max(found)[1] if found else None
 
     def find(self, component: DatasetComponent) -> PreparedDataset | None:
-        """The prepared data set, or None if it has not been opened before."""
+        """Return the prepared data set, or None before the first conversion."""
         return find_described(self.store, self.converted_key(component), component)
 
     def prepare(self, component: DatasetComponent) -> PreparedDataset:
-        """The prepared data set, loaded and converted if that has not been done before.
+        """Return the prepared data set; the first use loads and converts the raw data.
 
         Raises:
-            MissingDataError: The data is not there.
-            DataError: It is not what its domain says.
+            MissingDataError: The raw data is missing.
+            DataError: The raw data does not match the declared domain.
         """
         key = self.converted_key(component)
-        with lock(self.store.root, key):  # of two runs one converts, the other finds it done
+        with lock(self.store.root, key):  # if two runs race, one reuses the result
             found = self.find(component)
             if found is not None:
                 with suppress(StoreError):  # a damaged data set is converted again
@@ -142,12 +146,12 @@ class DataFolder:
         self.store.write(DATASETS, key, files, inputs=inputs, facts=facts)
         prepared = self.find(component)
         if prepared is None:
-            raise DataError(f"data set {component.name!r} changed while it was read; try again")
+            raise DataError(f"data set {component.name!r} changed while being read; try again")
         return prepared
 
 
 def find_described(store: Store, key: str, component: DatasetComponent) -> PreparedDataset | None:
-    """The data set with the sizes and fingerprints that a record states; None without it."""
+    """Return the data set described by a record; None if the record is missing or damaged."""
     manifest = store.find_manifest(DATASETS, key)
     if manifest is None or not describes_splits(manifest.facts):
         return None
@@ -157,7 +161,7 @@ def find_described(store: Store, key: str, component: DatasetComponent) -> Prepa
 
 
 def describes_splits(facts: Mapping[str, Any]) -> bool:
-    """Whether facts hold the size and fingerprint of each split."""
+    """Check that facts contain a valid size and fingerprint for each split."""
     counts, fingerprints = facts.get("counts"), facts.get("fingerprints")
     if not isinstance(counts, dict) or not isinstance(fingerprints, dict):
         return False
@@ -169,7 +173,7 @@ def describes_splits(facts: Mapping[str, Any]) -> bool:
 
 
 def fingerprint(array: NDArray[np.uint8]) -> str:
-    """sha256 over shape and content of uint8 examples, read in pieces."""
+    """Return the sha256 over shape and content of uint8 examples; the array is read in pieces."""
     sha = hashlib.sha256(repr(array.shape).encode())
     for start in range(0, len(array), 4096):
         sha.update(array[start : start + 4096].tobytes())
@@ -177,7 +181,7 @@ def fingerprint(array: NDArray[np.uint8]) -> str:
 
 
 def _is_published(component: DatasetComponent) -> bool:
-    """Whether the files that it, or what it transforms, reads are the same for everybody."""
+    """Check that a data set, including all sources, reads only files equal for every user."""
     if component.sources:
         return all(_is_published(source) for source in component.sources.values())
     return isinstance(component.dataset, Fetchable) or not isinstance(component.dataset, HasStamp)
@@ -207,7 +211,7 @@ def _checked(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
 
 
 def _write_array(array: NDArray[np.uint8], path: Path) -> None:
-    """Write an `.npy` file as `np.save` does, which would not see that the disk is full."""
+    """Write an `.npy` file with the bytes of `np.save`, which would not notice a full disk."""
     import numpy as np
 
     about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}

@@ -1,4 +1,4 @@
-"""Roles: which test examples fit the scorer, and which are scored."""
+"""Roles: test examples for fitting a scorer, and test examples to be scored."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def permutation(count: int, seed: int) -> NDArray[np.int64]:
 
 
 class Draw(NamedTuple):
-    """A recorded draw of examples of a test split for one role.
+    """Recorded draw of examples from a test split, for one role.
 
-    The examples are a prefix (`in`, `out`) or the following part (`fit`) of one permutation of
-    the split, which depends on the seed and the size of the split only.
+    The examples are a prefix (`in`, `out`) or the following part (`fit`) of a permutation. The
+    permutation depends only on the seed and the size of the split.
     """
 
     dataset: str
@@ -44,7 +44,7 @@ class Draw(NamedTuple):
 
     @classmethod
     def of(cls, comparison: Comparison, dataset: str, role: Role) -> Draw:
-        """The draw that a comparison asks for, without the settings that do not concern it."""
+        """Create the draw for a comparison, without settings irrelevant to the role."""
         is_out = role == "out"
         return cls(
             dataset,
@@ -57,16 +57,16 @@ class Draw(NamedTuple):
         )
 
     def ids(self, count: int) -> NDArray[np.int64]:
-        """Numbers of the drawn examples.
+        """Return the numbers of the drawn examples.
 
         Arguments:
             count: Size of the test split.
 
         Returns:
-            int64, (n,), distinct, below `count`; group m of b consists of n[m*b : (m+1)*b].
+            int64, (n,), distinct, below `count`; group m with b examples is n[m*b : (m+1)*b].
 
         Raises:
-            DataError: The split has fewer examples than asked for.
+            DataError: The split has too few examples.
         """
         order = permutation(count, self.seed)
         if self.role == "out":

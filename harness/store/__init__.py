@@ -1,4 +1,5 @@
-"""The store.
+"""The store: everything that runs compute and keep.
 
-Immutable `records`, their `layout` on disk, `hashing`, `locks`, `failures`, `timings`.
+Modules: immutable `records` and their `layout` on disk, `contents`, `hashing`, `locks`,
+`failures` and `timings`.
 """

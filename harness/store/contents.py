@@ -1,4 +1,4 @@
-"""Contents of a store: records found on disk, their sizes, and files beside them."""
+"""Store contents: records found on disk with their sizes, and other files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from harness.store.records import Manifest, Store
 
 @dataclass(frozen=True)
 class Record:
-    """A record that is there, its content not read.
+    """Record found in a store; only the manifest has been read.
 
     Attributes:
-        size: Bytes of all its files.
-        manifest: None if it is damaged; then `problem` says how.
+        size: Total bytes of all files.
+        manifest: None if the manifest is damaged; `problem` then describes the damage.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class Record:
 
     @property
     def train_key(self) -> str:
-        """The key of the training that produced the entry; empty for an entry without one."""
+        """Train key of the record; empty for a record produced without any training."""
         has_training = self.kind in (layout.CHECKPOINTS, layout.ROLLING)
         return self.key.partition("/")[0] if has_training else ""
 
@@ -45,7 +45,7 @@ class Record:
         return str(self.manifest.files.get(layout.WEIGHTS, {}).get("sha256", ""))
 
     def __str__(self) -> str:
-        """Describe the entry in the words of a person, such as `glow epoch 3`."""
+        """Describe the record in human-readable form, for example `glow epoch 3`."""
         facts = self.manifest.facts if self.manifest else {}
         if self.kind == layout.CHECKPOINTS:
             epoch = self.key.rpartition("epoch-")[2].lstrip("0") or "0"
@@ -56,7 +56,7 @@ class Record:
 
 
 def find_records(store: Store, kinds: tuple[str, ...] = layout.KINDS) -> Iterator[Record]:
-    """Every record of some kinds, in order of kind and key."""
+    """Yield all records with the given kinds, in order of kind and key."""
     for kind in kinds:
         for key in store.keys(kind):
             record = find_record(store, kind, key)
@@ -65,7 +65,7 @@ def find_records(store: Store, kinds: tuple[str, ...] = layout.KINDS) -> Iterato
 
 
 def find_record(store: Store, kind: str, key: str) -> Record | None:
-    """A record; None if it is not there."""
+    """Return a record; None if the record is not stored."""
     size = folder_size(store.path(kind, key))
     try:
         return Record(kind, key, size, store.manifest(kind, key))
@@ -74,12 +74,16 @@ def find_record(store: Store, kind: str, key: str) -> Record | None:
 
 
 def record_problem(store: Store, record: Record) -> str:
-    """What is wrong with a record; empty if nothing is. Reads all of it."""
+    """Verify a record in full: the key against the inputs, every file against the checksum.
+
+    Returns:
+        The first problem found; empty for a sound record.
+    """
     if record.manifest is None:
         return record.problem
     own = digest(record.manifest.inputs)
     if own != (record.train_key or record.key):
-        return f"it is not that of its key: its inputs make {own}"
+        return f"its inputs do not match its key (their digest is {own})"
     folder = store.path(record.kind, record.key)
     left_out = names_left_out(folder)
     for name, expected in record.manifest.files.items():
@@ -88,7 +92,7 @@ def record_problem(store: Store, record: Record) -> str:
             continue
         try:
             if path.is_symlink() or not path.is_file():
-                return f"{name} is not there"
+                return f"{name} is missing"
             if file_sha256(path) != expected["sha256"]:
                 return f"the checksum of {name} does not match"
         except OSError as error:
@@ -97,7 +101,7 @@ def record_problem(store: Store, record: Record) -> str:
 
 
 def names_left_out(folder: Path) -> set[str]:
-    """Files that an import came without on purpose."""
+    """Return the names of files left out by an import on purpose."""
     try:
         value = json.loads((folder / layout.LEFT_OUT).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -106,7 +110,7 @@ def names_left_out(folder: Path) -> set[str]:
 
 
 def incomplete_folders(store: Store) -> Iterator[tuple[str, str]]:
-    """Kind and key of folders that lie where records lie, and have files but no manifest."""
+    """Yield kind and key for each record folder with files but without a manifest."""
     for kind in layout.KINDS:
         root = store.root / kind
         for folder in sorted(path for path in root.rglob("*") if path.is_dir()):
@@ -116,19 +120,19 @@ def incomplete_folders(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def folder_size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder; 0 if it is gone."""
+    """Return the size in bytes of a file, or of a whole folder; 0 if the path does not exist."""
     files = [path] if path.is_file() else path.rglob("*")
     size = 0
     for file in files:
         try:
             size += 0 if file.is_dir() else file.lstat().st_size
         except FileNotFoundError:
-            continue  # a run moved it meanwhile
+            continue  # moved by a run in the meantime
     return size
 
 
 def age(path: Path) -> float:
-    """Seconds since anything of a file or folder was last written; 0 if it is gone."""
+    """Return the seconds since a file or folder was last written; 0 if the path does not exist."""
     try:
         newest = max(file.lstat().st_mtime for file in [path, *path.rglob("*")])
     except FileNotFoundError:
@@ -137,6 +141,6 @@ def age(path: Path) -> float:
 
 
 def entries(store: Store, folder: str) -> list[Path]:
-    """What lies in a folder of the store, in order of name; nothing if there is none."""
+    """List the paths in a store folder, in order of name; empty for a missing folder."""
     path = store.root / folder
     return sorted(path.iterdir()) if path.is_dir() else []

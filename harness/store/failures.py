@@ -1,4 +1,4 @@
-"""Failures of jobs: remembered beside the results until the job succeeds."""
+"""Failures of jobs, stored next to the results until the job succeeds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.store.records import Store, replace_file
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job has no result; `status` is what its cells show."""
+    """Reason why a job has no result; all cells that need the job show `status`."""
 
     job: str
     status: Status
@@ -23,25 +23,25 @@ class Failure:
 
 
 def record_failure(store: Store, inputs: Any, failure: Failure) -> None:
-    """Remember the failure of the job with these key inputs."""
+    """Store the failure of the job with these key inputs."""
     content = json.dumps(asdict(failure), indent=1).encode()
     replace_file(store.root / FAILURES / f"{digest(inputs)}.json", content)
 
 
 def clear_failure(store: Store, inputs: Any) -> None:
-    """Forget it: the job has succeeded."""
+    """Remove the stored failure after the job has succeeded."""
     (store.root / FAILURES / f"{digest(inputs)}.json").unlink(missing_ok=True)
 
 
 def find_failure(store: Store, inputs: Any) -> Failure | None:
-    """The failure of the last try of a job, if it failed; one that cannot be read is none."""
+    """Return the stored failure for a job; None if the file is missing or not readable."""
     with suppress(OSError):
         return parse_failure((store.root / FAILURES / f"{digest(inputs)}.json").read_bytes())
     return None
 
 
 def parse_failure(content: bytes) -> Failure | None:
-    """A failure as it was written; None if it is something else."""
+    """Parse a stored failure; None if the content is anything else."""
     try:
         value = json.loads(content)
         failure = Failure(**value)

@@ -1,4 +1,4 @@
-"""Canonical JSON and digests: the names of records and the checksums of files."""
+"""Canonical JSON and digests, used for record names and file checksums."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fa
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no blanks, no NaN."""
+    """Encode a value as canonical JSON: sorted keys, no whitespace, no NaN."""
     return CANONICAL.encode(value)
 
 
 def digest(value: Any) -> str:
-    """The first 32 hexadecimal digits of the sha256 of a value's canonical JSON."""
+    """Return the first 32 hexadecimal digits of the sha256 of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:32]
 
 
 def ids_digest(ids: NDArray[np.int64]) -> str:
-    """Digest of example numbers in their order."""
+    """Return the digest of example numbers, in the given order."""
     return hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()[:32]
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file of any size."""
+    """Return the sha256 of a file; a large file is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Locks: of several runs on one store, one at a time does a piece of work.
+"""Locks: only one run at a time works on a given training or converts a given data set.
 
-They are locks of the operating system on open files, so that those of a killed process are free
-at once, and a file that is left behind means nothing.
+The operating system holds the locks on open files. Locks of a killed process are therefore
+released at once, and a lock file left behind has no meaning.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def lock(root: Path, name: str) -> FileLock:
-    """The lock of a name under a root, not yet taken."""
-    from filelock import FileLock  # takes a twentieth of a second, which reports need not
+    """Return the lock with a name under a root, without acquiring the lock."""
+    from filelock import FileLock  # here: the import takes 0.05 s, and reports need no lock
 
     path = root / LOCKS / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def lock(root: Path, name: str) -> FileLock:
 
 
 def try_lock(root: Path, name: str) -> FileLock | None:
-    """The lock of a name, taken; None if another holds it."""
+    """Acquire the lock with a name; None if another process holds the lock."""
     from filelock import Timeout
 
     taken = lock(root, name)
@@ -37,7 +37,7 @@ def try_lock(root: Path, name: str) -> FileLock | None:
 
 
 def is_free(root: Path, name: str) -> bool:
-    """Whether nobody holds a lock just now."""
+    """Check that no process holds the lock at the moment."""
     taken = try_lock(root, name)
     if taken is None:
         return False

@@ -1,8 +1,8 @@
 """The store: immutable, checksummed records, each complete or absent.
 
-A record is the folder `ROOT/KIND/KEY/` with its files and `manifest.json`. It is written under
-`ROOT/tmp/`, every file synced, the manifest last, and then moved into place in one rename; so a
-record that can be seen is complete, whatever was killed when.
+A record is the folder `ROOT/KIND/KEY/` with files and a `manifest.json`. Records are written under
+`ROOT/tmp/`, with every file synced and the manifest written last, and then moved into place by a
+single rename. Every visible record is therefore complete, even after a kill at any moment.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of a record.
+    """Description stored with a record.
 
     Attributes:
-        inputs: What its key is the digest of, in clear.
-        files: sha256 and size of each file.
-        facts: What was found or measured on the way; never part of a key.
+        inputs: Plain values behind the key; the key is the digest of these inputs.
+        files: sha256 and size in bytes for each file, by name.
+        facts: Findings and measurements made along the way; never part of a key.
     """
 
     inputs: dict[str, Any]
@@ -50,24 +50,24 @@ class Manifest:
 
 
 class Store:
-    """Records on disk under one root."""
+    """Records on disk under one root folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def path(self, kind: str, key: str) -> Path:
-        """The folder of a record, whether it is there or not."""
+        """Return the folder of a record; the folder need not exist."""
         return self.root / kind / key
 
     def has(self, kind: str, key: str) -> bool:
-        """Whether a record is there, complete."""
+        """Check whether a complete record is stored."""
         return (self.path(kind, key) / MANIFEST).is_file()
 
     def manifest(self, kind: str, key: str) -> Manifest:
-        """The manifest of a record.
+        """Read the manifest of a record.
 
         Raises:
-            StoreError: It is not there or damaged.
+            StoreError: The manifest is missing or damaged.
         """
         path = self.path(kind, key) / MANIFEST
         try:
@@ -77,21 +77,21 @@ class Store:
         return parse_manifest(content, str(path))
 
     def find_manifest(self, kind: str, key: str) -> Manifest | None:
-        """The manifest of a record; None if the record is missing or its manifest is damaged."""
+        """Read the manifest of a record; None if the manifest is missing or damaged."""
         with suppress(StoreError):
             return self.manifest(kind, key)
         return None
 
     def read(self, kind: str, key: str, name: str) -> bytes:
-        """The content of a file, verified against its checksum.
+        """Read a file of a record and verify the checksum.
 
         Raises:
-            StoreError: It is not what was written.
+            StoreError: The file is missing, not readable or damaged.
         """
         path = self.path(kind, key) / name
         expected = self.manifest(kind, key).files.get(name)
         if expected is None:
-            raise StoreError(f"{path} is not among the files of its manifest")
+            raise StoreError(f"{path} is not listed in the manifest of the record")
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -101,10 +101,10 @@ class Store:
         return content
 
     def read_array(self, kind: str, key: str, name: str) -> NDArray[np.float64]:
-        """An `.npy` file, verified.
+        """Read an `.npy` file from a record and verify the checksum.
 
         Raises:
-            StoreError: It is not what was written, or no array of numbers.
+            StoreError: The file is damaged, or does not hold a numeric array.
         """
         import numpy as np
 
@@ -125,7 +125,7 @@ class Store:
         inputs: Mapping[str, Any],
         facts: Mapping[str, Any],
     ) -> None:
-        """Write a record. If another process has written it meanwhile, that one stays."""
+        """Write a record. A record written by another process in the meantime is kept instead."""
         temporary = self.root / TEMPORARY / uuid.uuid4().hex
         temporary.mkdir(parents=True)
         try:
@@ -144,31 +144,31 @@ class Store:
         except OSError:
             if not final.is_dir():
                 raise
-            if not self.has(kind, key):  # what is left of a record that lost its manifest
+            if not self.has(kind, key):  # remains of a record that lost the manifest
                 self.quarantine(kind, key)
                 temporary.rename(final)
         _sync_folder(final.parent)
 
     def quarantine(self, kind: str, key: str) -> Path:
-        """Move a damaged record aside, so that it is computed again."""
+        """Move a damaged record or file aside; the next run computes the content again."""
         target = self.root / QUARANTINE / f"{kind}-{key.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another one has done so
+        with suppress(FileNotFoundError):  # another process has moved it already
             self.path(kind, key).rename(target)
         return target
 
     def keys(self, kind: str) -> Iterator[str]:
-        """The keys of all complete records of a kind, in order."""
+        """Yield the keys of all complete records with the given kind, in order."""
         root = self.root / kind
         for path in sorted(root.glob(f"**/{MANIFEST}")):
             yield path.parent.relative_to(root).as_posix()
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """A manifest, its own checksum verified.
+    """Parse a manifest and verify the checksum of the manifest itself.
 
     Raises:
-        StoreError: It is none; `where` says which.
+        StoreError: The content is not a valid manifest; `where` names the file.
     """
     try:
         value = json.loads(content)
@@ -183,14 +183,14 @@ def parse_manifest(content: bytes, where: str) -> Manifest:
 def manifest_bytes(
     inputs: Mapping[str, Any], files: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> bytes:
-    """A manifest with its own checksum."""
+    """Encode a manifest together with a checksum of the manifest itself."""
     value: dict[str, Any] = {"inputs": dict(inputs), "files": dict(files), "facts": dict(facts)}
     value["sha256"] = hashlib.sha256(_manifest_body(value)).hexdigest()
     return json.dumps(value, indent=1).encode()
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that may change, atomically."""
+    """Write a file atomically; an existing file is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -202,7 +202,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def array_bytes(array: NDArray[Any]) -> bytes:
-    """An array as an `.npy` file."""
+    """Encode an array as an `.npy` file."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -216,18 +216,18 @@ def _manifest_body(value: Mapping[str, Any]) -> bytes:
 
 
 def _checked_manifest(value: Any) -> Manifest:
-    """What a manifest says, if it is of the right form.
+    """Check the form of a manifest.
 
-    A file's name has no folder, so that no manifest leads out of its record.
+    File names must not contain a folder: a manifest never points outside the record's folder.
     """
     inputs, files, facts = value["inputs"], value["files"], value["facts"]
     if not all(isinstance(part, dict) for part in (inputs, files, facts)):
-        raise TypeError("its parts are not objects")
+        raise TypeError("inputs, files and facts must be JSON objects")
     for name, file in files.items():
         if not FILE_NAME.fullmatch(name) or not isinstance(file, dict):
-            raise TypeError(f"{name!r} is not the name of a file")
+            raise TypeError(f"{name!r} is not a valid file name")
         if not isinstance(file["sha256"], str) or not isinstance(file["bytes"], int):
-            raise TypeError(f"{name!r} has no checksum and size")
+            raise TypeError(f"file {name!r} lacks a checksum or a size")
     return Manifest(inputs, files, facts)
 
 

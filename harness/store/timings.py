@@ -1,4 +1,4 @@
-"""Rates: how long work of a kind took, for the estimates of `bench plan`. Never a result."""
+"""Rates: measured seconds per example, for the estimates in `bench plan`; never a result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.suite import Component, ModelComponent
 
 
 def training_work(model: ModelComponent, domain: Images) -> dict[str, Any]:
-    """The kind of work that training a model is, per example."""
+    """Describe the kind of work done per example when a model is trained."""
     recipe = {"minibatch": model.recipe.minibatch, "precision": model.recipe.precision}
     return {"train": model.identity(), "domain": {**vars(domain)}, "recipe": recipe}
 
@@ -22,30 +22,30 @@ def training_work(model: ModelComponent, domain: Images) -> dict[str, Any]:
 def statistic_work(
     statistic: Component, model: ModelComponent, domain: Images, group_size: int | None
 ) -> dict[str, Any]:
-    """The kind of work that a statistic of a model is, per example."""
+    """Describe the kind of work done per example when a model statistic is evaluated."""
     work = training_work(model, domain)
     return {**work, "statistic": statistic.identity(), "group_size": group_size}
 
 
 def fit_work(statistic: Component, model: ModelComponent, domain: Images) -> dict[str, Any]:
-    """The kind of work that fitting a statistic of a model is, per example."""
+    """Describe the kind of work done per example when a model statistic is fitted."""
     return {**training_work(model, domain), "fit": statistic.identity()}
 
 
 def record_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
-    """Remember how long work took."""
+    """Store the measured time for work, in seconds per example."""
     content = json.dumps({"seconds_per_example": seconds / max(examples, 1), "work": work})
     replace_file(store.root / RATES / f"{digest(work)}.json", content.encode())
 
 
 def estimate_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
-    """Remember how long a trial took, unless the work itself was measured before."""
+    """Store the measured time for a trial, unless the work itself has been measured before."""
     if known_rate(store, work) is None:
         record_rate(store, work, seconds, examples)
 
 
 def known_rate(store: Store, work: Mapping[str, Any]) -> float | None:
-    """Seconds per example when work of the kind was last done; None if it never was."""
+    """Return the stored seconds per example for this kind of work; None without a measurement."""
     try:
         content = json.loads((store.root / RATES / f"{digest(work)}.json").read_bytes())
         return float(content["seconds_per_example"])

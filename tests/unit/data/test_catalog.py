@@ -69,8 +69,8 @@ def test_names_and_suites_are_found(suite):
     ("name", "message"),
     [
         ("digts", "there is no data set 'digts' (did you mean 'digits'?)"),
-        ("folder", "data set 'folder' needs options: name a suite that gives them"),
-        ("transformed", "data set 'transformed' needs options: name a suite that gives them"),
+        ("folder", "data set 'folder' needs options: name a suite with these options"),
+        ("transformed", "data set 'transformed' needs options: name a suite with these options"),
     ],
 )
 def test_names_that_are_no_data_set(name, message):
@@ -214,7 +214,7 @@ def test_files_that_are_gone_or_cut_are_damage(folder, suite, tmp_path, change):
     else:
         (record / "manifest.json").write_text("{")
     (found,) = verify(folder)
-    problem = "train.npy is not there" if change == "file" else "manifest.json is damaged"
+    problem = "train.npy is missing" if change == "file" else "manifest.json is damaged"
     assert problem in found.problem
     assert list(verify(folder)) == []
 

@@ -371,8 +371,11 @@ def foreign(members):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (made_up("statistics", {"inputs": {"weights": "0" * 64}}), "it is not that of its key"),
-        (made_up("checkpoints", {"inputs": {"seed": 9}}), "it is not that of its key"),
+        (
+            made_up("statistics", {"inputs": {"weights": "0" * 64}}),
+            "its inputs do not match its key",
+        ),
+        (made_up("checkpoints", {"inputs": {"seed": 9}}), "its inputs do not match its key"),
         (made_up("checkpoints", {"facts": {"likelihood": None}}), "its fact 'likelihood' is None"),
         (made_up("datasets", {"facts": {"counts": {"train": -1}}}), "does not say what the data"),
         (pickled, "its values cannot be read"),

@@ -119,10 +119,10 @@ def test_a_file_that_is_gone_a_record_elsewhere_and_a_folder_without_a_manifest(
     keys = sorted((folder / "store/statistics").iterdir())
     shutil.copytree(keys[1], keys[1].with_name("0" * 32))
     (keys[2] / "manifest.json").unlink()
-    problems = {item.problem.partition(":")[0] for item in fsck(folder).damaged}
+    problems = {item.problem.partition(" (")[0] for item in fsck(folder).damaged}
     assert problems == {
-        "values.npy is not there",
-        "it is not that of its key",
+        "values.npy is missing",
+        "its inputs do not match its key",
         "it has files but no manifest",
     }
 
@@ -132,7 +132,7 @@ def test_a_link_is_no_file_of_a_record(folder, tmp_path):
     (tmp_path / "elsewhere").write_bytes(path.read_bytes())
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
-    assert [item.problem for item in fsck(folder).damaged] == ["values.npy is not there"]
+    assert [item.problem for item in fsck(folder).damaged] == ["values.npy is missing"]
 
 
 def garbage(folder, *suites):
@@ -238,5 +238,5 @@ def test_a_manifest_that_leads_elsewhere_is_damaged(folder, tmp_path):
     for name in ("../../../../../secret", str(tmp_path / "secret"), "..", "a/b"):
         files = {name: value["files"]["values.npy"]}
         path.write_bytes(manifest_bytes(value["inputs"], files, value["facts"]))
-        with pytest.raises(BenchError, match="is not the name of a file"):
+        with pytest.raises(BenchError, match="is not a valid file name"):
             stored.store(folder).manifest("statistics", path.parent.name)
