@@ -59,7 +59,7 @@ class PreparedDataset:
         path = store.path(DATASETS, self.key) / f"{split}.npy"
         expected = store.manifest(DATASETS, self.key).files[path.name]
         if not path.is_file() or path.stat().st_size != expected["bytes"]:
-            raise StoreError(f"{path} is damaged: its size does not match")
+            raise StoreError(f"{path} is damaged: the size does not match")
         if expected["bytes"] <= VERIFIED_BYTES and file_sha256(path) != expected["sha256"]:
             raise StoreError(f"{path} is damaged: its checksum does not match")
         try:

@@ -1,1 +1,1 @@
-"""The store as a whole: listed, checked, tidied up, exported and imported; `bench doctor`."""
+"""Maintenance of a whole store: list, check, clean up, export, import; also `bench doctor`."""

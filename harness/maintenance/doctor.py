@@ -1,7 +1,7 @@
-"""What a run needs of this machine, looked at: each finding with what to do about it.
+"""Examination of this machine before a run: each finding comes with advice.
 
-Torch and torchvision are tried in a process of their own: a pair that does not belong together
-may end the process that imports it.
+Torch and torchvision are tested in a separate process, because an import of two mismatched
+versions may crash the process.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ except BaseException as error:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: `bad` if runs fail for it, `note` if they may.
+    """Result of one examination: `bad` makes runs fail, `note` may make runs fail.
 
     Attributes:
-        found: What is there.
-        advice: What to do; empty if nothing needs to be done.
+        found: Observed state.
+        advice: Recommended action; empty if no action is needed.
     """
 
     what: str
@@ -76,12 +76,12 @@ class Finding:
 
 
 def examine(store: Path, data: Path, requested: Sequence[str] = ()) -> Iterator[Finding]:
-    """Look at everything, quick things first.
+    """Run all examinations, quick ones first.
 
     Arguments:
-        store: The store's folder, which need not exist.
-        data: The data folder, likewise.
-        requested: Plugins asked for on the command line.
+        store: Store folder; the folder need not exist.
+        data: Data folder; the folder need not exist.
+        requested: Plugins requested on the command line.
     """
     yield _python()
     yield _folder("store", store, "--store or $BENCH_STORE names another folder")
@@ -102,7 +102,7 @@ def _python() -> Finding:
 
 
 def _folder(what: str, path: Path, elsewhere: str) -> Finding:
-    """Whether a folder can be written, and how much room there is; leaves nothing behind."""
+    """Check write permission and free space for a folder, leaving nothing behind."""
     above = [path.absolute(), *path.absolute().parents]
     there = next(folder for folder in above if folder.exists())
     trial = there / f".bench-doctor-{uuid.uuid4().hex[:8]}"
@@ -115,22 +115,24 @@ def _folder(what: str, path: Path, elsewhere: str) -> Finding:
         return Finding(what, "bad", found, f"change its permissions; {elsewhere}")
     found = f"{path}: can be written, {free / 1e9:,.1f} GB free"
     if free < FEW_BYTES:
-        return Finding(what, "bad", found, f"make room; {elsewhere}")
+        return Finding(what, "bad", found, f"free some space; {elsewhere}")
     if free < LITTLE_BYTES:
-        advice = "weights of large suites take more; bench store gc says what is not needed"
+        advice = "large suites need more for weights; bench store gc lists unneeded files"
         return Finding(what, "note", found, advice)
     return Finding(what, "ok", found)
 
 
 def _plugins(requested: Sequence[str]) -> Iterator[Finding]:
-    """Whether each plugin can be loaded, and each of its entries."""
+    """Check that each plugin and each entry can be loaded."""
     try:
         registry = Registry(requested)
     except PluginError as error:
-        yield Finding("plugins", "bad", str(error), "-p names it; mend it or leave it out")
+        yield Finding(
+            "plugins", "bad", str(error), "requested with -p; fix this plugin or leave it out"
+        )
         return
     for broken in registry.broken:
-        advice = f"mend or uninstall it, or block it: -p no:{broken.source.plugin}"
+        advice = f"fix or uninstall the plugin, or block it: -p no:{broken.source.plugin}"
         yield Finding(f"plugin {broken.source.plugin}", "bad", broken.reason, advice)
     for source in registry.blocked:
         yield Finding(f"plugin {source.plugin}", "note", "blocked on the command line")
@@ -145,14 +147,21 @@ def _plugins(requested: Sequence[str]) -> Iterator[Finding]:
                 problems.append(str(error))
         what, found = f"plugin {source.plugin}", "; ".join(problems)
         if problems:
-            yield Finding(what, "bad", found, f"mend it, or block it: -p no:{source.plugin}")
+            yield Finding(
+                what, "bad", found, f"fix the plugin, or block it: -p no:{source.plugin}"
+            )
         else:
             found = f"{len(own)} entries, {source.distribution} {source.version}"
             yield Finding(what, "ok", found)
 
 
 def probe() -> dict[str, Any]:
-    """What a process of its own tells of torch and torchvision, and how it ended."""
+    """Import torch and torchvision in a separate process.
+
+    Returns:
+        Facts printed by the process, and `ended`: a description of a crash or a timeout, otherwise
+        empty.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", PROBE], capture_output=True, timeout=SECONDS, check=False
@@ -165,7 +174,7 @@ def probe() -> dict[str, Any]:
         try:
             probed |= json.loads(line)
         except (ValueError, TypeError):
-            continue  # something else that an import prints
+            continue  # other output, printed by an import
     return probed
 
 
@@ -177,31 +186,31 @@ def _ending(code: int) -> str:
 
 
 def torch_finding(probed: dict[str, Any]) -> Finding:
-    """Whether torch can be imported and multiplies."""
-    advice = "install it anew: https://pytorch.org/get-started/locally"
+    """Check that torch can be imported and multiplies correctly."""
+    advice = "reinstall torch: https://pytorch.org/get-started/locally"
     if "torch_error" in probed:
         return Finding("torch", "bad", f"cannot be used: {probed['torch_error']}", advice)
     if "devices" not in probed and "begun" not in probed:
-        return Finding("torch", "bad", f"importing it {probed['ended']}", advice)
+        return Finding("torch", "bad", f"the import {probed['ended']}", advice)
     return Finding("torch", "ok", str(probed.get("torch")))
 
 
 def torchvision_finding(probed: dict[str, Any]) -> Finding:
-    """Whether torchvision works, with the torch that is there."""
+    """Check that torchvision works with the installed torch."""
     torch, wants = str(probed.get("torch", "none")), probed.get("torchvision_wants")
     mine, theirs = torch.partition("+"), str(probed.get("torchvision", "")).partition("+")
     advice = (
-        f"install the torchvision that belongs to torch {mine[0]}, both from one source: "
-        "https://pytorch.org/get-started/locally; only downloads of data sets need it"
+        f"install the torchvision for torch {mine[0]}, both from the same source: "
+        "https://pytorch.org/get-started/locally; only data set downloads need torchvision"
     )
     if wants and "torch" in probed and mine[0] != wants:
-        problem = f"it belongs to torch {wants}, and torch is {torch}"
+        problem = f"built for torch {wants}, but torch {torch} is installed"
     elif mine[2] and theirs[2] and mine[2] != theirs[2]:
-        problem = f"it is built for {theirs[2]}, and torch for {mine[2]}"
+        problem = f"built for {theirs[2]}, but torch for {mine[2]}"
     elif "torchvision_error" in probed:
         problem = f"cannot be used with torch {torch}: {probed['torchvision_error']}"
     elif "kept" not in probed:
-        problem = f"importing it {probed['ended'] or 'fails'}"
+        problem = f"the import {probed['ended'] or 'fails'}"
     else:
         return Finding("torchvision", "ok", str(probed["torchvision"]))
     return Finding("torchvision", "bad", problem, advice)
@@ -209,12 +218,12 @@ def torchvision_finding(probed: dict[str, Any]) -> Finding:
 
 def _devices(probed: dict[str, Any]) -> Finding:
     gpus = [f"cuda:{number} {name}" for number, name in enumerate(probed.get("devices") or ())]
-    shown = gpus or ["and no GPU that torch can use"]
+    shown = gpus or ["no GPU available to torch"]
     return Finding("devices", "ok", ", ".join(["cpu", *shown]))
 
 
 def _threads(probed: dict[str, Any]) -> Finding:
-    found = f"{processors()} processors, torch takes {probed.get('threads', '?')} threads"
+    found = f"{processors()} processors, torch uses {probed.get('threads', '?')} threads"
     limit = os.environ.get("OMP_NUM_THREADS")
     if limit and limit != str(processors()):
         advice = "--threads of bench run overrides it"

@@ -1,8 +1,8 @@
-"""Results as one file, to be moved to another machine.
+"""Export of results as a single file, for transfer to another machine.
 
-The archive is a zip whose members are stored, not compressed, so it unpacks to no more than its
-own size. Its first member, `bench-export.json`, lists the others with their sha256 and size.
-The same content gives the same bytes.
+The archive is a zip file without compression, so unpacking needs no more space than the archive.
+The first member, `bench-export.json`, lists all other members with sha256 and size in bytes.
+Equal content gives equal bytes.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ DATE = (1980, 1, 1, 0, 0, 0)
 CHUNK = 2**20
 
 Member: TypeAlias = tuple[str, Path | bytes]
-"""Name in the archive, and content or where it is."""
+"""Name in the archive, and content or path of a file with the content."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What went into an archive."""
+    """Number of records in an archive, size in bytes, and notes for the user."""
 
     records: int
     size: int
@@ -55,29 +55,29 @@ def export_suite(
     with_weights: bool,
     advance: Callable[[int], None],
 ) -> Exported:
-    """Write what is stored of a suite into an archive, all of it verified.
+    """Write everything stored for a suite into an archive, after verification.
 
     Arguments:
-        plan: Of the suite, with its data sets found.
-        datasets: Its data sets by name.
-        store: Where results are; nothing in it changes.
-        path: A file that is not there yet.
-        with_weights: Take the weights and the optimiser's state of each checkpoint along, so that
-            training can go on.
-        advance: Told the bytes of what has been written.
+        plan: Plan for the suite, with all available data sets found.
+        datasets: Data sets in the suite, by name.
+        store: Store with the results; left unchanged.
+        path: File to create; must not exist yet.
+        with_weights: Include weights and optimiser state for each checkpoint, for continuing the
+            training elsewhere.
+        advance: Called with the number of bytes after each write.
 
     Raises:
-        NothingSelectedError: Nothing of the suite is stored.
+        NothingSelectedError: Nothing is stored for the suite.
         StoreError: A record is damaged.
-        BenchError: The file is there already, or cannot be written.
+        BenchError: The file exists already, or cannot be written.
     """
     if path.exists():
-        raise BenchError(f"{path} is there already; name a file that is not")
+        raise BenchError(f"{path} already exists; choose another file name")
     notes: list[str] = []
     cards = [_card(datasets[name], prepared) for name, prepared in plan.prepared.items()]
     records = list(_record_files(plan, store, with_weights, notes))
     if not records:
-        raise NothingSelectedError(f"nothing of {plan.suite} is stored yet")
+        raise NothingSelectedError(f"nothing is stored for {plan.suite} yet")
     members = sorted(dict([*cards, *records, *_loose_files(plan, store)]).items())
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
@@ -114,7 +114,7 @@ def _record_files(
             if (folder / name).exists():
                 yield f"{record.kind}/{record.key}/{name}", folder / name
             elif name in names_left_out(folder):
-                notes.append(f"{record}: {name} is not there, it was imported without")
+                notes.append(f"{record}: {name} is missing; it was left out by the import")
 
 
 def _loose_files(plan: Plan, store: Store) -> Iterator[Member]:

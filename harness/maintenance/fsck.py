@@ -1,4 +1,4 @@
-"""Every checksum of the store, compared; what is damaged is set aside, never deleted."""
+"""Verification of all checksums in a store; damaged content is set aside, never deleted."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CONSEQUENCES = {
     layout.FAILURES: "the job is tried again",
     layout.RATES: "measured again",
 }
-"""What follows from setting a damaged record or file aside, by its kind or folder."""
+"""Consequence of setting a damaged record or file aside, by kind or folder."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that was not as it was written.
+    """Damaged record or file.
 
     Attributes:
-        what: Which record or file, as a person would say it.
-        problem: What is wrong with it.
-        aside: Where it is now.
-        consequence: What will be computed again.
+        what: Name of the record or file, in human-readable form.
+        problem: Description of the damage.
+        aside: New location in the quarantine.
+        consequence: Effect on later commands, for example a new computation.
     """
 
     what: str
@@ -44,7 +44,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Checked:
-    """How much was read in full, and what was damaged."""
+    """Number of records read in full, their total bytes, and all damage found."""
 
     records: int
     size: int
@@ -52,11 +52,11 @@ class Checked:
 
 
 def check_store(store: Store, advance: Callable[[int], None]) -> Checked:
-    """Read everything in the store and compare its checksums.
+    """Read everything in a store, compare checksums, and set damaged content aside.
 
     Arguments:
-        store: Runs may work in it meanwhile.
-        advance: Told the bytes of each record that was read.
+        store: Store to check; runs may use the store at the same time.
+        advance: Called with the number of bytes after each record.
     """
     count = size = 0
     damaged: list[Damage] = []
@@ -64,19 +64,19 @@ def check_store(store: Store, advance: Callable[[int], None]) -> Checked:
         problem = record_problem(store, record)
         count, size = count + 1, size + record.size
         advance(record.size)
-        if problem and store.has(record.kind, record.key):  # else a run has set it aside
+        if problem and store.has(record.kind, record.key):  # otherwise a run has set it aside
             aside = store.quarantine(record.kind, record.key)
             damaged.append(Damage(str(record), problem, aside, CONSEQUENCES[record.kind]))
     for kind, key in list(incomplete_folders(store)):
         aside = store.quarantine(kind, key)
-        problem = "it has files but no manifest"
-        damaged.append(Damage(f"{kind} {key}", problem, aside, "it is computed again"))
+        problem = "files without a manifest"
+        damaged.append(Damage(f"{kind} {key}", problem, aside, "computed again"))
     damaged += _check_files(store)
     return Checked(count, size, damaged)
 
 
 def _check_files(store: Store) -> Iterator[Damage]:
-    """Files that have no checksum: results, failures, rates."""
+    """Check files without a checksum: results, failures, rates."""
     for folder in (layout.RESULTS, layout.FAILURES, layout.RATES):
         for path in sorted((store.root / folder).rglob("*.*")):
             problem = _file_problem(path) if path.suffix in (".json", ".npz") else ""
@@ -102,10 +102,10 @@ def _file_problem(path: Path) -> str:
 
 
 def _archive_problem(content: bytes) -> str:
-    """What is wrong with the scores of a run, every checksum included; empty if nothing is."""
+    """Find damage in an archive of scores, checksums included; empty for a sound archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip()
     except Exception as error:  # a damaged archive makes zipfile raise anything
-        return f"it is no archive of arrays: {error}"
+        return f"not an archive of arrays: {error}"
     return "" if damaged is None else f"the checksum of {damaged} does not match"

@@ -1,6 +1,7 @@
-"""What no suite needs, found and removed.
+"""Garbage collection: find and remove stored content that no suite needs.
 
-Nothing young is removed and nothing that a run holds the lock of, so that a run may go on beside.
+Recently written content and content locked by a run are kept: cleaning up while runs are active
+is safe.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from harness.store.locks import try_lock
 from harness.store.records import Store
 
 YOUNG_SECONDS = 3600.0
-"""Whatever was written since is kept: a run may be about to use it."""
+"""Minimum age, in seconds, before removal: an active run may still need younger content."""
 HALF_WRITTEN = re.compile(r"\..+\.[0-9a-f]{8}")
-"""What a killed process leaves of a file that it was replacing."""
+"""Pattern for temporary names left behind by a process killed while replacing a file."""
 INTERNAL_LOG = "internal-error.log"
 
 
 @dataclass(frozen=True)
 class GarbageItem:
-    """Something that no suite needs.
+    """Record, file or folder that no suite needs.
 
     Attributes:
-        what: As a person would say it.
-        trainings: Train keys whose locks must be free for it to be removed.
-        reason: Why it is kept all the same.
+        what: Name in human-readable form.
+        trainings: Train keys whose locks must be free before removal.
+        reason: Reason for keeping the item all the same; empty if removal is safe.
     """
 
     what: str
@@ -48,28 +49,28 @@ class GarbageItem:
 
 @dataclass
 class Garbage:
-    """What can be removed, and what is kept for now and why."""
+    """Items that can be removed, and items kept for now with the reason."""
 
     found: list[GarbageItem] = field(default_factory=list)
     kept: list[tuple[GarbageItem, str]] = field(default_factory=list)
 
 
 def find_garbage(store: Store, needs: RequiredRecords) -> Garbage:
-    """Everything in the store that no suite needs.
+    """Find everything in the store that no suite needs.
 
     Arguments:
-        store: Nothing in it is changed.
-        needs: Of all suites whose work shall stay.
+        store: Store to search; left unchanged.
+        needs: Requirements from all suites whose work must stay.
 
     Raises:
-        BenchError: It cannot be known what a suite needs.
+        BenchError: The requirements of a suite are not fully known.
     """
     if needs.unknown:
         lines = [f"{suite}: {', '.join(names)}" for suite, names in needs.unknown.items()]
         raise BenchError(
-            "nothing is removed: what rests on data sets that cannot be opened is not known\n"
+            "nothing is removed: records that depend on unavailable data sets are unknown\n"
             + "\n".join(f"  {line}" for line in lines)
-            + "\nbench data list SUITE says what they lack"
+            + "\nbench data list SUITE shows the missing files"
         )
     items = [*_records(store, needs), *_files(store, needs)]
     return _garbage((item, item.reason or _too_young(item)) for item in items)
@@ -80,7 +81,7 @@ def _too_young(item: GarbageItem) -> str:
 
 
 def _garbage(items: Iterable[tuple[GarbageItem, str]]) -> Garbage:
-    """Things, each with the reason why it is kept if there is one."""
+    """Split items by reason: an item with a reason is kept."""
     garbage = Garbage()
     for item, reason in items:
         if reason:
@@ -106,7 +107,7 @@ def _records(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
         reason = ""
         of_weights = record.manifest is None or record.weights
         if record.kind == layout.STATISTICS and of_weights and not locks and not is_complete:
-            reason = "its checkpoint is not stored, and a suite lacks one: it may be of that"
+            reason = "its checkpoint is not stored; a suite with a missing checkpoint may need it"
         yield GarbageItem(str(record), record.kind, path, record.size, sorted(locks), reason)
 
 
@@ -134,25 +135,25 @@ def _garbage_item(kind: str, path: Path) -> GarbageItem:
 
 
 def remove_garbage(store: Store, items: Iterable[GarbageItem]) -> Garbage:
-    """Remove what was found, each thing at once or not at all.
+    """Remove items, each completely or not at all.
 
     Returns:
-        What was removed; kept is what a run has been at meanwhile.
+        Removed items, and items kept because of use by a run in the meantime.
     """
     return _garbage((item, _remove(store, item)) for item in items)
 
 
 def _remove(store: Store, item: GarbageItem) -> str:
-    """Remove one thing; why it was kept, or nothing."""
+    """Remove an item; return a reason if the item is kept, otherwise an empty string."""
     held = []
     try:
         for train_key in item.trainings:
             lock = try_lock(store.root, train_key)
             if lock is None:
-                return "a run is at it"
+                return "in use by a run"
             held.append(lock)
         if age(item.path) < YOUNG_SECONDS:
-            return "written or removed meanwhile"
+            return "written or removed in the meantime"
         return _remove_now(store, item)
     finally:
         for lock in held:
@@ -163,7 +164,7 @@ def _remove_now(store: Store, item: GarbageItem) -> str:
     aside = store.root / layout.TEMPORARY / uuid.uuid4().hex
     aside.parent.mkdir(parents=True, exist_ok=True)
     try:
-        item.path.rename(aside)  # out of sight at once
+        item.path.rename(aside)  # disappears in a single step
         if aside.is_dir() and not aside.is_symlink():
             shutil.rmtree(aside)
         else:
@@ -172,5 +173,5 @@ def _remove_now(store: Store, item: GarbageItem) -> str:
         return f"cannot be removed: {error.strerror}"
     if item.kind in (layout.CHECKPOINTS, layout.ROLLING):
         with suppress(OSError):
-            item.path.parent.rmdir()  # if it was the last of its training
+            item.path.parent.rmdir()  # fails unless the folder is empty now
     return ""

@@ -1,9 +1,10 @@
-"""Archives of `bench store export`, verified and taken into a store.
+"""Import of archives written by `bench store export`.
 
-An archive may come from anybody. Nothing of it is believed: every name must be one that a store
-has, every checksum must match, every record must lie under the key that its inputs make, and
-arrays must be plain numbers. All of it is written aside first, and moved into place record by
-record once everything has been verified; what is stored and sound stays as it is.
+An archive may come from anybody, so nothing in the archive is trusted: every name must have a
+place in a store, every checksum must match, every key must be the digest of the record's inputs,
+and arrays must contain plain numbers. All members are unpacked into a temporary folder first.
+After complete verification, records are moved into place; sound records in the store stay
+unchanged.
 """
 
 from __future__ import annotations
@@ -51,12 +52,12 @@ PLACE = "|".join(
         rf"{layout.RESULTS}/[^/\\\x00-\x1f]+(/only-[0-9a-f]{{8}})?/(results\.json|(results|scores)\.npz)",
     )
 )
-"""Pattern of every name that an archive may have, but that `.` and `..` are no part of one."""
+"""Pattern for all names allowed in an archive; `.` and `..` are excluded separately."""
 FACTS = {
     layout.CHECKPOINTS: {"chain": str, "likelihood": str, "plugin": dict, "versions": dict},
     layout.STATISTICS: {"job": str, "plugin": dict, "versions": dict},
 }
-"""What reports read of the facts of a record."""
+"""Types of the facts that reports read, by kind of record."""
 MOST_MEMBERS = 1_000_000
 MOST_INDEX = 2**28
 MOST_JSON = 2**24
@@ -64,7 +65,14 @@ MOST_JSON = 2**24
 
 @dataclass
 class Imported:
-    """What an import did: how many records were taken in, were there, or differ from the own."""
+    """Summary of an import.
+
+    Attributes:
+        suite: Name of the suite in the archive.
+        new: Number of imported records.
+        there: Number of records stored already with equal content.
+        differ: Records stored already with other content, which is kept.
+    """
 
     suite: str
     new: int = 0
@@ -73,16 +81,16 @@ class Imported:
 
 
 def import_archive(path: Path, store: Store, advance: Callable[[int], None]) -> Imported:
-    """Take an archive into a store.
+    """Import an archive into a store.
 
     Arguments:
-        path: The archive.
-        store: What is in it and sound is never replaced.
-        advance: Told the bytes of what has been read.
+        path: Archive written by `bench store export`.
+        store: Target store; sound records are never replaced.
+        advance: Called with the number of bytes after each read.
 
     Raises:
-        BenchError: The archive is none of ours, damaged, or of another training under the same
-            key; then nothing was changed.
+        BenchError: The file is not an archive, is damaged, or contains another training under an
+            existing key; the store is then unchanged.
     """
     if not path.is_file():
         raise BenchError(f"{path}: no such file")
@@ -97,7 +105,7 @@ def import_archive(path: Path, store: Store, advance: Callable[[int], None]) -> 
         _refuse_conflicts(records, store)
         return _move(records, aside, store, suite)
     except StoreError as error:
-        problem = str(error).replace(f"{aside.root}/", "")  # as it is called in the archive
+        problem = str(error).replace(f"{aside.root}/", "")  # name in the archive
         raise BenchError(f"{path}: {problem}; nothing is imported") from error
     except OSError as error:
         raise BenchError(f"{path} cannot be imported: {error.strerror or error}") from error
@@ -107,7 +115,7 @@ def import_archive(path: Path, store: Store, advance: Callable[[int], None]) -> 
 
 @contextmanager
 def _read_with_care(problem: str) -> Iterator[None]:
-    """Report any error as a problem of the archive: hostile bytes make readers raise anything."""
+    """Report any error as a problem in the archive: hostile bytes make readers raise anything."""
     try:
         yield
     except (OSError, StoreError):
@@ -117,35 +125,35 @@ def _read_with_care(problem: str) -> Iterator[None]:
         raise StoreError(f"{problem} ({reason})") from error
 
 
-@_read_with_care("it is no archive of bench store export")
+@_read_with_care("not written by bench store export")
 def _opened(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-@_read_with_care("it is no archive of bench store export")
+@_read_with_care("not written by bench store export")
 def _index(archive: zipfile.ZipFile) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Name of the suite, and sha256 and size of every member."""
+    """Return the name of the suite, and sha256 and size for every member."""
     info = archive.getinfo(INDEX)
     if info.file_size > MOST_INDEX or info.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{INDEX} is too large or packed")
+        raise ValueError(f"{INDEX} is too large or compressed")
     value = json.loads(archive.read(info))
     if value["format"] != FORMAT:
-        raise ValueError(f"its format is {short(value['format'])}, not {FORMAT}")
+        raise ValueError(f"format {short(value['format'])} instead of {FORMAT}")
     suite, files = value["suite"], value["files"]
     if not isinstance(suite, str) or not isinstance(files, dict):
-        raise TypeError(f"{INDEX} is of another form")
+        raise TypeError(f"{INDEX} has another structure")
     for name, file in files.items():
         if not re.fullmatch("[0-9a-f]{64}", file["sha256"]) or type(file["bytes"]) is not int:
-            raise TypeError(f"{short(name)} has no checksum and size")
+            raise TypeError(f"{short(name)} lacks a checksum or a size")
     return suite, files
 
 
 def _check_members(
     archive: zipfile.ZipFile, files: Mapping[str, dict[str, Any]], size: int
 ) -> None:
-    """Every member is one that the index lists, a plain file, stored, and of a name of ours.
+    """Check that every member is an uncompressed regular file with an allowed name, as indexed.
 
-    Members that share their bytes are refused through the sum of their sizes.
+    Overlapping members, which claim the same bytes, are refused through the sum of all sizes.
     """
     infos = [info for info in archive.infolist() if info.filename != INDEX]
     names = Counter(info.filename for info in infos)
@@ -157,9 +165,9 @@ def _check_members(
             raise StoreError(f"member {short(info.filename)} {problem}")
     lacking = sorted(set(files) - set(names))
     if lacking:
-        raise StoreError(f"member {short(lacking[0])} is lacking")
+        raise StoreError(f"member {short(lacking[0])} is missing")
     if sum(info.file_size for info in infos) > size:
-        raise StoreError("its members claim more bytes than it has")
+        raise StoreError("the members claim more bytes than the archive has")
 
 
 def _member_problem(
@@ -169,13 +177,13 @@ def _member_problem(
     if not _has_place(info.filename) or info.orig_filename != info.filename:
         return "has no place in a store"
     if names[info.filename] > 1:
-        return "is there twice"
+        return "appears twice"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        return "is no plain file"
+        return "is not a regular file"
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-        return "is packed or encrypted, which export does not do"
+        return "is compressed or encrypted, but export never does so"
     if info.filename not in files or files[info.filename]["bytes"] != info.file_size:
-        return "is not what the archive's index lists"
+        return "does not match the index"
     if info.filename.endswith(".json") and info.file_size > MOST_JSON:
         return f"is larger than {MOST_JSON:,} bytes"
     return ""
@@ -192,11 +200,11 @@ def _unpack(
     aside: Path,
     advance: Callable[[int], None],
 ) -> None:
-    """Write every member aside, its checksum compared."""
+    """Unpack all members into a temporary folder and compare checksums."""
     free = shutil.disk_usage(aside).free
     total = sum(file["bytes"] for file in files.values())
     if total > free:
-        raise StoreError(f"it takes {total:,} bytes, and {free:,} are free")
+        raise StoreError(f"the import needs {total:,} bytes, but only {free:,} are free")
     for name, expected in files.items():
         target = aside / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -218,9 +226,9 @@ def _unpack(
 
 
 def _verified(aside: Store) -> list[Record]:
-    """The records that were written aside, each under the key of its inputs and whole.
+    """Verify all unpacked content and return the records.
 
-    Checkpoints are the last of them: without them nothing of the rest is looked for.
+    Checkpoints come last: the other records are not used before a checkpoint exists.
     """
     for kind, key in incomplete_folders(aside):
         raise StoreError(f"{kind}/{key} has no manifest")
@@ -232,12 +240,12 @@ def _verified(aside: Store) -> list[Record]:
         _check_record(aside, record, record.manifest)
     for file in entries(aside, layout.FAILURES):
         if parse_failure(file.read_bytes()) is None:
-            raise StoreError(f"{layout.FAILURES}/{file.name} is no failure")
+            raise StoreError(f"{layout.FAILURES}/{file.name} is not a failure")
     for file in sorted((aside.root / layout.RESULTS).rglob("*.json")):
         with _read_with_care(f"{file} cannot be read"):
             value = json.loads(file.read_bytes())
         if not isinstance(value, dict) or not isinstance(value.get("results"), list):
-            raise StoreError(f"{file} holds no results")
+            raise StoreError(f"{file} does not contain results")
     return records
 
 
@@ -251,7 +259,7 @@ def _check_record(aside: Store, record: Record, manifest: Manifest) -> None:
         or layout.LEFT_OUT in manifest.files
         or (lacking and record.kind != layout.CHECKPOINTS)
     ):
-        raise StoreError(f"{where} has other files than its manifest lists")
+        raise StoreError(f"{where} has other files than listed in the manifest")
     if lacking:
         (folder / layout.LEFT_OUT).write_text(json.dumps(lacking))
     problem = record_problem(aside, record) or _form(record.kind, manifest)
@@ -262,38 +270,37 @@ def _check_record(aside: Store, record: Record, manifest: Manifest) -> None:
 
 
 def _form(kind: str, manifest: Manifest) -> str:
-    """What is wrong with what a manifest says, if its checksum matches all the same."""
+    """Find missing or invalid facts in a manifest with a matching checksum; empty if valid."""
     if kind == layout.DATASETS:
-        return "" if describes_splits(manifest.facts) else "it does not say what the data set is"
+        return "" if describes_splits(manifest.facts) else "the card does not describe a data set"
     for name, form in FACTS[kind].items():
         if not isinstance(manifest.facts.get(name), form):
-            return f"its fact {name!r} is {short(manifest.facts.get(name))}"
+            return f"fact {name!r} is {short(manifest.facts.get(name))}"
     needed = layout.WEIGHTS if kind == layout.CHECKPOINTS else layout.VALUES
-    return "" if needed in manifest.files else f"it lists no {needed}"
+    return "" if needed in manifest.files else f"{needed} is not listed"
 
 
-@_read_with_care("its values cannot be read")
+@_read_with_care("the values cannot be read")
 def _array_problem(content: bytes) -> str:
     import numpy as np
 
     array = np.load(io.BytesIO(content), allow_pickle=False)
     is_plain = array.dtype == np.float64 and array.ndim == 2
-    return "" if is_plain else f"its values are {array.dtype} of shape {array.shape}"
+    return "" if is_plain else f"the values are {array.dtype} with shape {array.shape}"
 
 
 def _refuse_conflicts(records: list[Record], store: Store) -> None:
-    """Another training or data set under a key of the store: what rests on it would be mixed."""
+    """Refuse another training or data set under an existing key: results would be mixed."""
     for record in records:
         own = _content(find_record(store, record.kind, record.key))
         if record.kind != layout.STATISTICS and own not in (None, _content(record)):
             raise StoreError(
-                f"{record} is stored here with other content; import it into a store of its own "
-                "(--store)"
+                f"{record} is stored here with other content; import into another store (--store)"
             )
 
 
 def _content(record: Record | None) -> dict[str, Any] | None:
-    """What is equal in records of the same content; None of no record or a damaged one."""
+    """Return the part that is equal in two records with the same content; None if unknown."""
     if record is None or record.manifest is None:
         return None
     manifest = record.manifest
@@ -301,7 +308,7 @@ def _content(record: Record | None) -> dict[str, Any] | None:
 
 
 def _move(records: list[Record], aside: Store, store: Store, suite: str) -> Imported:
-    """Move records into place, and failures and results of suites that are not there."""
+    """Move records into place, and failures and results not yet in the store."""
     done = Imported(suite)
     for record in records:
         _move_record(record, aside, store, done)
@@ -324,7 +331,9 @@ def _move_record(record: Record, aside: Store, store: Store, done: Imported) -> 
         if not names_left_out(target) - names_left_out(source):
             done.there += 1
             return
-        target.rename(source.with_name(f"{source.name}-before"))  # goes with the rest
+        target.rename(
+            source.with_name(f"{source.name}-before")
+        )  # removed with the temporary folder
     elif target.exists():
         store.quarantine(record.kind, record.key)
     target.parent.mkdir(parents=True, exist_ok=True)

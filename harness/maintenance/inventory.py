@@ -1,4 +1,4 @@
-"""What a store holds, put in order: trainings with their epochs and statistics, and the rest."""
+"""Inventory of a store: trainings with epochs and statistics, and other files."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ OTHERS = {
     layout.TEMPORARY: "temporary files",
     layout.QUARANTINE: "quarantine",
 }
-"""Folders of a store that no suite needs, in words."""
+"""Other folders in a store, with a description for the user."""
 
 
 @dataclass
 class StoredTraining:
-    """A training with what rests on it.
+    """Stored training with all records derived from the training.
 
     Attributes:
-        chain: What it was called when it ran.
-        epochs: Bytes of each stored epoch.
-        statistics: Number of statistics of its checkpoints; `statistics_size` their bytes.
-        rolling: Bytes of its rolling state.
-        needed_by: Suites, of those asked about, that need any of it.
-        unneeded: Records that none of them needs.
-        damaged: Records whose manifest cannot be read.
+        chain: Name of the training at the time of the run.
+        epochs: Bytes for each stored epoch.
+        statistics: Number of statistics evaluated on the checkpoints.
+        statistics_size: Bytes in these statistics.
+        rolling: Bytes in the rolling state.
+        needed_by: Selected suites that need at least part of the training.
+        unneeded: Number of records that no selected suite needs.
+        damaged: Number of records with an unreadable manifest.
     """
 
     chain: str
@@ -48,13 +49,13 @@ class StoredTraining:
 
     @property
     def size(self) -> int:
-        """Bytes of all of it."""
+        """Total bytes."""
         return sum(self.epochs.values()) + self.statistics_size + self.rolling
 
 
 @dataclass(frozen=True)
 class OtherFiles:
-    """Other files: how many there are, their bytes, and the suites that need any of them."""
+    """Group of other files: description, number, bytes, and the suites that need any."""
 
     what: str
     count: int
@@ -63,13 +64,13 @@ class OtherFiles:
 
 
 def list_trainings(store: Store, needs: RequiredRecords) -> list[StoredTraining]:
-    """The trainings in the store, in order of name.
+    """List the trainings in the store, in order of name.
 
-    At the end statistics whose weights are gone, and those of examples alone.
+    The last entry collects statistics without stored weights, and statistics without a model.
 
     Arguments:
-        store: Nothing but manifests is read.
-        needs: Of the suites asked about.
+        store: Store to list; only manifests are read.
+        needs: Requirements from the selected suites.
     """
     found: dict[str, StoredTraining] = {}
     of_weights: dict[str, str] = {}
@@ -101,7 +102,7 @@ def _add(holding: StoredTraining, record: Record, needs: RequiredRecords) -> Non
 
 
 def list_other_files(store: Store, needs: RequiredRecords) -> list[OtherFiles]:
-    """What the store holds beside trainings; kinds of which there is nothing are left out."""
+    """List everything in the store except trainings; empty groups are omitted."""
     found = [
         _files(f"results of {path.name}", [path], {path.name} & set(needs.suites))
         for path in entries(store, layout.RESULTS)

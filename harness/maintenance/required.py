@@ -1,4 +1,4 @@
-"""What suites need of a store: which records, failures and results are theirs."""
+"""Requirements: records, failures and results in a store that suites need."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ K = TypeVar("K")
 
 @dataclass
 class RequiredRecords:
-    """What each suite needs, by its name.
+    """Requirements collected from suites.
 
     Attributes:
-        records: Suites that need a record, by its kind and key.
-        trainings: Suites that need a training, by its train key.
-        failures: Suites that a failure concerns, by its name in the store.
-        unknown: Data sets that have not been opened, so that what rests on them is not known;
-            by suite.
+        suites: Names of the suites.
+        records: Names of the suites that need a record, by kind and key.
+        trainings: Names of the suites that need a training, by train key.
+        failures: Names of the suites affected by a failure, by file name without suffix.
+        unknown: Unopened data sets, by suite; requirements on these data sets are unknown.
     """
 
     suites: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class RequiredRecords:
     unknown: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, plan: Plan, store: Store, datasets: dict[str, DatasetComponent]) -> None:
-        """Add what a suite needs; `datasets` are its data sets by name."""
+        """Add the requirements of a suite with the given data sets, by name."""
         suite = plan.suite
         self.suites.append(suite)
         unknown = sorted(set(plan.needed_datasets()) - set(plan.prepared))
@@ -56,16 +56,17 @@ class RequiredRecords:
             _append(self.failures, name, suite)
 
     def includes(self, record: Record) -> bool:
-        """Whether a suite needs a record; a rolling state is needed as its training is."""
+        """Check whether a suite needs a record; a rolling state is needed if the training is."""
         if record.kind == layout.ROLLING:
             return record.train_key in self.trainings
         return (record.kind, record.key) in self.records
 
 
 def required_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
-    """Kind and key of the checkpoints and statistics of a plan, as far as they can be known.
+    """Yield kind and key for the checkpoints and statistics in a plan, if already known.
 
-    A statistic's key holds the checksum of the weights, so it is known where these are stored.
+    The key of a statistic contains the checksum of the weights, so the key is unknown until the
+    weights are stored.
     """
     for chain in plan.chains.values():
         train_key = plan.train_key(chain.id)
@@ -83,7 +84,7 @@ def required_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
 
 
 def required_failures(plan: Plan) -> Iterator[str]:
-    """Names, without suffix, of what the failures of a plan's jobs would be stored under."""
+    """Yield the file names, without suffix, for failures of all jobs in a plan."""
     for chain in plan.chains.values():
         if chain.id.dataset not in plan.prepared:
             continue

@@ -91,7 +91,7 @@ class Store:
         path = self.path(kind, key) / name
         expected = self.manifest(kind, key).files.get(name)
         if expected is None:
-            raise StoreError(f"{path} is not listed in the manifest of the record")
+            raise StoreError(f"{path} is not listed in the record's manifest")
         try:
             content = path.read_bytes()
         except OSError as error:

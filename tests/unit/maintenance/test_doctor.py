@@ -55,14 +55,14 @@ def test_a_torchvision_for_another_torch(installed):
     assert torch.state == "ok"
     assert (vision.state, vision.found) == (
         "bad",
-        "it belongs to torch 2.6.0, and torch is 2.7.1+cpu",
+        "built for torch 2.6.0, but torch 2.7.1+cpu is installed",
     )
-    assert vision.advice.startswith("install the torchvision that belongs to torch 2.7.1")
+    assert vision.advice.startswith("install the torchvision for torch 2.7.1")
 
 
 def test_a_torchvision_that_is_built_for_another_device(installed):
     _, vision = installed(SOUND, '__version__ = "0.21.0+cu124"')
-    assert (vision.state, vision.found) == ("bad", "it is built for cu124, and torch for cpu")
+    assert (vision.state, vision.found) == ("bad", "built for cu124, but torch for cpu")
 
 
 def test_a_torchvision_that_raises(installed):
@@ -78,12 +78,12 @@ CRASH = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
 def test_imports_that_crash_the_process(installed):
     torch, vision = installed(SOUND, CRASH)
     assert torch.state == "ok"
-    assert (vision.state, vision.found) == ("bad", "importing it ends the process with SIGSEGV")
+    assert (vision.state, vision.found) == ("bad", "the import ends the process with SIGSEGV")
 
 
 def test_a_torch_that_crashes_or_is_not_there(installed):
     torch, vision = installed(CRASH, VISION)
-    assert (torch.state, torch.found) == ("bad", "importing it ends the process with SIGSEGV")
+    assert (torch.state, torch.found) == ("bad", "the import ends the process with SIGSEGV")
     assert vision.state == "bad"
 
 
@@ -136,4 +136,4 @@ def test_plugins_whose_entries_cannot_be_loaded(tmp_path):
     mine = found["plugin mine"]
     assert mine.state == "bad"
     assert "ModuleNotFoundError: No module named 'no_such_module'" in mine.found
-    assert mine.advice == "mend it, or block it: -p no:mine"
+    assert mine.advice == "fix the plugin, or block it: -p no:mine"

@@ -153,9 +153,9 @@ def test_failures_come_along(made, elsewhere, tmp_path):
 
 
 def test_nothing_stored_and_a_file_that_is_there(made, elsewhere, archive):
-    with pytest.raises(NothingSelectedError, match="nothing of small is stored yet"):
+    with pytest.raises(NothingSelectedError, match="nothing is stored for small yet"):
         export(elsewhere, elsewhere / "a.zip")
-    with pytest.raises(BenchError, match="is there already"):
+    with pytest.raises(BenchError, match="already exists"):
         export(made, archive)
     assert sorted(path.name for path in elsewhere.iterdir()) == ["small.toml"]
 
@@ -173,7 +173,7 @@ def test_every_cut_and_every_flipped_bit_leaves_the_store_as_it_was(archive, els
     path = tmp_path / "damaged.zip"
     for share in (0, 0.01, 0.3, 0.9, 0.999):
         path.write_bytes(content[: int(len(content) * share)])
-        refused(path, elsewhere, "no archive of bench store export")
+        refused(path, elsewhere, "not written by bench store export")
     taken = 0
     for position in range(100, len(content), len(content) // 25):
         damaged = bytearray(content)
@@ -292,11 +292,11 @@ def special(archive, path, **attributes):
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"external_attr": (stat.S_IFLNK | 0o777) << 16}, "is no plain file"),
-        ({"external_attr": (stat.S_IFCHR | 0o666) << 16}, "is no plain file"),
-        ({"external_attr": (stat.S_IFIFO | 0o666) << 16}, "is no plain file"),
-        ({"external_attr": (stat.S_IFDIR | 0o777) << 16}, "is no plain file"),
-        ({"compress_type": zipfile.ZIP_DEFLATED}, "is packed or encrypted"),
+        ({"external_attr": (stat.S_IFLNK | 0o777) << 16}, "is not a regular file"),
+        ({"external_attr": (stat.S_IFCHR | 0o666) << 16}, "is not a regular file"),
+        ({"external_attr": (stat.S_IFIFO | 0o666) << 16}, "is not a regular file"),
+        ({"external_attr": (stat.S_IFDIR | 0o777) << 16}, "is not a regular file"),
+        ({"compress_type": zipfile.ZIP_DEFLATED}, "is compressed or encrypted"),
     ],
 )
 def test_links_devices_and_bombs_are_refused(archive, elsewhere, tmp_path, attributes, message):
@@ -325,7 +325,7 @@ def test_members_that_share_their_bytes_are_refused(archive, elsewhere, tmp_path
             for field in ("CRC", "file_size", "compress_size", "header_offset"):
                 setattr(info, field, getattr(first, field))
             target.filelist.append(info)
-    refused(path, elsewhere, "its members claim more bytes than it has")
+    refused(path, elsewhere, "the members claim more bytes than the archive has")
 
 
 def made_up(kind, value):
@@ -376,14 +376,20 @@ def foreign(members):
             "its inputs do not match its key",
         ),
         (made_up("checkpoints", {"inputs": {"seed": 9}}), "its inputs do not match its key"),
-        (made_up("checkpoints", {"facts": {"likelihood": None}}), "its fact 'likelihood' is None"),
-        (made_up("datasets", {"facts": {"counts": {"train": -1}}}), "does not say what the data"),
-        (pickled, "its values cannot be read"),
+        (made_up("checkpoints", {"facts": {"likelihood": None}}), "fact 'likelihood' is None"),
+        (
+            made_up("datasets", {"facts": {"counts": {"train": -1}}}),
+            "does not describe a data set",
+        ),
+        (pickled, "the values cannot be read"),
         (no_manifest, "has no manifest"),
-        (no_values, "has other files than its manifest lists"),
-        (foreign, "has other files than its manifest lists"),
-        (lambda members: members.update({f"failures/{'0' * 32}.json": b"[]"}), "is no failure"),
-        (lambda members: members.update({"results/x/results.json": b"{}"}), "holds no results"),
+        (no_values, "has other files than listed in the manifest"),
+        (foreign, "has other files than listed in the manifest"),
+        (lambda members: members.update({f"failures/{'0' * 32}.json": b"[]"}), "is not a failure"),
+        (
+            lambda members: members.update({"results/x/results.json": b"{}"}),
+            "does not contain results",
+        ),
     ],
 )
 def test_records_that_are_made_up_are_refused(archive, elsewhere, tmp_path, change, message):
@@ -393,5 +399,5 @@ def test_records_that_are_made_up_are_refused(archive, elsewhere, tmp_path, chan
 @pytest.mark.parametrize("content", [b"", b"x", b"PK\x05\x06" + bytes(18)])
 def test_what_is_no_archive_is_refused(elsewhere, tmp_path, content):
     (tmp_path / "b.zip").write_bytes(content)
-    refused(tmp_path / "b.zip", elsewhere, "no archive of bench store export")
+    refused(tmp_path / "b.zip", elsewhere, "not written by bench store export")
     refused(tmp_path / "gone.zip", elsewhere, "no such file")

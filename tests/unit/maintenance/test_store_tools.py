@@ -123,7 +123,7 @@ def test_a_file_that_is_gone_a_record_elsewhere_and_a_folder_without_a_manifest(
     assert problems == {
         "values.npy is missing",
         "its inputs do not match its key",
-        "it has files but no manifest",
+        "files without a manifest",
     }
 
 
@@ -193,7 +193,7 @@ def test_what_a_run_is_at_is_kept(folder):
     held.release()
     kept = {item.kind for item, _ in done.kept}
     assert kept == {"checkpoints", "statistics"}
-    assert {why for _, why in done.kept} == {"a run is at it"}
+    assert {why for _, why in done.kept} == {"in use by a run"}
     done = remove_garbage(stored.store(folder), [item for item, _ in done.kept])
     assert len(done.found) == 8
     assert not (folder / "store/checkpoints" / train_key).exists()
