@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
 from oodbench import DensityModel, is_out_of_memory
+from plugins.statistics.layer_gradients.graph import ObjectiveModule
 
 Parameters: TypeAlias = dict[str, Tensor]
 # Of the parameters of some copies, to their gradients and the log-probabilities, (n,).
@@ -120,18 +121,7 @@ def _alone(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> T
     return ascent.gain(named, gradient, lambda given: _log_prob(module, given, x))
 
 
-class _LogProb(nn.Module):
-    """A model whose call is `log_prob`, which is what `functional_call` calls."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.model.log_prob(x)  # type: ignore[operator, no-any-return]
-
-
 def _log_prob(module: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
     """The log-probability of examples, (n,), under other parameters."""
     renamed = {f"model.{name}": p for name, p in parameters.items()}
-    return cast(Tensor, functional_call(_LogProb(module), renamed, (x,)))
+    return cast(Tensor, functional_call(ObjectiveModule(module), renamed, (x,)))
