@@ -21,15 +21,15 @@ ENTRIES = {
         "squared gradient norm of each layer for the summed log-probability of a group",
     ),
     "mean_intensity": (
-        "mean_intensity:MeanIntensity",
+        "image_statistics:MeanIntensity",
         "mean pixel value of each example; reads no model",
     ),
     "total_variation": (
-        "total_variation:TotalVariation",
+        "image_statistics:TotalVariation",
         "sum of the differences between neighbouring pixels; reads no model",
     ),
     "png_bits": (
-        "png_bits:PNGBits",
+        "image_statistics:PNGBits",
         "size of each example as a PNG file, in bits; reads no model",
     ),
     "layer_fisher_diagonal": (

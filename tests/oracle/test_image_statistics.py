@@ -17,10 +17,7 @@ from plugins.scorers.baselines import (
     TotalVariationDistance,
 )
 from plugins.scorers.input_complexity import InputComplexity
-from plugins.statistics import png_bits
-from plugins.statistics.mean_intensity import MeanIntensity
-from plugins.statistics.png_bits import PNGBits
-from plugins.statistics.total_variation import TotalVariation
+from plugins.statistics.image_statistics import MeanIntensity, PNGBits, TotalVariation
 
 BASELINES = [MeanIntensityDistance, TotalVariationDistance, PNGSizeDistance]
 
@@ -64,7 +61,7 @@ def test_png_bits_are_those_of_files_that_decode_to_the_example(channels, files,
         save(image, file, *arguments, **options)
         written.append(file.getvalue())
 
-    monkeypatch.setattr(png_bits.Image.Image, "save", kept)
+    monkeypatch.setattr(Image.Image, "save", kept)
     x = examples(channels, count=1)
     (bits,) = PNGBits()(None, grouped(x))[:, 0]
     assert len(written) == files
