@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -145,11 +146,9 @@ class _Graph:
     def _innermost(self, node: Any) -> _Call:
         """The innermost call that made a node."""
         number = node._sequence_nr()
-        low, high = 0, len(self._calls)
-        while high - low > 1:  # the last call to start before the node
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._calls[middle].start < number else (low, middle)
-        return next(c for c in self._calls[low].chain() if number < c.end)
+        later = bisect_left(self._calls, number, key=lambda call: call.start)
+        last = self._calls[max(0, later - 1)]  # to start before the node
+        return next(call for call in last.chain() if number < call.end)
 
     def _cross(self, consumer: _Call, source: Any, index: int) -> None:
         """Note the calls that a value leaves without being one of their outputs."""

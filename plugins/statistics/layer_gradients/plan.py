@@ -9,12 +9,7 @@ from typing import Literal
 from torch import nn
 
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
-from plugins.statistics.layer_gradients.registry import (
-    FusedRule,
-    Rule,
-    find_fused_rule,
-    find_rule,
-)
+from plugins.statistics.layer_gradients.registry import FusedRule, Rule, find_fused_rule, find_rule
 
 # A fused rule computes the whole module in a way of its own; a rule reads its inputs and the
 # gradients of its outputs; "vmap" differentiates the module by automatic vectorisation, and
@@ -22,7 +17,7 @@ from plugins.statistics.layer_gradients.registry import (
 Method = Literal["fused", "rule", "vmap", "loop"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Unit:
     """A module that gives the gradients of some parameters, named within it, by column."""
 
@@ -66,10 +61,7 @@ class Plan:
 
     def _make_units(self, wrapped: ObjectiveModule) -> list[Unit]:
         columns = {id(p): column for column, p in enumerate(wrapped.parameters())}
-        units: dict[tuple[str, Method], Unit] = {}
-        for ways in self.ways.values():
-            if ways[0] not in units:
-                units[ways[0]] = Unit(*ways[0])
+        units = {ways[0]: Unit(*ways[0]) for ways in self.ways.values()}
         for (name, method), unit in units.items():
             module = wrapped.get_submodule(name)
             for local, parameter in module.named_parameters():
