@@ -36,7 +36,9 @@ class Replay:
             for leaf, batched in zip(self.leaves, self.batched, strict=True)
             if batched
         ]
-        self.deltas = [None if d is None else call.grouped(d.detach()) for d in call.deltas]
+        self.deltas = {
+            k: call.grouped(d.detach()) for k, d in enumerate(call.deltas) if d is not None
+        }
 
     def outputs(
         self, function: Callable[..., Any], rows: Sequence[Tensor]
@@ -49,7 +51,7 @@ class Replay:
         ]
         args, keywords = tree_unflatten(leaves, self._spec)
         outputs = floating(tree_leaves(function(*args, **keywords)))
-        return [(out, k) for k, out in enumerate(outputs) if self.deltas[k] is not None]
+        return [(out, k) for k, out in enumerate(outputs) if k in self.deltas]
 
 
 def floating(leaves: Sequence[Any]) -> list[Tensor]:
@@ -76,8 +78,7 @@ def vectorised(
     Raises:
         Exception: Whatever a module raises that cannot be vectorised.
     """
-    found = dict(module.named_parameters(remove_duplicate=False))
-    parameters = {name: found[name].detach() for name in columns}
+    parameters = {name: module.get_parameter(name).detach() for name in columns}
 
     def objective(parameters: Any, rows: Any, deltas: Any) -> Tensor:
         def function(*args: Any, **keywords: Any) -> Any:
@@ -100,9 +101,7 @@ def vectorised(
         for start in range(0, groups, step):
             part = slice(start, start + step)
             rows = [[row[part] for row in replay.rows] for replay in replays]
-            deltas = [
-                {k: d[part] for k, d in enumerate(r.deltas) if d is not None} for r in replays
-            ]
+            deltas = [{k: d[part] for k, d in replay.deltas.items()} for replay in replays]
             gradients = vmap(grad(objective), (None, 0, 0))(parameters, rows, deltas)
             pieces.append([measure(column, gradients[name]) for name, column in columns.items()])
     return [torch.cat(column) for column in zip(*pieces, strict=True)]
@@ -116,25 +115,20 @@ def looped(
     measure: Measure,
 ) -> list[Tensor]:
     """The same, with a backward pass per group."""
-    found = dict(module.named_parameters(remove_duplicate=False))
-    parameters = [found[name] for name in columns]
+    parameters = [module.get_parameter(name) for name in columns]
     table = torch.zeros(len(columns), groups, dtype=torch.float64, device=parameters[0].device)
     with torch.enable_grad(), requiring_grad(parameters, True):
         for m in range(groups):
             outputs, deltas = [], []
             for replay in replays:
                 for out, k in replay.outputs(module, [row[m] for row in replay.rows]):
-                    delta = replay.deltas[k]
-                    assert delta is not None
                     if out.requires_grad:
                         outputs.append(out)
-                        deltas.append(delta[m].sum_to_size(out.shape))
+                        deltas.append(replay.deltas[k][m].sum_to_size(out.shape))
             if not outputs:
                 continue
-            found_gradients = torch.autograd.grad(outputs, parameters, deltas, allow_unused=True)
-            for row, column, gradient in zip(
-                table, columns.values(), found_gradients, strict=True
-            ):
+            gradients = torch.autograd.grad(outputs, parameters, deltas, allow_unused=True)
+            for row, column, gradient in zip(table, columns.values(), gradients, strict=True):
                 if gradient is not None:
                     row[m] = measure(column, gradient.unsqueeze(0))[0]
     return list(table)
