@@ -76,8 +76,8 @@ FAULTS = {
     ),
     "norms added over calls instead of gradients": (
         "norms",
-        "a, d = (torch.cat(factor, dim=-2) for factor in zip(*factors, strict=True))",
-        "a, d = (torch.stack(factor, dim=1) for factor in zip(*factors, strict=True))",
+        "return _joined(products, -2)",
+        "return Outer(*(torch.stack(x, 1) for x in zip(*((p.a, p.d) for p in products))))",
         "linear-shared",
         1,
     ),

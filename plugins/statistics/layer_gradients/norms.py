@@ -70,13 +70,19 @@ def total(parts: Sequence[GroupGradient]) -> GroupGradient:
     """The sum over the calls of a module of the gradients of one parameter."""
     if len(parts) == 1:
         return parts[0]
-    if all(isinstance(part, Outer) for part in parts):
-        factors = [(part.a, part.d) for part in parts if isinstance(part, Outer)]
-        a, d = (torch.cat(factor, dim=-2) for factor in zip(*factors, strict=True))
-        return Outer(a, d)
+    products = [part for part in parts if isinstance(part, Outer)]
+    if len(products) == len(parts):
+        return _joined(products, -2)
     explicit = [part.explicit() if isinstance(part, Outer) else part for part in parts]
     shape = explicit[0].shape
     return torch.stack([part.reshape(shape) for part in explicit]).sum(0)
+
+
+def _joined(products: Sequence[Outer], dim: int) -> Outer:
+    """One product of several, whose rows are put together along a dimension."""
+    a = torch.cat([product.a for product in products], dim)
+    d = torch.cat([product.d for product in products], dim)
+    return Outer(a, d)
 
 
 def sq_norms(gradient: GroupGradient) -> Tensor:
@@ -131,7 +137,7 @@ class NormTable:
     """
 
     def __init__(self, groups: int) -> None:
-        self._groups = groups
+        self.groups = groups
         self._waiting: dict[object, list[tuple[int, GroupGradient]]] = {}
         self._done: list[tuple[Sequence[int], Tensor]] = []
 
@@ -141,8 +147,7 @@ class NormTable:
 
     def add(self, column: int, gradient: GroupGradient) -> None:
         """A gradient; of one that is neither small nor done at once nothing is kept."""
-        outer = isinstance(gradient, Outer)
-        factors = [gradient.a, gradient.d] if outer else [gradient]
+        factors = [gradient.a, gradient.d] if isinstance(gradient, Outer) else [gradient]
         key = tuple(factor.shape for factor in factors)
         if sum(factor.numel() for factor in factors) > SMALL:
             self.add_norms([column], sq_norms(gradient).unsqueeze(0))
@@ -158,10 +163,10 @@ class NormTable:
         """All of them, float64, (M, columns), on the device of `like`; 0 where none was added."""
         for items in self._waiting.values():
             stacked = _stacked([gradient for _, gradient in items])
-            norms = sq_norms(stacked).reshape(len(items), self._groups)
+            norms = sq_norms(stacked).reshape(len(items), self.groups)
             self.add_norms([column for column, _ in items], norms)
         self._waiting.clear()
-        table = torch.zeros(columns, self._groups, dtype=torch.float64, device=like.device)
+        table = torch.zeros(columns, self.groups, dtype=torch.float64, device=like.device)
         if self._done:
             order = [column for columns, _ in self._done for column in columns]
             table[order] = torch.cat([norms for _, norms in self._done])
@@ -191,13 +196,11 @@ class MeasureTable(NormTable):
 
 def _stacked(gradients: Sequence[GroupGradient]) -> GroupGradient:
     """Gradients of one shape as if they were of more groups."""
-    first = gradients[0]
     if len(gradients) == 1:
-        return first
-    if isinstance(first, Outer):
-        factors = [(each.a, each.d) for each in gradients if isinstance(each, Outer)]
-        a, d = (torch.cat(factor) for factor in zip(*factors, strict=True))
-        return Outer(a, d)
+        return gradients[0]
+    products = [each for each in gradients if isinstance(each, Outer)]
+    if products:
+        return _joined(products, 0)
     return torch.cat([each for each in gradients if isinstance(each, Tensor)])
 
 
