@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
@@ -21,9 +22,8 @@ from plugins.statistics.layer_gradients.recorder import Recorder
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from plugins.statistics.layer_gradients.registry import Misaligned
 from plugins.statistics.layer_gradients.verification import (
-    CHOSEN,
-    GROUPS,
     Planner,
+    three,
     verified_plan,
     verify_again,
 )
@@ -32,6 +32,9 @@ from plugins.statistics.layer_gradients.vmap import requiring_grad
 MAX_BYTES = 2**30
 # A trial counts the tensors that operations return; some use more and free it before they return.
 SLACK = 1.15
+
+# Of a number of groups, to the table that their norms go into.
+MakeTable: TypeAlias = Callable[[int], NormTable]
 
 _log = logging.getLogger(__name__)
 
@@ -89,20 +92,16 @@ class LayerGradientEngine:
         Raises:
             ScoreError: The objective depends on no parameter at all.
         """
-        if not isinstance(model, nn.Module) or not groups.numel():
-            return looped_layer_gradients(model, groups, self._objective)
-        known = self._find(model, groups)
-        if known.plan is not None:
+        if isinstance(model, nn.Module) and groups.numel():
+            known = self._find(model, groups)
             try:
-                wrapped = ObjectiveModule(model, self._objective)
-                return self._norms(wrapped, known, known.plan, groups, NormTable)
+                if known.plan is not None:
+                    return self._norms(model, known, known.plan, groups, NormTable)
             except (Untraceable, Misaligned) as error:
                 _note(model, error)
         return looped_layer_gradients(model, groups, self._objective)
 
-    def follow(
-        self, model: nn.Module, groups: Tensor, table: Callable[[int], NormTable]
-    ) -> Tensor:
+    def follow(self, model: nn.Module, groups: Tensor, table: MakeTable) -> Tensor:
         """The same for whatever a table measures, without the loop.
 
         Arguments:
@@ -117,9 +116,7 @@ class LayerGradientEngine:
         known = self._find(model, groups)
         if known.plan is None:
             raise Untraceable("it cannot be followed")
-        return self._norms(
-            ObjectiveModule(model, self._objective), known, known.plan, groups, table
-        )
+        return self._norms(model, known, known.plan, groups, table)
 
     def plan(self, model: nn.Module, groups: Tensor) -> Plan | None:
         """The verified plan of a model, made if need be; None if the loop has to do."""
@@ -132,73 +129,17 @@ class LayerGradientEngine:
         if known is None or known.signature != found:
             known = self._known[model] = _Known(found)
             try:
-                known.plan = verified_plan(wrapped, _three(groups[:, :2], 0), self._planner)
+                known.plan = verified_plan(wrapped, three(groups[:, :2], 0), self._planner)
                 known.verified = min(2, groups.shape[1])
             except Exception as error:  # the loop will show whether the model is at fault
                 _note(model, error)
         return known
 
     def _norms(
-        self,
-        wrapped: ObjectiveModule,
-        known: _Known,
-        plan: Plan,
-        groups: Tensor,
-        table: Callable[[int], NormTable],
+        self, model: nn.Module, known: _Known, plan: Plan, groups: Tensor, table: MakeTable
     ) -> Tensor:
-        """The norms of all groups; parameters that were out of sight before are verified now."""
-        if known.verified < min(2, groups.shape[1]):
-            self._verify_again(wrapped, known, plan, _three(groups[:, :2], 0))
-            known.verified = 2
-        norms = self._chunks(wrapped, known, plan, groups, table)
-        while plan.unverified:
-            columns = torch.tensor(sorted(plan.unverified), device=norms.device)
-            seen = norms[:, columns] != 0
-            if not bool(seen.any()):
-                break
-            row = int(seen.any(1).nonzero()[0])
-            held = self._verify_again(wrapped, known, plan, _three(groups, row))
-            plan.unverified -= set(columns[seen[row]].tolist())
-            if not held:
-                known.bytes.clear()
-                norms = self._chunks(wrapped, known, plan, groups, table)
-        return norms
-
-    def _verify_again(
-        self, wrapped: ObjectiveModule, known: _Known, plan: Plan, groups: Tensor
-    ) -> bool:
-        """Whether the plan held as it was; if nothing holds any more, the model is the loop's."""
-        try:
-            return verify_again(wrapped, plan, groups)
-        except Untraceable:
-            known.plan = None
-            raise
-
-    def _chunks(
-        self,
-        wrapped: ObjectiveModule,
-        known: _Known,
-        plan: Plan,
-        groups: Tensor,
-        table: Callable[[int], NormTable],
-    ) -> Tensor:
-        """The norms, chunk by chunk; where memory runs out chunks are halved, for good."""
-        size = groups.shape[1]
-        per_group = max(1.0, SLACK * known.bytes_of_a_group(wrapped, plan, groups))
-        pieces: list[Tensor] = []
-        start = 0
-        while start < len(groups):
-            step = max(1, min(int(self._max_bytes / per_group), known.most_examples // size))
-            chunk = groups[start : start + step]
-            try:
-                pieces.append(_chunk(wrapped, plan, chunk, table(len(chunk))))
-            except (MemoryError, RuntimeError) as error:
-                if step == 1 or not is_out_of_memory(error):
-                    raise
-                known.most_examples = len(chunk) * size // 2
-                continue
-            start += step
-        return torch.cat(pieces)
+        wrapped = ObjectiveModule(model, self._objective)
+        return _Evaluation(wrapped, known, plan, groups, table, self._max_bytes).norms()
 
 
 @dataclass
@@ -211,17 +152,75 @@ class _Known:
     most_examples: int = 2**31
     bytes: dict[int, int] = field(default_factory=dict)  # of a group, by its size
 
-    def bytes_of_a_group(self, wrapped: ObjectiveModule, plan: Plan, groups: Tensor) -> int:
+
+@dataclass
+class _Evaluation:
+    """The groups of one call, with the plan of their model."""
+
+    wrapped: ObjectiveModule
+    known: _Known
+    plan: Plan
+    groups: Tensor
+    table: MakeTable
+    max_bytes: int
+
+    def norms(self) -> Tensor:
+        """The norms of all groups; parameters that were out of sight before are verified now."""
+        if self.known.verified < min(2, self.groups.shape[1]):
+            self._verify_again(three(self.groups[:, :2], 0))
+            self.known.verified = 2
+        norms = self._chunks()
+        while self.plan.unverified:
+            columns = torch.tensor(sorted(self.plan.unverified), device=norms.device)
+            seen = norms[:, columns] != 0
+            if not bool(seen.any()):
+                break
+            row = int(seen.any(1).nonzero()[0])
+            held = self._verify_again(three(self.groups, row))
+            self.plan.unverified -= set(columns[seen[row]].tolist())
+            if not held:
+                self.known.bytes.clear()
+                norms = self._chunks()
+        return norms
+
+    def _verify_again(self, groups: Tensor) -> bool:
+        """Whether the plan held as it was; if nothing holds any more, the model is the loop's."""
+        try:
+            return verify_again(self.wrapped, self.plan, groups)
+        except Untraceable:
+            self.known.plan = None
+            raise
+
+    def _chunks(self) -> Tensor:
+        """The norms, chunk by chunk; where memory runs out chunks are halved, for good."""
+        groups, known, size = self.groups, self.known, self.groups.shape[1]
+        per_group = max(1.0, SLACK * self._bytes_of_a_group())
+        pieces: list[Tensor] = []
+        start = 0
+        while start < len(groups):
+            step = max(1, min(int(self.max_bytes / per_group), known.most_examples // size))
+            chunk = groups[start : start + step]
+            try:
+                pieces.append(_chunk(self.wrapped, self.plan, chunk, self.table(len(chunk))))
+            except (MemoryError, RuntimeError) as error:
+                if step == 1 or not is_out_of_memory(error):
+                    raise
+                known.most_examples = len(chunk) * size // 2
+                continue
+            start += step
+        return torch.cat(pieces)
+
+    def _bytes_of_a_group(self) -> int:
         """What each group of a chunk takes at most, from a trial with one.
 
         Several together take less each, since some costs are fixed and pieces are bounded.
         """
-        size = groups.shape[1]
-        if size not in self.bytes:
-            with Allocations([groups, *wrapped.parameters(), *wrapped.buffers()]) as made:
-                _chunk(wrapped, plan, groups[:1], NormTable(1))
-            self.bytes[size] = made.peak
-        return self.bytes[size]
+        wrapped, size = self.wrapped, self.groups.shape[1]
+        if size not in self.known.bytes:
+            with Allocations([self.groups, *wrapped.parameters(), *wrapped.buffers()]) as made:
+                _chunk(wrapped, self.plan, self.groups[:1], NormTable(1))
+            self.known.bytes[size] = made.peak
+        return self.known.bytes[size]
 
 
 def _chunk(wrapped: ObjectiveModule, plan: Plan, groups: Tensor, table: NormTable) -> Tensor:
@@ -229,14 +228,8 @@ def _chunk(wrapped: ObjectiveModule, plan: Plan, groups: Tensor, table: NormTabl
     parameters = list(wrapped.parameters())
     # Without this, autograd would form the gradient of the whole batch for every parameter too.
     with requiring_grad(parameters, False):
-        Recorder(wrapped, plan, len(groups), table=table).run(groups.flatten(0, 1))
+        Recorder(wrapped, plan, table).run(groups.flatten(0, 1))
         return table.result(len(parameters), groups)
-
-
-def _three(groups: Tensor, middle: int) -> Tensor:
-    """Three groups for a verification, the given one in the middle of them."""
-    rows = [(middle + k - CHOSEN) % len(groups) for k in range(GROUPS)]
-    return groups[rows]
 
 
 def _note(model: nn.Module, error: Exception) -> None:

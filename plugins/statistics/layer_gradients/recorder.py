@@ -12,14 +12,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable
-from plugins.statistics.layer_gradients.norms import GroupGradient, NormTable, total
+from plugins.statistics.layer_gradients.norms import NormTable, total
 from plugins.statistics.layer_gradients.plan import Plan, Unit
 from plugins.statistics.layer_gradients.registry import BackwardPass, Call
-from plugins.statistics.layer_gradients.vmap import (
-    Replay,
-    looped,
-    vectorised,
-)
+from plugins.statistics.layer_gradients.vmap import Replay, looped, vectorised
 
 
 class Modified(Exception):
@@ -32,8 +28,7 @@ class Recorder:
     Arguments:
         wrapped: The model; its parameters require no gradient.
         plan: Where and how.
-        groups: M.
-        table: Where the norms go, or whatever it measures.
+        table: Of M groups; where the norms go, or whatever it measures.
         failures: Takes by column what goes wrong with a unit, which is raised if this is None.
     """
 
@@ -41,19 +36,16 @@ class Recorder:
         self,
         wrapped: ObjectiveModule,
         plan: Plan,
-        groups: int,
-        *,
-        table: NormTable | None = None,
+        table: NormTable,
         failures: dict[int, Exception] | None = None,
     ) -> None:
-        self.wrapped, self.plan, self.groups = wrapped, plan, groups
+        self.wrapped, self.plan, self.table = wrapped, plan, table
         self.units = plan.units(wrapped)
-        self.table = table or NormTable(groups)
         self.called: list[str] = []
         self._rows = 0
         self._failures = failures
-        self._calls: dict[int, list[Call]] = {id(unit): [] for unit in self.units}
-        self._arrived: dict[int, int] = {id(unit): 0 for unit in self.units}
+        self._calls: dict[Unit, list[Call]] = {unit: [] for unit in self.units}
+        self._arrived = dict.fromkeys(self.units, 0)
         self._leaves: list[Tensor] = []  # what the backward pass goes back to
         self._state = "idle"
 
@@ -86,7 +78,7 @@ class Recorder:
         """Let the units expect as many gradients of outputs as there were in this pass."""
         for unit in self.units:
             if unit.method == "rule":
-                unit.expected = self._arrived[id(unit)]
+                unit.expected = self._arrived[unit]
 
     def _forward(self, x: Tensor) -> Tensor:
         self._state = "forward"
@@ -118,10 +110,6 @@ class Recorder:
         fused_rule = unit.fused_rule
         assert fused_rule is not None
 
-        def add(name: str, gradient: GroupGradient) -> None:
-            if name in unit.columns:
-                self.table.add(unit.columns[name], gradient)
-
         def report(names: Sequence[str], norms: Tensor) -> None:
             wanted = [k for k, name in enumerate(names) if name in unit.columns]
             columns = [unit.columns[names[k]] for k in wanted]
@@ -129,7 +117,7 @@ class Recorder:
 
         def forward(*args: Any) -> Any:
             self.called.append(unit.module)
-            return fused_rule(module, BackwardPass(self.groups, anchor, add, report), *args)
+            return fused_rule(module, BackwardPass(self.table.groups, anchor, report), *args)
 
         module.forward = forward
         try:
@@ -145,7 +133,7 @@ class Recorder:
         copied = (unit.module, unit.method) in self.plan.copied
         args = tuple(_detached(argument, copied) for argument in args)
         keywords = {name: _detached(argument, copied) for name, argument in keywords.items()}
-        call = Call(self.groups, args, keywords)
+        call = Call(self.table.groups, args, keywords)
         leaves, spec = ([output], None) if isinstance(output, Tensor) else tree_flatten(output)
         replaced = False
         for k, leaf in enumerate(leaves):
@@ -161,7 +149,7 @@ class Recorder:
                 call.outputs.append(leaf.detach())
         held = [a for a in (*args, *keywords.values()) if isinstance(a, Tensor)] + call.outputs
         call.versions = [(tensor, tensor._version) for tensor in held]
-        self._calls[id(unit)].append(call)
+        self._calls[unit].append(call)
         if not replaced:
             return None
         return leaves[0] if spec is None else tree_unflatten(leaves, spec)
@@ -178,13 +166,13 @@ class Recorder:
         """Tensor hook: a gradient of an output has arrived."""
         if self._state != "backward":
             raise Untraceable("it differentiates within its forward pass")
-        if id(unit) not in self._calls:
+        if unit not in self._calls:
             raise Untraceable("more of its outputs count for other examples")
         call.deltas[index] = delta
-        self._arrived[id(unit)] += 1
+        self._arrived[unit] += 1
         # Norms are taken as soon as the last gradient arrives, so that what the calls kept is let
         # go during the backward pass and not after it.
-        if self._arrived[id(unit)] == unit.expected:
+        if self._arrived[unit] == unit.expected:
             with torch.no_grad():
                 self._finish(unit)
 
@@ -195,14 +183,14 @@ class Recorder:
         if not unit.module:
             first = next(self.wrapped.parameters())
             ones = torch.ones(len(x), dtype=first.dtype, device=x.device)
-            call = Call(self.groups, (x,), {}, deltas=[ones if weights is None else weights])
-            self._calls[id(unit)] = [call]
-        if id(unit) in self._calls:
+            call = Call(self.table.groups, (x,), {}, deltas=[ones if weights is None else weights])
+            self._calls[unit] = [call]
+        if unit in self._calls:
             self._finish(unit)
 
     def _finish(self, unit: Unit) -> None:
         """Norms of a unit from all its calls; what they kept is let go."""
-        calls = self._calls.pop(id(unit))
+        calls = self._calls.pop(unit)
         try:
             if any(t._version != version for call in calls for t, version in call.versions):
                 raise Modified(unit.module)
@@ -228,7 +216,7 @@ class Recorder:
             self.plan.batched[unit.module, k] = replay.batched
             replays.append(replay)
         measured = vectorised if unit.method == "vmap" else looped
-        rows = measured(module, unit.columns, replays, self.groups, self.table.measure)
+        rows = measured(module, unit.columns, replays, self.table.groups, self.table.measure)
         self.table.add_norms(list(unit.columns.values()), torch.stack(rows))
 
 

@@ -123,13 +123,12 @@ class BackwardPass:
     """What a fused rule is told of the pass that it takes part in.
 
     `anchor` requires a gradient: an output that depends on it is part of the graph. During the
-    backward pass `add` takes the gradient of a parameter, named within the module, and `report`
-    the squared norms of several, float64, (len(names), M).
+    backward pass `report` takes the squared norms of parameters, named within the module, float64,
+    (len(names), M).
     """
 
     groups: int
     anchor: Tensor
-    add: Callable[[str, GroupGradient], None]
     report: Callable[[Sequence[str], Tensor], None]
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable, candidates
+from plugins.statistics.layer_gradients.norms import NormTable
 from plugins.statistics.layer_gradients.plan import Plan, make_plan
 from plugins.statistics.layer_gradients.recorder import Modified, Recorder
 from plugins.statistics.layer_gradients.vmap import requiring_grad
@@ -23,6 +24,11 @@ GROUPS, CHOSEN = 3, 1
 # a wrong rule is wrong by far more.
 TOLERANCES = {torch.float64: (1e-6, 1e-10)}
 LOW_PRECISION = (0.2, 1e-5)
+
+
+def three(groups: Tensor, middle: int) -> Tensor:
+    """Three groups for a verification, the given one in the middle of them."""
+    return groups[[(middle + k - CHOSEN) % len(groups) for k in range(GROUPS)]]
 
 
 def verified_plan(wrapped: ObjectiveModule, groups: Tensor, planner: Planner = make_plan) -> Plan:
@@ -81,11 +87,12 @@ def verify(
     while True:
         plan.start_again()
         failures: dict[int, Exception] = {}
-        recorder = Recorder(wrapped, plan, GROUPS, failures=failures)
+        table = NormTable(GROUPS)
+        recorder = Recorder(wrapped, plan, table, failures)
         with requiring_grad(list(wrapped.parameters()), False):
             found = recorder.run(x, weights.flatten())
         if all(not unit.module for unit in recorder.units) or _close(found, values):
-            norms = recorder.table.result(len(truth), truth)
+            norms = table.result(len(truth), truth)
             wrong = _wrong(norms, truth, tolerance, floor) | set(failures)
             if not wrong:
                 plan.calls = recorder.called
