@@ -124,7 +124,7 @@ class GlowLinear(DequantisedFlow):
 
         Its sum is what the published code of arXiv 2502.00820 differentiates.
         """
-        return self.transform(self._dequantise(x, 0.5))[0]
+        return self.to_noise(x)
 
     def inverse(self, z: Tensor) -> Tensor:
         """y, (N, C, H, W), of z, (N, D)."""

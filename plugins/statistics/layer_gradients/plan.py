@@ -40,9 +40,7 @@ class Plan:
 
     ways: dict[int, list[tuple[str, Method]]]
     signature: object
-    unverified: set[int] = field(
-        default_factory=set
-    )  # columns whose gradient was zero in the verification
+    unverified: set[int] = field(default_factory=set)  # columns that verification saw as zero
     copied: set[tuple[str, Method]] = field(default_factory=set)  # units whose inputs are copied
     expand: bool = True  # scalars that a module returns become one number per example
     batched: dict[tuple[str, int], tuple[bool, ...]] = field(default_factory=dict)
@@ -101,7 +99,7 @@ def _plan(
             found.append((taken[name], "fused"))
         for module in modules:
             child = wrapped.get_submodule(module)
-            if find_rule(child, [_local(wrapped, module, name)]):
+            if find_rule(child, [_local(child, wrapped.get_parameter(name))]):
                 found.append((module, "rule"))
             found += [(module, "vmap"), (module, "loop")]
         ways[columns[name]] = found
@@ -147,10 +145,6 @@ def _fused_modules(
             yield from ((name, module_name) for name in reached)
 
 
-def _local(wrapped: ObjectiveModule, module: str, name: str) -> str:
-    """A parameter's name within a module."""
-    parameter = wrapped.get_parameter(name)
-    for local, other in wrapped.get_submodule(module).named_parameters():
-        if other is parameter:
-            return local
-    raise AssertionError(f"{name} is not within {module}")
+def _local(module: nn.Module, parameter: nn.Parameter) -> str:
+    """A parameter's name within a module that holds it."""
+    return next(name for name, other in module.named_parameters() if other is parameter)

@@ -46,43 +46,39 @@ def convolution_gradients(
     space = len(module.kernel_size)
     if x.dim() != 2 + space:
         raise Misaligned("a convolution of a single example")
-    before, after = _padding(module)
-    if _thinner_by_delta(module, before, after):
+    reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    before, after = _padding(module, reach)
+    if _thinner_by_delta(module, reach, before, after):
         # Each output channel is moved over the input instead: the same sum, fewer columns.
-        reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
         left = [size - p for size, p in zip(reach, before, strict=True)]
         right = [size - p for size, p in zip(reach, after, strict=True)]
-        weight = _blocks(
-            call, _patches(x, module, points=True), _patches(_pad(delta, left, right), module), 1
-        )
+        weight = _blocks(call, _points(x), _patches(_pad(delta, left, right), module), 1)
     else:
-        patches = _patches(_pad(x, before, after, module.padding_mode), module, module.stride)
-        deltas = _patches(delta, module, points=True)
-        weight = _blocks(call, patches, deltas, module.groups)
+        patches = _patches(_pad(x, before, after, module.padding_mode), module)
+        weight = _blocks(call, patches, _points(delta), module.groups)
     bias = call.grouped(delta).sum([1, *range(3, 3 + space)])
     return {"weight": weight, "bias": bias}
 
 
-def _padding(module: Convolution) -> tuple[list[int], list[int]]:
+def _padding(module: Convolution, reach: list[int]) -> tuple[list[int], list[int]]:
     """Zeros or repeats before and after each dimension of space."""
     if module.padding == "valid":
-        return [0] * len(module.kernel_size), [0] * len(module.kernel_size)
+        return [0] * len(reach), [0] * len(reach)
     if module.padding == "same":
-        sizes = zip(module.dilation, module.kernel_size, strict=True)
-        both = [d * (k - 1) for d, k in sizes]
-        return [total // 2 for total in both], [total - total // 2 for total in both]
+        return [size // 2 for size in reach], [size - size // 2 for size in reach]
     return list(module.padding), list(module.padding)  # type: ignore[arg-type]
 
 
-def _thinner_by_delta(module: Convolution, before: list[int], after: list[int]) -> bool:
+def _thinner_by_delta(
+    module: Convolution, reach: list[int], before: list[int], after: list[int]
+) -> bool:
     """Whether to take patches of delta: it has fewer channels, and they are its translates."""
-    reach = zip(module.dilation, module.kernel_size, before, after, strict=True)
     return (
         module.groups == 1
         and module.out_channels < module.in_channels
         and all(stride == 1 for stride in module.stride)
-        and (module.padding_mode == "zeros")
-        and all(max(b, a) <= d * (k - 1) for d, k, b, a in reach)
+        and module.padding_mode == "zeros"
+        and all(max(b, a) <= size for size, b, a in zip(reach, before, after, strict=True))
     )
 
 
@@ -94,19 +90,21 @@ def _pad(x: Tensor, before: list[int], after: list[int], mode: str = "zeros") ->
     return F.pad(x, sizes, "constant" if mode == "zeros" else mode)
 
 
-def _patches(
-    x: Tensor, module: Convolution, stride: Sequence[int] | None = None, *, points: bool = False
-) -> Tensor:
+def _points(x: Tensor) -> Tensor:
+    """Each position alone: (N, C, *space) to (N, P, 1, C)."""
+    return x.flatten(2).transpose(1, 2).unsqueeze(2)
+
+
+def _patches(x: Tensor, module: Convolution) -> Tensor:
     """What the kernel covers at each position: (N, C, *space) to (N, P, prod(kernel), C).
 
-    Channels come last, so that what is copied lies together. With `points` the kernel is a point.
+    Channels come last, so that what is copied lies together.
     """
     space = len(module.kernel_size)
-    x = x.movedim(1, -1)  # (N, *space, C)
-    if points or math.prod(module.kernel_size) * math.prod(stride or (1,)) == 1:
-        return x.flatten(1, space).unsqueeze(2)
-    view = x.contiguous()
-    sizes = zip(module.kernel_size, module.dilation, stride or (1,) * space, strict=True)
+    if math.prod(module.kernel_size) * math.prod(module.stride) == 1:
+        return _points(x)
+    view = x.movedim(1, -1).contiguous()  # (N, *space, C)
+    sizes = zip(module.kernel_size, module.dilation, module.stride, strict=True)
     for dim, (size, dilation, step) in enumerate(sizes, start=1):
         view = view.unfold(dim, dilation * (size - 1) + 1, step)[..., ::dilation]
     view = view.movedim(1 + space, -1)  # (N, *positions, *kernel, C)
