@@ -1,7 +1,7 @@
-"""The built-in statistics.
+"""Built-in statistics.
 
-The module of an entry is light: it has the options and their meaning, and imports no torch. What
-takes many lines has a folder beside it, which is imported when the statistic is evaluated.
+The module behind an entry is light: it documents the options and does not import torch. Longer
+computations are in a folder next to the module, imported when the statistic is evaluated.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ ENTRIES = {
         "gain in log-probability from a few steps of training on the example alone, in nats",
     ),
 }
-"""Target in this package and summary, by name."""
+"""Target in this package and summary, by entry name."""
 
 VERSIONS = {"layer_fisher_diagonal": "2", "layer_fisher_ekfac": "2"}
-"""Of those whose version is not 1."""
+"""Versions other than 1, by entry name."""
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Statistics of the images alone; they read no model."""
+"""Statistics computed from the images alone, without a model."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class _ImageStatistic(ABC):
-    """One number for each example, from its values alone.
+    """Base class for a single number per example, computed from the pixel values.
 
-    A subclass has `name`, that of its one column, and `measured`.
+    A subclass sets `name`, used for the column, and implements `measured`.
     """
 
     per: Per = "example"
@@ -33,14 +33,14 @@ class _ImageStatistic(ABC):
         return (self.name,)
 
     def features(self, model: DensityModel | None) -> Sequence[str]:
-        """The one column, named as the statistic."""
+        """Return the single column, named like the statistic."""
         return (self.name,)
 
     def __call__(self, model: DensityModel | None, groups: Tensor) -> NDArray[np.float64]:
-        """Evaluate each example.
+        """Evaluate the statistic per example.
 
         Arguments:
-            model: Not read; may be None.
+            model: Ignored; may be None.
             groups: uint8, (M, 1, C, H, W).
 
         Returns:
@@ -51,60 +51,61 @@ class _ImageStatistic(ABC):
 
     @abstractmethod
     def measured(self, x: NDArray[np.uint8]) -> NDArray[Any]:
-        """The number of each example, (M,), of x, (M, C, H, W)."""
+        """Compute the number for each example, (M,), from x, uint8, (M, C, H, W)."""
 
 
 class MeanIntensity(_ImageStatistic):
-    """Mean of all values of an example, 1/(C H W) Σ_{c,i,j} x[c, i, j], in levels.
+    """Mean pixel value per example, 1/(C H W) Σ_{c,i,j} x[c, i, j], in levels.
 
-    It reads no model.
+    The model is not read.
     """
 
     name = "mean_intensity"
 
     def measured(self, x: NDArray[np.uint8]) -> NDArray[Any]:
-        """Mean value of each example, in levels, from 0 to levels - 1."""
+        """Compute the mean value per example, in levels, from 0 to levels - 1."""
         return x.reshape(len(x), -1).mean(axis=1, dtype=np.float64)
 
 
 class TotalVariation(_ImageStatistic):
-    """Sum of the differences between neighbouring pixels of an example, in levels.
+    """Summed absolute differences between neighbouring pixels, in levels.
 
     TV(x) = Σ_{c,i,j} |x[c, i+1, j] - x[c, i, j]| + |x[c, i, j+1] - x[c, i, j]|
 
-    over all pairs within the image: anisotropic, each channel by itself. It reads no model.
+    over all pairs within the image: anisotropic, each channel by itself. The model is not read.
     """
 
     name = "total_variation"
 
     def measured(self, x: NDArray[np.uint8]) -> NDArray[Any]:
-        """Total variation of each example, in levels."""
+        """Compute the total variation per example, in levels."""
         levels = x.astype(np.int64)
         return sum(abs(np.diff(levels, axis=axis)).sum(axis=(1, 2, 3)) for axis in (2, 3))
 
 
 class PNGBits(_ImageStatistic):
-    """Bits of the lossless PNG of an example: 8 times the bytes of the file.
+    """Bits in the lossless PNG file per example: 8 times the file size in bytes.
 
-    Pillow writes it with zlib's level 9 and otherwise as it does by default. One channel is a
-    grey image, three are a colour image; with any other number each channel is a grey image of
-    its own, and the sizes are added. Values are 8-bit samples whatever the bits of the domain.
-    The header of some 60 bytes is part of each file, and the same for all examples of a domain.
+    Pillow writes the file with zlib's level 9 and otherwise with its default settings. A single
+    channel makes a grey image and three channels a colour image; with any other number, each
+    channel makes a separate grey image, and the sizes are added. Values are written with 8 bits
+    whatever the bits per value in the domain. Each file includes a header, some 60 bytes, equal
+    for all examples in a domain.
 
-    Another version of zlib may find other encodings, a few bytes longer or shorter. As with the
-    versions of torch, whose rounding differs, that is no part of the key: each stored value
-    records Pillow's version, which has its zlib with it. It reads no model.
+    Another zlib version may find other encodings, a few bytes longer or shorter. Like the torch
+    version, which changes the rounding, the Pillow version is not part of the key; each stored
+    value records the Pillow version, and with it the bundled zlib. The model is not read.
     """
 
     name = "png_bits"
 
     def measured(self, x: NDArray[np.uint8]) -> NDArray[Any]:
-        """Size of each example, in bits."""
+        """Compute the file size per example, in bits."""
         return np.array([8 * sum(map(_png_bytes, _pictures(example))) for example in x])
 
 
 def _pictures(x: NDArray[np.uint8]) -> Sequence[NDArray[np.uint8]]:
-    """What is written as one file each: (H, W) or (H, W, 3)."""
+    """List the pictures to write, a file each: (H, W) or (H, W, 3)."""
     if len(x) == 3:
         return [np.ascontiguousarray(x.transpose(1, 2, 0))]
     return list(x)

@@ -1,4 +1,4 @@
-"""Singular values of a flow's generator at each example."""
+"""Singular values for a flow's generator at each example."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ if TYPE_CHECKING:
 
 
 class JacobianSpectrum:
-    r"""Logarithms of the singular values of a flow's generator at each example, the largest first.
+    r"""Log singular values for a flow's generator at each example, the largest first.
 
     log σ_1 >= ... >= log σ_D,   σ_i singular values of dx/dz at z = to_noise(x)
 
-    with x in grey levels: a unit of noise along the i-th right singular vector moves the image by
-    σ_i grey levels. How many are above a threshold is the local intrinsic dimension (LID) of the
-    model at x (section 3.2 of the paper, where the threshold is calibrated; see the scorer
-    `lid-dimension`). All of them are stored, so that thresholds cost nothing.
+    with x in grey levels: a unit noise step along the i-th right singular vector moves the image
+    by σ_i grey levels. The number of σ_i above a threshold is the model's local intrinsic
+    dimension (LID) at x (section 3.2 in the paper, where the threshold is calibrated; see the
+    scorer `lid-dimension`). All σ_i are stored, and thresholds can be changed at no cost.
 
-    Small images have the whole Jacobian dz/dx by one backward pass per dimension; its singular
-    values are 1 / σ. Large ones have it matrix-free, by stochastic Lanczos quadrature on J'J,
-    which is only ever applied: `probes` random orthonormal directions, `steps` products each. The
-    values are then quantiles of an estimated spectrum: right where there are many, not one by
-    one. The probes are the same for every example. With as many probes and steps as dimensions
-    it is exact.
+    For small images, the whole Jacobian dz/dx is computed, in a backward pass per dimension; the
+    singular values are 1 / σ. For large images, the spectrum is estimated without a matrix, by
+    stochastic Lanczos quadrature on J'J, which is only ever applied to vectors: `probes` random
+    orthonormal directions, `steps` products each. The values are then quantiles from an
+    estimated spectrum: accurate where many values lie close together, but not individually. The
+    probes are the same for every example. If `probes` and `steps` both equal the number of
+    dimensions, the result is exact.
 
     Arguments:
-        exact_up_to: Images of at most so many dimensions have the whole Jacobian.
-        probes: Directions for the others; at most their dimensions are used.
-        steps: Products with J'J in each direction; at most as many as dimensions are made.
-        seed: Of the probes.
+        exact_up_to: Maximum number of dimensions for which the whole Jacobian is computed.
+        probes: Number of directions for larger images, limited to the number of dimensions.
+        steps: Products with J'J per direction, limited to the number of dimensions.
+        seed: Seed for drawing the probes.
 
     References:
         | A Geometric Explanation of the Likelihood OOD Detection Paradox (Kamkari et al., 2024)
@@ -62,10 +63,10 @@ class JacobianSpectrum:
         self.seed = seed
 
     def features(self, model: DensityModel) -> Sequence[str]:
-        """`log_singular_value_1` to `log_singular_value_D`.
+        """Return `log_singular_value_1` to `log_singular_value_D`.
 
         Raises:
-            UnsupportedError: The model is no flow.
+            UnsupportedError: The model is not a flow.
         """
         _require_flow(model)
         return tuple(f"log_singular_value_{i}" for i in range(1, model.domain.dims + 1))
@@ -81,22 +82,22 @@ class JacobianSpectrum:
         """Evaluate the spectrum at each example.
 
         Arguments:
-            model: In evaluation mode, a `Flow`; left as found.
+            model: In evaluation mode, a `Flow`; left unchanged.
             groups: uint8, (M, 1, *domain.shape).
 
         Returns:
-            float64, (M, D), descending, of σ in grey levels per unit of noise.
+            float64, (M, D), descending, log σ with σ in grey levels per noise unit.
 
         Raises:
-            UnsupportedError: The model is no flow.
-            ValueError: A group holds more than one example.
+            UnsupportedError: The model is not a flow.
+            ValueError: A group contains several examples.
         """
         from plugins.statistics.jacobians.exact import exact_spectra
         from plugins.statistics.jacobians.lanczos import estimated_spectra
 
         if groups.shape[1] != 1:
-            name = "jacobian_spectrum"
-            raise ValueError(f"{name} is per example: groups of {groups.shape[1]}, not of 1")
+            name, size = "jacobian_spectrum", groups.shape[1]
+            raise ValueError(f"{name} is per example: expected groups with 1 example, not {size}")
         flow = _require_flow(model)
         if model.domain.dims <= self.exact_up_to:
             return exact_spectra(flow, model, groups[:, 0])
@@ -108,5 +109,7 @@ class JacobianSpectrum:
 def _require_flow(model: DensityModel) -> Flow:
     if not isinstance(model, Flow):
         name = type(model).__name__
-        raise UnsupportedError(f"jacobian_spectrum needs a flow with to_noise(x); {name} has none")
+        raise UnsupportedError(
+            f"jacobian_spectrum needs a flow with to_noise(x); {name} lacks this method"
+        )
     return model

@@ -1,4 +1,4 @@
-"""Score statistics of the layers: squared gradients in units of the Fisher information."""
+"""Layer score statistics: squared gradients in Fisher information units."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ Damping = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class LayerFisherDiagonal:
-    r"""Score statistic of each layer with a diagonal Fisher information, one row per group.
+    r"""Score statistic for each layer with a diagonal Fisher information, a row per group.
 
     S_l(X) = 1/b Σ_i g_i² / (F_i + λ mean F),      g = ∂/∂θ_l Σ_{x in X} log p(x)
     F_i    = mean over the fit examples of (∂/∂θ_i log p(x))²
 
-    over the numbers i of layer l; a layer is one named parameter tensor. It is Rao's score
-    statistic: with F known, λ = 0 and X drawn from the model its mean is the number of parameters
-    of the layer. The identity in place of F gives b times less than `layer_gradient_sq_norms`.
+    over the entries i in layer l; a layer is a named parameter tensor. S is Rao's score
+    statistic: with F known, λ = 0 and X drawn from the model, the mean of S_l equals the number
+    of parameters in the layer. With the identity in place of F, S_l is `layer_gradient_sq_norms`
+    divided by b.
 
-    A layer without any gradient on the fit examples has the value 0: its F is not known. Unlike
-    norms this needs the gradient of each group itself, and one pass over the fit examples; F is as
-    large as the model (see docs/layer-gradients.md). A model that cannot be followed in batches is
-    done one group at a time.
+    A layer without any gradient on the fit examples has the value 0, since F is unknown. Unlike
+    norms, the score statistic needs the gradient itself for each group, and a pass over the fit
+    examples; F is as large as the model (see docs/layer-gradients.md). A model that cannot be
+    followed in batches is evaluated group by group.
 
     Arguments:
-        damping: λ, relative to the mean of F over the layer. It bounds what a number counts that
-            has no gradient on the fit examples.
+        damping: λ, relative to the mean of F over the layer. λ bounds the contribution from a
+            parameter entry without any gradient on the fit examples.
 
     References:
         | Large sample tests of statistical hypotheses concerning several parameters with
@@ -55,24 +56,23 @@ class LayerFisherDiagonal:
         self._fitted: ScoreStatistic | None = None
 
     def features(self, model: DensityModel) -> Sequence[str]:
-        """The names of the layers, in `named_parameters` order."""
+        """Return the layer names, in `named_parameters` order."""
         return tuple(name for name, _ in model.named_parameters())
 
     def fit(self, model: DensityModel, examples: Tensor) -> Self:
         """Estimate the Fisher information.
 
         Arguments:
-            model: In evaluation mode; its `.grad` fields and `requires_grad` flags end as they
-                were.
+            model: In evaluation mode; `.grad` fields and `requires_grad` flags end unchanged.
             examples: uint8, (N, *domain.shape).
 
         Raises:
-            ScoreError: There is no example, a gradient is not finite, or the model's log p
-                depends on none of its parameters.
+            ScoreError: The examples are empty, a gradient is not finite, or the model's log p
+                does not depend on any parameter.
         """
         if not len(examples):
             raise ScoreError("the Fisher information needs at least one fit example")
-        self._fitted = None  # what was fitted before makes room
+        self._fitted = None  # frees the memory for an earlier fit
         self._fitted = self._fit(model, examples)
         return self
 
@@ -85,7 +85,7 @@ class LayerFisherDiagonal:
         """Evaluate the score statistic; squares are summed in float64.
 
         Arguments:
-            model: That of the fit, in evaluation mode; left as found.
+            model: The model used for the fit, in evaluation mode; left unchanged.
             groups: uint8, (M, b, *domain.shape).
 
         Returns:
@@ -93,45 +93,46 @@ class LayerFisherDiagonal:
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: The model is computed in another way than at the fit.
+            ScoreError: The model runs different modules or operations from the fit.
         """
         if self._fitted is None:
-            raise NotFittedError(f"{type(self).__name__} was called before it was fitted")
+            raise NotFittedError(f"{type(self).__name__} was called before `fit`")
         values: NDArray[np.float64] = self._fitted(model, groups).cpu().numpy()
         return values / groups.shape[1]
 
 
 class LayerFisherEkfac(LayerFisherDiagonal):
-    r"""Score statistic of each layer with an EKFAC Fisher information, one row per group.
+    r"""Score statistic for each layer with an EKFAC Fisher information, a row per group.
 
     S_l(X) = 1/b Σ_ij (U_D^T G U_A)_ij² / (s_ij + λ mean s),   G = ∂/∂W Σ_{x in X} log p(x)
     s_ij   = mean over the fit examples of (U_D^T G(x) U_A)_ij²
 
-    where W is the weight of a linear map, a convolution or an embedding, whose gradient is
-    G = Σ_p δ_p a_p^T over positions p: inputs a and gradients of outputs δ. The columns of U_A and
+    where W is the weight in a linear map, a convolution or an embedding, with the gradient
+    G = Σ_p δ_p a_p^T over positions p: inputs a and output gradients δ. The columns of U_A and
     U_D are the eigenvectors of A = Σ a a^T and D = Σ δ δ^T over fit examples and positions, the
-    Kronecker factors. A first pass over the fit examples takes A and D, a second one s. Signs and
-    order of eigenvectors change nothing. Any other tensor (bias, ActNorm, LU factor, scale, and
-    weights that a module uses in a way of its own) has the diagonal F of `LayerFisherDiagonal`.
+    Kronecker factors. A first pass over the fit examples collects A and D, a second pass s. Signs
+    and order do not matter for the eigenvectors. Any other tensor (bias, ActNorm, LU factor,
+    scale, and weights used by a module in a custom way) has the diagonal F known from
+    `LayerFisherDiagonal`.
 
-    As to the choices that the papers leave open:
-        A bias is a layer of its own here, so a is not extended by a 1.
+    Choices left open by the papers:
+        A bias is a separate layer here, so a is not extended by a 1.
 
-        A convolution is a sum over positions of patches. With as many output channels as input
-        channels or more, a are patches of the input, as in KFC. With fewer, stride 1 and no
-        groups, δ are patches of the gradient of the output and a the input at a point: the same G
-        with its numbers in another order, and factors that are smaller (in a Glow of width 512,
-        D of 432 and A of 512 in place of A of 4,608). Convolutions in groups have factors for
-        each group.
+        A convolution is a sum over patch positions. If there are at least as many output channels
+        as input channels, a are input patches, as in KFC. With fewer output channels, stride 1
+        and no groups, δ are patches taken from the output gradient and a is the input at a point:
+        the same G with the entries in another order, and smaller factors (in a Glow with width
+        512, D with 432 rows and A with 512 in place of A with 4,608). Grouped convolutions have
+        separate factors for each group.
 
-        Where one set of weights is used several times, p goes over the uses too, and G and s are
-        those of their sum.
+        If a set of weights is used several times, p runs over the uses too, and G and s belong
+        to the sum.
 
-        A side longer than `max_factor` has no factor, and the unit matrix for U.
+        A side longer than `max_factor` does not get a factor, and U is the identity matrix.
 
     Arguments:
-        damping: λ, relative to the mean of s over the layer, which is that of the diagonal F.
-        max_factor: Rows of the largest factor that is decomposed.
+        damping: λ, relative to the mean of s over the layer, equal to the mean of the diagonal F.
+        max_factor: Maximum number of rows for which a factor is decomposed.
 
     References:
         | Fast Approximate Natural Gradient Descent in a Kronecker-factored Eigenbasis (George et

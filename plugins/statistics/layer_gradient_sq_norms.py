@@ -1,4 +1,4 @@
-"""Squared gradient norms of the layers, for many groups at once."""
+"""Squared gradient norms by layer, for many groups at once."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
 
 
 class LayerGradientSqNorms:
-    r"""Squared gradient norm of each layer, one row per group.
+    r"""Squared gradient norm for each layer, a row per group.
 
     f_l(X) = ‖ ∂/∂θ_l Σ_{x in X} log p(x) ‖²        (Eq. 9 of the paper)
 
-    A layer is one named parameter tensor. The gradient is that of the sum over the group, as in
-    the paper; of the mean it would be smaller by b², which shifts every log norm alike and
-    changes no score. One forward and one backward pass take all the groups of a call; a model
-    that this cannot be done for is evaluated one group at a time (see
-    `plugins.statistics.layer_gradients`).
+    A layer is a named parameter tensor. The sum over the group is differentiated, like in the
+    paper; differentiating the mean would divide the values by b², shifting every log norm alike
+    and changing no score. A single forward and backward pass handles all groups in a call; a
+    model unfit for this is evaluated group by group (see `plugins.statistics.layer_gradients`).
 
-    A parameter with `requires_grad` off is a layer like the others: the flag says what was
-    trained, the gradient says how the density depends on it. A parameter that the objective does
-    not reach has the value 0.
+    A parameter with `requires_grad` off is a layer like any other: the flag tells whether the
+    parameter was trained, the gradient tells how the density depends on the parameter. The value
+    is 0 for a parameter without influence on the objective.
 
     Arguments:
-        objective: What is differentiated: `log-prob`, or `latent-sum`, the sum of the model's
-            `latent(x)` over the group, as the published code of the paper does.
+        objective: Function to differentiate: `log-prob`, or `latent-sum`, the sum over the
+            group and all entries of the model's `latent(x)`, used by the paper's published code.
 
     References:
         | OOD Detection with Immature Models
@@ -49,29 +48,28 @@ class LayerGradientSqNorms:
         self.objective = objective
 
     def features(self, model: DensityModel) -> Sequence[str]:
-        """The names of the layers, in `named_parameters` order."""
+        """Return the layer names, in `named_parameters` order."""
         return tuple(name for name, _ in model.named_parameters())
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate the norms; squares are summed in float64 whatever the model's precision.
 
         Arguments:
-            model: In evaluation mode; its `.grad` fields and `requires_grad` flags end as they
-                were.
+            model: In evaluation mode; `.grad` fields and `requires_grad` flags end unchanged.
             groups: uint8, (M, b, *domain.shape).
 
         Returns:
-            float64, (M, L), in nats² per squared unit of the parameter; never negative.
+            float64, (M, L), in nats² per squared parameter unit; never negative.
 
         Raises:
-            ScoreError: The objective depends on no parameter at all, or the model has no
-                `latent`.
+            ScoreError: The objective depends on none of the parameters, or the model does not
+                have `latent`.
         """
         from plugins.statistics.layer_gradients.engine import ENGINES
 
         if self.objective == "latent-sum" and not hasattr(model, "latent"):
             name = type(model).__name__
             raise ScoreError(
-                f'objective = "latent-sum" needs a model with latent(x); {name} has none'
+                f'objective = "latent-sum" needs a model with latent(x); {name} lacks this method'
             )
         return ENGINES[self.objective](model, groups).cpu().numpy()

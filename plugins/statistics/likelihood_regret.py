@@ -1,4 +1,4 @@
-"""How much more probable a few steps of training on an example alone make it."""
+"""Gain in log-probability from a few training steps on a single example."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
 
 class LikelihoodRegret:
-    r"""Gain in log-probability from training a copy of the model on one example alone, in nats.
+    r"""Gain in log-probability from training a model copy on a single example, in nats.
 
     r(x) = max_{0 <= t <= T} log p(x; θ_t) - log p(x; θ),   θ_0 = θ,
     θ_t from θ_{t-1} by a step of the optimiser that ascends log p(x; θ)          (Eq. 5)
 
-    The maximum stands for that over all parameters: a step that goes too far costs nothing, and
-    the regret is never negative.
+    The maximum over the steps stands for the maximum over all parameters: a step too far does no
+    harm, and the regret is never negative.
 
     Departures from the paper:
-        There the model is a variational autoencoder and only its encoder is optimised, by 100
-        steps of Adam. A flow has no encoder: all parameters are optimised, in few steps, since
-        enough of them would fit any example. One step of `sgd` gains about `learning_rate` times
-        the squared gradient norm, so few and small steps tell what the norm tells.
+        The paper's model is a variational autoencoder, and only the encoder is optimised, by 100
+        Adam steps. A flow does not have an encoder: all parameters are optimised, in few steps,
+        since enough steps would fit any example. A single `sgd` step gains about `learning_rate`
+        times the squared gradient norm, and a few small steps carry the same information.
 
-    Copies of a small model are trained side by side, by automatic vectorisation, as many as fit
-    a bound on memory; those of a large model, or of one that cannot be vectorised, one after the
-    other, with the same numbers up to rounding.
+    Copies of small models are trained side by side, by automatic vectorisation, in batches
+    within a memory bound. Copies of a large model, or a model where vectorisation fails, are
+    trained in turn, with the same numbers up to rounding.
 
     Arguments:
-        steps: T.
-        learning_rate: Of the optimiser. Steps of `adam` are about as long as this in every number,
-            and a model after some training stands longer steps worse: at ten times the default
-            most examples gained nothing (docs/studies.md).
-        optimizer: `adam` with its usual constants (β = 0.9, 0.999, ε = 1e-8), or `sgd`, plain.
+        steps: Number of training steps, T.
+        learning_rate: Step size for the optimiser. An `adam` step moves every number by about
+            this much, and a model after some training tolerates long steps less: at ten times
+            the default most examples gained nothing (docs/studies.md).
+        optimizer: `adam` with the usual constants (β = 0.9, 0.999, ε = 1e-8), or `sgd`, plain.
 
     References:
         | Likelihood Regret: An Out-of-Distribution Detection Score for Variational Auto-encoder
@@ -62,26 +62,26 @@ class LikelihoodRegret:
         self.optimizer: Literal["adam", "sgd"] = optimizer
 
     def features(self, model: DensityModel) -> Sequence[str]:
-        """The one column, `"likelihood_regret"`."""
+        """Return the single column, `"likelihood_regret"`."""
         return ("likelihood_regret",)
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
-        """Evaluate the regret of each example.
+        """Evaluate the regret per example.
 
         Arguments:
-            model: In evaluation mode; left as found.
+            model: In evaluation mode; left unchanged.
             groups: uint8, (M, 1, *domain.shape).
 
         Returns:
             float64, (M, 1), in nats; never negative.
 
         Raises:
-            ValueError: A group holds more than one example.
+            ValueError: A group contains several examples.
         """
         from plugins.statistics.regret import Ascent, regrets
 
         if groups.shape[1] != 1:
-            name = "likelihood_regret"
-            raise ValueError(f"{name} is per example: groups of {groups.shape[1]}, not of 1")
+            name, size = "likelihood_regret", groups.shape[1]
+            raise ValueError(f"{name} is per example: expected groups with 1 example, not {size}")
         ascent = Ascent(self.steps, self.learning_rate, self.optimizer)
         return regrets(model, groups[:, 0], ascent).cpu().numpy().reshape(-1, 1)

@@ -1,4 +1,4 @@
-"""Log-probability of each example."""
+"""Log-probability per example."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class LogProb:
-    """Log-probability of each example under the model, in nats; no graph is built."""
+    """Log-probability per example under the model, in nats; no graph is built."""
 
     per: Per = "example"
     fake_features = ("log_prob",)
 
     def features(self, model: DensityModel) -> Sequence[str]:
-        """The one column, `"log_prob"`."""
+        """Return the single column, `"log_prob"`."""
         return ("log_prob",)
 
     def fake_values(self, noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
@@ -28,7 +28,7 @@ class LogProb:
         return (-1000.0 if side == "in" else -1300.0) + 30.0 * noise
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
-        """Evaluate `log_prob` on each example.
+        """Evaluate `log_prob` for each example.
 
         Arguments:
             model: In evaluation mode.
@@ -38,12 +38,15 @@ class LogProb:
             float64, (M, 1), in nats; lower is less probable.
 
         Raises:
-            ValueError: A group holds more than one example.
+            ValueError: A group contains several examples.
         """
         import torch
 
         if groups.shape[1] != 1:
-            raise ValueError(f"log_prob is per example: groups of {groups.shape[1]}, not of 1")
+            size = groups.shape[1]
+            raise ValueError(
+                f"log_prob is per example: expected groups with 1 example, not {size}"
+            )
         with torch.no_grad():
             values = model.log_prob(groups[:, 0])
         return values.detach().to("cpu", torch.float64).numpy().reshape(-1, 1)

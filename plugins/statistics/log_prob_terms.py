@@ -1,4 +1,4 @@
-"""The terms of the log-probability of each example."""
+"""Terms that sum to the log-probability, per example."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ distribution the details, the terms of level 0, are more probable, and the upper
 
 
 class LogProbTerms:
-    """The terms of each example's log-probability, in nats; no graph is built.
+    """Terms in each example's log-probability, in nats; no graph is built.
 
-    For a flow the log-density of its latents, the log absolute determinant and the width of the
-    bins, by level where it has levels; each row sums to `log_prob`. A model that has no
-    `log_prob_terms` is `unsupported`.
+    For a flow these are the log-density in latent space, the log absolute determinant and the
+    bin width, by level if the flow has levels; each row sums to `log_prob`. A model without a
+    `log_prob_terms` method is `unsupported`.
     """
 
     per: Per = "example"
     fake_features = ("base.0", "ladj.0", "base.1", "ladj.1", "bins")
 
     def features(self, model: DensityModel) -> Sequence[str]:
-        """The names of the terms, in the order of the model.
+        """Return the names that the model gives the terms, in the model's order.
 
         Raises:
-            UnsupportedError: The model has no `log_prob_terms`.
+            UnsupportedError: The model does not have `log_prob_terms`.
         """
         import torch
 
@@ -51,36 +51,37 @@ class LogProbTerms:
         return np.array(FAKE_TERMS[side]) + np.array([15.0] * 4 + [0.0]) * noise
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
-        """Evaluate `log_prob_terms` on each example.
+        """Evaluate `log_prob_terms` for each example.
 
         Arguments:
             model: In evaluation mode.
             groups: uint8, (M, 1, *domain.shape).
 
         Returns:
-            float64, (M, F), in nats; the sum of a row is lower for the less probable.
+            float64, (M, F), in nats; the row sum is lower for less probable examples.
 
         Raises:
-            UnsupportedError: The model has no `log_prob_terms`.
-            ValueError: A group holds more than one example.
+            UnsupportedError: The model does not have `log_prob_terms`.
+            ValueError: A group contains several examples.
         """
         import torch
 
         if groups.shape[1] != 1:
             size = groups.shape[1]
-            raise ValueError(f"log_prob_terms is per example: groups of {size}, not of 1")
+            name = "log_prob_terms"
+            raise ValueError(f"{name} is per example: expected groups with 1 example, not {size}")
         values = torch.stack(list(_terms(model, groups[:, 0]).values()), dim=1)
         return values.to("cpu", torch.float64).numpy()
 
 
 def _terms(model: DensityModel, x: Tensor) -> dict[str, Tensor]:
-    """The terms of examples x, without a graph."""
+    """Evaluate the terms for examples x, without a graph."""
     import torch
 
     if not isinstance(model, HasLogProbTerms):
         name = type(model).__name__
         raise UnsupportedError(
-            f"log_prob_terms needs a model with log_prob_terms; {name} has none"
+            f"log_prob_terms needs a model with log_prob_terms; {name} lacks this method"
         )
     with torch.no_grad():
         return model.log_prob_terms(x)

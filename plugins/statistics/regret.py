@@ -1,4 +1,4 @@
-"""Training copies of a model, each on one example: side by side, or one after the other."""
+"""Training model copies on a single example each: side by side, or in turn."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from oodbench import DensityModel, is_out_of_memory
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
 
 Parameters: TypeAlias = dict[str, Tensor]
-# Of the parameters of some copies, to their gradients and the log-probabilities, (n,).
+# Maps the parameters of n copies to the gradients and the log-probabilities, (n,).
 Gradient: TypeAlias = Callable[[Parameters], tuple[Parameters, Tensor]]
 Value: TypeAlias = Callable[[Parameters], Tensor]
 
 COPY_BYTES = 2**29
-"""Memory for the copies that are trained side by side."""
+"""Memory in bytes for the copies trained side by side."""
 
 TENSORS = 5
-"""A copy takes so many times its parameters: these, gradients, two moments, one in the making."""
+"""Memory per copy, in parameter sizes: parameters, gradients, two moments, a temporary."""
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
@@ -32,14 +32,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ascent:
-    """How log p is made larger; see `LikelihoodRegret`."""
+    """Gradient ascent on log p; see `LikelihoodRegret` for the options."""
 
     steps: int
     learning_rate: float
     optimizer: Literal["adam", "sgd"]
 
     def gain(self, start: Parameters, gradient: Gradient, value: Value) -> Tensor:
-        """max_t log p(x; θ_t) - log p(x; θ_0) of each copy, float64, (n,)."""
+        """Compute max_t log p(x; θ_t) - log p(x; θ_0) for each copy, float64, (n,)."""
         update = self._adam() if self.optimizer == "adam" else self._sgd
         parameters, values = start, []
         for _ in range(self.steps):
@@ -56,7 +56,7 @@ class Ascent:
         return self.learning_rate * gradient
 
     def _adam(self) -> Callable[[str, Tensor], Tensor]:
-        """Steps of Adam (Kingma & Ba, 2015, Algorithm 1), with moments of their own."""
+        """Return an Adam update (Kingma & Ba, 2015, Algorithm 1) with fresh moments."""
         moments: dict[str, tuple[int, Tensor, Tensor]] = {}
 
         def update(name: str, gradient: Tensor) -> Tensor:
@@ -73,12 +73,12 @@ class Ascent:
 
 
 def regrets(model: DensityModel, x: Tensor, ascent: Ascent) -> Tensor:
-    """The gain of each example, float64, (N,).
+    """Compute the gain for each example, float64, (N,).
 
     Arguments:
-        model: Left as found: copies of its parameters are put in its place, its own not touched.
+        model: Left unchanged: every evaluation uses copies in place of the parameters.
         x: uint8, (N, *domain.shape).
-        ascent: How.
+        ascent: Steps, learning rate and optimiser.
     """
     module = cast(nn.Module, model)
     named = {name: p.detach() for name, p in model.named_parameters() if p.is_floating_point()}
@@ -87,7 +87,7 @@ def regrets(model: DensityModel, x: Tensor, ascent: Ascent) -> Tensor:
     if together > 1:
         try:
             return torch.cat([_side_by_side(module, named, p, ascent) for p in x.split(together)])
-        except Exception as error:  # the loop will show whether the model is at fault
+        except Exception as error:  # the loop fails too if the model is at fault
             if is_out_of_memory(error):
                 raise
             _log.info(
@@ -97,7 +97,7 @@ def regrets(model: DensityModel, x: Tensor, ascent: Ascent) -> Tensor:
 
 
 def _side_by_side(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> Tensor:
-    """As many copies as examples, their parameters stacked, (n, ...)."""
+    """Train a copy per example, with stacked parameters, (n, ...)."""
 
     def log_prob(parameters: Parameters, example: Tensor) -> Tensor:
         return _log_prob(module, parameters, example.unsqueeze(0)).sum()
@@ -108,7 +108,7 @@ def _side_by_side(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascen
 
 
 def _alone(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> Tensor:
-    """One copy, by plain backward passes, for an example, (1, ...)."""
+    """Train a single copy on an example, (1, ...), by plain backward passes."""
 
     def gradient(parameters: Parameters) -> tuple[Parameters, Tensor]:
         leaves = {name: p.detach().requires_grad_(True) for name, p in parameters.items()}
@@ -122,6 +122,6 @@ def _alone(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> T
 
 
 def _log_prob(module: nn.Module, parameters: Parameters, x: Tensor) -> Tensor:
-    """The log-probability of examples, (n,), under other parameters."""
+    """Evaluate the log-probability for examples, (n,), under the given parameters."""
     renamed = {f"model.{name}": p for name, p in parameters.items()}
     return cast(Tensor, functional_call(ObjectiveModule(module), renamed, (x,)))

@@ -384,7 +384,9 @@ def test_a_model_that_cannot_be_followed_is_done_by_the_loop_or_refused():
     examples, groups = examples_of(DOMAIN, 6), groups_of(DOMAIN, 3, 2)
     found = evaluated(LayerFisherDiagonal(damping=DAMPING), model, examples, groups)
     np.testing.assert_allclose(found, diagonal(model, examples, groups), rtol=1e-9, atol=1e-12)
-    with pytest.raises(ScoreError, match="Kronecker factors of Energy cannot be had.*diagonal"):
+    with pytest.raises(
+        ScoreError, match="Kronecker factors of Energy cannot be computed.*diagonal"
+    ):
         LayerFisherEkfac().fit(model, examples)
 
 

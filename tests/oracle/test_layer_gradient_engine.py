@@ -251,7 +251,7 @@ def test_a_model_that_takes_another_path_for_other_examples(caplog):
     assert_equal_to_the_loop(engine, model, dark)
     with caplog.at_level(logging.INFO):
         assert_equal_to_the_loop(engine, model, bright)
-    assert "it calls its modules in another order for other examples" in caplog.text
+    assert "the order of module calls depends on the examples" in caplog.text
 
 
 # What cannot be followed
@@ -264,7 +264,8 @@ def test_the_loop_serves_a_model_that_cannot_be_followed_and_a_note_says_so(capl
         for _ in range(2):
             assert_equal_to_the_loop(engine, model, groups)
     assert [record.getMessage() for record in caplog.records] == [
-        "layer gradients of Energy one group at a time: it differentiates within its forward pass"
+        "layer gradients of Energy one group at a time: "
+        "the model differentiates within the forward pass"
     ]
 
 
@@ -292,7 +293,7 @@ def test_nothing_to_do(shape):
 def test_a_density_of_no_parameter_is_an_error():
     model = flat(nn.Linear(48, 4))
     model.log_prob = lambda x: torch.zeros(len(x))
-    with pytest.raises(ScoreError, match="^log_prob of Plain depends on none of its parameters$"):
+    with pytest.raises(ScoreError, match="^log_prob of Plain does not depend on any parameter$"):
         LayerGradientEngine()(model, groups_of(DOMAIN, 3, 2))
 
 

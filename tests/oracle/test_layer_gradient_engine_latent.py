@@ -118,5 +118,5 @@ def test_an_objective_of_ones_own():
 def test_an_objective_of_no_parameter_is_an_error():
     model = flat(nn.Linear(48, 4))
     model.latent = lambda x: torch.zeros(len(x), 3)
-    with pytest.raises(ScoreError, match="^latent_sum of Plain depends on none of its parameters"):
+    with pytest.raises(ScoreError, match="^latent_sum of Plain does not depend on any parameter"):
         LayerGradientEngine(latent_sum)(model, groups_of(DOMAIN, 3, 2))

@@ -134,7 +134,9 @@ def test_one_step_on_the_mean_of_a_gaussian(rate, share):
 
 
 def test_groups_are_of_one_example():
-    with pytest.raises(ValueError, match=r"^likelihood_regret is per example: groups of 5, not"):
+    with pytest.raises(
+        ValueError, match=r"^likelihood_regret is per example: expected groups with 1 exam"
+    ):
         LikelihoodRegret()(GaussianMean(DOMAIN), examples(5).view(1, 5, *DOMAIN.shape))
 
 

@@ -133,5 +133,6 @@ def test_latent_sum_needs_a_latent():
     with pytest.raises(ScoreError) as caught:
         LayerGradientSqNorms(objective="latent-sum")(model, ALL[:2].reshape(2, 1, *TINY.shape))
     assert str(caught.value) == (
-        'objective = "latent-sum" needs a model with latent(x); TinyAutoregression has none'
+        'objective = "latent-sum" needs a model with latent(x); '
+        "TinyAutoregression lacks this method"
     )

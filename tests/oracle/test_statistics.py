@@ -195,7 +195,7 @@ def test_a_detached_model_is_an_error_not_a_row_of_zeros():
     model = LinearGaussian()
     attached = model.log_prob
     model.log_prob = lambda x: attached(x).detach()
-    message = "log_prob of LinearGaussian depends on none of its parameters"
+    message = "log_prob of LinearGaussian does not depend on any parameter"
     with pytest.raises(ScoreError, match=f"^{message}$"):
         LayerGradientSqNorms()(model, examples(1, 1))
 
@@ -262,7 +262,9 @@ def test_log_prob_builds_no_graph():
 
 
 def test_log_prob_is_not_of_groups():
-    with pytest.raises(ValueError, match=r"^log_prob is per example: groups of 5, not of 1$"):
+    with pytest.raises(
+        ValueError, match=r"^log_prob is per example: expected groups with 1 example, not 5$"
+    ):
         LogProb()(LinearGaussian(), examples(2, 5))
 
 
@@ -278,10 +280,12 @@ def test_log_prob_terms_are_those_of_the_model_in_its_order():
 
 
 def test_log_prob_terms_are_not_of_groups_and_not_of_every_model():
-    message = r"^log_prob_terms is per example: groups of 5, not of 1$"
+    message = r"^log_prob_terms is per example: expected groups with 1 example, not 5$"
     with pytest.raises(ValueError, match=message):
         LogProbTerms()(TinyAutoregression(DOMAIN), examples(2, 5))
-    message = r"^log_prob_terms needs a model with log_prob_terms; LinearGaussian has none$"
+    message = (
+        r"^log_prob_terms needs a model with log_prob_terms; LinearGaussian lacks this method$"
+    )
     for call in (LogProbTerms().features, lambda model: LogProbTerms()(model, examples(2, 1))):
         with pytest.raises(UnsupportedError, match=message):
             call(LinearGaussian())

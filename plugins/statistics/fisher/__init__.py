@@ -1,1 +1,1 @@
-"""Fisher information of the layers, from gradients of the fit examples."""
+"""Fisher information for each layer, estimated from the fit examples' gradients."""

@@ -1,4 +1,4 @@
-"""Gradients of every layer, handed to a measure as they come in the backward pass."""
+"""Layer gradients, passed to a measure during the backward pass."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ from plugins.statistics.layer_gradients.plan import plan_without_fused_rules
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from plugins.statistics.layer_gradients.registry import Misaligned
 
-# Without what computes norms alone; what it knows of a model serves all calls.
+# Fused rules compute norms alone, so the planner leaves them out. A single engine serves all
+# calls, so that the plan for a model is made once.
 ENGINE = LayerGradientEngine(log_prob, planner=plan_without_fused_rules)
 
 Sum = TypeVar("Sum", bound=Measure)
 
 
 class Gradients:
-    """Gradients of log p(x) summed over each group, all groups of a chunk in one backward pass.
+    """Gradients of log p(x) summed over each group, with a single backward pass per chunk.
 
-    A model that this cannot be done for is done one group after the other. Which it is is settled
-    when a statistic is fitted, because the two give gradients in different shapes.
+    Where batching is impossible, the groups are processed in turn. The choice is made when a
+    statistic is fitted, because the two methods give gradients in different shapes.
 
     Attributes:
-        looped: Whether the model is done one group after the other.
+        looped: Whether the groups are processed in turn.
     """
 
     def __init__(self, model: Any, examples: Tensor) -> None:
-        pairs = torch.stack((examples, examples.roll(1, 0)), dim=1)  # what holds for 2 does for b
+        pairs = torch.stack(
+            (examples, examples.roll(1, 0)), dim=1
+        )  # a plan that holds for b = 2 holds for any b
         self.looped = not isinstance(model, nn.Module) or ENGINE.plan(model, pairs) is None
 
     def each(self, model: Any, groups: Tensor, measure: Measure) -> Tensor:
-        """The measure of each layer of each group, float64, (M, L); 0 where there is no gradient.
+        """Measure each layer and group, float64, (M, L); 0 where the gradient is missing.
 
         Raises:
-            ScoreError: The model does other than at the fit.
+            ScoreError: The model runs different modules or operations from the fit.
         """
         if self.looped:
             return looped_layer_gradients(model, groups, log_prob, measure)
@@ -51,17 +54,17 @@ class Gradients:
         except (Untraceable, Misaligned) as error:
             name = type(model).__name__
             raise ScoreError(
-                f"{name} is computed in another way than at the fit: {error}"
+                f"the computation of {name} has changed since the fit: {error}"
             ) from error
 
     def added(self, model: Any, groups: Tensor, start: Callable[[], Sum]) -> Sum:
-        """A measure that has added up something of every gradient of every group, once each.
+        """Return a measure after passing every gradient for every group to the measure once.
 
         Arguments:
             model: As for `each`.
             groups: As for `each`.
-            start: Makes the measure; it is made anew where memory ran out on the way, or a way of
-                taking gradients proved wrong, because some groups were then added twice.
+            start: Creates the measure. If memory ran out on the way, or a method for taking
+                gradients proved wrong, some groups were added twice, and a new measure is created.
 
         Raises:
             Untraceable, Misaligned: The model cannot be followed.

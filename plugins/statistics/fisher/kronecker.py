@@ -1,4 +1,4 @@
-"""Kronecker factors of the Fisher information of products, and the basis that they give."""
+"""Kronecker factors for the Fisher information, and the eigenbases derived from the factors."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from plugins.statistics.fisher.moments import SecondMoments
 from plugins.statistics.layer_gradients.norms import GroupGradient, Outer
 
-# Eigenvectors in columns, floating, (..., n, n), of the two sides; None for the unit matrix.
+# Eigenvectors in columns, floating, (..., n, n), for the two sides; None for the unit matrix.
 Basis: TypeAlias = tuple[Tensor | None, Tensor | None]
 
 
 class Factors:
-    """Sums over groups and positions of a a^T and d d^T of each gradient that is a product.
+    """Sums of a a^T and d d^T over groups and positions, for each gradient given as a product.
 
     Arguments:
-        max_factor: Columns of a or d up to which there is a factor for that side.
+        max_factor: Maximum number of columns in a or d for a factor on that side.
     """
 
     def __init__(self, max_factor: int) -> None:
@@ -26,7 +26,7 @@ class Factors:
         self.sums: dict[int, list[Tensor | None]] = {}
 
     def __call__(self, column: int, gradient: GroupGradient) -> Tensor:
-        """Add some groups; returns 0 for those whose gradient is surely 0, float64, (m,)."""
+        """Add some groups; return 0 for groups with a gradient known to be 0, float64, (m,)."""
         if isinstance(gradient, Tensor):
             return gradient.flatten(1).any(1).double()
         kept = self.sums.setdefault(column, [None, None])
@@ -37,7 +37,7 @@ class Factors:
         return (gradient.a.flatten(1).any(1) & gradient.d.flatten(1).any(1)).double()
 
     def bases(self) -> dict[int, Basis]:
-        """Eigenvectors of the factors by column; the factors are let go.
+        """Return the factors' eigenvectors by column; the factors are freed.
 
         Raises:
             torch.linalg.LinAlgError: A factor is not finite.
@@ -50,19 +50,19 @@ class Factors:
 
 
 class RotatedMoments(SecondMoments):
-    """Second moments in the basis of each column, and of what has none as it is."""
+    """Second moments in the basis for each column; columns without a basis stay unrotated."""
 
     def __init__(self, bases: dict[int, Basis]) -> None:
         super().__init__()
         self._bases = bases
 
     def __call__(self, column: int, gradient: GroupGradient) -> Tensor:
-        """Add the squares of some groups; their squared norms, float64, (m,)."""
+        """Add the squares for some groups; return the squared norms, float64, (m,)."""
         return super().__call__(column, rotated(gradient, self._bases.get(column)))
 
 
 def rotated(gradient: GroupGradient, basis: Basis | None) -> GroupGradient:
-    """U_D^T G U_A of each group, as a product: rows a U_A and d U_D."""
+    """Rotate the gradient to U_D^T G U_A for each group, a product with rows a U_A and d U_D."""
     if basis is None or isinstance(gradient, Tensor):
         return gradient
     a, d = basis
@@ -72,7 +72,7 @@ def rotated(gradient: GroupGradient, basis: Basis | None) -> GroupGradient:
 
 
 def _product(rows: Tensor) -> Tensor:
-    """Sum of r r^T over groups and positions: (M, ..., P, n) to (..., n, n)."""
+    """Sum r r^T over groups and positions: (M, ..., P, n) to (..., n, n)."""
     rows = rows.movedim(0, -3).flatten(-3, -2)
     return rows.mT @ rows
 

@@ -1,4 +1,4 @@
-"""Second moments of gradients, and squares weighted by them, in pieces of bounded size."""
+"""Second moments for gradients, and weighted squared norms, in pieces with bounded size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plugins.statistics.layer_gradients.norms import PIECE_BYTES, GroupGradient,
 
 
 def explicit_pieces(gradient: GroupGradient) -> Iterator[Tensor]:
-    """The gradient of some groups after the other, multiplied out, floating, (m, ...)."""
+    """Yield the gradient for a few groups at a time, multiplied out, floating, (m, ...)."""
     if isinstance(gradient, Tensor):
         yield from gradient.split(_groups_at_once(gradient[0].numel(), gradient))
         return
@@ -27,17 +27,17 @@ def _groups_at_once(numbers: int, like: Tensor) -> int:
 
 
 class SecondMoments:
-    """Sums over groups of the squares of each entry of each gradient, by column.
+    """Sums over groups of the squared gradient entries, by column.
 
-    They are of the gradient's precision and shape. Of a gradient that comes as a product the shape
-    is that of the product.
+    The sums have the gradient's precision and shape. If the gradient is given as a product, the
+    sums have the shape of the multiplied product.
     """
 
     def __init__(self) -> None:
         self.sums: dict[int, Tensor] = {}
 
     def __call__(self, column: int, gradient: GroupGradient) -> Tensor:
-        """Add the squares of some groups; returns the squared norm of each, float64, (m,)."""
+        """Add the squares for some groups; return the squared norms, float64, (m,)."""
         norms = []
         for piece in explicit_pieces(gradient):
             squares = piece.square()
@@ -51,12 +51,12 @@ class SecondMoments:
 
 
 def weights(sums: Tensor, examples: int, damping: float) -> Tensor:
-    """1 / (F + damping mean(F)) with F the mean of squares; 0 throughout where F is 0 throughout.
+    """Compute 1 / (F + damping mean(F)) with F the mean of squares; all 0 if F is all 0.
 
     Arguments:
-        sums: Of squares, floating; is overwritten.
-        examples: How many squares were summed, n.
-        damping: Relative to the mean of F over the layer.
+        sums: Summed squares, floating; overwritten by the result.
+        examples: Number of squares in each sum, n.
+        damping: Damping relative to the mean of F over the layer.
     """
     fisher = sums.div_(examples)
     mean = fisher.mean(dtype=torch.float64)
@@ -66,7 +66,7 @@ def weights(sums: Tensor, examples: int, damping: float) -> Tensor:
 
 
 def weighted_sq_norms(gradient: GroupGradient, weight: Tensor) -> Tensor:
-    """Sum over the entries of weight times square, float64, (m,), summed in float64."""
+    """Sum weight times square over the entries, in float64; float64, (m,)."""
     values = [
         piece.square().mul_(weight).flatten(1).sum(1, dtype=torch.float64)
         for piece in explicit_pieces(gradient)

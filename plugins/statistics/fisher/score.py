@@ -1,4 +1,4 @@
-"""Score statistics g^T F^-1 g of the layers, with a Fisher information that was fitted."""
+"""Score statistics g^T F^-1 g by layer, with a fitted Fisher information F."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from plugins.statistics.layer_gradients.registry import Misaligned
 
 
 class ScoreStatistic:
-    """g^T F^-1 g of each layer, F being diagonal in a basis of each.
+    """Score statistic g^T F^-1 g for each layer, with F diagonal in a basis chosen per layer.
 
     Arguments:
-        gradients: As at the fit.
-        weight: 1 / F by column, of the shape of the gradients.
-        bases: Of those columns that have one; the others are as they are.
+        gradients: Gradient computation used for the fit.
+        weight: 1 / F by column, in the gradients' shape.
+        bases: Bases by column; columns without a basis stay unrotated.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class ScoreStatistic:
         self._gradients, self._weight, self._bases = gradients, weight, bases
 
     def __call__(self, model: Any, groups: Tensor) -> Tensor:
-        """Of groups, uint8, (M, b, *shape), without the 1/b; float64, (M, L), never negative.
+        """Evaluate groups, uint8, (M, b, *shape), without the 1/b; float64, (M, L), >= 0.
 
         Raises:
-            ScoreError: The model is computed in another way than at the fit.
+            ScoreError: The model runs different modules or operations from the fit.
         """
         return self._gradients.each(model, groups, self._measure)
 
@@ -48,10 +48,10 @@ class ScoreStatistic:
 
 
 def fit_diagonal(model: Any, examples: Tensor, damping: float) -> ScoreStatistic:
-    """F_i = mean of g_i² over the examples, uint8, (N, *shape).
+    """Fit F_i = mean of g_i² over the examples, uint8, (N, *shape).
 
     Raises:
-        ScoreError: A gradient is not finite, or there is none.
+        ScoreError: A gradient is missing or not finite.
     """
     gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
     try:
@@ -63,22 +63,22 @@ def fit_diagonal(model: Any, examples: Tensor, damping: float) -> ScoreStatistic
 
 
 def fit_ekfac(model: Any, examples: Tensor, damping: float, max_factor: int) -> ScoreStatistic:
-    """The same in the eigenbases of the Kronecker factors, in a second pass.
+    """Fit F in the Kronecker factors' eigenbases, with a second pass over the examples.
 
     Raises:
-        ScoreError: A gradient is not finite, there is none, or the model cannot be followed.
+        ScoreError: A gradient is missing or not finite, or the model cannot be followed.
     """
     gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
     try:
         if gradients.looped:
-            raise Untraceable("what its modules are given does not tell its gradients")
+            raise Untraceable("module inputs do not determine the gradients")
         factors = gradients.added(model, groups, lambda: Factors(max_factor))
         bases = factors.bases()
         moments = gradients.added(model, groups, lambda: RotatedMoments(bases))
     except (Untraceable, Misaligned) as error:
         raise ScoreError(
-            f"Kronecker factors of {type(model).__name__} cannot be had: {error}; "
-            "layer_fisher_diagonal can be computed of any model whose gradients are finite"
+            f"Kronecker factors of {type(model).__name__} cannot be computed: {error}; "
+            "layer_fisher_diagonal works for any model with finite gradients"
         ) from error
     except torch.linalg.LinAlgError as error:
         raise ScoreError(f"Kronecker factors of {type(model).__name__}: {error}") from error

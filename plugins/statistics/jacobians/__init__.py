@@ -1,1 +1,1 @@
-"""Singular values of the Jacobians of flows: the whole Jacobian, or matrix-free."""
+"""Singular values for flow Jacobians: from the whole Jacobian, or matrix-free."""

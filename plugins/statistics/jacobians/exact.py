@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Jacobians of as many examples at a time are formed as take about this many bytes.
+# Memory in bytes for the Jacobians formed at a time.
 JACOBIAN_BYTES = 256 * 2**20
 
 
 def exact_spectra(flow: Flow, model: DensityModel, x: Tensor) -> NDArray[np.float64]:
-    """Logarithms of the singular values of dx/dz, float64, (N, D), descending.
+    """Compute the log singular values of dx/dz, float64, (N, D), descending.
 
-    Those of dz/dx are s_1 >= ... >= s_D, and log σ_i = -log s_(D+1-i). They are computed in
-    float64 from a Jacobian in the model's precision. What is not above the rounding of the
-    largest is set to it, which keeps logarithms finite.
+    With s_1 >= ... >= s_D the singular values of dz/dx, log σ_i = -log s_(D+1-i). All s_i are
+    computed in float64 from a Jacobian in the model's precision. Values below the rounding error
+    in s_1 are raised to that error, to keep logarithms finite.
 
     Arguments:
-        flow: The model's `to_noise`.
-        model: The same model: its parameters give dtype and device.
+        flow: Provides `to_noise`.
+        model: The same model, providing the parameters' dtype and device.
         x: uint8, (N, *domain.shape).
     """
     dims = model.domain.dims
@@ -42,13 +42,13 @@ def exact_spectra(flow: Flow, model: DensityModel, x: Tensor) -> NDArray[np.floa
 
 
 def noise_jacobian(flow: Flow, x: Tensor) -> Tensor:
-    """dz/dx, floating, (N, D, D), a row for each dimension of the noise.
+    """Compute dz/dx, floating, (N, D, D), with a row for each noise dimension.
 
-    Examples do not depend on each other, so the gradient of a column of z, summed over them, has
-    the same row of every example's Jacobian.
+    Examples do not depend on each other, so the gradient of a column in z, summed over the
+    examples, contains the same row of every example's Jacobian.
 
     Arguments:
-        flow: Whose noise z is.
+        flow: Provides z by `to_noise`.
         x: Floating, (N, *domain.shape), in grey levels.
     """
     with torch.enable_grad():
@@ -61,5 +61,5 @@ def noise_jacobian(flow: Flow, x: Tensor) -> Tensor:
 
 
 def floating_type(model: DensityModel) -> torch.dtype:
-    """The dtype of the parameters."""
+    """Return the dtype shared by the parameters."""
     return next(parameter.dtype for _, parameter in model.named_parameters())

@@ -15,31 +15,32 @@ from plugins.statistics.jacobians.exact import floating_type
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A node of less weight is rounding: one in a block that the probe does not reach.
+# Nodes below this weight are rounding errors, in a block out of reach for the probe.
 LEAST_WEIGHT = 1e-12
 
 
 def estimated_spectra(
     flow: Flow, model: DensityModel, x: Tensor, *, probes: int, steps: int, seed: int
 ) -> NDArray[np.float64]:
-    r"""Estimated logarithms of the singular values of dx/dz, float64, (N, D), descending.
+    r"""Estimate the log singular values of dx/dz, float64, (N, D), descending.
 
-    With A = J'J, J = dz/dx, a probe v of unit length and T the tridiagonal matrix that Lanczos'
-    iteration makes of them, the eigenvalues θ_j of T and the squares w_j of the first components
-    of its eigenvectors are Gauss' quadrature of the spectral measure that v sees. Its mean over
-    orthonormal probes estimates the share of eigenvalues of A below any value, and log σ_i is
-    the quantile of -log θ / 2 at (D - i + 1/2) / D. Linear between the middles of the steps.
+    Take A = J'J, J = dz/dx, a probe v with unit length, and T the tridiagonal matrix from Lanczos'
+    iteration on A and v. The eigenvalues θ_j of T, weighted by the squares w_j of the first
+    eigenvector components, are Gauss' quadrature for the spectral measure of A seen from v. The
+    mean over orthonormal probes estimates the share of eigenvalues of A below any value, and
+    log σ_i is the quantile of -log θ / 2 at (D - i + 1/2) / D, interpolated linearly between the
+    midpoints of the steps.
 
-    Eigenvalues below the rounding of the largest, ε θ_1, cannot be told from each other and are
-    set to it: σ of more than 1 / (ε^½ s_1) are cut there.
+    Eigenvalues below ε θ_1, the rounding error in the largest, are indistinguishable and are
+    raised to ε θ_1: σ is cut at 1 / (ε^½ s_1).
 
     Arguments:
-        flow: The model's `to_noise`.
-        model: The same model: its parameters give dtype and device.
+        flow: Provides `to_noise`.
+        model: The same model, providing the parameters' dtype and device.
         x: uint8, (N, *domain.shape).
-        probes: At most D are used, which are then a basis.
-        steps: At most D are made.
-        seed: Of the probes.
+        probes: Number of probes; limited to D, when the probes form a basis.
+        steps: Number of steps per probe; limited to D.
+        seed: Seed for drawing the probes.
     """
     dims, dtype = model.domain.dims, floating_type(model)
     product = gram_product(flow, x.to(dtype))
@@ -57,13 +58,13 @@ def estimated_spectra(
 
 
 def gram_product(flow: Flow, x: Tensor) -> Callable[[Tensor], Tensor]:
-    """The map v -> J'J v for each example, J = dz/dx; (N, D) to the same.
+    """Return the map v -> J'J v for each example, J = dz/dx; (N, D) to (N, D).
 
-    J'u is a backward pass, linear in u, so its own derivative in u along v is J v: derivatives
-    of a model's operations in one direction only are needed.
+    J'u is a backward pass, linear in u, so differentiating J'u with respect to u along v gives
+    J v: the model's operations need reverse-mode derivatives only.
 
     Arguments:
-        flow: Whose noise z is.
+        flow: Provides z by `to_noise`.
         x: Floating, (N, *domain.shape), in grey levels.
     """
     with torch.enable_grad():
@@ -82,17 +83,18 @@ def gram_product(flow: Flow, x: Tensor) -> Callable[[Tensor], Tensor]:
 def quadrature(
     product: Callable[[Tensor], Tensor], start: Tensor, steps: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Nodes and weights, float64, (N, steps) each, of the measure that a start vector sees.
+    """Compute nodes and weights, float64, (N, steps) each, for the start vector's measure.
 
-    Lanczos' iteration, orthogonalised twice against all that came before. Where it has come to
-    an end, because the start vector lies in a smaller invariant subspace, what follows is zero
-    and has no weight.
+    Each new vector in Lanczos' iteration is orthogonalised twice against all earlier vectors,
+    because rounding after the first time leaves a remainder. If the start vector lies in a
+    smaller invariant subspace, the iteration ends early, and all later vectors are zero and have
+    zero weight.
 
     Arguments:
-        product: Of a symmetric, positive semidefinite matrix for each row.
-        start: float64, (N, D), of unit length.
-        steps: How many products, at most D.
-        dtype: Of the product.
+        product: Product with a symmetric, positive semidefinite matrix for each row.
+        start: float64, (N, D), with unit length.
+        steps: Number of products, at most D.
+        dtype: Precision used for the product.
     """
     basis, diagonal, beside = [start], [], []
     end = 10 * torch.finfo(dtype).eps
@@ -116,7 +118,7 @@ def quadrature(
 def quantiles(
     values: NDArray[np.float64], weights: NDArray[np.float64], count: int
 ) -> NDArray[np.float64]:
-    """`count` quantiles of weighted values, float64, descending, at (i - 1/2) / count."""
+    """Compute `count` weighted quantiles, float64, descending, at (i - 1/2) / count."""
     order = np.argsort(values)
     order = order[weights[order] > LEAST_WEIGHT]
     shares = weights[order] / weights[order].sum()
@@ -126,7 +128,7 @@ def quantiles(
 
 
 def _probes(dims: int, count: int, seed: int) -> Tensor:
-    """Random orthonormal directions, float64, (count, dims)."""
+    """Draw random orthonormal directions, float64, (count, dims)."""
     generator = torch.Generator().manual_seed(seed)
     draws = torch.randn(dims, count, generator=generator, dtype=torch.float64)
     return torch.linalg.qr(draws).Q.T

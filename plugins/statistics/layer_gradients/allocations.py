@@ -1,4 +1,4 @@
-"""What a pass takes of memory at most, counted by the tensors that are made within it."""
+"""Peak memory for a pass, counted from the tensors created during the pass."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.utils._pytree import tree_leaves
 
 
 class Allocations(TorchDispatchMode):
-    """Bytes of the tensors that are made within it and not yet freed; `peak` is the most so far.
+    """Count bytes for tensors created inside the context and not yet freed; `peak` is the maximum.
 
-    It sees what operations return. Of what they use and free themselves it counts the patches and
-    the copy of the weight that some of torch's convolutions make. It depends on nothing but the
-    operations: it is the same on every run and every machine.
+    Tensors returned by operations are counted. Memory used and freed inside an operation is
+    counted only for the patches and the weight copy made by some torch convolutions. The count
+    depends on the operations alone, and is the same for every run and on every machine.
 
     Arguments:
-        known: Tensors that were there before; their views take no memory.
+        known: Tensors existing before; views into these tensors do not take memory.
     """
 
     def __init__(self, known: Iterable[Tensor]) -> None:
@@ -32,7 +32,7 @@ class Allocations(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        """Run an operation and note what it returned."""
+        """Run an operation and count the returned tensors."""
         made = function(*args, **(kwargs or {}))
         for leaf in tree_leaves(made):
             if isinstance(leaf, Tensor):
@@ -54,7 +54,7 @@ class Allocations(TorchDispatchMode):
 
 
 def _scratch(function: Callable[..., Any], args: Any, made: Any) -> int:
-    """Bytes of the patches and the copied weight of a convolution, 0 for anything else."""
+    """Return the bytes for a convolution's patches and weight copy, 0 for other operations."""
     if function is torch.ops.aten.convolution.default:
         output, weight, transposed, groups = made, args[1], args[6], args[8]
     elif function is torch.ops.aten.convolution_backward.default:
@@ -62,6 +62,6 @@ def _scratch(function: Callable[..., Any], args: Any, made: Any) -> int:
     else:
         return 0
     columns = groups * weight[0].numel()
-    rows = output[:1] if transposed else output  # one example at a time
+    rows = output[:1] if transposed else output  # torch makes patches example by example
     patches = 0 if weight[0, 0].numel() == 1 else rows[:, 0].numel() * columns
     return int((patches + weight.numel()) * output.element_size())

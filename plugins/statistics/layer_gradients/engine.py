@@ -1,4 +1,4 @@
-"""Layer gradients of any model, for all groups of a chunk in one forward and backward pass."""
+"""Layer gradients for any model: a forward and a backward pass per chunk of groups."""
 
 from __future__ import annotations
 
@@ -30,37 +30,38 @@ from plugins.statistics.layer_gradients.verification import (
 from plugins.statistics.layer_gradients.vmap import requiring_grad
 
 MAX_BYTES = 2**30
-# A trial counts the tensors that operations return; some use more and free it before they return.
+# A trial counts the tensors returned by operations; some operations allocate more and free the
+# memory before they return.
 SLACK = 1.15
 
-# Of a number of groups, to the table that their norms go into.
+# Maps a number of groups to a table for the norms.
 MakeTable: TypeAlias = Callable[[int], NormTable]
 
 _log = logging.getLogger(__name__)
 
 
 class LayerGradientEngine:
-    r"""Squared gradient norms of every layer of a model, for many groups at once.
+    r"""Squared gradient norms for every layer in a model, for many groups at once.
 
     f_l(X) = ‖ ∂/∂θ_l Σ_{x in X} log p(x) ‖²        (Eq. 9 of the paper)
 
-    or the same of another objective than log p(x), which is one number for each example.
+    or with another objective, a number per example, in place of log p(x).
 
-    One forward and one backward pass take all groups. No parameter takes a gradient: every module
-    that owns some notes what it is given and the gradients of what it returns, and the norms
-    follow from these, by a rule of the module's kind or by automatic vectorisation of that module
-    alone. Which module serves which parameter is read off the graph of one forward pass (`graph`)
-    and then verified against autograd on three groups (`verification`); what fails there is done
-    in a more general way, if need be by the loop.
+    A single forward and backward pass handles all groups. Parameters do not take a gradient:
+    hooks record the inputs and output gradients for every module with parameters, and the norms
+    follow from these, by a rule for the module type or by automatic vectorisation of that module
+    alone. The module for each parameter is read off the graph for a forward pass (`graph`), and
+    then verified against autograd on three groups (`verification`); parameters failing
+    verification use a more general method, in the end the loop.
 
-    A plan is made once for a model and kept as long as its modules and parameters stay the same;
-    their values may change.
+    A plan is made once for a model and kept as long as the modules and parameters stay the same;
+    parameter values may change.
 
     Arguments:
-        objective: What is differentiated.
-        max_bytes: Memory that a chunk may take beside the model; chunks are made to fit, though
-            none is smaller than one group. It changes numbers by rounding only.
-        planner: Makes the plan that is then verified.
+        objective: Function to differentiate.
+        max_bytes: Memory in bytes for a chunk in addition to the model. Chunks are made to fit,
+            but have at least a single group. The chunk size changes numbers by rounding only.
+        planner: Makes the initial plan, before verification.
 
     References:
         | OOD Detection with Immature Models
@@ -80,17 +81,17 @@ class LayerGradientEngine:
         self._known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
 
     def __call__(self, model: DensityModel, groups: Tensor) -> Tensor:
-        """The norms; a model that cannot be followed is done by the loop.
+        """Compute the norms; fall back to the loop if the model cannot be followed.
 
         Arguments:
-            model: In evaluation mode; left as found.
+            model: In evaluation mode; left unchanged.
             groups: uint8, (M, b, *domain.shape).
 
         Returns:
-            float64, (M, L), on the device of the groups; never negative.
+            float64, (M, L), on the groups' device; never negative.
 
         Raises:
-            ScoreError: The objective depends on no parameter at all.
+            ScoreError: The objective does not depend on any parameter.
         """
         if isinstance(model, nn.Module) and groups.numel():
             known = self._find(model, groups)
@@ -102,24 +103,24 @@ class LayerGradientEngine:
         return looped_layer_gradients(model, groups, self._objective)
 
     def follow(self, model: nn.Module, groups: Tensor, table: MakeTable) -> Tensor:
-        """The same for whatever a table measures, without the loop.
+        """Compute the quantity measured by a table, without falling back to the loop.
 
         Arguments:
-            model: As in a call.
-            groups: As in a call.
-            table: Makes a table for so many groups, once or more for each chunk: what fails for
-                want of memory, or was done in a way that proved wrong, is done again.
+            model: As in `__call__`.
+            groups: As in `__call__`.
+            table: Makes a table for the given number of groups, at least once per chunk: a chunk
+                is repeated if memory runs out, or if a method proves wrong.
 
         Raises:
             Untraceable, Misaligned: The model cannot be followed.
         """
         known = self._find(model, groups)
         if known.plan is None:
-            raise Untraceable("it cannot be followed")
+            raise Untraceable("the model cannot be followed")
         return self._norms(model, known, known.plan, groups, table)
 
     def plan(self, model: nn.Module, groups: Tensor) -> Plan | None:
-        """The verified plan of a model, made if need be; None if the loop has to do."""
+        """Return the verified plan for a model, making the plan if needed; None for the loop."""
         return self._find(model, groups).plan
 
     def _find(self, model: nn.Module, groups: Tensor) -> _Known:
@@ -131,7 +132,7 @@ class LayerGradientEngine:
             try:
                 known.plan = verified_plan(wrapped, three(groups[:, :2], 0), self._planner)
                 known.verified = min(2, groups.shape[1])
-            except Exception as error:  # the loop will show whether the model is at fault
+            except Exception as error:  # the loop fails too if the model is at fault
                 _note(model, error)
         return known
 
@@ -144,18 +145,18 @@ class LayerGradientEngine:
 
 @dataclass
 class _Known:
-    """What the engine knows of a model: its plan, and how many examples fit."""
+    """The engine's knowledge about a model: the plan, and the number of examples that fit."""
 
     signature: object
     plan: Plan | None = None
-    verified: int = 0  # the group size that it was verified for, of 1 and 2, which stands for more
+    verified: int = 0  # verified group size, 1 or 2; 2 stands for all larger sizes
     most_examples: int = 2**31
-    bytes: dict[int, int] = field(default_factory=dict)  # of a group, by its size
+    bytes: dict[int, int] = field(default_factory=dict)  # per group, by group size
 
 
 @dataclass
 class _Evaluation:
-    """The groups of one call, with the plan of their model."""
+    """The groups in a call, with the plan for the model."""
 
     wrapped: ObjectiveModule
     known: _Known
@@ -165,7 +166,7 @@ class _Evaluation:
     max_bytes: int
 
     def norms(self) -> Tensor:
-        """The norms of all groups; parameters that were out of sight before are verified now."""
+        """Compute all norms; verify parameters seen with a nonzero gradient for the first time."""
         if self.known.verified < min(2, self.groups.shape[1]):
             self._verify_again(three(self.groups[:, :2], 0))
             self.known.verified = 2
@@ -184,7 +185,7 @@ class _Evaluation:
         return norms
 
     def _verify_again(self, groups: Tensor) -> bool:
-        """Whether the plan held as it was; if nothing holds any more, the model is the loop's."""
+        """Return whether the plan held unchanged; if repair fails, leave the model to the loop."""
         try:
             return verify_again(self.wrapped, self.plan, groups)
         except Untraceable:
@@ -192,7 +193,7 @@ class _Evaluation:
             raise
 
     def _chunks(self) -> Tensor:
-        """The norms, chunk by chunk; where memory runs out chunks are halved, for good."""
+        """Compute the norms by chunk; if memory runs out, halve the chunk size for good."""
         groups, known, size = self.groups, self.known, self.groups.shape[1]
         per_group = max(1.0, SLACK * self._bytes_of_a_group())
         pieces: list[Tensor] = []
@@ -211,9 +212,9 @@ class _Evaluation:
         return torch.cat(pieces)
 
     def _bytes_of_a_group(self) -> int:
-        """What each group of a chunk takes at most, from a trial with one.
+        """Return the maximum number of bytes per group in a chunk, from a trial with a group.
 
-        Several together take less each, since some costs are fixed and pieces are bounded.
+        Larger chunks take less per group, since some costs are fixed and pieces are bounded.
         """
         wrapped, size = self.wrapped, self.groups.shape[1]
         if size not in self.known.bytes:
@@ -224,9 +225,9 @@ class _Evaluation:
 
 
 def _chunk(wrapped: ObjectiveModule, plan: Plan, groups: Tensor, table: NormTable) -> Tensor:
-    """The norms of groups that are done together, float64, (M, L)."""
+    """Compute the norms for a chunk of groups, float64, (M, L)."""
     parameters = list(wrapped.parameters())
-    # Without this, autograd would form the gradient of the whole batch for every parameter too.
+    # Otherwise autograd would also form every parameter's gradient for the whole batch.
     with requiring_grad(parameters, False):
         Recorder(wrapped, plan, table).run(groups.flatten(0, 1))
         return table.result(len(parameters), groups)
@@ -237,7 +238,7 @@ def _note(model: nn.Module, error: Exception) -> None:
     _log.info("layer gradients of %s one group at a time: %s", name, error)
 
 
-# Those that the statistic uses: what they know of a model serves all calls.
+# Shared by all instances of the statistic, so that the plan for a model is made once.
 ENGINES = {
     "log-prob": LayerGradientEngine(log_prob),
     "latent-sum": LayerGradientEngine(latent_sum),

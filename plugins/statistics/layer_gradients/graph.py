@@ -1,4 +1,4 @@
-"""Which modules a parameter's gradient can be taken at, read off the graph of one forward pass."""
+"""Modules able to give a parameter's gradient, found in the graph for a forward pass."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from plugins.statistics.layer_gradients.objectives import Objective, log_prob
 
 
 class Untraceable(Exception):
-    """The model does what cannot be followed; the loop can."""
+    """The model cannot be followed in batches; the loop still works."""
 
 
 class ObjectiveModule(nn.Module):
-    """A density model as a module whose forward is an objective; its name is the empty string."""
+    """Wrapper with an objective as `forward`; in `named_modules` the name is the empty string."""
 
     def __init__(self, model: DensityModel, objective: Objective = log_prob) -> None:
         super().__init__()
         self.model, self._objective = model, objective
 
     def forward(self, x: Tensor) -> Tensor:
-        """The objective of each example, floating, (N,), of uint8 x."""
+        """Evaluate the objective for each example, floating, (N,), from uint8 x."""
         return self._objective(self.model, x)
 
 
 @dataclass
 class _Call:
-    """One call of a module: the nodes it made have numbers in [start, end)."""
+    """A module call; autograd nodes created during the call have numbers in [start, end)."""
 
     module: str
     parent: _Call | None
@@ -43,7 +43,7 @@ class _Call:
     outputs: set[tuple[Any, int]] = field(default_factory=set)
 
     def chain(self) -> Iterator[_Call]:
-        """This call and those around it, the innermost first."""
+        """Yield this call and the enclosing calls, the innermost first."""
         call: _Call | None = self
         while call is not None:
             yield call
@@ -51,18 +51,18 @@ class _Call:
 
 
 def candidates(wrapped: ObjectiveModule, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
-    """The objective, with its graph, and where each parameter that it reaches is used.
+    """Return the objective, with a graph, and the candidate modules for each parameter.
 
-    A module is a candidate for a parameter if every use of it is within some call of the module
-    and whatever the call computes leaves it as one of its outputs. The gradient then follows from
-    the inputs of those calls and the gradients of their outputs alone. The innermost comes first;
-    the last is the whole, "". A parameter that is not reached has no item.
+    A module is a candidate for a parameter if every use of the parameter is inside some call of
+    the module, and all values computed inside leave the call as outputs. The gradient then
+    follows from the inputs and the output gradients alone. The innermost candidate comes first;
+    the last is the whole model, "". A parameter without influence on the objective is left out.
 
-    Autograd numbers its nodes in the order in which they are made, so the numbers at the start
-    and at the end of a call tell the nodes that belong to it.
+    Autograd numbers the nodes in order of creation, so the numbers at the start and at the end of
+    a call identify the nodes belonging to the call.
 
     Arguments:
-        wrapped: Its parameters require a gradient.
+        wrapped: Wrapped model; the parameters require a gradient.
         x: uint8, (N, *shape).
 
     Raises:
@@ -77,13 +77,14 @@ def candidates(wrapped: ObjectiveModule, x: Tensor) -> tuple[Tensor, dict[str, l
 
 @contextmanager
 def _recorded_calls(wrapped: ObjectiveModule) -> Iterator[list[_Call]]:
-    """The calls of all modules in the order in which they start."""
+    """Record the calls of all modules, ordered by start."""
     calls: list[_Call] = []
     stack: list[_Call] = []
     probe = torch.ones((), requires_grad=True)
     backward_passes: list[Tensor] = []
 
     def now() -> int:
+        # Autograd does not expose the counter, so a fresh node is made to read the number.
         with torch.enable_grad():
             return int((probe * 1).grad_fn._sequence_nr())  # type: ignore[union-attr]
 
@@ -110,21 +111,21 @@ def _recorded_calls(wrapped: ObjectiveModule) -> Iterator[list[_Call]]:
             watch(name, module)
         yield calls
         if backward_passes:
-            raise Untraceable("it differentiates within its forward pass")
+            raise Untraceable("the model differentiates within the forward pass")
 
 
 class _Graph:
-    """The graph behind an objective, against the calls of the modules that made it."""
+    """The graph behind an objective, related to the module calls."""
 
     def __init__(self, wrapped: ObjectiveModule, calls: list[_Call]) -> None:
         self._names = {id(p): name for name, p in wrapped.named_parameters()}
         self._owners = _owners(wrapped)
         self._calls = calls
-        self._leaky: set[str] = set()  # modules that something left other than as an output
+        self._leaky: set[str] = set()  # some value leaves other than as an output
         self._uses: dict[str, list[_Call]] = {}
 
     def candidates(self, root: Any) -> dict[str, list[str]]:
-        """See the function of this name."""
+        """Walk the graph from the root; see the function `candidates`."""
         seen, open_nodes = {root}, [root]
         while open_nodes:
             node = open_nodes.pop()
@@ -144,14 +145,14 @@ class _Graph:
         return {name: self._common(name, uses) for name, uses in self._uses.items()}
 
     def _innermost(self, node: Any) -> _Call:
-        """The innermost call that made a node."""
+        """Return the innermost call during which a node was created."""
         number = node._sequence_nr()
         later = bisect_left(self._calls, number, key=lambda call: call.start)
         last = self._calls[max(0, later - 1)]  # to start before the node
         return next(call for call in last.chain() if number < call.end)
 
     def _cross(self, consumer: _Call, source: Any, index: int) -> None:
-        """Note the calls that a value leaves without being one of their outputs."""
+        """Note the calls left by a value that is not an output of the call."""
         around = {id(call) for call in consumer.chain()}
         for call in self._innermost(source).chain():
             if id(call) in around:
@@ -160,7 +161,7 @@ class _Graph:
                 self._leaky.add(call.module)
 
     def _common(self, name: str, uses: list[_Call]) -> list[str]:
-        """The tight modules that hold a parameter and all its uses, the innermost first."""
+        """Return the modules containing a parameter and all uses, the innermost first."""
         chains = [[call.module for call in use.chain()] for use in uses]
         return [
             module
@@ -172,7 +173,7 @@ class _Graph:
 
 
 def _owners(wrapped: ObjectiveModule) -> dict[str, set[str]]:
-    """The modules that hold each parameter, themselves or in a child."""
+    """Return, by parameter name, the modules with the parameter inside, directly or in a child."""
     names = {id(p): name for name, p in wrapped.named_parameters()}
     owners: dict[str, set[str]] = {name: set() for name in names.values()}
     for module_name, module in wrapped.named_modules():

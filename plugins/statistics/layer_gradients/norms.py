@@ -1,4 +1,4 @@
-"""Squared norms of gradients that are given explicitly or as products of two factors."""
+"""Squared norms for gradients given explicitly or as products of two factors."""
 
 from __future__ import annotations
 
@@ -10,47 +10,51 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-# A product is formed and consumed in pieces of about this many bytes, so that it stays in cache.
+# Size in bytes for pieces of a product, small enough to stay in cache.
 PIECE_BYTES = 4 * 2**20
-# Copies in float64, which are read once, are made in smaller ones.
+# Size in bytes for float64 copies: smaller, because each copy is read only once.
 DOUBLE_BYTES = 2**20
-# On a CPU so many numbers are summed in float32 before their sum goes on in float64.
+# Count of numbers summed in float32 on a CPU, before the sum continues in float64.
 RUN = 64
-# Sums of squares above which it does not matter that squares below 1e-38 are lost.
+# Squares below 1e-38 vanish in float32; in a sum above this bound the loss is negligible.
 SAFE = 1e-24
-# What an entry costs to be summed, in multiplications: of a Gram matrix, and of the product.
+# Cost of summing an entry, in multiplications: for a Gram matrix, and for the product.
 GRAM_ENTRY, ENTRY = 32, 4
-# Rows below which a Gram matrix is not worth taking apart.
+# Minimum number of rows for splitting a Gram matrix.
 GRAM_ROWS = 64
-# Entries of a gradient, over all groups, up to which it waits for others of its shape.
+# Maximum number of entries, over all groups, for a gradient to wait for others of equal shape.
 SMALL = 2**18
 
 
 @dataclass(frozen=True)
 class Outer:
-    """The gradient sum_p d_p a_p^T of each group, not multiplied out.
+    """The gradient sum_p d_p a_p^T for each group, not multiplied out.
 
-    `a` is floating, (M, ..., P, I), and `d` (M, ..., P, O), with P positions that are summed over
-    and blocks ... (such as the groups of a grouped convolution) that are not.
+    `a` is floating, (M, ..., P, I), and `d` is floating, (M, ..., P, O), with a sum over the P
+    positions, but not over blocks ... (like the groups in a grouped convolution).
     """
 
     a: Tensor
     d: Tensor
 
     def explicit(self) -> Tensor:
-        """The product, floating, (M, ..., O, I)."""
+        """Multiply out the product: floating, (M, ..., O, I)."""
         return self.d.transpose(-1, -2) @ self.a
 
     @property
     def gram_is_cheaper(self) -> bool:
-        """Whether its norm takes fewer operations without the product."""
+        """Whether the norm takes fewer operations without forming the product.
+
+        Forming the product takes P I O multiplications, and two Gram matrices P² (I + O); the
+        constants add the cost of summing the entries.
+        """
         (p, i), o = self.a.shape[-2:], self.d.shape[-1]
         return p * p * (i + o + GRAM_ENTRY) < i * o * (p + ENTRY)
 
     def sq_norms(self) -> Tensor:
-        """Squared norm of each group, float64, (M,), by the cheaper of two exact forms.
+        """Compute the squared norm for each group, float64, (M,), by the cheaper exact form.
 
-        |sum_p d_p a_p^T|^2 = sum_{p,q} (a_p . a_q) (d_p . d_q)
+        |sum_p d_p a_p^T|^2 = sum_{p,q} (a_p . a_q) (d_p . d_q)             (Goodfellow, 2015)
         """
         m, (p, i), o = self.a.shape[0], self.a.shape[-2:], self.d.shape[-1]
         a, d = self.a.reshape(-1, p, i), self.d.reshape(-1, p, o)  # (M', P, I), (M', P, O)
@@ -67,7 +71,7 @@ GroupGradient: TypeAlias = Tensor | Outer
 
 
 def total(parts: Sequence[GroupGradient]) -> GroupGradient:
-    """The sum over the calls of a module of the gradients of one parameter."""
+    """Sum a parameter's gradients over the calls of a module."""
     if len(parts) == 1:
         return parts[0]
     products = [part for part in parts if isinstance(part, Outer)]
@@ -79,21 +83,22 @@ def total(parts: Sequence[GroupGradient]) -> GroupGradient:
 
 
 def _joined(products: Sequence[Outer], dim: int) -> Outer:
-    """One product of several, whose rows are put together along a dimension."""
+    """Join several products into a single product, by joining rows along a dimension."""
     a = torch.cat([product.a for product in products], dim)
     d = torch.cat([product.d for product in products], dim)
     return Outer(a, d)
 
 
 def sq_norms(gradient: GroupGradient) -> Tensor:
-    """Squared norm of each group, float64, (M,)."""
+    """Compute the squared norm for each group, float64, (M,)."""
     return gradient.sq_norms() if isinstance(gradient, Outer) else explicit_sq_norms(gradient)
 
 
 def explicit_sq_norms(gradients: Tensor) -> Tensor:
-    """Squared norm of each row, float64, (M,), of floating (M, ...); summed in float64.
+    """Compute the squared norm for each row, float64, (M,), of floating (M, ...), in float64.
 
-    On a CPU, long rows of float32 are summed in runs first, unless that would lose something.
+    On a CPU, long float32 rows are summed in short runs first, unless squares would underflow or
+    overflow.
     """
     rows = gradients.flatten(1) if gradients.dim() > 1 else gradients.unsqueeze(1)
     if rows.dtype == torch.float64 or rows.numel() * 8 <= DOUBLE_BYTES:
@@ -109,31 +114,32 @@ def explicit_sq_norms(gradients: Tensor) -> Tensor:
 
 
 def _has_runs(rows: Tensor) -> bool:
-    """Whether a sum over rows, (M, n), may be taken in short runs of float32, on a CPU.
+    """Return whether a sum over rows, (M, n), may be taken in short float32 runs, on a CPU.
 
-    A conversion of all numbers takes four times as long there; elsewhere it costs nothing.
+    Converting every number to float64 takes four times as long on a CPU; elsewhere the
+    conversion is free.
     """
     return rows.dtype == torch.float32 and rows.device.type == "cpu" and not rows.shape[1] % RUN
 
 
 def _is_safe(sums: Tensor) -> bool:
-    """Whether no number that was squared, or product of two, can have left float32's range."""
+    """Return whether all squares, or products of two numbers, stayed within float32's range."""
     low, high = torch.aminmax(sums)
     return low.item() > SAFE and high.item() < math.inf
 
 
-# Of the gradient of a column for M groups: a number for each group, float64, (M,).
+# Maps a column and the gradient for M groups to a number per group, float64, (M,).
 Measure: TypeAlias = Callable[[int, GroupGradient], Tensor]
 
 
 class NormTable:
     """Squared norms by group and column, collected in any order.
 
-    Small gradients of one shape wait for each other and are done in one go: for a small model the
-    number of calls into torch is what costs.
+    Small gradients with equal shapes wait for each other and are processed together: for a small
+    model, most time is spent on the number of calls into torch.
 
     Arguments:
-        groups: M.
+        groups: Number of groups, M.
     """
 
     def __init__(self, groups: int) -> None:
@@ -142,11 +148,11 @@ class NormTable:
         self._done: list[tuple[Sequence[int], Tensor]] = []
 
     def measure(self, column: int, gradient: GroupGradient) -> Tensor:
-        """What a gradient of some groups comes to, float64, (M,): its squared norms."""
+        """Measure a gradient for some groups, float64, (M,): here by squared norms."""
         return sq_norms(gradient)
 
     def add(self, column: int, gradient: GroupGradient) -> None:
-        """A gradient; of one that is neither small nor done at once nothing is kept."""
+        """Add a gradient; large gradients are measured at once and not kept."""
         factors = [gradient.a, gradient.d] if isinstance(gradient, Outer) else [gradient]
         key = tuple(factor.shape for factor in factors)
         if sum(factor.numel() for factor in factors) > SMALL:
@@ -155,12 +161,12 @@ class NormTable:
             self._waiting.setdefault(key, []).append((column, gradient))
 
     def add_norms(self, columns: Sequence[int], norms: Tensor) -> None:
-        """Squared norms, float64, (len(columns), M)."""
+        """Add squared norms, float64, (len(columns), M)."""
         self._done.append((columns, norms))
 
     @torch.no_grad()
     def result(self, columns: int, like: Tensor) -> Tensor:
-        """All of them, float64, (M, columns), on the device of `like`; 0 where none was added."""
+        """Return all norms, float64, (M, columns), on the device of `like`; 0 where missing."""
         for items in self._waiting.values():
             stacked = _stacked([gradient for _, gradient in items])
             norms = sq_norms(stacked).reshape(len(items), self.groups)
@@ -174,11 +180,11 @@ class NormTable:
 
 
 class MeasureTable(NormTable):
-    """The same with a measure in place of the squared norm, taken of each gradient as it comes.
+    """Table with another measure in place of the squared norm, applied to each gradient at once.
 
     Arguments:
-        measure: Given each column with its gradient.
-        groups: M.
+        measure: Function of a column and the gradient.
+        groups: Number of groups, M.
     """
 
     def __init__(self, measure: Measure, groups: int) -> None:
@@ -186,16 +192,16 @@ class MeasureTable(NormTable):
         self._measure = measure
 
     def measure(self, column: int, gradient: GroupGradient) -> Tensor:
-        """The measure, float64, (M,)."""
+        """Apply the measure, float64, (M,)."""
         return self._measure(column, gradient)
 
     def add(self, column: int, gradient: GroupGradient) -> None:
-        """A gradient; nothing of it is kept."""
+        """Add a gradient's measure; the gradient is not kept."""
         self.add_norms([column], self._measure(column, gradient).unsqueeze(0))
 
 
 def _stacked(gradients: Sequence[GroupGradient]) -> GroupGradient:
-    """Gradients of one shape as if they were of more groups."""
+    """Stack gradients with equal shapes, like a gradient for more groups."""
     if len(gradients) == 1:
         return gradients[0]
     products = [each for each in gradients if isinstance(each, Outer)]
@@ -207,7 +213,7 @@ def _stacked(gradients: Sequence[GroupGradient]) -> GroupGradient:
 def _in_pieces(
     form: Callable[[Tensor, Tensor], Tensor], a: Tensor, d: Tensor, most: int, size: int
 ) -> Tensor:
-    """A form applied to as many rows at a time as make at most so many numbers, `size` each."""
+    """Apply a form in pieces, with at most `most` numbers at a time and `size` numbers per row."""
     step = max(1, most // size)
     if step >= len(a):
         return form(a, d)
@@ -220,14 +226,15 @@ def _direct_sq_norms(a: Tensor, d: Tensor) -> Tensor:
 
 
 def _gram_sq_norms(a: Tensor, d: Tensor) -> Tensor:
-    # What should be zero is so up to the rounding of a sum of both signs, and must not end below.
+    # A sum with both signs may be rounded below zero; a squared norm must not be negative.
     return _gram_sums(a, d).clamp_min(0)
 
 
 def _gram_sums(a: Tensor, d: Tensor) -> Tensor:
-    """Sum over all p, q of (a_p . a_q) (d_p . d_q), float64, (M,).
+    """Sum (a_p . a_q) (d_p . d_q) over all p, q; float64, (M,).
 
-    The matrices are symmetric: of four quarters two are equal and two are again such sums.
+    The matrices are symmetric: two of the four quarters are equal, and the other two are sums of
+    the same form.
     """
     m, p, half = *a.shape[:2], a.shape[1] // 2
     if p % 2 or half < GRAM_ROWS:
@@ -250,5 +257,5 @@ def _inner_products(a: Tensor, d: Tensor) -> Tensor:
         sums = products.unflatten(1, (-1, RUN)).sum(2).sum(1, dtype=torch.float64)
         if _is_safe(sums):
             return sums
-    # In float64: the product of two squares may leave the range of float32.
+    # In float64: the product of two squares may leave the float32 range.
     return (a.double() * d).sum((1, 2))

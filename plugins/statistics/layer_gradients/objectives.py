@@ -1,4 +1,4 @@
-"""What is differentiated: one number for each example."""
+"""Objectives to differentiate: a number per example."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
-# Of a model and examples, uint8, (N, *shape), to floating, (N,), each of its own example alone.
+# Maps a model and examples, uint8, (N, *shape), to floating, (N,); examples do not interact.
 Objective: TypeAlias = Callable[[Any, Tensor], Tensor]
 
 
 def log_prob(model: Any, x: Tensor) -> Tensor:
-    """`log_prob(x)` of a density model, floating, (N,), in nats."""
+    """Evaluate `model.log_prob(x)`, floating, (N,), in nats."""
     return model.log_prob(x)
 
 
 def latent_sum(model: Any, x: Tensor) -> Tensor:
-    """The sum of each example's `latent(x)`, floating, (N,)."""
+    """Sum `model.latent(x)` over the entries for each example, floating, (N,)."""
     return model.latent(x).flatten(1).sum(1)

@@ -1,4 +1,4 @@
-"""Where each parameter's gradient is taken: a choice of module and of how it is done there."""
+"""Plans: the module and the method used to take each parameter's gradient."""
 
 from __future__ import annotations
 
@@ -11,50 +11,51 @@ from torch import nn
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
 from plugins.statistics.layer_gradients.registry import FusedRule, Rule, find_fused_rule, find_rule
 
-# A fused rule computes the whole module in a way of its own; a rule reads its inputs and the
-# gradients of its outputs; "vmap" differentiates the module by automatic vectorisation, and
-# "loop" one group after the other.
+# A fused rule replaces the whole module; a rule reads the module's inputs and output gradients;
+# "vmap" differentiates the module by automatic vectorisation, "loop" group by group.
 Method = Literal["fused", "rule", "vmap", "loop"]
 
 
 @dataclass(eq=False)
 class Unit:
-    """A module that gives the gradients of some parameters, named within it, by column."""
+    """A module giving gradients for some parameters; columns by name within the module."""
 
     module: str
     method: Method
     columns: dict[str, int] = field(default_factory=dict)
-    expected: int = 0  # gradients of outputs that arrive in a backward pass; 0 if not known
-    rule: Rule | None = None  # of a "rule"
-    fused_rule: FusedRule | None = None  # of a "fused"
+    expected: int = 0  # number of output gradients in a backward pass; 0 if unknown
+    rule: Rule | None = None  # for the method "rule"
+    fused_rule: FusedRule | None = None  # for "fused"
 
 
 @dataclass
 class Plan:
-    """Ways for every parameter that is reached, the preferred first; names only.
+    """Ways to take the gradient, the preferred way first, for every parameter in the graph.
+
+    A plan holds names, never modules, so that the engine can keep plans without keeping models.
 
     Arguments:
-        ways: By column, the modules and how they would be used.
-        signature: Of the model that it was made for, see `signature`.
+        ways: By column, the usable modules, each with a method.
+        signature: Signature of the model planned for, see `signature`.
     """
 
     ways: dict[int, list[tuple[str, Method]]]
     signature: object
     unverified: set[int] = field(default_factory=set)  # columns that verification saw as zero
-    copied: set[tuple[str, Method]] = field(default_factory=set)  # units whose inputs are copied
-    expand: bool = True  # scalars that a module returns become one number per example
+    copied: set[tuple[str, Method]] = field(default_factory=set)  # units with copied inputs
+    expand: bool = True  # scalar module outputs become a number per example
     batched: dict[tuple[str, int], tuple[bool, ...]] = field(default_factory=dict)
-    calls: list[str] | None = None  # the modules of the units in the order they are called
+    calls: list[str] | None = None  # unit modules in call order
     _units: list[Unit] | None = None
 
     def units(self, wrapped: ObjectiveModule) -> list[Unit]:
-        """The units of the preferred ways."""
+        """Return the units for the preferred ways."""
         if self._units is None:
             self._units = self._make_units(wrapped)
         return self._units
 
     def start_again(self) -> None:
-        """Forget what was seen of a pass, because the ways have changed."""
+        """Forget observations from earlier passes, because the ways have changed."""
         self._units, self.calls, self.batched = None, None, {}
 
     def _make_units(self, wrapped: ObjectiveModule) -> list[Unit]:
@@ -73,18 +74,18 @@ class Plan:
         return list(units.values())
 
     def reject(self, columns: Iterable[int]) -> None:
-        """Go on to the next way of these parameters."""
+        """Move these parameters on to the next way."""
         for column in columns:
             self.ways[column].pop(0)
 
 
 def make_plan(wrapped: ObjectiveModule, candidates: dict[str, list[str]]) -> Plan:
-    """The ways that the candidates of each parameter (see `graph`) and the rules allow."""
+    """Plan the ways allowed by the candidates for each parameter (see `graph`) and the rules."""
     return _plan(wrapped, candidates, dict(_fused_modules(wrapped, candidates)))
 
 
 def plan_without_fused_rules(wrapped: ObjectiveModule, candidates: dict[str, list[str]]) -> Plan:
-    """The same but for fused rules, which give norms; all other ways give the gradients."""
+    """Plan without fused rules: fused rules give norms only, all other ways give gradients."""
     return _plan(wrapped, candidates, {})
 
 
@@ -107,7 +108,7 @@ def _plan(
 
 
 def signature(wrapped: ObjectiveModule) -> object:
-    """What a plan depends on: the parameters, and type, mode and hooks of every module."""
+    """Return everything a plan depends on: parameters, and every module's type, mode, hooks."""
     found: dict[int, tuple[object, ...]] = {}
     waiting: list[nn.Module | None] = [wrapped]
     while waiting:  # `wrapped.modules()` takes several times as long, in every call of the engine
@@ -132,7 +133,7 @@ def signature(wrapped: ObjectiveModule) -> object:
 def _fused_modules(
     wrapped: ObjectiveModule, candidates: dict[str, list[str]]
 ) -> Iterator[tuple[str, str]]:
-    """Parameters and the outermost module that may be taken over, with all that it holds."""
+    """Yield parameters, each with the outermost module replaceable by a fused rule."""
     names = {id(p): name for name, p in wrapped.named_parameters()}
     done: set[str] = set()
     for module_name, module in wrapped.named_modules():
@@ -146,5 +147,5 @@ def _fused_modules(
 
 
 def _local(module: nn.Module, parameter: nn.Parameter) -> str:
-    """A parameter's name within a module that holds it."""
+    """Return a parameter's name within a module containing the parameter."""
     return next(name for name, other in module.named_parameters() if other is parameter)

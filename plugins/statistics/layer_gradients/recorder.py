@@ -1,4 +1,4 @@
-"""One forward and one backward pass that hand every unit what it needs."""
+"""A single forward and backward pass, recording the data needed by every unit."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from plugins.statistics.layer_gradients.vmap import Replay, looped, vectorised
 
 
 class Modified(Exception):
-    """What a unit was given has been written into since."""
+    """The inputs to a unit have been overwritten since the call."""
 
 
 class Recorder:
-    """The calls of all units in one pass over M groups, and the norms that follow from them.
+    """The calls of all units in a pass over M groups, and the norms derived from the calls.
 
     Arguments:
-        wrapped: The model; its parameters require no gradient.
-        plan: Where and how.
-        table: Of M groups; where the norms go, or whatever it measures.
-        failures: Takes by column what goes wrong with a unit, which is raised if this is None.
+        wrapped: The model; the parameters do not require a gradient.
+        plan: Modules and methods to use.
+        table: Table for M groups, receiving the norms or other measures.
+        failures: Receives errors by column; if None, errors are raised.
     """
 
     def __init__(
@@ -46,18 +46,18 @@ class Recorder:
         self._failures = failures
         self._calls: dict[Unit, list[Call]] = {unit: [] for unit in self.units}
         self._arrived = dict.fromkeys(self.units, 0)
-        self._leaves: list[Tensor] = []  # what the backward pass goes back to
+        self._leaves: list[Tensor] = []  # inputs to differentiate with respect to
         self._state = "idle"
 
     def run(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The objective of x, uint8, (N, *shape); the norms are then in the table.
+        """Evaluate the objective for x, uint8, (N, *shape), and put the norms into the table.
 
         Arguments:
-            x: The examples of the groups, one after the other.
-            weights: Of the examples in the sum that is differentiated; (N,), else 1.
+            x: The examples, group after group.
+            weights: Weights for the examples in the differentiated sum, (N,); 1 by default.
 
         Raises:
-            Untraceable: The modules are not called as the plan says.
+            Untraceable: The module calls differ from the plan.
         """
         self._rows = len(x)
         inner = any(unit.module for unit in self.units)
@@ -75,7 +75,7 @@ class Recorder:
         return values.detach()
 
     def note_arrivals(self) -> None:
-        """Let the units expect as many gradients of outputs as there were in this pass."""
+        """Make the units expect as many output gradients as arrived in this pass."""
         for unit in self.units:
             if unit.method == "rule":
                 unit.expected = self._arrived[unit]
@@ -85,14 +85,14 @@ class Recorder:
         values = self.wrapped(x)
         self._state = "idle"
         if self.plan.calls is not None and self.called != self.plan.calls:
-            raise Untraceable("it calls its modules in another order for other examples")
+            raise Untraceable("the order of module calls depends on the examples")
         return values
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
-        """Within it calls are recorded; afterwards the modules are as they were."""
-        # No parameter requires a gradient. A fused module has one input that does, so that
-        # autograd calls its backward pass.
+        """Record calls inside the context; on exit, restore the modules."""
+        # Parameters do not require a gradient, so a fused module gets an extra input that does:
+        # otherwise autograd would skip the module's backward pass.
         anchor = torch.zeros((), requires_grad=True)
         with ExitStack() as stack:
             for unit in self.units:
@@ -126,7 +126,7 @@ class Recorder:
             del module.forward
 
     def _after(self, unit: Unit, module: nn.Module, args: Any, keywords: Any, output: Any) -> Any:
-        """Forward hook: note the call and watch its outputs; those without a graph get one."""
+        """Forward hook: record the call and watch the outputs; give each output a graph."""
         if self._state != "forward" or not torch.is_grad_enabled():
             return None
         self.called.append(unit.module)
@@ -155,29 +155,31 @@ class Recorder:
         return leaves[0] if spec is None else tree_unflatten(leaves, spec)
 
     def _source(self, leaf: Tensor) -> Tensor:
-        """The same values with a graph that ends here; a scalar becomes one for each example."""
+        """Return the values with a graph starting here; a scalar becomes a number per example."""
         if leaf.dim() == 0 and self.plan.expand:
             leaf = leaf.expand(self._rows)
         source = leaf.detach().requires_grad_()
         self._leaves.append(source)
-        return source.clone()  # a model may write into it, and a leaf must not be written into
+        return (
+            source.clone()
+        )  # the model may write into the output; autograd forbids writing to leaves
 
     def _arrive(self, unit: Unit, call: Call, index: int, delta: Tensor) -> None:
-        """Tensor hook: a gradient of an output has arrived."""
+        """Tensor hook: an output gradient has arrived."""
         if self._state != "backward":
-            raise Untraceable("it differentiates within its forward pass")
+            raise Untraceable("the model differentiates within the forward pass")
         if unit not in self._calls:
-            raise Untraceable("more of its outputs count for other examples")
+            raise Untraceable("the outputs that count depend on the examples")
         call.deltas[index] = delta
         self._arrived[unit] += 1
-        # Norms are taken as soon as the last gradient arrives, so that what the calls kept is let
-        # go during the backward pass and not after it.
+        # Norms are computed as soon as the last gradient arrives, so that the tensors kept by the
+        # calls are freed during the backward pass, not after.
         if self._arrived[unit] == unit.expected:
             with torch.no_grad():
                 self._finish(unit)
 
     def _finish_rest(self, unit: Unit, x: Tensor, weights: Tensor | None) -> None:
-        """What was not finished on the way, now that modules and parameters are as ever."""
+        """Finish the remaining units, with modules and parameters restored."""
         if unit.method == "fused":
             return
         if not unit.module:
@@ -189,7 +191,7 @@ class Recorder:
             self._finish(unit)
 
     def _finish(self, unit: Unit) -> None:
-        """Norms of a unit from all its calls; what they kept is let go."""
+        """Compute the norms for a unit from all calls, and free the tensors kept."""
         calls = self._calls.pop(unit)
         try:
             if any(t._version != version for call in calls for t, version in call.versions):
@@ -225,7 +227,7 @@ def _arrived(call: Call) -> bool:
 
 
 def _detached(argument: Any, copied: bool) -> Any:
-    """An argument without its graph, so that it can be kept; what it holds is not changed."""
+    """Return an argument without a graph, for keeping; containers are copied, not modified."""
     if isinstance(argument, Tensor):
         return argument.detach().clone() if copied else argument.detach()
     if argument is None or isinstance(argument, int | float | bool | str):

@@ -1,4 +1,4 @@
-"""The plain definition: one backward pass per group. Slow, for any model; the engine's oracle."""
+"""Plain definition: a backward pass per group. Slow, works for any model; the engine's oracle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plugins.statistics.layer_gradients.vmap import requiring_grad
 
 
 def _sq_norm(column: int, gradient: GroupGradient) -> Tensor:
-    """Squared norm of a gradient of one group, summed in float64; float64, (1,)."""
+    """Compute the squared norm for a single group's gradient, in float64; float64, (1,)."""
     assert isinstance(gradient, Tensor)
     return gradient.double().square().sum().unsqueeze(0)
 
@@ -23,16 +23,16 @@ def looped_layer_gradients(
     objective: Objective = log_prob,
     measure: Measure = _sq_norm,
 ) -> Tensor:
-    """Squared norms of the gradients of an objective, summed over each group, float64, (M, L).
+    """Compute squared layer gradient norms in a loop over groups, float64, (M, L).
 
     Arguments:
-        model: Its `.grad` fields and `requires_grad` flags end as they were.
+        model: Left unchanged, including `.grad` fields and `requires_grad` flags.
         groups: uint8, (M, b, *domain.shape).
-        objective: What is summed and differentiated.
-        measure: What is taken of each gradient in place of the squared norm.
+        objective: Function to sum over each group and to differentiate.
+        measure: Function applied to each gradient; the squared norm by default.
 
     Raises:
-        ScoreError: The objective depends on no parameter at all.
+        ScoreError: The objective does not depend on any parameter.
     """
     parameters = [parameter for _, parameter in model.named_parameters()]
     norms = torch.zeros(len(groups), len(parameters), dtype=torch.float64, device=groups.device)
@@ -41,7 +41,7 @@ def looped_layer_gradients(
             total = objective(model, group).sum()
             if not total.requires_grad:
                 name = f"{objective.__name__} of {type(model).__name__}"
-                raise ScoreError(f"{name} depends on none of its parameters")
+                raise ScoreError(f"{name} does not depend on any parameter")
             gradients = torch.autograd.grad(total, parameters, allow_unused=True)
             for column, gradient in enumerate(gradients):
                 if gradient is not None:

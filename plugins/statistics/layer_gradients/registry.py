@@ -1,4 +1,4 @@
-"""Rules: how the gradients of a module's parameters follow from one call of it."""
+"""Rules: deriving the gradients for a module's parameters from a call."""
 
 from __future__ import annotations
 
@@ -14,27 +14,29 @@ from plugins.statistics.layer_gradients.norms import GroupGradient
 
 
 class Misaligned(Exception):
-    """The rows of a tensor are not the examples, one block after the other."""
+    """The rows in a tensor are not the examples, block by block."""
 
 
 @dataclass
 class Call:
-    """One call of a module on M groups of b examples, all in one batch.
+    """A module call on M groups with b examples each, all in a single batch.
 
-    `outputs` are the tensors that the call returned, in order, where the rule asked for them, and
-    `deltas` the gradients of the summed objective with respect to them.
+    `outputs` are the tensors returned by the call, in order, kept only if the rule reads outputs;
+    `deltas` are the gradients of the summed objective with respect to the outputs.
     """
 
     groups: int
     inputs: tuple[Any, ...]
     keywords: Mapping[str, Any]
-    outputs: list[Tensor] = field(default_factory=list)  # without a graph
+    outputs: list[Tensor] = field(default_factory=list)  # detached
     deltas: list[Tensor | None] = field(default_factory=list)
-    shapes: list[torch.Size] = field(default_factory=list)  # of the deltas
-    versions: list[tuple[Tensor, int]] = field(default_factory=list)  # of what it holds
+    shapes: list[torch.Size] = field(default_factory=list)  # shapes for the deltas
+    versions: list[tuple[Tensor, int]] = field(
+        default_factory=list
+    )  # of held tensors, at the call
 
     def delta(self, index: int = 0) -> Tensor:
-        """Gradient with respect to an output, of its shape; zero if the density ignores it."""
+        """Return the gradient with respect to an output; zeros if the density ignores it."""
         delta = self.deltas[index]
         if delta is None:
             some = next(delta for delta in self.deltas if delta is not None)
@@ -42,13 +44,13 @@ class Call:
         return delta
 
     def grouped(self, tensor: Tensor) -> Tensor:
-        """Rows by group: (M b r, ...) to (M, b r, ...).
+        """Split rows by group: (M b r, ...) to (M, b r, ...).
 
         Raises:
-            Misaligned: The number of rows is no multiple of M.
+            Misaligned: The number of rows is not a multiple of M.
         """
         if tensor.dim() == 0 or tensor.shape[0] % self.groups:
-            raise Misaligned(f"{tuple(tensor.shape)} rows of {self.groups} groups")
+            raise Misaligned(f"cannot split {tuple(tensor.shape)} into {self.groups} groups")
         return tensor.reshape(self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])
 
 
@@ -58,7 +60,7 @@ AnyRule = TypeVar("AnyRule", bound=RuleFunction)
 
 @dataclass(frozen=True)
 class Rule:
-    """A registered rule: what it covers and needs."""
+    """A registered rule with the parameters covered and the data needed."""
 
     function: RuleFunction
     parameters: frozenset[str]
@@ -75,26 +77,26 @@ def layer_gradient_rule(
     outputs: bool = False,
     when: Callable[[Any], bool] = lambda module: True,
 ) -> Callable[[AnyRule], AnyRule]:
-    """Register how the parameter gradients of a kind of module follow from one call of it.
+    """Register a rule deriving parameter gradients for a type of module from a call.
 
-    Without a rule a module is differentiated by automatic vectorisation, which is exact and
-    slower. A rule is a function of the module and a `Call`. It returns, for each parameter by its
-    name within the module, the gradient of the summed objective for each group: explicit,
-    (M, *shape of the parameter), or as an `Outer` product. It is called without a graph; several
-    calls of one module are added up by the engine. Whatever a rule says is compared with autograd
-    on a few examples before it is used on a model; where it disagrees, the model goes without it.
+    Without a rule, a module is differentiated by automatic vectorisation: exact, but slower. A
+    rule is a function taking the module and a `Call`. The rule returns, by parameter name within
+    the module, the gradient of the summed objective for each group: explicit,
+    (M, *parameter.shape), or as an `Outer` product. Rules run without a graph; if a module is
+    called several times, the engine adds up the gradients. Every rule is compared with autograd
+    on a few examples before use on a model; a rule that disagrees is not used for that model.
 
         @layer_gradient_rule(Scale, parameters=["weight"])
         def scale(module, call):  # y = x * weight, of shape (N, D)
             return {"weight": call.grouped(call.inputs[0] * call.delta()).sum(1)}
 
-    It serves the modules of exactly this forward: not a subclass that overrides it.
+    The rule applies to modules with exactly this `forward`: not to a subclass overriding it.
 
     Arguments:
-        modules: Types of modules.
-        parameters: Names of the parameters it gives the gradients of, as in `named_parameters`.
-        outputs: Whether it reads `call.outputs`, which are otherwise not kept.
-        when: Whether it holds for a given module.
+        modules: Module types.
+        parameters: Names of the parameters covered, as in `named_parameters`.
+        outputs: Whether the rule reads `call.outputs`; outputs are kept only if so.
+        when: Whether the rule holds for a given module.
     """
 
     def register(function: AnyRule) -> AnyRule:
@@ -106,7 +108,7 @@ def layer_gradient_rule(
 
 
 def find_rule(module: nn.Module, names: Sequence[str]) -> Rule | None:
-    """The rule for these parameters of the module; None if there is none that holds."""
+    """Return a rule covering these parameters of the module; None if no rule holds."""
     if is_altered(module):
         return None
     for kind in type(module).__mro__:
@@ -120,11 +122,11 @@ def find_rule(module: nn.Module, names: Sequence[str]) -> Rule | None:
 
 @dataclass(frozen=True)
 class BackwardPass:
-    """What a fused rule is told of the pass that it takes part in.
+    """Information about the current pass, for a fused rule.
 
-    `anchor` requires a gradient: an output that depends on it is part of the graph. During the
-    backward pass `report` takes the squared norms of parameters, named within the module, float64,
-    (len(names), M).
+    `anchor` requires a gradient: any output depending on `anchor` is part of the graph. During
+    the backward pass, `report` takes squared norms for parameters named within the module,
+    float64, (len(names), M).
     """
 
     groups: int
@@ -139,10 +141,11 @@ _FUSED_RULES: dict[type[nn.Module], tuple[FusedRule, Callable[[Any], bool]]] = {
 def layer_gradient_fused_rule(
     module: type[nn.Module], *, when: Callable[[Any], bool]
 ) -> Callable[[FusedRule], FusedRule]:
-    """Register a function that does the work of a whole module, with all that it holds.
+    """Register a function replacing a whole module, including all submodules.
 
-    It is called as `function(module, pass, *args)` in place of `module.forward(*args)` and reports
-    the norms of every parameter of the module in the backward pass. It is verified like a rule.
+    The function is called as `function(module, pass, *args)` in place of `module.forward(*args)`,
+    and reports the norms for every parameter in the module during the backward pass. A fused rule
+    is verified like any other rule.
     """
 
     def register(function: FusedRule) -> FusedRule:
@@ -153,7 +156,7 @@ def layer_gradient_fused_rule(
 
 
 def find_fused_rule(module: nn.Module) -> FusedRule | None:
-    """The fused rule of exactly this type, unless the module or one within it was altered."""
+    """Return the fused rule for exactly this type; None if any module inside was altered."""
     function, when = _FUSED_RULES.get(type(module), (None, None))
     if function is None or when is None or any(is_altered(m) for m in module.modules()):
         return None

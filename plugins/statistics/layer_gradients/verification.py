@@ -1,4 +1,4 @@
-"""A plan is tried on a few examples against autograd, and mended, before it is used."""
+"""Verification: a plan is compared with autograd on a few examples, and repaired, before use."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from plugins.statistics.layer_gradients.vmap import requiring_grad
 
 Planner: TypeAlias = Callable[[ObjectiveModule, dict[str, list[str]]], Plan]
 
-# Groups in a verification, and the one whose objective is differentiated: with one before and one
-# after it, rows that are not the examples in their order end up in the wrong group and are seen.
+# Groups in a verification, and the group to differentiate: with a group on either side, rows in
+# the wrong order end up in the wrong group and are detected.
 GROUPS, CHOSEN = 3, 1
-# Relative errors of a norm that may be rounding, and absolute ones as a share of the largest norm
-# of any layer. Batches are rounded differently as a whole, and a deep network amplifies that; but
-# a wrong rule is wrong by far more.
+# Tolerated rounding errors in a norm: relative, and as a share of the largest norm in any layer.
+# Batches are rounded differently as a whole, and a deep network amplifies the difference; but the
+# error from a wrong rule is far larger.
 TOLERANCES = {torch.float64: (1e-6, 1e-10)}
 LOW_PRECISION = (0.2, 1e-5)
 
 
 def three(groups: Tensor, middle: int) -> Tensor:
-    """Three groups for a verification, the given one in the middle of them."""
+    """Select three groups for a verification, with the given group in the middle."""
     return groups[[(middle + k - CHOSEN) % len(groups) for k in range(GROUPS)]]
 
 
 def verified_plan(wrapped: ObjectiveModule, groups: Tensor, planner: Planner = make_plan) -> Plan:
-    """A plan for the model that agrees with autograd on three groups.
+    """Make a plan for the model in agreement with autograd on three groups.
 
     Arguments:
-        wrapped: The model.
-        groups: uint8, (3, b, *shape); b of 2 shows errors that b of 1 does not.
-        planner: Makes the plan to begin with.
+        wrapped: The wrapped model.
+        groups: uint8, (3, b, *shape); b = 2 shows errors invisible with b = 1.
+        planner: Makes the initial plan.
 
     Raises:
-        Untraceable: There is none.
+        Untraceable: No plan agrees with autograd.
     """
     parameters = list(wrapped.parameters())
     with requiring_grad(parameters, True), torch.enable_grad():
@@ -52,7 +52,7 @@ def verified_plan(wrapped: ObjectiveModule, groups: Tensor, planner: Planner = m
 
 
 def verify_again(wrapped: ObjectiveModule, plan: Plan, groups: Tensor) -> bool:
-    """Whether the plan held on other groups, which verify the parameters that are left."""
+    """Verify the remaining parameters on other groups; return whether the plan held unchanged."""
     parameters = list(wrapped.parameters())
     with requiring_grad(parameters, True), torch.enable_grad():
         values = wrapped(groups.flatten(0, 1))
@@ -66,16 +66,16 @@ def verify_again(wrapped: ObjectiveModule, plan: Plan, groups: Tensor) -> bool:
 def verify(
     wrapped: ObjectiveModule, plan: Plan, groups: Tensor, values: Tensor, truth: Tensor
 ) -> bool:
-    """Mend the plan until it agrees with autograd; whether it did at once.
+    """Repair the plan until it agrees with autograd; return whether it agreed at once.
 
-    The gradient is that of the middle group alone. The norms of the others must be zero: if not,
-    the rows of some tensor are not the examples in their order.
+    Only the middle group is differentiated. The norms for the other two groups must be zero: if
+    not, the rows in some tensor are not the examples in order.
 
     Arguments:
-        wrapped: The model.
-        plan: Is changed.
+        wrapped: The wrapped model.
+        plan: The plan; modified.
         groups: uint8, (3, b, *shape).
-        values: The objective of these examples, (3 b,).
+        values: The objective for these examples, (3 b,).
         truth: Squared norms for the middle group, float64, (L,).
     """
     x = groups.flatten(0, 1)
@@ -107,9 +107,9 @@ def verify(
 
 
 def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:
-    """Copy the inputs of units that found theirs written into; for the others, the next way.
+    """Copy the inputs for units with overwritten inputs; move all others to the next way.
 
-    A fused rule that is wrong about one parameter is not asked for any.
+    A fused rule that is wrong for any parameter is dropped for all parameters.
     """
     taken = {plan.ways[c][0] for c in wrong if plan.ways[c][0][1] == "fused"}
     wrong = wrong | {column for column, ways in plan.ways.items() if ways[0] in taken}
@@ -117,21 +117,21 @@ def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:
     overwritten = {c for c in overwritten if plan.ways[c][0] not in plan.copied}
     plan.copied.update(plan.ways[column][0] for column in overwritten)
     if any(len(plan.ways[column]) == 1 for column in wrong - overwritten):
-        raise Untraceable("no way to take its gradients agrees with autograd")
+        raise Untraceable("no method for the gradients agrees with autograd")
     plan.reject(wrong - overwritten)
 
 
 def _drop_fused_rules(plan: Plan) -> None:
     taken = [column for column, ways in plan.ways.items() if ways[0][1] == "fused"]
     if not taken:
-        raise Untraceable("watching its modules changes its values")
+        raise Untraceable("hooks on the modules change the values")
     plan.reject(taken)
 
 
 def _truth(parameters: list[nn.Parameter], values: Tensor) -> Tensor:
-    """Squared norms for the middle group by autograd, float64, (L,)."""
+    """Compute squared norms for the middle group by autograd, float64, (L,)."""
     if not values.requires_grad:
-        raise Untraceable("its objective depends on no parameter")
+        raise Untraceable("the objective does not depend on any parameter")
     total = values.view(GROUPS, -1)[CHOSEN].sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     zero = torch.zeros((), dtype=torch.float64, device=values.device)
@@ -139,7 +139,7 @@ def _truth(parameters: list[nn.Parameter], values: Tensor) -> Tensor:
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
-    """Whether objectives differ by rounding only."""
+    """Return whether objectives differ by rounding only."""
     tolerance = 1e-9 if expected.dtype == torch.float64 else 1e-3
     return found.shape == expected.shape and torch.allclose(
         found, expected, rtol=tolerance, atol=tolerance, equal_nan=True
@@ -147,7 +147,7 @@ def _close(found: Tensor, expected: Tensor) -> bool:
 
 
 def _wrong(norms: Tensor, truth: Tensor, tolerance: float, floor: float) -> set[int]:
-    """Columns whose norms are not those of autograd; what is not finite cannot tell."""
+    """Return the columns with norms different from autograd's; non-finite norms are skipped."""
     norms, truth = norms.sqrt(), truth.sqrt()
     floor = floor * float(truth[truth.isfinite()].max(dim=0).values) if len(truth) else 0.0
     bound = tolerance * torch.maximum(norms[CHOSEN], truth) + floor

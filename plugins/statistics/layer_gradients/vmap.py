@@ -1,4 +1,4 @@
-"""Gradients of any module: by automatic vectorisation, or one group after the other."""
+"""Gradients for any module: by automatic vectorisation, or in a loop over groups."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from plugins.statistics.layer_gradients.norms import Measure
 from plugins.statistics.layer_gradients.registry import Call
 
-# Gradients of as many groups at a time are formed as take about this many bytes.
+# Memory in bytes for the gradients formed at a time.
 GRADIENT_BYTES = 64 * 2**20
 
 
 class Replay:
-    """A recorded call, to be made again on the rows of some groups.
+    """A recorded call, for repetition on the rows of some groups.
 
     Arguments:
-        call: The call.
-        batched: Which of the inputs, flattened, have the examples as rows; those tensors whose
-            rows are a multiple of the groups, if not given.
+        call: The recorded call.
+        batched: Flags for the flattened inputs that have the examples as rows. By default, all
+            tensors with a number of rows divisible by the number of groups.
     """
 
     def __init__(self, call: Call, batched: Sequence[bool] | None) -> None:
@@ -43,7 +43,7 @@ class Replay:
     def outputs(
         self, function: Callable[..., Any], rows: Sequence[Tensor]
     ) -> list[tuple[Tensor, int]]:
-        """The outputs that the density depends on, with their indices, for these rows."""
+        """Return the outputs with influence on the density, with indices, for these rows."""
         given = iter(rows)
         leaves = [
             next(given) if batched else leaf
@@ -55,7 +55,7 @@ class Replay:
 
 
 def floating(leaves: Sequence[Any]) -> list[Tensor]:
-    """The floating tensors among some values, in order."""
+    """Select the floating tensors among some values, in order."""
     return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
 
@@ -66,17 +66,17 @@ def vectorised(
     groups: int,
     measure: Measure,
 ) -> list[Tensor]:
-    """The measure of each gradient, float64, (M,); gradients of several groups at once.
+    """Measure each gradient, float64, (M,), with gradients for several groups at once.
 
     Arguments:
-        module: The module that was called.
-        columns: Names of parameters within it, and their columns.
-        replays: Its calls.
-        groups: M.
-        measure: Given the gradients of some of the groups at a time.
+        module: The called module.
+        columns: Columns by parameter name within the module.
+        replays: The calls.
+        groups: Number of groups, M.
+        measure: Function applied to the gradients for some groups at a time.
 
     Raises:
-        Exception: Whatever a module raises that cannot be vectorised.
+        Exception: Any error raised by a module that cannot be vectorised.
     """
     parameters = {name: module.get_parameter(name).detach() for name in columns}
 
@@ -91,12 +91,12 @@ def vectorised(
         ]
         return torch.stack(terms).sum()
 
-    # Gradients and as much again for what they are summed from.
+    # Twice the gradients: vmap also forms the terms summed into each gradient.
     numbers = 2 * sum(parameter.numel() for parameter in parameters.values())
     first = next(iter(parameters.values()))
     step = max(1, GRADIENT_BYTES // max(1, numbers * first.element_size()))
     pieces = []
-    with warnings.catch_warnings():  # of loops within torch that could be faster
+    with warnings.catch_warnings():  # vmap warns about slow loops within torch
         warnings.simplefilter("ignore")
         for start in range(0, groups, step):
             part = slice(start, start + step)
@@ -114,7 +114,7 @@ def looped(
     groups: int,
     measure: Measure,
 ) -> list[Tensor]:
-    """The same, with a backward pass per group."""
+    """Measure each gradient like `vectorised`, with a backward pass per group."""
     parameters = [module.get_parameter(name) for name in columns]
     table = torch.zeros(len(columns), groups, dtype=torch.float64, device=parameters[0].device)
     with torch.enable_grad(), requiring_grad(parameters, True):
@@ -136,7 +136,7 @@ def looped(
 
 @contextmanager
 def requiring_grad(parameters: Sequence[Tensor], required: bool) -> Iterator[None]:
-    """Let every parameter require a gradient, or none; then restore the flags."""
+    """Set `requires_grad` for all parameters inside the context; restore the flags on exit."""
     changed = [parameter for parameter in parameters if parameter.requires_grad is not required]
     try:
         for parameter in changed:

@@ -134,7 +134,7 @@ def test_a_model_without_terms_is_unsupported(suite_with, settings):
     )
     outcome = run(suite, settings, NoDisplay())
     assert {result.status for result in outcome.results} == {"unsupported"}
-    message = "log_prob_terms needs a model with log_prob_terms; Whole has none"
+    message = "log_prob_terms needs a model with log_prob_terms; Whole lacks this method"
     assert all(result.message.endswith(message) for result in outcome.results)
 
 

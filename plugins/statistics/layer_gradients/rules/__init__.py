@@ -1,6 +1,6 @@
-"""Rules: how the gradients of a kind of module follow from its inputs and outputs.
+"""Rules: gradients for a module type, derived from inputs and output gradients.
 
-Importing this package registers all of them.
+Importing this package registers all rules.
 """
 
 from __future__ import annotations

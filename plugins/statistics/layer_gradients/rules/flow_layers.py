@@ -1,4 +1,4 @@
-"""Rules of the layers of this project's flows."""
+"""Rules for the flow layers in this project."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def actnorm(module: ActNorm, call: Call) -> dict[str, GroupGradient]:
 
 @layer_gradient_rule(InvertibleActNorm, parameters=("bias", "log_scale"))
 def invertible_actnorm(module: InvertibleActNorm, call: Call) -> dict[str, GroupGradient]:
-    """As `actnorm`, and ladj = H W sum_c log_scale_c."""
+    """Like `actnorm`, with ladj = H W sum_c log_scale_c as a second output."""
     gradients = actnorm(module, call)
     log_scale = gradients["log_scale"]
     assert isinstance(log_scale, Tensor)
@@ -66,13 +66,13 @@ def plain_convolution(module: InvertibleConv1x1, call: Call) -> dict[str, GroupG
 
 
 def _weight_gradient(call: Call) -> Tensor:
-    """Of a 1x1 convolution, explicitly: floating, (M, C, C)."""
+    """Compute the weight gradient for a 1x1 convolution: explicit, floating, (M, C, C)."""
     x = call.grouped(call.inputs[0]).transpose(1, 2).flatten(2)  # (M, C, P)
     delta = call.grouped(call.delta()).transpose(1, 2).flatten(2)  # (M, C, P)
     return delta @ x.transpose(1, 2)
 
 
 def _pixels_times_delta(call: Call) -> Tensor:
-    """H W times the gradient of the second output, summed over the group: (M, 1, 1, 1)."""
+    """Sum H W times the gradient for ladj, the second output, by group: (M, 1, 1, 1)."""
     pixels = call.inputs[0].shape[2] * call.inputs[0].shape[3]
     return (pixels * call.grouped(call.delta(1)).sum(1)).reshape(-1, 1, 1, 1)

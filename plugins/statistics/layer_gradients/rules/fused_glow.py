@@ -1,31 +1,32 @@
-r"""A whole level of Glow at once: its forward pass, its backward pass and its layer gradients.
+r"""A whole Glow level at once: forward pass, backward pass and layer gradients.
 
-It computes what `GlowLevel` does, in fewer and larger steps. With s = exp(log_scale) of an
-ActNorm, the hidden layers of a coupling are
+The result equals the `GlowLevel` module's result, in fewer and larger operations. With
+s = exp(log_scale) for an ActNorm, the hidden layers in a coupling are
 
     h1 = relu((s1 w1) * a + s1 b1),   h2 = relu((s2 w2) * h1 + s2 b2),   o = e (w3 * h2 + b3)
 
-with * a convolution and e = exp(3 log_scale). Backwards, with d1, d2, d3 the gradients of what the
-convolutions themselves return,
+with * a convolution and e = exp(3 log_scale). Backwards, with d1, d2, d3 the gradients for the
+outputs of the bare convolutions,
 
     d3 = e d_o,   d2 = [h2 > 0] (w3 s2)^T * d3,   d1 = [h1 > 0] (w2 s1)^T * d2
 
-where s2 and s1 scale the inputs of what is transposed. The gradients of the parameters are
+where s2 and s1 scale the inputs to the transposed weights. The parameter gradients are
 
-    w: sum of d times the patches of the input     b of an ActNorm, bias of a convolution: sum d
-    log_scale of a hidden ActNorm: (1/s) sum d h   log_scale of the last convolution: 3 sum d_o o
+    w: sum of d times the input patches           ActNorm's b, convolution's bias: sum d
+    hidden ActNorm's log_scale: (1/s) sum d h     last convolution's log_scale: 3 sum d_o o
 
-The ActNorm and the 1x1 convolution of a step are one matrix, y = (W s) x + (W s) b, so that
+The ActNorm and the 1x1 convolution in a step form a single matrix, y = (W s) x + (W s) b, so that
 
     W: (sum d_y x^T + (sum d_y) b^T) s             d_x = (W s)^T d_y
 
-A hidden layer returns the same for s w and s b as for w and b under s, so that (1/s) sum d h is
-also the sum of w dw and b db: fewer products, where a row of dw is shorter than there are
+Scaling w and b by s has the same effect as the scale s after the convolution, so (1/s) sum d h
+also equals the sum of w dw and b db: fewer products, if a row in dw is shorter than the number of
 positions.
 
-Activations are (N, H, W, C), so that the positions of an image are the rows of a matrix. Patches,
-which the gradients of the 3x3 convolutions need, are also what the first of these and the
-transposed last one multiply: they have few channels, for which convolutions are slow.
+Activations are (N, H, W, C), so that the positions in an image are the rows of a matrix. The
+gradients for the 3x3 convolutions need patches; the first convolution and the transposed last
+convolution multiply these patches too, because both have few channels, for which torch's
+convolutions are slow.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ from plugins.statistics.layer_gradients.registry import BackwardPass, layer_grad
 
 @layer_gradient_fused_rule(GlowLevel, when=GlowLevel.is_as_built)
 def glow_level(level: GlowLevel, this: BackwardPass, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
-    blocks = F.pixel_unshuffle(x, 2)  # what `squeeze` does, for N > 0 and without vmap
+    """Map floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
+    blocks = F.pixel_unshuffle(x, 2)  # equals `squeeze`, but needs N > 0 and no vmap
     y, ladj = _Level.apply(blocks, this.anchor, level, this)
     return y, ladj
 
 
 class _Level(torch.autograd.Function):
-    """The steps of a level; its backward pass reports the norms."""
+    """The steps in a level; the backward pass reports the norms."""
 
     @staticmethod
     def forward(
@@ -87,10 +88,10 @@ class _Level(torch.autograd.Function):
 def _step(
     coupling: ConvCoupling, p: FoldedSteps, k: int, x: Tensor, surroundings: _Surroundings
 ) -> tuple[Tensor, ...]:
-    """What the coupling of step k adds to ladj, and what is kept.
+    """Run step k: return the coupling's ladj, and the tensors to keep for the backward pass.
 
-    That is the patches of a, h1, h2, o, the scale and y; o is what comes out of the network, y the
-    output of the step.
+    The tensors are the patches of a, h1, h2, o, the scale and y; o is the network output and y
+    the step output.
     """
     y = F.linear(x, p.mix[k], p.shift[k])
     a, b = y.chunk(2, dim=3)
@@ -108,9 +109,9 @@ def _step(
 
 
 class _Backward:
-    """The backward pass of the steps of a level, from the last to the first.
+    """Backward pass through the steps in a level, from the last to the first.
 
-    Norms and small gradients are collected, in that order, and reported together at the end.
+    Norms and small gradients are collected from step to step, and reported together at the end.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class _Backward:
     def step(
         self, k: int, coupling: ConvCoupling, delta: Tensor, kept: Sequence[Tensor]
     ) -> Tensor:
-        """Gradient of the input; kept is the input and what `_step` kept."""
+        """Return the gradient for the input; `kept` is the input and the tensors from `_step`."""
         x, patches, h1, h2, o, scale, y = kept
         p, half = self._p, y.shape[3] // 2
         w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
@@ -150,7 +151,7 @@ class _Backward:
         return d_y @ p.mix[k]
 
     def report(self) -> None:
-        """Norms of the parameters of all steps."""
+        """Report the norms for all parameters in all steps."""
         p = self._p
         sums = {name: torch.stack(parts[::-1]) for name, parts in self._sums.items()}
         d_ladj = self._pixels * self._d_ladj.reshape(self._groups, -1).sum(1)[:, None]
@@ -177,22 +178,22 @@ class _Backward:
             self._report([name], sums[name])
 
     def _norms(self, gradients: Mapping[str, Tensor]) -> None:
-        """Report the norms of explicit gradients of one shape, (K, M, ...)."""
+        """Report the norms for explicit gradients with equal shapes, (K, M, ...)."""
         stacked = torch.stack(list(gradients.values()))
         norms = explicit_sq_norms(stacked.flatten(0, 2)).view(-1, stacked.shape[2])
         self._report(gradients, norms)
 
     def _report(self, names: Iterable[str], norms: Tensor) -> None:
-        """Squared norms, (len(names) K, M)."""
+        """Report squared norms, (len(names) K, M)."""
         steps = range(len(self._p.scales))
         self._this.report([f"steps.{k}.{name}" for name in names for k in steps], norms)
 
     def _hidden(
         self, k: int, number: int, conv: HiddenConv2d, norm: ActNorm, tensors: Sequence[Tensor]
     ) -> None:
-        """Collect norms of a hidden convolution and gradients of its ActNorm.
+        """Collect the norms for a hidden convolution and the gradients for the ActNorm.
 
-        The tensors are its input or the patches of it, what comes out behind the ReLU, and d.
+        The tensors are the convolution's input or input patches, the ReLU output, and d.
         """
         weight = _by_patch(conv.weight)  # (w, I)
         scale, bias = (self._p.s1, self._p.s2)[number - 1][k].flatten(), norm.bias.flatten()
@@ -214,7 +215,7 @@ class _Backward:
         self._collect(f"coupling.norm{number}.log_scale", _joined(log_scales))
 
     def _pieces(self, tensors: Sequence[Tensor], size: int) -> Iterable[Sequence[Tensor]]:
-        """The rows of as many groups at a time as may take so many numbers each."""
+        """Yield the rows for as many groups at a time as fit, with `size` numbers per group."""
         rows = [self._rows(tensor) for tensor in tensors]
         step = max(1, PIECE_BYTES // (size * rows[0].element_size()))
         if step >= self._groups:
@@ -222,7 +223,7 @@ class _Backward:
         return zip(*(each.split(step) for each in rows), strict=True)
 
     def _rows(self, x: Tensor) -> Tensor:
-        """The positions of each group: (N, H, W, C) to (M, b H W, C)."""
+        """Collect the positions in each group: (N, H, W, C) to (M, b H W, C)."""
         return x.reshape(self._groups, -1, x.shape[3])
 
     def _collect(self, name: str, gradient: Tensor) -> None:
@@ -234,31 +235,33 @@ def _joined(pieces: Sequence[Tensor]) -> Tensor:
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`F.linear` of (N, H, W, C), as the convolution that adds the bias in the same go."""
+    """Compute `F.linear` for (N, H, W, C) by a convolution, which adds the bias in one go."""
     return F.conv2d(x.permute(0, 3, 1, 2), weight[..., None, None], bias).permute(0, 2, 3, 1)
 
 
 def _by_patch(weight: Tensor) -> Tensor:
-    """Of a convolution, to multiply patches: (O, C, k, k) to (O, k^2 C)."""
+    """Reshape convolution weights to multiply patches: (O, C, k, k) to (O, k^2 C)."""
     return weight.permute(0, 2, 3, 1).flatten(1)
 
 
 def _transposed(weight: Tensor) -> Tensor:
-    """Of a convolution, to multiply patches of d from the right: (O, C, k, k) to (k^2 O, C)."""
+    """Reshape weights for patches of d, from the right: (O, C, k, k) to (k^2 O, C)."""
     return weight.flip(2, 3).permute(2, 3, 0, 1).flatten(0, 2)
 
 
 def _masked(delta: Tensor, h: Tensor) -> Tensor:
-    """Gradient behind a ReLU that returned h."""
+    """Pass a gradient back through a ReLU with output h; overwrites delta."""
     aten = torch.ops.aten.threshold_backward
     return aten.grad_input(delta, h, 0, grad_input=delta)  # in place
 
 
 class _Surroundings:
-    """The 3x3 surroundings of each position of images of one shape, with zeros outside.
+    """The 3x3 surroundings for each position in images with equal shapes, with zeros outside.
+
+    A single padded buffer serves all steps, so that padding costs a copy into the buffer only.
 
     Arguments:
-        like: (N, H, W, C).
+        like: Any tensor with the images' shape, (N, H, W, C).
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -271,6 +274,6 @@ class _Surroundings:
         )
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(N, H, W, C) to (N, H, W, 9 C)."""
+        """Map (N, H, W, C) to (N, H, W, 9 C)."""
         self._inside.copy_(x)
         return self._windows.clone(memory_format=torch.contiguous_format).flatten(3)

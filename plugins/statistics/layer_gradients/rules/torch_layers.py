@@ -1,4 +1,4 @@
-"""Rules of torch's own modules."""
+"""Rules for torch's built-in modules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def summed_to(gradient: Tensor, shape: Sequence[int]) -> Tensor:
-    """Gradient of a parameter that was broadcast: (M, b r, ...) summed to (M, *shape)."""
+    """Sum the gradient for a broadcast parameter: (M, b r, ...) to (M, *shape)."""
     skipped = gradient.dim() - 2 - len(shape)
     over = [1, *range(2, 2 + skipped)]
     over += [2 + skipped + k for k, size in enumerate(shape) if size == 1]
@@ -32,9 +32,9 @@ def linear(module: nn.Linear, call: Call) -> dict[str, GroupGradient]:
 
 @layer_gradient_rule(nn.Conv1d, nn.Conv2d, nn.Conv3d, parameters=("weight", "bias"))
 def convolution(module: Convolution, call: Call) -> dict[str, GroupGradient]:
-    """A convolution of any dimension, stride, padding, dilation and number of groups.
+    """For a convolution with any dimension, stride, padding, dilation and number of groups.
 
-    dW = sum over output positions of delta and the patch of the input beneath them.
+    dW = sum over output positions of delta times the input patch below each position.
     """
     return convolution_gradients(module, call, call.inputs[0], call.delta())
 
@@ -42,14 +42,14 @@ def convolution(module: Convolution, call: Call) -> dict[str, GroupGradient]:
 def convolution_gradients(
     module: Convolution, call: Call, x: Tensor, delta: Tensor
 ) -> dict[str, GroupGradient]:
-    """As `convolution`, with delta the gradient of what the convolution itself returned."""
+    """Like `convolution`, with delta the gradient for the bare convolution's output."""
     space = len(module.kernel_size)
     if x.dim() != 2 + space:
-        raise Misaligned("a convolution of a single example")
+        raise Misaligned("the convolution has a single example as input, without a batch")
     reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
     before, after = _padding(module, reach)
     if _thinner_by_delta(module, reach, before, after):
-        # Each output channel is moved over the input instead: the same sum, fewer columns.
+        # Move each output channel over the input instead: the same sum, with fewer columns.
         left = [size - p for size, p in zip(reach, before, strict=True)]
         right = [size - p for size, p in zip(reach, after, strict=True)]
         weight = _blocks(call, _points(x), _patches(_pad(delta, left, right), module), 1)
@@ -61,7 +61,7 @@ def convolution_gradients(
 
 
 def _padding(module: Convolution, reach: list[int]) -> tuple[list[int], list[int]]:
-    """Zeros or repeats before and after each dimension of space."""
+    """Return the padding before and after each spatial dimension."""
     if module.padding == "valid":
         return [0] * len(reach), [0] * len(reach)
     if module.padding == "same":
@@ -72,7 +72,11 @@ def _padding(module: Convolution, reach: list[int]) -> tuple[list[int], list[int
 def _thinner_by_delta(
     module: Convolution, reach: list[int], before: list[int], after: list[int]
 ) -> bool:
-    """Whether to take patches of delta: it has fewer channels, and they are its translates."""
+    """Return whether to take patches of delta: cheaper with fewer output than input channels.
+
+    The sum over shifted deltas is the same only without strides and groups, and with zeros as
+    padding.
+    """
     return (
         module.groups == 1
         and module.out_channels < module.in_channels
@@ -91,14 +95,14 @@ def _pad(x: Tensor, before: list[int], after: list[int], mode: str = "zeros") ->
 
 
 def _points(x: Tensor) -> Tensor:
-    """Each position alone: (N, C, *space) to (N, P, 1, C)."""
+    """Treat each position as a patch: (N, C, *space) to (N, P, 1, C)."""
     return x.flatten(2).transpose(1, 2).unsqueeze(2)
 
 
 def _patches(x: Tensor, module: Convolution) -> Tensor:
-    """What the kernel covers at each position: (N, C, *space) to (N, P, prod(kernel), C).
+    """Extract the kernel's patch at each position: (N, C, *space) to (N, P, prod(kernel), C).
 
-    Channels come last, so that what is copied lies together.
+    Channels come last, so that copies read contiguous memory.
     """
     space = len(module.kernel_size)
     if math.prod(module.kernel_size) * math.prod(module.stride) == 1:
@@ -112,7 +116,7 @@ def _patches(x: Tensor, module: Convolution) -> Tensor:
 
 
 def _blocks(call: Call, patches: Tensor, deltas: Tensor, blocks: int) -> Outer:
-    """The product over all positions, (N, P, k, C) each, by blocks of channels."""
+    """Build the product over all positions, (N, P, k, C) each, by blocks of channels."""
 
     def by_block(rows: Tensor) -> Tensor:
         rows = call.grouped(rows).flatten(1, 2)  # (M, b P, k, C)
@@ -130,7 +134,7 @@ def _blocks(call: Call, patches: Tensor, deltas: Tensor, blocks: int) -> Outer:
     when=lambda module: module.max_norm is None and not module.scale_grad_by_freq,
 )
 def embedding(module: nn.Embedding, call: Call) -> dict[str, GroupGradient]:
-    """For y = W[i]: dW is delta in the rows that were looked up, but for that of the padding."""
+    """For y = W[i]: dW is delta in the rows looked up, except for the padding row."""
     rows = call.grouped(call.inputs[0]).flatten(1)  # (M, P)
     delta = call.grouped(call.delta()).flatten(1, -2)  # (M, P, E)
     chosen = F.one_hot(rows.long(), module.num_embeddings).to(delta.dtype)  # (M, P, V)
@@ -141,14 +145,14 @@ def embedding(module: nn.Embedding, call: Call) -> dict[str, GroupGradient]:
 
 @layer_gradient_rule(nn.LayerNorm, parameters=("weight", "bias"))
 def layer_norm(module: nn.LayerNorm, call: Call) -> dict[str, GroupGradient]:
-    """For y = weight n(x) + bias, each of the shape that is normalised."""
+    """For y = weight n(x) + bias, both with the normalised shape."""
     normalised = F.layer_norm(call.inputs[0], module.normalized_shape, eps=module.eps)
     return _affine(call, normalised, module.normalized_shape)
 
 
 @layer_gradient_rule(nn.GroupNorm, parameters=("weight", "bias"))
 def group_norm(module: nn.GroupNorm, call: Call) -> dict[str, GroupGradient]:
-    """For y = weight n(x) + bias, each with one entry per channel."""
+    """For y = weight n(x) + bias, both with an entry per channel."""
     x = call.inputs[0]
     normalised = F.group_norm(x, module.num_groups, eps=module.eps)
     return _per_channel(call, normalised)
@@ -174,7 +178,7 @@ def _per_channel(call: Call, normalised: Tensor) -> dict[str, GroupGradient]:
 
 
 def _affine(call: Call, normalised: Tensor, shape: Sequence[int]) -> dict[str, GroupGradient]:
-    """Gradients of scale and shift, both of a shape that is broadcast to that of delta."""
+    """Compute the gradients for scale and shift, both with a shape broadcast to delta's shape."""
     delta = call.delta()
     return {
         "weight": summed_to(call.grouped(delta * normalised), shape),
