@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,17 @@ def check_size(declared: int, file: Path, packed: int | None = None) -> None:
         )
 
 
-def reason(error: Exception) -> str:
-    """What an exception says, or what it is; some quote the file that they could not read."""
-    return str(error)[:200] or type(error).__name__
+@contextmanager
+def data_errors(message: str) -> Iterator[None]:
+    """Turn an exception of the block into a `DataError` with a message and the reason.
+
+    A `DataError` of the block is raised as it is.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        # Some exceptions quote the file that they could not read, hence the limit.
+        reason = str(error)[:200] or type(error).__name__
+        raise DataError(f"{message} ({reason})") from error

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets._common import check_file, reason
+from plugins.datasets._common import check_file, data_errors
 from plugins.datasets.idx import read_idx
 from plugins.datasets.npz import array_names, read_npz_array
 
@@ -73,10 +73,8 @@ def as_examples(array: NDArray[np.uint8], domain: Images, what: str) -> NDArray[
 
 def _read_npy(file: Path) -> NDArray[np.uint8]:
     check_file(file)
-    try:
+    with data_errors(f"{file}: cannot be read as a NumPy array"):
         return np.lib.format.open_memmap(file, mode="r")
-    except Exception as error:
-        raise DataError(f"{file}: cannot be read as a NumPy array ({reason(error)})") from error
 
 
 def _read_npz(file: Path, name: str | None) -> tuple[str, NDArray[np.uint8]]:

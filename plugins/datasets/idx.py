@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets._common import check_file, check_size, reason
+from plugins.datasets._common import check_file, check_size, data_errors
 
 HEADER = struct.Struct(">HBB3I")
 UNSIGNED_BYTE = 0x08
@@ -37,10 +36,8 @@ def read_idx(file: Path) -> NDArray[np.uint8]:
         | http://yann.lecun.com/exdb/mnist/
     """
     check_file(file)
-    try:
+    with data_errors(f"{file}: cannot be read"):
         return _read_compressed(file) if file.suffix == ".gz" else _read_plain(file)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: cannot be read ({reason(error)})") from error
 
 
 def _read_plain(file: Path) -> NDArray[np.uint8]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets._common import check_file, luma, reason
+from plugins.datasets._common import check_file, data_errors, luma
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -92,36 +95,40 @@ def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
     Raises:
         DataError: Not a picture, damaged, too large, or of a mode with no 8-bit meaning.
     """
-    import PIL.Image
     import PIL.ImageOps
 
-    check_file(file, MAX_BYTES)
-    try:
-        # Pillow warns about what it can mend and about pictures that are refused here anyway.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with file.open("rb") as stream, PIL.Image.open(stream, formats=FORMATS) as image:
-                _check_size(file, image)
-                kind = image.format
-                picture = _eight_bits(file, PIL.ImageOps.exif_transpose(image), kind)
-                square = _square(picture, domain.height)
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{file}: cannot be read as a picture ({reason(error)})") from error
-    pixels = np.asarray(square)
+    with opened_picture(read_bytes(file), str(file)) as image:
+        kind = image.format
+        picture = _eight_bits(file, PIL.ImageOps.exif_transpose(image), kind)
+        pixels = np.asarray(_square(picture, domain.height))
     if pixels.ndim == 2:
         return np.broadcast_to(pixels, domain.shape)
     return luma(pixels)[np.newaxis] if domain.channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def _check_size(file: Path, image: PIL.Image.Image) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise DataError(
-            f"{file}: {width} x {height} pixels are more than the {MAX_PIXELS} of the largest "
-            "picture that is read"
-        )
+@contextmanager
+def opened_picture(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
+    """A picture whose pixels can be decoded.
+
+    Arguments:
+        content: The picture file.
+        where: Name of the file in messages.
+
+    Raises:
+        DataError: The file is not a picture or too large, or the block failed to decode it.
+    """
+    import PIL.Image
+
+    with data_errors(f"{where}: cannot be read as a picture"), warnings.catch_warnings():
+        # Pillow warns about what it can mend and about pictures that are refused here anyway.
+        warnings.simplefilter("ignore")
+        with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{where}: {image.width} x {image.height} pixels are more than the "
+                    f"{MAX_PIXELS} of the largest picture that is read"
+                )
+            yield image
 
 
 def _eight_bits(file: Path, image: PIL.Image.Image, kind: str | None) -> PIL.Image.Image:

@@ -12,7 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets._common import check_file, check_size, reason
+from plugins.datasets._common import check_file, check_size, data_errors
 
 SUFFIX = ".npy"
 CHUNK = 2**20
@@ -37,31 +37,20 @@ def read_npz_array(file: Path, name: str) -> NDArray[Any]:
     Raises:
         DataError: The file cannot be read, or the array holds no plain values.
     """
-    with _opened(file) as archive:
-        try:
-            member = archive.getinfo(_member(archive, name))
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError("it is packed in another way than NumPy packs")
-            with archive.open(member) as stream:
-                return _read(stream, member.file_size, file)
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(f"{file}: array {name!r} cannot be read ({reason(error)})") from error
+    with _opened(file) as archive, data_errors(f"{file}: array {name!r} cannot be read"):
+        member = archive.getinfo(name if name in archive.namelist() else f"{name}{SUFFIX}")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError("it is packed in another way than NumPy packs")
+        with archive.open(member) as stream:
+            return _read(stream, member.file_size, file)
 
 
 def _opened(file: Path) -> zipfile.ZipFile:
     check_file(file)
     if not zipfile.is_zipfile(file):
         raise DataError(f"{file}: it is not an .npz file")
-    try:
+    with data_errors(f"{file}: cannot be read as an .npz file"):
         return zipfile.ZipFile(file)
-    except Exception as error:
-        raise DataError(f"{file}: cannot be read as an .npz file ({reason(error)})") from error
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> str:
-    return name if name in archive.namelist() else f"{name}{SUFFIX}"
 
 
 def _read(stream: IO[bytes], size: int, file: Path) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets._common import MOST_TEXT, Draws, check_file, reason
+from plugins.datasets._common import MOST_TEXT, Draws, check_file, data_errors
 from plugins.datasets.published.base import Progress, Published
 from plugins.datasets.published.image_archive import Pictures, plain_names, read_resized
 
@@ -136,10 +136,8 @@ def read_partition(file: Path) -> dict[str, str]:
         DataError: A line is something else.
     """
     check_file(file, MOST_TEXT)
-    try:
+    with data_errors(f"{file}: cannot be read as text"):
         lines = file.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as text ({reason(error)})") from error
     partition = {}
     for number, line in enumerate(lines, 1):
         match line.split():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets._common import MOST_TEXT, check_file, reason
+from plugins.datasets._common import MOST_TEXT, check_file, data_errors
 from plugins.datasets.published.base import Progress, Published
 from plugins.datasets.published.image_archive import Pictures, plain_names, read_resized
 
@@ -76,14 +76,14 @@ def read_names(file: Path) -> list[str]:
         DataError: The file cannot be read or names none.
     """
     check_file(file, MOST_TEXT)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream, delimiter=";", skipinitialspace=True, strict=True)
-            names = [row["Filename"] for row in rows]
-    except KeyError as error:
-        raise DataError(f"{file}: it has no column {error}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: cannot be read as a list ({reason(error)})") from error
+    with (
+        data_errors(f"{file}: cannot be read as a list"),
+        file.open(encoding="utf-8-sig", newline="") as stream,
+    ):
+        rows = csv.DictReader(stream, delimiter=";", skipinitialspace=True, strict=True)
+        if rows.fieldnames and "Filename" not in rows.fieldnames:
+            raise DataError(f"{file}: it has no column 'Filename'")
+        names = [row["Filename"] for row in rows]
     if not names:
         raise DataError(f"{file}: it names no picture")
     if len(set(names)) != len(names):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images
-from plugins.datasets._common import reason
-from plugins.datasets.image_files import FORMATS, MAX_PIXELS, list_pictures, read_bytes
+from plugins.datasets._common import data_errors
+from plugins.datasets.image_files import list_pictures, opened_picture, read_bytes
 
 MAX_BYTES = 2**26
 """Larger members of an archive are refused unread."""
@@ -34,14 +32,8 @@ class Pictures:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._archive: zipfile.ZipFile | None = None
-        if not path.is_dir():
-            try:
-                self._archive = zipfile.ZipFile(path)
-            except Exception as error:
-                raise DataError(
-                    f"{path}: cannot be read as a zip archive ({reason(error)})"
-                ) from error
+        with data_errors(f"{path}: cannot be read as a zip archive"):
+            self._archive = None if path.is_dir() else zipfile.ZipFile(path)
 
     def __enter__(self) -> Self:
         return self
@@ -86,13 +78,11 @@ class Pictures:
         """
         if self._archive is None:
             return read_bytes(self.path / name)
-        try:
+        with data_errors(f"{self.where(name)}: cannot be read"):
             member = self._archive.getinfo(f"{self.path.stem}/{name}")
             if member.file_size > MAX_BYTES:
                 raise ValueError(f"{member.file_size} bytes are too many for a picture")
             return self._archive.read(member)
-        except Exception as error:
-            raise DataError(f"{self.where(name)}: cannot be read ({reason(error)})") from error
 
 
 def read_resized(
@@ -147,26 +137,13 @@ def _resized(
 ) -> NDArray[np.uint8]:
     import PIL.Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check_size(image.size, where, size)
-                picture = image.convert("L" if domain.channels == 1 else "RGB")
-    except DataError:
-        raise
-    except Exception as error:
-        raise DataError(f"{where}: cannot be read as a picture ({reason(error)})") from error
+    with opened_picture(content, where) as image:
+        if size is not None and image.size != size:
+            width, height = image.size
+            raise DataError(f"{where}: it is {width} x {height} pixels, not {size[0]} x {size[1]}")
+        picture = image.convert("L" if domain.channels == 1 else "RGB")
     if crop is not None:
         picture = picture.crop(crop)
     shape = (domain.width, domain.height)
     pixels = np.asarray(picture.resize(shape, PIL.Image.Resampling.BILINEAR))
     return pixels[np.newaxis] if domain.channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def _check_size(found: tuple[int, int], where: str, size: tuple[int, int] | None) -> None:
-    text = f"{where}: it is {found[0]} x {found[1]} pixels"
-    if size is not None and found != size:
-        raise DataError(f"{text}, not {size[0]} x {size[1]}")
-    if found[0] * found[1] > MAX_PIXELS:
-        raise DataError(f"{text}, more than are read")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets._common import check_file, check_size, reason
+from plugins.datasets._common import check_file, check_size, data_errors
 
 MAGIC = b"MATLAB 5.0 MAT-file"
 HEADER = 128
@@ -68,18 +68,15 @@ def read_mat_array(file: Path, name: str) -> NDArray[np.uint8]:
         | https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf
     """
     check_file(file)
-    try:
-        with file.open("rb") as stream:
-            header = stream.read(HEADER)
-            if not header.startswith(MAGIC) or header[126:] not in ORDERS:
-                raise DataError(f"{file}: not a MATLAB 5 file")
-            order = ORDERS[header[126:]]
-            for matrix, packed in _matrices(stream, order):
-                flags, shape, own = _described(matrix, order)
-                if own == name.encode():
-                    return _content(matrix, order, flags, shape, file, packed)
-    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
-        raise DataError(f"{file}: cannot be read as a MATLAB file ({reason(error)})") from error
+    with data_errors(f"{file}: cannot be read as a MATLAB file"), file.open("rb") as stream:
+        header = stream.read(HEADER)
+        if not header.startswith(MAGIC) or header[126:] not in ORDERS:
+            raise DataError(f"{file}: not a MATLAB 5 file")
+        order = ORDERS[header[126:]]
+        for matrix, packed in _matrices(stream, order):
+            flags, shape, own = _described(matrix, order)
+            if own == name.encode():
+                return _content(matrix, order, flags, shape, file, packed)
     raise DataError(f"{file}: it has no array {name!r}")
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets._common import MOST_BYTES, check_file, reason
+from plugins.datasets._common import MOST_BYTES, check_file, data_errors
 
 PLAIN = re.compile(r"[<>=|][biuf][1248]")
 
@@ -35,13 +35,8 @@ def read_pickled_arrays(file: Path) -> dict[str, NDArray[Any]]:
         DataError: The file refers to anything else, is damaged, or holds no dictionary.
     """
     check_file(file, MOST_BYTES)
-    try:
-        with file.open("rb") as stream:
-            found = _Reader(stream, encoding="bytes").load()
-    except Exception as error:
-        raise DataError(
-            f"{file}: cannot be read as a pickle of arrays ({reason(error)})"
-        ) from error
+    with data_errors(f"{file}: cannot be read as a pickle of arrays"), file.open("rb") as stream:
+        found = _Reader(stream, encoding="bytes").load()
     if not isinstance(found, dict):
         raise DataError(f"{file}: it holds no dictionary of arrays")
     return {

@@ -11,6 +11,7 @@ import PIL.Image
 import pytest
 
 from oodbench import DataError
+from plugins.datasets import image_files
 from plugins.datasets.published import celeba
 from plugins.datasets.published import image_archive as photographs
 from plugins.datasets.published.celeba import CelebA
@@ -289,9 +290,12 @@ def test_gtsrb_picture_truncated(root):
 
 def test_gtsrb_picture_too_large(root, monkeypatch):
     write_gtsrb(root)
-    monkeypatch.setattr(photographs, "MAX_PIXELS", 5000)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", 5000)
     file = root / "gtsrb/GTSRB/Training/00000/00000_00002.ppm"
-    refused(Gtsrb(verify=False), f"{file}: it is 60 x 90 pixels, more than are read")
+    refused(
+        Gtsrb(verify=False),
+        f"{file}: 60 x 90 pixels are more than the 5000 of the largest picture that is read",
+    )
 
 
 # Omniglot
