@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -138,6 +140,25 @@ def check_size(declared: int, file: Path, packed: int | None = None) -> None:
             f"{file}: its header declares {declared:,} bytes, more than the {MOST_BYTES:,} that "
             "are read; an .npy file may be larger"
         )
+
+
+def files_stamp(folder: Path, paths: Iterable[Path]) -> str:
+    """Hash of the name, size and modification time of files.
+
+    Arguments:
+        folder: Names are relative to it.
+        paths: In the order in which they are hashed. A folder among them counts with size 0.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
+    """
+    sha = hashlib.sha256()
+    for path in paths:
+        state = path.stat()
+        size = 0 if path.is_dir() else state.st_size
+        name = path.relative_to(folder).as_posix()
+        sha.update(os.fsencode(f"{name}\0{size}\0{state.st_mtime_ns}\0"))
+    return sha.hexdigest()
 
 
 @contextmanager

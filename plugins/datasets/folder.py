@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from oodbench import DataError, Images, MissingDataError
-from plugins.datasets._common import SPLITS, check_split
+from plugins.datasets._common import SPLITS, check_split, files_stamp
 from plugins.datasets.arrays import read_array
 from plugins.datasets.image_files import list_pictures, read_bytes, read_pictures
 from plugins.datasets.npz import array_names
@@ -116,13 +115,8 @@ class Folder:
         files = [
             file for part in parts for file in (list_pictures(part) if part.is_dir() else [part])
         ]
-        sha = hashlib.sha256()
-        for name, file in sorted(
-            (file.relative_to(self._path).as_posix(), file) for file in files
-        ):
-            state = file.stat()
-            sha.update(os.fsencode(f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0"))
-        return sha.hexdigest()
+        files.sort(key=lambda file: file.relative_to(self._path).as_posix())
+        return files_stamp(self._path, files)
 
     def _load_share(self, split: str) -> NDArray[np.uint8]:
         pool = self._pool()

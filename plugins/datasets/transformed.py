@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -9,6 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Dataset, HasStamp, Images
+
+MOVES: Mapping[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    "flip-horizontal": lambda x: x[:, :, :, ::-1],
+    "flip-vertical": lambda x: x[:, :, ::-1],
+    "rotate-90": lambda x: np.rot90(x, 1, axes=(2, 3)),
+    "rotate-180": lambda x: x[:, :, ::-1, ::-1],
+    "shuffle-channels": lambda x: np.roll(x, -1, axis=1),
+}
+"""Transformations that move pixel values of examples, (N, C, H, W), and leave them as they are."""
 
 
 class Transformed:
@@ -64,17 +74,6 @@ class Transformed:
     def load(self, split: str) -> NDArray[np.uint8]:
         """uint8, (N, *domain.shape), in the source's order."""
         examples = np.asarray(self._source.load(split))
-        return np.ascontiguousarray(self._applied(examples))
-
-    def _applied(self, x: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._transform == "invert":
-            return np.uint8(self.domain.levels - 1) - x
-        if self._transform == "flip-horizontal":
-            return x[:, :, :, ::-1]
-        if self._transform == "flip-vertical":
-            return x[:, :, ::-1]
-        if self._transform == "rotate-90":
-            return np.rot90(x, 1, axes=(2, 3))
-        if self._transform == "rotate-180":
-            return x[:, :, ::-1, ::-1]
-        return np.roll(x, -1, axis=1)
+            return np.ascontiguousarray(np.uint8(self.domain.levels - 1) - examples)
+        return np.ascontiguousarray(MOVES[self._transform](examples))

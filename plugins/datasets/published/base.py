@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError, Images, MissingDataError, raw_root
-from plugins.datasets._common import SPLITS, check_split
+from plugins.datasets._common import SPLITS, check_split, files_stamp
 
 Progress = Callable[[str], None]
 
@@ -82,15 +82,8 @@ class Published(ABC):
         Raises:
             MissingDataError: A file of either split is not there.
         """
-        root = raw_root()
-        sha = hashlib.sha256()
-        for path in self._located(self.splits):
-            for part in _folders(path) if path.is_dir() else [path]:
-                state = part.stat()
-                size = 0 if part.is_dir() else state.st_size
-                name = part.relative_to(root).as_posix()
-                sha.update(os.fsencode(f"{name}\0{size}\0{state.st_mtime_ns}\0"))
-        return sha.hexdigest()
+        paths = [part for path in self._located(self.splits) for part in _folders(path) or [path]]
+        return files_stamp(raw_root(), paths)
 
     def fetch(self, progress: Progress) -> None:
         """Download the files, with torchvision's checksums; what is there already is kept.
@@ -176,5 +169,5 @@ class Published(ABC):
 
 
 def _folders(path: Path) -> list[Path]:
-    """A folder and all folders in it, sorted."""
+    """A folder and all folders in it, sorted; none of a file."""
     return sorted(Path(here) for here, _, _ in os.walk(path))
