@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from oodbench import DataError, Images
 from plugins.datasets._common import SPLITS, Draws, check_split
 
 
+@dataclass(kw_only=True, eq=False)
 class Constant:
     """Images whose pixels are all equal; in colour each channel has a value of its own.
 
@@ -33,32 +35,29 @@ class Constant:
 
     splits = SPLITS
 
-    def __init__(
-        self,
-        *,
-        channels: Literal[1, 3] = 1,
-        height: Annotated[int, Field(ge=1)] = 8,
-        width: Annotated[int, Field(ge=1)] = 8,
-        n_train: Annotated[int, Field(ge=1)] = 128,
-        n_test: Annotated[int, Field(ge=1)] = 128,
-        seed: Annotated[int, Field(ge=0)] = 0,
-    ) -> None:
-        self.domain = Images(channels, height, width)
-        self._counts = {"train": n_train, "test": n_test}
-        self._seed = seed
-        there = 2 ** (8 * channels - 1)
+    channels: Literal[1, 3] = 1
+    height: Annotated[int, Field(ge=1)] = 8
+    width: Annotated[int, Field(ge=1)] = 8
+    n_train: Annotated[int, Field(ge=1)] = 128
+    n_test: Annotated[int, Field(ge=1)] = 128
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        self.domain = Images(self.channels, self.height, self.width)
+        self._counts = {"train": self.n_train, "test": self.n_test}
+        there = 2 ** (8 * self.channels - 1)
         for split, n in self._counts.items():
             if n > there:
                 raise DataError(
                     f"constant: n_{split} = {n}, but a split has {there} different images of "
-                    f"{channels} channel{'s' if channels > 1 else ''}"
+                    f"{self.channels} channel{'s' if self.channels > 1 else ''}"
                 )
 
     def load(self, split: str) -> NDArray[np.uint8]:
         """uint8, (N, channels, height, width)."""
         check_split("constant", split)
-        channels = self.domain.channels
-        draws = Draws(self._seed, f"constant/{split}")
+        channels = self.channels
+        draws = Draws(self.seed, f"constant/{split}")
         numbers = draws.distinct(self._counts[split], 8 * channels - 1)
         values = np.empty((len(numbers), channels), np.int64)
         for channel in range(channels - 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,7 @@ LAYOUTS = (
 """Names, in the folder, of what holds each split; of two names the first that exists."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Folder:
     """Pictures or arrays from your own disk.
 
@@ -59,21 +61,17 @@ class Folder:
         seed: With `seed`, which ones.
     """
 
-    def __init__(
-        self,
-        *,
-        path: Path,
-        size: Annotated[int, Field(ge=1)],
-        channels: Literal[1, 3] = 3,
-        split: Literal["folders", "seed"] = "folders",
-        test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2,
-        seed: Annotated[int, Field(ge=0)] = 0,
-    ) -> None:
-        self.domain = Images(channels, size, size)
-        self._path = path.expanduser()
-        self._is_divided = split == "folders"
-        self._test_share = test_share
-        self._seed = seed
+    path: Path
+    size: Annotated[int, Field(ge=1)]
+    channels: Literal[1, 3] = 3
+    split: Literal["folders", "seed"] = "folders"
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        self.domain = Images(self.channels, self.size, self.size)
+        self.path = self.path.expanduser()
+        self._is_divided = self.split == "folders"
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -96,9 +94,7 @@ class Folder:
             return self._load_share(split)
         parts = self._parts()
         if split not in parts:
-            raise MissingDataError(
-                f"{self._path}: it has {next(iter(parts))} but no {split} split"
-            )
+            raise MissingDataError(f"{self.path}: it has {next(iter(parts))} but no {split} split")
         part = parts[split]
         if part.is_dir():
             return read_pictures(list_pictures(part), self.domain)
@@ -115,8 +111,8 @@ class Folder:
         files = [
             file for part in parts for file in (list_pictures(part) if part.is_dir() else [part])
         ]
-        files.sort(key=lambda file: file.relative_to(self._path).as_posix())
-        return files_stamp(self._path, files)
+        files.sort(key=lambda file: file.relative_to(self.path).as_posix())
+        return files_stamp(self.path, files)
 
     def _load_share(self, split: str) -> NDArray[np.uint8]:
         pool = self._pool()
@@ -129,12 +125,12 @@ class Folder:
 
     def _chosen(self, contents: Iterable[bytes], split: str) -> NDArray[np.int64]:
         """Positions, ascending, of the examples that belong to a split."""
-        tickets = [ticket(self._seed, content) for content in contents]
+        tickets = [ticket(self.seed, content) for content in contents]
         if len(set(tickets)) < 2:
             raise DataError(
-                f"{self._path}: two different examples are needed to divide it in train and test"
+                f"{self.path}: two different examples are needed to divide it in train and test"
             )
-        in_test = lowest(tickets, self._test_share)
+        in_test = lowest(tickets, self.test_share)
         return np.flatnonzero(in_test if split == "test" else ~in_test)
 
     def _parts(self) -> dict[str, Path]:
@@ -173,9 +169,9 @@ class Folder:
         return path
 
     def _existing_path(self) -> Path:
-        if not self._path.exists():
-            raise MissingDataError(f"{self._path} does not exist")
-        return self._path
+        if not self.path.exists():
+            raise MissingDataError(f"{self.path} does not exist")
+        return self.path
 
 
 def ticket(seed: int, content: bytes) -> bytes:

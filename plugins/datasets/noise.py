@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from plugins.datasets._common import SPLITS, Draws, check_split
 CHUNK = 2**20
 
 
+@dataclass(kw_only=True, eq=False)
 class Noise:
     """Images whose pixels are independent and of one distribution.
 
@@ -36,36 +38,30 @@ class Noise:
 
     splits = SPLITS
 
-    def __init__(
-        self,
-        *,
-        distribution: Literal["uniform", "gaussian"] = "uniform",
-        mean: float = 127.5,
-        sd: Annotated[float, Field(gt=0)] = 40.0,
-        channels: Annotated[int, Field(ge=1)] = 1,
-        height: Annotated[int, Field(ge=1)] = 8,
-        width: Annotated[int, Field(ge=1)] = 8,
-        n_train: Annotated[int, Field(ge=1)] = 2000,
-        n_test: Annotated[int, Field(ge=1)] = 1000,
-        seed: Annotated[int, Field(ge=0)] = 0,
-    ) -> None:
-        self.domain = Images(channels, height, width)
-        self._distribution = distribution
-        self._mean = mean
-        self._sd = sd
-        self._counts = {"train": n_train, "test": n_test}
-        self._seed = seed
+    distribution: Literal["uniform", "gaussian"] = "uniform"
+    mean: float = 127.5
+    sd: Annotated[float, Field(gt=0)] = 40.0
+    channels: Annotated[int, Field(ge=1)] = 1
+    height: Annotated[int, Field(ge=1)] = 8
+    width: Annotated[int, Field(ge=1)] = 8
+    n_train: Annotated[int, Field(ge=1)] = 2000
+    n_test: Annotated[int, Field(ge=1)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        self.domain = Images(self.channels, self.height, self.width)
+        self._counts = {"train": self.n_train, "test": self.n_test}
 
     def load(self, split: str) -> NDArray[np.uint8]:
         """uint8, (N, channels, height, width)."""
         check_split("noise", split)
-        draws = Draws(self._seed, f"noise/{split}")
+        draws = Draws(self.seed, f"noise/{split}")
         total = self._counts[split] * self.domain.dims
-        if self._distribution == "uniform":
+        if self.distribution == "uniform":
             values = draws.octets(total)
         else:
             values = np.empty(total, np.uint8)
-            below = normal_cdf(np.arange(0.5, 255), self._mean, self._sd)
+            below = normal_cdf(np.arange(0.5, 255), self.mean, self.sd)
             for start in range(0, total, CHUNK):
                 chunk = values[start : start + CHUNK]
                 chunk[:] = np.searchsorted(below, draws.fractions(len(chunk)), side="right")

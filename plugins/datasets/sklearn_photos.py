@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ CUT = 400
 """First column of the test part, of 640; a border of the JPEG files' 8-pixel blocks too."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Photos:
     """Square patches of scikit-learn's photographs (427 rows, 640 columns).
 
@@ -44,24 +46,18 @@ class Photos:
 
     splits = SPLITS
 
-    def __init__(
-        self,
-        *,
-        photo: Literal["china", "flower", "both"] = "both",
-        size: Annotated[int, Field(ge=1)] = 8,
-        channels: Literal[1, 3] = 1,
-        shrink: Annotated[int, Field(ge=1)] = 1,
-        stride: Annotated[int, Field(ge=1)] = 1,
-        n_train: Annotated[int, Field(ge=1)] = 2000,
-        n_test: Annotated[int, Field(ge=1)] = 1000,
-        seed: Annotated[int, Field(ge=0)] = 0,
-    ) -> None:
-        self.domain = Images(channels, size, size)
-        self._photo = photo
-        self._shrink = shrink
-        self._stride = stride
-        self._counts = {"train": n_train, "test": n_test}
-        self._seed = seed
+    photo: Literal["china", "flower", "both"] = "both"
+    size: Annotated[int, Field(ge=1)] = 8
+    channels: Literal[1, 3] = 1
+    shrink: Annotated[int, Field(ge=1)] = 1
+    stride: Annotated[int, Field(ge=1)] = 1
+    n_train: Annotated[int, Field(ge=1)] = 2000
+    n_test: Annotated[int, Field(ge=1)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        self.domain = Images(self.channels, self.size, self.size)
+        self._counts = {"train": self.n_train, "test": self.n_test}
 
     def load(self, split: str) -> NDArray[np.uint8]:
         """uint8, (N, channels, size, size).
@@ -70,16 +66,16 @@ class Photos:
             DataError: The photograph has fewer positions than patches were asked for.
         """
         check_split("photos", split)
-        names = ("china", "flower") if self._photo == "both" else (self._photo,)
+        names = ("china", "flower") if self.photo == "both" else (self.photo,)
         views = [self._patches(name, split) for name in names]
         n, total = self._counts[split], sum(len(view) * view.shape[1] for view in views)
         if n > total:
             raise DataError(
-                f"photos: n_{split} = {n}, but photo = {self._photo!r} has {total} {split} "
-                f"positions at size = {self.domain.height}, shrink = {self._shrink}, "
-                f"stride = {self._stride}"
+                f"photos: n_{split} = {n}, but photo = {self.photo!r} has {total} {split} "
+                f"positions at size = {self.size}, shrink = {self.shrink}, "
+                f"stride = {self.stride}"
             )
-        positions = Draws(self._seed, f"photos/{split}").order(total)[:n]
+        positions = Draws(self.seed, f"photos/{split}").order(total)[:n]
         examples = np.empty((n, *self.domain.shape), np.uint8)
         first = 0
         for view in views:
@@ -95,11 +91,11 @@ class Photos:
         from sklearn.datasets import load_sample_image
 
         photo = load_sample_image(f"{name}.jpg")
-        part = shrink(photo[:, :CUT] if split == "train" else photo[:, CUT:], self._shrink)
-        if self.domain.channels == 1:
+        part = shrink(photo[:, :CUT] if split == "train" else photo[:, CUT:], self.shrink)
+        if self.channels == 1:
             part = luma(part)[..., np.newaxis]
-        size = self.domain.height
+        size = self.size
         if min(part.shape[:2]) < size:
             return np.empty((0, 0, *self.domain.shape), np.uint8)
         view = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(0, 1))
-        return view[:: self._stride, :: self._stride]
+        return view[:: self.stride, :: self.stride]

@@ -6,6 +6,7 @@ import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from plugins.datasets._common import SPLITS, check_split, files_stamp
 Progress = Callable[[str], None]
 
 
+@dataclass(kw_only=True, eq=False)
 class Published(ABC):
     """A data set read from the raw files that its authors publish, in torchvision's layout.
 
@@ -49,8 +51,7 @@ class Published(ABC):
     md5: ClassVar[Mapping[str, str]] = {}
     splits = SPLITS
 
-    def __init__(self, *, verify: bool = True) -> None:
-        self._verify = verify
+    verify: bool = True
 
     def load(self, split: str) -> NDArray[np.uint8]:
         """uint8, (N, *domain.shape), in the order of the files; may be a read-only memory map.
@@ -61,11 +62,11 @@ class Published(ABC):
         """
         check_split(self.name, split)
         paths = self._located([split])
-        if self._verify:
+        if self.verify:
             for path in paths:
                 self._check_md5(path)
         examples = self._read(split, paths)
-        if self._verify and len(examples) != self._count(split):
+        if self.verify and len(examples) != self._count(split):
             raise DataError(
                 f"the {split} split of {self.name} has {len(examples)} images here, the published "
                 f"one {self._count(split)}; if that is meant, set verify = false"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -27,6 +28,7 @@ TOTAL = 202_599
 RANDOM_TRAIN = 0.8
 
 
+@dataclass(kw_only=True, eq=False)
 class CelebA(Published):
     """Faces: 3x32x32, 162,770 in train and 19,962 in test; the 19,867 of valid are not used.
 
@@ -63,25 +65,17 @@ class CelebA(Published):
         f"celeba/{LIST}": "d32c9cbf5e040fd4025c592c306e6668",
     }
 
-    def __init__(
-        self,
-        *,
-        crop: Literal["centre-148", "centre-140", "code"] = "centre-148",
-        partition: Literal["official", "random"] = "official",
-        verify: bool = True,
-    ) -> None:
-        super().__init__(verify=verify)
-        self._crop = CROPS[crop]
-        self._is_random = partition == "random"
+    crop: Literal["centre-148", "centre-140", "code"] = "centre-148"
+    partition: Literal["official", "random"] = "official"
 
     def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
         folder, partition = paths
         names = self._names(partition, split)
         with Pictures(folder) as pictures:
-            return read_resized(pictures, names, self.domain, size=SIZE, crop=self._crop)
+            return read_resized(pictures, names, self.domain, size=SIZE, crop=CROPS[self.crop])
 
     def _count(self, split: str) -> int:
-        if not self._is_random:
+        if self.partition == "official":
             return super()._count(split)
         n_train = int(TOTAL * RANDOM_TRAIN)
         return n_train if split == "train" else TOTAL - n_train
@@ -90,7 +84,7 @@ class CelebA(Published):
         """The pictures of a split, in the order of the list."""
         given = read_partition(file)
         names = [name for name, part in given.items() if part == split]
-        if self._is_random:
+        if self.partition == "random":
             order = Draws(0, "celeba/random").order(len(given))
             n_train = int(len(given) * RANDOM_TRAIN)
             chosen = order[:n_train] if split == "train" else order[n_train:]

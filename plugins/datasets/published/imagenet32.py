@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, ClassVar
 
@@ -29,6 +30,7 @@ def _item(stem: str, part: str) -> tuple[str, ...]:
     )
 
 
+@dataclass(kw_only=True, eq=False)
 class Imagenet32(Published):
     """All of ImageNet 2012 at 3x32x32: 1,281,167 in train, the 50,000 of validation in test.
 
@@ -65,9 +67,7 @@ class Imagenet32(Published):
         "test": (_item("val_data", "val"),),
     }
 
-    def __init__(self, *, jpeg: bool = False, verify: bool = True) -> None:
-        super().__init__(verify=verify)
-        self._jpeg = jpeg
+    jpeg: bool = False
 
     def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
         folder = paths[0].parent
@@ -88,7 +88,7 @@ class Imagenet32(Published):
     def _append(self, file: Path, stream: IO[bytes]) -> int:
         """Write the images of a batch; how many there were."""
         batch = read_batch(file, self.domain)
-        stream.write(np.ascontiguousarray(through_jpeg(batch) if self._jpeg else batch).data)
+        stream.write(np.ascontiguousarray(through_jpeg(batch) if self.jpeg else batch).data)
         return len(batch)
 
     def _download(self, root: Path, progress: Progress) -> None:

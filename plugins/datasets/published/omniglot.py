@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ SIZE = (105, 105)
 PARTS = {"train": "images_background", "test": "images_evaluation"}
 
 
+@dataclass(kw_only=True, eq=False)
 class Omniglot(Published):
     """Handwritten characters of 50 alphabets: 1x28x28, 19,280 in train and 13,180 in test.
 
@@ -51,15 +53,13 @@ class Omniglot(Published):
         "omniglot-py/images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
     }
 
-    def __init__(self, *, invert: bool = False, verify: bool = True) -> None:
-        super().__init__(verify=verify)
-        self._invert = invert
+    invert: bool = False
 
     def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
         with Pictures(paths[0]) as pictures:
             names = pictures.names(".png")
             examples = read_resized(pictures, names, self.domain, size=SIZE)
-        return np.invert(examples) if self._invert else examples
+        return np.invert(examples) if self.invert else examples
 
     def _download(self, root: Path, progress: Progress) -> None:
         import torchvision.datasets
