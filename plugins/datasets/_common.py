@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ MOST_BYTES = 2**33
 """Of an array that is read into memory; a larger one is taken as a memory map, from `.npy`."""
 MOST_TEXT = 2**28
 """Of a list."""
+CHUNK = 2**20
+"""Of a file that is read in pieces."""
 DEFLATE_LIMIT = 1032
 """No deflate stream grows by more than this factor when it is unpacked."""
 
@@ -159,6 +162,30 @@ def files_stamp(folder: Path, paths: Iterable[Path]) -> str:
         name = path.relative_to(folder).as_posix()
         sha.update(os.fsencode(f"{name}\0{size}\0{state.st_mtime_ns}\0"))
     return sha.hexdigest()
+
+
+class Readable(Protocol):
+    """A stream, as far as it is read here."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_content(stream: Readable, size: int) -> NDArray[np.uint8]:
+    """The next bytes of a stream, read in pieces: the size is only what a header declares.
+
+    Returns:
+        uint8, (size,).
+
+    Raises:
+        EOFError: The stream ends before.
+    """
+    content = np.empty(size, np.uint8)
+    for start in range(0, size, CHUNK):
+        piece = stream.read(min(CHUNK, size - start))
+        if len(piece) < min(CHUNK, size - start):
+            raise EOFError("it ends early")
+        content[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+    return content
 
 
 @contextmanager

@@ -7,15 +7,13 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets._common import check_file, check_size, data_errors
+from plugins.datasets._common import check_file, check_size, data_errors, read_content
 
 SUFFIX = ".npy"
-CHUNK = 2**20
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -65,12 +63,7 @@ def _read(stream: IO[bytes], size: int, file: Path) -> NDArray[Any]:
     if min(shape, default=0) < 0 or declared != size - stream.tell():
         raise ValueError(f"its header declares {declared} bytes, it has {size - stream.tell()}")
     check_size(declared, file, packed=file.stat().st_size)
-    content = np.empty(declared, np.uint8)
-    for start in range(0, declared, CHUNK):
-        piece = stream.read(min(CHUNK, declared - start))
-        content[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
-        if len(piece) < min(CHUNK, declared - start):
-            raise EOFError("it ends early")
+    content = read_content(stream, declared)
     stream.read(1)  # at its end the archive's checksum is compared
     array: NDArray[Any] = content.view(dtype).reshape(shape, order="F" if is_fortran else "C")
     return array

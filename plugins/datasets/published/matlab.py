@@ -6,18 +6,26 @@ what it is not asked for, and allocates what the headers declare only if the fil
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oodbench import DataError
-from plugins.datasets._common import check_file, check_size, data_errors
+from plugins.datasets._common import (
+    CHUNK,
+    Readable,
+    check_file,
+    check_size,
+    data_errors,
+    read_content,
+)
 
 MAGIC = b"MATLAB 5.0 MAT-file"
 HEADER = 128
@@ -26,11 +34,6 @@ INT8, UINT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 2, 5, 6, 14, 15
 UINT8_CLASS = 9
 LONGEST = 4096
 """Flags, dimensions and names are shorter, in bytes."""
-CHUNK = 2**20
-
-
-class _Stream(Protocol):
-    def read(self, size: int) -> bytes: ...
 
 
 class _Inflated:
@@ -80,7 +83,7 @@ def read_mat_array(file: Path, name: str) -> NDArray[np.uint8]:
     raise DataError(f"{file}: it has no array {name!r}")
 
 
-def _matrices(stream: BinaryIO, order: str) -> Iterator[tuple[_Stream, int]]:
+def _matrices(stream: BinaryIO, order: str) -> Iterator[tuple[Readable, int]]:
     """What follows the tag of each matrix of the file, and its size there."""
     while tag := stream.read(8):
         kind, size = struct.unpack(f"{order}II", tag)
@@ -95,7 +98,7 @@ def _matrices(stream: BinaryIO, order: str) -> Iterator[tuple[_Stream, int]]:
         stream.seek(start + size)
 
 
-def _described(matrix: _Stream, order: str) -> tuple[int, tuple[int, ...], bytes]:
+def _described(matrix: Readable, order: str) -> tuple[int, tuple[int, ...], bytes]:
     """Flags, shape and name of a matrix."""
     flags = _small(matrix, order, UINT32)
     shape = _small(matrix, order, INT32)
@@ -104,7 +107,7 @@ def _described(matrix: _Stream, order: str) -> tuple[int, tuple[int, ...], bytes
     return struct.unpack(f"{order}I", flags[:4])[0], dims, name
 
 
-def _small(matrix: _Stream, order: str, expected: int) -> bytes:
+def _small(matrix: Readable, order: str, expected: int) -> bytes:
     kind, size, inline = _tag(matrix, order)
     if kind != expected or size > LONGEST:
         raise ValueError(f"type {kind} of {size} bytes is where type {expected} should be")
@@ -115,7 +118,7 @@ def _small(matrix: _Stream, order: str, expected: int) -> bytes:
     return content
 
 
-def _tag(matrix: _Stream, order: str) -> tuple[int, int, bytes | None]:
+def _tag(matrix: Readable, order: str) -> tuple[int, int, bytes | None]:
     """Type and size of an element, and its content where the tag holds it."""
     tag = _exactly(matrix, 8)
     first, second = struct.unpack(f"{order}II", tag)
@@ -125,7 +128,7 @@ def _tag(matrix: _Stream, order: str) -> tuple[int, int, bytes | None]:
 
 
 def _content(
-    matrix: _Stream, order: str, flags: int, shape: tuple[int, ...], file: Path, packed: int
+    matrix: Readable, order: str, flags: int, shape: tuple[int, ...], file: Path, packed: int
 ) -> NDArray[np.uint8]:
     if flags & 0xFF != UINT8_CLASS or flags & 0x800:  # 0x800: complex
         raise ValueError(f"the array is of class {flags & 0xFF}, not of unsigned bytes")
@@ -136,15 +139,11 @@ def _content(
     kind, size, inline = _tag(matrix, order)
     if kind != UINT8 or size != count:
         raise ValueError(f"the array should have {count} bytes, it has {size} of type {kind}")
-    content = np.empty(count, np.uint8)
-    for start in range(0, count, CHUNK):
-        length = min(CHUNK, count - start)
-        piece = _exactly(matrix, length) if inline is None else inline[:length]
-        content[start : start + length] = np.frombuffer(piece, np.uint8)
+    content = read_content(matrix if inline is None else io.BytesIO(inline), count)
     return content.reshape(shape, order="F")
 
 
-def _exactly(matrix: _Stream, size: int) -> bytes:
+def _exactly(matrix: Readable, size: int) -> bytes:
     content = matrix.read(size)
     if len(content) != size:
         raise EOFError("it ends early")

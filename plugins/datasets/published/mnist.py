@@ -14,15 +14,27 @@ from plugins.datasets.arrays import as_examples
 from plugins.datasets.idx import read_idx
 from plugins.datasets.published.base import Progress, Published
 
-TRAIN, TEST = "train-images-idx3-ubyte", "t10k-images-idx3-ubyte"
+NAMES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
 
 class Idx(Published):
-    """A data set in MNIST's form: idx files under the name of torchvision's class for it."""
+    """A data set in MNIST's form: idx files, in a folder named like torchvision's class.
+
+    Attributes:
+        torchvision_name: Name of the class.
+        gz_md5: Checksums of the compressed files of train and test.
+    """
 
     domain = Images(1, 28, 28)
     counts: ClassVar = {"train": 60_000, "test": 10_000}
     torchvision_name: ClassVar[str]
+    gz_md5: ClassVar[tuple[str, str]]
+
+    def __init_subclass__(cls) -> None:
+        folder = f"{cls.torchvision_name}/raw"
+        paths = {split: f"{folder}/{name}" for split, name in NAMES.items()}
+        cls.files = {split: ((path, f"{path}.gz"),) for split, path in paths.items()}
+        cls.md5 = {f"{paths[split]}.gz": md5 for split, md5 in zip(NAMES, cls.gz_md5, strict=True)}
 
     def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
         [file] = paths
@@ -33,14 +45,6 @@ class Idx(Published):
 
         progress(f"{self.name}: images and labels of both splits")
         getattr(torchvision.datasets, self.torchvision_name)(str(root), train=True, download=True)
-
-
-def _files(folder: str) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """The two idx files, unpacked or as they are published."""
-    return {
-        split: ((f"{folder}/raw/{name}", f"{folder}/raw/{name}.gz"),)
-        for split, name in (("train", TRAIN), ("test", TEST))
-    }
 
 
 class Mnist(Idx):
@@ -62,11 +66,7 @@ class Mnist(Idx):
     home = "http://yann.lecun.com/exdb/mnist/"
     licence = "CC BY-SA 3.0"
     torchvision_name = "MNIST"
-    files: ClassVar = _files("MNIST")
-    md5: ClassVar = {
-        f"MNIST/raw/{TRAIN}.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-        f"MNIST/raw/{TEST}.gz": "9fb629c4189551a2d022fa330f9573f3",
-    }
+    gz_md5 = ("f68b3c2dcbeaaa9fbdd348bbdeb94873", "9fb629c4189551a2d022fa330f9573f3")
 
 
 class FashionMnist(Idx):
@@ -88,11 +88,7 @@ class FashionMnist(Idx):
     home = "https://github.com/zalandoresearch/fashion-mnist"
     licence = "MIT"
     torchvision_name = "FashionMNIST"
-    files: ClassVar = _files("FashionMNIST")
-    md5: ClassVar = {
-        f"FashionMNIST/raw/{TRAIN}.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-        f"FashionMNIST/raw/{TEST}.gz": "bef4ecab320f06d8554ea6380940ec79",
-    }
+    gz_md5 = ("8d4fb7e6c68d591d4c3dfef9ec88bf0d", "bef4ecab320f06d8554ea6380940ec79")
 
 
 class Kmnist(Idx):
@@ -114,8 +110,4 @@ class Kmnist(Idx):
     home = "http://codh.rois.ac.jp/kmnist/"
     licence = "CC BY-SA 4.0"
     torchvision_name = "KMNIST"
-    files: ClassVar = _files("KMNIST")
-    md5: ClassVar = {
-        f"KMNIST/raw/{TRAIN}.gz": "bdb82020997e1d708af4cf47b453dcf7",
-        f"KMNIST/raw/{TEST}.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
-    }
+    gz_md5 = ("bdb82020997e1d708af4cf47b453dcf7", "5c965bf0a639b31b8f53240b1b52f4d7")
