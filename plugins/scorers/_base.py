@@ -1,8 +1,8 @@
-"""Common parts of the scorers: types, the check that a scorer was fitted, common inputs.
+"""Common parts of the scorers: array types, the check for a missing fit, and base classes.
 
-Options of a scorer are the fields of a dataclass (`kw_only=True`, and `eq=False`, because arrays
-do not compare to a single truth value). Attributes that `fit` sets end in `_`; in a dataclass they
-are fields with `init=False`, so that they are not options.
+The options of a scorer are the fields of a dataclass (`kw_only=True`, and `eq=False`, because
+arrays do not compare to a single truth value). Attributes set by `fit` end in `_`; in a dataclass
+they are fields with `init=False`, so they are not options.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ T = TypeVar("T")
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Statistics = Mapping[str, Array]
-"""Stored statistics by name: (M, b, F) of M groups of b examples, or (M, F) of M groups."""
+"""Stored statistics by name: (M, b, F) for M groups with b examples each, or (M, F) per group."""
 
 
 def fitted(value: T | None, scorer: str, wanted: str = "scores") -> T:
-    """An attribute that `fit` sets.
+    """Return an attribute set by `fit`, or raise an error if the scorer was not fitted.
 
     Arguments:
-        value: None before the fit.
+        value: The attribute; None before the fit.
         scorer: Name of the scorer in the message.
-        wanted: What the scorer was asked for.
+        wanted: Result requested from the scorer, as named in the message.
 
     Raises:
         NotFittedError: `fit` was not called.
@@ -39,10 +39,10 @@ def fitted(value: T | None, scorer: str, wanted: str = "scores") -> T:
 
 
 class OneStatistic:
-    """A scorer that reads one statistic.
+    """Base class for scorers with a single input.
 
     Attributes:
-        statistic: Name of the statistic; an option of scorers of which a suite may name a variant.
+        statistic: Name of the statistic to read; an option if a suite may define a variant.
     """
 
     name: ClassVar[str]
@@ -50,29 +50,31 @@ class OneStatistic:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The statistic named by `statistic`."""
+        """The statistic named by the attribute `statistic`."""
         return (self.statistic,)
 
 
 class NamedColumns(OneStatistic):
-    """A scorer of one statistic that needs the names of its columns.
+    """Base class for scorers with a single input and a use for the names of the columns.
 
     Attributes:
-        names: The names, such as those of layers; None before `name_features`.
+        names: Column names, for example names of layers; None before `name_features`.
     """
 
     names: Sequence[str] | None = None
 
     def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
-        """Told the names of the columns."""
+        """Store the column names of the statistic."""
         self.names = tuple(features[self.statistic])
 
 
 class NothingToFit:
-    """A scorer that fits nothing: it only notes that `fit` was called, as for every scorer.
+    """Base class for scorers without parameters to fit.
+
+    `fit` only records the call, so every scorer has to be fitted before it can score.
 
     Attributes:
-        fitted_: None before the fit.
+        fitted_: True after the fit, None before.
     """
 
     name: ClassVar[str]
@@ -80,7 +82,7 @@ class NothingToFit:
     fitted_: Literal[True] | None = None
 
     def fit(self, statistics: Statistics) -> Self:
-        """Nothing to fit.
+        """Record the call; no parameters are estimated.
 
         Arguments:
             statistics: Not read.

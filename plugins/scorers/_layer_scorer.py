@@ -1,4 +1,4 @@
-"""What the scorers of layers' gradient norms share: their options, their layers, their logs."""
+"""Base class for scorers based on layer gradient norms: options, layer selection, logarithms."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from plugins.scorers._base import Array, Mask, NamedColumns, Statistics, fitted
 
 @dataclass(kw_only=True, eq=False)
 class LayerScorer(NamedColumns):
-    """A scorer of the squared gradient norms f of the layers; a subclass says how it scores.
+    """Base class for scorers based on the squared gradient norms f per layer.
+
+    Subclasses implement `fit` and `score`.
 
     Arguments:
         eps: Added to the squared norm inside the logarithm.
         statistic: Name of the statistic to read.
-        layers: Patterns of names (`*` and `?` as in file names); a layer counts if any fits.
-        top_k: Of those so many, with the largest variance of log f over the fit groups; of equal
-            ones the first. None for all.
+        layers: Patterns for names (`*` and `?` as in file names); a layer is used if any pattern
+            matches.
+        top_k: Number of layers to keep, by largest variance of log f over the fit groups; the
+            first layers win ties. None keeps all layers.
 
     Attributes:
-        chosen_: Layers that `layers` and `top_k` choose, bool, (L,).
-        kept_: Those of them that are not constant on the fit groups, bool, (L,).
+        chosen_: Layers selected by `layers` and `top_k`, bool, (L,).
+        kept_: Selected layers with more than one value on the fit groups, bool, (L,).
     """
 
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10
@@ -40,7 +43,7 @@ class LayerScorer(NamedColumns):
     kept_: Mask | None = field(default=None, init=False)
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """How many layers were chosen, and how many of these were constant and left out.
+        """Return the number of selected layers, and of constant layers left out.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -50,11 +53,11 @@ class LayerScorer(NamedColumns):
         return {"layers": chosen, "layers_left_out": chosen - kept}
 
     def _fit_layers(self, statistics: Statistics) -> Array:
-        """Choose the layers; log(f + eps) of all of them, float64, (M, L).
+        """Select the layers, and return log(f + eps) for all layers, float64, (M, L).
 
         Raises:
-            ScoreError: There are fewer than two groups, a norm is not finite or negative, every
-                layer is constant, or a pattern fits no layer.
+            ScoreError: Fewer than two groups are given, a norm is negative or not finite, every
+                layer is constant, or a pattern matches no layer.
         """
         log_norms = self._all_log_norms(statistics)
         groups = len(log_norms)
@@ -81,11 +84,11 @@ class LayerScorer(NamedColumns):
         return log_norms
 
     def _log_norms(self, statistics: Statistics) -> Array:
-        """log(f + eps) of the layers kept, float64, (M, K).
+        """Return log(f + eps) for the kept layers, float64, (M, K).
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: A norm is negative, or the number of layers is not that of the fit.
+            ScoreError: A norm is negative, or the number of layers differs from the fit.
         """
         kept = fitted(self.kept_, self.name)
         log_norms = self._all_log_norms(statistics)
@@ -96,7 +99,7 @@ class LayerScorer(NamedColumns):
         return log_norms[:, kept]
 
     def _named(self, terms: Array) -> dict[str, Array]:
-        """Columns of the layers kept, (M, K), by the names of these layers."""
+        """Map the names of the kept layers to the columns of `terms`, (M, K)."""
         kept = fitted(self.kept_, self.name)
         names = self.names or [f"layer {place}" for place in range(kept.size)]
         return dict(zip(compress(names, kept), terms.T, strict=True))
@@ -104,27 +107,28 @@ class LayerScorer(NamedColumns):
     def _all_log_norms(self, statistics: Statistics) -> Array:
         norms = statistics[self.statistic]
         if (norms < 0).any():
-            message = f"{self.name}: {self.statistic} has negative values: no squared norms"
-            raise ScoreError(message)
+            raise ScoreError(
+                f"{self.name}: {self.statistic} has negative values; squared norms are expected"
+            )
         return np.log(norms + self.eps)
 
     def _fitting_layers(self, count: int) -> Mask:
-        """The layers that any of the patterns fits, bool, (L,)."""
+        """Return the layers whose names match a pattern, bool, (L,)."""
         if self.names is None:
             if self.layers == ("*",):
                 return np.ones(count, dtype=bool)
-            raise ScoreError(f"{self.name} was not told the names of the layers to choose from")
+            raise ScoreError(f"{self.name} needs the layer names to select layers")
         for pattern in self.layers:
             if not any(fnmatchcase(name, pattern) for name in self.names):
                 raise ScoreError(
-                    f"{self.name}: no layer is named like {pattern!r}; {_known(self.names)}"
+                    f"{self.name}: no layer name matches {pattern!r}; {_known(self.names)}"
                 )
         fits = [any(fnmatchcase(name, pattern) for pattern in self.layers) for name in self.names]
         return np.array(fits)
 
 
 def _known(names: Sequence[str]) -> str:
-    """How names begin and end, for whoever wrote a pattern that fits none."""
+    """Describe how the names begin and end, to help correct a pattern without a match."""
     first = {".".join(name.split(".")[: 2 if name.count(".") > 1 else 1]) for name in names}
     last = {name.rpartition(".")[2] for name in names}
     return f"names begin with {', '.join(sorted(first))} and end in {', '.join(sorted(last))}"

@@ -10,13 +10,13 @@ class OneClassSVM:
 
     s(x) = ρ - Σ_i α_i exp(-γ ‖x - x_i‖²),   γ = 1 / F
 
-    for columns in units of the fit examples' standard deviation. It is bounded: where x is far
-    from all examples it is ρ.
+    where columns are measured in standard deviations over the fit examples. The function is
+    bounded: far from all fit examples, s(x) is ρ.
 
     Arguments:
-        x: float64, (n, F), without constant columns.
-        nu: At most so large a share of the fit examples lies outside, and at least so large a
-            one are support vectors.
+        x: Fit examples, float64, (n, F), without constant columns.
+        nu: Maximum fraction of fit examples outside the boundary, and minimum fraction of support
+            vectors.
 
     References:
         | Estimating the support of a high-dimensional distribution (Schölkopf et al., 2001)
@@ -30,7 +30,7 @@ class OneClassSVM:
         self._machine = OneClassSVM(nu=nu, gamma=1 / x.shape[1]).fit(self._standardised(x))
 
     def __call__(self, x: Array) -> Array:
-        """s, float64, (M,), of x, (M, F); higher is farther from the fit examples."""
+        """Return s, float64, (M,), for x, (M, F); higher is farther from the fit examples."""
         scores: Array = -self._machine.decision_function(self._standardised(x))
         return scores
 

@@ -1,4 +1,4 @@
-"""Empirical p-values by fit groups."""
+"""Empirical p-values based on fit groups."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from plugins.scorers._base import Array
 
 
 def upper_tail(calibration: Array, scores: Array) -> Array:
-    """How unusually large a score is: p = (1 + #{calibration >= score}) / (n + 1).
+    """Return upper-tail p-values, p = (1 + #{calibration >= score}) / (n + 1).
 
-    Never 0; valid if the calibration scores and the score are exchangeable, as they are where
-    nothing else was fitted on the calibration groups, and a ranking in any case.
+    A p-value is never 0. P-values are valid if the calibration scores and the score are
+    exchangeable, which holds if nothing else was fitted to the calibration groups. In any case
+    they rank the groups.
 
     Arguments:
-        calibration: float64, (n,), of in-distribution groups.
-        scores: float64, (M,).
+        calibration: Scores of in-distribution groups, float64, (n,).
+        scores: Scores to judge, float64, (M,).
 
     Returns:
-        float64, (M,), in (0, 1].
+        float64, (M,), in (0, 1]; lower for larger scores.
     """
     below = np.searchsorted(np.sort(calibration), scores, side="left")
     p: Array = (1 + len(calibration) - below) / (len(calibration) + 1)

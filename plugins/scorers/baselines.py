@@ -1,4 +1,4 @@
-"""Trivial baselines: scores that any data set pair with a short cut gives away to no model."""
+"""Trivial baselines: scores that need no model and expose shortcuts between two data sets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 
 
 class _Distance(OneStatistic):
-    r"""Distance of one number per example, averaged over the group, from that of the fit examples.
+    r"""Distance between the group mean of a per-example statistic and the fit mean.
 
     s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ,  μ and σ: mean and deviation of t on the fit examples
 
-    Two-sided, because which side is OOD is not known before it is seen; the deviation divides by
-    the number of examples.
+    The distance is two-sided, because the direction of OOD data is unknown in advance. The
+    deviation divides by the number of examples.
     """
 
     baseline = True
@@ -23,13 +23,13 @@ class _Distance(OneStatistic):
     deviation_: float | None = None
 
     def fit(self, statistics: Statistics) -> Self:
-        """Mean and deviation of the fit examples.
+        """Estimate mean and deviation over the fit examples.
 
         Arguments:
-            statistics: The statistic: float64, (M, b, 1).
+            statistics: Values under the name `statistic`, float64, (M, b, 1).
 
         Raises:
-            ScoreError: There is no fit group, or all examples have the same value.
+            ScoreError: No fit group is given, or all examples have the same value.
         """
         values = statistics[self.statistic]
         if values.size == 0:
@@ -40,13 +40,14 @@ class _Distance(OneStatistic):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Distance of each group from the fit mean.
+        """Return the distance from the fit mean for each group.
 
         Arguments:
-            statistics: The statistic: float64, (M, b, 1).
+            statistics: Values under the name `statistic`, float64, (M, b, 1).
 
         Returns:
-            float64, (M,), in deviations of the fit examples, never negative; higher is more OOD.
+            float64, (M,), in standard deviations over the fit examples, never negative; higher is
+            more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -58,10 +59,11 @@ class _Distance(OneStatistic):
 
 
 class MeanIntensityDistance(_Distance):
-    """How much brighter or darker than the fit examples: a baseline without a model.
+    """Difference in brightness from the fit examples: a baseline without a model.
 
-    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, t the mean pixel value, μ and σ its mean and deviation
-    on the fit examples. Two-sided, because which side is OOD is not known before it is seen.
+    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, with t the mean pixel value, μ and σ the mean and the
+    deviation of t on the fit examples. The distance is two-sided, because the direction of OOD
+    data is unknown in advance.
     """
 
     name = "mean-intensity"
@@ -69,10 +71,11 @@ class MeanIntensityDistance(_Distance):
 
 
 class TotalVariationDistance(_Distance):
-    """How much rougher or smoother than the fit examples: a baseline without a model.
+    """Difference in roughness from the fit examples: a baseline without a model.
 
-    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, t the total variation, μ and σ its mean and deviation
-    on the fit examples. Two-sided, because which side is OOD is not known before it is seen.
+    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, with t the total variation, μ and σ the mean and the
+    deviation of t on the fit examples. The distance is two-sided, because the direction of OOD
+    data is unknown in advance.
     """
 
     name = "total-variation"
@@ -80,10 +83,11 @@ class TotalVariationDistance(_Distance):
 
 
 class PNGSizeDistance(_Distance):
-    """How much larger or smaller as a PNG than the fit examples: a baseline without a model.
+    """Difference in PNG size from the fit examples: a baseline without a model.
 
-    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, t the bits of the PNG, μ and σ its mean and deviation
-    on the fit examples. Two-sided, because which side is OOD is not known before it is seen.
+    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, with t the PNG size in bits, μ and σ the mean and the
+    deviation of t on the fit examples. The distance is two-sided, because the direction of OOD
+    data is unknown in advance.
     """
 
     name = "png-size"

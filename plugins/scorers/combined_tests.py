@@ -1,4 +1,4 @@
-"""Two tests of a group as one: a score statistic and typicality."""
+"""Combination of two tests for a group: a score statistic and typicality."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from plugins.scorers.typicality import Typicality
 
 
 def combined_tests(*, method: Literal["fisher", "harmonic-mean"] = "fisher") -> Ensemble:
-    """The `ensemble` of `fisher-diagonal`, a score statistic, and `typicality`.
+    """Build the `ensemble` with members `fisher-diagonal`, a score statistic, and `typicality`.
 
-    The two see different departures: typicality one of the density, the score statistic one of
-    its gradient in the parameters. How p-values are made and combined is said at `ensemble`,
-    which also takes other tests.
+    The two tests detect different deviations: typicality an unusual density, the score statistic
+    an unusual gradient with respect to the parameters. See `ensemble` for the computation and the
+    combination of p-values; `ensemble` also accepts other tests.
 
     Arguments:
-        method: How the p-values are combined: Fisher's method or their harmonic mean.
+        method: Combination rule for the p-values: Fisher's method or the harmonic mean.
 
     References:
         | Model-agnostic out-of-distribution detection using combined statistical tests

@@ -1,4 +1,4 @@
-"""Density of states: how usual the terms of a log-probability are."""
+"""Density of states: a density estimate for the terms of a log-probability."""
 
 from __future__ import annotations
 
@@ -19,32 +19,38 @@ _MOST_PAIRS = 2**21
 
 @dataclass(kw_only=True, eq=False)
 class DoSE(NamedColumns):
-    r"""Minus the log-density of the log-probability and its terms, estimated on the fit examples.
+    r"""Minus the log-density of log-probability and terms, estimated on the fit examples.
 
     s(X) = -1/b Σ_{x in X} Σ_j log KDE_j(T_j(x)),   T = (l, base, ladj)
 
-    where l is the log-probability of x, base the log-density of its latents, ladj the log
-    absolute determinant (for other models: their terms), and KDE_j the kernel density estimate
+    where l is the log-probability of x, base the log-density of the latents, ladj the log
+    absolute determinant (for other models: the model's terms), and KDE_j the kernel density
+    estimate
 
     KDE_j(t) = 1/n Σ_i N(t; T_j(x_i), h_j²),   h_j = sd_j n^(-1/5)                       (Scott)
 
-    over the n fit examples x_i, sd_j with n - 1. With `density = "svm"` instead
+    over the n fit examples x_i, where sd_j divides by n - 1. With `density = "svm"` instead
 
     s(X) = 1/b Σ_{x in X} (minus the decision function of a one-class SVM on standardised T(x)).
 
-    Both see what is unusual on either side. Every example is scored by itself and a group by the
-    mean, so that a group of b is scored by its b examples' joint density, over b. A term that is
-    constant on the fit examples, such as the width of the bins, is left out.
+    Both densities detect unusually small and unusually large terms. Each example is scored
+    individually and a group by the mean score, which is minus the joint log-density of the b
+    examples divided by b. Terms that are constant on the fit examples, such as the bin width, are
+    left out.
 
-    Departures from the paper: it fits to training examples (scorers here never see the train
-    split); its one-class SVM and bandwidths are scikit-learn's, with settings of its own.
+    Term names are expected in the form `kind` or `kind.level`, for example `base.1`: the part
+    before the first dot is the kind of term.
+
+    Departures from the paper: the authors fit to training examples (scorers here never see the
+    train split), and use the one-class SVM and the bandwidths from scikit-learn with different
+    settings.
 
     Arguments:
-        terms: `total`: l and each kind of term summed over the levels; `levels`: l and every term
-            of every level by itself, for a model that has levels.
-        density: `kde`, one density per term, or `svm`, one machine for all of them.
-        nu: Of the SVM: at most so large a share of the fit examples lies outside, and at least
-            so large a one are support vectors.
+        terms: `total`: l and each kind of term summed over the levels; `levels`: l and every
+            single term per level, for a model with levels.
+        density: `kde`, a separate density per term, or `svm`, a joint machine for all terms.
+        nu: SVM parameter: maximum fraction of fit examples outside the boundary, and minimum
+            fraction of support vectors.
 
     References:
         | Density of States Estimation for Out-of-Distribution Detection (Morningstar et al., 2021)
@@ -68,7 +74,7 @@ class DoSE(NamedColumns):
             statistics: `log_prob_terms`: float64, (M, b, F), in nats.
 
         Raises:
-            ScoreError: There are fewer than two examples, a term is not finite, or all are
+            ScoreError: Fewer than two examples are given, a term is not finite, or all terms are
                 constant.
         """
         values = self._values(statistics[self.statistic])
@@ -89,7 +95,7 @@ class DoSE(NamedColumns):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Mean over the examples of each group.
+        """Return the mean score over the examples in each group.
 
         Arguments:
             statistics: `log_prob_terms`: float64, (M, b, F), in nats.
@@ -107,15 +113,13 @@ class DoSE(NamedColumns):
         return means
 
     def _values(self, terms: Array) -> Array:
-        """T of each example, float64, (M b, J)."""
+        """Return T for each example, float64, (M b, J)."""
         rows = terms.reshape(-1, terms.shape[-1])
         total = rows.sum(axis=1, keepdims=True)
         if self.terms == "levels":
             return np.hstack([total, rows])
         if self.names is None:
-            raise ScoreError(
-                f'{self.name} with terms = "total" was not told the names of the terms'
-            )
+            raise ScoreError(f'{self.name} with terms = "total" needs the term names')
         kinds = [name.partition(".")[0] for name in self.names]
         sums = [
             rows[:, [place for place, other in enumerate(kinds) if other == kind]].sum(axis=1)
@@ -125,12 +129,12 @@ class DoSE(NamedColumns):
 
 
 class KernelDensities:
-    """Minus the sum over columns of the log of each one's Gaussian kernel density estimate.
+    """Minus the sum over columns of the log Gaussian kernel density estimate per column.
 
-    Far from all fit examples it grows like the square of the distance and stays finite.
+    Far from all fit examples the sum grows like the square of the distance and stays finite.
 
     Arguments:
-        x: float64, (n, J), without constant columns.
+        x: Fit examples, float64, (n, J), without constant columns.
     """
 
     def __init__(self, x: Array) -> None:
@@ -138,7 +142,7 @@ class KernelDensities:
         self._bandwidth = x.std(axis=0, ddof=1) * len(x) ** -0.2
 
     def __call__(self, x: Array) -> Array:
-        """-Σ_j log KDE_j, float64, (M,), of x, (M, J)."""
+        """Return -Σ_j log KDE_j, float64, (M,), for x, (M, J)."""
         chunks = range(0, len(x), max(1, _MOST_PAIRS // len(self._x)))
         return np.concatenate([self._chunk(x[at : at + chunks.step]) for at in chunks])
 
@@ -147,7 +151,7 @@ class KernelDensities:
         for column, bandwidth in enumerate(self._bandwidth):
             z = (x[:, column, None] - self._x[:, column]) / bandwidth  # (M, n)
             exponents = -0.5 * z**2
-            largest = exponents.max(axis=1)  # taken out, so that the sum does not underflow
+            largest = exponents.max(axis=1)  # factored out to avoid underflow of the sum
             logs = largest + np.log(np.exp(exponents - largest[:, None]).sum(axis=1))
             scores += math.log(len(self._x) * bandwidth * math.sqrt(2 * math.pi)) - logs
         return scores

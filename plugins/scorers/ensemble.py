@@ -1,4 +1,4 @@
-"""Several scorers as one: their scores made p-values on fit groups, and combined."""
+"""Combination of several scorers through p-values calibrated on fit groups."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ _NAME = "ensemble"
 
 
 class Ensemble:
-    r"""Scorers combined by p-values, calibrated on fit groups that they were not fitted on.
+    r"""Scorers combined through p-values, which are calibrated on held-out fit groups.
 
-    Of the fit groups in their order, the first, third, ... fit the members, and the n others
-    calibrate each member j:
+    The first, third, ... fit groups fit the members, and the n remaining fit groups calibrate
+    each member j:
 
     p_j(X) = (1 + #{calibration groups Y: s_j(Y) >= s_j(X)}) / (n + 1)
 
     fisher:         s(X) = -2 Σ_j log p_j(X)
     harmonic-mean:  s(X) = -log( k / Σ_j 1/p_j(X) ),  k members
 
-    Tests of one group depend on each other, so neither is itself a p-value: Fisher's would be
-    chi-square with 2k degrees of freedom for independent tests only. Nothing but the ranking by s
-    is used, and that needs no distribution.
+    Tests on the same group are dependent, so s is not a p-value in either form: Fisher's
+    statistic follows a chi-square distribution with 2k degrees of freedom for independent tests
+    only. Only the ranking by s is used, which does not require a distribution.
 
-    A p-value has n + 1 values and none below 1 / (n + 1): groups beyond all calibration groups
-    are tied, which the AUROC counts half. No tie is broken: a smoothed tail would bring in a
-    model of it. The loss is small where n is a few hundred and grows as n falls, as it does for
-    large groups.
+    A p-value takes n + 1 values, with a minimum at 1 / (n + 1): groups beyond all calibration
+    groups are tied, and the AUROC counts ties as one half. Ties are not broken, because a
+    smoothed tail would add a model for the tail. The loss is small for n in the hundreds, and
+    grows as n decreases, for example with large groups.
 
     Arguments:
-        scorers: Names of two or more scorers, of the suite or of plugins.
-        method: How p-values are combined.
+        scorers: Names of two or more scorers, defined in the suite or by plugins.
+        method: Combination rule for the p-values: `fisher` or `harmonic-mean`.
 
     Raises:
-        ScoreError: There are fewer than two scorers.
+        ScoreError: Fewer than two scorers are given.
 
     Attributes:
-        calibration_: For each member its scores of the calibration groups, float64, (n,).
+        calibration_: Scores of the calibration groups for each member, float64, (n,).
 
     References:
         | Statistical Methods for Research Workers (Fisher, 1932)
         | The harmonic mean p-value for combining dependent tests (Wilson, 2019)
         | https://doi.org/10.1073/pnas.1814092116
         | Model-agnostic out-of-distribution detection using combined statistical tests
-          (Bergamin et al., 2022), whose p-values and methods these are
+          (Bergamin et al., 2022), the source for p-values and combination methods
         | https://arxiv.org/abs/2203.01097
     """
 
@@ -68,28 +68,28 @@ class Ensemble:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the members read, each once."""
+        """Statistics read by the members, without duplicates."""
         return tuple(dict.fromkeys(name for member in self.scorers for name in member.inputs))
 
     def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
-        """Tell members that want to know what the columns of their statistics are.
+        """Pass column names to the members with a use for them.
 
         Arguments:
-            features: For each of `inputs` the names of the columns.
+            features: Column names for each statistic in `inputs`.
         """
         for member in self.scorers:
             if isinstance(member, NeedsFeatureNames):
                 member.name_features({name: features[name] for name in member.inputs})
 
     def fit(self, statistics: Statistics) -> Self:
-        """Fit the members on one half of the groups and calibrate them on the other.
+        """Fit the members on half of the groups and calibrate them on the other half.
 
         Arguments:
-            statistics: The inputs: float64, (M, b, F) or (M, F).
+            statistics: All `inputs`, float64, (M, b, F) or (M, F).
 
         Raises:
-            ScoreError: There are fewer than two groups, a member cannot be fitted to its half, or
-                gives a calibration group a score that is not finite.
+            ScoreError: Fewer than two groups are given, a member cannot be fitted to the first
+                half, or a calibration group gets a score that is not finite.
         """
         groups = len(statistics[self.inputs[0]])
         if groups < 2:
@@ -103,17 +103,17 @@ class Ensemble:
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """The combined p-values of each group.
+        """Return the combined p-values for each group.
 
         Arguments:
-            statistics: The inputs: float64, (M, b, F) or (M, F).
+            statistics: All `inputs`, float64, (M, b, F) or (M, F).
 
         Returns:
             float64, (M,); higher is more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: A member gives a group a score that is not finite.
+            ScoreError: A group gets a score that is not finite from a member.
         """
         calibrations = fitted(self.calibration_, _NAME)
         pairs = zip(self._scores(statistics), calibrations, strict=True)
@@ -121,7 +121,7 @@ class Ensemble:
         return combined(p, self.method)
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """How many groups calibrate: no p-value is below 1 / (n + 1).
+        """Return the number n of calibration groups; the smallest p-value is 1 / (n + 1).
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -129,25 +129,25 @@ class Ensemble:
         return {"calibration_groups": len(fitted(self.calibration_, _NAME, "its fit")[0])}
 
     def _scores(self, statistics: Statistics) -> Sequence[Array]:
-        """The scores of each member: a score that is no number would pass for a low p-value."""
+        """Return the scores from each member, after a check: NaN would count as a low p-value."""
         found = []
         for number, member in enumerate(self.scorers, 1):
             scores = member.score(_read_by(member, statistics))
             bad = int((~np.isfinite(scores)).sum())
             if bad:
                 raise ScoreError(
-                    f"{_NAME}: scorer {number} ({type(member).__name__}) gave {bad} of "
-                    f"{len(scores)} groups scores that are not finite"
+                    f"{_NAME}: scorer {number} ({type(member).__name__}) gave non-finite "
+                    f"scores to {bad} of {len(scores)} groups"
                 )
             found.append(scores)
         return found
 
 
 def combined(p: Array, method: Literal["fisher", "harmonic-mean"]) -> Array:
-    """The combination of the p-values of k tests.
+    """Combine p-values from k tests.
 
     Arguments:
-        p: float64, (k, M), in (0, 1].
+        p: P-values, float64, (k, M), in (0, 1].
         method: `fisher`, -2 Σ log p, or `harmonic-mean`, -log(k / Σ 1/p).
 
     Returns:

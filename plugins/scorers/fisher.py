@@ -1,4 +1,4 @@
-"""Total score statistics: the gradient of all layers in units of the Fisher information."""
+"""Total score statistics: gradients of all layers in units of the Fisher information."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 class FisherDiagonal(OneStatistic):
     r"""Score statistic with a diagonal Fisher information, s(X) = log(1 + Σ_l S_l(X)).
 
-    S_l = 1/b g_l^T F_l^-1 g_l, with F from the fit examples (see `layer_fisher_diagonal`). The
-    logarithm changes no rank. Large gradients in units of what the fit examples have mean that X
-    does not fit the model, in whatever direction; a sum that is unusually small counts as typical.
-    Per layer the same statistic serves `gradient-gaussian`, by its option `statistic`.
+    S_l = 1/b g_l^T F_l^-1 g_l, where F is estimated on the fit examples (see
+    `layer_fisher_diagonal`). The logarithm changes no rank. If the gradients are large relative to
+    the gradients of fit examples, X does not fit the model, regardless of direction; an unusually
+    small sum counts as typical. For a score per layer, pass the same statistic to
+    `gradient-gaussian` through the option `statistic`.
 
     Arguments:
-        statistic: Name of the statistic to read, for a suite that defines a variant under a name
-            of its own.
+        statistic: Name of the statistic to read: `layer_fisher_diagonal`, or a variant defined in
+            the suite.
 
     References:
         | Model-agnostic out-of-distribution detection using combined statistical tests
@@ -38,10 +39,10 @@ class FisherDiagonal(OneStatistic):
     _layers: int | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
-        """Note the number of layers; what there is to fit, the statistic was fitted to.
+        """Record the number of layers; the Fisher information is fitted with the statistic.
 
         Arguments:
-            statistics: The statistic: float64, (M, L), not negative.
+            statistics: S_l under the name `statistic`, float64, (M, L), not negative.
 
         Raises:
             ScoreError: A value is negative or not finite.
@@ -53,17 +54,17 @@ class FisherDiagonal(OneStatistic):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Logarithm of one more than the sum over layers.
+        """Return log(1 + Σ_l S_l) for each group.
 
         Arguments:
-            statistics: The statistic: float64, (M, L), not negative.
+            statistics: S_l under the name `statistic`, float64, (M, L), not negative.
 
         Returns:
             float64, (M,), not negative; higher is more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: A value is negative, or the number of layers is not that of the fit.
+            ScoreError: A value is negative, or the number of layers differs from the fit.
         """
         values = statistics[self.statistic]
         layers = fitted(self._layers, self.name)
@@ -72,14 +73,16 @@ class FisherDiagonal(OneStatistic):
                 f"{self.statistic} had {layers} layers at the fit, not {values.shape[1]}"
             )
         if (values < 0).any():
-            raise ScoreError(f"{self.statistic} has negative values: no score statistic")
+            raise ScoreError(f"{self.statistic} has negative values, unlike a score statistic")
         scores: Array = np.log1p(values.sum(axis=1))
         return scores
 
 
 @dataclass(kw_only=True, eq=False)
 class FisherEkfac(FisherDiagonal):
-    """The same with an EKFAC Fisher information (see `layer_fisher_ekfac`).
+    """Score statistic with an EKFAC Fisher information (see `layer_fisher_ekfac`).
+
+    The formula is the same as for `fisher-diagonal`.
 
     Arguments:
         statistic: Name of the statistic to read.

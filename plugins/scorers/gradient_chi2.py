@@ -1,4 +1,4 @@
-"""A scaled chi-square distribution per layer on its gradient norm."""
+"""Scaled chi-square distributions for the gradient norms of the layers."""
 
 from __future__ import annotations
 
@@ -12,37 +12,41 @@ from plugins.scorers._layer_scorer import LayerScorer
 
 
 class GradientChi2(LayerScorer):
-    r"""Minus the log-density of the layers' log gradient norms, the norms being chi-square.
+    r"""Minus the log-density of the log gradient norms per layer, for chi-square norms.
 
     f_l ~ a_l χ²(k_l),   a_l = v_l / 2 m_l,   k_l = 2 m_l² / v_l             (Satterthwaite, 1946)
     s(X) = -Σ_l log p(φ_l),   φ_l = log f_l,   p(φ) = p(f) f                        (the Jacobian)
          = -Σ_l [ κ_l (log r_l - r_l + log κ_l) - log Γ(κ_l) ],   r = f / m,   κ = k / 2
 
-    over layers l, where f_l is the squared gradient norm of layer l for the group X, m_l and v_l
-    its mean and variance over the fit groups. A squared norm is a sum of squares: were the
-    gradient Gaussian, it would be a weighted sum of χ²(1), which the fit approximates.
+    over layers l, where f_l is the squared gradient norm for the group X in layer l, and m_l and
+    v_l are the mean and the variance of f_l over the fit groups. A squared norm is a sum of
+    squares: for a Gaussian gradient, f_l is a weighted sum of χ²(1) variables, and the fit
+    approximates the distribution of this sum.
 
-    The density is that of φ, not of f. Without the Jacobian the score is larger by Σ_l φ_l, and
-    large norms are taken for more unusual than they are; with it the density does not depend on
-    the unit of a layer, and compares with that of `gradient-gaussian`. The unit of the group's
-    objective (sum or mean, nats or bits) changes neither.
+    The score uses the density of φ instead of f. Without the Jacobian the score is larger by
+    Σ_l φ_l, and large norms seem more unusual. With the Jacobian the density does not depend on
+    the unit per layer, and can be compared with `gradient-gaussian`. The unit of the group's
+    objective (sum or mean, nats or bits) changes neither score.
 
-    A layer that is constant on the fit groups is left out; `fit_info` tells how many were.
+    A layer is left out if all fit groups have the same norm; `fit_info` gives the number of
+    layers left out.
 
     Arguments:
-        eps: Added to f, and to v / m², so that a layer that hardly varies does not decide all.
-        statistic: Name of the statistic to read, for a suite that defines a variant of
-            `layer_gradient_sq_norms` under a name of its own.
-        layers: Patterns of names of the layers that count, such as `levels.0.*` or `*.weight`.
-        top_k: Of those so many, with the largest variance of φ over the fit groups; None for all.
+        eps: Added to f, and to v / m², to keep nearly constant layers from dominating the score.
+        statistic: Name of the statistic to read: `layer_gradient_sq_norms`, or a variant defined
+            in the suite.
+        layers: Patterns for the names of the layers to use, for example `levels.0.*` or
+            `*.weight`.
+        top_k: Number of layers to keep, by largest variance of φ over the fit groups; None keeps
+            all layers.
 
     Attributes:
-        mean_: m, float64, (K,), of the K layers kept.
+        mean_: m, float64, (K,), for the K kept layers.
         shape_: κ, float64, (K,).
 
     References:
         | Approximations to the Fisher Information Metric of Deep Generative Models for OOD
-          Detection (Dauncey et al., 2024), where the chi-square comes from
+          Detection (Dauncey et al., 2024), the source for the chi-square distribution
         | https://openreview.net/forum?id=EcuwtinFs9
         | An approximate distribution of estimates of variance components (Satterthwaite, 1946)
         | https://doi.org/10.2307/3002019
@@ -54,14 +58,15 @@ class GradientChi2(LayerScorer):
     shape_: Array | None = None
 
     def fit(self, statistics: Statistics) -> Self:
-        """Fit one chi-square distribution per layer, by its first two moments.
+        """Fit a chi-square distribution per layer by matching the first two moments.
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Raises:
-            ScoreError: There are fewer than two groups, a norm is not finite, every layer is
-                constant, or a pattern of `layers` fits none.
+            ScoreError: Fewer than two groups are given, a norm is not finite, every layer is
+                constant, or a pattern in `layers` matches no layer.
         """
         self._fit_layers(statistics)
         norms = statistics[self.statistic][:, self.kept_] + self.eps
@@ -71,27 +76,28 @@ class GradientChi2(LayerScorer):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Minus the log-density of each group.
+        """Return minus the log-density for each group.
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Returns:
             float64, (M,), in nats; higher is more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: A norm is negative, or the number of layers is not that of the fit.
+            ScoreError: A norm is negative, or the number of layers differs from the fit.
         """
         scores: Array = self._terms(statistics).sum(axis=1)
         return scores
 
     def score_terms(self, statistics: Statistics) -> dict[str, Array]:
-        """-log p(φ_l) of each layer that is not left out, float64, (M,), in nats."""
+        """Return -log p(φ_l) for each kept layer, float64, (M,), in nats."""
         return self._named(self._terms(statistics))
 
     def _terms(self, statistics: Statistics) -> Array:
-        """-log p(φ) of the K layers kept, (M, K)."""
+        """Return -log p(φ) for the K kept layers, (M, K)."""
         mean, shape = fitted(self.mean_, self.name), fitted(self.shape_, self.name)
         log_ratio = self._log_norms(statistics) - np.log(mean)
         log_gamma = np.array([math.lgamma(value) for value in shape])

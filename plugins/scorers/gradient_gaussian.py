@@ -1,4 +1,4 @@
-"""One Gaussian per layer on the logarithm of its gradient norm: the score of the paper."""
+"""Gaussian distributions for the log gradient norms of the layers: the score from the paper."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from plugins.scorers._layer_scorer import LayerScorer
 
 
 class GradientGaussian(LayerScorer):
-    r"""Minus the log-density of the layers' log gradient norms under independent Gaussians.
+    r"""Minus the log-density of the log gradient norms per layer under independent Gaussians.
 
     φ_l  = log(f_l(X) + eps)                                                           (Eq. 9)
     μ_l, v_l = mean and variance of φ_l over the fit groups                       (Eqs. 10, 11)
     s(X) = ½ Σ_l [ (φ_l - μ_l)² / (v_l + eps) + log 2π (v_l + eps) ]                  (Eq. 12)
 
-    over layers l, where f_l is the squared gradient norm of layer l for the group X.
+    over layers l, where f_l is the squared gradient norm for the group X in layer l.
 
     Departures from the paper:
-        The paper calls the variance σ and squares it in Eq. 12; here, as in the authors' code,
-        the variance is used once. The variance divides by the number of fit groups, not by one
-        less. `eps` is the authors' code's, not in the equations.
+        The paper calls the variance σ and squares σ in Eq. 12; here, as in the authors' code,
+        the variance is not squared. The variance divides by the number of fit groups n, not by
+        n - 1. `eps` comes from the authors' code and does not appear in the equations.
 
-        A layer whose log norm is the same for all fit groups is left out: at its variance of 0
-        the smallest change would decide the whole score. In the authors' code it does; zero
-        initialised convolutions, half the layers of a Glow at epoch 0, have no gradient there.
-        `fit_info` tells how many were left out.
+        A layer is left out if all fit groups have the same log norm: with zero variance the
+        smallest change would decide the whole score. The authors' code includes these layers;
+        zero-initialised convolutions, half the layers in a Glow at epoch 0, have no gradient
+        there. `fit_info` gives the number of layers left out.
 
     Arguments:
         eps: Added to the squared norm inside the logarithm, and to the variance.
-        statistic: Name of the statistic to read, for a suite that defines a variant of
-            `layer_gradient_sq_norms` under a name of its own.
-        layers: Patterns of names of the layers that count, such as `levels.0.*` or `*.weight`.
-        top_k: Of those so many, with the largest variance of φ over the fit groups; None for all.
+        statistic: Name of the statistic to read: `layer_gradient_sq_norms`, or a variant defined
+            in the suite.
+        layers: Patterns for the names of the layers to use, for example `levels.0.*` or
+            `*.weight`.
+        top_k: Number of layers to keep, by largest variance of φ over the fit groups; None keeps
+            all layers.
 
     Attributes:
         mean_: μ, float64, (L,).
@@ -51,14 +53,15 @@ class GradientGaussian(LayerScorer):
     variance_: Array | None = None
 
     def fit(self, statistics: Statistics) -> Self:
-        """Fit one Gaussian per layer.
+        """Fit a Gaussian per layer.
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Raises:
-            ScoreError: There are fewer than two groups, a norm is not finite, every layer is
-                constant, or a pattern of `layers` fits none.
+            ScoreError: Fewer than two groups are given, a norm is not finite, every layer is
+                constant, or a pattern in `layers` matches no layer.
         """
         log_norms = self._fit_layers(statistics)
         self.mean_ = log_norms.mean(axis=0)
@@ -66,29 +69,30 @@ class GradientGaussian(LayerScorer):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Minus the log-density of each group (Eq. 12).
+        """Return minus the log-density for each group (Eq. 12).
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Returns:
             float64, (M,), in nats; higher is more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: A norm is negative, or the number of layers is not that of the fit.
+            ScoreError: A norm is negative, or the number of layers differs from the fit.
         """
         squares, logs = self._parts(statistics)
         scores: Array = 0.5 * (squares.sum(axis=1) + logs.sum())
         return scores
 
     def score_terms(self, statistics: Statistics) -> dict[str, Array]:
-        """The summand of Eq. 12 for each layer that is not left out, float64, (M,), in nats."""
+        """Return the summand in Eq. 12 for each kept layer, float64, (M,), in nats."""
         squares, logs = self._parts(statistics)
         return self._named(0.5 * (squares + logs))
 
     def _parts(self, statistics: Statistics) -> tuple[Array, Array]:
-        """(φ - μ)² / (v + eps), (M, K), and log 2π (v + eps), (K,), of the K layers kept."""
+        """Return (φ - μ)² / (v + eps), (M, K), and log 2π (v + eps), (K,), for K kept layers."""
         mean = fitted(self.mean_, self.name)[self.kept_]
         variance = fitted(self.variance_, self.name)[self.kept_] + self.eps
         squares = (self._log_norms(statistics) - mean) ** 2 / variance

@@ -1,4 +1,4 @@
-"""An isolation forest on the layers' log gradient norms."""
+"""Isolation forest for the log gradient norms of the layers."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from plugins.scorers._layer_scorer import LayerScorer
 
 @dataclass(kw_only=True, eq=False)
 class GradientIForest(LayerScorer):
-    r"""An isolation forest on the log gradient norms φ_l = log(f_l(X) + eps).
+    r"""Isolation forest on the log gradient norms φ_l = log(f_l(X) + eps).
 
     s(X) = 2^(-E h(φ) / c(n))
 
-    where h is the depth at which random splits single φ out of n fit groups, on average over the
-    trees, and c(n) its expectation. The scale of a layer does not matter.
+    where h is the depth at which random splits separate φ from n fit groups, averaged over the
+    trees, and c(n) is the expectation of h. The result does not depend on the scale per layer.
 
     Arguments:
-        trees: How many.
-        seed: Of the random splits.
+        trees: Number of trees.
+        seed: Seed for the random splits.
         eps: Added to the squared norm inside the logarithm.
-        statistic: Name of the statistic to read, for a suite that defines a variant of
-            `layer_gradient_sq_norms` under a name of its own.
-        layers: Patterns of names of the layers that count, such as `levels.0.*` or `*.weight`.
-        top_k: Of those so many, with the largest variance of φ over the fit groups; None for all.
+        statistic: Name of the statistic to read: `layer_gradient_sq_norms`, or a variant defined
+            in the suite.
+        layers: Patterns for the names of the layers to use, for example `levels.0.*` or
+            `*.weight`.
+        top_k: Number of layers to keep, by largest variance of φ over the fit groups; None keeps
+            all layers.
 
     References:
-        | Isolation forest (Liu et al., 2008), as scikit-learn has it: n is at most 256
+        | Isolation forest (Liu et al., 2008), as implemented in scikit-learn: n is at most 256
         | https://doi.org/10.1109/ICDM.2008.17
     """
 
@@ -45,11 +47,12 @@ class GradientIForest(LayerScorer):
         """Grow the trees.
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Raises:
-            ScoreError: There are fewer than two groups, a norm is not finite, every layer is
-                constant, or a pattern of `layers` fits none.
+            ScoreError: Fewer than two groups are given, a norm is not finite, every layer is
+                constant, or a pattern in `layers` matches no layer.
         """
         from sklearn.ensemble import IsolationForest
 
@@ -59,17 +62,18 @@ class GradientIForest(LayerScorer):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """The anomaly score of each group.
+        """Return the anomaly score for each group.
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Returns:
             float64, (M,), from 0 to 1; higher is more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: A norm is negative, or the number of layers is not that of the fit.
+            ScoreError: A norm is negative, or the number of layers differs from the fit.
         """
         log_norms = self._log_norms(statistics)
         scores: Array = -self.forest_.score_samples(log_norms)

@@ -1,4 +1,4 @@
-"""The total gradient norm of a group."""
+"""Total gradient norm for a group."""
 
 from __future__ import annotations
 
@@ -11,60 +11,65 @@ from plugins.scorers._layer_scorer import LayerScorer
 
 
 class GradientNorm(LayerScorer):
-    r"""The logarithm of the squared norm of the whole gradient, s(X) = log(eps + Σ_l f_l(X)).
+    r"""Logarithm of the squared norm of the whole gradient, s(X) = log(eps + Σ_l f_l(X)).
 
-    f_l is the squared gradient norm of layer l for the group X. The logarithm changes no AUROC.
-    One-sided: a large norm means OOD, as an example that the model would have to change much for.
-    A few large layers decide it, which is why the paper scores layer by layer instead. Nothing is
-    fitted but the choice of layers; those that are constant on the fit groups count too.
+    f_l is the squared gradient norm for the group X in layer l. The logarithm changes no AUROC.
+    The score is one-sided: a large norm means OOD, because the model would have to change much to
+    fit the example. A few large layers dominate the sum, so the paper scores layer by layer
+    instead. Only the selection of layers is fitted; layers with a constant norm on the fit groups
+    are included.
 
     Arguments:
         eps: Added to the squared norm inside the logarithm.
-        statistic: Name of the statistic to read, for a suite that defines a variant of
-            `layer_gradient_sq_norms` under a name of its own.
-        layers: Patterns of names of the layers that count, such as `levels.0.*` or `*.weight`.
-        top_k: Of those so many, with the largest variance of log f over the fit groups; None for
-            all.
+        statistic: Name of the statistic to read: `layer_gradient_sq_norms`, or a variant defined
+            in the suite.
+        layers: Patterns for the names of the layers to use, for example `levels.0.*` or
+            `*.weight`.
+        top_k: Number of layers to keep, by largest variance of log f over the fit groups; None
+            keeps all layers.
 
     References:
         | Approximations to the Fisher Information Metric of Deep Generative Models for OOD
-          Detection (Dauncey et al., 2024), which starts from it and finds the layers apart
+          Detection (Dauncey et al., 2024), where the total norm is the starting point for scores
+          per layer
         | https://openreview.net/forum?id=EcuwtinFs9
     """
 
     name = "gradient-norm"
 
     def fit(self, statistics: Statistics) -> Self:
-        """Choose the layers.
+        """Select the layers.
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Raises:
-            ScoreError: There are fewer than two groups, a norm is not finite, every layer is
-                constant, or a pattern of `layers` fits none.
+            ScoreError: Fewer than two groups are given, a norm is not finite, every layer is
+                constant, or a pattern in `layers` matches no layer.
         """
         self._fit_layers(statistics)
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """The log squared norm of each group.
+        """Return the log squared norm for each group.
 
         Arguments:
-            statistics: The statistic: squared norms, float64, (M, L), not negative.
+            statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
+                negative.
 
         Returns:
             float64, (M,); higher is more OOD.
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: A norm is negative, or the number of layers is not that of the fit.
+            ScoreError: A norm is negative, or the number of layers differs from the fit.
         """
         self._log_norms(statistics)
         return np.log(self.eps + statistics[self.statistic][:, self.chosen_].sum(axis=1))
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """How many layers were chosen.
+        """Return the number of selected layers.
 
         Raises:
             NotFittedError: `fit` was not called.

@@ -1,4 +1,4 @@
-"""The upper levels of a flow alone, and against all of them."""
+"""Log-probability of the upper levels in a flow, alone and relative to all levels."""
 
 from __future__ import annotations
 
@@ -14,33 +14,37 @@ from plugins.scorers._base import Array, Mask, NamedColumns, Statistics, fitted
 
 @dataclass(kw_only=True, eq=False)
 class HierarchicalRatio(NamedColumns):
-    r"""The log-probability of a multi-level flow against that of its upper levels.
+    r"""Log-probability under a multi-level flow, relative to the upper levels.
 
     l = Σ_j (base_j + ladj_j) + bins,   l_k = Σ_{j >= k} (base_j + ladj_j)
     s(X) = 1/b Σ_{x in X} (l - 2^k l_k)                                          form = "ratio"
     s(X) = -1/b Σ_{x in X} l_k                                                   form = "upper"
 
-    Level 0 is the one next to the image, k is `from_level`. By the chain rule l_k is the
-    log-density of h_k, the activations that enter level k, and l - l_k that of the details that
-    the levels below k split off, given h_k. Details dominate l. `ratio` calls OOD what the upper
-    levels, which see the whole image, find improbable for how probable it is as a whole; `upper`
-    what they find improbable.
+    Level 0 is next to the image, and k is `from_level`. By the chain rule, l_k is the log-density
+    of h_k, the activations entering level k, and l - l_k is the log-density of the details split
+    off by the levels below k, given h_k. Details dominate l. With `ratio`, images are OOD if the
+    upper levels, which see the whole image, assign a low probability relative to the probability
+    of the whole image; with `upper`, if the upper levels assign a low probability.
 
-    Each split takes half of the dimensions, so h_k has D / 2^k of them: `ratio` compares the two
-    densities per dimension, times D. (Without the factor the upper levels would cancel, and
-    l - l_k calls OOD whatever has simple details, noise the least.)
+    Each split takes half of the dimensions, so h_k has D / 2^k dimensions: `ratio` compares the
+    two densities per dimension, times D. (Without the factor the upper levels would cancel, and
+    l - l_k would call any image with simple details OOD, and noise least.)
+
+    Term names are expected in the form `kind` or `kind.level`, for example `base.1`: a number
+    after the last dot is the level.
 
     Departures from the papers: Schirrmeister et al. score with the last level alone, which is
-    `upper` with the last level for k. Havtorn et al. subtract from the bound L of a hierarchical
-    VAE the bound L^{>k} with the lower latents drawn given the upper ones, both of all
-    dimensions; here it is the exact density of the upper levels, scaled to all dimensions.
+    `upper` with the last level for k. For a hierarchical VAE with bound L, Havtorn et al. subtract
+    the bound L^{>k}, where lower latents are drawn given the upper latents, and both bounds cover
+    all dimensions. This scorer uses the exact density of the upper levels instead, scaled to all
+    dimensions.
 
-    A general against a specific model, the other ratio of Schirrmeister et al., is the scorer
-    `likelihood-ratio` with the general model (one with a `dataset` of its own) for its background.
+    For the other ratio by Schirrmeister et al., a general against a specific model, use the scorer
+    `likelihood-ratio` with the general model (a model with a separate `dataset`) as background.
 
     Arguments:
-        from_level: k, the first of the upper levels.
-        form: `ratio` or `upper`, see above.
+        from_level: k, the lowest of the upper levels.
+        form: `ratio` or `upper`, as defined above.
 
     References:
         | Understanding Anomaly Detection with Deep Invertible Networks through Hierarchies of
@@ -59,13 +63,13 @@ class HierarchicalRatio(NamedColumns):
     upper_: Mask | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
-        """Find the terms of the upper levels; nothing else is fitted.
+        """Find the terms of the upper levels; no parameters are estimated.
 
         Arguments:
             statistics: `log_prob_terms`: float64, (M, b, F), in nats; not read.
 
         Raises:
-            UnsupportedError: The model has no level `from_level`.
+            UnsupportedError: The model does not have a level `from_level`.
         """
         names = self.names or ()
         levels = [_level(name) for name in names]
@@ -79,7 +83,7 @@ class HierarchicalRatio(NamedColumns):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """The ratio, or minus the upper levels, of each group.
+        """Return the ratio, or minus the upper log-density, for each group.
 
         Arguments:
             statistics: `log_prob_terms`: float64, (M, b, F), in nats.

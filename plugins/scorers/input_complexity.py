@@ -1,4 +1,4 @@
-"""The log-likelihood ratio of a lossless compressor and the model."""
+"""Log-likelihood ratio between a lossless compressor and the model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
 class InputComplexity(NothingToFit):
-    r"""How many more bits the model needs than a lossless compressor.
+    r"""Difference in bits between the model and a lossless compressor.
 
     s(X) = 1/b Σ_{x in X} [ -log2 p(x) - L(x) ]
 
-    both in bits of the whole example, L the size of its PNG (`png_bits`). A simple image is short
-    in both, so its high likelihood does not make it ID. The authors try several compressors; here
-    it is PNG. Its header, the same for all examples of a domain, shifts all scores alike. Nothing
-    is fitted.
+    where both terms are in bits per example, and L is the size as a PNG file (`png_bits`). A
+    simple image needs few bits in both codes, so a high likelihood alone does not make the image
+    ID. The authors compare several compressors; this scorer uses PNG. The PNG header has the same
+    size for all examples in a domain and shifts all scores equally. Nothing is fitted.
 
     References:
         | Input Complexity and Out-of-distribution Detection with Likelihood-based Generative
@@ -27,10 +27,10 @@ class InputComplexity(NothingToFit):
     inputs = ("log_prob", "png_bits")
 
     def score(self, statistics: Statistics) -> Array:
-        """Mean difference of each group.
+        """Return the mean difference for each group.
 
         Arguments:
-            statistics: `log_prob`, in nats, and `png_bits`, in bits: float64, (M, b, 1).
+            statistics: `log_prob`, in nats, and `png_bits`, in bits: float64, (M, b, 1) each.
 
         Returns:
             float64, (M,), in bits; higher is more OOD.

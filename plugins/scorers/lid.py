@@ -1,4 +1,4 @@
-"""Local intrinsic dimension of the model at a group, alone and with the likelihood."""
+"""Local intrinsic dimension of the model around a group, alone and with the likelihood."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from plugins.scorers._p_values import upper_tail
 
 @dataclass(kw_only=True, eq=False)
 class LidDimension(OneStatistic):
-    r"""Minus the mean local intrinsic dimension (LID) of the model at the examples of a group.
+    r"""Minus the mean local intrinsic dimension (LID) of the model around a group's examples.
 
     LID(x) = #{i : log σ_i(x) > log τ},   s(X) = -1/b Σ_{x in X} LID(x)
 
     σ_i are the singular values of the flow's generator at x (see `jacobian_spectrum`): directions
-    in which a unit of noise moves the image by less than τ do not count. τ is calibrated such
-    that the LID of the fit examples is `dimension` of all dimensions on average: it is the
-    quantile 1 - `dimension` of all their singular values.
+    do not count if unit noise moves the image by less than τ. The threshold τ is calibrated on the
+    fit examples: the mean LID is a fraction `dimension` of all dimensions D, so τ is the quantile
+    1 - `dimension` of all singular values.
 
     Departures from the paper:
-        There τ is chosen such that the mean LID of training examples is that which a local
-        principal component analysis of the training data finds. Scorers see no images here; a
-        known dimension d of the data can be given as d / D. The default counts about half of the
+        The authors choose τ to match the mean LID on training examples to the dimension found by
+        a local principal component analysis of the training data. Scorers here do not see images;
+        a known data dimension d can be given as d / D. The default counts about half of the
         dimensions, where the count varies most.
 
     Arguments:
-        dimension: Mean LID of the fit examples, as a share of the dimensions D.
-        statistic: Name of the statistic to read, for a suite that defines a variant of
-            `jacobian_spectrum` under a name of its own.
+        dimension: Mean LID of the fit examples, as a fraction of the dimensions D.
+        statistic: Name of the statistic to read: `jacobian_spectrum`, or a variant defined in the
+            suite.
 
     Attributes:
         threshold_: log τ, σ in grey levels per unit of noise.
@@ -54,10 +54,10 @@ class LidDimension(OneStatistic):
         """Calibrate the threshold.
 
         Arguments:
-            statistics: The statistic: log σ, float64, (M, b, D).
+            statistics: log σ under the name `statistic`, float64, (M, b, D).
 
         Raises:
-            ScoreError: There is no fit group, or a value is not finite.
+            ScoreError: No fit group is given, or a value is not finite.
         """
         spectra = statistics[self.statistic]
         if spectra.size == 0:
@@ -68,10 +68,10 @@ class LidDimension(OneStatistic):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Minus the mean LID of each group.
+        """Return minus the mean LID for each group.
 
         Arguments:
-            statistics: The statistic: log σ, float64, (M, b, D).
+            statistics: log σ under the name `statistic`, float64, (M, b, D).
 
         Returns:
             float64, (M,), in dimensions, not above 0; higher is more OOD.
@@ -84,7 +84,7 @@ class LidDimension(OneStatistic):
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """The logarithm of τ.
+        """Return the logarithm of τ.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -93,22 +93,23 @@ class LidDimension(OneStatistic):
 
 
 class Lid(LidDimension):
-    r"""OOD if the likelihood is low, or if it is not and the local intrinsic dimension is small.
+    r"""OOD for a low likelihood, and for a higher likelihood with a small intrinsic dimension.
 
     s(X) = -log min(p_l, p_d),   p = (1 + #{fit groups not above}) / (n + 1)
 
-    p_l of the group's mean log-probability and p_d of its mean LID (see `lid-dimension`), both
-    lower tails among the n fit groups. A bound on s is the paper's rule of two thresholds
-    ("likelihood low, or likelihood high and LID low") with both at the same quantile.
+    where p_l is the p-value for the mean log-probability in the group, and p_d for the mean LID
+    (see `lid-dimension`), both as lower tails among the n fit groups. A bound on s corresponds to
+    the paper's rule with two thresholds ("likelihood low, or likelihood high and LID low"), both
+    at the same quantile.
 
-    A group beyond all the fit groups has p = 1 / (n + 1), however far beyond: scores tie there.
-    τ and the p-values come from the same fit groups, so p_d is not an exact significance level;
-    it ranks, which is all that a score does.
+    Beyond all fit groups, p is 1 / (n + 1) at any distance, so scores tie there. Both τ and the
+    p-values come from the same fit groups; p_d is therefore not an exact significance level, but
+    a score only needs a ranking.
 
     Arguments:
-        dimension: Mean LID of the fit examples, as a share of the dimensions D.
-        statistic: Name of the statistic to read beside `log_prob`, for a suite that defines a
-            variant of `jacobian_spectrum` under a name of its own.
+        dimension: Mean LID of the fit examples, as a fraction of the dimensions D.
+        statistic: Name of the statistic to read in addition to `log_prob`: `jacobian_spectrum`,
+            or a variant defined in the suite.
 
     Attributes:
         threshold_: log τ, σ in grey levels per unit of noise.
@@ -130,14 +131,14 @@ class Lid(LidDimension):
         return ("log_prob", self.statistic)
 
     def fit(self, statistics: Statistics) -> Self:
-        """Calibrate the threshold, then keep both means of every fit group.
+        """Calibrate the threshold, then store both means for every fit group.
 
         Arguments:
-            statistics: `log_prob`, float64, (M, b, 1), in nats; the statistic: log σ, float64,
-                (M, b, D).
+            statistics: `log_prob`, float64, (M, b, 1), in nats, and log σ under the name
+                `statistic`, float64, (M, b, D).
 
         Raises:
-            ScoreError: There is no fit group, or a value is not finite.
+            ScoreError: No fit group is given, or a value is not finite.
         """
         super().fit(statistics)
         log_prob = statistics["log_prob"]
@@ -148,7 +149,7 @@ class Lid(LidDimension):
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Minus the logarithm of the smaller p-value of each group.
+        """Return minus the logarithm of the smaller p-value for each group.
 
         Arguments:
             statistics: As for `fit`.

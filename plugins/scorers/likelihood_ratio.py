@@ -1,4 +1,4 @@
-"""How much more probable a group is under a background model than under the model."""
+"""Log-likelihood ratio between a background model and the model."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ class LikelihoodRatio(NothingToFit):
 
     s(X) = -1/b Σ_{x in X} [ log p(x) - log p_background(x) ]
 
-    The background model is one of the suite that knows what all such images have in common, but
-    not what makes these. Of Ren et al. it is trained on the same data perturbed (`mutation_rate`
-    of its training recipe); of Schirrmeister et al. it is a general model, trained on a large
-    collection of other images (`dataset` of its table). It is read at the epoch and seed of the
+    The background model is another model in the suite; the model should learn common features of
+    similar images, but not the features specific to the ID data. In Ren et al. the background
+    model is trained on perturbed ID data (set `mutation_rate` in the training recipe); in
+    Schirrmeister et al., a general model is trained on a large collection of other images (set
+    `dataset` in the model's table). The background is read at the same epoch and seed as the
     cell. Nothing is fitted.
 
-    Departures from Schirrmeister et al.: in their code the training of the specific model starts
-    from the weights of the general one, and may have a loss on general images added; here each
-    is trained by itself, on its own data set alone.
+    Departures from Schirrmeister et al.: the authors' code initialises the specific model with
+    the weights of the general model, and can add a loss on general images; here both models are
+    trained independently, each on a single data set.
 
     Arguments:
         background: Name of the background model in the suite.
@@ -43,14 +44,14 @@ class LikelihoodRatio(NothingToFit):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """`log_prob` of the model and of the background model."""
+        """`log_prob` for the model and for the background model."""
         return ("log_prob", f"log_prob@{self.background}")
 
     def score(self, statistics: Statistics) -> Array:
-        """Minus the mean log-likelihood ratio of each group.
+        """Return minus the mean log-likelihood ratio for each group.
 
         Arguments:
-            statistics: Both `log_prob`: float64, (M, b, 1), in nats.
+            statistics: `log_prob` for both models, float64, (M, b, 1) each, in nats.
 
         Returns:
             float64, (M,), in nats; higher is more OOD.

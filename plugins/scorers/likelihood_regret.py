@@ -1,4 +1,4 @@
-"""Mean likelihood regret of a group."""
+"""Mean likelihood regret for a group."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 
 @dataclass(kw_only=True, eq=False)
 class LikelihoodRegret(OneStatistic):
-    """Mean regret of the group, s(X) = 1/b Σ_{x in X} r(x).
+    """Mean regret in the group, s(X) = 1/b Σ_{x in X} r(x).
 
-    r(x) is what log p(x) gains from a few steps of training on x alone. A model is near its best
-    for what it was trained on, so there is more to gain elsewhere. Nothing is fitted; how many fit
-    examples gain nothing is part of the result: where they are many, the steps are too long.
+    The regret r(x) is the gain in log p(x) after a few training steps on x alone. A model is
+    nearly optimal for data like the training data, so other data gains more. Nothing is fitted;
+    the number of fit examples without a gain is part of the result, because a large number shows
+    steps that are too long.
 
     Arguments:
-        statistic: Name of the statistic to read, for a suite that defines a variant of
-            `likelihood_regret` under a name of its own.
+        statistic: Name of the statistic to read: `likelihood_regret`, or a variant defined in the
+            suite.
 
     References:
         | Likelihood Regret: An Out-of-Distribution Detection Score for Variational Auto-encoder
@@ -35,19 +36,19 @@ class LikelihoodRegret(OneStatistic):
     without_gain_: int | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
-        """Count the examples that gain nothing.
+        """Count the examples without a gain.
 
         Arguments:
-            statistics: The statistic: regrets, float64, (M, b, 1), in nats.
+            statistics: Regrets under the name `statistic`, float64, (M, b, 1), in nats.
         """
         self.without_gain_ = int((statistics[self.statistic] == 0).sum())
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Mean regret of each group.
+        """Return the mean regret for each group.
 
         Arguments:
-            statistics: The statistic: regrets, float64, (M, b, 1), in nats.
+            statistics: Regrets under the name `statistic`, float64, (M, b, 1), in nats.
 
         Returns:
             float64, (M,), in nats; higher is more OOD.
@@ -60,7 +61,7 @@ class LikelihoodRegret(OneStatistic):
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """How many fit examples no step made more probable.
+        """Return the number of fit examples for which no step increased the probability.
 
         Raises:
             NotFittedError: `fit` was not called.

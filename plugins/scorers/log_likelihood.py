@@ -1,4 +1,4 @@
-"""Minus the mean log-probability of a group."""
+"""Minus the mean log-probability for a group."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
 class LogLikelihood(NothingToFit):
-    """Minus the mean log-probability of the group, s(X) = -1/b Σ_{x in X} log p(x).
+    """Minus the mean log-probability in the group, s(X) = -1/b Σ_{x in X} log p(x).
 
-    The baseline that deep generative models are known to fail: simpler data than they were
-    trained on is often more probable. Nothing is fitted; `fit` is asked for all the same, so that
-    every scorer is used alike.
+    Deep generative models are known to fail with this baseline: images simpler than the training
+    data often get a higher probability. Nothing is fitted, but `fit` is required nevertheless, so
+    that all scorers are used in the same way.
 
     References:
         | Do Deep Generative Models Know What They Don't Know? (Nalisnick et al., 2019)
@@ -21,7 +21,7 @@ class LogLikelihood(NothingToFit):
     inputs = ("log_prob",)
 
     def score(self, statistics: Statistics) -> Array:
-        """Mean negative log-probability of each group.
+        """Return the mean negative log-probability for each group.
 
         Arguments:
             statistics: `log_prob`: float64, (M, b, 1), in nats.

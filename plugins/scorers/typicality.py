@@ -1,4 +1,4 @@
-"""Distance of a group's mean log-probability from the entropy of the model."""
+"""Distance between a group's mean log-probability and the entropy of the model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAME = "typicality"
 
 
 class Typicality:
-    """How far the group is from the typical set, s(X) = | -1/b Σ_{x in X} log p(x) - H |.
+    """Distance of the group from the typical set, s(X) = | -1/b Σ_{x in X} log p(x) - H |.
 
-    H, the entropy, is the mean of -log p over the fit examples. The authors estimate it on
-    training examples; scorers here are never fitted on the train split.
+    The entropy H is the mean of -log p over the fit examples. The authors estimate H on training
+    examples; scorers here are never fitted on the train split.
 
     Attributes:
         entropy_: H, in nats.
@@ -38,7 +38,7 @@ class Typicality:
             statistics: `log_prob`: float64, (M, b, 1), in nats.
 
         Raises:
-            ScoreError: There is no fit group, or a log-probability is not finite.
+            ScoreError: No fit group is given, or a log-probability is not finite.
         """
         log_prob = statistics["log_prob"]
         if log_prob.size == 0:
@@ -50,7 +50,7 @@ class Typicality:
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Distance of each group from the entropy.
+        """Return the distance from the entropy for each group.
 
         Arguments:
             statistics: `log_prob`: float64, (M, b, 1), in nats.
@@ -67,7 +67,7 @@ class Typicality:
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """The entropy, in nats.
+        """Return the entropy, in nats.
 
         Raises:
             NotFittedError: `fit` was not called.

@@ -1,4 +1,4 @@
-"""The bootstrap test of typicality, as p-values."""
+"""Bootstrap test for typicality, as p-values."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ _NAME = "typicality-test"
 
 @dataclass(kw_only=True, eq=False)
 class TypicalityTest:
-    r"""Minus the log p-value of the test that a group comes from the typical set.
+    r"""Minus the log p-value in a test for membership in the typical set.
 
     d(X) = | -1/b Σ_{x in X} log p(x) - H |
     p(X) = (1 + #{k : d(X_k) >= d(X)}) / (K + 1),   s(X) = -log p(X)
 
-    over K groups X_k of b examples each, drawn with replacement (Algorithm 1). A group is flagged
-    at any level α if s(X) >= -log α, and at `level` if d(X) is above the threshold that `fit_info`
-    tells. p falls with d, so the order of groups is that of `typicality` with this H, except that
-    groups of the same p tie: all those, for one, that are farther off than any X_k.
+    over K groups X_k with b examples each, drawn with replacement (Algorithm 1). A group is
+    flagged at any level α if s(X) >= -log α, and at `level` if d(X) exceeds the threshold reported
+    by `fit_info`. Because p decreases with d, groups are ranked as by `typicality` with this H,
+    except for ties: groups with equal p tie, for example all groups farther away than every X_k.
 
     Departures from the paper: H and the bootstrap groups come from two halves of the fit examples
-    (the even-numbered and the odd-numbered), not from the train and the validation split, since
-    scorers here never see the train split. They must not be the same examples: H would fit the
-    bootstrap groups better than any other. p counts the group itself, so it is never 0.
+    (even-numbered and odd-numbered), not from the train and the validation split, since scorers
+    here never see the train split. The two halves must be disjoint: otherwise H would fit the
+    bootstrap groups better than other groups. The count in p includes the group, so p is never 0.
 
     Arguments:
-        level: Of the threshold: the share of ID groups that it flags.
-        resamples: K; K + 1 at least 1 / level.
-        seed: Of the bootstrap.
+        level: Significance level for the threshold: the fraction of ID groups to flag.
+        resamples: K; K + 1 must be at least 1 / level.
+        seed: Seed for the bootstrap.
 
     Attributes:
         entropy_: H, the mean of -log p over the even-numbered fit examples, in nats.
@@ -57,14 +57,14 @@ class TypicalityTest:
     distances_: Array | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
-        """Estimate the entropy and the distances of groups from it.
+        """Estimate the entropy, and the distances of bootstrap groups from the entropy.
 
         Arguments:
             statistics: `log_prob`: float64, (M, b, 1), in nats.
 
         Raises:
-            ScoreError: There are fewer than two examples, a log-probability is not finite, or
-                there are too few resamples for the level.
+            ScoreError: Fewer than two examples are given, a log-probability is not finite, or
+                `resamples` is too small for the level.
         """
         nats = -statistics["log_prob"].ravel()
         if nats.size < 2:
@@ -74,8 +74,8 @@ class TypicalityTest:
         if self._beyond < 0:
             least = math.ceil(1 / self.level) - 1
             raise ScoreError(
-                f"{_NAME}: no p-value of {self.resamples} resamples is as small as level = "
-                f"{self.level}; at least {least} are needed"
+                f"{_NAME}: {self.resamples} resamples are too few for p-values as small as level "
+                f"= {self.level}; at least {least} are needed"
             )
         size = statistics["log_prob"].shape[1]
         drawn = np.random.default_rng(self.seed).choice(nats[1::2], (self.resamples, size))
@@ -84,7 +84,7 @@ class TypicalityTest:
         return self
 
     def score(self, statistics: Statistics) -> Array:
-        """Minus the log p-value of each group.
+        """Return minus the log p-value for each group.
 
         Arguments:
             statistics: `log_prob`: float64, (M, b, 1), in nats; b as in the fit.
@@ -102,7 +102,7 @@ class TypicalityTest:
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """The entropy, the level, and the distance above which a group is flagged, in nats.
+        """Return the entropy, the level, and the threshold distance for flagged groups, in nats.
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -113,6 +113,6 @@ class TypicalityTest:
 
     @property
     def _beyond(self) -> int:
-        """How many distances may be as large as that of a group that is flagged: p <= level."""
-        # rounding may put a product an ulp below the whole number that it is
+        """Maximum number of bootstrap distances at or above a flagged group's: p <= level."""
+        # Rounding may leave an integer product one ulp below the integer.
         return math.floor(self.level * (self.resamples + 1) * (1 + 1e-12)) - 1

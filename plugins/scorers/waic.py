@@ -1,4 +1,4 @@
-"""The mean log-probability under an ensemble, less its variance."""
+"""Mean log-probability under an ensemble, minus the variance."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from plugins.scorers._base import Array, NothingToFit, Statistics, fitted
 
 
 class WAIC(NothingToFit):
-    r"""Minus the Watanabe-Akaike information criterion of an ensemble of models.
+    r"""Minus the Watanabe-Akaike information criterion for an ensemble of models.
 
     s(X) = -1/b Σ_{x in X} [ mean_m l_m(x) - var_m l_m(x) ],  l_m(x) = log p_m(x)
 
-    over the members m: trainings of the cell's model from several seeds, at the cell's epoch; or
-    several epochs of the cell's own training, and then the score is the same at every epoch of a
-    table. The variance divides by the number of members, since the ensemble is all that either
-    moment is taken over; the authors do not say. It is in nats² and the mean in nats, as
-    theirs. Nothing is fitted.
+    over the members m, which are either trainings of the cell's model from several seeds, at the
+    cell's epoch, or several epochs from the cell's training. In the second case the score is the
+    same at every epoch in a table. The variance divides by the number of members, since both
+    moments are taken over the ensemble only; the authors do not specify the divisor. The variance
+    is in nats² and the mean in nats, as in the paper. Nothing is fitted.
 
     Arguments:
-        seeds: Of the members; each is trained if it is not stored. Either this or `epochs`.
-        epochs: Of the members. Either this or `seeds`.
+        seeds: Seeds of the members; missing members are trained. Give either `seeds` or `epochs`.
+        epochs: Epochs of the members. Give either `epochs` or `seeds`.
 
     Raises:
-        ScoreError: Both or neither of `seeds` and `epochs` are given, or fewer than two distinct.
+        ScoreError: Both or neither of `seeds` and `epochs` are given, or fewer than two members,
+            or duplicates.
 
     References:
         | WAIC, but Why? Generative Ensembles for Robust Anomaly Detection (Choi et al., 2018)
@@ -44,7 +45,7 @@ class WAIC(NothingToFit):
     ) -> None:
         if bool(seeds) == bool(epochs):
             raise ScoreError(
-                f"{self.name}: give either seeds or epochs, such as seeds = [0, 1, 2]"
+                f"{self.name}: give either seeds or epochs, for example seeds = [0, 1, 2]"
             )
         members = seeds or epochs
         if len(members) < 2 or len(set(members)) < len(members):
@@ -55,10 +56,10 @@ class WAIC(NothingToFit):
         self.inputs = tuple(f"log_prob{'/' if seeds else ':'}{member}" for member in members)
 
     def score(self, statistics: Statistics) -> Array:
-        """Minus the mean WAIC of each group.
+        """Return minus the mean WAIC for each group.
 
         Arguments:
-            statistics: `log_prob` of each member: float64, (M, b, 1), in nats.
+            statistics: `log_prob` for each member, float64, (M, b, 1), in nats.
 
         Returns:
             float64, (M,); higher is more OOD.

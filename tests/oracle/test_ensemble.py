@@ -174,7 +174,7 @@ def test_a_score_that_is_no_number_is_named():
     ensemble.fit(fit)
     with pytest.raises(ScoreError) as error:
         ensemble.score({**fit, "b": groups(0, np.nan, 2)})
-    message = "ensemble: scorer 2 (Column) gave 1 of 3 groups scores that are not finite"
+    message = "ensemble: scorer 2 (Column) gave non-finite scores to 1 of 3 groups"
     assert str(error.value) == message
 
 

@@ -207,10 +207,10 @@ def test_a_pattern_that_fits_nothing_is_named_with_what_there_is():
     with pytest.raises(ScoreError) as error:
         scorer.fit(chi2_norms(9, 1, 0))
     assert str(error.value) == (
-        "gradient-chi2: no layer is named like 'levels.7.*'; names begin with levels.0, levels.1, "
+        "gradient-chi2: no layer name matches 'levels.7.*'; names begin with levels.0, levels.1, "
         "top and end in bias, log_scale, weight"
     )
-    with pytest.raises(ScoreError, match="^gradient-svm was not told the names of the layers"):
+    with pytest.raises(ScoreError, match="^gradient-svm needs the layer names"):
         GradientSVM(layers=("*.bias",)).fit(chi2_norms(9, 1, 0))
 
 

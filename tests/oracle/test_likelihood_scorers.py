@@ -89,10 +89,10 @@ class TestWAIC:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({}, "waic: give either seeds or epochs, such as seeds = [0, 1, 2]"),
+            ({}, "waic: give either seeds or epochs, for example seeds = [0, 1, 2]"),
             (
                 {"seeds": (0, 1), "epochs": (1, 2)},
-                "waic: give either seeds or epochs, such as seeds = [0, 1, 2]",
+                "waic: give either seeds or epochs, for example seeds = [0, 1, 2]",
             ),
             ({"seeds": (3,)}, "waic: seeds should be two or more, each once, not [3]"),
             ({"epochs": (1, 1)}, "waic: epochs should be two or more, each once, not [1, 1]"),

@@ -116,7 +116,7 @@ def test_dose_refuses_what_it_cannot_fit():
         told(DoSE()).fit({TERMS: np.ones((2, 3, 5))})
     with pytest.raises(ScoreError, match=r"^dose: log_prob_terms of the fit examples is not fin"):
         told(DoSE()).fit({TERMS: np.full((2, 3, 5), np.nan)})
-    with pytest.raises(ScoreError, match=r'^dose with terms = "total" was not told the names'):
+    with pytest.raises(ScoreError, match=r'^dose with terms = "total" needs the term names$'):
         DoSE().fit(terms(9, 1, 0))
 
 
@@ -240,8 +240,8 @@ def test_the_test_refuses_what_it_cannot_fit():
         (
             TypicalityTest(resamples=18),
             np.zeros((9, 1)),
-            "typicality-test: no p-value of 18 resamples is as small as level = 0.05; at least "
-            "19 are needed",
+            "typicality-test: 18 resamples are too few for p-values as small as level = 0.05; at "
+            "least 19 are needed",
         ),
     ]
     for scorer, values, message in cases:
