@@ -5,6 +5,7 @@ from __future__ import annotations
 from oodbench import Entry, hookimpl
 
 
+# --8<-- [start:hooks]
 @hookimpl
 def bench_scorers() -> list[Entry]:
     """The scorer of the example."""

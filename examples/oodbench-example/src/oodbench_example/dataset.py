@@ -13,6 +13,7 @@ from pydantic import Field
 from oodbench import DataError, Images, MissingDataError
 
 
+# --8<-- [start:dataset]
 class CSV:
     """Gray images from `train.csv` and `test.csv`: one a line, whole numbers of 0 to 255.
 

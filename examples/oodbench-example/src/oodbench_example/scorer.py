@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from oodbench import NotFittedError, ScoreError
 
 
+# --8<-- [start:scorer]
 class NormAndBits:
     """How much larger the gradient and how much lower the likelihood is than on the fit groups.
 

@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 
 from oodbench import Images, Likelihood
 
+# --8<-- [start:model]
 LATENTS = 2
 POINTS = 9  # per latent
 
@@ -84,6 +85,9 @@ class SmallVAE(nn.Module):
         mean, log_sd = self.encoder(y).chunk(2, dim=1)
         return mean, log_sd.clamp(-6, 3)
 
+    # --8<-- [end:model]
+
+    # --8<-- [start:pixels]
     def _log_pixels(self, x: Tensor, z: Tensor) -> Tensor:
         """Nats of x given z, log p(x | z), of z (..., 2) and x (..., *domain.shape)."""
         levels = self.domain.levels
