@@ -47,3 +47,31 @@ def test_the_commands_lead_to_a_table(tmp_path, monkeypatch):
         assert done.exit_code == 0, done.output
     assert re.search(r"^my-scorer +1 +\d", done.output, re.MULTILINE)
     assert "flow, in-distribution stripes" in done.output
+
+
+def written_commands():
+    """Every call of `bench` in code of the pages, without the generated ones."""
+    pages = [*TUTORIALS.parent.rglob("*.md"), TUTORIALS.parents[1] / "README.md"]
+    for path in pages:
+        if path.parent.name != "reference" or path.name == "suites-and-data.md":
+            text = path.read_text(encoding="utf-8")
+            inline = re.findall(r"`(?:uv run )?(bench\s[^`]+)`", text)
+            blocks = re.findall(r"^(?:    )?(?:uv run )?(bench [^`\n]+)$", text, re.MULTILINE)
+            yield from (call.split() for call in [*inline, *blocks])
+
+
+def test_every_command_and_option_on_the_pages_exists():
+    reference = (TUTORIALS.parent / "reference" / "commands.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (bench [a-z ]+)\n(.*?)(?=^## |\Z)", reference, re.M | re.S))
+    calls = 0
+    for words in written_commands():
+        names = (" ".join(words[:3]), " ".join(words[:2]))
+        name = next((name for name in names if name in sections), None)
+        if name is None:
+            assert words[1].startswith(("-", "COMMAND")), words
+            continue
+        calls += 1
+        for word in words:
+            if word.startswith("-") and word != "-h":
+                assert re.search(rf"^- `.*{re.escape(word)}\b", sections[name], re.M), words
+    assert calls > 50
