@@ -211,12 +211,18 @@ def commands() -> Iterator[str]:
     yield NOTE
     yield "`bench COMMAND -h` prints the same. In a clone, write `uv run bench`.\n"
     yield "\n".join(textwrap.wrap(str(app.info.epilog), 100)) + "\n"
-    for group, rows in COMMANDS.items():
-        prefix = "bench" if group == "bench" else f"bench {group}"
-        for name, (target, _) in rows.items():
-            module, function = target.split(".")
-            found = getattr(import_module(f"harness.cli.{module}"), function)
-            yield from command(f"{prefix} {name}", found)
+    rows = {
+        f"bench {name}" if group == "bench" else f"bench {group} {name}": row
+        for group, names in COMMANDS.items()
+        for name, row in names.items()
+    }
+    yield "| command | purpose |\n| --- | --- |"
+    for name, (_, purpose) in rows.items():
+        yield f"| [`{name}`](#{name.replace(' ', '-')}) | {purpose} |"
+    yield ""
+    for name, (target, _) in rows.items():
+        module, function = target.split(".")
+        yield from command(name, getattr(import_module(f"harness.cli.{module}"), function))
 
 
 def command(name: str, function: Callable[..., Any]) -> Iterator[str]:
