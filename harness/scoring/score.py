@@ -17,7 +17,6 @@ from harness.metrics.roc import aupr, delong, fpr95
 from harness.plan.jobs import PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.results import Cell, Metrics, Result
-from harness.scoring.provenance import provenance_of
 from harness.scoring.published import beside
 from harness.scoring.reader import StatisticReader
 from harness.scoring.validity import checked_scores, facts_of_fit, notes_on_scores, notes_on_seen
@@ -185,18 +184,29 @@ class _CellScorer:
             ),
             scores_in=fitted.scores_in,
             scores_out=scores_out,
-            provenance=provenance_of(
-                self.plan,
-                planned,
-                planned.scorer.provenance(),
-                {name: self.reader.origin(jobs.fit) for name, jobs in planned.reads.items()},
-                facts_of_fit(fitted.scorer),
-                [
-                    *notes_on_seen(planned, self.plan.prepared),
-                    *notes_on_scores(planned.cell, fitted.scores_in, scores_out),
-                ],
-            ),
+            provenance=self._provenance(planned, fitted, scores_out),
         )
+
+    def _provenance(
+        self, planned: PlannedCell, fitted: _Fitted, scores_out: NDArray[np.float64]
+    ) -> dict[str, Any]:
+        """What was read for a number, on what it was made, and by whom."""
+        cell, prepared = planned.cell, self.plan.prepared
+        reads = planned.reads.items()
+        return {
+            "scorer": planned.scorer.provenance(),
+            "statistics": {name: self.reader.origin(jobs.fit) for name, jobs in reads},
+            "train_split": prepared[cell.in_dataset].fingerprints["train"],
+            "in_split": prepared[cell.in_dataset].fingerprints["test"],
+            "out_split": prepared[cell.out_dataset].fingerprints["test"],
+            "draw_seed": next(planned.jobs()).draw.seed,
+            "fit": facts_of_fit(fitted.scorer),
+            "notes": [
+                *planned.notes,
+                *notes_on_seen(planned, prepared),
+                *notes_on_scores(cell, fitted.scores_in, scores_out),
+            ],
+        }
 
     def terms(self, planned: PlannedCell) -> CellTerms:
         """The terms of a cell's scores; its scorer is `HasScoreTerms`."""
