@@ -43,7 +43,7 @@ class _OtherPackages:
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         package = name.partition(".")[0]
-        if package not in NAMES or not _is_own(sys.modules.get(package)):
+        if package not in NAMES or _imported(package) != FOLDER / package:
             return None
         spec = PathFinder.find_spec(package)
         other = None if spec is None else _folder(spec.submodule_search_locations, spec.origin)
@@ -132,17 +132,14 @@ def _explain_misses() -> None:
 
 
 def _check(name: str) -> None:
+    if sys.modules.get(name) is not None and _imported(name) != FOLDER / name:
+        raise ImportError(_conflict(name, _imported(name), FOLDER / name))
+
+
+def _imported(name: str) -> Path | None:
+    """Where the package lies that the process has imported under a name; None if it has none."""
     module = sys.modules.get(name)
-    if module is not None and not _is_own(module):
-        other = _folder(getattr(module, "__path__", None), getattr(module, "__file__", None))
-        raise ImportError(_conflict(name, other, FOLDER / name))
-
-
-def _is_own(module: ModuleType | None) -> bool:
-    if module is None:
-        return False
-    found = _folder(getattr(module, "__path__", None), getattr(module, "__file__", None))
-    return found == FOLDER / module.__name__
+    return _folder(getattr(module, "__path__", None), getattr(module, "__file__", None))
 
 
 def _folder(path: Any, file: str | None) -> Path | None:

@@ -9,8 +9,6 @@ from harness.errors import BenchError
 from harness.results import COLUMNS, Cell
 from harness.text import known_names
 
-"""The attribute of a cell behind each key."""
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -24,10 +22,7 @@ class Selection:
 
     def selects(self, cell: Cell) -> bool:
         """Whether a cell is asked for."""
-        for key, taken in self.values.items():
-            if _value(cell, key) not in taken:
-                return False
-        return True
+        return all(_value(cell, key) in taken for key, taken in self.values.items())
 
     def as_arguments(self) -> list[str]:
         """The selection as `parse_selection` takes it, in one order however it was given."""
