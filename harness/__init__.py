@@ -1,19 +1,19 @@
 """The harness of `bench`. Plugins import `oodbench`, never this package.
 
-The modules of this folder are the vocabulary of all others, and each folder is a room. A module or
-room imports only from those that stand before it here, and only `compute` and `testing` import
-torch; `tests/unit/test_imports.py` reads this list.
+The modules in this folder are the shared vocabulary, and each folder is a room. A module or room
+imports only from earlier entries in this list, and only `compute` and `testing` import torch;
+`tests/unit/test_imports.py` reads this list.
 
     text            text for terminals and messages
-    domain          what an example is
-    errors          every error that a user can meet
-    events          what happens in a run, as values
+    domain          description of an example, shared by models and data sets
+    errors          every error for users
+    events          events of a run, as values
     results         the outcome of each cell
-    hookspecs       the hooks of plugins, and their entries
-    contracts       what each kind of plugin promises
-    settings        where and how a run computes; changes no number
+    hookspecs       the hooks for plugins, and their entries
+    contracts       the interface of each plugin kind
+    settings        places and resources for a run; not part of any key
     metrics         AUROC and other metrics, paired tests, mean ranks
-    registry        plugins found, their options checked, new ones begun
+    registry        plugins discovered, options checked, new plugins started
     suite           TOML files, read and resolved to plugins; selections
     store           records on disk: hashes, locks, layout
     data            data sets: converted, listed, drawn from for the roles fit, in, out
@@ -21,10 +21,10 @@ torch; `tests/unit/test_imports.py` reads this list.
     compute         training and the evaluation of statistics
     scoring         statistics -> scores -> results
     run             a run from start to end; saved results; event log
-    report          what the results say
+    report          conclusions from the results
     report.render   the report as text: terminal, Markdown, LaTeX, CSV, JSON
     report.figures  the report as figures
-    report.page     the report as one page for a browser
+    report.page     the report as a page for a browser
     maintenance     the store as a whole: list, fsck, gc, export, import; doctor
     regression      two runs compared; values pinned and verified
     testing         the conformance kit for plugins

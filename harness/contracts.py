@@ -1,8 +1,8 @@
-"""What each kind of plugin promises. A plugin satisfies a Protocol; it inherits nothing.
+"""Contracts of the plugin kinds. A plugin satisfies a Protocol and inherits nothing.
 
-Everywhere: examples are uint8 of shape (N, channels, height, width); log-probabilities are nats
-of the discrete example; scores are higher for examples that are more out-of-distribution (OOD),
-and OOD is the positive class.
+Conventions everywhere: examples are uint8 of shape (N, channels, height, width); log-probabilities
+are in nats per discrete example; scores are higher for examples that are more out-of-distribution
+(OOD), and OOD is the positive class.
 """
 
 from __future__ import annotations
@@ -28,56 +28,97 @@ Side: TypeAlias = Literal["in", "out"]
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Raw examples in named splits. Constructing one is cheap and touches no data."""
+    """Raw examples in named splits. The constructor is cheap and touches no data.
+
+    Example:
+        >>> import numpy as np
+        >>> from oodbench import Dataset, Images
+        >>> class Black:
+        ...     domain = Images(channels=1, height=8, width=8)
+        ...     splits = ("train", "test")
+        ...
+        ...     def load(self, split):
+        ...         return np.zeros((100, *self.domain.shape), np.uint8)
+        >>> isinstance(Black(), Dataset)
+        True
+        >>> Black().load("test").shape
+        (100, 1, 8, 8)
+    """
 
     @property
     def domain(self) -> Images:
-        """What one example is."""
+        """Size and grey levels of each example."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits it has, of `"train"` and `"test"`. No example is in two of them."""
+        """Available splits, from `"train"` and `"test"`. Splits share no examples."""
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """The examples of one split, always in the same order.
+        """Load all examples in a split, always in the same order.
 
         Returns:
             uint8, (N, *domain.shape), values below `domain.levels`; may be a memory map.
 
         Raises:
-            MissingDataError: The data is not on this machine.
-            DataError: It is, and is not what it should be.
+            MissingDataError: The data is not available on this machine.
+            DataError: The data is available but invalid.
         """
 
 
 @runtime_checkable
 class HasStamp(Protocol):
-    """Capability of a data set read from files that may change: a cheap stamp of their state."""
+    """Optional data set capability: a cheap stamp for the state of files that may change.
+
+    Example:
+        >>> from oodbench import HasStamp
+        >>> class Folder:
+        ...     def stamp(self):
+        ...         return "a.png 120 bytes, b.png 98 bytes"
+        >>> isinstance(Folder(), HasStamp)
+        True
+    """
 
     def stamp(self) -> str:
-        """Text that changes whenever the content may have, such as names, sizes and times."""
+        """Return text that changes whenever the content may have changed.
+
+        For example the names, sizes and times of the files.
+        """
 
 
 @runtime_checkable
 class Fetchable(Protocol):
-    """Capability of a data set that others publish: where, on what terms, and how to get it."""
+    """Optional data set capability: published data with a home page, a licence and a download.
+
+    Example:
+        >>> from oodbench import Fetchable
+        >>> class Faces:
+        ...     home = "https://example.org/faces"
+        ...     licence = "research only"
+        ...
+        ...     def fetch(self, progress):
+        ...         progress(f"faces.zip: downloaded from {self.home}")
+        >>> isinstance(Faces(), Fetchable)
+        True
+        >>> Faces().fetch(print)
+        faces.zip: downloaded from https://example.org/faces
+    """
 
     @property
     def home(self) -> str:
-        """Address of the page that publishes it."""
+        """Address of the publisher's page."""
 
     @property
     def licence(self) -> str:
-        """On what terms, in a few words."""
+        """Terms of use, in a few words."""
 
     def fetch(self, progress: Callable[[str], None]) -> None:
-        """Download its files and verify them; what is there already is kept.
+        """Download and verify the raw files; files that already exist are kept.
 
         Arguments:
-            progress: Told of each step in a line of text.
+            progress: Called with a line of text at each step.
 
         Raises:
-            MissingDataError: They cannot be downloaded; says how to get them by hand.
+            MissingDataError: The files cannot be downloaded; says how to get them by hand.
         """
 
 
@@ -85,19 +126,39 @@ class Fetchable(Protocol):
 class DensityModel(Protocol):
     """A density over discrete images; in practice a `torch.nn.Module`.
 
-    Its constructor takes the domain first, then its options. It must raise `DomainError` for a
-    domain that it cannot be built for. Layers are its named parameter tensors.
+    The constructor takes the domain first, then the options. It must raise `DomainError` for an
+    unsupported domain. Layers are the named parameter tensors.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import DensityModel, Images, bits_per_dim
+        >>> class Histogram(torch.nn.Module):
+        ...     likelihood = "exact"
+        ...
+        ...     def __init__(self, domain):
+        ...         super().__init__()
+        ...         self.domain = domain
+        ...         self.logits = torch.nn.Parameter(torch.zeros(domain.levels))
+        ...
+        ...     def log_prob(self, x):
+        ...         return self.logits.log_softmax(0)[x.long()].flatten(1).sum(1)
+        >>> model = Histogram(Images(channels=1, height=2, width=2))
+        >>> isinstance(model, DensityModel)
+        True
+        >>> x = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+        >>> bits_per_dim(model.log_prob(x), dims=4).tolist()
+        [8.0, 8.0, 8.0]
     """
 
     domain: Images
     likelihood: Likelihood
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability of each discrete example.
+        """Return the log-probability of each discrete example.
 
-        Differentiable in the parameters; deterministic; per example (no number depends on the
-        rest of the batch); `x` is left as it was. Scaling is the model's: a continuous density is
-        evaluated at the middle of the bin and includes -dims * bits * ln 2.
+        The result is differentiable in the parameters, deterministic and per example (no number
+        depends on the rest of the batch); `x` is left unchanged. Scaling is up to the model: a
+        continuous density is evaluated at the middle of the bin and includes -dims * bits * ln 2.
 
         Arguments:
             x: uint8, (N, *domain.shape), on the device of the parameters.
@@ -107,30 +168,39 @@ class DensityModel(Protocol):
         """
 
     def named_parameters(self) -> Iterable[tuple[str, Parameter]]:
-        """As `torch.nn.Module.named_parameters`; the same tensor is named once."""
+        """Like `torch.nn.Module.named_parameters`; each tensor is named once."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """As `torch.nn.Module.state_dict`: all that `log_prob` depends on."""
+        """Like `torch.nn.Module.state_dict`: everything that `log_prob` depends on."""
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> Any:
-        """As `torch.nn.Module.load_state_dict`."""
+        """Like `torch.nn.Module.load_state_dict`."""
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """As `torch.nn.Module.to`: moves to a device or casts to float32 or float64."""
+        """Like `torch.nn.Module.to`: moves to a device or casts to float32 or float64."""
 
     def train(self, mode: bool = True) -> Self:
-        """As `torch.nn.Module.train`."""
+        """Like `torch.nn.Module.train`."""
 
     def eval(self) -> Self:
-        """As `torch.nn.Module.eval`."""
+        """Like `torch.nn.Module.eval`."""
 
 
 @runtime_checkable
 class Preparable(Protocol):
-    """Capability of a model with a data-dependent start, such as ActNorm."""
+    """Optional model capability: a data-dependent start, for example by ActNorm.
+
+    Example:
+        >>> from oodbench import Preparable
+        >>> class Centred:
+        ...     def prepare(self, x):
+        ...         self.mean = x.double().mean(0)
+        >>> isinstance(Centred(), Preparable)
+        True
+    """
 
     def prepare(self, x: Tensor) -> None:
-        """Initialise from training examples, before epoch 0; saved in the state.
+        """Initialise from training examples, before epoch 0; the result is part of the state.
 
         Arguments:
             x: uint8, (N, *domain.shape).
@@ -139,29 +209,53 @@ class Preparable(Protocol):
 
 @runtime_checkable
 class Trainable(Protocol):
-    """Capability of a model with a training loss of its own; the default is -mean log_prob."""
+    """Optional model capability: a custom training loss; the default is -mean log_prob.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import Trainable
+        >>> class Dequantised:
+        ...     def training_loss(self, x, generator):
+        ...         noisy = x + torch.rand(x.shape, generator=generator)
+        ...         return (noisy / 256).square().flatten(1).sum(1).mean()
+        >>> isinstance(Dequantised(), Trainable)
+        True
+    """
 
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
-        """Loss of a batch, such as the negative log-density of dequantised examples.
+        """Return the loss of a batch, for example the negative log-density after dequantisation.
 
         Arguments:
             x: uint8, (N, *domain.shape).
             generator: On the CPU; the only source of randomness.
 
         Returns:
-            A scalar, in nats per example (the harness optimises it in bits per dimension).
+            A scalar, in nats per example (the harness optimises the loss in bits per dimension).
         """
 
 
 @runtime_checkable
 class Samplable(Protocol):
-    """Capability of a model that can draw samples."""
+    """Optional model capability: drawing samples.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import Samplable
+        >>> class Uniform:
+        ...     def sample(self, n, generator, temperature=1.0):
+        ...         size = (n, 1, 8, 8)
+        ...         return torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
+        >>> isinstance(Uniform(), Samplable)
+        True
+        >>> Uniform().sample(3, torch.Generator()).shape
+        torch.Size([3, 1, 8, 8])
+    """
 
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
         """Draw samples.
 
         Arguments:
-            n: How many.
+            n: Number of samples.
             generator: On the CPU; the only source of randomness.
             temperature: Factor on the standard deviation of the base density.
 
@@ -172,14 +266,24 @@ class Samplable(Protocol):
 
 @runtime_checkable
 class HasLogProbTerms(Protocol):
-    """Capability of a model whose log-probability is a sum of named terms."""
+    """Optional model capability: a log-probability with named terms.
+
+    Example:
+        >>> from oodbench import HasLogProbTerms
+        >>> class TwoTerms:
+        ...     def log_prob_terms(self, x):
+        ...         z = x.flatten(1) / 256
+        ...         return {"base": -z.square().sum(1), "ladj": z.new_zeros(len(z))}
+        >>> isinstance(TwoTerms(), HasLogProbTerms)
+        True
+    """
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
-        """The terms, such as `base`, `ladj` and `bins`, whose sum is `log_prob(x)`.
+        """Return the terms, for example `base`, `ladj` and `bins`, with sum `log_prob(x)`.
 
-        Terms of one kind that belong to the levels of a model end in the number of the level,
-        which counts from 0 at the data: `base.0`, `ladj.0`, `base.1`, `ladj.1`, `bins`. The names
-        and their order depend on the model alone, not on x.
+        Terms of one kind that belong to different levels of a model end in the level number,
+        counted from 0 at the data: `base.0`, `ladj.0`, `base.1`, `ladj.1`, `bins`. Names and
+        order depend on the model alone, not on x.
 
         Returns:
             Floating, each (N,), in nats.
@@ -188,16 +292,28 @@ class HasLogProbTerms(Protocol):
 
 @runtime_checkable
 class Flow(Protocol):
-    """Capability of a normalising flow: the noise behind an image, as a map of real images."""
+    """Optional model capability: a normalising flow maps real-valued images to noise.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import Flow
+        >>> class Scaling:
+        ...     def to_noise(self, x):
+        ...         return (x.flatten(1) - 127.5) / 64
+        >>> isinstance(Scaling(), Flow)
+        True
+        >>> Scaling().to_noise(torch.full((1, 1, 1, 2), 191.5)).tolist()
+        [[1.0, 1.0]]
+    """
 
     def to_noise(self, x: Tensor) -> Tensor:
-        """The noise of which the flow would make an image: all of it, of every level.
+        """Return the noise from which the flow would generate an image, for all levels.
 
-        Invertible, and differentiable in x and the parameters; per example.
+        The map is invertible, differentiable in x and the parameters, and per example.
 
         Arguments:
-            x: Floating, (N, *domain.shape), of the dtype of the parameters, in grey levels: at
-                whole numbers it is what `log_prob` evaluates.
+            x: Floating, (N, *domain.shape), with the dtype of the parameters, in grey levels; at
+                whole numbers `log_prob` evaluates the same point.
 
         Returns:
             Floating, (N, domain.dims), in units of a base density without learned means or scales.
@@ -207,22 +323,38 @@ class Flow(Protocol):
 class Statistic(Protocol):
     """An expensive function of a model and groups of examples, computed once and stored.
 
-    One of the examples alone says so by an attribute `reads_model = False`: it is given None for
-    the model, and one stored value serves all models and epochs.
+    A statistic that ignores the model declares `reads_model = False`: the harness passes None for
+    the model, and a single stored value serves all models and epochs.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import Statistic
+        >>> class MeanIntensity:
+        ...     per = "example"
+        ...     reads_model = False
+        ...
+        ...     def features(self, model):
+        ...         return ["mean"]
+        ...
+        ...     def __call__(self, model, groups):
+        ...         return groups.double().flatten(1).mean(1, keepdim=True).numpy()
+        >>> statistic: Statistic = MeanIntensity()
+        >>> statistic(None, torch.full((3, 1, 1, 2, 2), 7, dtype=torch.uint8)).tolist()
+        [[7.0], [7.0], [7.0]]
     """
 
     @property
     def per(self) -> Per:
-        """Whether one row belongs to an example (used by every group size) or to a group."""
+        """Unit of a row: an example (rows serve every group size) or a group."""
 
     def features(self, model: DensityModel) -> Sequence[str]:
-        """The names of the F columns, such as the layers of the model."""
+        """Return the names of the F columns, for example the layers of the model."""
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate the statistic.
 
         Arguments:
-            model: In evaluation mode; must be left as found.
+            model: In evaluation mode; must be left unchanged.
             groups: uint8, (M, b, *domain.shape), on the device of the parameters; b is 1 where
                 `per` is `"example"`.
 
@@ -233,14 +365,21 @@ class Statistic(Protocol):
 
 @runtime_checkable
 class HasLayerNorms(Protocol):
-    """Capability of a statistic whose columns are squared gradient norms of the layers.
+    """Optional statistic capability: columns are the squared gradient norms of the layers.
 
-    Figures and the page draw them layer by layer.
+    Figures and the report page draw such columns layer by layer.
+
+    Example:
+        >>> from oodbench import HasLayerNorms
+        >>> class GradientNorms:
+        ...     layer_norms = True
+        >>> isinstance(GradientNorms(), HasLayerNorms)
+        True
     """
 
     @property
     def layer_norms(self) -> bool:
-        """True; as a rule a class attribute `layer_norms = True`."""
+        """True; usually a class attribute `layer_norms = True`."""
 
 
 @runtime_checkable
@@ -274,48 +413,86 @@ class HasFakeValues(HasFakeFeatures, Protocol):
 
 @runtime_checkable
 class FittedStatistic(Statistic, Protocol):
-    """Capability of a statistic that is fitted to the examples of role `fit` before it is used.
+    """Optional statistic capability: a fit to the examples of role `fit` before evaluation.
 
-    The harness never evaluates one on examples that it was fitted on: the examples of role `fit`
-    themselves are evaluated half by half, each half by a statistic fitted on the other. Groups of
-    the roles `in` and `out` are evaluated by one that was fitted on the second half, so that all
-    values come from fits to as many examples.
+    The harness never evaluates a fitted statistic on the examples used for the fit. The examples
+    of role `fit` are evaluated in two halves, each half by a statistic fitted on the other half.
+    Groups of the roles `in` and `out` are evaluated by the statistic fitted on the second half, so
+    all values come from fits to equally many examples.
+
+    Example:
+        >>> from oodbench import FittedStatistic
+        >>> class Distance:
+        ...     per = "example"
+        ...
+        ...     def features(self, model):
+        ...         return ["distance"]
+        ...
+        ...     def fit(self, model, examples):
+        ...         self.mean = examples.double().mean(0)
+        ...         return self
+        ...
+        ...     def __call__(self, model, groups):
+        ...         return (groups - self.mean).flatten(1).norm(dim=1, keepdim=True).numpy()
+        >>> isinstance(Distance(), FittedStatistic)
+        True
     """
 
     def fit(self, model: DensityModel, examples: Tensor) -> Self:
-        """Fit to in-distribution examples; a second fit forgets the first.
+        """Fit to in-distribution examples, discarding any earlier fit.
 
         Arguments:
-            model: In evaluation mode; must be left as found. The one it is then evaluated with.
+            model: In evaluation mode; must be left unchanged. The evaluation uses the same model.
             examples: uint8, (N, *domain.shape), on the device of the parameters.
 
         Raises:
-            ScoreError: They cannot be fitted to, such as too few.
+            ScoreError: The examples do not allow a fit, for example because they are too few.
         """
 
 
 class Scorer(Protocol):
     """A score from stored statistics, in NumPy; no torch, no model, no images.
 
-    The statistics come by the names of `inputs`: of shape (M, b, F) where the statistic is per
-    example, (M, F) where it is per group. `fit` sees in-distribution groups only.
+    Each statistic is passed under the name given in `inputs`: with shape (M, b, F) for a statistic
+    per example, (M, F) for a statistic per group. `fit` sees in-distribution groups only.
+
+    Example:
+        >>> import numpy as np
+        >>> from oodbench import NotFittedError, Scorer
+        >>> class Typicality:
+        ...     inputs = ("log_prob",)
+        ...     mean = None
+        ...
+        ...     def fit(self, statistics):
+        ...         self.mean = statistics["log_prob"].mean()
+        ...         return self
+        ...
+        ...     def score(self, statistics):
+        ...         if self.mean is None:
+        ...             raise NotFittedError("call fit first")
+        ...         return np.abs(statistics["log_prob"].mean(axis=(1, 2)) - self.mean)
+        >>> scorer: Scorer = Typicality()
+        >>> groups = np.array([-4.0, -6.0]).reshape(2, 1, 1)  # (M, b, F)
+        >>> scorer.fit({"log_prob": groups}).score({"log_prob": groups - 10.0}).tolist()
+        [9.0, 11.0]
     """
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the statistics it reads.
+        """Names of the statistics to read.
 
-        They are of the cell's model, epoch and seed. `"name@model"` is that of another model of
-        the suite, `"name:4"` that at epoch 4, `"name/1"` that of seed 1; all of them may be said,
-        in this order: `"name@model:4/1"`.
+        By default a statistic is for the model, epoch and seed of the cell. `"name@model"` reads
+        another model of the suite, `"name:4"` reads epoch 4, `"name/1"` reads seed 1; all parts
+        can be combined, in this order: `"name@model:4/1"`.
         """
 
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
-        """Fit to in-distribution groups; a second fit forgets the first.
+        """Fit to in-distribution groups, discarding any earlier fit.
 
         Raises:
-            ScoreError: The statistics cannot be fitted, such as too few groups.
-            UnsupportedError: Not those of such a model, such as one without levels.
+            ScoreError: The statistics do not allow a fit, for example because groups are too few.
+            UnsupportedError: The scorer does not apply to the model, for example one without
+                levels.
         """
 
     def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -331,26 +508,45 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class NeedsFeatureNames(Protocol):
-    """Capability of a scorer that needs to know what the columns are, such as which layers."""
+    """Optional scorer capability: learning the names of the columns, for example the layers.
+
+    Example:
+        >>> from oodbench import NeedsFeatureNames
+        >>> class LayerWeights:
+        ...     def name_features(self, features):
+        ...         self.layers = list(features["layer_gradient_sq_norms"])
+        >>> isinstance(LayerWeights(), NeedsFeatureNames)
+        True
+    """
 
     def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
-        """Told before `fit` what the columns of its statistics are.
+        """Receive the column names of the statistics, before `fit`.
 
-        They are the same for the fit groups and for all that are scored.
+        The names are the same for the fit groups and all scored groups.
 
         Arguments:
-            features: For each of `inputs` the names of the F columns, in their order.
+            features: The names of the F columns, in order, for each entry in `inputs`.
         """
 
 
 @runtime_checkable
 class HasScoreTerms(Protocol):
-    """Capability of a scorer whose score is a sum of named terms, such as one for each layer."""
+    """Optional scorer capability: a score with named terms, for example a term for each layer.
+
+    Example:
+        >>> from oodbench import HasScoreTerms
+        >>> class TwoTerms:
+        ...     def score_terms(self, statistics):
+        ...         values = statistics["log_prob_terms"].mean(axis=1)
+        ...         return {"base": -values[:, 0], "ladj": -values[:, 1]}
+        >>> isinstance(TwoTerms(), HasScoreTerms)
+        True
+    """
 
     def score_terms(
         self, statistics: Mapping[str, NDArray[np.float64]]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """The terms by name, whose sum is `score(statistics)`.
+        """Return the terms by name, with sum `score(statistics)`.
 
         Returns:
             float64, (M,) each; higher is more OOD.
@@ -362,45 +558,92 @@ class HasScoreTerms(Protocol):
 
 @runtime_checkable
 class HasFitInfo(Protocol):
-    """Capability of a scorer that tells what its fit did, such as how many layers it left out."""
+    """Optional scorer capability: facts about the fit, for example the number of omitted layers.
+
+    Example:
+        >>> from oodbench import HasFitInfo
+        >>> class Trimmed:
+        ...     def fit_info(self):
+        ...         return {"layers_left_out": 2}
+        >>> isinstance(Trimmed(), HasFitInfo)
+        True
+    """
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """Named facts of the last fit; they are stored with each result."""
+        """Return named facts about the last fit, to be stored with each result."""
 
 
 @runtime_checkable
 class Baseline(Protocol):
-    """Capability of a scorer that is a trivial baseline, such as the mean intensity of an image.
+    """Optional scorer capability: a trivial baseline, for example the mean intensity of an image.
 
-    A scorer that a baseline of the same cell beats is flagged in every report.
+    Every report flags a scorer that is beaten by a baseline of the same cell.
+
+    Example:
+        >>> from oodbench import Baseline
+        >>> class MeanIntensity:
+        ...     baseline = True
+        >>> isinstance(MeanIntensity(), Baseline)
+        True
     """
 
     @property
     def baseline(self) -> bool:
-        """True; as a rule a class attribute `baseline = True`."""
+        """True; usually a class attribute `baseline = True`."""
 
 
 class Executor(Protocol):
-    """A way to run independent tasks. Its constructor takes `workers`, how many at once."""
+    """A way to run independent tasks. The constructor takes `workers`, the maximum at once.
+
+    Example:
+        >>> from oodbench import Executor
+        >>> class InOrder:
+        ...     def __init__(self, workers):
+        ...         self.workers = workers
+        ...
+        ...     def run(self, tasks, report):
+        ...         for task in tasks:
+        ...             task(report)
+        >>> executor: Executor = InOrder(workers=1)
+        >>> executor.run([lambda report: report("done")], print)
+        done
+    """
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
-        """Run every task and pass on its events as they come.
+        """Run every task and pass on each event immediately.
 
-        A task deals with its own failures. One that cannot (its process died) is reported as
-        `JobFailed` and does not stop the others. One that reports `Postponed` found another run
-        at its work: it is run again as soon as it is `ready`.
+        A task deals with failures by itself. If a task cannot (for example because the process
+        died), the executor reports `JobFailed` and continues with the other tasks. A task that
+        reports `Postponed` found another run working on the same training: the task is run again
+        when `ready` returns True.
         """
 
 
 class Task(Protocol):
-    """A picklable piece of work."""
+    """A picklable piece of work.
+
+    Example:
+        >>> from oodbench import Task
+        >>> from oodbench.events import Message
+        >>> class Greeting:
+        ...     name = "greeting"
+        ...
+        ...     def ready(self):
+        ...         return True
+        ...
+        ...     def __call__(self, report):
+        ...         report(Message("hello"))
+        >>> task: Task = Greeting()
+        >>> task(print)
+        Message(text='hello')
+    """
 
     @property
     def name(self) -> str:
-        """What displays and messages call it."""
+        """Name in displays and messages."""
 
     def ready(self) -> bool:
-        """Whether nothing speaks against doing it now; asked often, so quick."""
+        """Return True if nothing prevents the work now; called often, so must be quick."""
 
     def __call__(self, report: Callable[[Event], None]) -> None:
-        """Do it, reporting events on the way."""
+        """Do the work and report events along the way."""

@@ -1,4 +1,4 @@
-"""The domain of a data set or a model, and the one unit conversion of the project."""
+"""The domain of a data set or a model, and the only unit conversion in the project."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ MOST_DIMS = 2**26
 class Images:
     """Discrete images: `channels` x `height` x `width` integers from 0 to 2**bits - 1.
 
-    The only description of an example that models and data sets share. An example is uint8,
-    whatever `bits` says, so `bits` is at most 8.
+    The only description of an example shared by models and data sets. Examples are always uint8,
+    for every value of `bits`, so `bits` is at most 8.
+
+    Example:
+        >>> from oodbench import Images
+        >>> domain = Images(channels=3, height=32, width=32)
+        >>> domain.shape, domain.dims, domain.levels
+        ((3, 32, 32), 3072, 256)
+        >>> str(Images(channels=1, height=28, width=28, bits=5))
+        '1x28x28 at 5 bits'
     """
 
     channels: int
@@ -38,12 +46,12 @@ class Images:
 
     @property
     def dims(self) -> int:
-        """Number of integers in one example."""
+        """Number of integers in an example."""
         return self.channels * self.height * self.width
 
     @property
     def levels(self) -> int:
-        """Number of values that each integer can take."""
+        """Number of possible values for each integer."""
         return int(2**self.bits)
 
     def __str__(self) -> str:
@@ -52,13 +60,19 @@ class Images:
 
 
 def bits_per_dim(log_prob: Any, dims: int) -> Any:
-    """Bits per dimension, -log_prob / (dims ln 2), of log-probabilities in nats.
+    """Convert log-probabilities in nats to bits per dimension, -log_prob / (dims ln 2).
 
     Arguments:
         log_prob: Log-probability of discrete examples in nats: a number, an array or a tensor.
-        dims: Number of dimensions of one example.
+        dims: Number of dimensions of an example.
 
     Returns:
         The same kind of value; lower is more probable.
+
+    Example:
+        >>> import math
+        >>> from oodbench import bits_per_dim
+        >>> bits_per_dim(-16 * math.log(2), dims=4)
+        4.0
     """
     return -log_prob / (dims * math.log(2))

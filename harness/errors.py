@@ -1,4 +1,4 @@
-"""Every error that a user can meet; each carries the exit status it ends the command with."""
+"""Errors that users can meet, each with the exit status for the command."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_SHOWN = 50
-"""So many mistakes of one input are printed."""
+"""Maximum number of mistakes printed per input."""
 
 OUT_OF_MEMORY = (
-    "can't allocate memory",  # torch on a CPU, which has no error of its own for that
+    "can't allocate memory",  # torch on a CPU, where torch has no dedicated error
     "not enough memory",  # the same on Windows
     "std::bad_alloc",
     "out of memory",
@@ -18,14 +18,21 @@ OUT_OF_MEMORY = (
 
 
 class BenchError(Exception):
-    """Base of all errors whose text is meant for the user and shown without a traceback."""
+    """Base class of all errors with a message for the user, shown without a traceback.
+
+    Example:
+        >>> from oodbench import BenchError
+        >>> error = BenchError("levels of at most 3 would fit")
+        >>> print(error, "- exit status", error.exit_status)
+        levels of at most 3 would fit - exit status 2
+    """
 
     exit_status = 2
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in an input: where it stands and what would be right."""
+    """A mistake in an input: the place, the message and a hint at the correction."""
 
     message: str
     file: str = ""
@@ -46,7 +53,7 @@ def _listed(problems: Sequence[Problem]) -> str:
 
 
 class InputError(BenchError):
-    """An input that cannot be used: all its problems, at once."""
+    """An unusable input, with all problems at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -54,72 +61,137 @@ class InputError(BenchError):
 
 
 class SuiteError(InputError):
-    """A suite that cannot be used."""
+    """An unusable suite."""
 
 
 class OptionError(InputError):
-    """Constructor options that do not fit a plugin's signature."""
+    """Constructor options that do not match the signature of a plugin."""
 
 
 class PluginError(BenchError):
-    """A plugin that cannot be found, loaded or told from another one."""
+    """A plugin that is unknown, ambiguous or cannot be loaded."""
 
 
 class UnsupportedError(BenchError):
-    """What a model or statistic cannot do by its nature; the cells are `unsupported`."""
+    """A request that a model or statistic can never meet; the cells are `unsupported`.
+
+    Example:
+        >>> from oodbench import UnsupportedError
+        >>> def layers_of(model):
+        ...     if model is None:
+        ...         raise UnsupportedError("the statistic needs a model with layers")
+        >>> try:
+        ...     layers_of(None)
+        ... except UnsupportedError as error:
+        ...     print(error)
+        the statistic needs a model with layers
+    """
 
 
 class DomainError(UnsupportedError):
-    """A model that cannot be built for a domain; its cells are `unsupported`."""
+    """A model that cannot be built for a domain; the cells are `unsupported`.
+
+    Example:
+        >>> from oodbench import DomainError, Images
+        >>> def gray_model(domain):
+        ...     if domain.channels != 1:
+        ...         raise DomainError(f"one channel is needed, not {domain.channels}")
+        >>> try:
+        ...     gray_model(Images(channels=3, height=32, width=32))
+        ... except DomainError as error:
+        ...     print(error)
+        one channel is needed, not 3
+    """
 
 
 class DataError(BenchError):
-    """Data that is there but cannot be used: damaged, of another shape, or too little of it."""
+    """Data that is available but unusable: damaged, with a wrong shape, or too few examples.
+
+    Example:
+        >>> from oodbench import BenchError, DataError
+        >>> isinstance(DataError("a.png is 3x8x8, not 1x8x8"), BenchError)
+        True
+    """
 
 
 class MissingDataError(DataError):
-    """Data that is not there; its cells are `missing_data`."""
+    """Data that is not available; the cells are `missing_data`.
+
+    Example:
+        >>> from oodbench import DataError, MissingDataError
+        >>> try:
+        ...     raise MissingDataError("faces.zip: download the file by hand")
+        ... except DataError as error:
+        ...     print(error)
+        faces.zip: download the file by hand
+    """
 
 
 class StoreError(BenchError):
-    """A stored result that cannot be read as it was written."""
+    """A stored result that is damaged or unreadable."""
 
 
 class TrainingError(BenchError):
-    """A training that cannot go on, such as one whose loss is not finite."""
+    """A training that cannot continue, for example because the loss is not finite.
+
+    Example:
+        >>> from oodbench import TrainingError
+        >>> TrainingError("the loss is nan in epoch 2").exit_status
+        1
+    """
 
     exit_status = 1
 
 
 class ScoreError(BenchError):
-    """A scorer that cannot be fitted or whose scores are not finite numbers."""
+    """A scorer that cannot be fitted or returns scores that are not finite numbers.
+
+    Example:
+        >>> from oodbench import ScoreError
+        >>> ScoreError("a fit needs at least two groups, not 1").exit_status
+        1
+    """
 
     exit_status = 1
 
 
 class NotFittedError(BenchError):
-    """A scorer asked for scores before `fit`."""
+    """A request for scores before `fit`.
+
+    Example:
+        >>> from oodbench import NotFittedError
+        >>> NotFittedError("call fit before score").exit_status
+        1
+    """
 
     exit_status = 1
 
 
 class NothingSelectedError(BenchError):
-    """A selection that leaves nothing to do."""
+    """A selection without any cell."""
 
     exit_status = 4
 
 
 class Interrupted(BaseException):
-    """The user or the system asked the command to stop.
+    """A request by the user or the system to stop the command.
 
-    No `Exception`, so that nothing that deals with failures takes it for one.
+    Derives from `BaseException`, so that handlers of `Exception` do not swallow the request.
     """
 
     exit_status = 130
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, of a device or of the CPU."""
+    """Return whether an error reports that memory ran out, on a device or on the CPU.
+
+    Example:
+        >>> from oodbench import is_out_of_memory
+        >>> is_out_of_memory(RuntimeError("CUDA out of memory"))
+        True
+        >>> is_out_of_memory(RuntimeError("shapes do not match"))
+        False
+    """
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)

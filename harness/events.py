@@ -1,6 +1,6 @@
-"""What happens in a run, as values: displays show them, hooks receive them.
+"""Events of a run, as values: displays show events, hooks receive events.
 
-They cross process boundaries, so they hold plain data only.
+Events cross process boundaries, so they hold plain data only.
 """
 
 from __future__ import annotations
@@ -12,25 +12,36 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened."""
+    """Base class of all events.
+
+    Example:
+        >>> from oodbench import Event, Postponed
+        >>> isinstance(Postponed("glow on digits"), Event)
+        True
+    """
 
 
 @dataclass(frozen=True)
 class TaskEvent(Event):
-    """Something that happened in a task, which is named."""
+    """Base class of the events of a task, identified by the task name."""
 
     task: str
 
 
 @dataclass(frozen=True)
 class RunStarted(Event):
-    """A run begins: the suite, how many jobs it will do and how many cells it will score.
+    """A run begins: the suite, the number of jobs to do and the number of cells to score.
 
     Attributes:
-        folder: A folder for what tells of the run, in which trackers may write; empty if none.
-        only: The selection, `KEY=VALUE` each.
-        trainings: Of each model, ID set and seed: plugin, options, recipe and epochs.
-        tables: Of each model, ID set and group size: OOD sets, scorers, epochs and seeds.
+        folder: Folder for files about the run, in which trackers may write; empty if unavailable.
+        only: The selection, a list of `KEY=VALUE`.
+        trainings: For each model, ID set and seed: plugin, options, recipe and epochs.
+        tables: For each model, ID set and group size: OOD sets, scorers, epochs and seeds.
+
+    Example:
+        >>> from oodbench import RunStarted
+        >>> RunStarted("quickstart", jobs=12, cells=288).cells
+        288
     """
 
     suite: str
@@ -44,7 +55,14 @@ class RunStarted(Event):
 
 @dataclass(frozen=True)
 class StepStarted(TaskEvent):
-    """A piece of long work begins in a task: its label and its length in `unit`s."""
+    """A long piece of work begins in a task, with a label and a length in `unit`s.
+
+    Example:
+        >>> from oodbench.events import StepStarted
+        >>> step = StepStarted("glow on digits", step="epoch 3", total=1438, unit="examples")
+        >>> f"{step.task}: {step.step}, {step.total} {step.unit}"
+        'glow on digits: epoch 3, 1438 examples'
+    """
 
     step: str
     total: int
@@ -53,19 +71,46 @@ class StepStarted(TaskEvent):
 
 @dataclass(frozen=True)
 class StepAdvanced(TaskEvent):
-    """A piece of long work has got `amount` units further."""
+    """A long piece of work has advanced by `amount` units.
+
+    Example:
+        >>> from oodbench.events import StepAdvanced
+        >>> StepAdvanced("glow on digits", amount=64).amount
+        64
+    """
 
     amount: int
 
 
 @dataclass(frozen=True)
 class StepFinished(TaskEvent):
-    """A piece of long work is over."""
+    """A long piece of work is over.
+
+    Example:
+        >>> from oodbench.events import StepFinished
+        >>> StepFinished("glow on digits").task
+        'glow on digits'
+    """
 
 
 @dataclass(frozen=True)
 class EpochFinished(TaskEvent):
-    """A training epoch is over; losses in bits per dimension."""
+    """A training epoch is over; losses are in bits per dimension.
+
+    Example:
+        >>> from oodbench import EpochFinished
+        >>> event = EpochFinished(
+        ...     task="glow on digits",
+        ...     model="glow",
+        ...     dataset="digits",
+        ...     seed=0,
+        ...     epoch=4,
+        ...     train_bits_per_dim=6.8,
+        ...     seconds=2.5,
+        ... )
+        >>> f"epoch {event.epoch}: {event.train_bits_per_dim} bits/dim"
+        'epoch 4: 6.8 bits/dim'
+    """
 
     model: str
     dataset: str
@@ -77,14 +122,26 @@ class EpochFinished(TaskEvent):
 
 @dataclass(frozen=True)
 class JobFinished(TaskEvent):
-    """A job of the plan is done."""
+    """A job of the plan is done.
+
+    Example:
+        >>> from oodbench.events import JobFinished
+        >>> JobFinished("glow on digits", job="epoch 4").job
+        'epoch 4'
+    """
 
     job: str
 
 
 @dataclass(frozen=True)
 class JobFailed(TaskEvent):
-    """A job of the plan cannot be done; `details` is the traceback for the log."""
+    """A job of the plan cannot be done; `details` is the traceback for the log.
+
+    Example:
+        >>> from oodbench import JobFailed
+        >>> JobFailed("glow on digits", job="epoch 4", message="the loss is not finite").message
+        'the loss is not finite'
+    """
 
     job: str
     message: str
@@ -93,19 +150,38 @@ class JobFailed(TaskEvent):
 
 @dataclass(frozen=True)
 class Postponed(TaskEvent):
-    """A task has done nothing, because another run is at its work; it is to be run again."""
+    """A task has done nothing, because another run is doing the same work; run the task again.
+
+    Example:
+        >>> from oodbench import Postponed
+        >>> Postponed("glow on digits").task
+        'glow on digits'
+    """
 
 
 @dataclass(frozen=True)
 class Message(Event):
-    """Something the user should know, such as damage that was mended."""
+    """Information for the user, for example about repaired damage.
+
+    Example:
+        >>> from oodbench.events import Message
+        >>> Message("a damaged checkpoint was set aside").text
+        'a damaged checkpoint was set aside'
+    """
 
     text: str
 
 
 @dataclass(frozen=True)
 class CellKnown(Event):
-    """What the AUROC of a cell will be, while the run goes on; `CellFinished` is the result."""
+    """Preview of a cell's AUROC during the run; `CellFinished` has the result.
+
+    Example:
+        >>> from oodbench.events import CellKnown
+        >>> cell = CellKnown("glow", "digits", "noise", "typicality", 4, 1, 0, auroc=0.982)
+        >>> f"{cell.scorer} at epoch {cell.epoch}: {cell.auroc}"
+        'typicality at epoch 4: 0.982'
+    """
 
     model: str
     in_dataset: str
@@ -119,14 +195,27 @@ class CellKnown(Event):
 
 @dataclass(frozen=True)
 class CellFinished(Event):
-    """A cell has its result: one row of `bench report --format json`."""
+    """A cell has a result: a row of `bench report --format json`.
+
+    Example:
+        >>> from oodbench import CellFinished
+        >>> event = CellFinished({"scorer": "typicality", "epoch": 4, "auroc": 0.982})
+        >>> event.result["auroc"]
+        0.982
+    """
 
     result: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunFinished(Event):
-    """A run is over: how many cells ended with each status."""
+    """A run is over; `statuses` has the number of cells by status.
+
+    Example:
+        >>> from oodbench import RunFinished
+        >>> RunFinished("quickstart", statuses={"ok": 287, "failed": 1}).statuses["failed"]
+        1
+    """
 
     suite: str
     statuses: dict[str, int]

@@ -1,4 +1,4 @@
-"""Hooks that a plugin may implement; `hookimpl` and `Entry`, by which it registers itself."""
+"""Hooks for plugins to implement; `hookimpl` and `Entry`, for registration."""
 
 from __future__ import annotations
 
@@ -25,14 +25,22 @@ class Entry:
     """A model, data set, statistic, scorer or executor, named but not yet imported.
 
     Attributes:
-        name: What suites call it.
-        target: `"package.module:attribute"`, or `":attribute"` for one in the module that holds
-            the hook. The attribute is a class or a function that returns the object; its
-            parameters are the options, their annotations the types that options are checked
-            against, its docstring's "Arguments" section their meaning.
-        summary: One line for listings.
-        version: Part of every key: change it when the numbers change. Left empty, it is the
-            distribution's version, or the hash of a plugin given as a file.
+        name: Name in suites.
+        target: `"package.module:attribute"`, or `":attribute"` for an attribute of the module with
+            the hook. The attribute is a class or a function that returns the object; the
+            parameters are the options, the annotations are the types for checking options, and
+            the "Arguments" section of the docstring gives the meaning of each option.
+        summary: A line for listings.
+        version: Part of every key: change the version when the numbers change. The default is the
+            version of the distribution, or the hash of a plugin given as a file.
+
+    Example:
+        >>> from oodbench import Entry, hookimpl
+        >>> @hookimpl
+        ... def bench_scorers():
+        ...     return [Entry("typicality", "my_scorers:Typicality", "distance to the mean")]
+        >>> [entry.name for entry in bench_scorers()]
+        ['typicality']
     """
 
     name: str
@@ -43,31 +51,31 @@ class Entry:
 
 @hookspec
 def bench_models() -> Iterable[Entry]:
-    """Entries of density models: `target(domain, **options) -> DensityModel`."""
+    """Density model entries: `target(domain, **options) -> DensityModel`."""
     return ()
 
 
 @hookspec
 def bench_datasets() -> Iterable[Entry]:
-    """Entries of data sets: `target(**options) -> Dataset`."""
+    """Data set entries: `target(**options) -> Dataset`."""
     return ()
 
 
 @hookspec
 def bench_statistics() -> Iterable[Entry]:
-    """Entries of statistics: `target(**options) -> Statistic`."""
+    """Statistic entries: `target(**options) -> Statistic`."""
     return ()
 
 
 @hookspec
 def bench_scorers() -> Iterable[Entry]:
-    """Entries of scorers: `target(**options) -> Scorer`."""
+    """Scorer entries: `target(**options) -> Scorer`."""
     return ()
 
 
 @hookspec
 def bench_executors() -> Iterable[Entry]:
-    """Entries of executors: `target(**options) -> Executor`."""
+    """Executor entries: `target(**options) -> Executor`."""
     return ()
 
 

@@ -1,4 +1,4 @@
-"""Results: the outcome of each cell, a number or the reason why there is none."""
+"""Results: the outcome of each cell, a number or the reason for a missing number."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Status: TypeAlias = Literal["ok", "failed", "unsupported", "missing_data"]
 
 
 COLUMNS = ("model", "in", "out", "scorer", "epoch", "group_size", "seed")
-"""The parts of a cell as rows, suites and `--only` name them; `in` is a keyword of Python."""
+"""Names for the parts of a cell in rows, suites and `--only`; `in` is a Python keyword."""
 
 
 class Cell(NamedTuple):
-    """What one number is about."""
+    """Coordinates of a number: model, data sets, scorer, epoch, group size and seed."""
 
     model: str
     in_dataset: str
@@ -30,12 +30,12 @@ class Cell(NamedTuple):
     seed: int
 
     def as_row(self) -> dict[str, Any]:
-        """The parts by the names of `COLUMNS`."""
+        """Return the parts under the names in `COLUMNS`."""
         return dict(zip(COLUMNS, self, strict=True))
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Cell:
-        """The cell of a row, whatever else the row holds.
+        """Build the cell from a row; further columns are ignored.
 
         Raises:
             KeyError: A column is missing.
@@ -44,20 +44,20 @@ class Cell(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """The numbers of a cell. JSON, CSV and the page have a column for each field, in this order.
+    """Numbers for a cell. JSON, CSV and the page have a column for each field, in this order.
 
     Attributes:
         auroc: Area under the ROC curve, OOD positive; `auroc_se`, `auroc_low`, `auroc_high` are
             its DeLong standard error and 95 % interval.
         aupr: Area under the precision-recall curve, OOD positive.
         fpr95: Share of ID groups flagged when 95 % of OOD groups are caught.
-        n_in: Number of ID groups scored; `n_out` of OOD groups.
-        bits_per_dim_in: Mean bits per dimension of the ID examples scored; None if the model has
-            none, such as one whose likelihood is unnormalized.
-        bits_per_dim_out: The same of the OOD examples.
-        ovl: Overlap of the densities of bits per dimension of ID and OOD examples, from 0 (apart)
-            to 1 (equal); it depends on the model and its epoch, not on the scorer.
-        ovl_scores: The same of the scores of ID and OOD groups.
+        n_in: Number of scored ID groups; `n_out` counts OOD groups.
+        bits_per_dim_in: Mean bits per dimension of the scored ID examples; None if the model does
+            not define bits per dimension, for example with an unnormalized likelihood.
+        bits_per_dim_out: Mean bits per dimension of the scored OOD examples.
+        ovl: Overlap between the densities of bits per dimension for ID and OOD examples, from 0
+            (apart) to 1 (equal); depends on the model and the epoch, not on the scorer.
+        ovl_scores: Overlap between the score densities for ID and OOD groups.
         aupr_in: Area under the precision-recall curve with ID as the positive class, for which
             lower scores are more positive.
     """
@@ -79,14 +79,14 @@ class Metrics(NamedTuple):
 
 @dataclass(frozen=True)
 class Published:
-    """A published AUROC of a cell, beside ours.
+    """A published AUROC for a cell, compared with the AUROC of the run.
 
     Attributes:
-        value: As published.
-        se: Its standard error by Hanley and McNeil.
-        difference: Ours minus the published one.
-        within_error: Whether the difference is at most 1.96 of its standard errors.
-        source: Where it was published.
+        value: The published AUROC.
+        se: Standard error of the published AUROC by Hanley and McNeil.
+        difference: AUROC of the run minus the published AUROC.
+        within_error: True if the difference is at most 1.96 standard errors of the difference.
+        source: Title or address of the publication.
     """
 
     value: float
@@ -98,13 +98,13 @@ class Published:
 
 @dataclass(frozen=True)
 class Beaten:
-    """A trivial baseline that has a higher AUROC in the same cell.
+    """A trivial baseline with a higher AUROC in the same cell.
 
     Attributes:
-        scorer: The baseline.
-        difference: Its AUROC minus that of the scorer that is judged; above 0.
-        beyond_error: Whether the paired DeLong test tells the two apart (p <= 0.05); None if it
-            could not be made, because the scores of the same groups are not there.
+        scorer: Name of the baseline.
+        difference: AUROC of the baseline minus AUROC of the judged scorer; above 0.
+        beyond_error: True if the difference is significant by the paired DeLong test (p <= 0.05);
+            None if the test is impossible, because scores for the same groups are missing.
     """
 
     scorer: str
@@ -112,16 +112,16 @@ class Beaten:
     beyond_error: bool | None
 
 
-@dataclass(slots=True, eq=False)  # frozen takes three times as long to make, of 100,000
+@dataclass(slots=True, eq=False)  # frozen triples the time to create 100,000 results
 class Result:
-    """The outcome of one cell. Read it only; `dataclasses.replace` makes another.
+    """The outcome of a cell. Treat as immutable; use `dataclasses.replace` for changes.
 
     Attributes:
-        metrics: Its numbers; None unless `status` is `"ok"`.
-        published: What was published for the cell, if the suite has a reference for it.
+        metrics: Numbers for the cell; None unless `status` is `"ok"`.
+        published: The published value, if the reference of the suite includes the cell.
         beaten_by: The trivial baselines with a higher AUROC in the same cell, by name.
         scores_in: float64, (n_in,), higher is more OOD; `scores_out` float64, (n_out,).
-        provenance: Versions and keys that the number rests on.
+        provenance: Versions and keys on which the number depends.
     """
 
     cell: Cell
@@ -136,13 +136,13 @@ class Result:
 
     @property
     def scores(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """The scores of both sides, ID and OOD; None if they are not known."""
+        """The scores of both sides, ID and OOD; None if unknown."""
         if self.scores_in is None or self.scores_out is None:
             return None
         return self.scores_in, self.scores_out
 
     def to_json(self) -> dict[str, Any]:
-        """The result as `bench report --format json` prints it, without the scores."""
+        """Convert to the output format of `bench report --format json`, without the scores."""
         numbers = self.metrics or (None,) * len(Metrics._fields)
         return {
             **self.cell.as_row(),
@@ -156,7 +156,7 @@ class Result:
 
 
 def place(cell: Cell) -> str:
-    """Where a cell is, whatever its scorer."""
+    """Describe the coordinates of a cell, without the scorer."""
     seed = f", seed {cell.seed}" if cell.seed else ""
     return (
         f"{cell.model} at epoch {cell.epoch}, {cell.in_dataset} against {cell.out_dataset}, "

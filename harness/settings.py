@@ -1,4 +1,4 @@
-"""Settings of a run that change no number beyond rounding, and so enter no key."""
+"""Settings that affect numbers only by rounding, and never enter a key."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ DATA_VARIABLE = "BENCH_DATA"
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how a run computes.
+    """Places and resources for the computations of a run.
 
     Attributes:
         store: Root of the store.
         data: Root of the data folder.
         device: `"cpu"`, `"cuda"`, `"cuda:1"` ..., or `"auto"`.
-        batch_size: Examples evaluated at once.
-        workers: Processes that share the chains; 0 chooses.
-        threads: Threads of each process; 0 chooses.
-        compile: Train through `torch.compile`, where that works.
+        batch_size: Number of examples evaluated at once.
+        workers: Number of processes that share the chains; 0 for an automatic choice.
+        threads: Number of threads per process; 0 for an automatic choice.
+        compile: Train with `torch.compile` where possible.
         executor: Name of the executor plugin.
     """
 
@@ -39,38 +39,44 @@ class Settings:
 
 
 def default_store() -> Path:
-    """`$BENCH_STORE`, or `bench-store` in the current folder."""
+    """Return `$BENCH_STORE`, or `bench-store` in the current folder."""
     return Path(os.environ.get(STORE_VARIABLE) or "bench-store")
 
 
 def default_data() -> Path:
-    """`$BENCH_DATA`, or the user's data folder of this platform."""
+    """Return `$BENCH_DATA`, or the user data folder on this platform."""
     import platformdirs
 
     return Path(os.environ.get(DATA_VARIABLE) or platformdirs.user_data_path("oodbench"))
 
 
 def raw_root() -> Path:
-    """The folder of raw files, which data sets are converted from; it need not exist."""
+    """Return the folder for raw files, the sources of converted data sets; may not exist yet.
+
+    Example:
+        >>> from oodbench import raw_root
+        >>> (raw_root() / "mnist").parts[-2:]
+        ('raw', 'mnist')
+    """
     return default_data() / "raw"
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def share_processors(settings: Settings, chains: int) -> tuple[int, int]:
-    """Workers and threads per worker.
+    """Choose the number of workers and the number of threads per worker.
 
-    Depends on the whole suite, not on what of it is left to do: the number of threads changes
-    rounding, and a resumed run should give the numbers of an undisturbed one.
+    The choice depends on the whole suite, not on the remaining work: the number of threads changes
+    rounding, and a resumed run should give the same numbers as an undisturbed run.
 
     Arguments:
-        settings: `workers` and `threads`, where 0 means: choose.
-        chains: Number of chains of the suite.
+        settings: With `workers` and `threads`, where 0 means automatic.
+        chains: Number of chains in the suite.
 
     Raises:
         BenchError: A number is negative.

@@ -7,23 +7,23 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST = 200
-"""So many characters of a value are shown in a message."""
+"""Maximum number of characters of a value in a message."""
 
 
 def printable(text: str) -> str:
-    """The text with control characters shown as escapes, so that none acts; lines stay lines."""
+    """Replace control characters by escapes, so that no terminal obeys them; keep line breaks."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
 
 
 def one_line(text: str) -> str:
-    """The text on one line, control characters shown as escapes."""
+    """Put the text on a single line, with control characters as escapes."""
     return printable(" ".join(text.split()))
 
 
 def short(value: Any) -> str:
-    """A value as Python writes it, its middle left out where it is long."""
+    """Return the `repr` of a value, shortened in the middle if too long."""
     text = repr(value[: 2 * LONGEST] if isinstance(value, str) else value)
     if len(text) <= LONGEST:
         return text
@@ -35,7 +35,7 @@ def _escaped(char: str) -> str:
 
 
 def known_names(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the nearest known one, or all of them if none is near."""
+    """Return a hint for an unknown name: the nearest known name, or else all known names."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
@@ -46,5 +46,5 @@ def known_names(name: str, known: Iterable[str]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """A number of things: `1 cell`, `2,000 cells`."""
+    """Return a number with a noun in singular or plural: `1 cell`, `2,000 cells`."""
     return f"{count:,} {noun if count == 1 else f'{noun}s'}"
