@@ -1,4 +1,4 @@
-"""OVL: how much the densities of two samples overlap, by Gaussian kernel density estimates."""
+"""OVL: overlap between two sample densities, by Gaussian kernel density estimates."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from harness.errors import ScoreError
 from harness.metrics.placements import Floats
 
 REACH = 9.0
-"""Bandwidths beyond which a sample's density counts as nothing: there it is below 1e-17 / h."""
+"""Distance, in bandwidths, beyond which a density is negligible: below 1e-17 / h."""
 
 STEPS = 9
-"""Points per bandwidth of the narrower density: the integral is then good to three decimals even
-for two examples a side, and to four for a thousand."""
+"""Points per bandwidth of the narrower density: enough for three correct decimals of the integral
+with two examples per side, and four decimals with a thousand."""
 
 ROUNDING = 1e-12
-"""Relative differences up to this are no spread."""
+"""Maximum relative difference between values treated as equal."""
 
 CHUNK = 2**22
-"""Kernel values held in memory at once."""
+"""Maximum number of kernel values in memory at once."""
 
 
 def overlap(a: Floats, b: Floats) -> float:
-    """OVL = ∫ min(p(x), q(x)) dx of the kernel density estimates p of `a` and q of `b`.
+    """Compute OVL = ∫ min(p(x), q(x)) dx for the kernel density estimates p of `a` and q of `b`.
 
-    As in the paper the integral runs over the union of the ranges of the samples, from the least
-    to the greatest of all values: the tails of the estimates beyond are left out, so that the OVL
-    of a sample with itself is a little below 1 (0.99 for a thousand normal ones). Trapezoids.
+    As in the paper, the integral runs over the union of the sample ranges, from the smallest to
+    the largest value: the tails of the estimates outside are left out, so the OVL of a sample with
+    itself is slightly below 1 (0.99 for a thousand normal values). The rule is trapezoidal.
 
-    A sample without spread (all values equal, or a single one) is a point mass. It overlaps with
-    a density by 0, and with the point mass at the same place by 1.
+    A sample without spread (all values equal, or a single value) is a point mass: the overlap with
+    a density is 0, and the overlap with a point mass at the same place is 1.
 
     Arguments:
-        a: float64, (n,), such as bits per dimension of ID examples.
-        b: float64, (m,), in the same unit; OVL does not depend on it.
+        a: float64, (n,), for example bits per dimension of ID examples.
+        b: float64, (m,), in the same unit; OVL does not depend on the unit.
 
     Returns:
-        In [0, 1]; 0 where the two never meet.
+        In [0, 1]; 0 if the densities never meet.
 
     Raises:
         ScoreError: A sample is empty, not one-dimensional, or has values that are not finite.
@@ -57,7 +57,9 @@ def overlap(a: Floats, b: Floats) -> float:
 
 
 def bandwidth(sample: Floats) -> float:
-    """Scott's rule h = s n^(-1/5), s with n - 1, as scipy's `gaussian_kde`; 0 without spread.
+    """Apply Scott's rule h = s n^(-1/5), s with n - 1, like scipy's `gaussian_kde`.
+
+    A sample without spread has bandwidth 0.
 
     Reference: Multivariate Density Estimation (Scott, 1992).
     """
@@ -67,14 +69,14 @@ def bandwidth(sample: Floats) -> float:
 
 
 def kernel_density(sample: Floats, points: Floats) -> Floats:
-    """The Gaussian kernel density estimate (1 / n h) Σ_i φ((x - x_i) / h) at each point.
+    """Evaluate the Gaussian kernel density estimate (1 / n h) Σ_i φ((x - x_i) / h) at each point.
 
     Arguments:
         sample: float64, (n,), with some spread.
         points: float64, (k,).
 
     Returns:
-        float64, (k,), in one over the unit of the sample.
+        float64, (k,), in the inverse unit of the sample.
     """
     width = bandwidth(sample)
     step = max(1, CHUNK // sample.size)
@@ -87,7 +89,7 @@ def kernel_density(sample: Floats, points: Floats) -> Floats:
 
 
 def _common_range(a: Floats, b: Floats) -> tuple[float, float]:
-    """The part of the union of the ranges where neither density counts as nothing."""
+    """Return the part of the union of the ranges where both densities matter."""
     reach_a, reach_b = REACH * bandwidth(a), REACH * bandwidth(b)
     low = max(min(a.min(), b.min()), a.min() - reach_a, b.min() - reach_b)
     high = min(max(a.max(), b.max()), a.max() + reach_a, b.max() + reach_b)

@@ -23,17 +23,17 @@ from harness.metrics.placements import (
 from harness.results import Result
 
 AT_ONCE = 200_000
-"""So many scores are compared at a time where many scorers are."""
+"""Maximum number of scores compared at a time."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """AUROC of a minus AUROC of b on the same groups, and the two-sided test that it is 0.
+    """AUROC of a minus AUROC of b on the same groups, with a two-sided test for zero difference.
 
     Attributes:
         se: Standard error of the difference; covariance included.
         z: difference / se; 0 if both are 0, infinite if only `se` is.
-        p_value: 2 (1 - Φ(|z|)); 1 if there is no difference, 0 if `z` is infinite.
+        p_value: 2 (1 - Φ(|z|)); 1 if the difference is 0, 0 if `z` is infinite.
     """
 
     difference: float
@@ -43,25 +43,25 @@ class Difference:
 
 
 def delong_difference(a_in: Floats, a_out: Floats, b_in: Floats, b_out: Floats) -> Difference:
-    """Paired DeLong test for two scorers, or two epochs, on the same groups.
+    """Apply the paired DeLong test to two scorers, or two epochs, on the same groups.
 
-    The variance is that of `delong` for the differences V_i(a) - V_i(b) and W_j(a) - W_j(b), equal
-    to var(A_a) + var(A_b) - 2 cov(A_a, A_b).
+    The variance formula from `delong`, applied to the differences V_i(a) - V_i(b) and
+    W_j(a) - W_j(b), equals var(A_a) + var(A_b) - 2 cov(A_a, A_b).
 
     Arguments:
         a_in: float64, (n,), scores of the ID groups by a, higher is more OOD; n >= 2.
         a_out: float64, (m,), scores of the OOD groups by a; m >= 2.
-        b_in: float64, (n,), scores by b of the groups of `a_in`, in the same order.
-        b_out: float64, (m,), scores by b of the groups of `a_out`, in the same order.
+        b_in: float64, (n,), scores by b for the groups in `a_in`, in the same order.
+        b_out: float64, (m,), scores by b for the groups in `a_out`, in the same order.
 
     Raises:
-        ScoreError: As for `delong`, or the two have not scored equally many groups.
+        ScoreError: See `delong`; also if the group counts of a and b differ.
     """
     return paired(win_counts(a_in, a_out), win_counts(b_in, b_out))
 
 
 def paired_test(a: Result, b: Result) -> Difference | None:
-    """`delong_difference` of two results; None if they lack scores or have other groups."""
+    """Apply `delong_difference` to two results; None if scores are missing or groups differ."""
     if a.scores is None or b.scores is None:
         return None
     if any(x.shape != y.shape for x, y in zip(a.scores, b.scores, strict=True)):
@@ -70,10 +70,10 @@ def paired_test(a: Result, b: Result) -> Difference | None:
 
 
 def paired(a: Wins, b: Wins) -> Difference:
-    """The test of `delong_difference` from the components of both scorers.
+    """Compute `delong_difference` from the structural components of both scorers.
 
     Raises:
-        ScoreError: The two have not scored equally many groups.
+        ScoreError: The group counts of a and b differ.
     """
     (a_out, a_in), (b_out, b_in) = a, b
     if a_in.size != b_in.size or a_out.size != b_out.size:
@@ -89,17 +89,17 @@ def paired(a: Wins, b: Wins) -> Difference:
 
 
 def paired_each(pairs: Sequence[tuple[Sides, Sides]]) -> list[tuple[float, float]]:
-    """The difference and standard error of `paired` for each of many pairs of scorers.
+    """Compute difference and standard error, like `paired`, for many pairs of scorers.
 
     Arguments:
-        pairs: The scores of a and b on the same groups, as `win_counts` takes them. Those that are
-            the same arrays in pairs near each other are ranked once.
+        pairs: The scores of a and b on the same groups, in the format of `win_counts`. An array
+            that occurs in several neighbouring pairs is ranked once.
 
     Returns:
-        Bit for bit what `paired` has, in the order of the pairs.
+        Bit for bit the numbers from `paired`, in the order of the pairs.
 
     Raises:
-        ScoreError: As for `delong_difference`.
+        ScoreError: See `delong_difference`.
     """
     by_sizes: dict[tuple[int, ...], list[int]] = {}
     for place, sides in enumerate(pairs):
@@ -119,7 +119,7 @@ def paired_each(pairs: Sequence[tuple[Sides, Sides]]) -> list[tuple[float, float
 
 
 def _differences(pairs: Sequence[tuple[Sides, Sides]]) -> Iterator[tuple[float, float]]:
-    """`paired_each` at one go, for pairs of the same sizes."""
+    """Compute `paired_each` in a single step, for pairs with equal sizes."""
     sides = {tuple(map(id, side)): side for pair in pairs for side in pair}
     rows = {key: row for row, key in enumerate(sides)}
     ins, outs = (np.array(scores, np.float64) for scores in zip(*sides.values(), strict=True))
@@ -132,21 +132,21 @@ def _differences(pairs: Sequence[tuple[Sides, Sides]]) -> Iterator[tuple[float, 
 
 
 def z_ratio(difference: float, se: float) -> float:
-    """The statistic difference / se; 0 if the difference is 0, infinite if only `se` is."""
+    """Return the statistic difference / se; 0 if the difference is 0, infinite if only `se` is."""
     if difference == 0.0:
         return 0.0
     return difference / se if se > 0.0 else math.copysign(math.inf, difference)
 
 
 def p_value(z: float) -> float:
-    """Two-sided p-value of a standard normal `z`: 2 (1 - Φ(|z|))."""
+    """Return the two-sided p-value of a standard normal `z`: 2 (1 - Φ(|z|))."""
     return math.erfc(abs(z) / math.sqrt(2.0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: those at most α reject, with a family-wise error of at most α.
+    """Adjust p-values by Holm's method: rejection at α keeps the family-wise error at most α.
 
-    p̃_(i) = max_{j <= i} min(1, (k - j + 1) p_(j)), the p-values in ascending order.
+    p̃_(i) = max_{j <= i} min(1, (k - j + 1) p_(j)), with the p-values in ascending order.
 
     Reference: A simple sequentially rejective multiple test procedure (Holm, 1979).
     """

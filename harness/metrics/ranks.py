@@ -4,7 +4,8 @@ References:
     | Statistical comparisons of classifiers over multiple data sets (Demšar, 2006)
     | https://www.jmlr.org/papers/v7/demsar06a.html
 
-SciPy takes up to a second to import, so the functions import it: most commands rank nothing.
+The functions import SciPy themselves, because the import takes up to a second and most commands
+rank nothing.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ Pair: TypeAlias = tuple[str, str]
 """ID set and OOD set."""
 
 Block: TypeAlias = tuple[Pair, tuple[str, int, int, int]]
-"""A pair, and model, epoch, group size and seed."""
+"""A pair of data sets, and model, epoch, group size and seed."""
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks within each row, 1 the highest; equal values share the mean of their ranks.
+    """Rank the values within each row, from 1 for the highest; ties share the mean rank.
 
     Arguments:
         values: float64, (N, k), a row for each data set, a column for each method; higher is
@@ -40,7 +41,7 @@ def ranks(values: Floats) -> Floats:
     Returns:
         float64, (N, k).
     """
-    # Not `scipy.stats.rankdata`, whose import takes two seconds that a digest need not wait.
+    # Importing `scipy.stats.rankdata` takes two seconds, which a digest can do without.
     above = (values[:, np.newaxis, :] > values[:, :, np.newaxis]).sum(axis=2)
     equal = (values[:, np.newaxis, :] == values[:, :, np.newaxis]).sum(axis=2)
     found: Floats = above + (equal + 1) / 2
@@ -48,14 +49,14 @@ def ranks(values: Floats) -> Floats:
 
 
 def friedman(ranked: Floats) -> tuple[float, float]:
-    """Friedman's χ² of no difference between the methods, and its p-value.
+    """Compute Friedman's χ² for equal methods, and the p-value.
 
     χ² = 12 N / (k (k + 1)) [ Σ_j R_j² - k (k + 1)² / 4 ]   (Demšar, 2006, section 3.2.1), R_j the
-    mean rank of method j, on k - 1 degrees of freedom. Without a correction for ties, which would
-    make it larger.
+    mean rank of method j, on k - 1 degrees of freedom. A correction for ties, which would increase
+    the statistic, is not applied.
 
     Arguments:
-        ranked: float64, (N, k), as `ranks` returns them.
+        ranked: float64, (N, k), from `ranks`.
     """
     from scipy.special import chdtrc
 
@@ -66,10 +67,10 @@ def friedman(ranked: Floats) -> tuple[float, float]:
 
 
 def critical_difference(k: int, n: int) -> float:
-    """Mean ranks of two of k methods over n data sets differ if they are so far apart.
+    """Compute the smallest significant difference of mean ranks, for k methods and n data sets.
 
-    CD = q (k (k + 1) / (6 n))^½, q the quantile of the studentized range of k at 1 - LEVEL and
-    infinitely many degrees of freedom, divided by √2 (Nemenyi's test; Demšar, 2006, section
+    CD = q (k (k + 1) / (6 n))^½, with q the quantile of the studentized range for k at 1 - LEVEL
+    and infinitely many degrees of freedom, divided by √2 (Nemenyi's test; Demšar, 2006, section
     3.2.2).
     """
     from scipy.stats import studentized_range
@@ -79,23 +80,23 @@ def critical_difference(k: int, n: int) -> float:
 
 
 def block_of(cell: Cell) -> Block:
-    """The block of a cell: all of it but the scorer."""
+    """Return the block of a cell: all coordinates except the scorer."""
     place = (cell.model, cell.epoch, cell.group_size, cell.seed)
     return (cell.in_dataset, cell.out_dataset), place
 
 
 @dataclass(frozen=True)
 class Ranked(Generic[Method]):
-    """Methods with their mean ranks over pairs of data sets, 1 the best.
+    """Methods with mean ranks over pairs of data sets, 1 the best.
 
-    The tests are made when they are asked for: they import `scipy.stats`.
+    The tests are computed on demand, because they import `scipy.stats`.
 
     Attributes:
         mean_ranks: By method, the best first.
         aurocs: Mean AUROC by method, over the same pairs.
-        pairs: How many pairs, N.
-        blocks: How many blocks, of which each pair's AUROC is the mean.
-        ranks: float64, (N, k), of each method in each pair.
+        pairs: Number of pairs, N.
+        blocks: Number of blocks; the AUROC for a pair is a mean over blocks.
+        ranks: float64, (N, k), the rank for each pair and method.
     """
 
     mean_ranks: dict[Method, float]
@@ -106,19 +107,19 @@ class Ranked(Generic[Method]):
 
     @property
     def is_tested(self) -> bool:
-        """Whether there are two pairs and two methods at least."""
+        """True if at least two pairs and two methods exist."""
         return self.pairs > 1 and len(self.mean_ranks) > 1
 
     @cached_property
     def critical_difference(self) -> float | None:
-        """Mean ranks so far apart differ, by Nemenyi's test; None if they are not tested."""
+        """Smallest significant difference of mean ranks, by Nemenyi's test; None if not tested."""
         if not self.is_tested:
             return None
         return critical_difference(len(self.mean_ranks), self.pairs)
 
     @cached_property
     def friedman(self) -> tuple[float, float] | None:
-        """χ² of no difference at all, and its p-value; None if they are not tested."""
+        """Friedman's χ² for equal methods, and the p-value; None if not tested."""
         return friedman(self.ranks) if self.is_tested else None
 
 
@@ -127,17 +128,17 @@ def rank_methods(
 ) -> Ranked[Method] | None:
     """Rank methods over the pairs (ID set, OOD set).
 
-    The AUROC of a pair is the mean over its blocks: those share their examples, so they are no
-    further evidence, and would make the critical difference too small. Pairs that share one of
-    their data sets still do, so it is on the small side yet. Only blocks that have all methods
-    count; a pair without any is left out.
+    The AUROC for a pair is the mean over the blocks of the pair: blocks share examples, so further
+    blocks are not further evidence and would make the critical difference too small. Pairs that
+    share a data set still share examples, so the critical difference remains somewhat too small.
+    Only blocks with all methods count; a pair without such blocks is left out.
 
     Arguments:
         blocks: AUROC by method.
-        methods: Which of them are ranked.
+        methods: Methods to rank.
 
     Returns:
-        None if no block has all of them.
+        None if every block lacks some method.
     """
     pairs: dict[Pair, list[list[float]]] = {}
     for (pair, _), found in blocks.items():

@@ -1,6 +1,6 @@
-"""Metrics of one scorer: AUROC with its standard error, AUPR and FPR95. OOD is positive.
+"""Metrics for a single scorer: AUROC with standard error, AUPR and FPR95. OOD is positive.
 
-Scores are float64, without unit, one per group, higher for more OOD. Ranks alone decide.
+Scores are float64, without unit, one per group, higher for more OOD. Only ranks matter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Z_95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class AurocEstimate:
-    """An AUROC with its DeLong standard error and its 95 % interval, all in [0, 1]."""
+    """An AUROC with the DeLong standard error and the 95 % interval, all in [0, 1]."""
 
     auroc: float
     se: float
@@ -36,7 +36,7 @@ class AurocEstimate:
 
 
 def auroc(scores_in: Floats, scores_out: Floats) -> float:
-    """Probability that an OOD group scores higher than an ID group, ties counted half.
+    """Compute the probability that an OOD group scores higher than an ID group, ties counted half.
 
     A = (1 / mn) Σ_ij [out_i > in_j] + ½ [out_i = in_j], the Mann-Whitney statistic, by sorting.
 
@@ -53,25 +53,25 @@ def auroc(scores_in: Floats, scores_out: Floats) -> float:
 
 
 def delong(scores_in: Floats, scores_out: Floats) -> AurocEstimate:
-    """AUROC with its DeLong standard error and 95 % interval.
+    """Compute the AUROC with the DeLong standard error and the 95 % interval.
 
-    se² = var(V_i) / m + var(W_j) / n, where V_i is the share of ID groups that OOD group i beats,
+    se² = var(V_i) / m + var(W_j) / n, where V_i is the share of ID groups beaten by OOD group i,
     W_j the share of OOD groups that beat ID group j (ties half), and var divides by size - 1. The
-    shares come from sorting (midranks), so in O((m + n) log(m + n)). The interval is
+    shares come from sorting (midranks), in time O((m + n) log(m + n)). The interval is
     expit(logit A ± 1.96 se / (A (1 - A))), which stays inside (0, 1).
 
-    `se` is 0 in two cases only, and DeLong says nothing about either:
+    `se` is 0 in two cases only, both outside the scope of DeLong's method:
      - All scores are equal: A = ½, and the interval is [½, ½].
-     - A perfect separation, A = 1 or 0. The interval is then the exact one of k = min(m, n)
-       disjoint pairs that are all in order, [0.025^(1/k), 1] (Clopper and Pearson, 1934), or its
-       mirror image; `se` stays 0.
+     - A perfect separation, A = 1 or 0. The interval is then exact for k = min(m, n) disjoint
+       pairs, all in order: [0.025^(1/k), 1] (Clopper and Pearson, 1934), or the mirror image;
+       `se` stays 0.
 
     Arguments:
         scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
         scores_out: float64, (m,), scores of the OOD groups; m >= 2.
 
     Raises:
-        ScoreError: As for `auroc`, or a side has a single score, which has no variance.
+        ScoreError: See `auroc`; also if a side has a single score, and therefore no variance.
 
     References:
         | Comparing the areas under two or more correlated ROC curves (DeLong et al., 1988)
@@ -95,13 +95,14 @@ def delong(scores_in: Floats, scores_out: Floats) -> AurocEstimate:
 
 
 def hanley_mcneil(area: float, n_in: int, n_out: int) -> float:
-    """Standard error of an AUROC of which only the value and the numbers of groups are known.
+    """Compute the standard error of an AUROC from the value and the group counts alone.
 
     se² = [A (1 - A) + (m - 1) (Q1 - A²) + (n - 1) (Q2 - A²)] / (n m),   n = n_in, m = n_out,
     Q1 = A / (2 - A),   Q2 = 2 A² / (1 + A):                  (Hanley and McNeil, 1982, Eq. 1)
 
-    the probabilities that two OOD groups score above one ID group, and one OOD group above two,
-    for scores that are exponentially distributed on both sides. It is 0 at A = 0 and A = 1.
+    Q1 and Q2 are the probabilities that two OOD groups score above an ID group, and an OOD group
+    above two ID groups, for exponentially distributed scores on both sides. The standard error is
+    0 at A = 0 and A = 1.
 
     Arguments:
         area: A, in [0, 1].
@@ -119,9 +120,9 @@ def hanley_mcneil(area: float, n_in: int, n_out: int) -> float:
 
 
 def aupr(scores_in: Floats, scores_out: Floats) -> float:
-    """Average precision, OOD positive: Σ_t (recall_t - recall_{t-1}) precision_t.
+    """Compute the average precision, OOD positive: Σ_t (recall_t - recall_{t-1}) precision_t.
 
-    The sum runs over the distinct scores as thresholds, so ties share one precision, as in
+    The thresholds are the distinct scores, so ties share the same precision, like in
     scikit-learn's `average_precision_score`. Chance is m / (m + n).
 
     Arguments:
@@ -129,7 +130,7 @@ def aupr(scores_in: Floats, scores_out: Floats) -> float:
         scores_out: float64, (m,), scores of the OOD groups.
 
     Raises:
-        ScoreError: As for `auroc`.
+        ScoreError: See `auroc`.
     """
     scores_in, scores_out = checked_sides(scores_in, scores_out)
     thresholds, counts = np.unique(scores_out, return_counts=True)
@@ -139,17 +140,17 @@ def aupr(scores_in: Floats, scores_out: Floats) -> float:
 
 
 def fpr95(scores_in: Floats, scores_out: Floats) -> float:
-    """Share of ID groups flagged when at least 95 % of the OOD groups are caught.
+    """Compute the share of ID groups flagged when at least 95 % of the OOD groups are caught.
 
-    A group is flagged if its score is at least the threshold, and the threshold is the highest OOD
-    score that catches 95 % of the OOD groups: no interpolation between thresholds.
+    A group is flagged if the score reaches the threshold, and the threshold is the highest OOD
+    score that catches 95 % of the OOD groups, without interpolation between thresholds.
 
     Arguments:
         scores_in: float64, (n,), scores of the ID groups, higher is more OOD.
         scores_out: float64, (m,), scores of the OOD groups.
 
     Raises:
-        ScoreError: As for `auroc`.
+        ScoreError: See `auroc`.
     """
     scores_in, scores_out = checked_sides(scores_in, scores_out)
     caught = -(-95 * scores_out.size // 100)  # the ceiling, in integers: 0.95 is not exact
@@ -158,5 +159,5 @@ def fpr95(scores_in: Floats, scores_out: Floats) -> float:
 
 
 def _expit(x: float) -> float:
-    """1 / (1 + exp(-x)) without overflow."""
+    """Compute 1 / (1 + exp(-x)) without overflow."""
     return 0.5 * (1.0 + math.tanh(0.5 * x))
