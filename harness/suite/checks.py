@@ -1,4 +1,4 @@
-"""Comparisons whose every name is known: their domains, and what was trained on what."""
+"""Checks of comparisons with known names: equal domains, and valid training data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Found: TypeAlias = tuple[Key, str]
 
 
 def comparison_problems(resolved: ResolvedSuite) -> Iterator[Found]:
-    """The key of each mistake and what it is; the same one may come more than once."""
+    """Yield the key and the message for each mistake; repetitions are possible."""
     for number, comparison in enumerate(resolved.suite.comparisons):
         key: Key = ("comparisons", number)
         for in_dataset in comparison.in_datasets:
@@ -25,7 +25,7 @@ def comparison_problems(resolved: ResolvedSuite) -> Iterator[Found]:
 def _out(
     resolved: ResolvedSuite, comparison: Comparison, in_dataset: str, key: Key
 ) -> Iterator[Found]:
-    """OOD sets that are of another domain, or none at all."""
+    """Find OOD sets with a different domain, and comparisons without any OOD set."""
     domain = resolved.datasets[in_dataset].dataset.domain
     outs = resolved.out_datasets(comparison, in_dataset)
     if not outs:
@@ -39,20 +39,20 @@ def _out(
 def _judged(
     resolved: ResolvedSuite, comparison: Comparison, in_dataset: str, key: Key
 ) -> Iterator[Found]:
-    """Models that are judged with another ID set than the data set they are trained on."""
+    """Find models judged with an ID set that differs from the training data."""
     for place, name in enumerate(comparison.models):
         trained_on = resolved.trained_on(name, in_dataset)
         if trained_on != in_dataset:
             yield (
                 (*key, place),
-                f"{name!r} is trained on {trained_on!r}, whatever is in-distribution "
-                f"(models.{name}.dataset), so it is judged with that as the ID set, not with "
-                f"{in_dataset!r}, for which scorers may read it, such as log_prob@{name}",
+                f"{name!r} is always trained on {trained_on!r} (models.{name}.dataset), so the "
+                f"model can be judged only with that ID set, not with {in_dataset!r}; scorers "
+                f"can still read the model there, for example log_prob@{name}",
             )
 
 
 def _read(resolved: ResolvedSuite, comparison: Comparison, in_dataset: str) -> Iterator[Found]:
-    """Models that scorers read on examples of another domain than they are trained on."""
+    """Find models read by scorers on examples with a domain unlike the training data."""
     domain = resolved.datasets[in_dataset].dataset.domain
     for scorer in comparison.scorers:
         for item in resolved.scorers[scorer].inputs:

@@ -1,4 +1,4 @@
-"""Components: the models, data sets, statistics and scorers of a suite, resolved to plugins."""
+"""Components: models, data sets, statistics and scorers in a suite, resolved to plugins."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from harness.suite.schema import Recipe
 
 @dataclass(frozen=True)
 class Component:
-    """A plugin under a name, with all its options.
+    """A plugin under a name, with all options.
 
     Attributes:
-        options: Every option of the plugin, defaults included, as JSON-like values.
-        sources: The data sets that its options name, by option.
-        members: The scorers that its options name, by option.
+        options: Every option of the plugin, including defaults, in JSON-like values.
+        sources: The data sets named in the options, by option.
+        members: The scorers named in the options, by option.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Component:
     members: Mapping[str, tuple[ScorerComponent, ...]] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """What enters keys. The name under which the suite knows it does not."""
+        """Return the part that enters keys. The name in the suite is not included."""
         options = dict(self.options)
         for name, source in self.sources.items():
             options[name] = source.identity()
@@ -40,7 +40,7 @@ class Component:
         return {**self.registered.identity(), "options": options}
 
     def build(self, *arguments: Any) -> Any:
-        """Construct the object; `arguments` come first, such as a model's domain."""
+        """Construct the object; `arguments` come first, for example the domain of a model."""
         target = self.registered.load()
         datasets = {source.name: source.dataset for source in self.sources.values()}
         scorers = {member.name: member.build for member in self.all_members()}
@@ -48,27 +48,27 @@ class Component:
 
     @cached_property
     def has_layer_norms(self) -> bool:
-        """Whether it is a statistic of the layers' squared gradient norms."""
+        """True for a statistic with the squared gradient norms of the layers."""
         return isinstance(self.build(), HasLayerNorms)
 
     def provenance(self) -> dict[str, Any]:
-        """What a number records about the plugins that made it."""
+        """Return the facts about the plugins behind a number, to be stored with the number."""
         members = [member.provenance() for member in self.all_members()]
         made = self.registered.provenance()
         return {**made, "members": members} if members else {**made}
 
     def all_members(self) -> list[ScorerComponent]:
-        """List the scorers that this scorer combines."""
+        """List the scorers combined by this scorer."""
         return [member for members in self.members.values() for member in members]
 
 
 @dataclass(frozen=True)
 class ModelComponent(Component):
-    """A model with its training recipe.
+    """A model with a training recipe.
 
     Attributes:
-        dataset: The name of the data set that it is trained on whatever is in-distribution; None
-            if it is the ID set.
+        dataset: Name of the data set for training, regardless of the ID set; None to train on the
+            ID set.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
@@ -77,21 +77,21 @@ class ModelComponent(Component):
 
 @dataclass(frozen=True)
 class DatasetComponent(Component):
-    """A data set, constructed (which touches no data)."""
+    """A constructed data set; construction touches no data."""
 
     dataset: Dataset = field(kw_only=True)
 
 
 @dataclass(frozen=True)
 class ScorerComponent(Component):
-    """A scorer and the statistics it reads."""
+    """A scorer and the statistics to read."""
 
     inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True)
 class Input:
-    """A statistic that a scorer reads: of its cell's model, epoch and seed where it names none."""
+    """A statistic read by a scorer; model, epoch and seed default to the cell's values."""
 
     text: str
     statistic: str
@@ -101,17 +101,17 @@ class Input:
 
 
 def parse_input(text: str) -> Input:
-    """Parse `"statistic"`, then `"@model"`, `":epoch"` and `"/seed"` as far as they are there.
+    """Parse `"statistic"`, optionally followed by `"@model"`, `":epoch"` and `"/seed"`.
 
     Raises:
-        ValueError: It does not read so.
+        ValueError: The text has another format.
     """
     name = r"[^@:/]+"
     found = re.fullmatch(rf"({name})(?:@({name}))?(?::([0-9]+))?(?:/([0-9]+))?", text)
     if found is None:
         raise ValueError(
-            f"{text!r} should read STATISTIC, then @MODEL, :EPOCH and /SEED as far as they are "
-            "not the cell's own, such as 'log_prob@glow:4/1'"
+            f"{text!r} should read STATISTIC, followed by @MODEL, :EPOCH and /SEED where they "
+            "differ from those of the cell, for example 'log_prob@glow:4/1'"
         )
     statistic, model, epoch, seed = found.groups()
     numbers = (None if number is None else int(number) for number in (epoch, seed))

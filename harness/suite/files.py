@@ -1,4 +1,4 @@
-"""Suite files: read with their includes, merged, every value's file and line remembered."""
+"""Suite files, read and merged with included files; file and line are known for every value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_FILES = 100
 
 
 def shipped_suites() -> Path:
-    """The folder of the suites that come with the project."""
+    """Return the folder of the suites in the distribution."""
     root = Path(harness.__file__).parent.parent
     installed = root / "oodbench" / "suites"
     return installed if installed.is_dir() else root / "suites"
@@ -28,7 +28,7 @@ def shipped_suites() -> Path:
 
 @dataclass
 class Merged:
-    """The merged TOML of a suite and where each value comes from."""
+    """The merged TOML of a suite, with file and line for each value."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, tuple[str, int]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Merged:
     files: int = 0
 
     def problem(self, key: Key, message: str, hint: str = "") -> Problem:
-        """A problem at a key, located at the nearest known ancestor."""
+        """Create a problem at a key, located at the nearest known ancestor."""
         name = format_key(key)
         for length in range(len(key), -1, -1):
             if key[:length] in self.origins:
@@ -48,7 +48,7 @@ class Merged:
 
 
 def format_key(key: Key) -> str:
-    """A key path as people write it: `comparisons[0].epochs[1]`."""
+    """Format a key path for people: `comparisons[0].epochs[1]`."""
     text = ""
     for part in key:
         if isinstance(part, int):
@@ -59,10 +59,10 @@ def format_key(key: Key) -> str:
 
 
 def read_suite_files(path: Path) -> Merged:
-    """Read a suite and what it includes.
+    """Read a suite and the included files.
 
     Raises:
-        SuiteError: A file cannot be read or is not TOML; all such problems at once.
+        SuiteError: A file cannot be read or is not TOML; lists all problems of this kind.
     """
     if not path.stem.strip("."):
         raise SuiteError([Problem("a suite needs a name, as in NAME.toml", file=str(path))])
@@ -79,7 +79,7 @@ def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...]) -> None:
         merged.problems.append(Problem("the file includes itself", file=str(path)))
         return
     merged.files += 1
-    if merged.files > MAX_FILES:  # files that include others twice would be read without end
+    if merged.files > MAX_FILES:  # repeated includes could grow without end
         if merged.files == MAX_FILES + 1:
             message = f"a suite includes at most {MAX_FILES} files"
             merged.problems.append(Problem(message, file=str(path)))
@@ -101,7 +101,7 @@ def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...]) -> None:
 
 
 def _read_toml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
-    """The values of a file, and the line of each.
+    """Read the values in a file, and the line for each value.
 
     Raises:
         SuiteError: The file cannot be read or is not TOML.
@@ -136,7 +136,7 @@ def _unusable(path: Path, message: str, line: int | None = None, hint: str = "")
 def _merge(
     merged: Merged, values: dict[str, Any], origins: dict[Key, tuple[str, int]], path: Path
 ) -> None:
-    """Paste one file's tables behind those read before; two of one name are a mistake."""
+    """Append the tables in a file to earlier tables; a repeated name is a mistake."""
     offset = len(merged.values.get("comparisons", []))
     moved = {_shift(key, offset): where for key, where in origins.items()}
     for table in NAMED_TABLES:

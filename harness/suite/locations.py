@@ -1,4 +1,4 @@
-"""The line of every key and array element of a TOML text, which `tomllib` does not tell."""
+"""Line numbers of keys and array elements in a TOML text; `tomllib` does not report lines."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def locate(text: str) -> dict[Path, int]:
         text: TOML that `tomllib` has accepted.
 
     Returns:
-        Paths such as `("comparisons", 0, "scorers", 2)`; tables and arrays of tables are located
-        at their header, implicit parent tables at their first child.
+        Lines by path, for example `("comparisons", 0, "scorers", 2)`; tables and arrays of tables
+        are located at the header, implicit parent tables at the first child.
     """
     return _Scanner(text).scan()
 
@@ -72,7 +72,7 @@ class _Scanner:
         return path
 
     def _keys(self) -> list[str]:
-        """A dotted key, its parts unquoted."""
+        """Take a dotted key; the parts are unquoted."""
         keys = []
         dot = "."
         while dot:
@@ -98,7 +98,7 @@ class _Scanner:
             self._take(_SCALAR)
 
     def _collection(self, path: Path, closing: str) -> None:
-        """An array or an inline table."""
+        """Take an array or an inline table."""
         self.position += 1
         count = 0
         self._take(_BETWEEN)

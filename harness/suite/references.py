@@ -1,4 +1,4 @@
-"""Published values: what a paper reports for cells of a suite, from a JSON file."""
+"""Published values: numbers from a paper for cells of a suite, from a JSON file."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Reference:
-    """Published AUROC of one scorer.
+    """Published AUROC values for a scorer.
 
     Attributes:
-        source: Where they were published.
-        examples: How many were scored of each side.
-        values: OOD positive, by place; the last epoch is a number.
+        source: Title or address of the publication.
+        examples: Number of scored examples per side.
+        values: OOD positive, by place; `"last"` is replaced by an epoch number.
     """
 
     source: str
@@ -51,7 +51,7 @@ class Reference:
     values: Mapping[Place, float]
 
     def value(self, cell: Cell) -> float | None:
-        """What was published for a cell, whatever its model and seed; None if nothing was."""
+        """Return the published value for a cell, for any model and seed; None if unpublished."""
         place = (cell.in_dataset, cell.out_dataset, cell.scorer, cell.epoch, cell.group_size)
         return self.values.get(place)
 
@@ -59,11 +59,11 @@ class Reference:
 def read_reference(path: Path, suite: Suite) -> Reference:
     """Read published values for a suite.
 
-    The epoch `"last"` is the largest that the suite asks for with the ID set. Where that one has
-    a value of its own too, its own counts.
+    The epoch `"last"` is the largest epoch in the suite for the ID set. If the file has a separate
+    value for that epoch, the separate value counts.
 
     Raises:
-        ValueError: The file cannot be read or is something else; says what.
+        ValueError: The file cannot be read or has a wrong format; the message names the mistake.
     """
     try:
         if path.exists() and not path.is_file():
@@ -86,7 +86,7 @@ def read_reference(path: Path, suite: Suite) -> Reference:
 
 
 def _last_epochs(suite: Suite) -> dict[str, int]:
-    """The largest epoch of each ID set."""
+    """Find the largest epoch for each ID set."""
     last: dict[str, int] = {}
     for comparison in suite.comparisons:
         for name in comparison.in_datasets:

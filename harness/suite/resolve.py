@@ -1,4 +1,4 @@
-"""From merged TOML to a `ResolvedSuite`: names looked up, options checked, mistakes collected."""
+"""From merged TOML to a `ResolvedSuite`: look up names, check options, collect mistakes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.text import known_names, short
 
 C = TypeVar("C", bound=Component)
 LOG_PROB = "log_prob"
-"""The statistic that bits per dimension are made from; resolved for every suite."""
+"""The statistic behind bits per dimension; resolved for every suite."""
 
 
 def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
@@ -36,11 +36,11 @@ def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
 
     Arguments:
         path: The suite's TOML file.
-        requested: Plugins asked for on the command line, as `Registry` takes them.
+        requested: Plugins requested on the command line, in the format of `Registry`.
 
     Raises:
-        SuiteError: With every mistake that could be found, located by file, line and key.
-        PluginError: A plugin that the suite or the command line names is broken.
+        SuiteError: With every detectable mistake, located by file, line and key.
+        PluginError: A plugin named by the suite or the command line is broken.
     """
     merged = read_suite_files(path)
     registry = Registry(requested, merged.plugin_paths)
@@ -57,7 +57,7 @@ def _in_order(problems: Sequence[Problem]) -> list[Problem]:
 
 
 def _validate(merged: Merged, registry: Registry) -> Suite | None:
-    """Check the schema and every name; report into `merged.problems`."""
+    """Check the schema and every name; add mistakes to `merged.problems`."""
     values = merged.values
     context: dict[str, list[str]] = {
         "model": [*_table(values, "models")],
@@ -78,13 +78,13 @@ def _validate(merged: Merged, registry: Registry) -> Suite | None:
     except ValidationError as error:
         for item in error.errors():
             if item["type"] == "too_short" and item["input"]:
-                continue  # what it was too short for is reported itself
+                continue  # the dropped items are reported themselves
             merged.problems.append(_schema_problem(merged, item, registry))
         return None
 
 
 def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """One table of the TOML; empty if it is missing or something else, as the schema says."""
+    """Return a table of the TOML; empty if missing or invalid, which the schema reports."""
     found = values.get(name)
     return found if isinstance(found, dict) else {}
 
@@ -107,7 +107,7 @@ def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
 
 
 def _fields_at(key: Key) -> list[str]:
-    """The known keys of the table that a path leads to."""
+    """Return the known keys of the table at a path."""
     schema: Any = Suite.model_json_schema()
     definitions = schema["$defs"]
     node = schema
@@ -123,7 +123,7 @@ def _fields_at(key: Key) -> list[str]:
 
 
 class _Resolver:
-    """Looks components up one by one and collects what is wrong with them."""
+    """Looks up components one by one and collects mistakes."""
 
     def __init__(self, merged: Merged, registry: Registry, suite: Suite | None) -> None:
         self.merged = merged
@@ -135,7 +135,7 @@ class _Resolver:
         self.scorers: dict[str, ScorerComponent | None] = {}
 
     def resolve(self, path: Path) -> ResolvedSuite | None:
-        """Resolve every component; None if the schema was not met or any component failed."""
+        """Resolve every component; None if the suite violates the schema."""
         finders: dict[str, Callable[[str], object]] = {
             "models": self._model,
             "statistics": self._statistic,
@@ -188,7 +188,7 @@ class _Resolver:
 
     def _dataset(self, name: str) -> DatasetComponent | None:
         if name not in self.datasets:
-            self.datasets[name] = None  # stays so while in progress: a cycle ends here
+            self.datasets[name] = None  # remains None while in progress, which ends a cycle
             if built := self._built("datasets", name):
                 component, dataset = built
                 self.datasets[name] = DatasetComponent(**vars(component), dataset=dataset)
@@ -196,7 +196,7 @@ class _Resolver:
 
     def _scorer(self, name: str) -> ScorerComponent | None:
         if name not in self.scorers:
-            self.scorers[name] = None  # as with data sets
+            self.scorers[name] = None  # like for data sets
             if built := self._built("scorers", name):
                 component, scorer = built
                 try:
@@ -208,7 +208,7 @@ class _Resolver:
         return self.scorers[name]
 
     def _built(self, kind: Kind, name: str) -> tuple[Component, Any] | None:
-        """A component and an object of it; None if either cannot be had."""
+        """Look up a component and build an object; None if either fails."""
         component = self._component(kind, name)
         if component is None:
             return None
@@ -220,12 +220,12 @@ class _Resolver:
             return None
 
     def _component(self, kind: Kind, name: str) -> Component | None:
-        """Look one component up: its table in the suite, else the plugin of that name."""
+        """Look up a component: the table in the suite, or else the plugin with the same name."""
         key = (kind, name)
         table = _table(self.merged.values, kind).get(name, {"plugin": name})
         plugin = table.get("plugin") if isinstance(table, dict) else None
         if not isinstance(plugin, str) or plugin not in self.registry.names(kind):
-            return None  # the schema has said so
+            return None  # already reported by the schema
         options = table.get("options", {})
         try:
             registered = self.registry.get(kind, plugin)
@@ -256,7 +256,7 @@ class _Resolver:
         find: Callable[[str], C | None],
         key: Key,
     ) -> dict[str, tuple[C, ...]] | None:
-        """What options name, defined by the suite or a plugin's at its default options."""
+        """Look up names in options: from the suite, or else plugins with default options."""
         known = [*_table(self.merged.values, kind), *self.registry.names(kind)]
         components: dict[str, tuple[C, ...]] = {}
         for option, names in named.items():
@@ -275,7 +275,7 @@ class _Resolver:
         return components
 
     def _resolve_inputs(self, suite: Suite) -> None:
-        """Look up the statistics and models that scorers read."""
+        """Look up the statistics and models read by scorers."""
         known = {*_table(self.merged.values, "statistics"), *self.registry.names("statistics")}
         if LOG_PROB in known and LOG_PROB not in self.statistics:
             self._statistic(LOG_PROB)
@@ -283,12 +283,12 @@ class _Resolver:
             key = ("scorers", name)
             for item in scorer.inputs if scorer else ():
                 if item.statistic not in known:
-                    message = f"scorer {name!r} reads statistic {item.statistic!r}, not known"
+                    message = f"scorer {name!r} reads unknown statistic {item.statistic!r}"
                     self._report(key, message, known_names(item.statistic, known))
                 elif item.statistic not in self.statistics:
                     self._statistic(item.statistic)
                 if item.model is not None and item.model not in suite.models:
-                    message = f"scorer {name!r} reads model {item.model!r}, not in the suite"
+                    message = f"scorer {name!r} reads unknown model {item.model!r}"
                     self._report(key, message, known_names(item.model, suite.models))
 
     def _reference(self, suite: Suite) -> Reference | None:

@@ -1,4 +1,4 @@
-"""A resolved suite: what `load_suite` makes of TOML files."""
+"""A resolved suite, created from TOML files by `load_suite`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from harness.suite.selection import Selection
 
 @dataclass(frozen=True)
 class SuiteFingerprint:
-    """Where the cells of a plan come from, whichever of them are selected.
+    """Origin of the cells in a plan, independent of the selection.
 
     Attributes:
-        digest: Of the suite with its plugins: the same code makes the same cells of the same.
-        packages: Those that the code of its plugins is in; of a plugin file, the digest tells.
+        digest: Hash of the suite and the plugins; equal digests and equal code give equal cells.
+        packages: Packages with code of the plugins; a plugin file is covered by the digest.
     """
 
     digest: str
@@ -31,11 +31,11 @@ class SuiteFingerprint:
 
 @dataclass(frozen=True)
 class ResolvedSuite:
-    """A suite whose every name stands for a plugin with checked options.
+    """A suite with every name resolved to a plugin with checked options.
 
     Attributes:
-        reference: Published values of its cells, if it names some.
-        only: The cells to plan; all of them unless a selection was made.
+        reference: Published values for the cells, if the suite names a reference.
+        only: The cells to plan; all cells unless a selection was made.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ResolvedSuite:
     only: Selection = field(default_factory=Selection)
 
     def fingerprint(self) -> SuiteFingerprint:
-        """What all its cells come from."""
+        """Compute the fingerprint, from the origin of all cells."""
         tables = (self.models, self.datasets, self.statistics, self.scorers)
         known = [component for table in tables for component in table.values()]
         used = [one.registered for item in known for one in (item, *item.all_members())]
@@ -64,11 +64,11 @@ class ResolvedSuite:
         return SuiteFingerprint(found.hexdigest(), frozenset(map(_package, used)) - {""})
 
     def trained_on(self, model: str, in_dataset: str) -> str:
-        """The data set that a model is trained on where another one is in-distribution."""
+        """Return the training data set of a model, for a given ID set."""
         return self.models[model].dataset or in_dataset
 
     def out_datasets(self, comparison: Comparison, in_dataset: str) -> tuple[str, ...]:
-        """The OOD data sets of a comparison for one of its ID data sets."""
+        """List the OOD data sets of a comparison for an ID data set."""
         if comparison.out_datasets != ("others",):
             return tuple(name for name in comparison.out_datasets if name != in_dataset)
         domain = self.datasets[in_dataset].dataset.domain
@@ -80,7 +80,7 @@ class ResolvedSuite:
 
 
 def _package(registered: Registered) -> str:
-    """The package or module that an entry is in; empty if that is a plugin file."""
+    """Return the package or module with the entry; empty for a plugin file."""
     if registered.source.distribution == FILE:
         return ""
     module = registered.entry.target.partition(":")[0] or registered.module

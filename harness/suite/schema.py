@@ -1,4 +1,4 @@
-"""What a suite is: the keys of its TOML files, their types, defaults and meanings."""
+"""Schema of a suite: the keys in TOML files, with types, defaults and meanings."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ OTHERS = "others"
 
 
 def _listed(value: Any) -> Any:
-    """Let one value stand for a list of one."""
+    """Accept a single value in place of a list."""
     if isinstance(value, list):
         return tuple(value)
     return (value,) if isinstance(value, str | int) else value
 
 
 def _known(kind: str, *words: str) -> AfterValidator:
-    """A name that the suite defines or, where that is allowed, that a plugin bears; or a word."""
+    """Check that a name is defined by the suite or a plugin, or is an allowed word."""
 
     def check(name: str, info: ValidationInfo) -> str:
         known = (info.context or {}).get(kind)
@@ -45,7 +45,7 @@ def _known(kind: str, *words: str) -> AfterValidator:
 
 def _others_alone(names: tuple[str, ...]) -> tuple[str, ...]:
     if OTHERS in names and len(names) > 1:
-        raise PydanticCustomError("others", "'others' stands alone, without further names")
+        raise PydanticCustomError("others", "'others' cannot be combined with further names")
     return names
 
 
@@ -54,7 +54,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     for value in values:
         if value in seen:
             raise PydanticCustomError(
-                "repeated", "{value} is there twice", {"value": short(value)}
+                "repeated", "{value} is listed twice", {"value": short(value)}
             )
         seen.add(value)
     return values
@@ -92,43 +92,43 @@ class _Table(BaseModel):
 
 
 class Plugins(_Table):
-    """Where to find plugins that are not installed."""
+    """Locations of plugins that are not installed."""
 
     paths: tuple[str, ...] = ()
     """Python files with hooks, relative to the suite file."""
 
 
 class Recipe(_Table):
-    """How a model is trained; every key is part of the train key."""
+    """Training of a model; every key is part of the train key."""
 
-    # A new key is declared in `harness/plan/keys.py` too, with its neutral value.
+    # Also declare a new key in `harness/plan/keys.py`, with the neutral value.
 
     optimizer: Literal["adam", "adamax", "adamw"] = "adamax"
-    """The optimiser, with the coefficients that torch gives it by default."""
+    """The optimiser, with the default coefficients in torch."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     """Step size after the warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """L2 penalty (adam, adamax) or decoupled decay (adamw)."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    """Length of the linear warm-up of the step size, in epochs."""
+    """Length of the linear step size warm-up, in epochs."""
     minibatch: Count = 64
-    """Examples a step; the last, smaller batch of an epoch is dropped."""
+    """Number of examples per step; the last, smaller batch of an epoch is dropped."""
     clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of the whole gradient; larger ones are scaled down to it."""
+    """Maximum norm of the whole gradient; a larger gradient is scaled down to this norm."""
     precision: Literal["float32", "float64"] = "float32"
-    """Floating-point type of the parameters, in training and in evaluation."""
+    """Floating-point type of the parameters, in training and evaluation."""
     translate: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Augmentation: largest shift, as a share of height and width, borders filled by zeros."""
+    """Augmentation: maximum shift, relative to height and width, with zeros at the border."""
     horizontal_flip: bool = False
     """Augmentation: mirror half of the examples."""
     prepare_batches: Count = 8
-    """Minibatches for the data-dependent start of models that have one."""
+    """Number of minibatches for a data-dependent start, in models with such a start."""
     examples: Count | None = None
     """Number of random examples of the train split to train on, shown under every table. The
     training seed chooses them, and a larger number adds to the examples of a smaller one."""
     mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Perturbation, for background models: share of the values (each channel of each pixel by
-    itself) that a uniform one of all levels replaces, anew at every step; in training only."""
+    """Perturbation, for background models: share of the values (each channel of each pixel
+    separately) replaced by uniform random levels, again at every step; in training only."""
 
 
 class Model(_Table):
@@ -141,8 +141,8 @@ class Model(_Table):
     training: RecipeName
     """Name of the training recipe."""
     dataset: DatasetName | None = None
-    """Data set whose train split it is trained on, for a general model that scorers read whatever
-    is in-distribution (`log_prob@NAME`). By default the comparison's `in` data set."""
+    """Data set for training (train split) a general model, read by scorers regardless of the ID
+    set (`log_prob@NAME`). The default is the `in` data set of the comparison."""
 
 
 class DatasetTable(_Table):
@@ -151,7 +151,7 @@ class DatasetTable(_Table):
     plugin: DatasetPlugin
     """Name of the data set plugin."""
     options: dict[str, Any] = {}
-    """Options of the plugin; one that is a data set names another one of the suite."""
+    """Options of the plugin; an option of type data set names another data set in the suite."""
 
 
 class Scorer(_Table):
@@ -160,7 +160,7 @@ class Scorer(_Table):
     plugin: ScorerPlugin
     """Name of the scorer plugin."""
     options: dict[str, Any] = {}
-    """Options of the plugin; one that is a scorer, or several, names others."""
+    """Options of the plugin; an option of type scorer, or several scorers, names other scorers."""
 
 
 class Statistic(_Table):
@@ -173,56 +173,56 @@ class Statistic(_Table):
 
 
 class Protocol(_Table):
-    """Draws of test examples, for each comparison that does not say otherwise."""
+    """Draws of test examples; defaults for all comparisons."""
 
     n_in: Count | None = None
-    """ID test examples to score; by default 1,000, or half of the test split if that is less."""
+    """Number of ID test examples to score; default 1,000, or half of the test split if smaller."""
     n_fit: Count | None = None
-    """ID test examples to fit the scorers on; by default all that are not scored."""
+    """Number of ID test examples for fitting scorers; default: all that are not scored."""
     n_out: Count | None = None
-    """Test examples to score of each OOD data set; by default 1,000, or all if they are fewer."""
+    """Number of test examples to score per OOD data set; default 1,000, or all if fewer exist."""
     fit_overlap: Literal["none", "paper"] = "none"
-    """`"paper"`: fit on `n_fit` of all ID test examples, drawn with the scored ones first."""
+    """`"paper"`: fit on `n_fit` of all ID test examples; the scored examples are drawn first."""
     draw_seed: Seed = 0
-    """Seed of the draw of test examples."""
+    """Seed for drawing test examples."""
 
 
 class Comparison(Protocol):
-    """Every combination of its models, data sets, epochs, group sizes, seeds and scorers."""
+    """Every combination of models, data sets, epochs, group sizes, seeds and scorers."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     models: Several[ModelName]
-    """Models, each trained on the train split of each `in` data set. One with a `dataset` of its
-    own can be judged only where that is the one `in` data set; elsewhere scorers read it."""
+    """Models, each trained on the train split of each `in` data set. A model with a `dataset` key
+    can be judged only if `in` is that data set alone; elsewhere scorers can read the model."""
     in_datasets: Annotated[Several[DatasetName], Field(alias="in")]
     """In-distribution data sets."""
     out_datasets: Annotated[Several[OutName], AfterValidator(_others_alone), Field(alias="out")]
-    """OOD data sets, or `"others"`: all other data sets that the suite defines on one domain."""
+    """OOD data sets, or `"others"`: all other data sets in the suite with the same domain."""
     epochs: Several[Epoch]
-    """Epochs at which the model is judged; 0 is the initialised model."""
+    """Epochs to judge; 0 is the initialised model."""
     group_sizes: Several[Count] = (1,)
-    """Numbers of examples judged together."""
+    """Numbers of examples to judge together."""
     seeds: Several[Seed] = (0,)
-    """Seeds of the training."""
+    """Training seeds."""
     scorers: Several[ScorerName]
-    """Scorers, by plugin name or by a name under `scorers`."""
+    """Scorers, by plugin name or by a name in `scorers`."""
 
     def under(self, protocol: Protocol) -> Comparison:
-        """The comparison, with the protocol's word on what it does not say itself."""
+        """Return the comparison, with unset keys taken from the protocol."""
         unsaid = protocol.model_fields_set - self.model_fields_set
         return self.model_copy(update={name: getattr(protocol, name) for name in unsaid})
 
 
 class Suite(_Table):
-    """A validated suite. Everything in it is fixed; nothing has been built or loaded."""
+    """A validated, immutable suite; nothing has been built or loaded."""
 
     title: str = ""
     """Title of reports."""
     include: tuple[str, ...] = ()
-    """Other suite files, relative to this one, whose tables and comparisons are taken in."""
+    """Other suite files, relative to this file, with tables and comparisons to include."""
     plugins: Plugins = Plugins()
-    """Where to find plugins that are not installed."""
+    """Locations of plugins that are not installed."""
     models: dict[Name, Model] = {}
     """Models by name."""
     training: dict[Name, Recipe] = {}
@@ -234,8 +234,8 @@ class Suite(_Table):
     scorers: dict[Name, Scorer] = {}
     """Scorers with options by name."""
     reference: str = ""
-    """JSON file of published values that reports show beside ours, relative to this one."""
+    """JSON file with published values for comparison in reports, relative to this file."""
     protocol: Protocol = Protocol()
-    """Draws of test examples, for all comparisons."""
+    """Draws of test examples; defaults for all comparisons."""
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
-    """What is compared."""
+    """Comparisons to compute."""

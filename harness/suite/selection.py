@@ -1,4 +1,4 @@
-"""The part of a suite that is asked for: `--only in=mnist --only epoch=1 --only epoch=10`."""
+"""Selection of cells: `--only in=mnist --only epoch=1 --only epoch=10`."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from harness.text import known_names
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cells to take. Values of one key are alternatives, keys combine.
+    """A set of cells. Values for the same key are alternatives; different keys combine.
 
     Attributes:
-        values: The values taken, as text, by key; a key that is not there takes all.
+        values: The selected values, in text form, by key; a missing key selects all values.
     """
 
     values: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def selects(self, cell: Cell) -> bool:
-        """Whether a cell is asked for."""
+        """Return True if the cell is selected."""
         return all(_value(cell, key) in taken for key, taken in self.values.items())
 
     def as_arguments(self) -> list[str]:
-        """The selection as `parse_selection` takes it, in one order however it was given."""
+        """Convert back to the input of `parse_selection`, in a canonical order."""
         return [f"{key}={value}" for key in COLUMNS for value in sorted(self.values.get(key, ()))]
 
 
 def parse_selection(texts: Iterable[str], cells: Collection[Cell]) -> Selection:
-    """Read a selection.
+    """Parse a selection.
 
     Arguments:
         texts: Each `KEY=VALUE`.
-        cells: What there is to select from.
+        cells: All available cells.
 
     Raises:
-        BenchError: A key or value is unknown; all such mistakes at once.
+        BenchError: A key or value is unknown; lists all mistakes.
     """
     values: dict[str, set[str]] = {}
     problems = []
@@ -52,7 +52,7 @@ def parse_selection(texts: Iterable[str], cells: Collection[Cell]) -> Selection:
 
 
 def _problem(key: str, value: str, cells: Collection[Cell]) -> str:
-    """What is wrong with one selection; empty if nothing is."""
+    """Describe the mistake in a selection; empty if valid."""
     if key not in COLUMNS:
         return f"there is no key {key!r} ({known_names(key, COLUMNS)})"
     known = {_value(cell, key) for cell in cells}

@@ -94,12 +94,12 @@ def test_three_mistakes_are_three_errors_in_one_go(problems):
         (
             'out = "others"',
             'out = ["others", "noise"]',
-            "suite.toml:17: comparisons[0].out: 'others' stands alone, without further names",
+            "suite.toml:17: comparisons[0].out: 'others' cannot be combined with further names",
         ),
         (
             "epochs = [1]",
             "epochs = [1, 1]",
-            "suite.toml:18: comparisons[0].epochs: 1 is there twice",
+            "suite.toml:18: comparisons[0].epochs: 1 is listed twice",
         ),
         ("epochs = [1]", "", "suite.toml:14: comparisons[0].epochs: missing key"),
         (
@@ -187,9 +187,9 @@ def test_a_general_model_is_judged_on_its_own_data_set_alone(problems, write_sui
     assert suite.trained_on("flow", "digits") == "digits"
     judged = text.replace('models = ["flow"]', 'models = ["flow", "general"]')
     assert problems(judged.replace('["digits"]', '["noise", "digits"]')) == [
-        "suite.toml:25: comparisons[0].models[1]: 'general' is trained on 'noise', whatever is "
-        "in-distribution (models.general.dataset), so it is judged with that as the ID set, not "
-        "with 'digits', for which scorers may read it, such as log_prob@general"
+        "suite.toml:25: comparisons[0].models[1]: 'general' is always trained on 'noise' "
+        "(models.general.dataset), so the model can be judged only with that ID set, not with "
+        "'digits'; scorers can still read the model there, for example log_prob@general"
     ]
     assert load_suite(write_suite(judged.replace('["digits"]', '["noise"]')))
 
@@ -313,9 +313,12 @@ class TestPlugins:
     @pytest.mark.parametrize(
         ("inputs", "message"),
         [
-            ('("log_porb",)', "reads statistic 'log_porb', not known .did you mean 'log_prob'"),
-            ('("log_prob@flwo",)', "reads model 'flwo', not in the suite .did you mean 'flow'"),
-            ('("log_prob@flow:x",)', "should read STATISTIC, then @MODEL, :EPOCH and /SEED as"),
+            ('("log_porb",)', "reads unknown statistic 'log_porb' .did you mean 'log_prob'"),
+            ('("log_prob@flwo",)', "reads unknown model 'flwo' .did you mean 'flow'"),
+            (
+                '("log_prob@flow:x",)',
+                "should read STATISTIC, followed by @MODEL, :EPOCH and /SEED",
+            ),
         ],
     )
     def test_inputs_that_cannot_be_read(self, write_suite, inputs, message):
@@ -347,7 +350,9 @@ class TestPlugins:
         ],
     )
     def test_inputs_that_read_otherwise(self, text):
-        with pytest.raises(ValueError, match=r"should read STATISTIC, then @MODEL, :EPOCH and /"):
+        with pytest.raises(
+            ValueError, match=r"should read STATISTIC, followed by @MODEL, :EPOCH "
+        ):
             parse_input(text)
 
     def test_a_missing_plugin_file(self, write_suite):
