@@ -1,1 +1,1 @@
-"""The conformance kit: what every model, scorer, statistic and data set must do."""
+"""The conformance kit: requirements on every model, scorer, statistic and data set."""

@@ -1,4 +1,4 @@
-"""What a check is, how a list of checks is run, and how a test asserts them."""
+"""The result type for checks, the function to run a list, and the assertion for tests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,23 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check.
+    """The outcome of one conformance check.
 
     Attributes:
-        name: The check's name, by which a failure can be expected.
-        outcome: An expected failure that does not happen is `"failed"`.
-        message: What is wrong and how to mend it, why the check was skipped, or a remark on a
-            check that passed.
-        meaning: What the check holds a plugin to, in a sentence.
+        name: Name of the check, used in `expected_failures`.
+        outcome: `"passed"`, `"failed"`, `"skipped"` or `"expected failure"`. If a failure was
+            expected and the check does not fail, the outcome is `"failed"`.
+        message: The problem and its remedy, the reason for skipping, or a remark on a check with
+            outcome `"passed"`.
+        meaning: The requirement that the check tests, in one sentence.
+
+    Examples:
+        >>> from oodbench.testing import Check
+        >>> check = Check("finite", "failed", "2 of 40 scores are NaN or infinite")
+        >>> check.outcome
+        'failed'
+        >>> check.message
+        '2 of 40 scores are NaN or infinite'
     """
 
     name: str
@@ -34,11 +43,11 @@ class Check:
 
 
 class Fault(Exception):
-    """Raised by a check: what is wrong, in words that the plugin's author understands."""
+    """A failed check: describes the problem and its remedy for the author of the plugin."""
 
 
 class NotApplicable(Exception):
-    """Raised by a check: why it says nothing about this plugin."""
+    """A skipped check: says why the check does not apply to the plugin."""
 
 
 def run_checks(
@@ -46,20 +55,21 @@ def run_checks(
     subject: Subject,
     expected_failures: Mapping[str, str],
 ) -> list[Check]:
-    """Run every check, whatever the others find.
+    """Run every check, independently of the results from the others.
 
     Arguments:
-        functions: The checks; the name of a check is its function's, its meaning the docstring's.
-        subject: What they examine.
-        expected_failures: Reasons by check names.
+        functions: The checks. A check has the name of its function, and its meaning is the first
+            line of the docstring.
+        subject: The object under test, passed to every check.
+        expected_failures: Reasons for expected failures, by check name.
 
     Raises:
-        ValueError: A failure is expected of a check that does not exist.
+        ValueError: `expected_failures` names a check that does not exist.
     """
     names = [function.__name__ for function in functions]
     for name in expected_failures:
         if name not in names:
-            raise ValueError(f"no check is called {name!r} ({known_names(name, names)})")
+            raise ValueError(f"unknown check {name!r} ({known_names(name, names)})")
     return [
         _strict(_run_one(function, subject), expected_failures.get(function.__name__))
         for function in functions
@@ -67,10 +77,22 @@ def run_checks(
 
 
 def assert_conforms(checks: Iterable[Check]) -> None:
-    """Fail a test with the message of every failed check.
+    """Fail a test with the messages from all failed checks.
+
+    Arguments:
+        checks: Results from one of the `check_*` functions.
 
     Raises:
-        AssertionError: A check failed, or there was none.
+        AssertionError: A check failed, or the list is empty.
+
+    Examples:
+        >>> from oodbench.testing import Check, assert_conforms
+        >>> assert_conforms([Check("finite", "passed"), Check("refit", "skipped")])
+        >>> assert_conforms([Check("finite", "failed", "a score is NaN")])
+        Traceback (most recent call last):
+            ...
+        AssertionError: 1 of 1 checks failed:
+          finite: a score is NaN
     """
     checks = list(checks)
     if not checks:
@@ -83,10 +105,14 @@ def assert_conforms(checks: Iterable[Check]) -> None:
 
 
 def check_not_fitted(name: str, call: Callable[[], object]) -> None:
-    """Call something that needs a fit, without one.
+    """Check that a call made before `fit` raises NotFittedError.
+
+    Arguments:
+        name: Name of the call in the message.
+        call: Makes the call on a new, unfitted object.
 
     Raises:
-        Fault: It raises no NotFittedError.
+        Fault: The call returns, or raises another error.
     """
     try:
         call()
@@ -113,7 +139,7 @@ def _run_one(function: Callable[[Subject], str | None], subject: Subject) -> Che
 
 
 def _strict(check: Check, reason: str | None) -> Check:
-    """The outcome in view of what was expected."""
+    """Return the outcome, adjusted for an expected failure."""
     if reason is None:
         return check
     if check.outcome == "failed":
@@ -124,7 +150,7 @@ def _strict(check: Check, reason: str | None) -> Check:
 
 
 def _describe(error: Exception) -> str:
-    """An error and the line that raised it."""
+    """Describe an error and the line that raised it."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
     return f"raised {type(error).__name__}: {error} ({where})"

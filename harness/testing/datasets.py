@@ -1,4 +1,4 @@
-"""Conformance of data sets."""
+"""Conformance checks for data sets."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.testing.checks import Check, Fault, NotApplicable, run_checks
 
 @dataclass(frozen=True)
 class DatasetUnderTest:
-    """A data set as the checks see it."""
+    """A data set under test, built anew by each check."""
 
     build: Callable[[], Dataset]
 
     def splits(self) -> dict[str, NDArray[Any]]:
-        """The examples of every split of a new instance."""
+        """Load all splits from a new instance."""
         dataset = self.build()
         try:
             return {split: dataset.load(split) for split in dataset.splits}
@@ -35,37 +35,55 @@ class DatasetUnderTest:
 def check_dataset(
     build: Callable[[], Dataset], *, expected_failures: Mapping[str, str] | None = None
 ) -> list[Check]:
-    """Run every check on a data set.
+    """Run every conformance check on a data set.
 
     Arguments:
         build: Returns a new instance.
-        expected_failures: Check names and why each fails; one that does not fail is a failure.
+        expected_failures: Reason for each expected failure, by check name. An expected failure
+            that does not happen is reported as a failure.
+
+    Returns:
+        One result per check; pass the list to `assert_conforms`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from oodbench import DataError, Images
+        >>> from oodbench.testing import assert_conforms, check_dataset
+        >>> class Ramp:
+        ...     domain = Images(1, 2, 2)
+        ...     splits = ("test",)
+        ...
+        ...     def load(self, split):
+        ...         if split != "test":
+        ...             raise DataError(f"unknown split {split!r}; known: test")
+        ...         return np.arange(40, dtype=np.uint8).reshape(10, 1, 2, 2)
+        >>> assert_conforms(check_dataset(Ramp))
     """
     return run_checks(DATASET_CHECKS, DatasetUnderTest(build), expected_failures or {})
 
 
 def interface(subject: DatasetUnderTest) -> None:
-    """It has a domain and the splits "train" and "test", or one of them."""
+    """The data set has a domain and the splits "train" and "test", or one of the two."""
     dataset = subject.build()
     if not isinstance(dataset, Dataset):
-        raise Fault("it has not all of `domain`, `splits` and `load`")
+        raise Fault("the data set needs all of `domain`, `splits` and `load`")
     if not isinstance(dataset.domain, Images):
         raise Fault(f"`domain` must be Images(...), not {dataset.domain!r}")
     splits = dataset.splits
     if not isinstance(splits, tuple) or not splits or not {"train", "test"}.issuperset(splits):
-        raise Fault(f'`splits` must be a tuple of "train" and "test", not {splits!r}')
+        raise Fault(f'`splits` must be a tuple with "train", "test" or both, not {splits!r}')
     if len(set(splits)) != len(splits):
         raise Fault(f"`splits` names one split twice: {splits!r}")
 
 
 def shape_and_dtype(subject: DatasetUnderTest) -> None:
-    """A split is uint8 of shape (N, *domain.shape): raw integers, unscaled."""
+    """A split is uint8 with shape (N, *domain.shape): raw integers, unscaled."""
     shape = subject.build().domain.shape
     for split, x in subject.splits().items():
         if not isinstance(x, np.ndarray):
             raise Fault(f'load("{split}") must return a NumPy array, not {type(x).__name__}')
         if x.dtype != np.uint8:
-            hint = ": do not scale, a model does that itself" if x.dtype.kind == "f" else ""
+            hint = ": do not scale, models scale their inputs" if x.dtype.kind == "f" else ""
             raise Fault(f'load("{split}") has dtype {x.dtype}, not uint8{hint}')
         if x.ndim != 4 or x.shape[1:] != shape:
             raise Fault(
@@ -78,18 +96,18 @@ def non_empty(subject: DatasetUnderTest) -> None:
     """Every split has at least one example."""
     for split, x in subject.splits().items():
         if len(x) == 0:
-            raise Fault(f'load("{split}") has no example')
+            raise Fault(f'load("{split}") has no examples')
 
 
 def values_in_domain(subject: DatasetUnderTest) -> None:
-    """No value reaches `domain.levels`."""
+    """All values are below `domain.levels`."""
     domain = subject.build().domain
     for split, x in subject.splits().items():
         highest = x.max(initial=0)
         if highest >= domain.levels:
             raise Fault(
-                f'load("{split}") has the value {highest}, but {domain.bits} bits end at '
-                f"{domain.levels - 1}"
+                f'load("{split}") has the value {highest}, but the largest value with '
+                f"{domain.bits} bits is {domain.levels - 1}"
             )
 
 
@@ -101,16 +119,16 @@ def deterministic(subject: DatasetUnderTest) -> None:
         for source in (subject.build(), dataset, dataset):
             again = _digests(source.load(split))
             if len(again) != len(digests):
-                raise Fault(f'load("{split}") had {len(digests)} examples, then {len(again)}')
+                raise Fault(f'load("{split}") returned {len(digests)} examples, then {len(again)}')
             if again != digests:
                 raise Fault(
-                    f'load("{split}") gives other examples, or another order, each time: '
-                    "draw at random with a fixed seed, sort file names"
+                    f'load("{split}") returns different examples, or a different order, each '
+                    "time: use a fixed seed for random draws and sort file names"
                 )
 
 
 def splits_disjoint(subject: DatasetUnderTest) -> None:
-    """No example is, byte for byte, in two splits."""
+    """No two splits share an example, compared byte for byte."""
     splits = subject.splits()
     if len(splits) < 2:
         raise NotApplicable("there is only one split")
@@ -123,19 +141,19 @@ def splits_disjoint(subject: DatasetUnderTest) -> None:
             pairs = ", ".join(f"{other} {j} = {one} {i}" for j, i in found[:3])
             more = ", ..." if len(found) > 3 else ""
             raise Fault(
-                f"{len(found)} examples of the {other} split are in the {one} split too: "
+                f"{len(found)} examples in the {other} split are also in the {one} split: "
                 f"{pairs}{more}"
             )
 
 
 def own_copy(subject: DatasetUnderTest) -> None:
-    """Writing into a loaded array changes neither the data nor what is loaded next."""
+    """Writing into a loaded array changes neither the data nor later loads."""
     dataset = subject.build()
     for split, x in subject.splits().items():
         if len(x) == 0 or not x.flags.writeable:
             continue
         if _writes_to_file(x):
-            raise Fault(f'load("{split}") is a memory map that writes to its file: open it "r"')
+            raise Fault(f'load("{split}") is a writable memory map: open the file with mode "r"')
         x = dataset.load(split)
         original = x[0].copy()
         other = (dataset.domain.levels - 1 - original).astype(x.dtype)
@@ -144,26 +162,26 @@ def own_copy(subject: DatasetUnderTest) -> None:
         x[0] = original
         if np.array_equal(again, other):
             raise Fault(
-                f'load("{split}") returns the array that it keeps, and a user who writes into it '
-                "changes the next load: return a copy, or set `flags.writeable = False`"
+                f'load("{split}") returns the array kept by the data set, so writing into the '
+                "array changes later loads: return a copy, or set `flags.writeable = False`"
             )
 
 
 def unknown_split(subject: DatasetUnderTest) -> None:
-    """A split that it has not is a DataError, KeyError or ValueError."""
+    """Loading an unknown split raises DataError, KeyError or ValueError."""
     name = "no-such-split"
     try:
         subject.build().load(name)
     except (DataError, KeyError, ValueError):
         return
-    raise Fault(f'load("{name}") returned something: raise DataError and name the known splits')
+    raise Fault(f'load("{name}") raised no error: raise DataError and name the known splits')
 
 
 def stamp(subject: DatasetUnderTest) -> None:
-    """Its stamp, if it has one, is text and the same while the files are."""
+    """The stamp, if the data set has a stamp, is text and changes only if the files change."""
     dataset, other = subject.build(), subject.build()
     if not isinstance(dataset, HasStamp) or not isinstance(other, HasStamp):
-        raise NotApplicable("it has no `stamp`")
+        raise NotApplicable("the data set has no `stamp`")
     try:
         first, second = dataset.stamp(), other.stamp()
     except MissingDataError as error:
@@ -171,7 +189,7 @@ def stamp(subject: DatasetUnderTest) -> None:
     if not isinstance(first, str) or not first:
         raise Fault(f"`stamp` must return text, not {first!r}")
     if first != second or first != dataset.stamp():
-        raise Fault(f"`stamp` changes though no file did: {first!r}, then {second!r}")
+        raise Fault(f"`stamp` changed although no file changed: {first!r}, then {second!r}")
 
 
 DATASET_CHECKS: tuple[Callable[[DatasetUnderTest], str | None], ...] = (
@@ -188,12 +206,12 @@ DATASET_CHECKS: tuple[Callable[[DatasetUnderTest], str | None], ...] = (
 
 
 def _digests(x: NDArray[Any]) -> list[bytes]:
-    """A digest of the bytes of each example."""
+    """Return one digest per example."""
     return [hashlib.blake2b(example.tobytes(), digest_size=16).digest() for example in x]
 
 
 def _writes_to_file(x: NDArray[Any]) -> bool:
-    """Whether the array is, or looks into, a memory map that writes through."""
+    """Return True if the array is a memory map that writes to its file, or a view of one."""
     base: Any = x
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap) and base.mode in ("r+", "w+"):

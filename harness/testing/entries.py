@@ -1,4 +1,4 @@
-"""Conformance of a registered entry: built as a suite would build it, its kind's checks run."""
+"""Conformance checks for registered entries, built the same way suites build plugins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKED_KINDS: tuple[Kind, ...] = ("models", "datasets", "statistics", "scorers"
 
 @dataclass(frozen=True)
 class Domains:
-    """What a model is built for: a small domain, and one whose images can all be summed over."""
+    """Domains for building models: a small domain, and a domain small enough to sum over."""
 
     model: Images
     unit: Images
@@ -35,17 +35,17 @@ def check_registered(
     options: Mapping[str, Any],
     domains: Domains,
 ) -> list[Check]:
-    """Run the checks of its kind on an entry.
+    """Run the conformance checks for the kind of a registered entry.
 
     Arguments:
-        registry: Where data sets, scorers and statistics that it names are looked up.
+        registry: Used to look up data sets, scorers and statistics named by the entry.
         registered: A model, data set, statistic or scorer.
-        options: As a suite would give them.
-        domains: What a model is built for.
+        options: Options in the form used in a suite.
+        domains: Domains to build a model for.
 
     Raises:
-        PluginError: It cannot be imported, or names a data set or scorer that there is not.
-        OptionError: The options do not fit it.
+        PluginError: The entry cannot be imported, or names an unknown data set or scorer.
+        OptionError: The options do not fit the entry.
     """
     build = builder(registry, registered, options)
     if registered.kind == "models":
@@ -68,11 +68,11 @@ def check_registered(
 def builder(
     registry: Registry, registered: Registered, options: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    """A function that builds the object anew; a model's takes the domain.
+    """Return a function that builds the object anew; for models, the domain is an argument.
 
     Raises:
-        PluginError: It cannot be imported, or names a data set or scorer that there is not.
-        OptionError: The options do not fit it.
+        PluginError: The entry cannot be imported, or names an unknown data set or scorer.
+        OptionError: The options do not fit the entry.
     """
     target = registered.load()
     checked = validate_options(target, options)
@@ -88,11 +88,11 @@ def builder(
 
 
 def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[Per, int]]:
-    """Layouts of the registered statistics that a scorer reads and that declare no fake values."""
+    """Return layouts for the registered statistics that a scorer reads but that lack fakes."""
     try:
         names = {base_name(name) for name in build().inputs}
     except Exception:
-        return {}  # the checks will say what is wrong with it
+        return {}  # the checks report the error
     return {
         name: _layout(registry, name)
         for name in names & set(registry.names("statistics"))

@@ -1,4 +1,4 @@
-"""Made-up statistics, in and out of distribution, to examine scorers with."""
+"""Made-up statistics, in and out of distribution, for testing scorers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Layout: TypeAlias = tuple[Per, int]
 
 
 def log_normal(noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
-    """Positive values, each column at a level of its own, larger by a factor of 50 out."""
+    """Return positive values with a different level per column, 50 times larger for "out"."""
     level = np.linspace(-4.0, 6.0, noise.shape[-1]) + (4.0 if side == "out" else 0.0)
     values: NDArray[np.float64] = np.exp(level + 0.7 * noise)
     return values
@@ -27,14 +27,14 @@ def log_normal(noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class FakeStatistic:
-    """Made-up values of a statistic.
+    """Made-up values for one statistic.
 
     Attributes:
         per: Whether a row belongs to an example or to a group.
         features: Names of the F columns.
-        values: Values from standard normal noise of the same shape, in or out of distribution.
-        is_declared: Whether the statistic itself says what its values look like, so that scorers
-            can be expected to find the side "out".
+        values: Turns standard normal noise into values with the same shape, for one side.
+        is_declared: Whether the statistic itself declares the made-up values, so that scorers
+            can be expected to detect the side "out".
     """
 
     per: Per
@@ -44,13 +44,13 @@ class FakeStatistic:
 
     @classmethod
     def of_layout(cls, layout: Layout) -> FakeStatistic:
-        """A statistic of which only the layout is known, with made-up names of columns."""
+        """Return a fake for a statistic with known layout only; column names are made up."""
         per, columns = layout
         return cls(per, [f"column {place}" for place in range(columns)])
 
     @classmethod
     def declared(cls, registry: Registry, name: str) -> FakeStatistic | None:
-        """The made-up values that a registered statistic declares; None if there are none."""
+        """Return the made-up values that a registered statistic declares, or None."""
         if name not in registry.names("statistics"):
             return None
         statistic = registry.get("statistics", name).load()()
@@ -61,24 +61,27 @@ class FakeStatistic:
 
 
 def base_name(name: str) -> str:
-    """The statistic's own name, without model, epoch and seed: of `log_prob@other:4/1`."""
+    """Return the plain statistic name, without model, epoch and seed.
+
+    For example, `log_prob` for `log_prob@other:4/1`.
+    """
     return re.split("[@:/]", name, maxsplit=1)[0]
 
 
 def draw(
     fakes: Mapping[str, FakeStatistic], *, groups: int, size: int, side: Side, seed: int
 ) -> Statistics:
-    """Statistics of groups that no model was asked for.
+    """Draw statistics for groups without evaluating a model.
 
     Arguments:
-        fakes: Made-up statistics by the names that the scorer reads.
-        groups: M.
-        size: b, examples in a group.
+        fakes: Made-up statistics, under the names that the scorer reads.
+        groups: Number of groups, M.
+        size: Number of examples per group, b.
         side: Whether the groups are in or out of distribution.
         seed: The same seed and size give the same statistics.
 
     Returns:
-        float64, (M, b, F) or (M, F) each, by the names in `fakes`.
+        float64, (M, b, F) per example or (M, F) per group, with the same keys as `fakes`.
     """
     statistics = {}
     for name, fake in fakes.items():
@@ -89,24 +92,24 @@ def draw(
 
 
 def copied(statistics: Mapping[str, NDArray[np.float64]]) -> Statistics:
-    """The same statistics in arrays of their own."""
+    """Return the same statistics in newly allocated arrays."""
     return {name: values.copy() for name, values in statistics.items()}
 
 
 def taken(statistics: Mapping[str, NDArray[np.float64]], groups: Sequence[int]) -> Statistics:
-    """Some of the groups, in the given order."""
+    """Return the selected groups, in the given order."""
     return {name: values[list(groups)] for name, values in statistics.items()}
 
 
 class Lure(Mapping[str, NDArray[np.float64]]):
-    """Statistics among others that their reader has no business with.
+    """A mapping that mixes the inputs with decoys which a scorer must not read.
 
-    It answers every name: an input with its statistic, any other, such as "out" or
-    "log_prob@out", with statistics of the other side. Iteration shows some of those as well.
+    Every name has a value: an input maps to its statistic, and any other name, such as "out" or
+    "log_prob@out", maps to a statistic from the other side. Iteration includes some decoys too.
 
     Attributes:
-        asked: Names asked for that are no inputs, unless iteration had shown them: a copy of the
-            whole mapping is no question.
+        asked: Names requested that are not inputs. Decoys that iteration has listed before do not
+            count, because copying the whole mapping is not a deliberate request.
     """
 
     bait = ("out", "in", "labels")

@@ -1,4 +1,4 @@
-"""A model as the checks see it, and what they share."""
+"""A model under test, and helpers shared by the checks for models and statistics."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ STATE = "the state"
 
 @dataclass(frozen=True)
 class ModelUnderTest:
-    """A way to build the model, and the two domains to build it for."""
+    """A function that builds the model, with the two domains to build it for."""
 
     build: Callable[[Images], DensityModel]
     domain: Images
     unit_domain: Images
 
     def examples(self, n: int, *, seed: int = 0) -> Tensor:
-        """Random examples of the domain, uint8, (N, *domain.shape)."""
+        """Return random examples from the domain, uint8, (N, *domain.shape)."""
         generator = torch.Generator().manual_seed(seed)
         shape = (n, *self.domain.shape)
         return torch.randint(self.domain.levels, shape, generator=generator, dtype=torch.uint8)
 
     def varied_examples(self) -> Tensor:
-        """An all-dark, an all-bright and four random examples."""
+        """Return one all-dark, one all-bright and four random examples."""
         x = self.examples(6)
         x[0], x[1] = 0, self.domain.levels - 1
         return x
 
     def fresh(self, *, seed: int = 0) -> DensityModel:
-        """A new model as it is built."""
+        """Return a new model in its initial state."""
         torch.manual_seed(seed)
         return self.build(self.domain)
 
     def model(self) -> DensityModel:
-        """A new model in evaluation mode, prepared, its parameters moved off their start.
+        """Return a new model in evaluation mode, prepared, with slightly perturbed parameters.
 
-        At the start a model may be blind to its own parameters: zero-initialised layers hide what
-        lies behind them.
+        A model in its initial state may be insensitive to some parameters: layers initialised to
+        zero hide everything behind them.
         """
         model = self.fresh()
         if isinstance(model, Preparable):
@@ -59,17 +59,21 @@ class ModelUnderTest:
         return model.eval()
 
     def double(self) -> DensityModel:
-        """The same in float64, where rounding cannot be taken for a fault."""
+        """Return the same model in float64, where rounding cannot be mistaken for a fault."""
         return self.model().to(torch.float64)
 
 
 def generator() -> torch.Generator:
-    """A new generator, always of the same seed."""
+    """Return a new generator, always with the same seed."""
     return torch.Generator().manual_seed(0)
 
 
 def changed_by(call: Callable[[], object], model: DensityModel) -> list[str]:
-    """What a call changes of a model's mode, flags, gradients and state, in words."""
+    """List changes that a call makes to a model: in mode, flags, gradients or state.
+
+    Returns:
+        A description of each change; empty if the call leaves the model untouched.
+    """
     with torch.enable_grad():
         before = _look(model)
         call()
@@ -77,25 +81,30 @@ def changed_by(call: Callable[[], object], model: DensityModel) -> list[str]:
 
 
 def check_untouched(name: str, call: Callable[[Tensor], object], x: Tensor) -> None:
-    """Call something with a copy of examples.
+    """Call a function with a copy of some examples.
+
+    Arguments:
+        name: Name of the function in the message.
+        call: The function.
+        x: Examples, any shape.
 
     Raises:
-        Fault: It writes into them.
+        Fault: The function writes into the examples.
     """
     given = x.clone()
     call(given)
     if not torch.equal(given, x):
-        raise Fault(f"{name} writes into the examples it is given: work on a copy")
+        raise Fault(f"{name} writes into the examples passed in: work on a copy")
 
 
 def log_prob(model: DensityModel, x: Tensor) -> Tensor:
-    """log_prob of a copy of the examples, without a graph."""
+    """Return log_prob for a copy of the examples, without a graph."""
     with torch.no_grad():
         return model.log_prob(x.clone())
 
 
 def settled(model: DensityModel, x: Tensor) -> Tensor:
-    """log_prob, if it is the same twice; that it is not is the business of one check only."""
+    """Return log_prob, if deterministic; otherwise skip, because `deterministic` reports it."""
     values = log_prob(model, x)
     if differs(log_prob(model, x), values):
         raise NotApplicable("log_prob changes from call to call: see `deterministic`")
@@ -103,7 +112,7 @@ def settled(model: DensityModel, x: Tensor) -> Tensor:
 
 
 def differs(found: Tensor, expected: Tensor) -> bool:
-    """Whether numbers differ by more than the rounding of their type; NaN equals NaN."""
+    """Return True if numbers differ by more than rounding for their dtype; NaN equals NaN."""
     if found.shape != expected.shape:
         return True
     tolerance = 1e-8 if expected.dtype == torch.float64 else 1e-4
@@ -111,7 +120,7 @@ def differs(found: Tensor, expected: Tensor) -> bool:
 
 
 def _look(model: DensityModel) -> dict[str, object]:
-    """What a call might change of a model, by its description."""
+    """Return everything in a model that a call might change, by description."""
     parameters = list(model.named_parameters())
     modules = getattr(model, "modules", lambda: [model])()
     return {
@@ -124,7 +133,7 @@ def _look(model: DensityModel) -> dict[str, object]:
 
 
 def _bytes(tensor: Tensor | None) -> object:
-    """The type and bytes of a tensor."""
+    """Return dtype, shape and bytes for a tensor; any other value is returned unchanged."""
     if not isinstance(tensor, Tensor):
         return tensor
     flat = tensor.detach().cpu().reshape(-1)

@@ -1,4 +1,4 @@
-"""Conformance of density models."""
+"""Conformance checks for density models."""
 
 from __future__ import annotations
 
@@ -41,14 +41,38 @@ def check_model(
     unit_domain: Images = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
-    """Run every check on a model, on the CPU.
+    """Run every conformance check on a model, on the CPU.
 
     Arguments:
-        build: Returns a new, untrained model of a domain. Choose options that keep it small, and
-            that fit both domains.
-        domain: A small one that the model can be built for.
-        unit_domain: One of at most 4,096 images, all of which the unit check goes through.
-        expected_failures: Check names and why each fails; one that does not fail is a failure.
+        build: Returns a new, untrained model for a domain. Choose options that keep the model
+            small and that fit both domains.
+        domain: A small domain that the model can be built for.
+        unit_domain: A domain with at most 4,096 images; the check `unit` sums over all of them.
+        expected_failures: Reason for each expected failure, by check name. An expected failure
+            that does not happen is reported as a failure.
+
+    Returns:
+        One result per check; pass the list to `assert_conforms`.
+
+    Examples:
+        >>> import torch
+        >>> from oodbench.testing import assert_conforms, check_model
+        >>> class Pixels(torch.nn.Module):
+        ...     likelihood = "exact"
+        ...
+        ...     def __init__(self, domain):
+        ...         super().__init__()
+        ...         self.domain = domain
+        ...         self.logits = torch.nn.Parameter(torch.zeros(domain.dims, domain.levels))
+        ...
+        ...     def log_prob(self, x):
+        ...         pixels = x.flatten(1).long().unsqueeze(-1)
+        ...         logits = self.logits.log_softmax(-1).expand(len(x), -1, -1)
+        ...         return logits.gather(-1, pixels).squeeze(-1).sum(1)
+        >>> checks = check_model(Pixels)
+        >>> assert_conforms(checks)
+        >>> [check.name for check in checks if check.outcome == "skipped"]
+        ['prepare', 'training_loss', 'sample', 'log_prob_terms', 'to_noise']
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         subject = ModelUnderTest(build, domain, unit_domain)
@@ -56,22 +80,22 @@ def check_model(
 
 
 def interface(subject: ModelUnderTest) -> None:
-    """It has the methods of a DensityModel, its domain, and says what its likelihood is."""
+    """The model has all DensityModel members, the requested domain and a known likelihood kind."""
     model = subject.fresh()
     methods = ("log_prob", "named_parameters", "state_dict", "load_state_dict", "to")
     wanted = ("domain", "likelihood", *methods, "train", "eval")
     missing = [name for name in wanted if not hasattr(model, name)]
     if missing:
-        raise Fault(f"it lacks {', '.join(missing)}")
+        raise Fault(f"the model lacks {', '.join(missing)}")
     if model.domain != subject.domain:
-        raise Fault(f"`domain` must be that it was built for, {subject.domain}: {model.domain}")
+        raise Fault(f"`domain` must be the domain passed in, {subject.domain}: {model.domain}")
     if model.likelihood not in get_args(Likelihood):
         known = ", ".join(get_args(Likelihood))
         raise Fault(f"`likelihood` must be one of {known}, not {model.likelihood!r}")
 
 
 def shape_and_dtype(subject: ModelUnderTest) -> None:
-    """log_prob of N examples is a floating tensor of shape (N,)."""
+    """log_prob for N examples is a floating tensor with shape (N,)."""
     model = subject.model()
     for n in (1, 5):
         values = log_prob(model, subject.examples(n))
@@ -80,37 +104,37 @@ def shape_and_dtype(subject: ModelUnderTest) -> None:
             raise Fault(f"log_prob must return a floating tensor, not {kind}")
         if values.shape != (n,):
             raise Fault(
-                f"log_prob of {n} examples has shape {tuple(values.shape)}, not ({n},): "
-                "one number per example, summed over its dimensions"
+                f"log_prob for {n} examples has shape {tuple(values.shape)}, not ({n},): "
+                "return one number per example, summed over the dimensions"
             )
 
 
 def finite(subject: ModelUnderTest) -> None:
-    """log_prob is finite, for random, all-dark and all-bright examples."""
+    """log_prob is finite for random, all-dark and all-bright examples."""
     model = subject.model()
     x = subject.varied_examples()
     bad = int((~log_prob(model, x).isfinite()).sum())
     if bad:
-        raise Fault(f"log_prob of {bad} of {len(x)} examples is NaN or infinite")
+        raise Fault(f"log_prob is NaN or infinite for {bad} of {len(x)} examples")
 
 
 def per_example(subject: ModelUnderTest) -> None:
-    """The log_prob of an example does not depend on the rest of the batch, in float64."""
+    """The log_prob for an example does not depend on the rest of the batch, in float64."""
     model, x = subject.double(), subject.examples(8)
     expected = settled(model, x)
-    hint = "no mean over the batch, no batch statistics in evaluation mode"
+    hint = "use no mean over the batch, and no batch statistics in evaluation mode"
     if differs(log_prob(model, x[:3]), expected[:3]):
-        raise Fault(f"log_prob of an example depends on the other examples in the batch: {hint}")
+        raise Fault(f"log_prob for an example depends on the rest of the batch: {hint}")
     alone = torch.cat([log_prob(model, example[None]).reshape(-1) for example in x])
     if differs(alone, expected):
-        raise Fault(f"log_prob of an example alone differs from that in a batch: {hint}")
+        raise Fault(f"log_prob for an example alone and within a batch differs: {hint}")
     permutation = [3, 0, 7, 1, 6, 2, 5, 4]
     if differs(log_prob(model, x[permutation]), expected[permutation]):
         raise Fault(f"log_prob depends on the order of the batch: {hint}")
 
 
 def deterministic(subject: ModelUnderTest) -> None:
-    """log_prob in evaluation mode is the same every time, whatever torch's seed."""
+    """log_prob in evaluation mode is the same every time, regardless of torch's seed."""
     x = subject.examples(4)
     states = []
     for model in (subject.model(), subject.double()):
@@ -125,30 +149,30 @@ def deterministic(subject: ModelUnderTest) -> None:
             if differs(again, values[0]):
                 worst = (again - values[0]).abs().max()
                 raise Fault(
-                    f"log_prob of the same examples changes by {worst:.3g} from call to call: "
-                    "draw no noise in evaluation, take the middle of the bin"
+                    f"log_prob for the same examples changes by {worst:.3g} between calls: "
+                    "draw no noise in evaluation mode, evaluate at the bin centre"
                 )
     if not all(torch.equal(before, after) for before, after in states):
-        raise Fault("log_prob draws from torch's global random numbers, or seeds them")
+        raise Fault("log_prob draws from torch's global random generator, or seeds it")
 
 
 def input_untouched(subject: ModelUnderTest) -> None:
-    """The examples given to a method are, byte for byte, as they were."""
+    """No method writes into the examples passed in."""
     methods = ("log_prob", "log_prob_terms", "training_loss", "prepare")
     for name, call in _calls(subject.model(), methods):
         check_untouched(name, call, subject.varied_examples())
 
 
 def gradients(subject: ModelUnderTest) -> str | None:
-    """log_prob is differentiable: every parameter that it reaches has a finite gradient."""
+    """log_prob is differentiable: every parameter used by log_prob has a finite gradient."""
     model = subject.model()
     parameters = dict(model.named_parameters())
     if not parameters:
-        raise Fault("it has no parameters")
+        raise Fault("the model has no parameters")
     trained = {name: p for name, p in parameters.items() if p.requires_grad}
     total = model.log_prob(subject.examples(5)).sum()
     if not trained or not total.requires_grad:
-        raise Fault("log_prob does not depend on any parameter: is it detached?")
+        raise Fault("log_prob does not depend on any parameter: is the result detached?")
     found = torch.autograd.grad(total, list(trained.values()), allow_unused=True)
     by_name = dict(zip(trained, found, strict=True))
     bad = [name for name, g in by_name.items() if g is not None and not g.isfinite().all()]
@@ -163,17 +187,17 @@ def gradients(subject: ModelUnderTest) -> str | None:
 
 
 def state_round_trip(subject: ModelUnderTest) -> None:
-    """A new model given the saved state has exactly the same log_prob.
+    """A new model with the saved state loaded has exactly the same log_prob.
 
-    The state goes through safetensors bytes into a model that was built with another seed and not
-    prepared. A flag, such as whether ActNorm is initialised, belongs into a buffer.
+    The state is saved to safetensors bytes and loaded into a model that was built with another
+    seed and not prepared. A flag, such as whether ActNorm is initialised, belongs in a buffer.
     """
     model, x = subject.model(), subject.examples(5)
     expected = settled(model, x)
     state = model.state_dict()
     strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if strange:
-        raise Fault(f"the state holds {_listed(strange)}, which are no tensors")
+        raise Fault(f"the state contains values that are not tensors: {_listed(strange)}")
     data = save({name: value.detach().clone().contiguous() for name, value in state.items()})
     other = subject.fresh(seed=5)
     other.load_state_dict(load(data))
@@ -182,31 +206,31 @@ def state_round_trip(subject: ModelUnderTest) -> None:
     if differs(found, expected) or (exactly and not torch.equal(found, expected)):
         worst = (found - expected).abs().max()
         raise Fault(
-            f"a new model with the same state has another log_prob (by up to {worst:.3g}): "
-            "something that it depends on, such as a flag, is no parameter or buffer"
+            f"a new model with the same state has a different log_prob (by up to {worst:.3g}): "
+            "the model depends on something, such as a flag, that is not a parameter or buffer"
         )
 
 
 def prepare(subject: ModelUnderTest) -> None:
-    """`prepare` makes log_prob finite, on constant examples too."""
+    """`prepare` makes log_prob finite, also for constant examples."""
     flat = torch.zeros(8, *subject.domain.shape, dtype=torch.uint8)
     for what, x in (("random", subject.examples(32)), ("constant", flat)):
         model = subject.fresh()
         if not isinstance(model, Preparable):
-            raise NotApplicable("it has no `prepare`")
+            raise NotApplicable("the model has no `prepare`")
         model.prepare(x.clone())
         if not log_prob(model.eval(), x).isfinite().all():
             raise Fault(
-                f"after `prepare` on {what} examples log_prob is NaN or infinite: put a floor "
-                "under the standard deviations that it divides by"
+                f"after `prepare` on {what} examples log_prob is NaN or infinite: set a minimum "
+                "for the standard deviations used as divisors"
             )
 
 
 def training_loss(subject: ModelUnderTest) -> None:
-    """`training_loss` is a finite scalar, random by its generator alone."""
+    """`training_loss` is a finite scalar, and its only random numbers come from the generator."""
     model = subject.model().train()
     if not isinstance(model, Trainable):
-        raise NotApplicable("it has no `training_loss`: it is trained on -mean log_prob")
+        raise NotApplicable("the model has no `training_loss` and is trained on -mean log_prob")
     losses = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -215,21 +239,21 @@ def training_loss(subject: ModelUnderTest) -> None:
         if loss.shape != () or not loss.isfinite():
             raise Fault(f"training_loss must be a finite scalar, not {loss}")
         if not loss.requires_grad:
-            raise Fault("training_loss is not differentiable: is it detached?")
+            raise Fault("training_loss is not differentiable: is the result detached?")
         losses.append(loss.detach())
         drawn = not torch.equal(before, torch.random.get_rng_state())
     if differs(losses[1], losses[0]) or drawn:
         raise Fault(
-            "training_loss draws random numbers past its generator: give `generator=generator` to "
-            "every draw (dropout layers draw from torch's global ones)"
+            "training_loss draws random numbers without its generator: pass `generator=generator` "
+            "to every draw (dropout layers draw from torch's global generator)"
         )
 
 
 def sample(subject: ModelUnderTest) -> None:
-    """`sample` returns uint8 examples of the domain, random by its generator alone."""
+    """`sample` returns uint8 examples in the domain and draws only from the generator."""
     model = subject.model()
     if not isinstance(model, Samplable):
-        raise NotApplicable("it has no `sample`")
+        raise NotApplicable("the model has no `sample`")
     drawn = []
     for seed in (1, 2):
         torch.manual_seed(seed)
@@ -238,21 +262,21 @@ def sample(subject: ModelUnderTest) -> None:
     for x in (drawn[0], cold):
         if x.dtype != torch.uint8 or x.shape != (3, *subject.domain.shape):
             raise Fault(
-                f"3 samples are {x.dtype} of shape {tuple(x.shape)}, not uint8 of shape "
+                f"3 samples are {x.dtype} with shape {tuple(x.shape)}, not uint8 with shape "
                 f"{(3, *subject.domain.shape)}"
             )
         highest = int(x.max())
         if highest >= subject.domain.levels:
             raise Fault(f"a sample has the value {highest}, above {subject.domain.levels - 1}")
     if not torch.equal(drawn[0], drawn[1]):
-        raise Fault("sample draws random numbers past its generator")
+        raise Fault("sample draws random numbers without its generator")
 
 
 def log_prob_terms(subject: ModelUnderTest) -> None:
-    """The terms of log_prob are one number per example each, and their sum is log_prob."""
+    """The terms of log_prob have shape (N,) each, and their sum is log_prob."""
     model, x = subject.double(), subject.examples(5)
     if not isinstance(model, HasLogProbTerms):
-        raise NotApplicable("it has no `log_prob_terms`")
+        raise NotApplicable("the model has no `log_prob_terms`")
     expected = settled(model, x)
     with torch.no_grad():
         terms = model.log_prob_terms(x.clone())
@@ -266,27 +290,27 @@ def log_prob_terms(subject: ModelUnderTest) -> None:
 
 
 def to_noise(subject: ModelUnderTest) -> None:
-    """The noise of a flow: (N, dims), per example, and an invertible function of real images."""
+    """The noise of a flow, shape (N, dims), is an invertible, per-example map of real images."""
     model, x = subject.double(), subject.varied_examples().double()
     if not isinstance(model, Flow):
-        raise NotApplicable("it has no `to_noise`")
+        raise NotApplicable("the model has no `to_noise`")
     z, dims = model.to_noise(x.clone()), subject.domain.dims
     if z.shape != (len(x), dims):
         raise Fault(
-            f"the noise of {len(x)} examples has shape {tuple(z.shape)}, not ({len(x)}, {dims}): "
-            "all of it, of every level, in a row"
+            f"the noise for {len(x)} examples has shape {tuple(z.shape)}, not ({len(x)}, {dims}): "
+            "flatten and concatenate the noise from every level"
         )
     if differs(model.to_noise(x[:1].clone()), z[:1]):
-        raise Fault("the noise of an example depends on the other examples in the batch")
+        raise Fault("the noise for an example depends on the rest of the batch")
     given = x[-1:].clone()
     jacobian = torch.autograd.functional.jacobian(model.to_noise, given)  # type: ignore[no-untyped-call]
     sign, _ = torch.linalg.slogdet(jacobian.reshape(dims, dims))
     if not sign:
-        raise Fault("the noise is no invertible function of the image: is x rounded, or detached?")
+        raise Fault("the map to noise is not invertible: is x rounded, or detached?")
 
 
 def left_as_found(subject: ModelUnderTest) -> None:
-    """Evaluating or sampling leaves mode, state, gradients and flags as they were."""
+    """Evaluating or sampling leaves mode, state, gradients and flags unchanged."""
     model, x = subject.model(), subject.examples(5)
     for name, call in _calls(model, ("log_prob", "log_prob_terms", "sample")):
         for mode, may_change in (("evaluation", ()), ("training", (STATE,))):
@@ -297,7 +321,7 @@ def left_as_found(subject: ModelUnderTest) -> None:
 
 
 def float64(subject: ModelUnderTest) -> None:
-    """Cast to float64, log_prob is float64, and close to what it was in float32."""
+    """After a cast to float64, log_prob is float64 and close to the float32 value."""
     x = subject.examples(5)
     single = settled(subject.model(), x)
     try:
@@ -307,11 +331,11 @@ def float64(subject: ModelUnderTest) -> None:
     if double.dtype != torch.float64:
         raise Fault(
             f"after .to(torch.float64) log_prob is {double.dtype}: cast the examples to the "
-            "parameters' dtype, keep constants in buffers"
+            "parameters' dtype and keep constants in buffers"
         )
     if not torch.allclose(double, single.double(), rtol=1e-3, atol=1e-2):
         worst = (double - single.double()).abs().max()
-        raise Fault(f"log_prob in float64 is off by {worst:.3g} from that in float32")
+        raise Fault(f"log_prob in float64 and in float32 differ by {worst:.3g}")
 
 
 MODEL_CHECKS: tuple[Callable[[ModelUnderTest], str | None], ...] = (
@@ -335,7 +359,7 @@ MODEL_CHECKS: tuple[Callable[[ModelUnderTest], str | None], ...] = (
 
 
 def _calls(model: Any, methods: Sequence[str]) -> Iterator[tuple[str, Callable[[Tensor], object]]]:
-    """Those of the methods that a model has, as functions of examples."""
+    """Yield the methods available on a model, each as a function of examples."""
     calls: Mapping[str, Callable[[Tensor], object]] = {
         "log_prob": lambda x: model.log_prob(x),
         "log_prob_terms": lambda x: model.log_prob_terms(x),
@@ -347,6 +371,6 @@ def _calls(model: Any, methods: Sequence[str]) -> Iterator[tuple[str, Callable[[
 
 
 def _listed(names: list[str]) -> str:
-    """The first names of a list that may be long."""
+    """Join at most three names, followed by the number of names left out."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more

@@ -1,4 +1,4 @@
-"""The unit check: on a domain small enough to sum over, a log_prob must be a log-probability."""
+"""The unit check: log_prob must sum to one on a domain small enough to enumerate."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ _ROUNDS, _STEPS, _LEARNING_RATE = 4, 150, 1e-2
 
 
 def unit(subject: ModelUnderTest) -> str:
-    """log_prob is in nats of the discrete example: on 4 pixels of 2 bits it sums to at most 1.
+    """log_prob is in nats of the discrete example: over 4 pixels of 2 bits it sums to at most 1.
 
-    The model is trained briefly on all 256 images. Their total probability must then be at most
-    1.02: more, and a constant (-dims * bits * ln 2) is missing, or a determinant, or the number is
-    per dimension. Their mean log_prob must be at least 1.25 times the uniform distribution's
-    -5.545: less, and it is in bits, which are 1.44 times as many, or a constant is taken twice.
-    A model whose likelihood is an estimate or unnormalised is not asked.
+    The check trains the model briefly on all 256 images. Their total probability must then be at
+    most 1.02: a larger sum means that a constant (-dims * bits * ln 2) or a determinant is
+    missing, or that the number is per dimension. The mean log_prob must be at least 1.25 times
+    the mean of the uniform distribution, -5.545: a lower mean indicates bits, which are larger by
+    a factor of 1.44, or a constant that is counted twice. Models with an estimated or
+    unnormalised likelihood are skipped.
     """
     domain = subject.unit_domain
     if domain.levels**domain.dims > _MOST_IMAGES:
@@ -37,18 +38,18 @@ def unit(subject: ModelUnderTest) -> str:
         model = subject.build(domain)
     except DomainError as error:
         raise Fault(
-            f"the unit of log_prob cannot be checked, for it has no model of {domain} ({error}): "
-            "build it with options that fit, or give another `unit_domain`"
+            f"the unit of log_prob cannot be checked without a model for {domain} ({error}): "
+            "choose options that fit, or pass another `unit_domain`"
         ) from error
     if model.likelihood not in ("exact", "lower_bound"):
-        raise NotApplicable(f"its likelihood is {model.likelihood}: no sum to hold it to")
+        raise NotApplicable(f"the likelihood is {model.likelihood}, so the sum need not be 1")
     x = _every_image(domain)
     uniform = -domain.dims * domain.bits * math.log(2)
     values = _train(model, x, at_least=_LEAST_MEAN * uniform)
     mean = float(values.mean())
     total = math.exp(min(float(values.logsumexp(0)), 700.0))
     found = (
-        f"the {len(x)} images of {domain} have a total probability of {total:.3g} "
+        f"the {len(x)} images in {domain} have a total probability of {total:.3g} "
         f"(at most 1 is possible) and a mean log_prob of {mean:.3f} "
         f"(uniform: {uniform:.3f} nats)"
     )
@@ -60,16 +61,16 @@ def unit(subject: ModelUnderTest) -> str:
 
 
 def _every_image(domain: Images) -> Tensor:
-    """All images of a domain, uint8, (levels ** dims, *domain.shape)."""
+    """Return all images in a domain, uint8, (levels ** dims, *domain.shape)."""
     values = torch.arange(domain.levels, dtype=torch.uint8)
     return torch.cartesian_prod(*[values] * domain.dims).reshape(-1, *domain.shape)
 
 
 def _train(model: DensityModel, x: Tensor, *, at_least: float) -> Tensor:
-    """Train on all examples, longer where the mean is still too low; log_prob in float64, (N,).
+    """Train on all examples, longer while the mean is too low; return log_prob in float64, (N,).
 
-    More training cannot save a wrong unit: no density has a mean log-probability above the
-    uniform's over all examples, hence no mean in bits above 1.44 times that.
+    More training cannot hide a wrong unit: no density has a mean log-probability over all
+    examples above the uniform distribution's, hence no mean in bits above 1.44 times that value.
     """
     if isinstance(model, Preparable):
         model.prepare(x.clone())
@@ -92,7 +93,7 @@ def _train(model: DensityModel, x: Tensor, *, at_least: float) -> Tensor:
 
 
 def _hint_too_much(mean: float, uniform: float, domain: Images) -> str:
-    """The likely reason for a total probability above 1."""
+    """Suggest a reason for a total probability above 1."""
     per_dim = uniform / domain.dims
     if math.isnan(mean):
         return "log_prob is NaN after training"
@@ -109,7 +110,7 @@ def _hint_too_much(mean: float, uniform: float, domain: Images) -> str:
 
 
 def _hint_too_little(mean: float, uniform: float) -> str:
-    """The likely reason for a mean log-probability that is too low."""
+    """Suggest a reason for a mean log-probability that is too low."""
     if mean > 1.75 * uniform:
         return "is it in bits? It must be in nats; or it does not learn"
     return "a constant is taken twice, or it does not learn"

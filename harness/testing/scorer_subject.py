@@ -1,4 +1,4 @@
-"""A scorer as the checks see it, and what they share."""
+"""A scorer under test, and helpers shared by the checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GROUPS = 40
 
 @dataclass(frozen=True)
 class ScorerUnderTest:
-    """A scorer as the checks see it, with statistics to feed it.
+    """A scorer under test, with made-up statistics for its inputs.
 
     Attributes:
         make: Returns a new scorer with its options.
@@ -39,7 +39,7 @@ class ScorerUnderTest:
     layouts: Mapping[str, Layout]
 
     def build(self) -> Scorer:
-        """A new scorer, told the columns of what it reads if it wants to know."""
+        """Build a new scorer, and pass column names to scorers that need them."""
         scorer = self.make()
         if isinstance(scorer, NeedsFeatureNames):
             fakes = {name: self.fake(name) for name in scorer.inputs}
@@ -47,7 +47,7 @@ class ScorerUnderTest:
         return scorer
 
     def fake(self, name: str) -> FakeStatistic | None:
-        """The made-up statistic for an input; None if the kit does not know the statistic."""
+        """Return the made-up statistic for an input; None for an unknown statistic."""
         for known in (name, base_name(name)):
             if known in self.layouts:
                 return FakeStatistic.of_layout(self.layouts[known])
@@ -56,7 +56,7 @@ class ScorerUnderTest:
     def data(
         self, *, seed: int, side: Side = "in", groups: int = GROUPS, size: int = 5
     ) -> Statistics:
-        """Statistics under the names that the scorer reads."""
+        """Draw statistics under the names that the scorer reads."""
         fakes = {}
         for name in self.build().inputs:
             fake = self.fake(name)
@@ -66,30 +66,30 @@ class ScorerUnderTest:
         return draw(fakes, groups=groups, size=size, side=side, seed=seed)
 
     def fit_data(self, *, seed: int = 0, size: int = 5) -> Statistics:
-        """In-distribution statistics to fit to."""
+        """Draw in-distribution statistics for the fit."""
         return self.data(seed=seed, groups=FIT_GROUPS, size=size)
 
     def fitted(self, *, seed: int = 0, size: int = 5) -> Scorer:
-        """A new scorer, fitted."""
+        """Return a new, fitted scorer."""
         scorer = self.build()
         scorer.fit(self.fit_data(seed=seed, size=size))
         return scorer
 
     def scores(self, statistics: Statistics) -> NDArray[np.float64]:
-        """The scores of groups by a scorer that was fitted for them alone."""
+        """Score groups with a newly fitted scorer."""
         return self.fitted().score(copied(statistics))
 
     def settled(self, statistics: Statistics) -> NDArray[np.float64]:
-        """The same, if two scorers agree; that they do not is `deterministic`'s business."""
+        """Return scores if two scorers agree; otherwise skip: `deterministic` reports this."""
         first, second = self.fitted(), self.fitted()
         scores = first.score(copied(statistics))
         if differs(second.score(copied(statistics)), scores):
-            raise NotApplicable("two scorers fitted alike differ: see `deterministic`")
+            raise NotApplicable("two scorers with the same fit differ: see `deterministic`")
         return scores
 
 
 def differs(found: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
-    """Whether scores differ by more than the rounding of a sum in another order."""
+    """Return True if scores differ by more than rounding in a reordered sum."""
     if found.shape != expected.shape:
         return True
     return not np.allclose(found, expected, rtol=1e-7, atol=1e-9, equal_nan=True)

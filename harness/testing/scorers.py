@@ -1,4 +1,4 @@
-"""Conformance of scorers, on made-up statistics: no model, no torch."""
+"""Conformance checks for scorers, on made-up statistics, without a model or torch."""
 
 from __future__ import annotations
 
@@ -28,26 +28,47 @@ def check_scorer(
     expected_failures: Mapping[str, str] | None = None,
     registry: Registry | None = None,
 ) -> list[Check]:
-    """Run every check on a scorer.
+    """Run every conformance check on a scorer.
 
     Arguments:
         build: Returns a new scorer with its options.
-        statistics: For each input that is not a registered statistic with `fake_features`:
-            `"example"` or `"group"`, and the number of columns. `"name@model"` is looked up under
-            `"name"` too.
-        expected_failures: Check names and why each fails; one that does not fail is a failure.
+        statistics: Layout for each input that is not a registered statistic with
+            `fake_features`: `"example"` or `"group"`, and the number of columns. The layout for
+            `"name"` also applies to `"name@model"`.
+        expected_failures: Reason for each expected failure, by check name. An expected failure
+            that does not happen is reported as a failure.
         registry: Where statistics are looked up; by default, among the installed plugins.
+
+    Returns:
+        One result per check; pass the list to `assert_conforms`.
+
+    Examples:
+        >>> from oodbench import NotFittedError
+        >>> from oodbench.testing import assert_conforms, check_scorer
+        >>> class Deviation:
+        ...     inputs = ("log_prob",)
+        ...     centre = None
+        ...
+        ...     def fit(self, statistics):
+        ...         self.centre = statistics["log_prob"].mean()
+        ...         return self
+        ...
+        ...     def score(self, statistics):
+        ...         if self.centre is None:
+        ...             raise NotFittedError("fit was not called")
+        ...         return abs(statistics["log_prob"].mean(axis=(1, 2)) - self.centre)
+        >>> assert_conforms(check_scorer(Deviation))
     """
     subject = ScorerUnderTest(build, registry or Registry(), statistics or {})
     return run_checks(SCORER_CHECKS, subject, expected_failures or {})
 
 
 def interface(subject: ScorerUnderTest) -> None:
-    """It has `inputs`, a tuple of the names of statistics, `fit` and `score`."""
+    """The scorer has `inputs`, a tuple of statistic names, and the methods `fit` and `score`."""
     scorer: Any = subject.build()
     missing = [name for name in ("inputs", "fit", "score") if not hasattr(scorer, name)]
     if missing:
-        raise Fault(f"it lacks {', '.join(missing)}")
+        raise Fault(f"the scorer lacks {', '.join(missing)}")
     inputs = scorer.inputs
     if not isinstance(inputs, tuple) or not inputs:
         hint = ": write (name,) with a comma" if isinstance(inputs, str) else ""
@@ -60,13 +81,13 @@ def interface(subject: ScorerUnderTest) -> None:
             raise Fault(
                 f"the kit does not know the statistic {name!r} "
                 f"({known_names(base_name(name), known)}); "
-                "if it is one of your own, give its layout, such as "
+                "if you define the statistic yourself, pass the layout, such as "
                 f'check_scorer(..., statistics={{"{base_name(name)}": ("example", 3)}})'
             )
 
 
 def shape_and_dtype(subject: ScorerUnderTest) -> None:
-    """Scores are float64 of shape (M,), for groups of 1 and of 5, for one group and for many."""
+    """Scores are float64 with shape (M,), for groups of 1 and 5, for one group and many."""
     for size in (1, 5):
         scorer = subject.fitted(size=size)
         for groups in (1, GROUPS):
@@ -76,13 +97,13 @@ def shape_and_dtype(subject: ScorerUnderTest) -> None:
                 raise Fault(f"scores must be a float64 array, not {kind}")
             if scores.shape != (groups,):
                 raise Fault(
-                    f"{groups} groups of {size} examples have scores of shape {scores.shape}, "
-                    f"not ({groups},): one score per group"
+                    f"{groups} groups of {size} examples have scores with shape {scores.shape}, "
+                    f"not ({groups},): return one score per group"
                 )
 
 
 def finite(subject: ScorerUnderTest) -> None:
-    """Scores are finite, in and out of distribution, where a norm is zero as well."""
+    """Scores are finite, in and out of distribution, also where a norm is zero."""
     for size in (1, 5):
         scorer = subject.fitted(size=size)
         for side in SIDES:
@@ -92,7 +113,7 @@ def finite(subject: ScorerUnderTest) -> None:
 
 
 def not_fitted(subject: ScorerUnderTest) -> None:
-    """Scores before `fit` are a NotFittedError, even when another scorer was fitted."""
+    """Scoring before `fit` raises NotFittedError, even after another scorer was fitted."""
     data = subject.data(seed=1)
     subject.fitted()
     check_not_fitted("score", lambda: subject.build().score(data))
@@ -111,22 +132,22 @@ def deterministic(subject: ScorerUnderTest) -> None:
     data = subject.data(seed=1)
     first, second = subject.fitted(), subject.fitted()
     expected = first.score(copied(data))
-    message = "two scorers fitted to the same groups differ: draw at random with a fixed seed"
+    message = "two scorers fitted to the same groups differ: use a fixed seed for random draws"
     _same(second.score(copied(data)), expected, message)
 
 
 def refit(subject: ScorerUnderTest) -> None:
-    """A second `fit` forgets the first: the scores are those of a new scorer."""
+    """A second `fit` replaces the first: the scores equal those of a new scorer."""
     data = subject.data(seed=1)
     expected = subject.settled(data)
     scorer = subject.fitted(seed=7)
     scorer.fit(subject.fit_data())
-    message = "fit keeps something of an earlier fit: set every fitted attribute anew"
+    message = "fit keeps something from an earlier fit: reset every fitted attribute"
     _same(scorer.score(copied(data)), expected, message)
 
 
 def inputs_untouched(subject: ScorerUnderTest) -> None:
-    """`fit` and `score` leave the statistics as they were: other scorers read them as well."""
+    """`fit` and `score` leave the statistics unchanged, because other scorers read them too."""
     for method in ("fit", "score"):
         scorer = subject.fitted()
         given = subject.fit_data(seed=3)
@@ -134,11 +155,11 @@ def inputs_untouched(subject: ScorerUnderTest) -> None:
         getattr(scorer, method)(given)
         for name, values in kept.items():
             if name not in given or given[name].tobytes() != values.tobytes():
-                raise Fault(f"{method} changes the statistic {name!r} in place: work on a copy")
+                raise Fault(f"{method} modifies the statistic {name!r} in place: work on a copy")
 
 
 def order(subject: ScorerUnderTest) -> None:
-    """Groups in another order have the same scores in that order."""
+    """Reordering the groups reorders the scores in the same way."""
     data = subject.data(seed=1)
     expected = subject.settled(data)
     permutation = np.random.default_rng(0).permutation(GROUPS)
@@ -149,8 +170,8 @@ def order(subject: ScorerUnderTest) -> None:
 def per_group(subject: ScorerUnderTest) -> None:
     """The score of a group does not depend on the other groups scored with it.
 
-    A scorer that standardises or ranks what it scores looks at the evaluation data; only the
-    groups given to `fit` may set its scale.
+    A scorer that standardises or ranks the groups to be scored looks at the evaluation data; only
+    the groups passed to `fit` may set the scale.
     """
     data = taken(subject.data(seed=1), range(6))
     outside = subject.data(seed=2, side="out")
@@ -165,13 +186,13 @@ def per_group(subject: ScorerUnderTest) -> None:
 def reads_only_inputs(subject: ScorerUnderTest) -> None:
     """`fit` and `score` read their `inputs` and nothing else.
 
-    `fit` is given in-distribution groups; those under evaluation never reach it, unless it finds
-    a way past its inputs. So the kit offers some: the statistics come in a mapping that has an
-    answer, out-of-distribution data, for any name at all ("out", "log_prob@out"), and that shows
-    such entries to a scorer that goes through all there is. Asking for one by its name fails, and
-    so does a score that differs from that of a scorer given its inputs alone. What is remembered
-    between calls and instances is the check `remembers_nothing`'s. A scorer that reads files
-    behind the harness's back is beyond any check.
+    `fit` receives in-distribution groups only; groups under evaluation never reach it unless the
+    scorer finds a way around its inputs. So the kit provides temptations: the statistics come in
+    a mapping that returns out-of-distribution data for any name at all ("out", "log_prob@out"),
+    and that lists some of these entries when a scorer iterates over the mapping. Requesting an
+    entry by name fails the check, and so does a score that differs from the score given the
+    inputs alone. Data remembered between calls and instances is covered by the check
+    `remembers_nothing`. No check can detect a scorer that reads files behind the harness's back.
     """
     fit_data, data = subject.fit_data(), subject.data(seed=1)
     inputs = ", ".join(map(repr, fit_data))
@@ -181,7 +202,7 @@ def reads_only_inputs(subject: ScorerUnderTest) -> None:
         name = error.args[0] if error.args else ""
         if not isinstance(name, str) or name in data:
             raise
-        raise Fault(f"asks for {name!r}, but its inputs are {inputs}") from error
+        raise Fault(f"the scorer requests {name!r}, but its inputs are {inputs}") from error
     lures = {
         "fit": Lure(fit_data, subject.data(seed=2, side="out", groups=FIT_GROUPS)),
         "score": Lure(data, subject.data(seed=2, side="out")),
@@ -195,19 +216,19 @@ def reads_only_inputs(subject: ScorerUnderTest) -> None:
             if not lure.asked and not lure.shown:
                 raise
             scores = np.full(GROUPS, math.nan)
-            found = f"raises {type(error).__name__} among statistics that are not its inputs"
+            found = f"raises {type(error).__name__} if given more statistics than its inputs"
         else:
-            found = "uses statistics that are not its inputs"
+            found = "uses statistics other than its inputs"
         if lure.asked:
             names = ", ".join(sorted({repr(name) for name in lure.asked}))
-            raise Fault(f"{method} asks for {names}, which is not among its inputs ({inputs})")
-        _same(scores, expected, f"{method} {found} ({inputs}): read those by name")
+            raise Fault(f"{method} requests {names}, which is not among its inputs ({inputs})")
+        _same(scores, expected, f"{method} {found} ({inputs}): read each input by name")
 
 
 def remembers_nothing(subject: ScorerUnderTest) -> None:
-    """What was scored before, by this scorer or another, changes no later fit or score.
+    """Earlier scoring, by this scorer or another, changes no later fit or score.
 
-    A scorer, or its class, that keeps what it is asked to score carries evaluation data into the
+    A scorer, or its class, that keeps the groups it has scored carries evaluation data into the
     next score or fit.
     """
     data, outside = subject.data(seed=21), subject.data(seed=22, side="out")
@@ -216,25 +237,25 @@ def remembers_nothing(subject: ScorerUnderTest) -> None:
 
     scorer = subject.fitted()
     scorer.score(copied(outside))
-    message = "a score depends on what was scored before it: `score` must keep nothing"
+    message = "a score depends on groups scored before: `score` must keep nothing"
     _same(scorer.score(copied(data)), expected, message)
     subject.scores(outside)
-    message = "a new scorer uses what another one scored: keep nothing on the class or module"
+    message = "a new scorer uses groups scored by another: keep nothing on the class or module"
     _same(subject.scores(data), expected, message)
     scorer.score(copied(outside))
     scorer.fit(subject.fit_data())
-    message = "fit uses what was scored before it: `score` must keep nothing"
+    message = "fit uses groups scored before: `score` must keep nothing"
     _same(scorer.score(copied(data)), expected, message)
 
 
 def constant_columns(subject: ScorerUnderTest) -> str | None:
     """Columns that are constant on the fit groups, zero or not, give no NaN and no infinity.
 
-    A layer whose gradient is zero at the start of a training is such a column. Where nothing at
-    all varies, or there are two fit groups only, a ScoreError from `fit` is as good.
+    For example, the gradient for a layer may be zero at the start of training. If nothing varies
+    at all, or there are only two fit groups, `fit` may raise a ScoreError instead.
     """
     remark = None
-    # Of two equal numbers the deviation is exactly zero; of sixty, rounding may hide a division.
+    # The deviation of two equal numbers is exactly 0; with 60, rounding may hide a division by 0.
     for groups in (FIT_GROUPS, 2):
         fit_data = subject.data(seed=0, groups=groups)
         for name, values in fit_data.items():
@@ -256,10 +277,10 @@ def constant_columns(subject: ScorerUnderTest) -> str | None:
 
 
 def direction(subject: ScorerUnderTest) -> None:
-    """Higher is more OOD.
+    """Higher scores mean more OOD.
 
-    On groups of much lower log-probability and much larger gradient norms than those of the fit
-    the AUROC is above 0.9, OOD being the positive class.
+    On groups with much lower log-probability and much larger gradient norms than the fit groups,
+    the AUROC is above 0.9, with OOD as the positive class.
     """
     fakes = {name: subject.fake(name) for name in subject.build().inputs}
     # Nothing says how the statistics of another model, epoch or seed differ out of distribution.
@@ -269,7 +290,7 @@ def direction(subject: ScorerUnderTest) -> None:
         if fake is None or not fake.is_declared or name != base_name(name)
     ]
     if unknown:
-        raise NotApplicable(f"the kit does not know what OOD does to {', '.join(unknown)}")
+        raise NotApplicable(f"the kit does not know how OOD groups change {', '.join(unknown)}")
     for size in (1, 5):
         inside = subject.data(seed=1, size=size)
         outside = subject.data(seed=2, side="out", size=size)
@@ -281,31 +302,31 @@ def direction(subject: ScorerUnderTest) -> None:
         if not wins > _LEAST_AUROC:
             hint = "; is the sign reversed?" if wins < 0.5 else ""
             raise Fault(
-                f"an AUROC of {wins:.2f} on groups of {size} that are plainly OOD, not above "
+                f"the AUROC is {wins:.2f} on groups of {size} that are clearly OOD, not above "
                 f"{_LEAST_AUROC}: higher scores must mean more OOD{hint}"
             )
 
 
 def fit_info(subject: ScorerUnderTest) -> None:
-    """The facts of a fit, if it tells any, are finite numbers or texts by name."""
+    """The facts from `fit_info`, if available, are finite numbers or text, by name."""
     scorer = subject.fitted()
     if not isinstance(scorer, HasFitInfo):
-        raise NotApplicable("it has no `fit_info`")
+        raise NotApplicable("the scorer has no `fit_info`")
     info = scorer.fit_info()
     if not isinstance(info, dict):
         raise Fault(f"fit_info must return a dict, not {type(info).__name__}")
     for name, value in info.items():
         if not isinstance(name, str) or not isinstance(value, int | float | str):
-            raise Fault(f"fit_info has {name!r}: {value!r}, which is no number or text")
+            raise Fault(f"fit_info has {name!r}: {value!r}, which is not a number or text")
         if isinstance(value, float) and not math.isfinite(value):
             raise Fault(f"fit_info has {name!r}: {value!r}, which is not finite")
 
 
 def score_terms(subject: ScorerUnderTest) -> None:
-    """The terms of a score, if it tells any, are (M,) each, finite, and sum to the score."""
+    """Terms from `score_terms`, if available, have shape (M,), are finite and sum to the score."""
     scorer = subject.fitted()
     if not isinstance(scorer, HasScoreTerms):
-        raise NotApplicable("it has no `score_terms`")
+        raise NotApplicable("the scorer has no `score_terms`")
     data = subject.data(seed=1)
     expected = scorer.score(copied(data))
     terms = scorer.score_terms(copied(data))
@@ -313,9 +334,7 @@ def score_terms(subject: ScorerUnderTest) -> None:
         raise Fault(f"score_terms must return terms by name, not {terms!r}")
     for name, values in terms.items():
         if np.shape(values) != expected.shape or not np.isfinite(values).all():
-            raise Fault(
-                f"the term {name!r} must be {len(expected)} finite numbers, one for each group"
-            )
+            raise Fault(f"the term {name!r} must be {len(expected)} finite numbers, one per group")
     _same(np.sum(list(terms.values()), axis=0), expected, "the terms do not sum to the score")
 
 
@@ -342,12 +361,12 @@ SCORER_CHECKS: tuple[Callable[[ScorerUnderTest], str | None], ...] = (
 def _all_finite(scores: NDArray[np.float64], what: str) -> None:
     bad = int((~np.isfinite(scores)).sum())
     if bad:
-        raise Fault(f"{bad} of {len(scores)} scores of {what} are NaN or infinite")
+        raise Fault(f"{bad} of {len(scores)} scores for {what} are NaN or infinite")
 
 
 def _same(found: NDArray[np.float64], expected: NDArray[np.float64], message: str) -> None:
     if found.shape != expected.shape:
-        raise Fault(f"{message} (scores of shape {found.shape}, not {expected.shape})")
+        raise Fault(f"{message} (scores have shape {found.shape}, not {expected.shape})")
     if differs(found, expected):
         both = np.isfinite(found) & np.isfinite(expected)
         worst = np.abs(found[both] - expected[both]).max(initial=0.0)
@@ -355,7 +374,7 @@ def _same(found: NDArray[np.float64], expected: NDArray[np.float64], message: st
 
 
 def _with_zeros(statistics: Statistics) -> Statistics:
-    """One column of each statistic but log-probabilities set to zero."""
+    """Set one column to zero in each statistic except log-probabilities."""
     changed = copied(statistics)
     for name, values in changed.items():
         if base_name(name) != "log_prob":

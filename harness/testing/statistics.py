@@ -1,4 +1,4 @@
-"""Conformance of statistics, on a tiny model or one of the caller's."""
+"""Conformance checks for statistics, on a tiny model or a model passed by the caller."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ _FIT_EXAMPLES = 8
 
 @dataclass(frozen=True)
 class StatisticUnderTest:
-    """A statistic as the checks see it, with a model to evaluate it on."""
+    """A statistic under test, with a model to evaluate it on."""
 
     build: Callable[[], Statistic]
     models: ModelUnderTest
 
     def model(self) -> DensityModel:
-        """A model in float64 and evaluation mode."""
+        """Return a model in float64 and evaluation mode."""
         return self.models.double()
 
     def groups(self, statistic: Statistic, *, count: int = _GROUPS, size: int = _SIZE) -> Tensor:
-        """Groups of examples, of one example each where the statistic is per example."""
+        """Return groups of examples; with one example each if the statistic is per example."""
         size = size if statistic.per == "group" else 1
         x = self.models.examples(count * size, seed=4)
         return x.view(count, size, *self.models.domain.shape)
 
     def fit_examples(self, *, seed: int = 5) -> Tensor:
-        """Examples for a statistic that is fitted, uint8, (N, *domain.shape)."""
+        """Return examples to fit a statistic to, uint8, (N, *domain.shape)."""
         return self.models.examples(_FIT_EXAMPLES, seed=seed)
 
     def ready(self, model: DensityModel) -> Statistic:
-        """A new statistic, fitted if it is one that is fitted."""
+        """Return a new statistic, fitted if it has a `fit`."""
         statistic = self.build()
         if isinstance(statistic, FittedStatistic):
             statistic.fit(model, self.fit_examples())
         return statistic
 
     def unfitted(self) -> FittedStatistic:
-        """A new statistic, if it is one that is fitted."""
+        """Return a new statistic that needs a fit; skip the check if there is no `fit`."""
         statistic = self.build()
         if not isinstance(statistic, FittedStatistic):
-            raise NotApplicable("it is not fitted: it has no `fit`")
+            raise NotApplicable("the statistic has no `fit`")
         return statistic
 
     def fitted(self, model: DensityModel, examples: Tensor) -> FittedStatistic:
-        """The same, fitted to a copy of these examples."""
+        """Return a new statistic, fitted to a copy of the given examples."""
         statistic = self.unfitted()
         statistic.fit(model, examples.clone())
         return statistic
 
     def values(self, groups: Tensor | None = None, *, seed: int = 0) -> NDArray[np.float64]:
-        """The statistic of groups, from a new instance and a new model."""
+        """Evaluate groups with a new statistic and a new model."""
         model = self.model()
         statistic = self.ready(model)
         given = self.groups(statistic) if groups is None else groups.clone()
@@ -81,14 +81,32 @@ def check_statistic(
     domain: Images = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
-    """Run every check on a statistic, on the CPU.
+    """Run every conformance check on a statistic, on the CPU.
 
     Arguments:
         build: Returns a new statistic with its options.
-        model: Returns a new, small model of a domain, of a kind that the statistic is for; one of
-            the kit's if not given.
-        domain: One that the model can be built for.
-        expected_failures: Check names and why each fails; one that does not fail is a failure.
+        model: Returns a new, small model for a domain, with the capabilities that the statistic
+            needs; by default, one of the kit's models.
+        domain: A domain that the model can be built for.
+        expected_failures: Reason for each expected failure, by check name. An expected failure
+            that does not happen is reported as a failure.
+
+    Returns:
+        One result per check; pass the list to `assert_conforms`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from oodbench.testing import assert_conforms, check_statistic
+        >>> class Brightness:
+        ...     per = "example"
+        ...     reads_model = False
+        ...
+        ...     def features(self, model):
+        ...         return ["brightness"]
+        ...
+        ...     def __call__(self, model, groups):
+        ...         return groups.double().flatten(1).mean(1, keepdim=True).numpy()
+        >>> assert_conforms(check_statistic(Brightness))
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         model = model or reference_model(build, domain)
@@ -99,24 +117,24 @@ def check_statistic(
 def reference_model(
     build: Callable[[], Statistic], domain: Images
 ) -> Callable[[Images], DensityModel]:
-    """The kit's own model; one that is a flow if the statistic does not support the first."""
+    """Return the kit's default model class, or a flow if the statistic does not support it."""
     try:
         build().features(TinyAutoregression(domain))
     except UnsupportedError:
         return TinyFlow
-    except Exception:  # the checks will say what is wrong with it
+    except Exception:  # the checks report the error
         return TinyAutoregression
     return TinyAutoregression
 
 
 def interface(subject: StatisticUnderTest) -> None:
-    """It is per example or per group, can be called, and names its columns, each once."""
+    """The statistic has a valid `per`, is callable, and names every column exactly once."""
     statistic: Any = subject.build()
     per = getattr(statistic, "per", None)
     if per not in get_args(Per):
         raise Fault(f'`per` must be "example" or "group", not {per!r}')
     if not callable(statistic):
-        raise Fault("it cannot be called with a model and groups")
+        raise Fault("the statistic cannot be called with a model and groups")
     features = statistic.features(subject.model())
     if isinstance(features, str) or not all(isinstance(name, str) for name in features):
         raise Fault(f"`features` must return the names of the columns, not {features!r}")
@@ -125,7 +143,7 @@ def interface(subject: StatisticUnderTest) -> None:
 
 
 def shape_and_dtype(subject: StatisticUnderTest) -> None:
-    """Its value is a float64 NumPy array of shape (M, F), F being the number of its features."""
+    """The value is a float64 NumPy array with shape (M, F), where F is the number of features."""
     statistic = subject.build()
     columns = len(statistic.features(subject.model()))
     for count, size in ((_GROUPS, _SIZE), (_GROUPS, 1), (1, _SIZE)):
@@ -133,16 +151,16 @@ def shape_and_dtype(subject: StatisticUnderTest) -> None:
         values = subject.values(groups)
         if not isinstance(values, np.ndarray) or values.dtype != np.float64:
             kind = getattr(values, "dtype", type(values).__name__)
-            raise Fault(f"it must return a float64 NumPy array, not {kind}")
+            raise Fault(f"the value must be a float64 NumPy array, not {kind}")
         if values.shape != (count, columns):
             raise Fault(
-                f"{count} groups have values of shape {values.shape}, not ({count}, {columns}): "
-                "a row per group, a column per feature"
+                f"{count} groups have values with shape {values.shape}, not ({count}, {columns}): "
+                "return one row per group and one column per feature"
             )
 
 
 def finite(subject: StatisticUnderTest) -> None:
-    """Its values on a well-behaved model are finite."""
+    """Values on a well-behaved model are finite."""
     values = subject.values()
     bad = int((~np.isfinite(values)).sum())
     if bad:
@@ -150,25 +168,25 @@ def finite(subject: StatisticUnderTest) -> None:
 
 
 def deterministic(subject: StatisticUnderTest) -> None:
-    """Its values are the same every time, whatever torch's seed."""
+    """Values are the same every time, regardless of torch's seed."""
     if _differs(subject.values(seed=1), subject.values(seed=2)):
-        raise Fault("the same groups have other values each time: draw with a seed of its own")
+        raise Fault("values for the same groups change: seed the statistic's random draws")
     model = subject.model()
     statistic = subject.ready(model)
     groups = subject.groups(statistic)
     if _differs(statistic(model, groups.clone()), statistic(model, groups.clone())):
-        raise Fault("a second call has other values than the first: it must keep nothing")
+        raise Fault("a second call changes the values: a call must keep nothing")
 
 
 def input_untouched(subject: StatisticUnderTest) -> None:
-    """The groups are, byte for byte, as they were."""
+    """The statistic does not write into the groups."""
     model = subject.model()
     statistic = subject.ready(model)
-    check_untouched("it", partial(statistic, model), subject.groups(statistic))
+    check_untouched("the statistic", partial(statistic, model), subject.groups(statistic))
 
 
 def left_as_found(subject: StatisticUnderTest) -> None:
-    """The model's mode, state, gradients and flags are as they were, even those set before."""
+    """The model's mode, state, gradients and flags are unchanged, including existing gradients."""
     groups = subject.groups(subject.build())
     for with_gradients in (False, True):
         model = subject.model()
@@ -178,40 +196,40 @@ def left_as_found(subject: StatisticUnderTest) -> None:
                 parameter.grad = torch.ones_like(parameter)
         if changed := changed_by(partial(statistic, model, groups.clone()), model):
             raise Fault(
-                f"it changes {changed[0]} of the model: put everything back "
-                "(torch.autograd.grad, unlike backward, leaves .grad alone)"
+                f"the statistic changes the model ({changed[0]}): restore everything "
+                "(torch.autograd.grad, unlike backward, leaves .grad unchanged)"
             )
 
 
 def per_group(subject: StatisticUnderTest) -> None:
-    """The row of a group does not depend on the other groups in the call."""
+    """The row for a group does not depend on the other groups in the call."""
     groups = subject.groups(subject.build())
     expected = subject.values(groups)
     fewer = subject.values(groups[:2])
     alone = np.concatenate([subject.values(group[None]) for group in groups])
     if _differs(fewer, expected[:2]) or _differs(alone, expected):
-        raise Fault("the row of a group depends on the other groups in the call")
+        raise Fault("the row for a group depends on the other groups in the call")
     permutation = [3, 0, 5, 1, 4, 2]
     if _differs(subject.values(groups[permutation]), expected[permutation]):
         raise Fault("rows depend on the order of the groups in the call")
 
 
 def order_within_group(subject: StatisticUnderTest) -> None:
-    """The row of a group does not depend on the order of its examples."""
+    """The row for a group does not depend on the order of the group's examples."""
     statistic = subject.build()
     if statistic.per != "group":
-        raise NotApplicable("it is per example")
+        raise NotApplicable("the statistic is per example")
     groups = subject.groups(statistic)
     if _differs(subject.values(groups.flip(1)), subject.values(groups)):
-        raise Fault("the row of a group depends on the order of its examples: a group is a set")
+        raise Fault("the row for a group depends on the order of its examples: a group is a set")
 
 
 def fit_as_found(subject: StatisticUnderTest) -> None:
-    """A statistic that is fitted returns itself and leaves model and examples as they were."""
+    """`fit` returns the statistic itself and leaves model and examples unchanged."""
     statistic, model, examples = subject.unfitted(), subject.model(), subject.fit_examples()
     fit = partial(statistic.fit, model)
     if changed := changed_by(partial(fit, examples.clone()), model):
-        raise Fault(f"fit changes {changed[0]} of the model: put everything back")
+        raise Fault(f"fit changes the model ({changed[0]}): restore everything")
     check_untouched("fit", fit, examples)
     result = fit(examples)
     if result is not statistic:
@@ -219,7 +237,7 @@ def fit_as_found(subject: StatisticUnderTest) -> None:
 
 
 def refit(subject: StatisticUnderTest) -> None:
-    """Only the last `fit` counts, and without one there is a NotFittedError."""
+    """Only the last `fit` counts, and a call before any fit raises NotFittedError."""
     model = subject.model()
     groups = subject.groups(subject.build())
     statistic = subject.fitted(model, subject.fit_examples(seed=7))
@@ -227,9 +245,9 @@ def refit(subject: StatisticUnderTest) -> None:
     statistic.fit(model, subject.fit_examples())
     second = subject.fitted(model, subject.fit_examples())(model, groups.clone())
     if not _differs(first, second):
-        raise Fault("fits to other examples give the same values: it need not be fitted")
+        raise Fault("fits to different examples give the same values: remove the unneeded `fit`")
     if _differs(statistic(model, groups.clone()), second):
-        raise Fault("fit keeps something of an earlier fit: set every fitted attribute anew")
+        raise Fault("fit keeps something from an earlier fit: reset every fitted attribute")
     check_not_fitted("a call", lambda: subject.build()(model, groups.clone()))
 
 
@@ -243,20 +261,21 @@ def fit_is_of_a_set(subject: StatisticUnderTest) -> None:
 
 
 def without_a_model(subject: StatisticUnderTest) -> None:
-    """If it says that it reads no model, it has the same features and values without one."""
+    """With `reads_model = False`, features and values are the same without a model."""
     statistic: Any = subject.build()
     if getattr(statistic, "reads_model", True):
-        raise NotApplicable("it reads the model")
+        raise NotApplicable("the statistic reads the model")
     groups = subject.groups(statistic)
     expected = subject.values(groups)
     try:
         names, values = statistic.features(None), statistic(None, groups.clone())
     except Exception as error:
         raise Fault(
-            f"reads_model is False, but without a model it raises {type(error).__name__}: {error}"
+            "reads_model is False, but a call without a model raises "
+            f"{type(error).__name__}: {error}"
         ) from error
     if list(names) != list(statistic.features(subject.model())) or _differs(values, expected):
-        raise Fault("reads_model is False, but without a model it gives something else")
+        raise Fault("reads_model is False, but values or features differ without a model")
 
 
 STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
@@ -276,7 +295,7 @@ STATISTIC_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (
 
 
 def _differs(found: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
-    """Whether values differ by more than float64 rounding; NaN is `finite`'s business."""
+    """Return True if values differ by more than float64 rounding; NaN is left to `finite`."""
     if found.shape != expected.shape:
         return True
     return not np.allclose(found, expected, rtol=1e-8, atol=1e-10, equal_nan=True)

@@ -1,4 +1,4 @@
-"""Small exact densities of images, for whoever needs a model to try something on."""
+"""Small exact densities over images, for tests and examples that need a model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.domain import Images
 
 
 class TinyAutoregression(nn.Module):
-    """P(x) = Π_i softmax(a_i + Σ_{j<i} y_j W_ij)[x_i], with y the pixels scaled to -1 to 1.
+    """P(x) = Π_i softmax(a_i + Σ_{j<i} y_j W_ij)[x_i], where y are the pixels scaled to [-1, 1].
 
-    Exact by construction: it sums to 1 over the domain.
+    Exact by construction: the probabilities sum to 1 over the domain.
 
     Arguments:
-        domain: What it is a density over.
-        seed: Of its initial parameters.
+        domain: Domain of the density.
+        seed: Seed for the initial parameters.
     """
 
     likelihood: Likelihood = "exact"
@@ -34,16 +34,16 @@ class TinyAutoregression(nn.Module):
         )
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability in nats, floating, (N,), of uint8 (N, *domain.shape)."""
+        """Return the log-probability in nats, floating, (N,), for uint8 (N, *domain.shape)."""
         return self._log_pixels(x).sum(1)
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
-        """Log-probability of each pixel given those before it, `pixel.0` and so on, (N,) each."""
+        """Return log-probabilities per pixel given the pixels before, (N,), as `pixel.0` etc."""
         pixels = self._log_pixels(x).unbind(1)
         return {f"pixel.{place}": pixel for place, pixel in enumerate(pixels)}
 
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
-        """Draw samples, pixel by pixel; the temperature divides the logits."""
+        """Draw samples pixel by pixel; the temperature divides the logits."""
         x = torch.zeros(n, self.domain.dims, dtype=torch.uint8)
         with torch.no_grad():
             for i in range(self.domain.dims):
@@ -53,13 +53,13 @@ class TinyAutoregression(nn.Module):
         return x.view(n, *self.domain.shape)
 
     def _log_pixels(self, x: Tensor) -> Tensor:
-        """Log-probability of each pixel given those before it, (N, D)."""
+        """Return each pixel's log-probability given the pixels before, (N, D)."""
         logits = self._logits(x.flatten(1))
         chosen = x.flatten(1).long().unsqueeze(-1)
         return logits.log_softmax(-1).gather(-1, chosen).squeeze(-1)
 
     def _logits(self, x: Tensor) -> Tensor:
-        """Logits of every pixel given those before it, (N, D, levels)."""
+        """Return logits for every pixel given the pixels before, (N, D, levels)."""
         y = 2 * x.to(self.weight.dtype) / (self.domain.levels - 1) - 1  # (N, D)
         mask = torch.ones(self.domain.dims, self.domain.dims, dtype=y.dtype).tril(-1)
         weight = self.weight * mask.to(y.device).unsqueeze(-1)
@@ -67,15 +67,15 @@ class TinyAutoregression(nn.Module):
 
 
 class TinyFlow(nn.Module):
-    r"""z = sinh(W y + c), y the middle of the bin scaled to -1 to 1; a standard normal base.
+    """z = sinh(W y + c), where y is the bin centre scaled to [-1, 1]; standard normal base.
 
     log P(x) = log N(z; 0, I) + Σ_i log cosh(W y + c)_i + log|det W| + D log(2 / levels)
 
-    A flow whose Jacobian differs from place to place.
+    The Jacobian of this flow varies with the input.
 
     Arguments:
-        domain: What it is a density over.
-        seed: Of its initial parameters.
+        domain: Domain of the density.
+        seed: Seed for the initial parameters.
     """
 
     likelihood: Likelihood = "exact"
@@ -89,14 +89,14 @@ class TinyFlow(nn.Module):
         self.bias = nn.Parameter(0.2 * torch.randn(domain.dims, generator=generator))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability in nats, floating, (N,), of uint8 (N, *domain.shape)."""
+        """Return the log-probability in nats, floating, (N,), for uint8 (N, *domain.shape)."""
         a = self._affine(x)
         base = -0.5 * (a.sinh().square() + math.log(2 * math.pi)).sum(1)
         ladj: Tensor = a.cosh().log().sum(1) + torch.linalg.slogdet(self.weight).logabsdet
         return base + ladj + self.domain.dims * math.log(2 / self.domain.levels)
 
     def to_noise(self, x: Tensor) -> Tensor:
-        """z, floating, (N, D), of images in grey levels, (N, *domain.shape)."""
+        """Return z, floating, (N, D), for images in grey levels, (N, *domain.shape)."""
         return torch.sinh(self._affine(x))
 
     def _affine(self, x: Tensor) -> Tensor:

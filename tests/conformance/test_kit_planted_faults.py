@@ -335,24 +335,24 @@ MODEL_FAULTS = {
     "the determinant missing": (MissingDeterminant, "unit", "total probability"),
     "a squared error": (Squared, "unit", "-dims * bits * ln 2"),
     "no model of the unit domain": (NotOnTheUnitDomain, "unit", "unit_domain"),
-    "a domain of its own": (OtherDomain, "interface", "`domain` must be that it was built for"),
+    "a domain of its own": (OtherDomain, "interface", "`domain` must be the domain passed in"),
     "an unknown likelihood": (StrangeLikelihood, "interface", "not 'elbo'"),
     "NaN in the gradient": (Explodes, "gradients", "NaN or infinite in logits"),
     "fresh noise": (FreshNoise, "deterministic", "draw no noise in evaluation"),
     "noise of its own": (OwnNoise, "deterministic", "draw no noise in evaluation"),
-    "seeding torch": (Reseeding, "deterministic", "global random numbers"),
-    "a batch mean": (BatchMean, "per_example", "depends on the other examples"),
-    "batch statistics": (BatchStatistics, "per_example", "depends on the other examples"),
+    "seeding torch": (Reseeding, "deterministic", "global random generator"),
+    "a batch mean": (BatchMean, "per_example", "depends on the rest of the batch"),
+    "batch statistics": (BatchStatistics, "per_example", "depends on the rest of the batch"),
     "writing into x": (WritesInput, "input_untouched", "log_prob writes into"),
     "a flag outside the state": (FlagOutsideState, "state_round_trip", "such as a flag"),
     "a constant outside the state": (ConstantOutsideState, "state_round_trip", "buffer"),
-    "noise past the generator": (GlobalNoise, "training_loss", "past its generator"),
+    "noise past the generator": (GlobalNoise, "training_loss", "without its generator"),
     "constant channels": (ConstantChannels, "prepare", "constant examples"),
     "samples outside the domain": (SamplesOutside, "sample", "a sample has the value"),
-    "samples past the generator": (GlobalSamples, "sample", "past its generator"),
+    "samples past the generator": (GlobalSamples, "sample", "without its generator"),
     "terms that do not add up": (WrongTerms, "log_prob_terms", "do not sum"),
-    "noise of rounded images": (RoundedNoise, "to_noise", "no invertible function"),
-    "noise of one level": (LastLevelOnly, "to_noise", "of every level"),
+    "noise of rounded images": (RoundedNoise, "to_noise", "not invertible"),
+    "noise of one level": (LastLevelOnly, "to_noise", "from every level"),
     "changing the mode": (ChangesMode, "left_as_found", "the training mode"),
     "counting in the state": (CountsCalls, "left_as_found", "the state"),
     "float32 only": (OnlySingle, "float64", "log_prob is torch.float32"),
@@ -385,7 +385,8 @@ def test_an_unnormalized_likelihood_has_no_unit_check():
     checks = check_model(Unnormalized)
     assert failed(checks) == {}
     assert named(checks, "unit").outcome == "skipped"
-    assert named(checks, "unit").message == "its likelihood is unnormalized: no sum to hold it to"
+    message = "the likelihood is unnormalized, so the sum need not be 1"
+    assert named(checks, "unit").message == message
 
 
 def test_unreached_parameters_are_remarked_on():
@@ -404,7 +405,7 @@ def test_unreached_parameters_are_remarked_on():
 
 def test_the_unit_message_has_the_numbers():
     found = failed(check_model(scaled(lambda d: NATS_TO_BITS)))["unit"]
-    assert found.startswith("the 256 images of 1x2x2 at 2 bits have a total probability of 0.0")
+    assert found.startswith("the 256 images in 1x2x2 at 2 bits have a total probability of 0.0")
     assert "a mean log_prob of -8.0" in found
     assert "(uniform: -5.545 nats)" in found
 

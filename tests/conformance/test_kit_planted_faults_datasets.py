@@ -132,19 +132,19 @@ DATASET_FAULTS = {
     "overlapping splits": (
         Overlapping,
         "splits_disjoint",
-        "2 examples of the test split are in the train split too: test 20 = train 4, "
+        "2 examples in the test split are also in the train split: test 20 = train 4, "
         "test 21 = train 2",
     ),
-    "random order": (RandomOrder, "deterministic", "another order"),
-    "a random split": (RandomSplit, "deterministic", "other examples"),
+    "random order": (RandomOrder, "deterministic", "a different order"),
+    "a random split": (RandomSplit, "deterministic", "different examples"),
     "floats": (FloatDataset, "shape_and_dtype", "dtype float32, not uint8: do not scale"),
     "channels last": (ChannelsLast, "shape_and_dtype", "(30, 2, 3, 1), not (N, 1, 2, 3)"),
-    "values above the bits": (TooBright, "values_in_domain", "4 bits end at 15"),
+    "values above the bits": (TooBright, "values_in_domain", "with 4 bits is 15"),
     "an empty split": (EmptySplit, "non_empty", 'load("test") has no example'),
     "a shared array": (SharedArray, "own_copy", "return a copy"),
     "any split": (AnySplit, "unknown_split", "raise DataError"),
     "splits in a list": (StrangeSplits, "interface", "must be a tuple"),
-    "a stamp that moves": (MovingStamp, "stamp", "though no file did"),
+    "a stamp that moves": (MovingStamp, "stamp", "although no file changed"),
 }
 
 
@@ -177,7 +177,9 @@ def test_a_memory_map_that_writes(tmp_path):
     assert_conforms(check_dataset(Mapped))
     checks = check_dataset(Writable)
     assert failed(checks).keys() == {"own_copy"}
-    assert named(checks, "own_copy").message.endswith('writes to its file: open it "r"')
+    assert named(checks, "own_copy").message.endswith(
+        'is a writable memory map: open the file with mode "r"'
+    )
     assert path.read_bytes() == kept
 
 

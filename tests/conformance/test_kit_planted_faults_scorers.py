@@ -265,22 +265,22 @@ def test_good_scorers_conform(scorer):
 
 
 SCORER_FAULTS = {
-    "the sign reversed": (Reversed, "direction", "AUROC of 0.00 on groups of 1"),
+    "the sign reversed": (Reversed, "direction", "AUROC is 0.00 on groups of 1"),
     "the sign reversed, log_prob": (ReversedLogProb, "direction", "is the sign reversed?"),
     "asking for out in fit": (
         AsksForOut,
         "reads_only_inputs",
-        "fit asks for 'layer_gradient_sq_norms@out', which is not among its inputs",
+        "fit requests 'layer_gradient_sq_norms@out', which is not among its inputs",
     ),
-    "looking for out in fit": (LooksForOut, "reads_only_inputs", "fit asks for 'out'"),
+    "looking for out in fit": (LooksForOut, "reads_only_inputs", "fit requests 'out'"),
     "fitting to all there is": (FitsEverything, "reads_only_inputs", "fit uses statistics"),
     "scoring by all there is": (ScoresEverything, "reads_only_inputs", "score uses statistics"),
     "peeking through the class": (PeeksThroughTheClass, "remembers_nothing", "a new scorer"),
-    "a running mean": (RunningMean, "remembers_nothing", "scored before it"),
+    "a running mean": (RunningMean, "remembers_nothing", "groups scored before"),
     "standardising by the scored": (StandardisesTheScored, "per_group", "use `fit` only"),
     "sorted scores": (Sorts, "order", "order of the groups"),
-    "writing into statistics": (WritesStatistics, "inputs_untouched", "fit changes"),
-    "taking statistics away": (PopsStatistics, "inputs_untouched", "fit changes"),
+    "writing into statistics": (WritesStatistics, "inputs_untouched", "fit modifies"),
+    "taking statistics away": (PopsStatistics, "inputs_untouched", "fit modifies"),
     "NaN on constant columns": (NaNOnConstants, "constant_columns", "NaN or infinite"),
     "infinite at a norm of zero": (InfiniteAtZero, "finite", "a norm of zero"),
     "scores without a fit": (ScoresUnfitted, "not_fitted", "returns values"),
@@ -329,7 +329,7 @@ class Broadcasts(GoodScorer):
 def test_scores_that_broadcast(examine):
     status, checks = examine("scorers", Broadcasts)
     assert status == 1
-    assert "not (1,): one score per group" in named(checks, "shape_and_dtype").message
+    assert "not (1,): return one score per group" in named(checks, "shape_and_dtype").message
     assert not [check for check in checks if "IndexError" in check.message]
 
 
@@ -341,4 +341,5 @@ class ForgetsAnInput(GoodScorer):
 def test_a_name_that_is_not_among_the_inputs_is_named():
     found = named(check_scorer(ForgetsAnInput), "reads_only_inputs")
     assert found.outcome == "failed"
-    assert found.message == ("asks for 'log_prob', but its inputs are 'layer_gradient_sq_norms'")
+    message = "the scorer requests 'log_prob', but its inputs are 'layer_gradient_sq_norms'"
+    assert found.message == message

@@ -120,7 +120,7 @@ def test_the_table_of_a_check(tmp_path):
     assert lines[0].startswith("scorer mine, version ")
     assert "check              outcome  what it means" in lines
     assert "fit_returns_self   failed   fit must return self, not NoneType" in lines
-    assert "fit_info           skipped  it has no `fit_info`" in lines
+    assert "fit_info           skipped  the scorer has no `fit_info`" in lines
     assert (
         "finite             passed   Scores are finite, in and out of distribution" in done.stdout
     )
@@ -182,6 +182,6 @@ def test_a_scorer_of_a_statistic_that_only_the_registry_knows(tmp_path):
     (found,) = json.loads(command("plugins", "check", scorer, "-p", statistic, "--json").stdout)
     checks = {check["name"]: check for check in found["checks"]}
     assert checks["shape_and_dtype"]["outcome"] == "passed"
-    assert checks["direction"]["message"] == "the kit does not know what OOD does to mirrored"
+    assert checks["direction"]["message"] == "the kit does not know how OOD groups change mirrored"
     failing = json.loads(command("plugins", "check", scorer, "--json").stdout)[0]["checks"]
     assert "the kit does not know the statistic 'mirrored'" in failing[0]["message"]

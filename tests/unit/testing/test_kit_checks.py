@@ -82,7 +82,7 @@ def test_an_expected_failure_that_does_not_happen_is_a_failure(name, outcome):
 
 
 def test_an_unknown_expected_failure():
-    with pytest.raises(ValueError, match=r"^no check is called 'god' \(did you mean 'good'\?\)$"):
+    with pytest.raises(ValueError, match=r"^unknown check 'god' \(did you mean 'good'\?\)$"):
         run({"god": "?"})
 
 
