@@ -1,1 +1,1 @@
-"""Runs compared with each other, and values with their pins."""
+"""Comparison between two runs, and verification of values against their pins."""

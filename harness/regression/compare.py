@@ -1,4 +1,4 @@
-"""Cell by cell: the AUROC of run B minus that of run A on the same groups."""
+"""Comparison by cell: the AUROC of run B minus the AUROC of run A on the same groups."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from harness.results import Cell, Result
 
 Judgement: TypeAlias = Literal["better", "worse", "tie"]
 EXAMPLES = ("in_split", "out_split", "draw_seed")
-"""What of a provenance decides, with the numbers of groups, which examples were scored: those of a
-role are the first ones of one permutation of the split, which the seed and its size decide."""
+"""Entries in a provenance that, together with the group counts, determine the scored examples: a
+role gets the first examples in a permutation of the split, fixed by the seed and split size."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A cell of both runs.
+    """A cell with a number in both runs.
 
     Attributes:
-        auroc_a: AUROC in run A; `auroc_b` in run B.
-        difference: B minus A; `low` and `high` are its 95 % interval by DeLong.
-        p_value: Of the paired DeLong test that it is 0.
-        p_adjusted: By Holm, over all cells compared.
-        judgement: Whether B is better or worse at `p_adjusted` <= 0.05, or a tie: they cannot be
-            told apart.
+        auroc_a: AUROC in run A.
+        auroc_b: AUROC in run B.
+        difference: AUROC in B minus AUROC in A.
+        low: Lower end of the 95 % interval for the difference, by DeLong.
+        high: Upper end of this interval.
+        p_value: P-value of the paired DeLong test for a difference of 0.
+        p_adjusted: The p-value after Holm's correction over all compared cells.
+        judgement: "better" or "worse" for B at `p_adjusted` <= 0.05; "tie" if the AUROCs do not
+            differ significantly.
     """
 
     cell: Cell
@@ -40,26 +43,30 @@ class Compared:
     judgement: Judgement
 
     def to_json(self) -> dict[str, Any]:
-        """The cell as `bench compare --json` prints it."""
+        """Return the cell in the form printed by `bench compare --json`."""
         place = self.cell.as_row()
         return place | {name: value for name, value in vars(self).items() if name != "cell"}
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A cell with a number in run A that cannot be compared, and why."""
+    """A cell with a number in run A that cannot be compared, and the reason."""
 
     cell: Cell
     reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """The cell as `bench compare --json` prints it."""
+        """Return the cell in the form printed by `bench compare --json`."""
         place = self.cell.as_row()
         return {**place, "reason": self.reason}
 
 
 def compare_runs(a: Run, b: Run) -> tuple[list[Compared], list[LeftOut]]:
-    """All cells that have a number in run A, compared with run B or left out."""
+    """Compare run B with run A in every cell that has a number in run A.
+
+    Returns:
+        The compared cells, and the cells left out because run B has no comparable result.
+    """
     tests: dict[Cell, Difference] = {}
     left_out = []
     for cell, result in a.results.items():
@@ -78,9 +85,9 @@ def compare_runs(a: Run, b: Run) -> tuple[list[Compared], list[LeftOut]]:
 
 
 def _obstacle(a: Result, b: Result | None) -> str:
-    """Why two results of a cell cannot be compared; empty if they can."""
+    """Say why two results for a cell cannot be compared; empty if they can."""
     if b is None:
-        return "B has no such cell"
+        return "the cell is missing in B"
     if b.status != "ok":
         return f"{b.status} in B: {b.message}"
     sizes = [(len(x.scores[0]), len(x.scores[1])) for x in (a, b) if x.scores is not None]
@@ -88,7 +95,7 @@ def _obstacle(a: Result, b: Result | None) -> str:
         return "A scored {} and {} groups, B {} and {}".format(*sizes[0], *sizes[1])
     for name in EXAMPLES:
         if a.provenance[name] != b.provenance[name]:
-            return f"other examples were scored: {name} differs"
+            return f"different examples were scored: {name} differs"
     return ""
 
 

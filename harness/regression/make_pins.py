@@ -1,4 +1,4 @@
-"""Making pins: values from stored results, tolerances from how far re-runs are off."""
+"""Creation of pins: values from stored results, with tolerances from repeated runs."""
 
 from __future__ import annotations
 
@@ -26,52 +26,53 @@ from harness.settings import Settings
 from harness.suite import ResolvedSuite
 
 RERUNS = ((16, 1), (256, 2))
-"""Batch size and threads of the runs that measure the spread."""
+"""Batch size and number of threads for each run that measures the spread."""
 
 FACTOR = 4.0
-"""A tolerance is so many times the largest difference that a re-run showed: there are few re-runs,
-and other machines round in more ways than one machine can."""
+"""Ratio between a tolerance and the largest difference seen in a re-run. It exceeds 1 because
+there are few re-runs, and other machines round in more ways than a single machine can show."""
 
 LEAST = 0.004
-"""The least tolerance of an AUROC: seven times what another set of processor instructions changed
-in a small flow trained for two epochs in single precision."""
+"""Minimum tolerance for an AUROC: seven times the change caused by a different set of processor
+instructions in a small flow, trained for two epochs in single precision."""
 
 SHARE = 3.0
-"""Tolerances of an AUROC and of median scores that go together, the latter in interquartile
-ranges: between two normal distributions of one width at an AUROC of ½, a shift of 2.6 x of these
-ranges moves the AUROC by x."""
+"""Ratio between the tolerance for a median score, in interquartile ranges, and the tolerance for
+an AUROC: with two normal distributions of equal width at an AUROC of ½, a shift by 2.6 x
+interquartile ranges moves the AUROC by x."""
 
 DIGITS = 2
+"""Significant digits of a tolerance."""
 
 
 def make_pins(
     suite: ResolvedSuite, settings: Settings, report: Report, tolerance: float | None = None
 ) -> tuple[Pins, list[str]]:
-    """Pins of all cells of a suite that have a number.
+    """Create pins for all cells in a suite that have a number.
 
     Arguments:
-        suite: Resolved.
-        settings: Where its results are stored, and how to compute.
-        report: Told of the progress of the re-runs.
-        tolerance: Of every AUROC; without one the suite is run again, in stores that are thrown
-            away, with other batch sizes and numbers of threads.
+        suite: The resolved suite.
+        settings: Where the results are stored, and how to compute.
+        report: Receives progress events from the re-runs.
+        tolerance: Tolerance for every AUROC. If None, tolerances are measured by running the suite
+            again with other batch sizes and numbers of threads, in temporary stores.
 
     Returns:
-        The pins, and for each cell that has no number a message.
+        The pins, and a message for each cell without a number.
 
     Raises:
-        NothingSelectedError: Nothing of the suite is stored.
-        BenchError: Part of it is not computed yet, or a re-run failed where the stored run
+        NothingSelectedError: No results of the suite are stored.
+        BenchError: Some cells are not computed yet, or a re-run failed although the stored run
             did not.
     """
     plan = plan_unopened(suite, settings)
     outcome = score_stored(plan, settings, lambda event: None)
     if not outcome.results:
-        raise NothingSelectedError(f"nothing of {suite.path} is stored yet; bench run it")
+        raise NothingSelectedError(f"no results for {suite.path} yet; run: bench run {suite.path}")
     if outcome.pending:
         raise BenchError(
             f"{len(outcome.pending)} of {len(plan.cells)} cells are not computed yet; "
-            f"bench run {suite.path}"
+            f"run: bench run {suite.path}"
         )
     reruns = [] if tolerance is not None else _rerun(suite, settings, report)
     least = LEAST if tolerance is None else tolerance
@@ -95,7 +96,7 @@ def make_pins(
 
 
 def changes(old: Pins | None, new: Pins) -> list[str]:
-    """What is different between pins, a line for each cell."""
+    """List the differences between old and new pins, one line per cell."""
     before = {pin.cell: pin for pin in old.pins} if old else {}
     after = {pin.cell: pin for pin in new.pins}
     lines = [f"- {cell_name(cell)}" for cell in before if cell not in after]
@@ -108,12 +109,12 @@ def changes(old: Pins | None, new: Pins) -> list[str]:
 
 
 def provenance_of(result: Result) -> dict[str, dict[str, Any]]:
-    """What of a result's provenance a pin keeps: versions, plugins and weights."""
+    """Return the part of a result's provenance kept in a pin: versions, plugins and weights."""
     reads = result.provenance["statistics"]
     origin = next(iter(reads.values()))
     plugins = {"scorer": result.provenance["scorer"], **reads}
     for read in reads.values():
-        if "model" in read:  # not of a statistic of the examples alone
+        if "model" in read:  # a statistic that reads only the examples has no model
             plugins.setdefault("model", read["model"])
     return {
         "versions": origin["versions"],
@@ -126,7 +127,7 @@ def provenance_of(result: Result) -> dict[str, dict[str, Any]]:
 
 
 def medians(result: Result) -> tuple[float, float]:
-    """Median scores of the ID and of the OOD groups of a result that is ok."""
+    """Return the median scores for ID and OOD groups in a result with status "ok"."""
     assert result.scores_in is not None, "an ok result has scores"
     assert result.scores_out is not None, "an ok result has scores"
     return float(np.median(result.scores_in)), float(np.median(result.scores_out))
@@ -135,7 +136,7 @@ def medians(result: Result) -> tuple[float, float]:
 def _rerun(
     suite: ResolvedSuite, settings: Settings, report: Report
 ) -> Sequence[Mapping[Cell, Result]]:
-    """The suite's results from scratch, with other batch sizes and numbers of threads."""
+    """Compute the suite from scratch with other batch sizes and numbers of threads."""
     runs = []
     for batch_size, threads in RERUNS:
         report(events.Message(f"run again with batch size {batch_size}, {threads} threads"))
@@ -171,7 +172,7 @@ def _pin(
 
 
 def _median(medians: Sequence[float], scores: Floats | None, least: float) -> Quantity:
-    """A median score with its tolerance; that of scores that are all alike is a rounding's."""
+    """Return a median score with tolerance; for constant scores, it covers rounding only."""
     assert scores is not None, "an ok result has scores"
     median, *others = medians
     low, high = np.quantile(scores, [0.25, 0.75])
@@ -179,13 +180,13 @@ def _median(medians: Sequence[float], scores: Floats | None, least: float) -> Qu
 
 
 def _quantity(value: float, others: Sequence[float], least: float) -> Quantity:
-    """A value with its tolerance, given those of re-runs and the least tolerance."""
+    """Return a value with its tolerance, from the values in re-runs and the minimum tolerance."""
     off = max((abs(other - value) for other in others), default=0.0)
     return Quantity(value, _rounded_up(max(least, FACTOR * off)))
 
 
 def _rounded_up(value: float) -> float:
-    """A number with two digits, not below the value."""
+    """Round up to two significant digits."""
     if value == 0.0:
         return 0.0
     unit = math.floor(math.log10(value)) - DIGITS + 1

@@ -1,4 +1,4 @@
-"""What a cell's number depends on, in clear, and the key made of it."""
+"""The settings that determine a cell's number, in clear, and the key derived from them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from harness.plan.plan import Plan
 from harness.store.hashing import digest
 
 SEEDED = frozenset({"examples.draw_seed"} | {f"examples.{x}.ids" for x in ("fit", "in", "out")})
-"""The settings that a change of `draw_seed` alone changes."""
+"""The settings affected by `draw_seed` alone."""
 
 
 def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]] | None:
-    """What the number of a cell depends on beside its epoch, group size and seed.
+    """Return the settings that determine a cell's number, besides epoch, group size and seed.
 
-    No checksum of weights is among it: another machine's rounding trains other weights.
+    Checksums of weights are not included: rounding on another machine leads to other weights.
 
     Arguments:
-        plan: With its data sets found.
-        planned: Of that plan.
+        plan: A plan with its data sets found.
+        planned: A cell in this plan.
 
     Returns:
-        By part: `scorer`, `training`, `examples`, and each statistic that the scorer reads, a part
-        `statistic NAME`. None while a data set has not been opened.
+        Settings by part: `scorer`, `training`, `examples`, and a part `statistic NAME` for each
+        statistic that the scorer reads. None while a data set has not been opened.
 
     Raises:
-        DataError: A data set has fewer examples than are asked for.
+        DataError: A data set has fewer examples than requested.
     """
     inputs = {job.chain: plan.train_inputs(job.chain) for job in planned.jobs()}
     reads = next(iter(planned.reads.values()))
@@ -60,5 +60,5 @@ def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]]
 
 
 def settings_key(settings: dict[str, dict[str, Any]]) -> str:
-    """The key of a cell: the digest of its settings."""
+    """Return the key for a cell: the digest of the cell's settings."""
     return digest(settings)

@@ -1,7 +1,8 @@
-"""What the pytest plugin asks of a process of its own: which cells are pinned, what holds.
+"""Answers for the pytest plugin from a separate process: pinned cells and verified values.
 
 `python -P -m oodbench._start harness.regression.pinned_tests REQUEST` prints the answer to a
-request, both in JSON. The processes of the tests never import `harness`: they may have another.
+request, both as JSON. The test processes never import `harness`, because they may have another
+package with this name.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from harness.settings import raw_root
 BENCH = (sys.executable, "-P", "-m", "oodbench")
 QUIET = ("--display", "none")
 DONE = (0, 1, 3)
-"""Exit status of commands that did their work: all is well, some cells failed, a value moved."""
+"""Exit statuses after completed work: success, some cells failed, a value moved."""
 
 
 def main() -> None:
-    """Answer the request of the command line."""
+    """Answer the request from the command line."""
     request = json.loads(sys.argv[1])
     print(json.dumps(ANSWERS[request.pop("ask")](**request)))
 
 
 def pinned_cells(pins: str) -> dict[str, Any]:
-    """The names of the cells that a file pins, or what is wrong with the file."""
+    """Return the names of the cells pinned in a file, or the problem with the file."""
     try:
         return {"cells": [cell_name(pin.cell) for pin in read_pins(Path(pins)).pins]}
     except BenchError as error:
@@ -40,18 +41,18 @@ def pinned_cells(pins: str) -> dict[str, Any]:
 def run_session(
     pins: str, folder: str, store: str | None, update: bool, options: list[str]
 ) -> dict[str, Any]:
-    """Run a suite, compare it with its pins and, if asked to, write them anew.
+    """Run a suite, compare the values with the pins and, on request, write new pins.
 
     Arguments:
-        pins: The file of pins.
-        folder: Where the session keeps what it computes.
-        store: One to compare with in place of a new one.
-        update: Write the pins anew.
-        options: Of `bench run`.
+        pins: The pin file.
+        folder: Folder for everything computed in this session.
+        store: Store with results to compare; if None, the suite runs in a new store.
+        update: Whether to write new pins.
+        options: Additional options for `bench run`.
 
     Returns:
-        For each cell its state and the message; what `update` changed; a problem that spares the
-        rest, or "".
+        For each cell the state and message; the changes made by `update`; a problem that prevents
+        the rest, or "".
     """
     path = Path(pins)
     suite = str(read_pins(path).suite)
@@ -80,7 +81,7 @@ ANSWERS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 
 def _new_folders(folder: Path) -> list[str]:
-    """A store and a data folder of the session, which share raw files only with others."""
+    """Create a store and a data folder for the session, sharing only raw files with other runs."""
     data, raw = folder / "data", raw_root().absolute()
     data.mkdir(exist_ok=True)
     if raw.is_dir() and not (data / "raw").exists():
@@ -89,10 +90,15 @@ def _new_folders(folder: Path) -> list[str]:
 
 
 def _bench(pins: Path, problem: str, *arguments: str) -> str:
-    """What a command of `bench` prints, run in the folder that holds the folder of pins.
+    """Run a `bench` command in the parent of the pin folder, and return its output.
+
+    Arguments:
+        pins: The pin file.
+        problem: Beginning of the error message.
+        arguments: The command and its options.
 
     Raises:
-        BenchError: It did not do its work; begins with `problem`.
+        BenchError: The command did not complete its work.
     """
     done = subprocess.run(
         [*BENCH, *arguments],

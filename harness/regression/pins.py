@@ -24,7 +24,7 @@ HEADING = "# Pinned values, written by `bench pin`: `bench verify` and pytest co
 
 @dataclass(frozen=True)
 class Quantity:
-    """A pinned number and how far from it a later one may be, in its own unit."""
+    """A pinned number and the maximum deviation allowed later, both in the same unit."""
 
     value: float
     tolerance: float
@@ -32,17 +32,17 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Pin:
-    """What a cell amounted to.
+    """The pinned values for one cell.
 
     Attributes:
-        auroc: OOD positive.
-        se: Its DeLong standard error.
-        score_in: Median score of the ID groups, higher is more OOD, in the scorer's unit. An AUROC
-            does not change when all scores move alike, as by a term that is lost; this does.
-        score_out: The same of the OOD groups.
+        auroc: AUROC with OOD as the positive class.
+        se: DeLong's standard error for the AUROC.
+        score_in: Median score over the ID groups, in the scorer's unit; higher is more OOD. Unlike
+            an AUROC, a median changes if all scores shift alike, for example when a term is lost.
+        score_out: Median score over the OOD groups.
         key: Digest of the settings.
-        settings: What the number depends on, in clear, by part.
-        provenance: Versions and weights that made it; they may differ.
+        settings: Everything that determines the number, in clear, by part.
+        provenance: Versions and weights behind the number; these may differ later.
     """
 
     cell: Cell
@@ -57,10 +57,11 @@ class Pin:
 
 @dataclass(frozen=True)
 class Pins:
-    """The pins of a suite.
+    """The pins for a suite.
 
     Attributes:
-        suite: The suite's file.
+        suite: Path to the suite's file.
+        pins: One pin per cell.
     """
 
     suite: Path
@@ -68,40 +69,40 @@ class Pins:
 
 
 def pins_path(suite: Path) -> Path:
-    """Where the pins of a suite are: `pins/SUITE.toml` in the current folder."""
+    """Return the path to a suite's pins: `pins/SUITE.toml` in the current folder."""
     return Path(FOLDER) / f"{suite.stem}.toml"
 
 
 def cell_name(cell: Cell) -> str:
-    """A cell in the words of `--only`."""
+    """Return a cell's name in the syntax for `--only`."""
     return ",".join(f"{name}={value}" for name, value in cell.as_row().items())
 
 
 def read_pins(path: Path) -> Pins:
-    """Read pins.
+    """Read pins from a file.
 
     Raises:
-        BenchError: The file cannot be read or holds something else.
+        BenchError: The file cannot be read or does not contain pins.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         if values["format"] != FORMAT:
-            raise ValueError(f"its format is {values['format']!r}, not {FORMAT}")
+            raise ValueError(f"the format is {values['format']!r}, not {FORMAT}")
         suite = path.parent / str(values["suite"])
         pins = tuple(_pin(row, values) for row in values.get("cells", []))
     except FileNotFoundError:
-        raise BenchError(f"{path}: no such file; bench pin SUITE writes it") from None
+        raise BenchError(f"{path}: file not found; create it with bench pin SUITE") from None
     except OSError as error:
         raise BenchError(f"{path}: cannot be read: {error.strerror}") from error
     except KeyError as error:
-        raise BenchError(f"{path}: no pins: there is no {error}") from error
+        raise BenchError(f"{path}: not a pin file: key {error} is missing") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise BenchError(f"{path}: no pins: {error}") from error
+        raise BenchError(f"{path}: not a pin file: {error}") from error
     return Pins(suite, pins)
 
 
 def write_pins(path: Path, pins: Pins) -> None:
-    """Write pins, atomically. Settings and provenance that cells share are written once."""
+    """Write pins atomically; settings and provenance shared by several cells are written once."""
     parts: dict[str, dict[str, Any]] = {"settings": {}, "provenance": {}}
     suite = Path(os.path.relpath(pins.suite.resolve(), path.parent.resolve())).as_posix()
     cells = [_row(pin, parts) for pin in pins.pins]
@@ -110,7 +111,7 @@ def write_pins(path: Path, pins: Pins) -> None:
 
 
 def _row(pin: Pin, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A pin as a table; its settings and provenance go to `parts`, by digest."""
+    """Return a pin as a table; settings and provenance are added to `parts`, by digest."""
     row = pin.cell.as_row()
     row |= {"auroc": pin.auroc.value, "se": pin.se, "tolerance": pin.auroc.tolerance}
     row |= {"score_in": vars(pin.score_in), "score_out": vars(pin.score_out), "key": pin.key}
@@ -139,7 +140,7 @@ def _pin(row: Mapping[str, Any], values: Mapping[str, Any]) -> Pin:
 
 
 def _without_none(value: Any) -> Any:
-    """The value for TOML, which has no null: entries that are None are left out."""
+    """Leave out entries that are None, because TOML has no null."""
     if isinstance(value, Mapping):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value

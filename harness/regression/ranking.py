@@ -1,4 +1,4 @@
-"""The scorers of both runs ranked together over pairs of data sets."""
+"""Joint ranking of the scorers in two runs, over pairs of data sets."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from harness.regression.compare import Compared
 
 @dataclass(frozen=True)
 class Ranking:
-    """Mean ranks over pairs of data sets, 1 the best.
+    """Mean ranks over pairs of data sets, where 1 is the best rank.
 
     Attributes:
-        mean_ranks: By run (`"A"`, `"B"`) and scorer, the best first.
-        pairs: How many pairs of data sets, N.
-        critical_difference: Mean ranks so far apart differ, by Nemenyi's test.
-        friedman: χ² of no difference at all; `p_value` its p-value.
+        mean_ranks: Mean rank by run (`"A"`, `"B"`) and scorer, best first.
+        pairs: Number of pairs of data sets, N.
+        critical_difference: Minimum significant difference between mean ranks, by Nemenyi's test.
+        friedman: Friedman's χ² for no difference between the scorers.
+        p_value: P-value for `friedman`.
     """
 
     mean_ranks: dict[tuple[str, str], float]
@@ -28,7 +29,7 @@ class Ranking:
     p_value: float
 
     def to_json(self) -> dict[str, Any]:
-        """The ranking as `bench compare --json` prints it."""
+        """Return the ranking in the form printed by `bench compare --json`."""
         rows = [
             {"run": run, "scorer": scorer, "mean_rank": rank}
             for (run, scorer), rank in self.mean_ranks.items()
@@ -37,13 +38,13 @@ class Ranking:
 
 
 def rank_scorers(compared: Sequence[Compared]) -> Ranking | None:
-    """Rank every scorer of both runs over the pairs (ID set, OOD set).
+    """Rank every scorer in both runs over the pairs (ID set, OOD set).
 
-    See `harness.ranking.rank_methods`; the blocks are the places (model, epoch, group size, seed)
-    that have all scorers.
+    See `harness.metrics.ranks.rank_methods`. The blocks are the places (model, epoch, group size,
+    seed) in which every scorer has a number.
 
     Returns:
-        None with fewer than two pairs.
+        The ranking, or None with fewer than two pairs.
     """
     scorers = list(dict.fromkeys(item.cell.scorer for item in compared))
     methods = [(run, scorer) for run in ("A", "B") for scorer in scorers]

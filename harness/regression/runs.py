@@ -1,4 +1,4 @@
-"""Runs by name: a suite, scored from what is stored, or the results that a run kept."""
+"""Runs by name: a suite, scored from stored statistics, or results saved by an earlier run."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from harness.suite.selection import parse_selection
 
 @dataclass(frozen=True)
 class Run:
-    """Results by cell, in their order, with the score of every group."""
+    """Results by cell, in order, with the score for every group."""
 
     name: str
     results: dict[Cell, Result]
 
 
 def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequence[str]) -> Run:
-    """The results of a run.
+    """Load the results of a run.
 
     Arguments:
-        name: A suite's file (`.toml`), which is scored from what is stored; or a folder with the
-            results of a run as they were then, `STORE/results/SUITE`.
-        requested: Plugins asked for on the command line.
+        name: A suite file (`.toml`), scored from stored statistics; or a folder with the results
+            saved by a run, `STORE/results/SUITE`.
+        requested: Plugins requested on the command line.
         settings: Where a suite's results are stored.
-        only: Selections `KEY=VALUE`.
+        only: Selections in the form `KEY=VALUE`.
 
     Raises:
-        BenchError: There is no such run, or a selection is unknown.
-        NothingSelectedError: It has no results, or none is selected.
+        BenchError: The run does not exist, or a selection is unknown.
+        NothingSelectedError: The run has no results, or the selection excludes all results.
     """
     path = Path(name)
     if path.suffix == ".toml":
@@ -46,18 +46,18 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
         found = read_results(path).results()
     else:
         raise BenchError(
-            f"{name}: no run: neither a suite (.toml) nor a folder with {FILE}, "
+            f"{name} is not a run: expected a suite (.toml) or a folder with {FILE}, "
             f"such as STORE/results/SUITE{_hint(path)}"
         )
     taken = parse_selection(only, [result.cell for result in found])
     results = {result.cell: result for result in found if taken.selects(result.cell)}
     if not results:
-        raise NothingSelectedError(f"{name}: no results; bench run computes them")
+        raise NothingSelectedError(f"{name}: no results; compute them with bench run")
     return Run(name, results)
 
 
 def _hint(path: Path) -> str:
-    """The runs that a store keeps, if the path is one."""
+    """List the saved runs in a store, if the path is a store."""
     kept = sorted(str(found.parent) for found in (path / RESULTS).glob(f"*/{FILE}"))
     return f" (known: {', '.join(kept)})" if kept else ""
 

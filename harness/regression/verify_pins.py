@@ -1,4 +1,4 @@
-"""Verifying: do the cells of a suite still have the values that were pinned?"""
+"""Verification: compare the cells in a suite with their pinned values."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ UNVERIFIED = 1
 
 @dataclass(frozen=True)
 class Verdict:
-    """What has become of one pin.
+    """Outcome of checking one pin.
 
     Attributes:
-        message: What is different; empty if it holds.
-        result: Of the cell, if it has one.
+        pin: The pin.
+        state: "holds", or the reason why the pin does not hold.
+        message: Description of the differences; empty if the pin holds.
+        result: Current result for the cell, if available.
     """
 
     pin: Pin
@@ -39,7 +41,7 @@ class Verdict:
     result: Result | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as `bench verify --json` prints it."""
+        """Return the verdict in the form printed by `bench verify --json`."""
         pin, metrics = self.pin, self.result.metrics if self.result else None
         return {
             "cell": cell_name(pin.cell),
@@ -54,12 +56,12 @@ class Verdict:
 
 
 def verify_pins(pins: Pins, plan: Plan, results: Iterable[Result]) -> list[Verdict]:
-    """What has become of each pin.
+    """Check each pin against the current results.
 
     Arguments:
-        pins: As read.
-        plan: Of the suite as it is now, with its data sets found.
-        results: Of that plan, with scores.
+        pins: Pins as read from disk.
+        plan: Plan for the current suite, with its data sets found.
+        results: Results for this plan, with scores.
     """
     planned = {item.cell: item for item in plan.cells}
     found = {result.cell: result for result in results}
@@ -67,13 +69,13 @@ def verify_pins(pins: Pins, plan: Plan, results: Iterable[Result]) -> list[Verdi
 
 
 def unpinned(pins: Pins, plan: Plan) -> list[Cell]:
-    """Cells of a suite that have no pin."""
+    """List the cells in a suite that have no pin."""
     pinned = {pin.cell for pin in pins.pins}
     return [item.cell for item in plan.cells if item.cell not in pinned]
 
 
 def exit_status(verdicts: Sequence[Verdict]) -> int:
-    """3 if a value moved; 1 if not, but some pins could not be compared; 0 if all hold."""
+    """Return 3 if a value moved; 1 if not, but some pins could not be compared; 0 if all hold."""
     found = {item.state for item in verdicts}
     if "value moved" in found:
         return REGRESSED
@@ -86,7 +88,7 @@ def _verdict(
     if pin.cell not in planned:
         return Verdict(pin, "cell missing", _not_in_suite(pin.cell, planned))
     if result is None:
-        return Verdict(pin, "cell missing", "it is not computed yet; bench run computes it")
+        return Verdict(pin, "cell missing", "the cell is not computed yet; run bench run")
     if result.status != "ok":
         return Verdict(pin, "cell failed", f"{result.status}: {result.message}", result)
     try:
@@ -97,7 +99,7 @@ def _verdict(
 
 
 def _not_in_suite(cell: Cell, planned: Iterable[Cell]) -> str:
-    """Why a cell is not there: the value that its suite does not ask for."""
+    """Explain why a cell is missing: name the values that the suite does not request."""
     nearest = max(planned, key=lambda other: sum(map(eq, cell, other)), default=None)
     if nearest is None:
         return "the suite has no cells"
@@ -106,11 +108,11 @@ def _not_in_suite(cell: Cell, planned: Iterable[Cell]) -> str:
         for name, found, wanted in zip(Cell._fields, nearest, cell, strict=True)
         if found != wanted
     )
-    return f"the suite does not ask for it; in its nearest cell {said}"
+    return f"the suite does not include the cell; in the nearest cell {said}"
 
 
 def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> Verdict:
-    """A pin beside the number that there is now."""
+    """Compare a pin with the current number."""
     metrics = result.metrics
     assert metrics is not None, "its status is ok"
     is_other_draw = False
@@ -119,7 +121,7 @@ def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> 
         changed = {path for path in {*now, *then} if now.get(path) != then.get(path)}
         is_other_draw = bool(changed) and changed <= SEEDED
         if not is_other_draw:
-            said = "; ".join(differences(now, then)) or "in a way that its record does not show"
+            said = "; ".join(differences(now, then)) or "in a way that the record does not show"
             message = f"{said}. AUROC is {metrics.auroc:.5f}, pinned {pin.auroc.value:.5f}"
             return Verdict(pin, "key changed", message, result)
     moved = _auroc_moved(pin, metrics, is_other_draw)
@@ -131,10 +133,10 @@ def _compared(pin: Pin, settings: dict[str, dict[str, Any]], result: Result) -> 
 
 
 def _auroc_moved(pin: Pin, metrics: Metrics, is_other_draw: bool) -> list[str]:
-    """What moved of the AUROC.
+    """Describe a change in AUROC beyond the tolerance.
 
-    Where the draw of test examples has another seed, and nothing else is different, the sampling
-    error of both numbers comes on top of the tolerance: 1.96 (se² + se'²)^½.
+    If only the seed for drawing test examples changed, the sampling errors of both numbers are
+    added to the tolerance: 1.96 (se² + se'²)^½.
     """
     allowed, seeds = pin.auroc.tolerance, ""
     if is_other_draw:
@@ -153,7 +155,7 @@ def _auroc_moved(pin: Pin, metrics: Metrics, is_other_draw: bool) -> list[str]:
 
 
 def _scores_moved(pin: Pin, result: Result) -> list[str]:
-    """What moved of the median scores."""
+    """Describe changes in the median scores beyond their tolerances."""
     median_in, median_out = medians(result)
     sides = (("ID", pin.score_in, median_in), ("OOD", pin.score_out, median_out))
     return [
@@ -165,10 +167,10 @@ def _scores_moved(pin: Pin, result: Result) -> list[str]:
 
 
 def _origins(pin: Pin, result: Result) -> str:
-    """Both provenances, as far as they differ."""
+    """Describe the differences between the two provenances."""
     now = provenance_of(result)
     changed = differences(flatten(now), flatten(pin.provenance))
     made = ", ".join(f"{name} {version}" for name, version in now["versions"].items())
     if not changed:
-        return f"Weights and versions are those of the pin ({made})"
+        return f"Weights and versions match the pin ({made})"
     return f"Provenance: {'; '.join(changed)} (now {made})"

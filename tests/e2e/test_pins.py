@@ -160,7 +160,10 @@ def assert_failures_are_told_apart(repository, dark):
     assert f"value moved: AUROC is {dark.auroc.value:.5f}, pinned " in done.stdout
     assert "+0.30000" in done.stdout
     assert "standard errors" in done.stdout
-    assert "cell missing: the suite does not ask for it; in its nearest cell out is" in done.stdout
+    assert (
+        "cell missing: the suite does not include the cell; in the nearest cell out is"
+        in done.stdout
+    )
     assert "cell failed: failed: by design" in done.stdout
     assert "if this is as it should be: pytest --bench-update" in done.stdout
     assert "Traceback" not in done.stdout
@@ -198,4 +201,4 @@ def test_a_broken_file_of_pins_is_an_error(tmp_path):
     (tmp_path / "pins" / "mine.toml").write_text("format = 1\n[[cells]]\n<<<<<<< HEAD\n")
     done = run_pytest(tmp_path, "-n", "0")
     assert done.returncode == 2
-    assert "pins/mine.toml: no pins: " in done.stdout
+    assert "pins/mine.toml: not a pin file: " in done.stdout

@@ -93,9 +93,9 @@ def test_what_cannot_be_compared_says_why():
     compared, left_out = compare_runs(a_run(*cells.values()), a_run(*other.values()))
     assert [item.cell.out_dataset for item in compared] == ["e"]
     assert {item.cell.out_dataset: item.reason for item in left_out} == {
-        "a": "B has no such cell",
+        "a": "the cell is missing in B",
         "b": "failed in B: by design",
-        "c": "other examples were scored: draw_seed differs",
+        "c": "different examples were scored: draw_seed differs",
         "d": "A scored 200 and 200 groups, B 200 and 199",
     }
 
@@ -189,7 +189,9 @@ def test_a_selection_and_unknown_runs(keep, tmp_path):
         load_run(str(a), (), settings, ["out=z"])
     with pytest.raises(BenchError) as error:
         load_run(str(tmp_path / "a"), (), settings, ())
-    assert "no run: neither a suite (.toml) nor a folder with results.npz" in str(error.value)
+    assert "is not a run: expected a suite (.toml) or a folder with results.npz" in str(
+        error.value
+    )
     assert f"(known: {a})" in str(error.value)
     (a / "results.npz").write_bytes(b"PK")
     with pytest.raises(BenchError, match="its results cannot be read"):
@@ -197,7 +199,7 @@ def test_a_selection_and_unknown_runs(keep, tmp_path):
     other = keep("other", result(1.0, "z"))
     _, _, exception = bench_compare(keep("b", result(1.0, "x")), other)
     assert isinstance(exception, NothingSelectedError)
-    assert str(exception) == "no cell can be compared: B has no such cell"
+    assert str(exception) == "no cell can be compared: the cell is missing in B"
 
 
 def test_a_suite_that_was_run_equals_the_results_that_it_kept(tiny_suite, settings):

@@ -129,11 +129,14 @@ def test_a_cell_is_named_in_the_words_of_a_selection():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "pins.toml: no such file; bench pin SUITE writes it"),
-        ("a = [", "pins.toml: no pins: "),
-        ("format = 2", "pins.toml: no pins: its format is 2, not 1"),
-        ("format = 1", "pins.toml: no pins: there is no 'suite'"),
-        ('format = 1\nsuite = "s"\n[[cells]]\n', "pins.toml: no pins: there is no 'model'"),
+        (None, "pins.toml: file not found; create it with bench pin SUITE"),
+        ("a = [", "pins.toml: not a pin file: "),
+        ("format = 2", "pins.toml: not a pin file: the format is 2, not 1"),
+        ("format = 1", "pins.toml: not a pin file: key 'suite' is missing"),
+        (
+            'format = 1\nsuite = "s"\n[[cells]]\n',
+            "pins.toml: not a pin file: key 'model' is missing",
+        ),
     ],
 )
 def test_other_files_are_refused(tmp_path, text, message):

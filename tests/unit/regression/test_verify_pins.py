@@ -58,7 +58,7 @@ def test_a_wrong_term_of_equation_12_moves_every_value_of_the_score(
     wrong = of(verdicts, "gradient-gaussian")
     assert states(wrong) == {"value moved"}
     assert all("median ID score is " in verdict.message for verdict in wrong)
-    assert all("Weights and versions are those of the pin (" in item.message for item in wrong)
+    assert all("Weights and versions match the pin (" in item.message for item in wrong)
     assert states([item for item in verdicts if item not in wrong]) == {"holds"}
     assert exit_status(verdicts) == 3
     if fault is without_log_term:  # the same for all groups: no AUROC can tell
@@ -110,12 +110,12 @@ def test_a_cell_that_failed_says_why(pins, scored, monkeypatch):
 def test_a_cell_that_is_gone_and_one_that_is_not_computed_are_missing(pins, scored):
     verdicts = verify_pins(pins, *scored("group_sizes = [1, 5]", "group_sizes = [1, 3]"))
     gone = [item for item in verdicts if item.pin.cell.group_size == 5]
-    message = "the suite does not ask for it; in its nearest cell group_size is 1, not 5"
+    message = "the suite does not include the cell; in the nearest cell group_size is 1, not 5"
     assert {(item.state, item.message) for item in gone} == {("cell missing", message)}
     plan, results = scored("learning_rate = 1e-3", "learning_rate = 2e-3")
     assert results == []
     verdicts = verify_pins(pins, plan, results)
-    message = "it is not computed yet; bench run computes it"
+    message = "the cell is not computed yet; run bench run"
     assert {(item.state, item.message) for item in verdicts} == {("cell missing", message)}
 
 
