@@ -1,12 +1,14 @@
-"""The pytest plugin: a test for each cell of each suite that has pins.
+"""The pytest plugin: one test for each pinned cell in each suite.
 
-It is installed with the distribution. Pins are files `pins/*.toml` that `bench pin` wrote; pytest
-without arguments takes in those of its root folder too, whatever `testpaths` says. A suite is run
-once a session, however many processes share the tests, in a store that is thrown away unless the
-ini option `bench_store` names one: what is stored was computed by the code of that day.
+The plugin is installed with the distribution. Pins are files `pins/*.toml` written by
+`bench pin`; without arguments, pytest also collects pins in its root folder, regardless of
+`testpaths`. Each suite runs once per session, however many processes share the tests, in a
+temporary store. The ini option `bench_store` names a store to use instead; stored results come
+from the code that was current when they were computed.
 
-Every project in whose environment the distribution is installed loads this module, and may have a
-`harness` or `plugins` of its own. Whatever needs ours is therefore asked of another process.
+Every project with this distribution in its environment loads this module, and may have other
+packages named `harness` or `plugins`. Therefore all work that needs the distribution's packages
+runs in another process.
 """
 
 from __future__ import annotations
@@ -32,27 +34,27 @@ SESSION = pytest.StashKey[Path]()
 
 
 class PinError(Exception):
-    """A pinned value that does not hold; its text is the failure's."""
+    """A pinned value that does not hold; the text explains the failure."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--bench-update` and `bench_store`."""
+    """Add the option `--bench-update` and the ini option `bench_store`."""
     group = parser.getgroup("bench", "pinned values of bench suites")
     group.addoption(
         "--bench-update",
         action="store_true",
-        help="Write the pins of the suites that are collected anew, and show what is different.",
+        help="Write new pins for all collected suites, and show the differences.",
     )
     parser.addini(
         "bench_store",
-        "Store, relative to the root folder, whose results are compared with pins; by default "
-        "suites are run in one that is thrown away.",
+        "Store, relative to the root folder, with results to compare with the pins; by default "
+        "each suite runs in a temporary store.",
         default="",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take in the project's pins if pytest was not told what to test."""
+    """Collect the project's pins, unless the command line says what to test."""
     worker_input = getattr(config, "workerinput", {})
     name = f"bench-pins-{uuid.uuid4().hex}"
     config.stash[SESSION] = Path(
@@ -60,23 +62,23 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     folder = config.rootpath / FOLDER
     if config.args_source is config.ArgsSource.TESTPATHS and any(folder.glob("*.toml")):
-        config.args.insert(0, str(folder))  # the longest first, where processes share the tests
+        config.args.insert(0, str(folder))  # longest first, because processes share the tests
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a process of pytest-xdist the folder that all of them share."""
+    """Tell a pytest-xdist process which folder all processes share."""
     node.workerinput["bench_pins"] = str(node.config.stash[SESSION])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Throw away what the session computed."""
+    """Delete the files computed in this session."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(config.stash[SESSION], ignore_errors=True)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PinsFile | None:
-    """Collect files of pins."""
+    """Collect pin files."""
     if file_path.suffix != ".toml" or file_path.parent.name != FOLDER:
         return None
     text = file_path.read_text(encoding="utf-8", errors="replace")
@@ -84,19 +86,19 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> PinsFile |
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show what `--bench-update` changed."""
+    """Show the changes made by `--bench-update`."""
     for path in sorted(config.stash[SESSION].glob("*.json")):
         session = json.loads(path.read_text(encoding="utf-8"))
         if session.get("changes") is not None:
             terminalreporter.section(f"pins written: {session['pins']}")
-            terminalreporter.line(session["changes"] or "nothing is different")
+            terminalreporter.line(session["changes"] or "no differences")
 
 
 class PinsFile(pytest.File):
-    """The pins of one suite."""
+    """The pins for one suite."""
 
     def collect(self) -> Iterator[PinItem]:
-        """A test for each pin, named by its cell."""
+        """Yield a test for each pin, with the cell as its name."""
         pinned = _once(self.config, self.path, {"ask": "cells", "pins": str(self.path)})
         if pinned.get("problem"):
             raise self.CollectError(pinned["problem"])
@@ -105,31 +107,31 @@ class PinsFile(pytest.File):
 
 
 class PinItem(pytest.Item):
-    """Whether one pinned value holds."""
+    """A test that one pinned value holds."""
 
     def runtest(self) -> None:
-        """Compare; the first test of a suite runs it."""
+        """Compare the value with the pin; the first test in a suite runs the suite."""
         session = _once(self.config, self.path, _session_request(self.config, self.path))
         if session["problem"]:
             raise PinError(session["problem"])
-        state, message = session["cells"].get(self.name, ("cell missing", "its pin is gone"))
+        state, message = session["cells"].get(self.name, ("cell missing", "the pin is gone"))
         if state != "holds":
             raise PinError(f"{state}: {message}")
 
     def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
-        """The failure in words, without a traceback."""
+        """Return the failure message without a traceback."""
         if isinstance(excinfo.value, PinError):
-            shown = f"{self.path}; if this is as it should be: pytest --bench-update"
+            shown = f"{self.path}; if the new value is correct, run pytest --bench-update"
             return f"{excinfo.value}\n{shown}"
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the pin is and its name."""
+        """Return the pin file and the name of the cell."""
         return self.path, None, self.name
 
 
 def _session_request(config: pytest.Config, pins: Path) -> dict[str, Any]:
-    """Run the suite of some pins and compare."""
+    """Return the request to run a suite and compare the results with the pins."""
     store = config.getini("bench_store")
     alone = ["--workers", "1", "--threads", "1"]
     return {
@@ -138,12 +140,12 @@ def _session_request(config: pytest.Config, pins: Path) -> dict[str, Any]:
         "folder": str(config.stash[SESSION]),
         "store": str(config.rootpath / store) if store else None,
         "update": config.getoption("--bench-update"),
-        "options": alone if hasattr(config, "workerinput") else [],  # other tests run meanwhile
+        "options": alone if hasattr(config, "workerinput") else [],  # other tests run in parallel
     }
 
 
 def _once(config: pytest.Config, pins: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request, asked once for all processes of the session."""
+    """Return the answer to a request, made only once for all processes in the session."""
     from filelock import FileLock
 
     folder = config.stash[SESSION]

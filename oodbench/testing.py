@@ -1,6 +1,6 @@
-"""The conformance kit: what every model, scorer, statistic and data set must do.
+"""The conformance kit: requirements on every model, scorer, statistic and data set.
 
-In a test of your own plugin:
+In a test for your plugin:
 
     from oodbench.testing import assert_conforms, check_model
 
@@ -32,7 +32,7 @@ __all__ = [
 _HOMES = (
     "harness.testing.checks",
     "harness.testing.datasets",
-    "harness.testing.scorers",  # before those that import torch
+    "harness.testing.scorers",  # before the modules that import torch
     "harness.testing.statistics",
     "harness.testing.models",
 )

@@ -1,1 +1,1 @@
-"""The room with torch: training, checkpoints, and the evaluation of statistics."""
+"""Training, and the evaluation of statistics on checkpoints."""

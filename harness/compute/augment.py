@@ -1,4 +1,4 @@
-"""Changes of training examples, on their device, with random numbers from the CPU."""
+"""Augmentation of training examples on their device, with random numbers from the CPU."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from harness.suite.schema import Recipe
 
 
 def augment(x: Tensor, recipe: Recipe, levels: int, generator: torch.Generator) -> Tensor:
-    """Translated, mirrored and then mutated examples, as the recipe says.
+    """Translate, mirror and then mutate examples according to a recipe.
 
-    What a recipe does not ask for draws no random number.
+    Steps that the recipe does not request draw no random numbers.
 
     Arguments:
-        x: uint8, (N, C, H, W); left as it was.
-        recipe: `translate`, `horizontal_flip` and `mutation_rate`.
-        levels: Of the domain.
-        generator: On the CPU; the only source of randomness.
+        x: uint8, (N, C, H, W); left unchanged.
+        recipe: Recipe with `translate`, `horizontal_flip` and `mutation_rate`.
+        levels: Number of levels in the domain.
+        generator: A CPU generator, the only source of randomness.
 
     Returns:
         uint8, (N, C, H, W).
@@ -33,15 +33,16 @@ def augment(x: Tensor, recipe: Recipe, levels: int, generator: torch.Generator) 
 
 
 def translate(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Each example shifted by whole pixels, uniformly up to a share of its height and width.
+    """Shift each example by whole pixels, uniformly up to a share of height and width.
 
     Arguments:
         x: uint8, (N, C, H, W).
-        share: In [0, 1); shifts are integers of [-floor(share * side), floor(share * side)].
-        generator: On the CPU.
+        share: Maximum shift relative to the side, in [0, 1); shifts are integers in
+            [-floor(share * side), floor(share * side)].
+        generator: A CPU generator.
 
     Returns:
-        uint8, (N, C, H, W); what moves in from outside is 0.
+        uint8, (N, C, H, W); pixels shifted in from outside are 0.
     """
     n, _, height, width = x.shape
     dy, dx = int(share * height), int(share * width)
@@ -56,23 +57,23 @@ def translate(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 
 def mutate(x: Tensor, rate: float, levels: int, generator: torch.Generator) -> Tensor:
-    """Each value replaced, with probability `rate`, by a uniform one of all levels.
+    """Replace each value, with probability `rate`, by a uniform draw from all levels.
 
-    Values are replaced independently of one another: each channel of each pixel by itself. The
-    new value may be the old one, so that a share rate * (1 - 1 / levels) of them changes.
+    Values are replaced independently, so each channel in each pixel is drawn separately. The new
+    value may equal the old value; therefore a share rate * (1 - 1 / levels) of all values changes.
 
     Arguments:
         x: uint8, (N, C, H, W).
-        rate: In [0, 1].
-        levels: The new values are integers of [0, levels).
-        generator: On the CPU.
+        rate: Probability in [0, 1].
+        levels: New values are integers in [0, levels).
+        generator: A CPU generator.
 
     Returns:
         uint8, (N, C, H, W).
 
     References:
-        | Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019): what a background
-          model is trained on
+        | Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019): training data for
+          a background model
         | https://arxiv.org/abs/1906.02845
     """
     replaced = torch.rand(x.shape, generator=generator) < rate

@@ -1,4 +1,4 @@
-"""The work of one chain: train to the epochs asked for, then evaluate their statistics."""
+"""The work for one chain: train to the requested epochs, then evaluate their statistics."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from harness.store.records import Store, array_bytes
 from harness.store.timings import fit_work, record_rate, statistic_work, training_work
 from harness.suite import Component
 
-TRAINING_MEMORY = "a smaller minibatch (another training) or model, or another --device, would fit"
-STATISTIC_MEMORY = "not even one group fits: a smaller group size or another --device would"
+TRAINING_MEMORY = "try a smaller minibatch (a new training), a smaller model or another --device"
+STATISTIC_MEMORY = "not even one group fits: try a smaller group size or another --device"
 
 
 @dataclass(frozen=True)
 class ChainTask:
-    """One chain with all that a worker process needs to do it."""
+    """One chain with everything that a worker process needs to complete it."""
 
     plan: Plan
     chain: Chain
@@ -54,17 +54,17 @@ class ChainTask:
 
     @property
     def name(self) -> str:
-        """How displays call it."""
+        """Name of the task in displays."""
         return str(self.chain.id)
 
     def ready(self) -> bool:
-        """Whether no other run is at the chain just now."""
+        """Return True if no other run is working on the chain at the moment."""
         return is_free(self.settings.store, self._train_key)
 
     def __call__(self, report: Report) -> None:
-        """Do whatever of the chain is not stored; failures are recorded, not raised.
+        """Compute everything in the chain that is not stored; failures are recorded, not raised.
 
-        Where another run is at it, nothing is done but to report `Postponed`.
+        If another run is working on the chain, the task only reports `Postponed`.
         """
         lock = try_lock(self.settings.store, self._train_key)
         if lock is None:
@@ -84,7 +84,7 @@ class ChainTask:
 
 
 class _ChainContext:
-    """What training and evaluation of a chain share: where, and how they tell of it."""
+    """State shared by training and evaluation in a chain: plan, store, device and reporting."""
 
     def __init__(self, task: ChainTask, report: Report) -> None:
         self.task, self.settings = task.name, task.settings
@@ -97,15 +97,15 @@ class _ChainContext:
         self.train_inputs, self.train_key = inputs, digest(inputs)
 
     def is_stored(self, epoch: int) -> bool:
-        """Whether an epoch is stored."""
+        """Return True if the checkpoint for an epoch is stored."""
         return self.store.has(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
 
     def note(self, text: str) -> None:
-        """Tell the user something."""
+        """Send a message to the user."""
         self.report(events.Message(text))
 
     def failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
-        """Record a failure; `memory` says what to change where memory ran out."""
+        """Record a failure; `memory` is the advice to give after an out-of-memory error."""
         status: Status = "unsupported" if isinstance(error, UnsupportedError) else "failed"
         expected = isinstance(error, BenchError)
         message = str(error) if expected else f"{type(error).__name__}: {error}"
@@ -117,7 +117,7 @@ class _ChainContext:
         self.report(events.JobFailed(self.task, job, message, details))
 
     def origin(self, component: Component) -> dict[str, Any]:
-        """What makes a number: plugin, versions and device."""
+        """Return the origin of a number: plugin, versions and device."""
         packages = ("oodbench", "torch", "numpy", "pillow")
         versions = {"python": platform.python_version()} | {x: version(x) for x in packages}
         plugin = component.registered.provenance()
@@ -125,7 +125,7 @@ class _ChainContext:
 
     @contextmanager
     def step(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Tell of a piece of work; gives what is told of its progress."""
+        """Report the start and end of a step, and yield a function that reports progress."""
         self.report(events.StepStarted(self.task, step, total, "examples"))
         try:
             yield lambda amount: self.report(events.StepAdvanced(self.task, amount))
@@ -134,7 +134,7 @@ class _ChainContext:
 
 
 class _Trainer:
-    """Trains to the missing epochs of a chain, each stored as soon as it is reached."""
+    """Trains a chain to the missing epochs and stores each checkpoint immediately."""
 
     def __init__(self, context: _ChainContext) -> None:
         self._context, self._chain, self._store = context, context.chain, context.store
@@ -143,12 +143,12 @@ class _Trainer:
         )
 
     def train(self) -> None:
-        """Train to the missing epochs, each stored as soon as it is reached."""
+        """Train to the missing epochs; store each checkpoint as soon as the epoch is reached."""
         missing = self._missing_epochs()
         try:
             if missing:
                 self._train_to(missing)
-            if lost := self._missing_epochs():  # found damaged on the way, and passed by
+            if lost := self._missing_epochs():  # checkpoints found damaged and skipped
                 self._train_to(lost)
         except Exception as error:
             failures = [self._failure(epoch) for epoch in self._missing_epochs()]
@@ -181,7 +181,7 @@ class _Trainer:
                 before = training.steps
                 self._jump(training, training.epoch, target)
                 advance((training.steps - before) * minibatch)
-                self._store_if_missing(training, {}, own_test)  # epoch 0, just started
+                self._store_if_missing(training, {}, own_test)  # epoch 0, before any step
                 while training.epoch < target:
                     facts = self._run_epoch(training, advance)
                     self._store_if_missing(training, facts, own_test)
@@ -189,7 +189,7 @@ class _Trainer:
                         self._rolling.keep_if_due(training)
 
     def _jump(self, training: Training, after: int, target: int) -> bool:
-        """Bring a training to the latest stored state beyond epoch `after`, up to `target`."""
+        """Move a training to the latest stored state after epoch `after`, at most `target`."""
         jumped = self._jump_to_checkpoint(training, after, target)
         return self._rolling.restore_within(training, target) or jumped
 
@@ -251,19 +251,19 @@ class _Trainer:
 
 
 class _Evaluator:
-    """Evaluates the missing statistics of a chain, one checkpoint after the other."""
+    """Evaluates the missing statistics in a chain, one checkpoint after another."""
 
     def __init__(self, context: _ChainContext, trainer: _Trainer) -> None:
         self._context, self._chain, self._store = context, context.chain, context.store
         self._plan, self._trainer = context.plan, trainer
 
     def evaluate(self) -> None:
-        """Evaluate the missing statistics, one checkpoint after the other."""
+        """Evaluate the missing statistics, one checkpoint after another."""
         for epoch in (None, *sorted(self._chain.epochs)):
             if epoch is not None and not self._context.is_stored(epoch):
                 continue
             missing = [job for job in self._chain.jobs if job.epoch == epoch and self._lacks(job)]
-            model: Any = None  # and remains so for statistics of the examples alone
+            model: Any = None  # remains None for statistics that read only the examples
             fits = Fits()
             for job in sorted(missing, key=by_fit):
                 try:
@@ -290,7 +290,7 @@ class _Evaluator:
 
     def _evaluate(self, job: StatisticJob, model: DensityModel, fits: Fits) -> None:
         inputs = self._plan.keys(self._store).statistic_inputs(job)
-        assert inputs is not None, "its checkpoint and its data are there"
+        assert inputs is not None, "the checkpoint and the data are available"
         component = self._chain.jobs[job]
         prepared = self._plan.prepared[job.draw.dataset]
         fitted_on = self._plan.prepared[(job.fit or job.draw).dataset]
@@ -326,7 +326,7 @@ class _Evaluator:
         model: DensityModel,
         statistic: FittedStatistic,
     ) -> None:
-        """Fit a statistic to the examples of a part that are there for it."""
+        """Fit a statistic to the examples assigned to one part."""
         assert part.fit is not None
         images = self._plan.prepared[part.fit_dataset].load("test")[part.fit]
         name = f"epoch {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"

@@ -19,17 +19,17 @@ from harness.suite import ModelComponent, Recipe
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """Named tensors as a safetensors file; the same tensors give the same bytes."""
+    """Return named tensors as a safetensors file; equal tensors give equal bytes."""
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     content: bytes = safetensors.torch.save(copies)
     return content
 
 
 def load_tensors(content: bytes) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Load the tensors in a safetensors file.
 
     Raises:
-        StoreError: It is something else; a pickle, say, is not read.
+        StoreError: The content has another format; pickles, for example, are not read.
     """
     try:
         tensors: dict[str, Tensor] = safetensors.torch.load(content)
@@ -39,7 +39,7 @@ def load_tensors(content: bytes) -> dict[str, Tensor]:
 
 
 def build_model(component: ModelComponent, domain: Images, seed: int) -> DensityModel:
-    """A new model with initial weights from a seed, in the recipe's precision, on the CPU.
+    """Build a model on the CPU, with seeded initial weights and the recipe's precision.
 
     Raises:
         DomainError: The model cannot be built for the domain.
@@ -51,7 +51,7 @@ def build_model(component: ModelComponent, domain: Images, seed: int) -> Density
 
 
 def floating_type(recipe: Recipe) -> torch.dtype:
-    """The torch type of a recipe's precision."""
+    """Return the torch dtype for a recipe's precision."""
     return {"float32": torch.float32, "float64": torch.float64}[recipe.precision]
 
 
@@ -63,7 +63,7 @@ def load_model(
     epoch: int,
     device: torch.device,
 ) -> DensityModel:
-    """The model of a stored checkpoint, in evaluation mode.
+    """Load the model from a stored checkpoint, in evaluation mode.
 
     Raises:
         StoreError: The checkpoint is damaged.
@@ -75,7 +75,7 @@ def load_model(
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of an optimiser as named tensors, `"PARAMETER.FIELD"`."""
+    """Return the state of an optimiser as named tensors, `"PARAMETER.FIELD"`."""
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {
         f"{number}.{name}": torch.as_tensor(value)
@@ -85,7 +85,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the state that `optimizer_tensors` returned."""
+    """Restore an optimiser's state from the result of `optimizer_tensors`."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")

@@ -1,4 +1,4 @@
-"""Devices and their memory: where a run computes, and chunks that fit."""
+"""Devices and memory: device selection, and chunks that fit into memory."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 Part = TypeVar("Part", bound=Any)
 Out = TypeVar("Out")
 
-# Parameters of glibc's mallopt, as <malloc.h> numbers them, and what they are set to, in bytes.
+# Parameters for glibc's mallopt, with numbers from <malloc.h>, and the values to set, in bytes.
 TRIM_THRESHOLD, KEPT = -1, 2**30
 MMAP_THRESHOLD, LARGEST = -3, 2**28
 
 
 def find_device(name: str) -> torch.device:
-    """The device of a name; `"auto"` is the first CUDA device, or else the CPU.
+    """Return the device with a given name; `"auto"` is the first CUDA device, or else the CPU.
 
     Raises:
-        BenchError: There is no such device.
+        BenchError: The device does not exist.
     """
-    import torch  # here: tasks that keep freed memory are made without it
+    import torch  # here, because `keep_freed_memory` must not require torch
 
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
@@ -34,17 +34,17 @@ def find_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise BenchError(f"--device {name}: no such device here ({reason})") from None
+        raise BenchError(f"--device {name}: device not available ({reason})") from None
     return device
 
 
 def keep_freed_memory() -> None:
-    """Let this process use memory that it freed again, in place of returning it to the system.
+    """Keep freed memory in the process for reuse instead of returning it to the system.
 
-    glibc maps what is larger than 32 MiB anew each time, and the system clears it page by page:
-    for the activations of a wide model a seventh of a training step on a CPU. Now that begins at
-    256 MiB, and up to 1 GiB of freed memory stays with the process. With another C library
-    nothing is changed.
+    By default, glibc maps every block above 32 MiB anew, and the system clears the block page by
+    page: for the activations in a wide model this takes a seventh of a training step on a CPU.
+    After this call the limit is 256 MiB, and up to 1 GiB of freed memory stays with the process.
+    With another C library nothing changes.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -55,18 +55,18 @@ def keep_freed_memory() -> None:
 
 
 def in_chunks(items: Part, size: int, do: Callable[[Part], Out]) -> Iterator[tuple[int, Out]]:
-    """What `do` makes of consecutive parts; where memory runs out, parts are halved from then on.
+    """Apply `do` to consecutive parts; after an out-of-memory error the part size is halved.
 
     Arguments:
-        items: Can be sliced.
-        size: Of a part, at most; at least 1.
-        do: Given a part.
+        items: A sequence that supports slicing.
+        size: Maximum length of a part; at least 1.
+        do: Function of one part.
 
     Yields:
-        The length of each part and what `do` returned.
+        The length of each part and the result for this part.
 
     Raises:
-        Exception: Of `do`; that memory ran out only if it did for a single item.
+        Exception: Any error raised by `do`; an out-of-memory error only for a single item.
     """
     start = 0
     while start < len(items):

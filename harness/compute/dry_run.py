@@ -28,7 +28,7 @@ TRIAL_MINIBATCH = 2
 
 @dataclass
 class Checked:
-    """One thing that was tried: what, how it ended (empty: well), and how long it took."""
+    """Outcome of one attempt: name, error (empty if it passed), details and duration."""
 
     what: str
     problem: str = ""
@@ -38,7 +38,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class _Values:
-    """A statistic of a few groups, float64 (GROUPS, F), and the names of its columns."""
+    """A statistic for a few groups, float64 (GROUPS, F), with its column names."""
 
     values: NDArray[np.float64]
     features: Sequence[str]
@@ -47,10 +47,10 @@ class _Values:
 def check_suite(
     suite: ResolvedSuite, plan: Plan, store: Store, device: torch.device
 ) -> Iterator[Checked]:
-    """Try every model, statistic and scorer of a suite, without its data.
+    """Try every model, statistic and scorer in a suite, without data.
 
-    Measured rates are remembered for `bench plan`; training is tried with minibatches of two
-    examples, so its estimate is on the high side.
+    Measured rates are stored for `bench plan`. Trial training uses minibatches with two examples,
+    so the time estimated for training is too high rather than too low.
     """
     kinds: dict[tuple[str, Images], Chain] = {}
     for chain in plan.chains.values():
@@ -90,7 +90,7 @@ def _check_model(
 def _trial(
     component: ModelComponent, domain: Images, device: torch.device
 ) -> tuple[Training, float]:
-    """A model after two trial steps, and the seconds of the second."""
+    """Train a model for two trial steps; return the training and the second step's duration."""
     changes = {"minibatch": TRIAL_MINIBATCH, "prepare_batches": 1, "examples": None}
     recipe = component.recipe.model_copy(update=changes)
     trial = replace(component, recipe=recipe)
@@ -112,7 +112,7 @@ def _images(domain: Images, count: int) -> NDArray[np.uint8]:
 
 
 def _wanted(chain: Chain) -> list[tuple[Component, int | None]]:
-    """The statistics of a chain with their group sizes, each once."""
+    """List the distinct statistics in a chain with their group sizes."""
     wanted = {(component.name, job.group_size): component for job, component in chain.jobs.items()}
     return [(component, group_size) for (_, group_size), component in wanted.items()]
 
@@ -144,7 +144,7 @@ def _check_scorers(
     label: str,
     values: dict[tuple[str, int], _Values],
 ) -> Iterator[Checked]:
-    """Fit and score every scorer that reads this model alone on the two random groups."""
+    """Fit and score every scorer that reads only this model, on the two random groups."""
     wanted = {
         (planned.cell.scorer, planned.cell.group_size): planned
         for planned in plan.cells
@@ -163,7 +163,7 @@ def _check_scorers(
             if jobs.fit.group_size is None:
                 read[text] = np.repeat(found.values[:, None, :], group_size, axis=1)
         if len(read) < len(component.inputs):
-            continue  # the statistic has failed and says so
+            continue  # the statistic has failed, which is reported already
         with _tried(f"{label}: {name}, b = {group_size}") as checked:
             scorer = component.build()
             if isinstance(scorer, NeedsFeatureNames):
@@ -176,7 +176,7 @@ def _check_scorers(
 
 @contextmanager
 def _tried(what: str) -> Iterator[Checked]:
-    """Time what is tried in a block; its failure ends the block only, and is noted."""
+    """Time an attempt; an error ends the block, and is recorded instead of raised."""
     checked, started = Checked(what), time.perf_counter()
     try:
         yield checked

@@ -1,4 +1,4 @@
-"""Evaluation of statistics over groups of examples, fitted first where they need it."""
+"""Evaluation of statistics over groups of examples, after a fit where necessary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.store.hashing import ids_digest
 from harness.suite import Component
 
 MOST = 2
-"""Fitted statistics kept at a time: those of the two halves of the fit examples."""
+"""Number of fitted statistics kept at a time: one for each half of the fit examples."""
 
 
 def evaluate(
@@ -29,23 +29,24 @@ def evaluate(
     device: torch.device,
     advance: Callable[[int], None],
 ) -> NDArray[np.float64]:
-    """A statistic over consecutive groups; a last, smaller group is left out.
+    """Evaluate a statistic over consecutive groups; an incomplete last group is dropped.
 
     Arguments:
-        statistic: Built.
-        model: In evaluation mode, on the device; None for a statistic of the examples alone.
-        images: uint8, (N, *shape), in the order of the draw.
-        group_size: Examples a group, b.
-        batch_size: Examples a chunk, rounded down to whole groups; changes rounding only. Where
-            memory runs out, chunks are halved, down to one group.
-        device: Where the model is.
-        advance: Told the number of examples done after each chunk.
+        statistic: The statistic, fitted if necessary.
+        model: A model in evaluation mode, on the device; None for a statistic that reads only the
+            examples.
+        images: uint8, (N, *shape), in the order in which they were drawn.
+        group_size: Number of examples per group, b.
+        batch_size: Number of examples per chunk, rounded down to whole groups; affects results by
+            rounding only. If memory runs out, chunks are halved, down to one group.
+        device: Device of the model.
+        advance: Called after each chunk with the number of examples done.
 
     Returns:
         float64, (N // b, F).
 
     Raises:
-        ScoreError: The statistic returned another shape.
+        ScoreError: The statistic returned an array with another shape.
     """
     count = len(images) // group_size
     groups = images[: count * group_size].reshape(count, group_size, *images.shape[1:])
@@ -66,7 +67,7 @@ def evaluate(
 
 
 class Fits:
-    """The fitted statistics of one checkpoint: the last few, because they may be large."""
+    """Fitted statistics for one checkpoint; only the latest are kept, as they may be large."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str, str], tuple[FittedStatistic, float]] = {}
@@ -74,12 +75,12 @@ class Fits:
     def ready(
         self, component: Component, part: CrossFitSplit, fit: Callable[[FittedStatistic], None]
     ) -> tuple[Statistic, float]:
-        """The statistic for a part, and how many seconds its fit took, now or before.
+        """Return the statistic for a part, and the seconds spent on the fit, now or earlier.
 
         Arguments:
             component: The statistic.
-            part: What it is to be evaluated on.
-            fit: Fits a new one to the examples `part.fit`; called if it is not kept.
+            part: The examples to evaluate, and the examples to fit to.
+            fit: Fits a new statistic to the examples `part.fit`; not called if a fit is available.
         """
         if part.fit is None:
             return component.build(), 0.0

@@ -1,8 +1,9 @@
-"""The rolling state of a training: how far it has got since its last checkpoint.
+"""The rolling state of a training: progress since the last checkpoint.
 
-It is a record of the store like a checkpoint, replaced every few minutes. A training that was
-killed goes on from it, within an epoch too, and gives bit for bit what an undisturbed one gives:
-weights, optimiser, losses and generators are all that the rest of an epoch depends on.
+The state is a record in the store like a checkpoint, replaced every few minutes. After a kill,
+the training continues from this state, even within an epoch, with results identical bit for
+bit to an uninterrupted run: the rest of an epoch depends only on weights, optimiser, losses
+and generators.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from harness.store.layout import OPTIMIZER, PROGRESS, ROLLING, TEMPORARY, WEIGHT
 from harness.store.records import Store
 
 MINUTES = 5.0
-"""What a training that is killed loses at most, beside the step that it is in."""
+"""Maximum time lost when a training is killed, in minutes, besides the current step."""
 
 
 @dataclass
 class Rolling:
-    """Keeps and finds the rolling state of one training.
+    """Stores and restores the rolling state of one training.
 
     Arguments:
-        inputs: What the train key is the digest of, in clear.
-        note: Told of what could not be written or read; neither ends the training.
-        clock: Seconds that never go back.
+        store: Store for the states.
+        train_key: Key of the training.
+        inputs: Inputs of the train key, in clear.
+        note: Receives a message if a state cannot be written or read; the training continues.
+        clock: Returns monotonic time in seconds.
     """
 
     store: Store
@@ -45,26 +48,30 @@ class Rolling:
         self.last = self.clock()
 
     def postpone(self) -> None:
-        """Everything so far is stored: nothing is due for some minutes."""
+        """Reset the timer, because everything so far is stored."""
         self.last = self.clock()
 
     def keep_if_due(self, training: Training) -> None:
-        """Store how far a training has got, if the last time was some minutes ago."""
+        """Store the progress of a training, unless the last state is only minutes old."""
         if self.clock() - self.last < 60 * MINUTES:
             return
         try:
             self._keep(training)
-        except OSError as error:  # as of a full disk; the next time it may work
+        except OSError as error:  # for example a full disk; the next attempt may succeed
             self.note(f"rolling state not written, training goes on: {error}")
         self.postpone()
 
     def restore_within(self, training: Training, epoch: int) -> bool:
-        """Bring a training to the latest stored state after its own and before an epoch's end.
+        """Move a training to the latest stored state after its current step, within an epoch.
 
         Damaged states are set aside.
 
+        Arguments:
+            training: The training to move.
+            epoch: The state must precede the end of this epoch.
+
         Returns:
-            Whether there was one.
+            True if a state was restored.
         """
         end = epoch * training.steps_per_epoch
         for steps in sorted(self._stored(), reverse=True):
@@ -85,7 +92,7 @@ class Rolling:
         return False
 
     def forget(self, steps: int) -> None:
-        """Remove the states of up to so many steps: a later one is stored."""
+        """Remove the states for up to `steps` steps, because a later state is stored."""
         for stored in self._stored():
             if stored <= steps:
                 self._remove(stored)
@@ -108,7 +115,7 @@ class Rolling:
         return [int(path.name.removeprefix("step-")) for path in folder.glob("step-*")]
 
     def _remove(self, steps: int) -> None:
-        """Out of sight by one rename, so that no half of it can be seen; then for good."""
+        """Move a state away atomically, so that no reader sees half a record, then delete it."""
         aside = self.store.root / TEMPORARY / uuid.uuid4().hex
         aside.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):

@@ -11,21 +11,21 @@ from harness.plan.plan import Plan
 from harness.store.records import Store
 
 SIDE = 6
-"""Samples in a row and in a column of a grid."""
+"""Number of rows and columns in a grid of samples."""
 
 SEED = 0
-"""Of the noise, the same at every epoch, so that grids show how one sample develops."""
+"""Seed for the noise, the same at every epoch, so that grids show how one sample develops."""
 
 
 def stored_samples(
     plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float
 ) -> NDArray[np.uint8] | None:
-    """Samples of a stored checkpoint, uint8 (n, *shape); None if the model cannot sample.
+    """Draw samples from a stored checkpoint, uint8 (n, *shape); None if the model cannot sample.
 
     Raises:
         StoreError: The checkpoint is damaged.
     """
-    import torch  # here: a report imports this module, and seldom draws
+    import torch  # here, because reports import this module and seldom draw
 
     from harness.compute.checkpoints import load_model
 

@@ -30,7 +30,7 @@ from harness.errors import DataError, TrainingError
 from harness.suite import ModelComponent, Recipe
 
 CHECK_STEPS = 16
-"""Steps between two looks at the losses: on a GPU each look waits for the device."""
+"""Number of steps between checks of the losses: on a GPU each check waits for the device."""
 OWN_EXAMPLES = 512
 ADVICE = "a smaller learning_rate, a longer warmup_epochs or clip_grad_norm may help"
 
@@ -40,11 +40,12 @@ Loss: TypeAlias = Callable[[DensityModel, Tensor, Generator], Tensor]
 
 @dataclass
 class EpochProgress:
-    """How far an epoch has got.
+    """Progress within an epoch.
 
     Attributes:
-        noise: Where the stream of dequantisation noise is; `augmentation` where that one is.
-        losses: Training loss of each step so far, bits per dimension.
+        noise: Generator for dequantisation noise, in its current state.
+        augmentation: Generator for augmentation, in its current state.
+        losses: Training loss for each step so far, in bits per dimension.
     """
 
     noise: torch.Generator
@@ -53,23 +54,23 @@ class EpochProgress:
 
     @classmethod
     def of(cls, seed: int, epoch: int) -> EpochProgress:
-        """An epoch before its first step."""
+        """Return the progress before the first step."""
         return cls(generator(seed, "noise", epoch), generator(seed, "augmentation", epoch))
 
 
 class Training:
-    """A model in training: always at the end of an epoch between two calls.
+    """A model in training; between two calls, always at the end of an epoch.
 
     Arguments:
         component: Model plugin, options and recipe.
-        domain: What the model is built for.
+        domain: Domain to build the model for.
         images: uint8, (N, *domain.shape), the train split.
-        seed: Of initial weights, order, noise and augmentation.
-        device: Where the model and, if they fit, the images are.
+        seed: Seed for initial weights, order, noise and augmentation.
+        device: Device for the model and, if they fit, the images.
 
     Raises:
         DomainError: The model cannot be built for the domain.
-        DataError: There are fewer images than one minibatch.
+        DataError: There are fewer images than one minibatch needs.
     """
 
     def __init__(
@@ -91,8 +92,8 @@ class Training:
         self.steps_per_epoch = len(self.images) // self.recipe.minibatch
         if self.steps_per_epoch == 0:
             raise DataError(
-                f"a minibatch has {self.recipe.minibatch} examples, but there are only "
-                f"{len(self.images)} to train on"
+                f"a minibatch has {self.recipe.minibatch} examples, but the train split has only "
+                f"{len(self.images)}"
             )
         self.model = build_model(component, domain, derived_seed(seed, "weights")).to(device)
         self.optimizer = _optimizer(self.model, self.recipe)
@@ -103,7 +104,7 @@ class Training:
         self._gradients = CompiledGradients(self._loss, note)
 
     def start(self) -> None:
-        """Epoch 0: the data-dependent start of models that have one."""
+        """Begin at epoch 0: prepare models that have a data-dependent start."""
         if isinstance(self.model, Preparable):
             order = self._order(0)[: self.recipe.prepare_batches * self.recipe.minibatch]
             noise = generator(self.seed, "augmentation", 0)
@@ -116,14 +117,14 @@ class Training:
     def resume(self, weights: bytes, optimizer: bytes, epoch: int) -> None:
         """Continue from a stored epoch."""
         self.model.load_state_dict(load_tensors(weights))
-        if tensors := load_tensors(optimizer):  # none before the first step
+        if tensors := load_tensors(optimizer):  # empty before the first step
             restore_optimizer(self.optimizer, tensors)
         self.epoch, self.epoch_progress = epoch, None
 
     def resume_within(
         self, weights: bytes, optimizer: bytes, progress: dict[str, Tensor], steps: int
     ) -> None:
-        """Continue from a state within an epoch, after so many steps, as `progress` gave it."""
+        """Continue within an epoch, after `steps` steps, from a state returned by `progress`."""
         self.resume(weights, optimizer, steps // self.steps_per_epoch)
         current = self.epoch_progress = EpochProgress.of(self.seed, self.epoch + 1)
         current.noise.set_state(progress["noise"])
@@ -132,12 +133,12 @@ class Training:
         assert self.steps == steps, "as many losses as steps"
 
     def state(self) -> tuple[bytes, bytes]:
-        """Weights and optimiser state, as `resume` takes them."""
+        """Return weights and optimiser state, in the form that `resume` accepts."""
         optimizer = optimizer_tensors(self.optimizer)
         return tensor_bytes(self.model.state_dict()), tensor_bytes(optimizer)
 
     def progress(self) -> dict[str, Tensor]:
-        """What `resume_within` takes beside the state: generators and losses of the epoch."""
+        """Return the additional state for `resume_within`: generators and losses in the epoch."""
         current = self.epoch_progress or EpochProgress.of(self.seed, self.epoch + 1)
         return {
             "noise": current.noise.get_state(),
@@ -147,25 +148,25 @@ class Training:
 
     @property
     def steps(self) -> int:
-        """Steps done since the start, over all epochs."""
+        """Number of steps since the start, over all epochs."""
         in_epoch = len(self.epoch_progress.losses) if self.epoch_progress else 0
         return self.epoch * self.steps_per_epoch + in_epoch
 
     def run_epoch(
         self, advance: Callable[[int], None], after_step: Callable[[], None] = lambda: None
     ) -> float:
-        """Train one epoch, or what is left of one that was begun.
+        """Train for one epoch, or for the rest of an epoch already begun.
 
         Arguments:
-            advance: Told the number of examples done, now and then.
-            after_step: Called after each step but the last.
+            advance: Called from time to time with the number of examples done.
+            after_step: Called after each step except the last.
 
         Returns:
             Mean training loss, in bits per dimension.
 
         Raises:
-            TrainingError: The loss is not finite, or a weight at the end; names epoch and step,
-                or the layer.
+            TrainingError: The loss or, at the end, a weight is not finite; the message names epoch
+                and step, or the layer.
         """
         epoch = self.epoch + 1
         order = self._order(epoch).to(self.images.device)
@@ -188,7 +189,7 @@ class Training:
         return float(torch.stack(losses).double().mean())
 
     def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
-        """Mean bits per dimension of 512 images of the own test split, or of all if fewer."""
+        """Return mean bits per dimension over 512 test images of the model's data set, or over all."""
         own = torch.from_numpy(subset(images, OWN_EXAMPLES, self.seed, "own test examples"))
 
         def total_of(x: Tensor) -> float:
@@ -217,24 +218,24 @@ class Training:
         return loss
 
     def _loss(self, model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
-        """The training loss in bits per dimension."""
+        """Return the training loss in bits per dimension."""
         return training_loss(model, x, noise) / (self.dims * math.log(2))
 
 
 def training_loss(model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
-    """The model's own training loss, or minus the mean log-probability; nats per example."""
+    """Return the model's training loss, by default minus the mean log_prob; nats per example."""
     if isinstance(model, Trainable):
         return model.training_loss(x, noise)
     return -model.log_prob(x).mean()
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The step size: linear from 1 / warm-up steps, then constant.
+    """Return the learning rate: linear from 1 / warm-up steps, then constant.
 
     Arguments:
-        recipe: `learning_rate` and `warmup_epochs`.
-        step: Counted from 0 over all epochs.
-        steps_per_epoch: To turn epochs into steps.
+        recipe: Recipe with `learning_rate` and `warmup_epochs`.
+        step: Step number, counted from 0 over all epochs.
+        steps_per_epoch: Converts epochs into steps.
     """
     warmup = recipe.warmup_epochs * steps_per_epoch
     return recipe.learning_rate * min(1.0, (step + 1) / max(warmup, 1.0))
@@ -256,7 +257,7 @@ def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
 def subset(
     images: NDArray[np.uint8], examples: int | None, seed: int, purpose: str
 ) -> NDArray[np.uint8]:
-    """Random images of a split, in the order of the split; all of them if `examples` is None.
+    """Choose random images of a split, in the order of the split; all if `examples` is None.
 
     Many data sets are stored in the order of their classes, so that the first images are of a few
     classes only. A larger subset of the same seed contains a smaller one.
@@ -276,7 +277,7 @@ def subset(
 
 
 def _on_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """All images on the device, or in main memory where the device has no room for them."""
+    """Copy all images to the device, or keep them in main memory if the device lacks room."""
     tensor = torch.from_numpy(images)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -286,9 +287,9 @@ def _on_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 def _without_waiting(x: Tensor, device: torch.device) -> Tensor:
-    """The same on the device, for a GPU to copy when it gets there.
+    """Copy a tensor to the device without blocking until the GPU is ready.
 
-    Unless the memory is pinned, the program waits until the GPU has done all it was given before.
+    Unless the memory is pinned, the program waits until the GPU has finished all earlier work.
     """
     if device.type == "cuda" and x.device.type == "cpu":
         return x.pin_memory().to(device, non_blocking=True)
@@ -305,7 +306,10 @@ def _check_finite(losses: list[Tensor], epoch: int) -> None:
 
 
 def _check_weights(model: DensityModel, epoch: int) -> None:
-    """The last step has a finite loss even if what it makes of the weights is not."""
+    """Raise if a weight is not finite.
+
+    The loss of the last step can be finite although the updated weights are not.
+    """
     for name, layer in model.named_parameters():
         if not bool(layer.isfinite().all()):
             raise TrainingError(
@@ -315,23 +319,23 @@ def _check_weights(model: DensityModel, epoch: int) -> None:
 
 
 def gradients(loss: Loss, model: DensityModel, x: Tensor, noise: Generator) -> Tensor:
-    """Add the gradient of a loss to `.grad` of the parameters; the loss, without a graph."""
+    """Add the gradient of a loss to the parameters' `.grad`; return the loss without a graph."""
     value = loss(model, x, noise)
     value.backward()  # type: ignore[no-untyped-call]
     return value.detach()
 
 
 class CompiledGradients:
-    """As `gradients` of a given loss, compiled, which changes numbers by rounding only.
+    """The function `gradients` for a given loss, compiled; results differ by rounding only.
 
-    Where compiling fails (there is no compiler, or the model does what cannot be compiled), this
-    step and all later ones go on without, after one note. An error of the model itself is raised
-    as ever, because the step without compiling meets it too.
+    If compilation fails (no compiler is available, or the model contains unsupported operations),
+    this step and all later steps run uncompiled, after a single note. An error in the model itself
+    is raised as usual, because the uncompiled step fails too.
 
     Arguments:
-        loss: What is compiled.
-        note: Told, once, why it goes on without.
-        backend: Of `torch.compile`.
+        loss: The loss function to compile.
+        note: Receives, once, the reason for continuing without compilation.
+        backend: Backend for `torch.compile`.
     """
 
     def __init__(
@@ -344,7 +348,7 @@ class CompiledGradients:
         self._compiled: Loss | None = torch.compile(loss, backend=backend)
 
     def __call__(self, model: DensityModel, x: Tensor, noise: Generator) -> Tensor:
-        """The loss; the gradients, which must be None before, are added to the parameters."""
+        """Return the loss; gradients, which must be None before, are added to the parameters."""
         if self._compiled is None:
             return gradients(self._plain, model, x, noise)
         state = noise.get_state()
@@ -358,6 +362,6 @@ class CompiledGradients:
         loss = gradients(self._plain, model, x, noise)
         self._compiled = None
         lines = [line.strip() for line in str(failed).splitlines() if line.strip()]
-        reason = " ".join(lines[:2])  # the first may only say which part failed
-        self._note(f"training goes on without --compile: {type(failed).__name__}: {reason}")
+        reason = " ".join(lines[:2])  # the first line may only name the part that failed
+        self._note(f"training continues without --compile: {type(failed).__name__}: {reason}")
         return loss

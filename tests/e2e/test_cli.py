@@ -188,7 +188,7 @@ def test_unknown_names_end_with_2(arguments, message):
 def test_an_unknown_device_is_an_error(tiny_suite):
     done = bench("run", tiny_suite, "--device", "toaster")
     assert done.returncode == 2
-    assert "--device toaster: no such device here" in done.stderr
+    assert "--device toaster: device not available" in done.stderr
 
 
 def test_failed_cells_end_with_1_and_a_report(tiny_suite):

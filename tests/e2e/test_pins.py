@@ -165,7 +165,7 @@ def assert_failures_are_told_apart(repository, dark):
         in done.stdout
     )
     assert "cell failed: failed: by design" in done.stdout
-    assert "if this is as it should be: pytest --bench-update" in done.stdout
+    assert "if the new value is correct, run pytest --bench-update" in done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -71,7 +71,7 @@ def test_what_cannot_be_compiled_goes_on_uncompiled_with_one_note(stage):
             assert a is b or torch.equal(a, b)
     assert len(calls) >= 1
     assert len(notes) == 1
-    assert notes[0].startswith("training goes on without --compile: ")
+    assert notes[0].startswith("training continues without --compile: ")
     assert "no kernel" in notes[0]
     assert "\n" not in notes[0]
 

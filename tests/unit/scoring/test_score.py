@@ -537,6 +537,6 @@ def test_a_training_without_memory_says_what_to_change(suite_with, settings):
     outcome = outcome_of(suite_with(*with_model("insatiable")), settings)
     messages = {r.cell.epoch: r.message for r in outcome.results}
     assert messages[2] == (
-        "flow on digits: training: out of memory; a smaller minibatch (another training) or "
-        "model, or another --device, would fit (RuntimeError: CUDA error: out of memory)"
+        "flow on digits: training: out of memory; try a smaller minibatch (a new training), a "
+        "smaller model or another --device (RuntimeError: CUDA error: out of memory)"
     )
