@@ -1,1 +1,1 @@
-"""A run from start to end: prepared, computed, scored, saved, and logged."""
+"""Stages of a run, from start to end: prepare, compute, score, save, and log."""

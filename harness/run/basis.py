@@ -1,9 +1,9 @@
-"""Basis of saved results: all that they rest on, so that a report knows whether they still hold.
+"""Basis of saved results: everything that determines the results.
 
-That is the suite with its plugins, their versions and options, the data sets, the weights of the
-checkpoints, every statistic that was read, the source files of the harness and of the packages
-that the plugins come from, Python, and the names and versions of all distributions installed
-beside it.
+A report reads saved results back only while the basis is unchanged. The basis consists of the
+suite with plugins, plugin versions and options; the data sets; the weights in the checkpoints;
+every statistic read for a score; the source files in the harness and in all packages with
+plugins; the Python version; and the names and versions of all installed distributions.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from harness.store.records import Store
 
 
 class Basis:
-    """What results of a plan rest on today.
+    """Present basis for the results of a plan.
 
     Arguments:
-        plan: With its data sets found.
-        store: Where the statistics are.
+        plan: Plan with all available data sets found.
+        store: Store with the statistics.
     """
 
     def __init__(self, plan: Plan, store: Store) -> None:
@@ -39,7 +39,7 @@ class Basis:
         self._code = _code(plan.suite_fingerprint.packages)
 
     def of(self, results: Sequence[Result]) -> dict[str, Any] | None:
-        """The basis of results, for JSON; None if a statistic that they read is gone by now."""
+        """Return the basis of results as JSON data; None if a statistic has disappeared."""
         cells = {result.cell for result in results if result.status == "ok"}
         planned = [planned for planned in self._plan.cells if planned.cell in cells]
         keys = set()
@@ -59,7 +59,7 @@ class Basis:
         }
 
     def holds(self, saved: dict[str, Any] | None) -> bool:
-        """Whether all that saved results rest on is what it was; a damaged basis never holds."""
+        """Check that the basis of saved results is unchanged; a damaged basis never holds."""
         try:
             return saved is not None and self._is_same(saved)
         except (LookupError, TypeError, AttributeError):
@@ -70,11 +70,11 @@ class Basis:
             return False
         if not set(_names(self._store.root / STATISTICS)).issuperset(saved["keys"]):
             return False
-        # Results rest on nothing that was absent when they were saved.
+        # An item absent when the results were saved cannot have influenced them.
         return all(saved["read"].get(name) in (None, now) for name, now in self._read().items())
 
     def _read(self) -> dict[str, str | None]:
-        """The data sets and the weights of the checkpoints, as far as they are there."""
+        """Return data sets and checkpoint weights by name, with None for missing content."""
         found: dict[str, str | None] = dict.fromkeys(self._plan.needed_datasets())
         for name, data in self._plan.prepared.items():
             found[name] = canonical_json([data.fingerprints, data.counts])
@@ -85,7 +85,7 @@ class Basis:
         return found
 
     def _weights(self, chain: ChainId, epoch: int) -> str | None:
-        """By what training, and which; None unless they are there."""
+        """Return train key and checksum of the weights for an epoch; None for missing weights."""
         weights = None
         with suppress(StoreError):
             weights = self._plan.keys(self._store).weights_of(chain, epoch)
@@ -93,7 +93,7 @@ class Basis:
 
 
 def _code(packages: Iterable[str]) -> str:
-    """Digest of all code that plans and scores: sources, Python, installed distributions."""
+    """Return a digest of all code for plans and scores: sources, Python, distributions."""
     found = hashlib.sha256(sys.version.encode())
     for name in sorted({"harness", *packages}):
         for path in sorted(_sources(name)):
@@ -110,7 +110,7 @@ def _code(packages: Iterable[str]) -> str:
 
 
 def _sources(package: str) -> Iterator[Path]:
-    """The source files of a package or module."""
+    """Yield the source files of a package or module."""
     with suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.submodule_search_locations is not None:
@@ -121,7 +121,7 @@ def _sources(package: str) -> Iterator[Path]:
 
 
 def _names(folder: Path) -> Iterable[str]:
-    """The names in a folder; none if it cannot be listed."""
+    """List the names in a folder; empty for a folder that cannot be listed."""
     try:
         return os.listdir(folder)
     except OSError:

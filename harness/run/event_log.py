@@ -1,8 +1,8 @@
-"""The events of a run, kept as `events.jsonl` in a folder of its own.
+"""Event log: the events during a run, in a file `events.jsonl` in a separate folder per run.
 
-A line is a JSON object: `v` (version of the format), `time` (UTC, ISO 8601), `event` (its name)
-and the fields of that event. Lines are only ever appended, each in one piece, so what a kill can
-damage is the last one.
+Each line is a JSON object with `v` (format version), `time` (UTC, ISO 8601), `event` (name) and
+the fields of the event. Lines are appended, each with a single write, and never changed; a kill
+can therefore damage only the last line.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ VERSION = 1
 
 
 def new_run_folder(store: Path, suite: str) -> Path:
-    """`STORE/runs/SUITE/TIME-PROCESS`, a name that no other run has; nothing is made."""
+    """Return `STORE/runs/SUITE/TIME-PROCESS`, a unique path per run; no folder is created."""
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return store / RUNS / suite / f"{now}-{os.getpid()}"
 
 
 def event_json(event: Event) -> dict[str, Any]:
-    """An event in plain data: its name and its fields."""
+    """Convert an event to plain data: name and fields."""
     return {"event": type(event).__name__, **asdict(event)}
 
 
 class EventLog:
-    """Keeps the events of a run from its start to its end, while it is entered.
+    """Writes the events of a run from start to end; a context manager.
 
-    What came before the start is kept too. Progress within a step is not: its start and end are.
-    A provenance is not either: it is in the results. Where the file cannot be written, the run
-    goes on without.
+    Events before the start are written too, once the folder is known. Progress within a step is
+    left out, because the log contains start and end. Provenance is left out, because the results
+    contain the provenance. If the file cannot be written, the run continues without a log.
 
     Arguments:
-        warn: Told if the file cannot be written.
+        warn: Called with a message if the file cannot be written.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
@@ -52,11 +52,11 @@ class EventLog:
         self.file: TextIO | None = None
 
     def __enter__(self) -> Self:
-        """Nothing is written yet."""
+        """Return the log; nothing is written yet."""
         return self
 
     def __exit__(self, *details: object) -> None:
-        """Close the file of a run that did not finish."""
+        """Close the file, also if the run has not finished."""
         self._close()
 
     def __call__(self, event: Event) -> None:
@@ -92,7 +92,7 @@ class EventLog:
         self.before.clear()
         if self.file is not None:
             file, self.file = self.file, None
-            with suppress(OSError):  # what could not be written was told before
+            with suppress(OSError):  # a failed write has been reported before
                 file.close()
 
 
@@ -105,10 +105,10 @@ def _line(event: Event) -> str:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a file, in order; a last line that a kill has torn is left out.
+    """Yield the events in a file, in order; a last line torn by a kill is skipped.
 
     Raises:
-        StoreError: Another line is no event, or the file cannot be read.
+        StoreError: Another line is not an event, or the file cannot be read.
     """
     try:
         content = path.read_bytes()
@@ -120,7 +120,7 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise StoreError(f"{path}:{number}: no event: {error}") from error
+            raise StoreError(f"{path}:{number}: not an event: {error}") from error
         if not isinstance(value, dict) or value.get("v") != VERSION:
-            raise StoreError(f"{path}:{number}: no event of version {VERSION}")
+            raise StoreError(f"{path}:{number}: not an event with version {VERSION}")
         yield value

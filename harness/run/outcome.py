@@ -1,4 +1,4 @@
-"""Outcome of a run: every cell's result, from the scorers or from the score cache."""
+"""Outcome of a run: a result for every cell, computed by scorers or read from saved results."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from harness.scoring.score import Scored
 
 SAVED_FROM = 200
-"""Number of cells from which on reading results back is quicker than scoring them again."""
+"""Minimum number of cells for reading saved results; fewer cells are scored faster."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with.
+    """Final state of a run.
 
     Attributes:
-        pending: Cells that no job has been run for yet.
-        set_aside: Number of statistics that were found damaged.
-        fresh: Number of cells that were scored, and not read back.
+        pending: Cells with jobs that have not been run yet.
+        set_aside: Number of statistics found damaged during scoring.
+        fresh: Number of cells scored now, not counting cells read from saved results.
     """
 
     plan: Plan
@@ -43,13 +43,13 @@ class Outcome:
 
     @property
     def exit_status(self) -> int:
-        """0 if every cell has a number, else 1."""
+        """Exit status of the command: 0 if every cell has a number, else 1."""
         all_ok = all(result.status == "ok" for result in self.results)
         return 0 if all_ok and not self.pending else 1
 
 
 def score_stored(plan: Plan, settings: Settings, report: Report) -> Outcome:
-    """Results of all that is stored; nothing is trained or evaluated, all is scored anew."""
+    """Score every cell from stored statistics; nothing is trained or evaluated."""
     from harness.scoring.score import score_plan
 
     outcome = _outcome(plan, score_plan(plan, Store(settings.store), lambda result: None))
@@ -59,10 +59,10 @@ def score_stored(plan: Plan, settings: Settings, report: Report) -> Outcome:
 
 
 def cached_outcome(plan: Plan, settings: Settings) -> Outcome:
-    """Results of all that is stored, equal to those of `score_stored`.
+    """Return the same outcome as `score_stored`, with saved results where possible.
 
-    Of a suite of many cells the results that were saved are read back, as far as all that they
-    rest on is what it was; what has come since is scored.
+    For a suite with many cells, saved results are read back while the basis of the results is
+    unchanged; cells added since then are scored.
     """
     from harness.run.basis import Basis
     from harness.run.saved import read_results, results_folder, save_results
@@ -78,7 +78,7 @@ def cached_outcome(plan: Plan, settings: Settings) -> Outcome:
     known = saved.find if saved is not None and basis.holds(saved.basis) else lambda cell: None
     outcome = _outcome(plan, score_plan(plan, store, lambda result: None, known))
     if outcome.fresh >= SAVED_FROM and not plan.only.as_arguments():
-        with suppress(OSError):  # a full disk hinders no report
+        with suppress(OSError):  # a full disk must not prevent a report
             save_results(plan, store, outcome.results, basis.of(outcome.results))
     return outcome
 
@@ -89,7 +89,15 @@ def _outcome(plan: Plan, scored: Scored) -> Outcome:
 
 
 def without_pending(outcome: Outcome, failures: Mapping[str, str]) -> Outcome:
-    """Cells that a run could not compute and that left no record, as when a process was killed."""
+    """Turn pending cells into failed cells.
+
+    After a run, a cell can be pending only if a job ended without a record, for example because
+    the process was killed.
+
+    Arguments:
+        outcome: Outcome after the run.
+        failures: Messages of failed tasks, by name of the chain.
+    """
     lost = []
     for cell in outcome.pending:
         chain = ChainId(cell.model, cell.in_dataset, cell.seed)

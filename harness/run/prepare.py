@@ -1,4 +1,4 @@
-"""Before a run: the suite's data sets opened or downloaded, its plan, and what is missing."""
+"""Preparation of a run: open or download data sets, make the plan, and list missing jobs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from harness.suite import DatasetComponent, ResolvedSuite
 
 
 def plan_unopened(suite: ResolvedSuite, settings: Settings) -> Plan:
-    """The plan as far as it can be known without opening any data."""
+    """Make the plan from stored descriptions of data sets, without opening any data."""
     data, store = DataFolder(settings.data), Store(settings.store)
     return _plan_with(suite, lambda item: find_prepared(data, store, item), lambda name: None)
 
 
 def plan_opened_if_present(suite: ResolvedSuite, settings: Settings) -> Plan:
-    """The plan with every data set opened that is there; of others what an import told."""
+    """Make the plan with all available data sets opened; imported cards describe the others."""
     data, store = DataFolder(settings.data), Store(settings.store)
 
     def get(component: DatasetComponent) -> PreparedDataset | None:
@@ -39,7 +39,7 @@ def plan_opened_if_present(suite: ResolvedSuite, settings: Settings) -> Plan:
 
 
 def plan_opened(suite: ResolvedSuite, settings: Settings, report: Report) -> Plan:
-    """The plan with its data sets opened, and converted where that was not done before."""
+    """Make the plan with all data sets opened; the first use converts a data set."""
     data = DataFolder(settings.data)
     names = make_plan(suite, {}).needed_datasets()
     report(events.StepStarted("data", "opening data sets", len(names), "sets"))
@@ -53,7 +53,10 @@ def _plan_with(
     get: Callable[[DatasetComponent], PreparedDataset | None],
     done: Callable[[str], None],
 ) -> Plan:
-    """Get every data set that the suite needs, and plan with those that can be had."""
+    """Load every data set needed by the suite and make the plan with the available data sets.
+
+    A data set that fails to load is noted in the plan; cells on other data sets are unaffected.
+    """
     plan = make_plan(suite, {})
     trained_on = {chain.dataset for chain in plan.chains}
     for name in plan.needed_datasets():
@@ -66,7 +69,7 @@ def _plan_with(
             plan.missing[name] = f"data set {name!r}: {error}"
         except DataError as error:
             plan.unusable[name] = f"data set {name!r}: {error}"
-        except Exception as error:  # a plugin's mistake costs its own cells only
+        except Exception as error:  # an error in a plugin must not affect other cells
             plan.unusable[name] = f"data set {name!r}: {type(error).__name__}: {error}"
         done(name)
     return plan
@@ -75,11 +78,11 @@ def _plan_with(
 def _require_splits(prepared: PreparedDataset, splits: set[str]) -> None:
     lacking = sorted(splits - set(prepared.counts))
     if lacking:
-        raise DataError(f"it has no {' and no '.join(lacking)} split")
+        raise DataError(f"no {' and no '.join(lacking)} split")
 
 
 def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
-    """What of a chain is not stored and can be computed: its epochs and statistics, by name."""
+    """List the epochs and statistics in a chain that are missing but can be computed, by name."""
     if chain.id.dataset not in plan.prepared:
         return []
     keys = plan.keys(store)
@@ -95,7 +98,7 @@ def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
 
 
 def missing_data_message(plan: Plan) -> str:
-    """The data sets that a run lacks and the number of cells that need them."""
+    """Describe the data sets missing for a run, with the number of affected cells."""
     lacking = sum(
         1
         for planned in plan.cells
@@ -107,7 +110,7 @@ def missing_data_message(plan: Plan) -> str:
 
 
 def fetch_missing(suite: ResolvedSuite, root: Path, report: Report) -> None:
-    """Download the data sets that a suite needs and that are missing, as far as can be."""
+    """Download the missing data sets for a suite, where possible."""
     folder = DataFolder(root)
     needed = [suite.datasets[name] for name in make_plan(suite, {}).needed_datasets()]
     missing = [item for item in needed if describe(folder, item).state == "missing"]

@@ -1,8 +1,8 @@
 """Saved results: `results/SUITE/results.npz`, read by `bench report` and `bench compare`.
 
-The file has an array for each column, with a value per result, and a head in JSON. Columns are
-found by name: a reader ignores those that it does not know. `results.json` beside it tells the
-same to people and other programs; `bench` never reads it.
+The file contains one array per column, with one value per result, and a head in JSON. Columns are
+found by name; a reader ignores unknown columns. `results.json` in the same folder contains the
+results for people and other programs; `bench` never reads `results.json`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ VERSION = 1
 COUNTED = COLUMNS[4:]
 SIDES = ("scores_in", "scores_out")
 WHOLE = {name for name, kind in get_type_hints(Metrics).items() if kind is int}
-"""Metrics that are whole numbers."""
+"""Names of the metrics with integer values."""
 
 DAMAGE = (
     *(OSError, EOFError, BadZipFile, ValueError, LookupError, TypeError),
     *(AttributeError, OverflowError),
 )
-"""Errors of reading a file that may hold anything, such as one from an archive."""
+"""Errors while reading a file with arbitrary content, for example from an archive."""
 
 
 def results_folder(plan: Plan, store: Store) -> Path:
-    """The folder of a suite's results; those of a selection have one of their own below it."""
+    """Return the folder for a suite's results; a selection has a subfolder."""
     folder = store.root / RESULTS / plan.suite
     only = plan.only.as_arguments()
     return folder / f"only-{digest(only)[:8]}" if only else folder
@@ -50,13 +50,13 @@ def save_results(plan: Plan, store: Store, results: Sequence[Result], basis: Any
     """Save results and the score of every group.
 
     Arguments:
-        plan: Of the results.
-        store: Where they are saved.
-        results: All of the plan.
-        basis: What they rest on, as JSON can hold it; see `SavedResults.basis`.
+        plan: Plan behind the results.
+        store: Store to save in.
+        results: Results for all cells in the plan.
+        basis: Basis of the results as JSON data; see `SavedResults.basis`.
 
     Raises:
-        OSError: They cannot be written.
+        OSError: A file cannot be written.
     """
     folder = results_folder(plan, store)
     head = {"suite": plan.suite, "only": plan.only.as_arguments()}
@@ -66,10 +66,11 @@ def save_results(plan: Plan, store: Store, results: Sequence[Result], basis: Any
 
 
 class SavedResults:
-    """Results as they were saved. What was published for them and what beats them is not.
+    """Saved results, without published values and without comparisons to baselines.
 
     Attributes:
-        basis: What they rest on: they are those of today only if all of that is what it was.
+        basis: Basis at the time of saving; the results are current only if the present basis is
+            the same.
     """
 
     def __init__(self, head: dict[str, Any], file: Any) -> None:
@@ -88,10 +89,10 @@ class SavedResults:
         self._places = list(zip(*(file[name].tolist() for name in SIDES), strict=True))
         for status, places in zip(self._status, self._places, strict=True):
             if status == "ok" and not all(0 <= place < len(self._sides) for place in places):
-                raise ValueError("scores of a result are not in the file")
+                raise ValueError("the file lacks scores for a result")
 
     def find(self, cell: Cell) -> Result | None:
-        """The result of a cell that has a number; None for any other."""
+        """Return the result for a cell with a number; None for any other cell."""
         row = self._rows.get(cell)
         if row is None or self._status[row] != "ok":
             return None
@@ -106,7 +107,7 @@ class SavedResults:
         )
 
     def results(self) -> list[Result]:
-        """All of them, in their order."""
+        """Return all results, in the order of the cells in the file."""
         return [
             self.find(cell) or Result(cell, self._status[row], self._message[row])
             for cell, row in self._rows.items()
@@ -118,7 +119,7 @@ class SavedResults:
         return values if texts is None else [texts[place] for place in values]
 
     def _numbers(self, name: str) -> list[Any]:
-        """A metric, None where it is not known, as all of one that was saved before it existed."""
+        """Return the values of a metric; None if unknown, for example in an older file."""
         if name not in self._file:
             return [None] * len(self._rows)
         kind = int if name in WHOLE else float
@@ -126,19 +127,19 @@ class SavedResults:
 
 
 def read_results(folder: Path) -> SavedResults:
-    """The results that a run saved in a folder.
+    """Read the results saved in a folder.
 
     Raises:
-        BenchError: There are none, they are damaged, or another version saved them.
+        BenchError: Results are missing, damaged, or saved by another version.
     """
     path = folder / FILE
     if not path.exists() and (folder / FOR_PEOPLE).exists():
         raise BenchError(
-            f"{folder}: version 0 of saved results, without {FILE}; this is version {VERSION}: "
-            "bench run SUITE saves them anew from what is stored"
+            f"{folder}: saved results of version 0, without {FILE}; this is version {VERSION}: "
+            "bench run SUITE saves the results again from stored statistics"
         )
     try:
-        # Opened here: numpy leaves a damaged archive open.
+        # Opened here, because NumPy does not close a damaged archive.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             head = json.loads(file["head"].tobytes())
             if head["version"] == VERSION:
@@ -146,13 +147,13 @@ def read_results(folder: Path) -> SavedResults:
     except DAMAGE as error:
         raise BenchError(f"{path}: its results cannot be read: {error}") from error
     raise BenchError(
-        f"{path}: version {head['version']} of saved results; this is version {VERSION}: "
-        "bench run SUITE saves them anew from what is stored"
+        f"{path}: saved results of version {head['version']}; this is version {VERSION}: "
+        "bench run SUITE saves the results again from stored statistics"
     )
 
 
 def _content(results: Sequence[Result], head: dict[str, Any]) -> bytes:
-    """The file."""
+    """Encode the complete file, with results and head."""
     names = {key: None for result in results for key in result.provenance}
     named: dict[str, Iterable[Any]] = {
         **{name: [result.cell.as_row()[name] for result in results] for name in COLUMNS},
@@ -177,7 +178,7 @@ def _content(results: Sequence[Result], head: dict[str, Any]) -> bytes:
 
 
 def _interned(values: Iterable[Any]) -> tuple[NDArray[np.int32], list[Any]]:
-    """Each value as its place among the distinct ones, and these."""
+    """Return an index for each value into a list of distinct values, and the list."""
     known: dict[Hashable, int] = {}
     distinct: list[Any] = []
     places = []
@@ -190,7 +191,10 @@ def _interned(values: Iterable[Any]) -> tuple[NDArray[np.int32], list[Any]]:
 
 
 def _identity(value: Any) -> Hashable:
-    """What equal values share; of what lies deeper the same object: comparing it takes long."""
+    """Return a key shared by equal values.
+
+    Values nested more deeply count as equal only if identical, because a full comparison is slow.
+    """
     if isinstance(value, dict):
         return tuple((name, _shallow(item)) for name, item in value.items())
     return tuple(map(_shallow, value)) if isinstance(value, list) else _shallow(value)
@@ -201,7 +205,7 @@ def _shallow(item: Any) -> Hashable:
 
 
 def _scores(results: Sequence[Result]) -> dict[str, NDArray[Any]]:
-    """The scores of all sides, each side once, and where those of each result are."""
+    """Return the scores of all sides, each side once, and the position for each result."""
     known: dict[int, int] = {}
     sides: list[NDArray[np.float64]] = []
     places: dict[str, list[int]] = {name: [] for name in SIDES}

@@ -92,6 +92,6 @@ def test_older_results_are_refused_by_their_version(imported):
     done = bench("compare", OLDER / "results", folder)
     assert done.returncode == 2
     assert done.stderr == (
-        f"bench: {OLDER / 'results'}: version 0 of saved results, without results.npz; this is "
-        "version 1: bench run SUITE saves them anew from what is stored\n"
+        f"bench: {OLDER / 'results'}: saved results of version 0, without results.npz; this is "
+        "version 1: bench run SUITE saves the results again from stored statistics\n"
     )

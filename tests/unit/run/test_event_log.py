@@ -67,10 +67,10 @@ def test_damage_elsewhere_is_named(tmp_path):
     told(tmp_path, STORY)
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:2], "{\n", *lines[2:]]))
-    with pytest.raises(StoreError, match="events.jsonl:3: no event"):
+    with pytest.raises(StoreError, match="events.jsonl:3: not an event"):
         list(read_events(path))
     path.write_text('{"v": 2}\n')
-    with pytest.raises(StoreError, match="events.jsonl:1: no event of version 1"):
+    with pytest.raises(StoreError, match="events.jsonl:1: not an event with version 1"):
         list(read_events(path))
     with pytest.raises(StoreError, match="cannot be read"):
         list(read_events(tmp_path / "other"))

@@ -183,11 +183,11 @@ def test_another_version_is_refused_by_its_number(folder):
     with pytest.raises(BenchError) as error:
         read_results(path)
     assert str(error.value) == (
-        f"{path / 'results.npz'}: version 7 of saved results; this is version {VERSION}: bench "
-        "run SUITE saves them anew from what is stored"
+        f"{path / 'results.npz'}: saved results of version 7; this is version {VERSION}: bench "
+        "run SUITE saves the results again from stored statistics"
     )
     (path / "results.npz").unlink()
-    with pytest.raises(BenchError, match="version 0 of saved results, without results.npz"):
+    with pytest.raises(BenchError, match="saved results of version 0, without results.npz"):
         read_results(path)
 
 
