@@ -384,23 +384,50 @@ class HasLayerNorms(Protocol):
 
 @runtime_checkable
 class HasFakeFeatures(Statistic, Protocol):
-    """Capability of a statistic for which the conformance kit may make values up.
+    """Optional statistic capability: the conformance kit may make values up.
 
-    Scorers that read the statistic are then examined without a model. The made-up values are
-    positive, and larger out of distribution, unless the statistic also `HasFakeValues`.
+    The kit then examines scorers that read the statistic, without a model. The made-up values are
+    positive, and larger out of distribution, unless the statistic also has `fake_values`.
+
+    Example:
+        >>> from oodbench import HasFakeFeatures
+        >>> class Contrast:
+        ...     per = "example"
+        ...     fake_features = ("contrast",)
+        ...     def features(self, model):
+        ...         return ("contrast",)
+        ...     def __call__(self, model, groups):
+        ...         return groups.double().flatten(1).std(1, keepdim=True).numpy()
+        >>> isinstance(Contrast(), HasFakeFeatures)
+        True
     """
 
     @property
     def fake_features(self) -> Sequence[str]:
-        """The names of the F columns of the made-up values; as a rule a class attribute."""
+        """Names of the F columns of the made-up values; usually a class attribute."""
 
 
 @runtime_checkable
 class HasFakeValues(HasFakeFeatures, Protocol):
-    """Capability of a statistic that makes up values like its own from noise."""
+    """Optional statistic capability: made-up values that resemble values of the statistic.
+
+    Example:
+        >>> from oodbench import HasFakeValues
+        >>> class Contrast:
+        ...     per = "example"
+        ...     fake_features = ("contrast",)
+        ...     def features(self, model):
+        ...         return ("contrast",)
+        ...     def fake_values(self, noise, side):
+        ...         return (20.0 if side == "in" else 60.0) + 3.0 * noise
+        ...     def __call__(self, model, groups):
+        ...         return groups.double().flatten(1).std(1, keepdim=True).numpy()
+        >>> isinstance(Contrast(), HasFakeValues)
+        True
+    """
 
     def fake_values(self, noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
-        """Values of groups in or out of distribution.
+        """Make up values of groups in or out of distribution.
 
         Arguments:
             noise: float64, (..., F), standard normal.

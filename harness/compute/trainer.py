@@ -189,7 +189,7 @@ class Training:
         return float(torch.stack(losses).double().mean())
 
     def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
-        """Return mean bits per dimension over 512 test images of the model's data set, or over all."""
+        """Return mean bits per dimension over at most 512 test images of the model's data set."""
         own = torch.from_numpy(subset(images, OWN_EXAMPLES, self.seed, "own test examples"))
 
         def total_of(x: Tensor) -> float:

@@ -11,7 +11,7 @@ import pytest
 RUN = ("oodbench", "oodbench.events", "oodbench.testing", "oodbench.workers")
 """Modules whose examples are run."""
 
-COMPLETE = ("oodbench", "oodbench.events")
+COMPLETE = ("oodbench", "oodbench.events", "oodbench.testing")
 """Modules in which every function and class must have an example."""
 
 
