@@ -7,11 +7,11 @@ import os
 import sys
 import time
 import traceback
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, Self, TextIO, TypeAlias
+from typing import Literal, TextIO, TypeAlias
 
 from harness import events
+from harness.cli.display.base import Display
 from harness.cli.display.progress import Progress, Step, duration, headline
 from harness.events import Event
 from harness.run.event_log import event_json
@@ -20,22 +20,6 @@ from harness.text import printable
 DisplayKind: TypeAlias = Literal["auto", "rich", "plain", "json", "none"]
 PLAIN_SECONDS = 5.0
 """Minimum time between two progress lines, in seconds."""
-
-
-class Display(ABC):
-    """Shows events inside a `with` block; by default, entering and leaving change nothing."""
-
-    def __enter__(self) -> Self:
-        """Start to show events."""
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        """Restore the terminal."""
-        return
-
-    @abstractmethod
-    def __call__(self, event: Event) -> None:
-        """Show one event."""
 
 
 def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:

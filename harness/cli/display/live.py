@@ -17,7 +17,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from harness import events
-from harness.cli.display.displays import Display
+from harness.cli.display.base import Display
 from harness.cli.display.progress import Block, Progress, Step, duration, headline
 from harness.events import Event
 from harness.text import one_line, printable
