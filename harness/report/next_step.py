@@ -70,34 +70,27 @@ def _beaten(results: Sequence[Result]) -> str:
 
 
 def _blind(results: Sequence[Result]) -> str:
-    best: dict[tuple[str, str, str, int], tuple[float, Result]] = {}
-    for result in results:
-        metrics = metrics_of(result)
-        if metrics is None:
-            continue
-        cell = result.cell
-        pair = (cell.model, cell.in_dataset, cell.out_dataset, cell.group_size)
-        if pair not in best or metrics.auroc_low > best[pair][0]:
-            best[pair] = (metrics.auroc_low, result)
+    best: dict[Cell, tuple[Metrics, Cell]] = {}
+    for metrics, cell in _known(results):
+        pair = cell._replace(scorer="", epoch=0, seed=0)
+        if pair not in best or metrics.auroc_low > best[pair][0].auroc_low:
+            best[pair] = metrics, cell
     if not best:
         return ""
-    low, result = min(best.values(), key=lambda item: item[0])
-    if low > 0.5:
+    metrics, cell = min(best.values(), key=lambda item: item[0].auroc_low)
+    if metrics.auroc_low > 0.5:
         return ""
-    cell = result.cell
     return (
         f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, group size "
         f"{cell.group_size}: no scorer is above chance beyond error at any epoch, the nearest is "
-        f"{cell.scorer} at epoch {cell.epoch} with {number(result):.3f}"
+        f"{cell.scorer} at epoch {cell.epoch} with {metrics.auroc:.3f}"
     )
 
 
 def _disagreement(results: Sequence[Result]) -> str:
     cells: dict[Cell, list[tuple[Metrics, Cell]]] = {}
-    for result in results:
-        if (metrics := metrics_of(result)) is not None:
-            row = cells.setdefault(result.cell._replace(scorer=""), [])
-            row.append((metrics, result.cell))
+    for metrics, cell in _known(results):
+        cells.setdefault(cell._replace(scorer=""), []).append((metrics, cell))
     widest, pair = 0.0, None
     for found in cells.values():
         high = max(found, key=lambda item: item[0].auroc_low)
@@ -115,7 +108,7 @@ def _disagreement(results: Sequence[Result]) -> str:
 
 
 def _widest(results: Sequence[Result]) -> str:
-    known = [(found, x.cell) for x in results if (found := metrics_of(x)) is not None]
+    known = _known(results)
     if not known:
         return ""
     metrics, cell = max(known, key=lambda item: item[0].auroc_high - item[0].auroc_low)
@@ -125,3 +118,8 @@ def _widest(results: Sequence[Result]) -> str:
         f"{place(cell)}, {cell.scorer}, which is known worst: {metrics.auroc:.3f} "
         f"with a 95 % interval from {metrics.auroc_low:.3f} to {metrics.auroc_high:.3f}"
     )
+
+
+def _known(results: Sequence[Result]) -> list[tuple[Metrics, Cell]]:
+    """The numbers of each cell that has them."""
+    return [(found, x.cell) for x in results if (found := metrics_of(x)) is not None]

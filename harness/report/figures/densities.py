@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.metrics.overlap import bandwidth, kernel_density
+from harness.metrics.placements import Floats
 from harness.report.figures.histograms import show_ticks
-from harness.report.figures.scale import Floats, Scale, choose_scale
+from harness.report.figures.scale import Scale, choose_scale
 from harness.report.figures.style import (
     add_legend,
     fold,

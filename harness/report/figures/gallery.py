@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from harness.metrics.placements import Floats
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.report.figures.curves import CurvePanel, curve, draw_curves
@@ -15,7 +16,6 @@ from harness.report.figures.densities import DensityPanel, OverlapCurves, draw_d
 from harness.report.figures.histograms import Panel, draw_histograms
 from harness.report.figures.layers import LayerPanel, draw_layers, layer_band
 from harness.report.figures.samples import draw_samples, tiled, try_to_sample
-from harness.report.figures.scale import Floats
 from harness.report.figures.series import TrainingResults, training_results
 from harness.report.figures.style import save, style
 from harness.results import Result

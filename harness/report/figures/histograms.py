@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.report.figures.scale import Floats, Scale, choose_scale
+from harness.metrics.placements import Floats
+from harness.report.figures.scale import Scale, choose_scale
 from harness.report.figures.style import add_legend, fold, key, label, line, new_figure
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.report.figures.scale import Floats
+from harness.metrics.placements import Floats
 from harness.report.figures.style import LETTER, add_legend, colour, fold, label, new_figure
 
 if TYPE_CHECKING:

@@ -32,6 +32,12 @@ def try_to_sample(
     return images, f"no samples of {chain}: the model cannot sample" if images is None else ""
 
 
+def stretched(images: Images, levels: int) -> Images:
+    """Images with values of 0 to 255, the three channels of colours or a single one of grey."""
+    shown = images if images.shape[1] == 3 else images[:, :1]
+    return np.round(shown * (255.0 / (levels - 1))).astype(np.uint8)
+
+
 def tiled(images: Images, levels: int) -> Images:
     """Images in a square, from left to right and down, with a white line between them.
 
@@ -43,10 +49,9 @@ def tiled(images: Images, levels: int) -> Images:
         uint8, (height of all, width of all, 3); one channel is shown as grey, of other numbers
         than three the first.
     """
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     side = int(count**0.5)
-    stretched = np.round(images * (255.0 / (levels - 1))).astype(np.uint8)
-    shown = stretched if channels == 3 else np.repeat(stretched[:, :1], 3, axis=1)
+    shown = stretched(images, levels)
     framed = np.full((count, height + 1, width + 1, 3), 255, np.uint8)
     framed[:, :-1, :-1] = shown.transpose(0, 2, 3, 1)
     rows = framed.reshape(side, side, height + 1, width + 1, 3).transpose(0, 2, 1, 3, 4)

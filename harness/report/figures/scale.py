@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
+from harness.metrics.placements import Floats
 
 MOST_WIDTHS = 15.0
 """An axis is linear if all values lie within so many widths of the in-distribution set."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.domain import bits_per_dim
+from harness.metrics.placements import Floats
 from harness.plan.jobs import ByRole, ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
-from harness.report.figures.scale import Floats
 from harness.results import Cell, Metrics, Result
 from harness.store.layout import STATISTICS, VALUES
 from harness.store.records import Store

@@ -7,9 +7,8 @@ import io
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Images = NDArray[np.uint8]
+from harness.report.figures.samples import Images, stretched
 
 
 def atlas(images: Images, levels: int) -> dict[str, Any]:
@@ -24,9 +23,8 @@ def atlas(images: Images, levels: int) -> dict[str, Any]:
     """
     from PIL import Image
 
-    count, channels, height, width = images.shape
-    stretched = np.round(images * (255.0 / (levels - 1))).astype(np.uint8)
-    shown = stretched if channels == 3 else stretched[:, :1]
+    count, _, height, width = images.shape
+    shown = stretched(images, levels)
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
     tiles = np.zeros((rows * columns, *shown.shape[1:]), np.uint8)

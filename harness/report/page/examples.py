@@ -12,7 +12,8 @@ from harness.errors import StoreError
 from harness.metrics.placements import Floats
 from harness.plan.jobs import PlannedCell, StatisticJob
 from harness.plan.plan import Plan
-from harness.report.page.atlas import Images, atlas
+from harness.report.figures.samples import Images
+from harness.report.page.atlas import atlas
 from harness.report.page.budget import ByteBudget
 from harness.report.page.rows import rounded
 from harness.results import Result

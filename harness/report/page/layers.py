@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from harness.errors import StoreError
+from harness.metrics.placements import Floats
 from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.report.figures.layers import LayerBand, layer_band
-from harness.report.figures.scale import Floats
 from harness.report.figures.series import layer_jobs, layer_names, stored_values
 from harness.report.page.budget import ByteBudget
 from harness.results import Cell

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.report.epochs import early_enough
 from harness.report.ranking import RankingTable, ranking_table
-from harness.report.render.ranking import RANKED
+from harness.report.render.ranking import RANKED, ranked_cells
 from harness.report.render.sheets import (
     BEATEN,
     WRONG_WAY,
@@ -20,7 +20,7 @@ from harness.report.render.sheets import (
 )
 from harness.report.significance import is_wrong_way, number
 from harness.report.tables import failures
-from harness.results import Result
+from harness.results import Cell, Result
 from harness.text import one_line
 
 MOST_CELLS = 2_000
@@ -42,7 +42,12 @@ def digest_sheets(results: Sequence[Result]) -> list[TextTable]:
     sheets = []
     if len({result.cell.scorer for result in last}) > 1:
         sheets += _ranking(ranking_table(last))
-    sheets += [_best(last), _worst(last), *_early_enough(last)]
+    known = [result for result in last if number(result) is not None]
+    sheets += [
+        _extremes("Best cells", "highest", sorted(known, key=_auroc, reverse=True)),
+        _extremes("Worst cells", "lowest", sorted(known, key=_auroc)),
+        *_early_enough(last),
+    ]
     rest = (
         f"This is a digest of {len(last):,} cells: --format csv has all numbers, "
         "--html FILE makes a page that sorts and filters them, and --all prints all tables."
@@ -55,15 +60,7 @@ def _ranking(table: RankingTable) -> list[TextTable]:
     """The scorers by mean rank; nothing where no block has all of them."""
     if table.ranked is None:
         return []
-    body = [
-        [
-            *cell_texts(scorer),
-            CellText(f"{rank:.2f}"),
-            auroc_text(table.ranked.aurocs[scorer]),
-            CellText(f"{table.numbers[scorer]}/{table.blocks}"),
-        ]
-        for scorer, rank in table.ranked.mean_ranks.items()
-    ]
+    body = [ranked_cells(table, table.ranked, scorer) for scorer in table.ranked.mean_ranks]
     caption = [
         f"Mean rank over the pairs of ID and OOD set ({table.ranked.pairs}), 1 the best; "
         "--ranking tests which differ.",
@@ -72,24 +69,15 @@ def _ranking(table: RankingTable) -> list[TextTable]:
     return [TextTable("Scorers by mean rank", RANKED, body, 1, 1, caption, ())]
 
 
-def _best(results: Sequence[Result]) -> TextTable:
-    found = sorted(results, key=lambda result: -(number(result) or 0.0))
-    return _extremes("Best cells", "highest", found)
-
-
-def _worst(results: Sequence[Result]) -> TextTable:
-    found = sorted(results, key=lambda result: number(result) or 0.0)
-    return _extremes("Worst cells", "lowest", found)
+def _auroc(result: Result) -> float:
+    return number(result) or 0.0
 
 
 def _extremes(title: str, extreme: str, results: Sequence[Result]) -> TextTable:
     """The first cells of different scorers, models or data sets."""
-    firsts: dict[tuple[str, ...], Result] = {}
+    firsts: dict[Cell, Result] = {}
     for result in results:
-        if number(result) is not None:
-            cell = result.cell
-            key = (cell.scorer, cell.model, cell.in_dataset, cell.out_dataset)
-            firsts.setdefault(key, result)
+        firsts.setdefault(result.cell._replace(epoch=0, group_size=0, seed=0), result)
     shown = list(firsts.values())[:EXTREMES]
     caption = [
         f"Those with the {extreme} AUROC, at most one for each scorer, model and pair of data "
@@ -107,7 +95,7 @@ def _row(result: Result) -> list[CellText]:
     flags = WRONG_WAY * is_wrong_way(result) + BEATEN * bool(result.beaten_by)
     names = (cell.scorer, cell.model, cell.in_dataset, cell.out_dataset)
     shown = cell_texts(*names, cell.epoch, cell.group_size, cell.seed)
-    return [auroc_text(number(result) or 0.0, flags=flags), *shown]
+    return [auroc_text(_auroc(result), flags=flags), *shown]
 
 
 def _early_enough(results: Sequence[Result]) -> list[TextTable]:

@@ -100,10 +100,6 @@ def render_sheets(
         return _markdown(sheets, title)
     if format == "latex":
         return _latex(sheets, title)
-    return _terminal(sheets, title, console)
-
-
-def _terminal(sheets: Sequence[TextTable], title: str, console: Console | None) -> str:
     # here, because rich takes a tenth of a second that no other format needs
     from rich.console import Console
 

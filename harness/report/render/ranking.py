@@ -80,13 +80,7 @@ def _ranked(
         title="Scorers by mean rank",
         header=(*RANKED, *COSTS),
         body=[
-            [
-                *cell_texts(scorer),
-                CellText(f"{rank:.2f}", mark(rank)),
-                auroc_text(ranked.aurocs[scorer]),
-                _numbers(table, scorer),
-                *_costs(costs.get(scorer)),
-            ]
+            [*ranked_cells(table, ranked, scorer, mark(rank)), *_costs(costs.get(scorer))]
             for scorer, rank in ranked.mean_ranks.items()
         ],
         lead=1,
@@ -94,6 +88,18 @@ def _ranked(
         caption=[*_caption(table, ranked, best), MEASURED],
         notes=as_notes(table.notes),
     )
+
+
+def ranked_cells(
+    table: RankingTable, ranked: Ranked[str], scorer: str, mark: str = ""
+) -> list[CellText]:
+    """The cells of `RANKED`."""
+    return [
+        *cell_texts(scorer),
+        CellText(f"{ranked.mean_ranks[scorer]:.2f}", mark),
+        auroc_text(ranked.aurocs[scorer]),
+        _numbers(table, scorer),
+    ]
 
 
 def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable:
