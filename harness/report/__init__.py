@@ -1,1 +1,1 @@
-"""What the results say: tables, marks, rankings, early epochs, sentences; and how it is shown."""
+"""Reports on results: tables, marks, rankings, early stopping and summaries, and their output."""

@@ -1,8 +1,9 @@
-"""How early is enough, as plain data: the best epoch, the first as good, and the last.
+"""Early stopping in plain data: the best epoch, the earliest equally good epoch, the last epoch.
 
-Choosing the best of many epochs on the groups that then judge it flatters it. So the even-numbered
-groups of each side choose, and the odd-numbered judge: groups are consecutive examples of a
-recorded random draw, which makes their numbers a recorded random split of ID and OOD groups alike.
+Choosing the best epoch and judging the choice on the same groups would be biased. Even-numbered
+groups on each side therefore choose the epoch, and odd-numbered groups judge the choice. Groups
+are consecutive examples in a recorded random draw, so parity is a recorded random split, for ID
+and OOD groups alike.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ from harness.report.tables import ModelTable, by_table, provenance_notes
 from harness.results import Metrics, Result
 
 CHOOSE, JUDGE = slice(0, None, 2), slice(1, None, 2)
-"""The groups that choose the best epoch, and those that judge it."""
+"""Groups used to choose the best epoch, and groups used to judge the choice."""
 
 SPLIT = "even-numbered groups of each side choose the best epoch, odd-numbered groups judge it"
 
 LEAST = 4
-"""Groups that a side needs at least: a paired test needs two of each in the half that judges."""
+"""Minimum number of groups per side: a paired test needs two in the judging half."""
 
 
 class Verdict(NamedTuple):
-    """What the epochs of one row amount to. JSON and CSV have a column for each field.
+    """Comparison between the epochs in a row. JSON and CSV have a column for each field.
 
     Attributes:
-        best_epoch: The epoch with the highest AUROC on the choosing half, mean over the seeds; of
-            equal ones the first.
-        earliest_epoch: The first epoch that is not told from the best as worse on the judging
-            half, by paired DeLong tests of the epochs before the best, Holm-corrected over these.
-        auroc_best: AUROC of the best epoch on the judging half; `auroc_last` that of the last.
-        difference: AUROC of the best minus that of the last epoch on the judging half;
-            `difference_low` and `difference_high` are its 95 % interval by DeLong.
-        training_saved: Share of the training that the earliest epoch saves: 1 - earliest / last.
-        n_in: ID groups in the judging half; `n_out` OOD groups.
+        best_epoch: The epoch with the highest AUROC on the choosing half, averaged over the seeds;
+            the first epoch if several are equal.
+        earliest_epoch: The first epoch not significantly worse than the best on the judging half,
+            by paired DeLong tests for all epochs before the best, Holm-corrected over all tests.
+        auroc_best: Best-epoch AUROC on the judging half; `auroc_last` is the last-epoch AUROC.
+        difference: Best-epoch AUROC minus last-epoch AUROC on the judging half; `difference_low`
+            and `difference_high` are the DeLong 95 % interval.
+        training_saved: Share of training saved by the earliest epoch: 1 - earliest / last.
+        n_in: ID groups in the judging half; `n_out` counts the OOD groups.
     """
 
     best_epoch: int
@@ -59,14 +60,14 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One scorer against one OOD data set.
+    """A scorer against an OOD data set.
 
     Attributes:
-        verdict: None with fewer than two epochs to compare.
-        compared: How many epochs were compared.
-        left_out: How many were not, for want of scores of the same groups at every seed.
-        along: All metrics at each epoch, ascending, on all groups: means over the seeds that have
-            a number, None where one of these lacks the metric.
+        verdict: None if fewer than two epochs can be compared.
+        compared: Number of epochs compared.
+        left_out: Number of epochs skipped because some seed lacks scores for the same groups.
+        along: All metrics at each epoch, ascending, on all groups: means over the seeds with a
+            number, or None if any such seed lacks the metric.
     """
 
     out_dataset: str
@@ -79,7 +80,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class EpochTable(ModelTable):
-    """How early is enough for one model on one in data set at one group size."""
+    """Early stopping for a model on an in-distribution data set at a group size."""
 
     rows: tuple[EpochRow, ...]
     seeds: int
@@ -87,21 +88,21 @@ class EpochTable(ModelTable):
 
 
 def epoch_tables(results: Sequence[Result]) -> list[EpochTable]:
-    """One table per model, in data set and group size, in the order in which they first occur.
+    """Make a table for each model, in-distribution data set and group size, in result order.
 
-    Rows go by OOD data set, then scorer, in the order of the results. Of two results for the same
-    cell the later one counts. With several seeds, AUROC, differences and standard errors are means
-    over the seeds, as in the AUROC tables.
+    Rows are sorted by OOD data set, then scorer, in the order of the results. If two results are
+    for the same cell, the later result counts. With several seeds, AUROC, differences and standard
+    errors are means over the seeds, like in the AUROC tables.
     """
     return [_table(*key, group) for key, group in by_table(results).items()]
 
 
 @dataclass(frozen=True)
 class EarlyEnough:
-    """How early is enough for one scorer: medians over its rows.
+    """Early stopping for a scorer: medians over all rows with this scorer.
 
     Attributes:
-        rows: Number of its rows that have a verdict.
+        rows: Number of rows with a verdict.
     """
 
     scorer: str
@@ -113,15 +114,16 @@ class EarlyEnough:
 
 
 def early_enough(results: Sequence[Result], most: int) -> tuple[list[EarlyEnough], int, int]:
-    """The epochs of each scorer in short.
+    """Summarise early stopping for each scorer.
 
     Arguments:
-        results: In the order in which scorers shall stand.
-        most: Number of results judged, about. Of more, rows are drawn at random, the same ones in
-            every call and for every scorer.
+        results: Results whose order determines the order of the scorers.
+        most: Approximate maximum number of results to judge. Beyond the maximum, rows are sampled
+            at random: the same rows in every call and for every scorer.
 
     Returns:
-        The scorers, the number of places (model, data sets, group size) judged, and of all.
+        The scorers, the count of judged places (model, data sets, group size), and the total
+        count of places.
     """
     places: dict[tuple[str, str, str, int], list[Result]] = {}
     for result in results:
@@ -144,7 +146,7 @@ def _in_short(scorer: str, verdicts: Sequence[Verdict]) -> EarlyEnough:
 
 
 def to_json(table: EpochTable, row: EpochRow) -> dict[str, Any]:
-    """A row as `bench report --epochs --format json` prints it; None where there is no verdict."""
+    """Convert a row to JSON for `bench report --epochs`; without a verdict, values are null."""
     verdict = row.verdict or (None,) * len(Verdict._fields)
     return {
         "model": table.model,
@@ -187,7 +189,7 @@ def _row(out: str, scorer: str, epochs: Mapping[int, Seeds]) -> EpochRow:
 
 
 def _means(seeds: Seeds) -> dict[str, float | None]:
-    """The mean of each metric over the seeds that have a number."""
+    """Average each metric over the seeds with a number."""
     known = [metrics for result in seeds.values() if (metrics := metrics_of(result)) is not None]
     columns = zip(*known, strict=True) if known else [(None,)] * len(Metrics._fields)
     return {
@@ -197,7 +199,7 @@ def _means(seeds: Seeds) -> dict[str, float | None]:
 
 
 def _comparable(epochs: Mapping[int, Seeds]) -> dict[int, Seeds]:
-    """The epochs, ascending, that scored the same groups as the last one, with as many seeds."""
+    """Select the epochs, ascending, that share groups and seeds with the last complete epoch."""
     groups = {epoch: _groups(epochs[epoch]) for epoch in sorted(epochs)}
     most = max(len(found) for found in groups.values())
     same = [found for found in groups.values() if found and len(found) == most][-1:]
@@ -205,7 +207,7 @@ def _comparable(epochs: Mapping[int, Seeds]) -> dict[int, Seeds]:
 
 
 def _groups(seeds: Seeds) -> tuple[tuple[Any, ...], ...]:
-    """What tells the groups scored at an epoch from others, for each seed that can be judged."""
+    """Identify the groups scored at an epoch, for each seed with enough scores to be judged."""
     return tuple(
         (seed, *map(len, result.scores), result.provenance.get("draw_seed"))
         for seed, result in sorted(seeds.items())
@@ -245,7 +247,7 @@ def _verdict(epochs: Mapping[int, Seeds]) -> Verdict:
 
 
 def _halves(seeds: Seeds, half: slice) -> Iterator[tuple[Floats, Floats]]:
-    """The scores of one half of the groups, ID and OOD, seed by seed."""
+    """Yield ID and OOD scores for half of the groups, seed by seed."""
     for _, result in sorted(seeds.items()):
         if result.scores is not None:
             yield result.scores[0][half], result.scores[1][half]
@@ -256,7 +258,7 @@ def _auroc(seeds: Seeds, half: slice) -> float:
 
 
 def _difference(a: Seeds, b: Seeds) -> tuple[float, float]:
-    """AUROC of a minus that of b on the judging half, and the mean of the seeds' errors."""
+    """Compute the AUROC difference a - b on the judging half, and the mean standard error."""
     pairs = zip(_halves(a, JUDGE), _halves(b, JUDGE), strict=True)
     found = [delong_difference(*of_a, *of_b) for of_a, of_b in pairs]
     return fmean(x.difference for x in found), fmean(x.se for x in found)

@@ -1,4 +1,4 @@
-"""Which layers carry a score: the AUROC of each one's own term, as plain data."""
+"""Layer-wise AUROC: each layer judged by the score term from this layer alone, in plain data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from harness.store.records import Store
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer, or other term of a score.
+    """A layer, or another term in a score.
 
     Attributes:
-        estimate: AUROC of its term alone, OOD positive, with its DeLong error and interval.
+        estimate: AUROC for this term alone, OOD positive, with DeLong error and interval.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class CellLayers:
-    """The layers of one cell, in descending order of their AUROC; of equal ones the first first.
+    """The layers in a cell, sorted by descending AUROC; ties keep the original layer order.
 
     Attributes:
-        auroc: Of the whole score.
-        n_in: ID groups scored; `n_out` OOD groups.
+        auroc: AUROC of the whole score.
+        n_in: ID groups scored; `n_out` counts the OOD groups.
     """
 
     cell: Cell
@@ -44,10 +44,10 @@ class CellLayers:
 
 @dataclass(frozen=True)
 class LayerTable(ModelTable):
-    """The cells of one scorer on one model, in data set, group size and seed.
+    """The cells for a scorer on a model, in-distribution data set, group size and seed.
 
     Attributes:
-        seed: None where the suite has one only.
+        seed: Training seed, or None if the suite has only a single seed.
     """
 
     scorer: str
@@ -56,9 +56,9 @@ class LayerTable(ModelTable):
 
 
 def layer_tables(plan: Plan, results: Iterable[Result], store: Store) -> list[LayerTable]:
-    """The layers of every cell that has a number and a scorer that tells its terms.
+    """Compute the layers for every cell with a number whose scorer exposes score terms.
 
-    Tables and rows are in the order of the plan, epochs ascending.
+    Tables and rows follow the plan order, with ascending epochs.
     """
     aurocs = {result.cell: result.metrics.auroc for result in results if result.metrics}
     tables: dict[Cell, list[CellLayers]] = {}
@@ -80,13 +80,13 @@ def layer_tables(plan: Plan, results: Iterable[Result], store: Store) -> list[La
 
 
 def by_out(cells: list[CellLayers]) -> list[CellLayers]:
-    """One OOD data set after the other, each with its epochs."""
+    """Sort cells by OOD data set, keeping the order in which data sets appear, then by epoch."""
     outs = list(dict.fromkeys(cell.cell.out_dataset for cell in cells))
     return sorted(cells, key=lambda cell: (outs.index(cell.cell.out_dataset), cell.cell.epoch))
 
 
 def to_json(cell: CellLayers, layer: Layer) -> dict[str, Any]:
-    """A layer of a cell as `bench report --layers --format json` prints it."""
+    """Convert a layer in a cell to JSON for `bench report --layers`."""
     found = asdict(layer.estimate)
     return {
         **cell.cell.as_row(),

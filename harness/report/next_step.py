@@ -1,4 +1,7 @@
-"""Where the next look should go: one rule, in one order, so that the same results say the same."""
+"""Suggestion of the next cell to look at, by rules in a fixed order.
+
+The suggestion is deterministic: equal results give equal sentences.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,21 @@ from harness.text import counted
 
 
 def next_look(results: Sequence[Result]) -> list[str]:
-    """One sentence, from the first of these that applies; none if none does.
+    """Suggest the next cell to look at, in one sentence.
 
-     1. Cells have no number that could have one: the reason that most of them share. What is
-        `unsupported` cannot be mended, and does not count.
-     2. A trivial baseline beats the best scorer of a place beyond error: where it does so by
-        most; else where it does so to any scorer.
-     3. No scorer at any epoch and seed is above chance beyond error: of the pairs (model, ID, OOD,
-        group size) whose highest lower end of a 95 % interval is at most 0.5, the lowest.
-     4. Scorers disagree: the cell where their 95 % intervals are farthest apart.
-     5. The number that is known worst: the widest 95 % interval.
+    The first applicable rule decides. If no rule applies, the list is empty.
 
-    Of equal ones the first in the order of the results counts.
+     1. Cells lack a number: report the most frequent reason. Cells with status `unsupported` do
+        not count, because nothing can be done about them.
+     2. A trivial baseline beats the best scorer of a place beyond error: report the largest lead.
+        If no best scorer is beaten, report the largest lead over any scorer.
+     3. No scorer at any epoch and seed is above chance beyond error: among the pairs (model, ID,
+        OOD, group size) whose highest lower bound of a 95 % interval is at most 0.5, report the
+        lowest.
+     4. Scorers disagree: report the cell where the 95 % intervals are farthest apart.
+     5. The least certain number: report the widest 95 % interval.
+
+    Ties are decided by the order of the results.
     """
     for rule in (_lacking, _beaten, _blind, _disagreement, _widest):
         if found := rule(results):
@@ -121,5 +127,5 @@ def _widest(results: Sequence[Result]) -> str:
 
 
 def _known(results: Sequence[Result]) -> list[tuple[Metrics, Cell]]:
-    """The numbers of each cell that has them."""
+    """Return the metrics of each cell with a number."""
     return [(found, x.cell) for x in results if (found := metrics_of(x)) is not None]

@@ -1,4 +1,4 @@
-"""The scorers of a suite ranked together, as plain data."""
+"""Ranking of all scorers in a suite, in plain data."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from harness.report.tables import provenance_notes
 from harness.results import Result
 
 LEAST_SHARE = 0.5
-"""Scorers are left out of the ranking, those with the fewest numbers first, until so large a
-share of the blocks has a number of all the others."""
+"""Minimum share of blocks in which all ranked scorers have a number.
+
+Scorers with the fewest numbers are dropped from the ranking until the share is reached.
+"""
 
 
 @dataclass(frozen=True)
 class Unranked:
-    """A scorer that is not ranked.
+    """A scorer without a rank.
 
     Attributes:
-        auroc: Mean over the blocks in which it has a number; None if there is none.
-        reasons: How often it has none, by status; a block that it has no result in is `"absent"`.
+        auroc: Mean AUROC over the blocks with a number; None if no block has a number.
+        reasons: Count of missing numbers by status; `"absent"` counts blocks without a result.
     """
 
     auroc: float | None
@@ -33,14 +35,14 @@ class Unranked:
 
 @dataclass(frozen=True)
 class RankingTable:
-    """All scorers: ranked, or apart from the others.
+    """All scorers, either ranked or listed separately.
 
     Attributes:
-        ranked: None if there is no number at all.
-        apart: The scorers that are not ranked, in the order of the results.
-        numbers: By scorer, in how many blocks it has a number.
-        blocks: How many blocks there are: model, data sets, epoch, group size and seed.
-        notes: What the provenance of the results asks to be printed, each once.
+        ranked: Ranked scorers; None if no result has a number.
+        apart: Scorers without a rank, in result order.
+        numbers: For each scorer, the count of blocks with a number.
+        blocks: Total count of blocks; a block is a model, data sets, epoch, group size and seed.
+        notes: Distinct notes found in result provenance.
     """
 
     ranked: Ranked[str] | None
@@ -50,7 +52,7 @@ class RankingTable:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The ranking as `bench report --ranking --format json` prints it."""
+        """Convert the ranking to JSON for `bench report --ranking`."""
         ranked = self.ranked
         places = ranked.mean_ranks if ranked else {}
         return {
@@ -82,10 +84,10 @@ class RankingTable:
 
 
 def ranking_table(results: Sequence[Result]) -> RankingTable:
-    """Rank the scorers over the blocks in which all of them have a number.
+    """Rank the scorers over the blocks in which all ranked scorers have a number.
 
-    Those that would leave too few such blocks (`LEAST_SHARE`) are listed apart. Of two results for
-    the same cell the later one counts.
+    Scorers that would leave too few complete blocks (`LEAST_SHARE`) are listed separately. If two
+    results are for the same cell, the later result counts.
     """
     last = {result.cell: result for result in results}
     blocks: dict[Block, dict[str, float]] = {}
@@ -110,7 +112,7 @@ def ranking_table(results: Sequence[Result]) -> RankingTable:
 
 
 def _kept(blocks: Mapping[Block, Mapping[str, float]], numbers: Mapping[str, int]) -> list[str]:
-    """The scorers to be ranked; of two with as few numbers the later one goes first."""
+    """Select the scorers to rank; if two have equally few numbers, the later scorer is dropped."""
     kept = [name for name, count in numbers.items() if count]
     while len(kept) > 1 and _complete(blocks.values(), kept) < LEAST_SHARE * len(blocks):
         kept.remove(min(reversed(kept), key=numbers.__getitem__))  # min takes the first

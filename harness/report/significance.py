@@ -1,4 +1,4 @@
-"""Which number of a column is the best, and which cannot be told from it."""
+"""Marks for the numbers in a column: the best, and numbers that do not differ significantly."""
 
 from __future__ import annotations
 
@@ -19,38 +19,41 @@ Numbers: TypeAlias = Mapping[int, float]
 """The AUROC of a cell of a table by seed, of the seeds that have one."""
 
 Mark: TypeAlias = Literal["best", "tied", "worse", "untested"]
-"""How a number stands to the best of its column.
+"""Relation of a number to the best number of a column.
 
-`tied`: cannot be told from the best; `worse`: can; `untested`: was not compared, because scores or
-some of the seeds are missing.
+`tied`: does not differ significantly from the best; `worse`: differs significantly; `untested`:
+was not compared, because scores or some of the seeds are missing.
 """
 
 
 def metrics_of(result: Result) -> Metrics | None:
-    """The numbers of a result, None unless it is ok: a failed cell never looks like a number."""
+    """Return the metrics if the status is ok and the AUROC is finite, otherwise None.
+
+    A failed cell must never look like a number.
+    """
     metrics = result.metrics if result.status == "ok" else None
     return metrics if metrics is not None and math.isfinite(metrics.auroc) else None
 
 
 def number(result: Result) -> float | None:
-    """The AUROC of a result; None as in `metrics_of`."""
+    """Return the AUROC if `metrics_of` accepts the result, otherwise None."""
     metrics = metrics_of(result)
     return None if metrics is None else metrics.auroc
 
 
 def status_of(result: Result) -> Status:
-    """The status of a result, of which one that is ok has a number."""
+    """Return the status of a result; a result with status ok but without a number has failed."""
     return "failed" if result.status == "ok" and number(result) is None else result.status
 
 
 def numbers(seeds: Seeds) -> Numbers:
-    """The AUROC of each seed that has one."""
+    """Return the AUROC by seed, for all seeds with a number."""
     found = {seed: number(result) for seed, result in seeds.items()}
     return {seed: auroc for seed, auroc in found.items() if auroc is not None}
 
 
 def is_wrong_way(result: Result) -> bool:
-    """Whether the AUROC is below 0.5 beyond its 95 % interval: OOD scores below ID."""
+    """Check whether the whole 95 % interval lies below 0.5: OOD groups score below ID groups."""
     metrics = metrics_of(result)
     return metrics is not None and metrics.auroc_high < 0.5
 
@@ -58,14 +61,14 @@ def is_wrong_way(result: Result) -> bool:
 def marks(
     columns: Sequence[Sequence[Seeds]], aurocs: Sequence[Sequence[Numbers]]
 ) -> list[list[Mark | None]]:
-    """The mark of each cell of some columns, None where there is no number.
+    """Mark each cell in several columns; cells without a number have the mark None.
 
-    The best is the first highest mean over the seeds. A cell that lacks seeds which others of the
-    column have is neither the best nor compared with it.
+    The best cell has the highest mean over the seeds; the first cell wins a tie. A cell that lacks
+    seeds present elsewhere in the column is neither best nor compared with the best.
 
     Arguments:
-        columns: The cells of each column.
-        aurocs: Their `numbers`.
+        columns: The cells by column.
+        aurocs: The result of `numbers` for each cell.
     """
     marked = [_Column(*column) for column in zip(columns, aurocs, strict=True)]
     tests = iter(paired_each([pair for column in marked for pair in column.pairs()]))
@@ -75,12 +78,12 @@ def marks(
 
 
 class _Column:
-    """A column, whose best is compared with the others.
+    """Comparison between the best cell and all other cells in a column.
 
     Attributes:
-        marks: Of each cell; those of the cells to be tested are not known yet.
-        tested: The places of the cells that only a test can tell from the best.
-        best: The results of the best by seed, those without a number left out.
+        marks: A mark for each cell; cells in `tested` get their final mark in `conclude`.
+        tested: Indices of the cells whose comparison with the best needs a test.
+        best: Results of the best cell by seed, without seeds lacking a number.
     """
 
     def __init__(self, cells: Sequence[Seeds], aurocs: Sequence[Numbers]) -> None:
@@ -97,16 +100,16 @@ class _Column:
             self.marks[best] = "best"
 
     def pairs(self) -> Iterator[tuple[Sides, Sides]]:
-        """What is to be tested: of each place each seed."""
+        """Yield the scores to compare, for each cell in `tested` and each seed."""
         for place in self.tested:
             for seed, best in self.best.items():
                 yield _sides(best), _sides(self.cells[place][seed])
 
     def conclude(self, tests: Iterator[tuple[float, float]]) -> None:
-        """Mark the cells that were tested, given the differences and standard errors of `pairs`.
+        """Mark the tested cells, given the differences and standard errors of `pairs`.
 
-        The test is that of the mean difference over the seeds. Its standard error is the mean of
-        the seeds' standard errors, not that of independent seeds.
+        The test uses the mean difference over the seeds. The standard error is the mean of the
+        standard errors per seed, because seeds share examples and are not independent.
         """
         for place in self.tested:
             seeds = [next(tests) for _ in self.best]
@@ -114,7 +117,7 @@ class _Column:
             self.marks[place] = "tied" if p_value(z_ratio(difference, se)) > LEVEL else "worse"
 
     def _compare(self, aurocs: Sequence[Numbers], best: int) -> None:
-        """Mark what is sure without a test, and note what is to be tested against the best."""
+        """Mark the cells that are certain without a test, and collect the cells to test."""
         seeds = self.best.keys()
         shapes = [_shape(result) for result in self.best.values()]
         for place, (cell, known) in enumerate(zip(self.cells, aurocs, strict=True)):
@@ -126,9 +129,9 @@ class _Column:
                 self.tested.append(place)
 
     def _is_certain(self, cell: Seeds) -> bool:
-        """Whether the test is sure to tell a cell from the best: that saves most tests of a table.
+        """Check whether a cell is certainly significantly worse; this saves most tests.
 
-        The standard error of a difference is at most the sum of the two (Cauchy and Schwarz).
+        The standard error of a difference is at most the sum of both errors (Cauchy and Schwarz).
         """
         difference = errors = 0.0
         for seed, best in self.best.items():
@@ -141,13 +144,13 @@ class _Column:
 
 
 def _mean(known: Numbers) -> float:
-    """The mean over the seeds, of which there is at least one."""
+    """Average over the seeds; the input must not be empty."""
     values = known.values()
     return next(iter(values)) if len(values) == 1 else fmean(values)
 
 
 def _shape(result: Result) -> tuple[int, int] | None:
-    """How many ID and OOD groups have scores; None if there are no scores."""
+    """Count the ID and OOD groups with scores; None without scores."""
     return None if result.scores is None else (len(result.scores[0]), len(result.scores[1]))
 
 

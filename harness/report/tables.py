@@ -1,7 +1,7 @@
-"""What the AUROC tables say, as plain data: every renderer prints the same cells.
+"""AUROC tables in plain data, shared by all renderers.
 
-One table per model, in data set and group size; a row per scorer and epoch, a column per out data
-set. The seeds are averaged inside a cell.
+Every model, in-distribution data set and group size has a table, with a row per scorer and epoch
+and a column per OOD data set. Each cell averages over the seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.text import one_line
 
 
 class Average(NamedTuple):
-    """Mean over the seeds, and the standard deviation between them if there are several."""
+    """Mean over the seeds, and the standard deviation between seeds, None for a single seed."""
 
     mean: float
     spread: float | None
@@ -36,15 +36,15 @@ class Average(NamedTuple):
 
 
 class TableCell(NamedTuple):
-    """A number or the reason why there is none.
+    """A number, or the reason for a missing number.
 
     Attributes:
-        status: None if there is no result at all; otherwise `"ok"` exactly if there is a number.
-        auroc: Mean over the seeds that have a number.
-        se: Mean of the DeLong standard errors of these seeds: the error of one seed's AUROC.
-        mark: How the number stands to the best of its column.
+        status: None without any result; `"ok"` if and only if the cell has a number.
+        auroc: Mean AUROC over the seeds with a number.
+        se: Mean DeLong standard error over these seeds, valid for a single-seed AUROC.
+        mark: Relation to the best number in the column.
         wrong_way: Whether the 95 % interval of every seed lies below 0.5.
-        beaten_by: The trivial baselines that beat it at any seed, each with its largest lead.
+        beaten_by: Trivial baselines with a higher AUROC at any seed, each with the largest lead.
     """
 
     status: Status | None
@@ -57,7 +57,7 @@ class TableCell(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One scorer at one epoch. `bits_per_dim` is that of the in data set at this epoch."""
+    """A scorer at an epoch, with the bits per dimension for the in-distribution data set."""
 
     scorer: str
     epoch: int
@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Failure:
-    """A distinct reason for missing numbers, and how many results it explains."""
+    """A distinct reason for missing numbers, and the count of results with this reason."""
 
     status: Status
     message: str
@@ -76,7 +76,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class ModelTable:
-    """A table of one model on one in data set at one group size."""
+    """Base for tables about a model on an in-distribution data set at a group size."""
 
     model: str
     in_dataset: str
@@ -84,7 +84,7 @@ class ModelTable:
 
     @property
     def heading(self) -> str:
-        """What the table is about, in words."""
+        """Table heading: model, in-distribution data set and group size."""
         return one_line(
             f"{self.model}, in-distribution {self.in_dataset}, group size {self.group_size}"
         )
@@ -92,14 +92,14 @@ class ModelTable:
 
 @dataclass(frozen=True)
 class Table(ModelTable):
-    """AUROC of one model on one in data set at one group size.
+    """AUROC table for a model on an in-distribution data set at a group size.
 
     Attributes:
-        out_datasets: The columns.
-        seeds: How many seeds the results have.
-        n_in: The distinct numbers of ID groups scored, ascending; normally a single one.
-        n_out: The same of OOD groups, per column.
-        notes: What the provenance of the results asks to be printed, each once.
+        out_datasets: OOD data sets, in column order.
+        seeds: Number of seeds among the results.
+        n_in: Distinct counts of scored ID groups, ascending; normally a single count.
+        n_out: Distinct counts of scored OOD groups, per column.
+        notes: Distinct notes found in result provenance.
     """
 
     out_datasets: tuple[str, ...]
@@ -112,22 +112,22 @@ class Table(ModelTable):
 
 
 def auroc_tables(results: Sequence[Result]) -> list[Table]:
-    """One table per model, in data set and group size, in the order in which they first occur.
+    """Make a table for each model, in-distribution data set and group size, in result order.
 
-    Scorers and out data sets keep the order of the results, epochs ascend. Of two results for the
-    same cell the later one counts.
+    Scorers and OOD data sets keep the order in the results; epochs are ascending. If two results
+    are for the same cell, the later result counts.
 
-    The best number of each column is marked, and so is every other one that the paired DeLong test
-    cannot tell from it (p > 0.05). With several seeds the test is that of the mean difference with
-    the mean of the seeds' standard errors: the seeds share their examples, so dividing by the
-    square root of their number would claim too much. The best was chosen on the same examples, and
-    the test corrects neither for that nor for the number of rows.
+    Each column marks the best number, and every number that does not differ significantly from the
+    best by the paired DeLong test (p > 0.05). With several seeds, the test uses the mean
+    difference and the mean standard error over the seeds: seeds share examples, and dividing by
+    the square root of the seed count would understate the error. The best number was chosen on the
+    same examples; the test corrects neither for this choice nor for the row count.
     """
     return [_table(*key, group) for key, group in by_table(results).items()]
 
 
 def by_table(results: Sequence[Result]) -> dict[tuple[str, str, int], list[Result]]:
-    """The last result of each cell, by model, in data set and group size."""
+    """Group the last result for each cell by model, in-distribution data set and group size."""
     groups: dict[tuple[str, str, int], list[Result]] = {}
     for cell, result in {result.cell: result for result in results}.items():
         groups.setdefault((cell.model, cell.in_dataset, cell.group_size), []).append(result)
@@ -168,7 +168,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
 
 
 def _columns(columns: Sequence[Sequence[Seeds]]) -> list[list[TableCell]]:
-    """The cells of each out data set, with their marks."""
+    """Make the cells for each OOD data set, with marks."""
     aurocs = [list(map(numbers, column)) for column in columns]
     return [
         list(map(_cell, *column))
@@ -180,7 +180,7 @@ def _cell(seeds: Seeds, aurocs: Numbers, mark: Mark | None) -> TableCell:
     if not aurocs:
         statuses = [status_of(result) for result in seeds.values()]
         return TableCell(statuses[0] if statuses else None)
-    if len(seeds) == 1:  # as nearly always, of very many cells
+    if len(seeds) == 1:  # the usual case, kept fast for tables of very many cells
         (result,), (auroc,) = seeds.values(), aurocs.values()
         se = result.metrics.auroc_se if result.metrics else None
         flags = is_wrong_way(result), result.beaten_by
@@ -205,7 +205,10 @@ def _average(values: Collection[float]) -> Average:
 
 
 def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
-    """Bits per dimension of the in data set by epoch: that of each seed's first result."""
+    """Average the bits per dimension for the in-distribution data set by epoch.
+
+    Each seed counts once, with the first result for the seed.
+    """
     bits: defaultdict[int, dict[int, float]] = defaultdict(dict)
     for result in results:
         epoch, seed = result.cell.epoch, result.cell.seed
@@ -216,7 +219,7 @@ def _bits_per_dim(results: Sequence[Result]) -> dict[int, Average]:
 
 
 def failures(results: Sequence[Result]) -> tuple[Failure, ...]:
-    """The distinct reasons for missing numbers, in the order in which they first occur."""
+    """Count the distinct reasons for missing numbers, in result order."""
     counts = Counter(
         (status_of(result), result.message) for result in results if number(result) is None
     )
@@ -224,6 +227,6 @@ def failures(results: Sequence[Result]) -> tuple[Failure, ...]:
 
 
 def provenance_notes(results: Sequence[Result]) -> tuple[str, ...]:
-    """What the provenance of the results asks to be printed, each once."""
+    """Collect the distinct notes that result provenance requires reports to print."""
     notes = (str(note) for result in results for note in result.provenance.get("notes", ()))
     return tuple(dict.fromkeys(notes))
