@@ -84,8 +84,8 @@ def examine(store: Path, data: Path, requested: Sequence[str] = ()) -> Iterator[
         requested: Plugins requested on the command line.
     """
     yield _python()
-    yield _folder("store", store, "--store or $BENCH_STORE names another folder")
-    yield _folder("data folder", data, "--data or $BENCH_DATA names another folder")
+    yield _folder("store", store, "choose another folder with --store or $BENCH_STORE")
+    yield _folder("data folder", data, "choose another folder with --data or $BENCH_DATA")
     yield from _plugins(requested)
     probed = probe()
     yield torch_finding(probed)
@@ -112,10 +112,10 @@ def _folder(what: str, path: Path, elsewhere: str) -> Finding:
         free = shutil.disk_usage(there).free
     except OSError as error:
         found = f"{path}: cannot be written ({error.strerror})"
-        return Finding(what, "bad", found, f"change its permissions; {elsewhere}")
+        return Finding(what, "bad", found, f"change the permissions, or {elsewhere}")
     found = f"{path}: can be written, {free / 1e9:,.1f} GB free"
     if free < FEW_BYTES:
-        return Finding(what, "bad", found, f"free some space; {elsewhere}")
+        return Finding(what, "bad", found, f"free some space, or {elsewhere}")
     if free < LITTLE_BYTES:
         advice = "large suites need more for weights; bench store gc lists unneeded files"
         return Finding(what, "note", found, advice)
@@ -127,9 +127,8 @@ def _plugins(requested: Sequence[str]) -> Iterator[Finding]:
     try:
         registry = Registry(requested)
     except PluginError as error:
-        yield Finding(
-            "plugins", "bad", str(error), "requested with -p; fix this plugin or leave it out"
-        )
+        advice = "requested with -p; fix the plugin or leave it out"
+        yield Finding("plugins", "bad", str(error), advice)
         return
     for broken in registry.broken:
         advice = f"fix or uninstall the plugin, or block it: -p no:{broken.source.plugin}"
@@ -145,11 +144,10 @@ def _plugins(requested: Sequence[str]) -> Iterator[Finding]:
                 entry.load()
             except PluginError as error:
                 problems.append(str(error))
-        what, found = f"plugin {source.plugin}", "; ".join(problems)
+        what = f"plugin {source.plugin}"
         if problems:
-            yield Finding(
-                what, "bad", found, f"fix the plugin, or block it: -p no:{source.plugin}"
-            )
+            advice = f"fix the plugin, or block it: -p no:{source.plugin}"
+            yield Finding(what, "bad", "; ".join(problems), advice)
         else:
             found = f"{len(own)} entries, {source.distribution} {source.version}"
             yield Finding(what, "ok", found)
@@ -226,6 +224,6 @@ def _threads(probed: dict[str, Any]) -> Finding:
     found = f"{processors()} processors, torch uses {probed.get('threads', '?')} threads"
     limit = os.environ.get("OMP_NUM_THREADS")
     if limit and limit != str(processors()):
-        advice = "--threads of bench run overrides it"
+        advice = "bench run --threads overrides the variable"
         return Finding("threads", "note", f"{found}, OMP_NUM_THREADS is {limit}", advice)
     return Finding("threads", "ok", found)

@@ -14,9 +14,9 @@ from harness.store.contents import find_records, incomplete_folders, record_prob
 from harness.store.records import Store
 
 CONSEQUENCES = {
-    layout.CHECKPOINTS: "trained again from the epoch stored before it, when a suite asks for it",
-    layout.STATISTICS: "evaluated again when a suite asks for it",
-    layout.ROLLING: "the training goes on from an earlier state",
+    layout.CHECKPOINTS: "trained again from the last sound epoch, when a suite needs it",
+    layout.STATISTICS: "evaluated again when a suite needs it",
+    layout.ROLLING: "the training continues from an earlier state",
     layout.DATASETS: "reports need the data set itself, or another import",
     layout.RESULTS: "written again by the next bench run",
     layout.FAILURES: "the job is tried again",

@@ -105,8 +105,8 @@ def _records(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
         path = store.path(record.kind, record.key)
         locks = {record.train_key} if record.train_key else trainings.get(record.weights, set())
         reason = ""
-        of_weights = record.manifest is None or record.weights
-        if record.kind == layout.STATISTICS and of_weights and not locks and not is_complete:
+        may_read_weights = record.manifest is None or record.weights
+        if record.kind == layout.STATISTICS and may_read_weights and not (locks or is_complete):
             reason = "its checkpoint is not stored; a suite with a missing checkpoint may need it"
         yield GarbageItem(str(record), record.kind, path, record.size, sorted(locks), reason)
 

@@ -251,14 +251,10 @@ def _verified(aside: Store) -> list[Record]:
 
 def _check_record(aside: Store, record: Record, manifest: Manifest) -> None:
     where, folder = f"{record.kind}/{record.key}", aside.path(record.kind, record.key)
-    there = {file.name for file in folder.iterdir()} - {layout.MANIFEST}
-    lacking = sorted(set(manifest.files) - there)
-    foreign = there - set(manifest.files)
-    if (
-        foreign
-        or layout.LEFT_OUT in manifest.files
-        or (lacking and record.kind != layout.CHECKPOINTS)
-    ):
+    listed, there = set(manifest.files), {file.name for file in folder.iterdir()}
+    lacking = sorted(listed - there)
+    foreign = (there - listed - {layout.MANIFEST}) | (listed & {layout.LEFT_OUT})
+    if foreign or (lacking and record.kind != layout.CHECKPOINTS):
         raise StoreError(f"{where} has other files than listed in the manifest")
     if lacking:
         (folder / layout.LEFT_OUT).write_text(json.dumps(lacking))
@@ -331,9 +327,8 @@ def _move_record(record: Record, aside: Store, store: Store, done: Imported) -> 
         if not names_left_out(target) - names_left_out(source):
             done.there += 1
             return
-        target.rename(
-            source.with_name(f"{source.name}-before")
-        )  # removed with the temporary folder
+        # The temporary folder is removed in the end, with the replaced record.
+        target.rename(source.with_name(f"{source.name}-before"))
     elif target.exists():
         store.quarantine(record.kind, record.key)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ OTHERS = {
     layout.TEMPORARY: "temporary files",
     layout.QUARANTINE: "quarantine",
 }
-"""Other folders in a store, with a description for the user."""
+"""Folders that hold neither trainings nor results nor failures, with a description."""
 
 
 @dataclass

@@ -38,7 +38,13 @@ class RequiredRecords:
     unknown: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, plan: Plan, store: Store, datasets: dict[str, DatasetComponent]) -> None:
-        """Add the requirements of a suite with the given data sets, by name."""
+        """Add the requirements of a suite.
+
+        Arguments:
+            plan: Plan for the suite, with all available data sets found.
+            store: Store with the checkpoints.
+            datasets: Data sets in the suite, by name.
+        """
         suite = plan.suite
         self.suites.append(suite)
         unknown = sorted(set(plan.needed_datasets()) - set(plan.prepared))

@@ -91,7 +91,7 @@ def middle(path):
 @pytest.mark.parametrize(
     ("pattern", "consequence"),
     [
-        ("checkpoints/*/*/model.safetensors", "trained again from the epoch stored before it"),
+        ("checkpoints/*/*/model.safetensors", "trained again from the last sound epoch"),
         ("checkpoints/*/*/manifest.json", "trained again"),
         ("statistics/*/values.npy", "evaluated again"),
         ("results/small/results.npz", "written again by the next bench run"),
