@@ -1,1 +1,1 @@
-"""Data sets: converted once into a folder, drawn from, listed; cards where images are not."""
+"""Data sets: conversion into the data folder, catalog, cards, and draws of examples for roles."""

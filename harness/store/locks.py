@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lock(root: Path, name: str) -> FileLock:
-    """Return the lock with a name under a root, without acquiring the lock."""
+    """Return a named lock under a root folder, without acquiring the lock."""
     from filelock import FileLock  # here: the import takes 0.05 s, and reports need no lock
 
     path = root / LOCKS / f"{name}.lock"
@@ -25,7 +25,7 @@ def lock(root: Path, name: str) -> FileLock:
 
 
 def try_lock(root: Path, name: str) -> FileLock | None:
-    """Acquire the lock with a name; None if another process holds the lock."""
+    """Acquire a named lock; return None if another process holds the lock."""
     from filelock import Timeout
 
     taken = lock(root, name)
@@ -37,7 +37,7 @@ def try_lock(root: Path, name: str) -> FileLock | None:
 
 
 def is_free(root: Path, name: str) -> bool:
-    """Check that no process holds the lock at the moment."""
+    """Check that no process holds a named lock at the moment."""
     taken = try_lock(root, name)
     if taken is None:
         return False

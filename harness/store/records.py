@@ -64,17 +64,22 @@ class Store:
         return (self.path(kind, key) / MANIFEST).is_file()
 
     def manifest(self, kind: str, key: str) -> Manifest:
-        """Read the manifest of a record.
+        """Read the manifest of a record and verify the checksum of the manifest itself.
 
         Raises:
             StoreError: The manifest is missing or damaged.
         """
         path = self.path(kind, key) / MANIFEST
         try:
-            content = path.read_bytes()
+            value = json.loads(path.read_bytes())
+            checksum = value.pop("sha256")
+            if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
+                raise ValueError("its checksum does not match")
+            return _checked_manifest(value)
         except OSError as error:
             raise StoreError(f"{path} is damaged: {error.strerror}") from error
-        return parse_manifest(content, str(path))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise StoreError(f"{path} is damaged: {short(str(error))}") from error
 
     def find_manifest(self, kind: str, key: str) -> Manifest | None:
         """Read the manifest of a record; None if the manifest is missing or damaged."""
@@ -162,22 +167,6 @@ class Store:
         root = self.root / kind
         for path in sorted(root.glob(f"**/{MANIFEST}")):
             yield path.parent.relative_to(root).as_posix()
-
-
-def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Parse a manifest and verify the checksum of the manifest itself.
-
-    Raises:
-        StoreError: The content is not a valid manifest; `where` names the file.
-    """
-    try:
-        value = json.loads(content)
-        checksum = value.pop("sha256")
-        if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
-            raise ValueError("its checksum does not match")
-        return _checked_manifest(value)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{where} is damaged: {short(str(error))}") from error
 
 
 def manifest_bytes(
