@@ -1,8 +1,8 @@
-"""`oodbench`: which score, on which deep generative model, at which epoch, tells OOD from ID.
+"""`oodbench`: find the score, generative model and training epoch that best separate OOD from ID.
 
-This is the vocabulary for plugins: contracts, hooks, events and errors. `oodbench.testing` is the
-conformance kit, `oodbench.events` has all events, `oodbench.workers` is for executors. Importing
-this package imports neither torch nor anything else of the project.
+The package is the vocabulary for plugins: contracts, hooks, events and errors. `oodbench.testing`
+is the conformance kit, `oodbench.events` has all events, `oodbench.workers` is for executors.
+Importing this package imports neither torch nor any other package of the project.
 """
 
 from __future__ import annotations

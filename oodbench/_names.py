@@ -1,14 +1,14 @@
-"""Which `harness` and `plugins` a process means: the packages beside `oodbench`.
+"""Resolution of the names `harness` and `plugins`: the packages next to `oodbench`.
 
-Both names are generic, and a user's repository may have packages of its own that bear them. Two
-packages of one name cannot live in one process, so:
+Both names are generic, and a user's repository may contain packages with the same names. Two
+packages with the same name cannot live in the same process, so:
 
-- in the processes of `bench` and its workers the names are ours (`take_names`);
+- in the processes of `bench` and the workers, the names mean our packages (`take_names`);
 - in any other process the first import decides. `import oodbench` imports neither package; the
-  first use of one of its names imports our `harness`, wherever it stands on `sys.path` (`load`);
-  a plain `import harness` means that of the user, if there is one (`give_way`).
+  first use of a public name imports our `harness`, at any position on `sys.path` (`load`);
+  a plain `import harness` means the user's package, if available (`give_way`).
 
-Whoever comes second gets an `ImportError` that names both folders and the way out.
+The second import raises an `ImportError` that names both folders and the way out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = ("harness", "plugins")
 
 
 class _OwnPackages:
-    """A finder that stands before `sys.path`: the packages in FOLDER."""
+    """A finder for the packages in FOLDER, placed before the search of `sys.path`."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -35,9 +35,10 @@ class _OwnPackages:
 
 
 class _OtherPackages:
-    """A finder that stands last: it finds nothing, and says why a package's own code is not found.
+    """A finder at the last position: finds nothing, but explains a failed import.
 
-    A module that our package does not have may be one of the package that `sys.path` would give.
+    A module missing in our package may exist in the user's package with the same name, found
+    through `sys.path`.
     """
 
     @staticmethod
@@ -49,16 +50,16 @@ class _OtherPackages:
         other = None if spec is None else _folder(spec.submodule_search_locations, spec.origin)
         if other in (None, FOLDER / package):
             return None
-        # Without a name: `from harness import x` swallows errors that name `harness.x`.
+        # The error has no `name`: `from harness import x` swallows errors named `harness.x`.
         reason = _conflict(package, FOLDER / package, other)
         raise ImportError(f"there is no {name} here: {reason}")
 
 
 def take_names() -> None:
-    """Let `harness` and `plugins` mean ours in this process, whatever stands on `sys.path`.
+    """Make `harness` and `plugins` mean our packages in this process, for any `sys.path`.
 
     Raises:
-        ImportError: The process has imported another package of one of these names.
+        ImportError: The process has already imported another package with such a name.
     """
     for name in NAMES:
         _check(name)
@@ -68,13 +69,13 @@ def take_names() -> None:
 
 
 def load(name: str) -> ModuleType:
-    """Import one of our modules, whatever stands on `sys.path`.
+    """Import one of our modules, for any `sys.path`.
 
     Arguments:
-        name: Such as `"harness.testing"`.
+        name: For example `"harness.testing"`.
 
     Raises:
-        ImportError: The process has imported another package of its name.
+        ImportError: The process has already imported another package with the same name.
     """
     package = name.partition(".")[0]
     _check(package)
@@ -89,29 +90,30 @@ def load(name: str) -> ModuleType:
 
 
 def give_way(name: str) -> None:
-    """Let a package of the user have its name; called as ours is imported.
+    """Give the name to a user's package; called while our package is being imported.
 
-    Ours lies among the installed packages, and so may be found first. Unless it was asked for by
-    `take_names` or `load`, the import was meant for another package, wherever that stands.
+    Our package is stored among the installed packages, and may be found first. Unless `take_names`
+    or `load` requested our package, the import is meant for another package, if any exists on
+    `sys.path`.
     """
     if _OwnPackages in sys.meta_path:
         return
-    # Another copy of this project, such as a checkout beside an installation, is not the user's.
+    # Another copy of this project, for example a checkout, is not a package of the user.
     elsewhere = [entry for entry in sys.path if not Path(entry, "oodbench").is_dir()]
     spec = PathFinder.find_spec(name, elsewhere)
     if spec is not None:
         sys.modules[name] = module_from_spec(spec)
-        if spec.loader is not None:  # a folder without `__init__.py` has none
+        if spec.loader is not None:  # None for a folder without `__init__.py`
             spec.loader.exec_module(sys.modules[name])
 
 
 def lazily(module: str, homes: Sequence[str], public: Sequence[str]) -> Callable[[str], Any]:
-    """A `__getattr__` for a module whose names are imported when they are first used.
+    """Create a `__getattr__` for a module, to import each public name on first use.
 
     Arguments:
         module: Name of the module.
-        homes: Where the names are defined; sought in this order.
-        public: The names.
+        homes: Modules that define the names, searched in this order.
+        public: The public names.
     """
 
     def get(name: str) -> Any:
@@ -137,13 +139,13 @@ def _check(name: str) -> None:
 
 
 def _imported(name: str) -> Path | None:
-    """Where the package lies that the process has imported under a name; None if it has none."""
+    """Return the folder of the package imported under a name; None without such a package."""
     module = sys.modules.get(name)
     return _folder(getattr(module, "__path__", None), getattr(module, "__file__", None))
 
 
 def _folder(path: Any, file: str | None) -> Path | None:
-    """Where a package lies, or the file of a module."""
+    """Return the folder of a package, or the file of a module."""
     places = [*(path or ()), *([file] if file else [])]
     return Path(places[0]).resolve() if places else None
 
@@ -151,5 +153,5 @@ def _folder(path: Any, file: str | None) -> Path | None:
 def _conflict(name: str, first: Path | None, second: Path | None) -> str:
     return (
         f"this process has imported the package {name!r} of {first}, so it cannot import that of "
-        f"{second}: use each in a process of its own (the command `bench` is one), or rename yours"
+        f"{second}: use each in a separate process (the command `bench` has one), or rename yours"
     )

@@ -1,4 +1,4 @@
-"""How a process of `bench` starts: its own packages first, then the command."""
+"""Entry point for `bench` processes: resolve the package names first, then run the command."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from oodbench._names import take_names
 
 
 def main() -> None:
-    """The command `bench`."""
+    """Run the command `bench`."""
     start("harness.cli")
 
 
 def start(module: str) -> None:
-    """Call `main` of one of our modules, in a process that is ours."""
+    """Call `main` in a module of ours, after claiming the package names for this process."""
     try:
         take_names()
     except ImportError as error:

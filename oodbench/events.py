@@ -1,4 +1,4 @@
-"""What happens in a run, as values: hooks and executors receive and report them."""
+"""Run events, in plain data: hooks receive events, executors report events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For executors: work that another process of this computer can unpickle."""
+"""Support for executors: work that can be unpickled in another process on this computer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from typing import Any
 
 from oodbench._names import take_names
 
+__all__ = ["Portable"]
+
 
 class Portable:
-    """A function that a process of its own can be started with.
+    """A function for running in a separate process.
 
-    It is sent as bytes, which the process unpickles only when `harness` and `plugins` mean ours
-    there: on its `sys.path` packages of the user that bear these names may come first.
+    The function is sent in bytes, and unpickled only after `harness` and `plugins` mean our
+    packages in the other process: on `sys.path` there, user packages with these names may come
+    first.
 
     Arguments:
-        function: Picklable, such as a `functools.partial` of a function and a task.
+        function: Picklable, for example a `functools.partial` of a function and a task.
+
+    Example:
+        >>> from functools import partial
+        >>> from oodbench.workers import Portable
+        >>> work = Portable(partial(pow, 2))  # the target of a `multiprocessing.Process`
+        >>> work(10)
+        1024
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:

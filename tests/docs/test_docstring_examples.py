@@ -1,4 +1,4 @@
-"""The examples in public docstrings work, and no public function or class lacks one."""
+"""The examples in public docstrings work, and no public function or class lacks an example."""
 
 from __future__ import annotations
 
@@ -15,28 +15,26 @@ COMPLETE = ("oodbench", "oodbench.events", "oodbench.testing")
 """Modules in which every function and class must have an example."""
 
 
-def public(*modules):
+def public(modules):
     """The public functions and classes of some modules, each once."""
-    found = {}
-    for name in modules:
-        module = import_module(name)
-        for attribute in getattr(module, "__all__", ["Portable"]):
-            item = getattr(module, attribute)
+    names = {}
+    for module in map(import_module, modules):
+        for name in module.__all__:
+            item = getattr(module, name)
             if inspect.isclass(item) or inspect.isfunction(item):
-                found.setdefault(item, f"{name}.{attribute}")
-    return [pytest.param(item, id=name) for item, name in found.items()]
+                names.setdefault(item, f"{module.__name__}.{name}")
+    return [pytest.param(item, id=name) for item, name in names.items()]
 
 
-@pytest.mark.parametrize("item", public(*RUN))
+@pytest.mark.parametrize("item", public(RUN))
 def test_the_examples_work(item):
-    finder = doctest.DocTestFinder()
     runner = doctest.DocTestRunner(verbose=False)
     said = []
-    for example in finder.find(item, item.__name__, globs={}):  # each imports what it needs
+    for example in doctest.DocTestFinder().find(item, item.__name__, globs={}):
         runner.run(example, out=said.append)
     assert not said, "".join(said)
 
 
-@pytest.mark.parametrize("item", public(*COMPLETE))
+@pytest.mark.parametrize("item", public(COMPLETE))
 def test_there_is_an_example(item):
-    assert doctest.DocTestParser().get_examples(item.__doc__ or "")
+    assert doctest.DocTestParser().get_examples(item.__doc__)

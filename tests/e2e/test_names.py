@@ -218,9 +218,7 @@ def test_who_comes_second_is_told_both_folders(python, repository, code, first, 
     one, _, other = said.partition(", so it cannot import that of ")
     assert first in one
     assert second in other
-    assert message.endswith(
-        "in a process of its own (the command `bench` is one), or rename yours"
-    )
+    assert message.endswith("in a separate process (the command `bench` has one), or rename yours")
 
 
 def test_a_module_that_neither_package_has_is_not_found_as_ever(python, tmp_path):
