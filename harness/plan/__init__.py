@@ -1,4 +1,4 @@
 """The plan of a suite.
 
-Expanded into jobs and cells, each with its key; estimated and explained.
+A suite expands into jobs and cells with keys; durations are estimated, new jobs are explained.
 """

@@ -1,4 +1,4 @@
-"""What each scorer costs, from what was measured when its inputs were made. Never a result."""
+"""Cost of each scorer, from times measured while computing the inputs. Never a result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.suite.resolve import LOG_PROB
 
 @dataclass(frozen=True)
 class _Evaluation:
-    """What was measured of a job; `fits` is the same for jobs that share theirs."""
+    """Measured times for a job; jobs with shared fits have equal `fits`."""
 
     seconds: float
     examples: int
@@ -30,15 +30,14 @@ class _Evaluation:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a scorer costs beside the training of the model that it scores.
+    """Cost of a scorer, in addition to training the scored model.
 
     Attributes:
-        seconds_per_example: Of evaluating all statistics that it reads and of fitting those that
-            are fitted, as long as that took on the machine that did it; None if that is not
-            stored.
-        extra_training: Seconds of training the other models and seeds that it reads, for each
-            training that it scores; None if that is not stored.
-        extra_passes: Statistics that it reads beyond the model's own log-probability.
+        seconds_per_example: Time for evaluating all input statistics and for fitting the fitted
+            statistics, measured on the machine that did the work; None if the time is not stored.
+        extra_training: Seconds for training the other models and seeds among the inputs, per
+            scored training; None if the time is not stored.
+        extra_passes: Number of input statistics beyond the log-probability of the scored model.
     """
 
     seconds_per_example: float | None
@@ -47,7 +46,7 @@ class Cost:
 
 
 def scorer_costs(plan: Plan, store: Store) -> dict[str, Cost]:
-    """The cost of every scorer of a plan, by name."""
+    """Compute the cost of every scorer in a plan, by name."""
     cells: dict[str, list[PlannedCell]] = {}
     for planned in plan.cells:
         cells.setdefault(planned.cell.scorer, []).append(planned)
@@ -63,10 +62,10 @@ def scorer_costs(plan: Plan, store: Store) -> dict[str, Cost]:
 
 
 def _seconds_per_example(measured: _Measured, cells: list[PlannedCell]) -> float | None:
-    """The sum over the inputs of all seconds of their jobs by all examples of these.
+    """Sum over the inputs: total seconds of all jobs, divided by the number of examples.
 
-    Every job tells the seconds of its fits. Jobs share them: those of role `fit`, which need the
-    fits to both halves, tell of all.
+    Every job reports the seconds for its fits. Jobs share fits: the jobs of role `fit` need the
+    fits to both halves, so they report the full time.
     """
     total = 0.0
     for name in dict.fromkeys(name for planned in cells for name in planned.reads):
@@ -83,7 +82,7 @@ def _seconds_per_example(measured: _Measured, cells: list[PlannedCell]) -> float
 
 
 def _extra_training(measured: _Measured, cells: list[PlannedCell]) -> float | None:
-    """The mean over the trainings that are scored of what the others that are read took."""
+    """Average, over the scored trainings, the seconds for the other trainings among the inputs."""
     others: dict[ChainId, dict[ChainId, int]] = {}
     for planned in cells:
         own = _own_chain(planned)
@@ -113,14 +112,14 @@ def _own_chain(planned: PlannedCell) -> ChainId:
 
 
 class _Measured:
-    """Seconds that manifests tell of, each read once."""
+    """Seconds from manifests, each read once."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self._plan, self._store = plan, store
         self._evaluations: dict[StatisticJob, _Evaluation | None] = {}
 
     def evaluation(self, job: StatisticJob) -> _Evaluation | None:
-        """What a job took; None if that is not stored."""
+        """Return the measured times for a job; None if not stored."""
         if job not in self._evaluations:
             self._evaluations[job] = self._evaluation(job)
         return self._evaluations[job]
@@ -144,7 +143,7 @@ class _Measured:
         return _Evaluation(facts["seconds"], examples, fits, facts.get("fit_seconds", 0.0))
 
     def training(self, chain: ChainId, epoch: int) -> float | None:
-        """Seconds of training to an epoch, if all epochs took as long as that one."""
+        """Estimate the seconds of training to an epoch, assuming equal time for all epochs."""
         if epoch == 0:
             return 0.0
         key = checkpoint_key(str(self._plan.train_key(chain)), epoch)
@@ -152,7 +151,7 @@ class _Measured:
         return None if facts is None else float(epoch * facts["seconds"])
 
     def _facts(self, kind: str, key: str) -> Mapping[str, Any] | None:
-        """The facts of a record that tells its seconds."""
+        """Return a record's facts; None if the record is missing, damaged, or without seconds."""
         if not self._store.has(kind, key):
             return None
         try:

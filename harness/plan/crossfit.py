@@ -1,4 +1,4 @@
-"""Cross-fitting: a fitted statistic is never evaluated on the examples that it was fitted on."""
+"""Cross-fitting: fitted statistics are never evaluated on the examples used for the fit."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CrossFitSplit:
-    """Numbers of examples that are evaluated together, int64, (n,).
+    """Numbers of examples to evaluate together, int64, (n,).
 
-    `fit` are the numbers of those that the statistic is fitted on first, of the test split of the
-    ID set, `fit_dataset`; None if it is not a fitted one.
+    `fit` has the numbers of the examples to fit the statistic on beforehand, from the test split
+    of the ID set, `fit_dataset`; None if the statistic is not fitted.
     """
 
     ids: NDArray[np.int64]
@@ -28,23 +28,23 @@ class CrossFitSplit:
 
 
 def cross_fit_splits(job: StatisticJob, count: int, fit_count: int) -> Iterator[CrossFitSplit]:
-    """The examples of a job in the order of its groups, and those that its statistic is fitted on.
+    """Yield the examples of a job, in group order, and the examples for fitting the statistic.
 
-    The examples of role `fit` come in two parts, whole groups each, and the statistic of either is
-    fitted on the other: it would be too small on the very examples that made it, and a scorer
-    fitted to such values would take all others for OOD. Other roles come in one part, and their
-    statistic is fitted on the second part of `fit`: on as many examples as for `fit` itself,
-    because one fitted on more has other values, and ID groups would no longer be like those that
-    scorers were fitted on.
+    The examples of role `fit` form two parts of whole groups, and the statistic for each part is
+    fitted on the other part: values would be too small on the examples used for the fit, and a
+    scorer fitted to such values would classify all other examples as OOD. Other roles form a
+    single part, and the statistic is fitted on the second part of `fit`. The number of fit
+    examples is then the same for all roles: a statistic fitted on more examples has different
+    values, and ID groups would no longer resemble the groups used for fitting scorers.
 
     Arguments:
-        job: What is evaluated.
-        count: Size of the test split of its data set.
-        fit_count: The same of the ID set.
+        job: The job to evaluate.
+        count: Size of the test split of the job's data set.
+        fit_count: Size of the test split of the ID set.
 
     Raises:
-        DataError: A set has fewer examples than are drawn.
-        ScoreError: A statistic is to be fitted, and role `fit` has fewer than two groups.
+        DataError: A set has fewer examples than requested by the draw.
+        ScoreError: The statistic must be fitted, but role `fit` has fewer than two groups.
     """
     ids = job.draw.ids(count)
     if job.fit is None:
@@ -55,8 +55,8 @@ def cross_fit_splits(job: StatisticJob, count: int, fit_count: int) -> Iterator[
     half = len(fit) // size // 2 * size
     if half == 0:
         raise ScoreError(
-            f"{job.statistic} is fitted on other examples of role 'fit' than it is evaluated on, "
-            f"which needs two groups of {size}; there are {len(fit)} examples"
+            f"{job.statistic} is fitted on half the examples with role 'fit' and evaluated on the "
+            f"other half: two groups of {size} are needed, but only {len(fit)} examples exist"
         )
     if job.draw.role == "fit":
         yield CrossFitSplit(ids[:half], fit[half:], job.fit.dataset)
@@ -66,5 +66,5 @@ def cross_fit_splits(job: StatisticJob, count: int, fit_count: int) -> Iterator[
 
 
 def by_fit(job: StatisticJob) -> tuple[bool, str, int]:
-    """A sorting key that brings together the jobs of one checkpoint that share fits."""
+    """Return a sort key that puts jobs with shared fits next to each other, per checkpoint."""
     return job.fit is not None, f"{job.statistic} {job.fit}", job.group_size or 1

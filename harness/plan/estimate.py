@@ -1,4 +1,4 @@
-"""Estimates: how long what is missing will take, from rates measured before."""
+"""Estimates of the time for missing results, from rates measured earlier."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.store.timings import fit_work, known_rate, statistic_work, training
 
 @dataclass
 class Estimate:
-    """Seconds of work of one process, and how many jobs no rate is known for."""
+    """Seconds of work for a single process, and the number of jobs without a known rate."""
 
     seconds: float = 0.0
     unknown: int = 0
 
     def add(self, rate: float | None, examples: int) -> None:
-        """Add a job of so many examples."""
+        """Add a job with a number of examples."""
         if rate is None:
             self.unknown += 1
         else:
@@ -28,7 +28,7 @@ class Estimate:
 
 
 def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
-    """What is left to do of one chain."""
+    """Estimate the remaining work for a chain."""
     estimate = Estimate()
     missing = [e for e in sorted(chain.epochs) if not plan.keys(store).has_checkpoint(chain.id, e)]
     if missing:
@@ -41,7 +41,7 @@ def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
             estimate.add(known_rate(store, work), _drawn(plan, job.draw))
             fit = job.epoch, job.statistic, job.fit
             if job.fit is not None and fit not in fits:
-                fits.add(fit)  # on either half, which together are all fit examples
+                fits.add(fit)  # a fit to each half; both halves together are all fit examples
                 rate = known_rate(store, fit_work(component, chain.model, chain.domain))
                 estimate.add(rate, _drawn(plan, job.fit))
     return estimate

@@ -1,4 +1,4 @@
-"""Expansion of a suite into a plan: chains, jobs and cells; notes on what models have seen."""
+"""Expansion of a suite into a plan: chains, jobs and cells; notes on training data."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from harness.text import counted
 
 MOST_CELLS = 1_000_000
 Jobs: TypeAlias = Callable[[Draw], StatisticJob]
-"""The jobs of an input at one epoch and group size, by draw."""
+"""The jobs of an input by draw, for a fixed epoch and group size."""
 
 
 def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> Plan:
     """Expand a suite into chains, jobs and cells.
 
     Arguments:
-        suite: Resolved; nothing of it is loaded.
-        prepared: The data sets that have been opened before, by name.
+        suite: Resolved; the function loads nothing.
+        prepared: Data sets that have been opened before, by name.
     """
     builder = _Builder(suite, prepared)
     for comparison in suite.suite.comparisons:
@@ -40,15 +40,15 @@ def make_plan(suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> 
 
 
 def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
-    """The suite with its plan restricted to some cells and what they need.
+    """Restrict the plan of a suite to selected cells and the jobs they need.
 
     Arguments:
         suite: Resolved.
-        texts: Selections `KEY=VALUE`; without any, the suite stays as it is.
+        texts: Selections `KEY=VALUE`; if empty, the suite stays unchanged.
 
     Raises:
         BenchError: A key or value is unknown.
-        NothingSelectedError: No cell is left.
+        NothingSelectedError: The selection is empty.
     """
     cells = [planned.cell for planned in make_plan(suite, {}).cells] if texts else []
     only = parse_selection(texts, cells)
@@ -69,14 +69,15 @@ def _conflict(suite: ResolvedSuite, cell: Cell) -> Problem:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """A training as one comparison asks for it.
+    """A training requested by a comparison.
 
     Attributes:
-        comparison: The one that asks.
-        fit: The draw of role fit; `in_` that of role in, `outs` those of role out by data set.
-        inputs: The jobs of those met so far, by text, epoch and group size. Each job is made when
-            it is first asked for, and is one object, however many cells read it.
-        notes: By scorer, of those met so far.
+        comparison: The comparison behind the request.
+        fit: Draw of role fit; `in_` is the draw of role in, `outs` has draws of role out by data
+            set.
+        inputs: Jobs of the inputs so far, by text, epoch and group size. A job is created on first
+            use and shared by all cells that read it.
+        notes: Notes by scorer, for the scorers so far.
     """
 
     comparison: Comparison
@@ -90,7 +91,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a statistic is like."""
+    """Properties of a statistic."""
 
     component: Component
     is_grouped: bool
@@ -112,10 +113,10 @@ class _Builder:
         self.log_prob = Input(LOG_PROB, LOG_PROB) if has_bits else None
 
     def add(self, comparison: Comparison) -> None:
-        """Add the cells of a comparison.
+        """Add the cells for a comparison.
 
         Raises:
-            SuiteError: A cell was there before, on other examples; or there are too many.
+            SuiteError: A cell already exists with different examples, or there are too many cells.
         """
         self._check_size(comparison)
         for model in comparison.models:
@@ -124,7 +125,7 @@ class _Builder:
                     self._add_chain(comparison, ChainId(model, in_dataset, seed))
 
     def _check_size(self, comparison: Comparison) -> None:
-        """Refuse what would fill the memory, before it does."""
+        """Refuse a suite too large for the memory, before expanding."""
         rows = math.prod(
             map(len, (comparison.models, comparison.seeds, comparison.epochs))
         ) * math.prod(map(len, (comparison.group_sizes, comparison.scorers)))
@@ -151,7 +152,7 @@ class _Builder:
                     self._add_cells(row, self.suite.scorers[name], epoch, group_size)
 
     def _add_cells(self, row: _Row, scorer: ScorerComponent, epoch: int, group_size: int) -> None:
-        """Add those that differ in their OOD set only."""
+        """Add the cells that differ only in the OOD set."""
         chain, place = row.chain, (epoch, group_size)
         inputs = {item.text: self._input(row, item, *place) for item in scorer.inputs}
         bits = None if self.log_prob is None else self._input(row, self.log_prob, *place)
@@ -167,10 +168,10 @@ class _Builder:
             self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes, number))
 
     def _is_new(self, cell: Cell, draws: tuple[Draw, Draw, Draw]) -> bool:
-        """Note a cell; whether it was not there before.
+        """Record a cell; return True if the cell is new.
 
         Raises:
-            SuiteError: It was, on other examples.
+            SuiteError: The cell already exists with different examples.
         """
         known = len(self.seen)
         if self.seen.setdefault(cell, draws) != draws:
@@ -195,7 +196,7 @@ class _Builder:
     def _job(
         self, row: _Row, item: Input, epoch: int, group_size: int | None, draw: Draw
     ) -> StatisticJob:
-        """The job of one input, added to the chain of the model that it reads."""
+        """Create the job for an input, and add the job to the chain for the model to read."""
         kind = self._kind(item.statistic)
         name = item.model or row.chain.model
         seed = row.chain.seed if item.seed is None else item.seed
@@ -230,19 +231,19 @@ class _Builder:
 def notes_on_trainings(
     plan: Plan, suite: ResolvedSuite, comparison: Comparison, cell: Cell, models: Iterable[str]
 ) -> tuple[str, ...]:
-    """What the plan of a cell tells of what its scorer was fitted and its models trained on.
+    """Write notes on the examples used for fitting the scorer and training the models of a cell.
 
     Arguments:
-        plan: With the data sets that are available.
-        suite: Of the cell.
-        comparison: Of the cell.
-        cell: The notes are the same for others of its comparison, scorer and ID set.
-        models: The model of the cell and those that its scorer reads.
+        plan: The plan, with the data sets that are available.
+        suite: The suite with the cell.
+        comparison: The comparison with the cell.
+        cell: Cells with the same comparison, scorer and ID set have the same notes.
+        models: The model of the cell and the models read by the scorer.
     """
     notes = []
     if comparison.fit_overlap == "paper":
         notes.append(
-            "scorers were fitted on ID test examples among which the scored ones are "
+            "scorers were fitted on ID test examples that include the scored examples "
             '(fit_overlap = "paper"), which flatters them'
         )
     for model in models:

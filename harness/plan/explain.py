@@ -1,4 +1,4 @@
-"""Why a job is new: its key's inputs beside the nearest stored record's."""
+"""Explanations for new jobs: the key inputs, compared with the nearest stored record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN = 3
 
 
 class Reasons:
-    """Finds reasons; reads each stored record once."""
+    """Finds reasons for new jobs; reads each stored record once."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan = plan
@@ -24,7 +24,7 @@ class Reasons:
         self._records: dict[str, list[dict[str, Any]]] = {}
 
     def training(self, chain: ChainId, epoch: int) -> str:
-        """Why an epoch is not stored, and where its training would start."""
+        """Explain why an epoch is not stored, and where the training would start."""
         if chain.dataset not in self.plan.prepared:
             return self._no_data(chain.dataset)
         key = str(self.plan.train_key(chain))
@@ -34,16 +34,16 @@ class Reasons:
         if before:
             return f"training continues from stored epoch {before[-1]}"
         if stored:
-            return f"epoch {epoch} was not kept when epoch {stored[0]} was trained"
+            return f"epoch {epoch} was not kept while training to epoch {stored[0]}"
         return self._nearest(CHECKPOINTS, self.plan.train_inputs(chain) or {})
 
     def statistic(self, job: StatisticJob) -> str:
-        """Why a statistic is not stored."""
+        """Explain why a statistic is not stored."""
         for name in job.datasets():
             if name not in self.plan.prepared:
                 return self._no_data(name)
         if not self.plan.keys(self.store).has_checkpoint_of(job):
-            return f"its checkpoint, epoch {job.epoch}, is new"
+            return f"the checkpoint for epoch {job.epoch} is new"
         try:
             inputs = self.plan.keys(self.store).statistic_inputs(job)
         except (DataError, StoreError) as error:
@@ -59,11 +59,11 @@ class Reasons:
         own = flatten(inputs)
         found = [differences(own, flatten(record)) for record in self._read(kind)]
         if not found:
-            return "nothing of its kind is stored"
+            return "no record of this kind is stored"
         nearest = min(found, key=len)
         shown = "; ".join(nearest[:SHOWN])
         more = f"; and {len(nearest) - SHOWN} more" if len(nearest) > SHOWN else ""
-        return f"the nearest stored one differs: {shown}{more}"
+        return f"the nearest stored record differs: {shown}{more}"
 
     def _read(self, kind: str) -> list[dict[str, Any]]:
         if kind not in self._records:
@@ -79,7 +79,7 @@ class Reasons:
 
 
 def flatten(value: Any, path: str = "") -> dict[str, Any]:
-    """Nested mappings and lists as one mapping from dotted paths to leaves."""
+    """Convert nested mappings and lists to a single mapping from dotted paths to leaves."""
     items: Iterable[tuple[Any, Any]]
     if isinstance(value, Mapping):
         items = value.items()
@@ -94,7 +94,7 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 def differences(own: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What differs between two flat records, in words."""
+    """Describe the differences between two flat records, in words."""
     found = []
     for path in sorted({*own, *other}):
         if own.get(path) != other.get(path):

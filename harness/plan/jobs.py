@@ -1,7 +1,8 @@
 """Chains, statistic jobs and planned cells: the parts of a plan.
 
-A *chain* is one training (model, data set, seed) with all its epochs, and the statistics of its
-checkpoints. Chains are independent of each other; cells read the statistics of one or more.
+A *chain* is a training (model, data set, seed) with all epochs, and the statistics for the
+checkpoints. Chains are independent from each other; a cell reads statistics from one or more
+chains.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from harness.suite import Component, ModelComponent, ScorerComponent
 
 
 class ChainId(NamedTuple):
-    """One training: a model on the train split of a data set from a seed."""
+    """A training: a model on the train split of a data set, with a seed."""
 
     model: str
     dataset: str
@@ -29,11 +30,11 @@ class ChainId(NamedTuple):
 
 
 class StatisticJob(NamedTuple):
-    """One statistic of one checkpoint over the groups of one draw.
+    """A statistic of a checkpoint, evaluated on the groups of a draw.
 
-    `epoch` is None for a statistic of the examples alone, which any chain may compute;
-    `group_size` is None for a statistic per example; `fit` is the draw that a fitted statistic is
-    fitted on, None for any other.
+    `epoch` is None for a statistic of the examples alone, computable by any chain; `group_size` is
+    None for a statistic per example; `fit` is the draw used to fit a fitted statistic, and None
+    for any other statistic.
     """
 
     chain: ChainId
@@ -44,11 +45,11 @@ class StatisticJob(NamedTuple):
     fit: Draw | None = None
 
     def datasets(self) -> tuple[str, ...]:
-        """The data sets whose test examples it reads."""
+        """List the data sets with test examples for the job."""
         return (self.draw.dataset, *(() if self.fit is None else (self.fit.dataset,)))
 
     def details(self) -> str:
-        """Its group size and, where the model is not trained on that, what it is fitted on."""
+        """Describe the group size and, if unlike the training data, the data set of the fit."""
         groups = "" if self.group_size is None else f", b = {self.group_size}"
         if self.fit is None or self.fit.dataset == self.chain.dataset:
             return groups
@@ -61,7 +62,7 @@ class StatisticJob(NamedTuple):
 
 
 class ByRole(NamedTuple):
-    """The jobs of one statistic over the examples of each role."""
+    """The jobs of a statistic, by role of the examples."""
 
     fit: StatisticJob
     in_: StatisticJob
@@ -74,7 +75,7 @@ Reads: TypeAlias = Mapping[str, ByRole]
 
 @dataclass
 class Chain:
-    """A training with what is to be computed from its checkpoints."""
+    """A training with the jobs to compute from the checkpoints."""
 
     id: ChainId
     model: ModelComponent
@@ -84,11 +85,11 @@ class Chain:
 
 
 class PlannedCell(NamedTuple):
-    """A cell, the scorer it is scored by, and the statistics that it reads by role.
+    """A cell, the scorer, and the statistics to read, by role.
 
     Attributes:
-        log_prob: The jobs of the roles in and out that give bits per dimension, if there are any.
-        number: Its place among all cells of the suite, whichever of them are selected.
+        log_prob: The jobs for bits per dimension, with roles in and out; None if not available.
+        number: Position among all cells in the suite, independent of the selection.
     """
 
     cell: Cell
@@ -99,7 +100,7 @@ class PlannedCell(NamedTuple):
     number: int
 
     def jobs(self) -> Iterator[StatisticJob]:
-        """Every job that the cell needs."""
+        """Yield every job needed by the cell."""
         for jobs in self.reads.values():
             yield from jobs
         yield from self.log_prob or ()

@@ -1,7 +1,7 @@
-"""Keys: what a stored result depends on, in clear, and its digest.
+"""Keys: the dependencies of a stored result in readable form, to be hashed.
 
-Every setting is declared here to enter a key or not to; a test holds the declarations against
-the settings that exist.
+Every setting is declared here, either for a key or for none; a test compares the declarations with
+the existing settings.
 """
 
 from __future__ import annotations
@@ -27,30 +27,34 @@ TRAIN_KEY_SETTINGS = frozenset(
 """Settings that enter the train key, by value or (data sets) by content."""
 
 ADDED_TO_RECIPES: Mapping[str, Any] = {"mutation_rate": 0.0}
-"""Keys of a recipe that came after trainings had been stored, each with the value at which a
-training is bit for bit what it was without the key. There the key is left out of the train key."""
+"""Recipe keys added after trainings had been stored, each with a neutral value: with that value a
+training is bit for bit the same as without the key, so the train key omits the key."""
 
 STATISTIC_KEY_SETTINGS = frozenset(
     {"epochs", "group_sizes", "out_datasets", "n_in", "n_fit", "n_out", "fit_overlap", "draw_seed"}
 )
-"""Settings that enter statistic keys, by value or by the examples that they draw."""
+"""Settings that enter statistic keys, by value or through the drawn examples."""
 
 NOT_KEY_SETTINGS = frozenset(
-    {"training", "models", "scorers"}  # names; what they name enters, or is recomputed
+    {
+        "training",
+        "models",
+        "scorers",
+    }  # names; the contents enter keys or are recomputed
     | {"device", "batch_size", "workers", "threads", "compile", "executor"}
     | {"store", "data"}
 )
-"""Settings that change no number beyond rounding."""
+"""Settings that affect numbers only by rounding."""
 
 
 def train_inputs(
     model: ModelComponent, domain: Images, fingerprint: str, seed: int
 ) -> dict[str, Any]:
-    """What a trained model depends on; its epochs are children of this.
+    """Collect the dependencies of a trained model; epochs are children of the train key.
 
     Arguments:
         model: Plugin, options and recipe.
-        domain: What the model is built for.
+        domain: Domain of the model.
         fingerprint: Content fingerprint of the train split.
         seed: Seed of initial weights, order of examples, noise and augmentation.
     """
@@ -75,7 +79,7 @@ def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
 
 
 def checkpoint_key(train_key: str, epoch: int) -> str:
-    """Where the checkpoint of an epoch lies under its train key."""
+    """Return the key of the checkpoint for an epoch, below the train key."""
     return f"{train_key}/epoch-{epoch:06d}"
 
 
@@ -88,19 +92,21 @@ def statistic_inputs(
     group_size: int | None,
     fit: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a stored statistic depends on; neither model nor fit if it is of the examples alone.
+    """Collect the dependencies of a stored statistic.
 
-    The same weights may mean another density in another model, or under other options.
+    A statistic of the examples alone depends on neither model nor fit. The model enters together
+    with the weights, because equal weights in another model, or with other options, may define a
+    different density.
 
     Arguments:
         model: Plugin and options.
-        domain: What the model is built for.
+        domain: Domain of the model.
         statistic: Plugin and options.
         weights: sha256 of the checkpoint's weights; None for a statistic of the examples alone.
         examples: Content fingerprint of the split and digest of the example numbers.
         group_size: None for a statistic per example.
-        fit: Of a fitted statistic, the examples of role `fit`, given like `examples`, and which
-            part of them it is fitted on.
+        fit: For a fitted statistic, the examples of role `fit`, in the format of `examples`, and
+            the part used for the fit.
     """
     inputs = {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""Plan of a suite: its chains and cells, the key of each job, and what is already stored."""
+"""Plan for a suite: chains and cells, a key for each job, and checks for stored records."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from harness.suite.selection import Selection
 
 @dataclass
 class Plan:
-    """Everything that a suite asks for, or the part of it that was selected.
+    """All work and cells requested by a suite, or the selected part.
 
     Attributes:
         only: The selection.
-        suite_fingerprint: What all cells of the suite come from.
-        reference: Published values, if the suite names some.
+        suite_fingerprint: Origin of all cells in the suite.
+        reference: Published values, if the suite names a reference.
         prepared: The data sets that have been opened before.
-        missing: Why a data set cannot be had, by name.
-        unusable: Why a data set that is there cannot be used, by name.
+        missing: The reason for each unavailable data set, by name.
+        unusable: The reason for each available but unusable data set, by name.
     """
 
     suite: str
@@ -44,11 +44,11 @@ class Plan:
     unusable: dict[str, str] = field(default_factory=dict)
     _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
     _ids: dict[Draw, tuple[str, int]] = field(default_factory=dict, repr=False)
-    # Of this plan alone: a plan that is made of it by `replace` has keys of its own.
+    # Not copied by `replace`, because the keys belong to a single plan.
     _keys: dict[Path, Keys] = field(default_factory=dict, init=False, repr=False)
 
     def train_inputs(self, chain: ChainId) -> dict[str, Any] | None:
-        """What the training depends on; None if its data set has not been opened yet."""
+        """Collect the dependencies of a training; None if the data set has not been opened yet."""
         prepared = self.prepared.get(chain.dataset)
         if prepared is None:
             return None
@@ -57,7 +57,7 @@ class Plan:
         return train_inputs(planned.model, planned.domain, fingerprint, chain.seed)
 
     def train_key(self, chain: ChainId) -> str | None:
-        """The train key; None if the data set has not been opened yet."""
+        """Return the train key; None if the data set has not been opened yet."""
         if chain not in self._train_keys:
             inputs = self.train_inputs(chain)
             if inputs is None:
@@ -66,14 +66,14 @@ class Plan:
         return self._train_keys[chain]
 
     def has_data(self, job: StatisticJob) -> bool:
-        """Whether the data sets whose examples a job reads have been opened."""
+        """Return True if all data sets for a job have been opened."""
         return all(name in self.prepared for name in job.datasets())
 
     def require_examples(self, job: StatisticJob) -> None:
-        """See that a data set, if it has been opened, has the examples that a job asks for.
+        """Check that a data set, if already opened, has enough examples for a job.
 
         Raises:
-            DataError: It has too few.
+            DataError: The data set has too few examples.
         """
         prepared = self.prepared.get(job.draw.dataset)
         if prepared is None:
@@ -81,15 +81,15 @@ class Plan:
         _, count = self.examples(job.draw, prepared)
         if job.group_size is not None and count < job.group_size:
             raise DataError(
-                f"a group has {job.group_size} examples, but role {job.draw.role!r} of "
-                f"{job.draw.dataset!r} only {count}"
+                f"a group needs {job.group_size} examples, but role {job.draw.role!r} in "
+                f"{job.draw.dataset!r} has only {count}"
             )
 
     def examples(self, draw: Draw, prepared: PreparedDataset) -> tuple[dict[str, str], int]:
-        """Fingerprint of a split and digest of the example numbers drawn from it; how many.
+        """Return the split fingerprint with the digest of the drawn numbers, and the count.
 
         Raises:
-            DataError: The data set has fewer examples than the draw asks for.
+            DataError: The data set has fewer examples than requested by the draw.
         """
         if draw not in self._ids:
             ids = draw.ids(prepared.counts["test"])
@@ -98,35 +98,35 @@ class Plan:
         return {"split": prepared.fingerprints["test"], "ids": ids_key}, count
 
     def needed_datasets(self) -> list[str]:
-        """Names of all data sets that chains and jobs read."""
+        """List the names of all data sets read by chains and jobs."""
         names = {chain.dataset for chain in self.chains}
         for chain in self.chains.values():
             names.update(*(job.datasets() for job in chain.jobs))
         return sorted(names)
 
     def keys(self, store: Store) -> Keys:
-        """The keys of the plan in a store."""
+        """Return the keys of the plan in a store."""
         return self._keys.setdefault(store.root, Keys(self, store))
 
 
 class Keys:
-    """The keys of what a plan asks for, in one store, and what of it is stored there."""
+    """The keys of a plan in a particular store, and tests for stored records."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self._plan, self._store = plan, store
         self._weights: dict[str, str] = {}
 
     def has_checkpoint(self, chain: ChainId, epoch: int) -> bool:
-        """Whether an epoch is stored."""
+        """Return True if an epoch is stored."""
         key = self._plan.train_key(chain)
         return key is not None and self._store.has(CHECKPOINTS, checkpoint_key(key, epoch))
 
     def has_checkpoint_of(self, job: StatisticJob) -> bool:
-        """Whether the checkpoint that a statistic reads is stored, or it reads none."""
+        """Return True if the checkpoint for a statistic is stored, or not needed."""
         return job.epoch is None or self.has_checkpoint(job.chain, job.epoch)
 
     def weights_of(self, chain: ChainId, epoch: int) -> str | None:
-        """sha256 of the weights of an epoch; None if it is not stored.
+        """Return the sha256 of the weights at an epoch; None if the epoch is not stored.
 
         Raises:
             StoreError: The checkpoint's manifest is damaged.
@@ -137,15 +137,15 @@ class Keys:
                 return None
             manifest = self._store.manifest(CHECKPOINTS, key)
             if WEIGHTS not in manifest.files:
-                raise StoreError(f"checkpoint {key} lists no weights")
+                raise StoreError(f"checkpoint {key} does not list any weights")
             self._weights[key] = manifest.files[WEIGHTS]["sha256"]
         return self._weights[key]
 
     def statistic_inputs(self, job: StatisticJob) -> dict[str, Any] | None:
-        """What a statistic depends on; None while its checkpoint or data is not there.
+        """Collect the dependencies of a statistic; None while checkpoint or data is missing.
 
         Raises:
-            DataError: The data set has fewer examples than the job asks for.
+            DataError: The data set has fewer examples than requested by the job.
             StoreError: The checkpoint's manifest is damaged.
         """
         if not self._plan.has_data(job):
@@ -169,19 +169,19 @@ class Keys:
         )
 
     def _fit_examples(self, job: StatisticJob) -> dict[str, Any] | None:
-        """What enters the key of a fitted statistic of what it is fitted on."""
+        """Collect the dependencies of a statistic's fit; None if the statistic is not fitted."""
         if job.fit is None:
             return None
         examples, _ = self._plan.examples(job.fit, self._plan.prepared[job.fit.dataset])
         return {**examples, "part": "the other half" if job.draw.role == "fit" else "second half"}
 
     def statistic_key(self, job: StatisticJob) -> str | None:
-        """The statistic key; None while its checkpoint or data is not there."""
+        """Return the statistic key; None while checkpoint or data is missing."""
         inputs = self.statistic_inputs(job)
         return None if inputs is None else digest(inputs)
 
     def has_statistic(self, job: StatisticJob) -> bool:
-        """Whether a statistic is stored."""
+        """Return True if a statistic is stored."""
         try:
             key = self.statistic_key(job)
         except (DataError, StoreError):
@@ -190,7 +190,7 @@ class Keys:
 
 
 def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
-    """What identifies a statistic job before its key can be known."""
+    """Identify a statistic job when the key is not known yet."""
     draw = _by_content(plan, job.draw)
     identity = plan.chains[job.chain].jobs[job].identity()
     alone = job.epoch is None
@@ -200,10 +200,10 @@ def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
 
 
 def _by_content(plan: Plan, draw: Draw) -> dict[str, Any]:
-    """A draw with the fingerprint of its split in place of a name."""
+    """Convert a draw, with the split fingerprint in place of the data set name."""
     return {**draw._asdict(), "dataset": plan.prepared[draw.dataset].fingerprints["test"]}
 
 
 def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:
-    """What identifies the training to an epoch."""
+    """Identify the training to an epoch."""
     return {"train": plan.train_inputs(chain), "epoch": epoch}

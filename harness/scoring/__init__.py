@@ -1,1 +1,1 @@
-"""From statistics to results: scorers fitted and asked, metrics, baselines, the score cache."""
+"""From statistics to results: fitting and scoring, metrics, baselines, previews."""

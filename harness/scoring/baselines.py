@@ -1,4 +1,4 @@
-"""Trivial baselines: which cells one of them beats."""
+"""Trivial baselines, and the cells beaten by a baseline."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from harness.results import Beaten, Cell, Result
 
 
 def is_baseline(scorer: Scorer) -> bool:
-    """Whether a scorer declares itself a trivial baseline."""
+    """Return True if a scorer declares itself a trivial baseline."""
     return isinstance(scorer, Baseline) and scorer.baseline is True
 
 
 def baseline_names(plan: Plan) -> set[str]:
-    """The scorers of a plan that are baselines, by the names that the suite gives them."""
+    """List the baselines among the scorers in a plan, by name in the suite."""
     scorers = {planned.cell.scorer: planned.scorer for planned in plan.cells}
     return {name for name, scorer in scorers.items() if is_baseline(scorer.build())}
 
 
 def flag_beaten(results: Sequence[Result], baselines: Collection[str]) -> list[Result]:
-    """The results, each told which baselines beat it: have a higher AUROC in the same cell.
+    """Add to each result the baselines with a higher AUROC in the same cell.
 
-    The same cell is that of the same model, ID and OOD set, epoch, group size and seed. A baseline
-    itself is not judged.
+    The same cell means the same model, ID and OOD set, epoch, group size and seed. Baselines
+    themselves are not judged.
 
     Arguments:
-        results: With the scores of their groups, for the paired test.
+        results: With group scores, for the paired test.
         baselines: Names of scorers.
     """
     if not baselines:
@@ -62,10 +62,10 @@ def _beaten(
 
 
 def _is_beyond_error(a: Result, b: Result, difference: float, errors: float) -> bool | None:
-    """Whether the paired DeLong test tells a from b (p <= 0.05); None if it cannot be made.
+    """Return True if a and b differ significantly by the paired DeLong test (p <= 0.05).
 
-    The standard error of a difference is at most the sum of the two (Cauchy and Schwarz), which
-    saves the test where that is enough.
+    Returns None if the test is impossible. The standard error of a difference is at most the sum
+    of both standard errors (Cauchy and Schwarz), so a large difference needs no test.
     """
     if difference > Z_95 * errors:
         return True

@@ -1,7 +1,7 @@
-"""AUROCs while a run goes on: a cell is scored soon after the last of its statistics is stored.
+"""Preview of AUROCs during a run: cells are scored soon after the last statistic is stored.
 
-It is a preview. Every cell is scored again at the end, and only that is a result; here nothing is
-set aside, mended or kept.
+Every cell is scored again at the end, and only the final score is a result; the preview never sets
+aside, repairs or keeps anything.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from harness.results import Result
 from harness.store.records import Store
 
 SHARE = 0.02
-"""Of the time that a run takes, so much of a processor goes into its preview at most."""
+"""Maximum share of a core's time spent on the preview."""
 AT_ONCE = 24
-"""Cells scored together: neighbours share a fitted scorer and what is read."""
+"""Number of cells scored together: neighbours share a fitted scorer and loaded statistics."""
 MOST_CELLS = 20_000
-"""A run of more cells has no preview."""
+"""Maximum number of cells in a run with a preview."""
 
 
 class Preview:
-    """Scores the cells of a run as they become known, within its share of the time.
+    """Scores the cells of a run when their statistics become available, within a share of time.
 
     Arguments:
-        plan: Of the run.
-        store: Nothing in it is changed.
-        report: Told of each cell, by `CellKnown`.
-        clock: Seconds gone.
-        busy: Seconds of a processor that this thread has had.
+        plan: Plan of the run.
+        store: Read only, never changed.
+        report: Called with `CellKnown` for each cell.
+        clock: Elapsed seconds.
+        busy: CPU seconds used by this thread.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Preview:
             self._index()
 
     def _index(self) -> None:
-        """Which cells wait for which jobs, by the names that events give them."""
+        """Index the cells by the missing jobs, and the jobs by their name in events."""
         stored: dict[StatisticJob, bool] = {}
         for number, planned in enumerate(self.plan.cells):
             jobs = set(planned.jobs())
@@ -76,7 +76,7 @@ class Preview:
             self.named.setdefault(str(job), []).append(job)
 
     def __call__(self, event: events.Event) -> None:
-        """Note what became known, and score some of it if there is time for it."""
+        """Record a finished job, and score some cells if time allows."""
         if isinstance(event, events.JobFinished):
             for job in self.named.get(event.job, ()):
                 if job in self.waiting and self.plan.keys(self.store).has_statistic(job):
@@ -98,7 +98,7 @@ class Preview:
         cells = [self.plan.cells[number] for number in sorted(numbers)]
         try:
             score_plan(replace(self.plan, cells=cells), self.store, self._tell)
-        except Exception:  # the run will meet it again at its end, and say so there
+        except Exception:  # the run meets the same error at the end, and reports the error then
             self.ready.clear()
             self.waiting.clear()
 
@@ -108,8 +108,8 @@ class Preview:
 
 
 class _Untouched(Store):
-    """A store in which damage is left for the run itself to find."""
+    """A store with damaged records left in place, to be found by the run."""
 
     def quarantine(self, kind: str, key: str) -> Path:
-        """Leave it where it is."""
+        """Leave the record in place."""
         return self.path(kind, key)

@@ -1,4 +1,4 @@
-"""Ours beside the published: the difference, and whether sampling error explains it."""
+"""Comparison of our AUROC with the published AUROC, including sampling error."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.suite.references import Reference
 
 
 def beside(reference: Reference | None, result: Result) -> Published | None:
-    """What was published for a cell, beside our number; None if nothing was, or we have none.
+    """Compare our number for a cell with the published value; None if either is missing.
 
-    A published value comes without its scores, so its standard error is Hanley and McNeil's for
-    as many groups a side as its examples make.
+    Published values come without scores, so the standard error follows Hanley and McNeil, for the
+    group count per side given by the number of examples.
     """
     value = reference.value(result.cell) if reference else None
     if reference is None or value is None or result.metrics is None:
@@ -26,5 +26,5 @@ def beside(reference: Reference | None, result: Result) -> Published | None:
 
 
 def within_error(difference: float, se_ours: float, se_theirs: float) -> bool:
-    """Whether a difference is at most 1.96 of its standard errors, the samples independent."""
+    """Return True if a difference is at most 1.96 standard errors, for independent samples."""
     return abs(difference) <= Z_95 * math.hypot(se_ours, se_theirs)

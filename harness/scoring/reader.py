@@ -1,4 +1,4 @@
-"""Reader of stored statistics: their values, columns and origins, or why one is not there."""
+"""Reader for stored statistics: values, columns and origins, or the reason for absence."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class StatisticReader:
     """Reads the statistics of a plan, each manifest once.
 
     Arguments:
-        plan: With its data sets found.
-        store: Where the statistics are.
+        plan: With data sets opened.
+        store: The store with the statistics.
 
     Attributes:
-        set_aside: Number of statistics that were found damaged and are no longer stored.
+        set_aside: Number of damaged statistics that were removed from the store.
     """
 
     def __init__(self, plan: Plan, store: Store) -> None:
@@ -43,7 +43,7 @@ class StatisticReader:
         self._features: dict[StatisticJob, list[str]] = {}
 
     def key(self, job: StatisticJob) -> str | None:
-        """The key of a stored statistic."""
+        """Return the key of a stored statistic; None if not stored."""
         if job not in self._keys and self.plan.keys(self.store).has_statistic(job):
             key = self.plan.keys(self.store).statistic_key(job)
             if key is not None:
@@ -51,7 +51,7 @@ class StatisticReader:
         return self._keys.get(job)
 
     def obstacle(self, job: StatisticJob) -> tuple[Status, str] | None:
-        """Why a statistic is not there; None if nothing but that it was not asked for yet."""
+        """Return why a statistic is missing; None if the job has simply not run yet."""
         if job not in self._obstacles:
             self._obstacles[job] = self._find_obstacle(job)
         return self._obstacles[job]
@@ -76,21 +76,21 @@ class StatisticReader:
         return None if failure is None else (failure.status, f"{failure.job}: {failure.message}")
 
     def groups(self, job: StatisticJob, size: int) -> NDArray[np.float64]:
-        """A statistic as scorers take it, for groups of `size`: (M, F) or (M, b, F)."""
+        """Return a statistic in the scorer format, for groups of `size`: (M, F) or (M, b, F)."""
         values = self.values(job)
         self._check_finite(job, values)
         if job.group_size is not None:
             return values
         count = len(values) // size
         if count == 0:
-            raise ScoreError(f"a group has {size} examples, but there are only {len(values)}")
+            raise ScoreError(f"a group needs {size} examples, but only {len(values)} exist")
         return values[: count * size].reshape(count, size, values.shape[1])
 
     def _check_finite(self, job: StatisticJob, values: NDArray[np.float64]) -> None:
-        """Fail a cell that reads a value that is no number: a scorer might not see it.
+        """Refuse a statistic with NaN or infinite values: a scorer might not notice them.
 
         Raises:
-            ScoreError: Names the first group, its examples and the layer or other feature.
+            ScoreError: Names the first group, the examples and the layer or other feature.
         """
         finite = np.isfinite(values)
         if finite.all():
@@ -103,22 +103,22 @@ class StatisticReader:
         raise ScoreError(
             f"{job.statistic} of {job.draw.dataset} ({job.draw.role}) is not finite in "
             f"{len(rows)} of {len(values)} groups: the first is {values[row, column]} for "
-            f"{self.features(job)[column]!r} of test example {examples}"
+            f"{self.features(job)[column]!r} at test example {examples}"
         )
 
     def features(self, job: StatisticJob) -> list[str]:
-        """The names of the columns of a stored statistic."""
+        """Return the column names of a stored statistic."""
         if job not in self._features:
             facts = self._stored(job, lambda key: self.store.manifest(STATISTICS, key).facts)
             self._features[job] = [str(name) for name in facts["features"]]
         return self._features[job]
 
     def values(self, job: StatisticJob) -> NDArray[np.float64]:
-        """A statistic as it is stored, float64, (M, F)."""
+        """Return a statistic in the stored format, float64, (M, F)."""
         return self._stored(job, lambda key: self.store.read_array(STATISTICS, key, VALUES))
 
     def checkpoint(self, job: StatisticJob) -> dict[str, Any]:
-        """Facts of the checkpoint that a statistic reads, and the sha256 of its weights."""
+        """Return the facts and the sha256 of the weights for the checkpoint behind a statistic."""
         assert job.epoch is not None, "only of statistics that read a model"
         key = checkpoint_key(str(self.plan.train_key(job.chain)), job.epoch)
         if key not in self._checkpoints:
@@ -128,7 +128,7 @@ class StatisticReader:
         return self._checkpoints[key]
 
     def origin(self, job: StatisticJob) -> dict[str, Any]:
-        """What made a stored statistic: plugins, versions and, if it reads a model, weights."""
+        """Return the origin of a stored statistic: plugins, versions and any model weights."""
         if job not in self._origins:
             facts = self._stored(job, lambda key: self.store.manifest(STATISTICS, key).facts)
             self._origins[job] = {**facts["plugin"], "versions": facts["versions"]}
@@ -144,10 +144,10 @@ class StatisticReader:
         return self._origins[job]
 
     def _stored(self, job: StatisticJob, read: Callable[[str], Read]) -> Read:
-        """What is read of the record of a statistic.
+        """Apply a read function to the record of a statistic.
 
         Raises:
-            StoreError: It is damaged, and was set aside.
+            StoreError: The record is damaged, and was set aside.
         """
         key = self.key(job)
         assert key is not None, "its presence was checked"
@@ -157,4 +157,6 @@ class StatisticReader:
             self.store.quarantine(STATISTICS, key)
             self.set_aside += 1
             del self._keys[job]
-            raise StoreError(f"{error}; set aside, run again to compute it anew") from error
+            raise StoreError(
+                f"{error}; set aside, run again to recompute the statistic"
+            ) from error

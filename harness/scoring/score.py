@@ -1,4 +1,4 @@
-"""Scoring: fit each scorer, score both sides, and make a result of every cell."""
+"""Scoring: fit each scorer, score both sides, and create a result for every cell."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ HAS_BITS = ("exact", "lower_bound", "estimate")
 
 @dataclass
 class Scored:
-    """The results of a plan, in its order, and the cells that no job has been run for yet.
+    """The results of a plan, in plan order, and the cells still waiting for jobs.
 
-    `set_aside` counts statistics that were found damaged and are no longer stored, `fresh` the
-    numbers that were not known before.
+    `set_aside` counts damaged statistics that were removed from the store, `fresh` counts numbers
+    that were not known before.
     """
 
     results: list[Result] = field(default_factory=list)
@@ -52,10 +52,10 @@ def score_plan(
     """Score every cell whose statistics are stored.
 
     Arguments:
-        plan: With its data sets found.
-        store: Where the statistics are.
-        report: Told of each result.
-        known: The result of a cell that need not be scored.
+        plan: With data sets opened.
+        store: The store with the statistics.
+        report: Called with each result.
+        known: Returns the result of a cell if already known, to skip scoring.
     """
     scored = Scored()
     scorer = _CellScorer(StatisticReader(plan, store))
@@ -77,11 +77,11 @@ def score_plan(
 
 @dataclass(frozen=True, eq=False)
 class CellTerms:
-    """The terms of the scores of a cell by name, such as one for each layer.
+    """The score terms of a cell by name, for example a term for each layer.
 
     Attributes:
-        terms_in: Of the ID groups, float64, (n_in,) each, higher is more OOD.
-        terms_out: Of the OOD groups, float64, (n_out,) each, under the same names.
+        terms_in: For the ID groups, float64, (n_in,) each, higher is more OOD.
+        terms_out: For the OOD groups, float64, (n_out,) each, with the same names.
     """
 
     cell: Cell
@@ -90,15 +90,15 @@ class CellTerms:
 
 
 def score_terms(plan: Plan, store: Store, cells: Container[Cell]) -> Iterator[CellTerms]:
-    """The terms of the scores of some cells, of those whose scorer tells them (`HasScoreTerms`).
+    """Yield the score terms of selected cells, if the scorer provides terms (`HasScoreTerms`).
 
     Arguments:
-        plan: With its data sets found.
-        store: Where the statistics are.
-        cells: Of those that have a number.
+        plan: With data sets opened.
+        store: The store with the statistics.
+        cells: Cells that have a number.
 
     Raises:
-        ScoreError: As for the number itself.
+        ScoreError: Same conditions for the terms and the score.
     """
     scorer = _CellScorer(StatisticReader(plan, store))
     for planned in plan.cells:
@@ -108,7 +108,7 @@ def score_terms(plan: Plan, store: Store, cells: Container[Cell]) -> Iterator[Ce
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A fitted scorer with its ID scores, for all OOD sets of a row."""
+    """A fitted scorer with the ID scores, for all OOD sets in a row."""
 
     key: Any
     scorer: Scorer
@@ -117,7 +117,7 @@ class _Fitted:
 
 @dataclass(frozen=True)
 class _Bits:
-    """Mean bits per dimension of ID and OOD examples and the OVL of their densities."""
+    """Mean bits per dimension for ID and OOD examples, and the OVL between both densities."""
 
     mean_in: float | None = None
     mean_out: float | None = None
@@ -142,7 +142,7 @@ class _CellScorer:
         self.bits: dict[tuple[StatisticJob, StatisticJob], _Bits] = {}
 
     def result(self, planned: PlannedCell) -> Result | None:
-        """The result of a cell; None while a job that it needs has not been run."""
+        """Return the result of a cell; None while a required job has not run."""
         for job in planned.jobs():
             if self.reader.key(job) is None:
                 obstacle = self.reader.obstacle(job)
@@ -190,7 +190,7 @@ class _CellScorer:
     def _provenance(
         self, planned: PlannedCell, fitted: _Fitted, scores_out: NDArray[np.float64]
     ) -> dict[str, Any]:
-        """What was read for a number, on what it was made, and by whom."""
+        """Collect the facts behind a number: scorer, statistics, data splits, fit and notes."""
         cell, prepared = planned.cell, self.plan.prepared
         reads = planned.reads.items()
         return {
@@ -209,14 +209,14 @@ class _CellScorer:
         }
 
     def terms(self, planned: PlannedCell) -> CellTerms:
-        """The terms of a cell's scores; its scorer is `HasScoreTerms`."""
+        """Return the score terms of a cell; the scorer must be `HasScoreTerms`."""
         scorer = self._fit(planned).scorer
         assert isinstance(scorer, HasScoreTerms)
         terms_in = scorer.score_terms(self._read(planned, "in_"))
         return CellTerms(planned.cell, terms_in, scorer.score_terms(self._read(planned, "out")))
 
     def _fit(self, planned: PlannedCell) -> _Fitted:
-        """The fitted scorer of a row; neighbouring cells share it."""
+        """Return the fitted scorer of a row, shared by neighbouring cells."""
         reads = planned.reads.items()
         jobs = tuple((name, jobs.fit, jobs.in_) for name, jobs in reads)
         key = (planned.cell.scorer, planned.cell.group_size, jobs)
@@ -233,7 +233,7 @@ class _CellScorer:
     def _read(
         self, planned: PlannedCell, role: Literal["fit", "in_", "out"]
     ) -> dict[str, NDArray[np.float64]]:
-        """The inputs of a scorer over the groups of one role."""
+        """Read the inputs of a scorer for the groups of a role."""
         size = planned.cell.group_size
         return {
             name: self.reader.groups(getattr(jobs, role), size)
@@ -241,10 +241,10 @@ class _CellScorer:
         }
 
     def _check_features(self, planned: PlannedCell) -> None:
-        """Fail a cell whose roles have other columns: a scorer takes them to be the same.
+        """Refuse a cell with unequal columns across roles: scorers assume equal columns.
 
         Raises:
-            ScoreError: Names the first column that differs.
+            ScoreError: Names the first unequal column.
         """
         for jobs in planned.reads.values():
             expected = self.reader.features(jobs.fit)
@@ -253,14 +253,14 @@ class _CellScorer:
                 for place, (old, new) in enumerate(zip_longest(expected, found)):
                     if old != new:
                         raise ScoreError(
-                            f"{job.statistic} has other columns for {job.draw.dataset} "
-                            f"({job.draw.role}) than for {jobs.fit.draw.dataset} "
+                            f"{job.statistic} has different columns for {job.draw.dataset} "
+                            f"({job.draw.role}) and {jobs.fit.draw.dataset} "
                             f"({jobs.fit.draw.role}): column {place} is {new!r}, not {old!r}; "
-                            "give the plugin that changed a new version, and run again"
+                            "give the changed plugin a new version, and run again"
                         )
 
     def _bits(self, planned: PlannedCell) -> _Bits:
-        """Bits per dimension of both sides, shared by all scorers and group sizes."""
+        """Compute bits per dimension for both sides, shared by all scorers and group sizes."""
         jobs = planned.log_prob
         if jobs is None or self.reader.checkpoint(jobs[0])["facts"]["likelihood"] not in HAS_BITS:
             return _Bits()

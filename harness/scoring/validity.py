@@ -1,4 +1,4 @@
-"""What a scorer returns, as it should be, and what stands beside it."""
+"""Validation of scores and fit facts, and the notes shown with a result."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def checked_scores(
     scorer: Scorer, read: dict[str, NDArray[np.float64]], side: str, cell: Cell
 ) -> NDArray[np.float64]:
-    """Scores as they should be: (M,), finite.
+    """Score the groups and check the scores: shape (M,), finite.
 
     Raises:
-        ScoreError: They are not; names the first group at fault.
+        ScoreError: The scores are invalid; names the first bad group.
     """
     groups = len(next(iter(read.values())))
     array = np.asarray(scorer.score(read), dtype=np.float64)
@@ -36,8 +36,8 @@ def checked_scores(
     if not finite.all():
         first = int(np.flatnonzero(~finite)[0])
         raise ScoreError(
-            f"{cell.scorer} gave {int((~finite).sum())} of {len(array)} {side} groups scores that "
-            f"are not finite, the first ({array[first]}) to group {first}"
+            f"{cell.scorer} returned non-finite scores for {int((~finite).sum())} of {len(array)} "
+            f"{side} groups; the first is {array[first]}, for group {first}"
         )
     return array
 
@@ -45,7 +45,7 @@ def checked_scores(
 def notes_on_scores(
     cell: Cell, scores_in: NDArray[np.float64], scores_out: NDArray[np.float64]
 ) -> list[str]:
-    """What marks a number that says nothing."""
+    """Write a note for a meaningless number: all scores are equal."""
     if min(scores_in.min(), scores_out.min()) < max(scores_in.max(), scores_out.max()):
         return []
     where = f"{cell.scorer} at epoch {cell.epoch} against {cell.out_dataset}"
@@ -53,12 +53,12 @@ def notes_on_scores(
 
 
 def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset]) -> list[str]:
-    """Which models that a scorer reads were trained on a split of the OOD set.
+    """Write notes on models read by the scorer and trained on a split of the OOD set.
 
-    By content, so that another name of the same images hides nothing.
+    The check compares content, so the same images under another name are detected.
 
     Arguments:
-        planned: All its statistics are stored.
+        planned: A cell with all statistics stored.
         prepared: The data sets by name.
     """
     cell = planned.cell
@@ -74,7 +74,7 @@ def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset])
 
 
 def facts_of_fit(scorer: Scorer) -> dict[str, Any]:
-    """What a scorer tells of its fit, if it does and if JSON can hold it."""
+    """Return the fit facts of a scorer, empty by default; raise if JSON cannot hold the facts."""
     facts = scorer.fit_info() if isinstance(scorer, HasFitInfo) else {}
     try:
         canonical_json(facts)

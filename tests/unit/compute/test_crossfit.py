@@ -221,7 +221,7 @@ def test_halves_are_whole_groups(size, half):
 
 
 def test_one_group_has_no_other_half():
-    with pytest.raises(ScoreError, match="two groups of 6; there are 11 examples"):
+    with pytest.raises(ScoreError, match="two groups of 6 are needed, but only 11 examples exist"):
         list(cross_fit_splits(job_of("fit", size=6), 40, 40))
 
 

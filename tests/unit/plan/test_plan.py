@@ -67,7 +67,7 @@ def test_another_scorer_on_stored_statistics_needs_no_model(ran, settings):
 def test_another_recipe_is_new_and_says_what_differs(ran, settings):
     plan, store, _ = plan_of(amended(ran, "1e-3", "2e-3"), settings)
     assert Reasons(plan, store).training(ChainId("flow", "digits", 0), 2) == (
-        "the nearest stored one differs: recipe.learning_rate is 0.002, was 0.001"
+        "the nearest stored record differs: recipe.learning_rate is 0.002, was 0.001"
     )
 
 

@@ -210,7 +210,8 @@ def test_why_knows_statistics_without_a_model(again):
     hidden = lost.rename(lost.with_name("aside"))
     try:
         assert str(job) in missing_jobs(plan, store, chain)
-        assert Reasons(plan, store).statistic(job).startswith("the nearest stored one differs: ")
+        reason = Reasons(plan, store).statistic(job)
+        assert reason.startswith("the nearest stored record differs: ")
     finally:
         hidden.rename(lost)
 

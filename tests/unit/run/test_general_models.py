@@ -410,7 +410,7 @@ def test_another_data_set_is_another_training_and_the_same_images_are_the_same(r
     plan, chain = elsewhere(ran, "noise"), ChainId("general", "noise", 0)
     assert f"{chain} epoch 1" in missing_jobs(plan, store, plan.chains[chain])
     reason = Reasons(plan, store).training(chain, 1)
-    assert reason.startswith("the nearest stored one differs: train_split is ")
+    assert reason.startswith("the nearest stored record differs: train_split is ")
     plan, chain = elsewhere(ran, "both-again"), ChainId("general", "both-again", 0)
     assert missing_jobs(plan, store, plan.chains[chain]) == []
     plan, chain = elsewhere(ran, "flower"), ChainId("general", "flower", 0)

@@ -185,7 +185,7 @@ def test_a_scorer_that_fails_stays_in_its_cells(suite_with, settings):
         "ZeroDivisionError: by design",
     )
     assert found["infinite"].message == (
-        "infinite gave 1 of 6 ID groups scores that are not finite, the first (inf) to group 3"
+        "infinite returned non-finite scores for 1 of 6 ID groups; the first is inf, for group 3"
     )
     assert found["broken"].metrics is None
     assert found["constant"].metrics.auroc == 0.5
@@ -307,7 +307,7 @@ def test_missing_data_stops_a_run_unless_that_is_allowed(tiny_suite, settings):
     [
         ("n_in = 30", "n_in = 601", "n_in = 601, but the test split of 'digits' has 600"),
         ("n_out = 30", "n_out = 41", "n_out = 41, but the test split of 'noise' has 40"),
-        ("[1, 5]", "[31]", "a group has 31 examples, but role 'fit' of 'digits' only 30"),
+        ("[1, 5]", "[31]", "a group needs 31 examples, but role 'fit' in 'digits' has only 30"),
         ("[1, 5]", "[30]", "1 ID score has no standard error: at least 2 are needed"),
         ("n_fit = 30", "n_fit = 1", "gradient-gaussian needs at least two fit groups, not 1"),
     ],
@@ -325,7 +325,7 @@ def test_overlap_and_limits_are_noted(suite_with, settings):
     suite = suite_with(("n_fit = 30", 'fit_overlap = "paper"'))
     (notes,) = {tuple(r.provenance["notes"]) for r in outcome_of(suite, settings).results}
     assert notes == (
-        "scorers were fitted on ID test examples among which the scored ones are "
+        "scorers were fitted on ID test examples that include the scored examples "
         '(fit_overlap = "paper"), which flatters them',
         "flow was trained on 256 examples of the train split only",
     )
@@ -510,7 +510,7 @@ def test_a_statistic_that_is_not_finite_names_the_example(suite_with, settings):
     assert 0 < len(bad) < 30
     assert found["noise"].message == (
         f"log_prob of noise (out) is not finite in {len(bad)} of 30 groups: the first is -inf for "
-        f"'log_prob' of test example {bad[0]}"
+        f"'log_prob' at test example {bad[0]}"
     )
 
 

@@ -149,8 +149,8 @@ def test_roles_with_other_columns_fail_their_cells(suite_with, settings):
     outcome = run(suite_with(["reads-flighty"]), settings, NoDisplay())
     assert {result.status for result in outcome.results} == {"failed"}
     pattern = (
-        r"flighty has other columns for digits \(in\) than for digits \(fit\): column 1 is "
-        r"'call \d+', not 'call \d+'; give the plugin that changed a new version, and run again"
+        r"flighty has different columns for digits \(in\) and digits \(fit\): column 1 is "
+        r"'call \d+', not 'call \d+'; give the changed plugin a new version, and run again"
     )
     for result in outcome.results:
         assert re.fullmatch(pattern, result.message)
