@@ -36,11 +36,7 @@ STATISTIC_KEY_SETTINGS = frozenset(
 """Settings that enter statistic keys, by value or through the drawn examples."""
 
 NOT_KEY_SETTINGS = frozenset(
-    {
-        "training",
-        "models",
-        "scorers",
-    }  # names; the contents enter keys or are recomputed
+    {"training", "models", "scorers"}  # names; the contents enter keys or are recomputed
     | {"device", "batch_size", "workers", "threads", "compile", "executor"}
     | {"store", "data"}
 )
