@@ -77,14 +77,14 @@ class UnsupportedError(BenchError):
 
     Example:
         >>> from oodbench import UnsupportedError
-        >>> def layers_of(model):
-        ...     if model is None:
-        ...         raise UnsupportedError("the statistic needs a model with layers")
+        >>> def terms_of(model):
+        ...     if not hasattr(model, "log_prob_terms"):
+        ...         raise UnsupportedError("the statistic needs a model with log_prob_terms")
         >>> try:
-        ...     layers_of(None)
+        ...     terms_of(object())
         ... except UnsupportedError as error:
         ...     print(error)
-        the statistic needs a model with layers
+        the statistic needs a model with log_prob_terms
     """
 
 
@@ -168,7 +168,7 @@ class NotFittedError(BenchError):
 
 
 class NothingSelectedError(BenchError):
-    """A selection without any cell."""
+    """A command with nothing to work on, for example because the selection is empty."""
 
     exit_status = 4
 

@@ -8,17 +8,13 @@ from importlib import import_module
 
 import pytest
 
-RUN = ("oodbench", "oodbench.events", "oodbench.testing", "oodbench.workers")
-"""Modules whose examples are run."""
-
-COMPLETE = ("oodbench", "oodbench.events", "oodbench.testing")
-"""Modules in which every function and class must have an example."""
+MODULES = ("oodbench", "oodbench.events", "oodbench.testing", "oodbench.workers")
 
 
-def public(modules):
-    """The public functions and classes of some modules, each once."""
+def public():
+    """The public functions and classes, each once."""
     names = {}
-    for module in map(import_module, modules):
+    for module in map(import_module, MODULES):
         for name in module.__all__:
             item = getattr(module, name)
             if inspect.isclass(item) or inspect.isfunction(item):
@@ -26,7 +22,7 @@ def public(modules):
     return [pytest.param(item, id=name) for item, name in names.items()]
 
 
-@pytest.mark.parametrize("item", public(RUN))
+@pytest.mark.parametrize("item", public())
 def test_the_examples_work(item):
     runner = doctest.DocTestRunner(verbose=False)
     said = []
@@ -35,6 +31,6 @@ def test_the_examples_work(item):
     assert not said, "".join(said)
 
 
-@pytest.mark.parametrize("item", public(COMPLETE))
+@pytest.mark.parametrize("item", public())
 def test_there_is_an_example(item):
     assert doctest.DocTestParser().get_examples(item.__doc__)
