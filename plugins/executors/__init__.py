@@ -9,7 +9,7 @@ from oodbench import Entry, hookimpl
 
 @hookimpl
 def bench_executors() -> Iterable[Entry]:
-    """The executors of this package."""
+    """Return the built-in executors."""
     return [
         Entry(
             "auto",

@@ -1,4 +1,4 @@
-"""A process of its own for each task, several at a time."""
+"""A separate process for each task, several at a time."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from oodbench.workers import Portable
 from plugins.executors.waiting import PAUSE, Waiting
 
 PRELOADED = ["torch._dynamo", "safetensors.torch"]
-"""Slow imports that every task needs; torch's optimisers import `torch._dynamo`."""
+"""Slow imports needed by every task; torch's optimisers import `torch._dynamo`."""
 
 
-MEMORY = " (the system does that when memory runs out: fewer --workers need less)"
+MEMORY = " (probably out of memory: try fewer --workers)"
 
 
 class Processes:
     """Runs each task in a fresh process, at most `workers` at a time.
 
-    A task whose process dies (killed, out of memory) is reported as failed; the others go on.
-    The processes end when this one does, however it ends.
+    If a process dies (killed, out of memory), the task is reported as failed; other tasks
+    continue. All processes end together with the parent process, even if the parent is killed.
 
     Arguments:
-        workers: Processes at a time.
+        workers: Maximum number of processes at a time.
     """
 
     def __init__(self, *, workers: int = 2) -> None:
         self.workers = workers
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
-        """Run every task."""
+        """Run every task and report all events."""
         context = _context()
         waiting = Waiting(tasks)
         running: list[_Running] = []
@@ -64,7 +64,7 @@ class Processes:
                 each.process.join()
 
     def _has_ended(self, each: _Running, report: Callable[[Event], None]) -> bool:
-        ended = not each.process.is_alive()  # asked first: what it sent is then there
+        ended = not each.process.is_alive()  # asked first, so that no event is missed
         _pass_on(each, report)
         if ended:
             each.events.close()
@@ -74,9 +74,9 @@ class Processes:
 
 @dataclass(eq=False)
 class _Running:
-    """A task in its process, and the end of the pipe that its events come from.
+    """A running task: the process, and the receiving end of the pipe for events.
 
-    Each task has a pipe of its own: one that dies while it sends cannot block the others.
+    Each task has a separate pipe, so that a task dying while sending cannot block other tasks.
     """
 
     task: Task
@@ -94,7 +94,7 @@ def _start(context: Any, task: Task) -> _Running:
 
 
 def _context() -> Any:
-    """Processes forked from a clean one that has imported torch, or spawned where none fork."""
+    """Fork processes from a clean server with torch imported; spawn where fork is unavailable."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -109,11 +109,11 @@ def _pass_on(running: _Running, report: Callable[[Event], None]) -> None:
 
 
 def _received(events: Connection) -> Event | None:
-    """The next event that was sent; None if there is none, or not the whole of it any more."""
+    """Return the next event; None if no event is waiting, or the event is incomplete."""
     try:
         return events.recv() if events.poll() else None
     except (EOFError, OSError):
-        return None  # its end is closed
+        return None  # the sending end is closed
 
 
 def _report_death(ended: _Running, report: Callable[[Event], None]) -> None:

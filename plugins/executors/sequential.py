@@ -1,4 +1,4 @@
-"""One task after the other in this process."""
+"""Tasks run in turn, in this process."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from plugins.executors.waiting import Waiting
 class Sequential:
     """Runs tasks in the order given, for a single device or for debugging.
 
-    Those that another run is at come last.
+    Tasks in progress in another run come last.
 
     Arguments:
-        workers: Ignored; there is one.
+        workers: Ignored; tasks run in this process.
     """
 
     def __init__(self, *, workers: int = 1) -> None:
         del workers
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
-        """Run every task."""
+        """Run every task and report all events."""
         waiting = Waiting(tasks)
         while waiting:
             task = waiting.next_ready()
@@ -32,7 +32,7 @@ class Sequential:
 
 
 def _is_postponed(task: Task, report: Callable[[Event], None]) -> bool:
-    """Run a task; whether it found another run at its work."""
+    """Run a task; return whether the task was postponed because another run is working on it."""
     seen = []
 
     def follow(event: Event) -> None:

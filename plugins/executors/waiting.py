@@ -1,4 +1,4 @@
-"""Tasks that wait: for a free worker, or for another run that is at their work."""
+"""Tasks waiting for a free worker, or for another run working on the same task."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from oodbench import Task
 
 PAUSE = 0.5
-"""Seconds between two looks whether another run has ended its work, or was killed at it."""
+"""Seconds between checks whether another run has finished, or was killed."""
 
 
 class Waiting:
-    """Tasks in their order; those that are not ready let others pass."""
+    """Queue of tasks in order; tasks not yet ready let later tasks pass."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         self._tasks = list(tasks)
@@ -21,16 +21,16 @@ class Waiting:
         return len(self._tasks)
 
     def next_ready(self) -> Task | None:
-        """The first task that is ready, no longer waiting; None if there is none now."""
+        """Remove and return the first ready task; None if no task is ready now."""
         for number, task in enumerate(self._tasks):
             if task.ready():
                 return self._tasks.pop(number)
         return None
 
     def put_back(self, task: Task) -> None:
-        """A task that could not be done yet."""
+        """Put back a task that could not run yet."""
         self._tasks.append(task)
 
     def pause(self) -> None:
-        """Let some time pass."""
+        """Sleep before the next check."""
         time.sleep(PAUSE)

@@ -1,4 +1,4 @@
-"""Density models: what `bench` can train. Nothing here imports torch."""
+"""Density models for training by `bench`. Importing this package does not import torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from oodbench import Entry, hookimpl
 
 @hookimpl
 def bench_models() -> list[Entry]:
-    """The built-in models."""
+    """Return the built-in models."""
     return [
         Entry(
             name="glow",

@@ -1,4 +1,4 @@
-"""Whether a module still does what its type does."""
+"""Detection of modules whose behaviour differs from their type."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def is_altered(module: nn.Module) -> bool:
-    """Whether a call does more or other than the forward of its type."""
+    """Return whether a call does anything except run the forward method defined by the type."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks

@@ -1,4 +1,4 @@
-"""The convolutional Glow as a plugin: its options, without importing torch."""
+"""Options for the convolutional Glow plugin, without importing torch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def glow(
     steps: Annotated[int, Field(ge=1)] = 32,
     width: Annotated[int, Field(ge=1)] = 512,
 ) -> DensityModel:
-    """Convolutional Glow (Kingma & Dhariwal, 2018), an exact likelihood.
+    """Convolutional Glow (Kingma & Dhariwal, 2018), with an exact likelihood.
 
-    The defaults are those of arXiv 2502.00820 for 3x32x32 images: 1,353 layers, 44 M parameters.
+    The defaults follow arXiv 2502.00820 for 3x32x32 images: 1,353 layers, 44 M parameters.
 
     Arguments:
         domain: The images to model; height and width must be divisible by 2**levels.
-        levels: Scales; each halves height and width, and all but the last split off half of the
-            channels.
-        steps: Steps of flow in each level.
+        levels: Number of scales; each halves height and width, and all except the last split off
+            half the channels.
+        steps: Number of flow steps in each level.
         width: Channels of the two hidden convolutions in each coupling.
 
     Returns:

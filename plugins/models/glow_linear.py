@@ -1,4 +1,4 @@
-"""The fully connected, one-level Glow as a plugin: its options, without importing torch."""
+"""Options for the fully connected, single-level Glow plugin, without importing torch."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ def glow_linear(
     dequantisation: Literal["uniform", "none"] = "uniform",
     ladj_constant: Annotated[float, Field(allow_inf_nan=False)] = 0.0,
 ) -> DensityModel:
-    """One-level Glow with fully connected couplings (arXiv 2502.00820).
+    """Single-level Glow with fully connected couplings (arXiv 2502.00820).
 
-    The defaults are those of the paper for 1x28x28 images, with the weights shared as in its
-    published code: 51 layers, 24 M parameters. It can be built for any images. Its likelihood is
-    exact, unless one of the last two options takes after that code: what it calls log-probability
-    is then not that of any distribution over images, so no bits per dimension are reported.
+    The defaults follow the paper for 1x28x28 images, with shared weights like in the published
+    code: 51 layers, 24 M parameters. The model can be built for any images. The likelihood is
+    exact, unless either of the last two options follows the published code: the value named
+    log-probability then does not belong to any distribution over images, so bits per dimension
+    are not reported.
 
     Arguments:
         domain: The images to model.
-        steps: Steps of flow.
-        width: Units of each hidden layer of the coupling networks.
-        hidden_layers: Hidden layers, width to width, between the first and the last layer of a
-            coupling network.
-        shared_steps: Whether all the steps share one set of weights.
-        dequantisation: Noise in training: `uniform` over the bin, or `none`, as in the published
-            code. Without noise the density may grow without bound on the 256 values there are.
-        ladj_constant: Added to the log-determinant for each step; 1 in the published code. It
-            moves every log-probability alike, so neither gradients nor AUROC depend on it.
+        steps: Number of flow steps.
+        width: Units in each hidden layer of the coupling networks.
+        hidden_layers: Number of hidden layers, width to width, between the first and the last
+            layer in a coupling network.
+        shared_steps: Whether all steps share the same weights.
+        dequantisation: Noise in training: `uniform` over the bin, or `none`, like in the
+            published code. Without noise the density may grow without bound on the 256 possible
+            values.
+        ladj_constant: Added to the log-determinant for each step; 1 in the published code. The
+            constant shifts every log-probability alike, so gradients and AUROC do not change.
 
     Returns:
         A model with random weights, drawn from torch's global generator.

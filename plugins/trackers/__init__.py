@@ -1,1 +1,1 @@
-"""Plugins that follow a run for another tool; none is on unless it is asked for by `-p`."""
+"""Plugins that report a run to another tool; each must be activated by `-p`."""

@@ -1,8 +1,8 @@
 """Follow a run in TensorBoard: `bench run SUITE -p plugins.trackers.tensorboard`.
 
-Writes losses epoch by epoch and, at the end, the AUROC of every cell, as scalars over the epochs,
-into `tensorboard` in the folder of the run; `tensorboard --logdir STORE/runs` shows all runs.
-Options and recipes of the models are there as text. Needs `pip install 'oodbench[tensorboard]'`.
+Writes losses epoch by epoch and, at the end, every cell's AUROC, as scalars over the epochs, into
+the subfolder `tensorboard` in the run's folder; `tensorboard --logdir STORE/runs` shows all runs.
+Model options and recipes are included as text. Needs `pip install 'oodbench[tensorboard]'`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ FOLDER = "tensorboard"
 
 
 class Tracker:
-    """Writes one run at a time."""
+    """Event file writer for a run; a new run closes the files from the last."""
 
     def __init__(self) -> None:
         self.writer: Any = None
 
     def begin(self, event: RunStarted) -> None:
-        """Begin the files of a run, and describe its models."""
+        """Open the files for a run, and describe the models."""
         self.end()
         self.writer = EventFileWriter(str(Path(event.folder) / FOLDER))
         for training in event.trainings:
@@ -42,7 +42,7 @@ class Tracker:
             self._write(0, text_pb(f"training/{_training(training)}", text))
 
     def scalar(self, tag: str, value: float, epoch: int) -> None:
-        """A point of a curve over the epochs."""
+        """Write a point on a curve over the epochs."""
         self._write(epoch, Summary(value=[Summary.Value(tag=tag, simple_value=value)]))
 
     def _write(self, step: int, summary: Any) -> None:
@@ -50,12 +50,12 @@ class Tracker:
             self.writer.add_event(Record(wall_time=time.time(), step=step, summary=summary))
 
     def flush(self) -> None:
-        """Write all of it: the run may be killed before it ends."""
+        """Flush to disk, because the run may be killed before the end."""
         if self.writer is not None:
             self.writer.flush()
 
     def end(self) -> None:
-        """Close the files of the run."""
+        """Close the files for the run."""
         if self.writer is not None:
             self.writer.close()
         self.writer = None
@@ -66,13 +66,13 @@ TRACKER = Tracker()
 
 @hookimpl
 def bench_run_started(event: RunStarted) -> None:
-    """Begin the files of a run."""
+    """Open the files for a run."""
     TRACKER.begin(event)
 
 
 @hookimpl
 def bench_epoch_finished(event: EpochFinished) -> None:
-    """The mean training loss of an epoch, in bits per dimension."""
+    """Write the mean training loss for an epoch, in bits per dimension."""
     place = {"model": event.model, "in": event.dataset, "seed": event.seed}
     TRACKER.scalar(f"train_bits_per_dim/{_training(place)}", event.train_bits_per_dim, event.epoch)
     TRACKER.flush()
@@ -80,7 +80,7 @@ def bench_epoch_finished(event: EpochFinished) -> None:
 
 @hookimpl
 def bench_cell_finished(event: CellFinished) -> None:
-    """AUROC, and bits per dimension of the ID examples, of a cell that has a number."""
+    """Write the AUROC for a cell, unless the cell has failed or is undefined."""
     result = event.result
     if result["auroc"] is not None:
         where = f"{_training(result)}/{result['out']}/{result['scorer']}"
@@ -91,7 +91,7 @@ def bench_cell_finished(event: CellFinished) -> None:
 
 @hookimpl
 def bench_run_finished(event: RunFinished) -> None:
-    """Close the files of the run."""
+    """Close the files for the run."""
     del event
     TRACKER.end()
 

@@ -1,4 +1,4 @@
-"""The plugins of the example keep the contracts of `bench`."""
+"""The example plugins keep the contracts defined by `bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ActNorm: a scale and a bias per channel that start from the data."""
+"""ActNorm: a scale and a bias per channel, initialised from the data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-# About the standard deviation of the dequantisation noise of 8 bits, 1/256/sqrt(12). A channel
-# with less is only centred: dividing by so little, once per step, would overflow in a deep flow.
+# About the standard deviation of 8-bit dequantisation noise, 1/256/sqrt(12). A channel with a
+# smaller deviation is only centred: dividing by tiny deviations in each step would overflow in a
+# deep flow.
 CONSTANT_SD = 1e-3
 
 
@@ -18,12 +19,12 @@ class ActNorm(nn.Module):
 
     y = (x + bias) * exp(log_scale)
 
-    The identity until `initialise` is called. The forward pass never initialises, so that it is
-    the same function on every call; whether it was initialised is saved in the buffer
-    `initialised`.
+    The layer is the identity until `initialise` is called. The forward pass never initialises,
+    so that every call computes the same function; the buffer `initialised` records whether the
+    layer was initialised.
 
     Arguments:
-        channels: C of the input, (N, C, H, W).
+        channels: Number of input channels, C in (N, C, H, W).
 
     References:
         | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), 3.1
@@ -39,12 +40,12 @@ class ActNorm(nn.Module):
         self.register_buffer("initialised", torch.tensor(False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Floating, (N, C, H, W)."""
+        """Scale and shift x, floating, (N, C, H, W)."""
         return (x + self.bias) * torch.exp(self.log_scale)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
-        """Set scale and bias so that `forward(x)` has zero mean and unit variance per channel.
+        """Set scale and bias to give `forward(x)` zero mean and unit variance per channel.
 
         A constant channel (standard deviation below 1e-3) is centred and keeps the scale 1.
 
@@ -56,36 +57,36 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def set(self, bias: Tensor, log_scale: Tensor) -> None:
-        """Take these values, each (C,) or a scalar, as the initial ones."""
+        """Set the initial values, each (C,) or a scalar."""
         self.bias.copy_(bias.reshape(-1, 1, 1).expand_as(self.bias))
         self.log_scale.copy_(log_scale.reshape(-1, 1, 1).expand_as(self.log_scale))
         self.initialised.fill_(True)
 
 
 class InvertibleActNorm(ActNorm):
-    """ActNorm as a step of a flow: it also returns ladj = H W sum_c log_scale_c, (N,)."""
+    """ActNorm as a flow step, also returning ladj = H W sum_c log_scale_c, (N,)."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        """Map floating (N, C, H, W) to the same shape, and ladj (N,)."""
         ladj = self.log_scale.sum() * (x.shape[2] * x.shape[3])
         return super().forward(x), ladj.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Floating (N, C, H, W) to the same."""
+        """Map floating (N, C, H, W) to the same shape."""
         return y * torch.exp(-self.log_scale) - self.bias
 
 
 def log_sd(variance: Tensor) -> Tensor:
-    """Log standard deviation, 0 where the standard deviation is below 1e-3."""
+    """Compute the log standard deviation, 0 where the standard deviation is below 1e-3."""
     return torch.where(variance < CONSTANT_SD**2, 1.0, variance).log() / 2
 
 
 @contextmanager
 def initialising(module: nn.Module) -> Iterator[None]:
-    """Within it, every ActNorm of `module` is initialised from the input of its call.
+    """Initialise every ActNorm in `module` from the call's input, inside the context.
 
-    Each is set just before it is applied, so that the layers after it see normalised activations
-    and one forward pass initialises all. What they were before makes no difference.
+    Each ActNorm is set just before being applied, so that later layers see normalised activations
+    and a single forward pass initialises all layers. Earlier values do not matter.
     """
 
     def initialise(norm: nn.Module, args: tuple[Tensor, ...]) -> None:

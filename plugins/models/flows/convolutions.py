@@ -1,4 +1,4 @@
-"""The two kinds of convolution inside Glow's networks."""
+"""Convolutions used inside Glow's networks: hidden, and starting at zero."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch.nn import functional as F
 
 
 class HiddenConv2d(nn.Conv2d):
-    """Convolution without bias that keeps height and width; weights start as N(0, 0.05^2).
+    """Convolution without bias, keeping height and width; weights start as N(0, 0.05^2).
 
-    An ActNorm follows it and supplies the bias.
+    The ActNorm after the convolution supplies the bias.
 
     Arguments:
-        in_channels: Channels of the input, (N, in_channels, H, W).
-        channels: Channels of the output, (N, channels, H, W).
-        size: Height and width of the kernel; odd.
+        in_channels: Number of input channels, (N, in_channels, H, W).
+        channels: Number of output channels, (N, channels, H, W).
+        size: Kernel height and width; odd.
     """
 
     def __init__(self, in_channels: int, channels: int, *, size: int) -> None:
@@ -27,16 +27,16 @@ class HiddenConv2d(nn.Conv2d):
 
 
 class ZeroConv2d(nn.Conv2d):
-    r"""3x3 convolution that starts at zero, with a learned log-scale per output channel.
+    r"""3x3 convolution starting at zero, with a learned log-scale per output channel.
 
     y = (weight * x + bias) exp(3 log_scale)
 
-    The scales are taken into weight and bias, which are smaller than what they would pass over.
-    The factor 3 is that of the authors' code; it makes the scale learn faster.
+    The scales are multiplied into weight and bias, because these are smaller than the
+    activations. The factor 3 comes from the authors' code and makes the scale learn faster.
 
     Arguments:
-        in_channels: Channels of the input, (N, in_channels, H, W).
-        channels: Channels of the output, (N, channels, H, W).
+        in_channels: Number of input channels, (N, in_channels, H, W).
+        channels: Number of output channels, (N, channels, H, W).
 
     References:
         | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), 3.3
@@ -53,6 +53,6 @@ class ZeroConv2d(nn.Conv2d):
         nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Floating (N, in_channels, H, W) to (N, channels, H, W)."""
+        """Map floating (N, in_channels, H, W) to (N, channels, H, W)."""
         scale = torch.exp(3 * self.log_scale)  # (channels, 1, 1)
         return F.conv2d(x, self.weight * scale[..., None], self.bias * scale.flatten(), padding=1)

@@ -1,4 +1,4 @@
-"""Affine couplings: one half of an example is moved and scaled as the other half says."""
+"""Affine couplings: half an example is shifted and scaled depending on the other half."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
 
 
 class ConvCoupling(nn.Module):
-    r"""Affine coupling of the channels by a convolutional network.
+    r"""Affine coupling between halves of the channels, by a convolutional network.
 
     x = (a, b), two halves of the channels
     shift, raw = net(a)
     y = (a, (b + shift) * sigmoid(raw + 2))
     ladj = sum over C/2, H, W of log sigmoid(raw + 2)
 
-    net: 3x3 convolution, ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution that
-    starts at zero; so that at first the layer is b' = b sigmoid(2), whatever a is.
+    net: 3x3 convolution, ActNorm, ReLU, 1x1 convolution, ActNorm, ReLU, 3x3 convolution starting
+    at zero; so at first the layer computes b' = b sigmoid(2), whatever a is. The 2 comes from the
+    authors' code and makes the layer start near the identity.
 
     Arguments:
-        channels: C of the input, (N, C, H, W); even.
-        width: Channels of the hidden convolutions.
+        channels: Number of input channels, C in (N, C, H, W); even.
+        width: Number of channels in the hidden convolutions.
 
     References:
         | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), 3.3
@@ -47,23 +48,23 @@ class ConvCoupling(nn.Module):
         return shift, F.logsigmoid(raw + 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        """Map floating (N, C, H, W) to the same shape, and ladj (N,)."""
         a, b = x.chunk(2, dim=1)  # 2 x (N, C/2, H, W)
         shift, log_scale = self._shift_and_log_scale(a)
         y = torch.cat((a, (b + shift) * torch.exp(log_scale)), dim=1)  # (N, C, H, W)
         return y, log_scale.sum(dim=(1, 2, 3))
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Floating (N, C, H, W) to the same."""
+        """Map floating (N, C, H, W) to the same shape."""
         a, b = y.chunk(2, dim=1)
         shift, log_scale = self._shift_and_log_scale(a)
         return torch.cat((a, b * torch.exp(-log_scale) - shift), dim=1)
 
 
 class LinearCoupling(nn.Module):
-    r"""Affine coupling of a flattened image by two fully connected networks.
+    r"""Affine coupling for a flattened image, by two fully connected networks.
 
-    m = 1 on the dimensions of one parity of their index, 0 on the others
+    m = 1 on dimensions with an index of the kept parity, 0 on the rest
     s = (1 - m) tanh(log_scale_net(m x)),   t = (1 - m) shift_net(m x)
     y = x exp(s) + t                                                     (Dinh et al. 2017, Eq. 9)
     ladj = sum_d s_d
@@ -71,9 +72,9 @@ class LinearCoupling(nn.Module):
     Each network: D -> width, ReLU, `hidden_layers` times (width -> width, ReLU), width -> D.
 
     Arguments:
-        dims: D = C H W of the input, (N, C, H, W).
-        width: Units of the hidden layers.
-        hidden_layers: Layers width -> width.
+        dims: Number of input dimensions, D = C H W for (N, C, H, W).
+        width: Units in the hidden layers.
+        hidden_layers: Number of layers width -> width.
 
     References:
         | Density estimation using Real NVP (Dinh et al., 2017), 3.4
@@ -91,7 +92,7 @@ class LinearCoupling(nn.Module):
         self.register_buffer("even", even, persistent=False)  # (D,), follows from the domain
 
     def _conditioner(self, x: Tensor, parity: int) -> tuple[Tensor, Tensor]:
-        """Shift and log-scale, each (N, C, H, W), from the dimensions of `parity` of x."""
+        """Compute shift and log-scale, each (N, C, H, W), from the kept dimensions of x."""
         odd = 1 - self.even  # (D,)
         keep, move = (self.even, odd) if parity == 0 else (odd, self.even)
         h = x.flatten(1) * keep  # (N, D)
@@ -100,24 +101,24 @@ class LinearCoupling(nn.Module):
         return shift.reshape(x.shape), log_scale.reshape(x.shape)
 
     def forward(self, x: Tensor, parity: int) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to the same, and ladj (N,).
+        """Map floating (N, C, H, W) to the same shape, and ladj (N,).
 
         Arguments:
             x: The input.
-            parity: 0 keeps the dimensions of even index and transforms the odd ones; 1 the
+            parity: 0 keeps dimensions with an even index and transforms the odd dimensions; 1 the
                 other way round.
         """
         shift, log_scale = self._conditioner(x, parity)
         return x * torch.exp(log_scale) + shift, log_scale.sum(dim=(1, 2, 3))
 
     def inverse(self, y: Tensor, parity: int) -> Tensor:
-        """Floating (N, C, H, W) to the same; `parity` as in `forward`."""
+        """Map floating (N, C, H, W) to the same shape; `parity` like in `forward`."""
         shift, log_scale = self._conditioner(y, parity)
         return (y - shift) * torch.exp(-log_scale)
 
 
 def _fully_connected(sizes: list[int]) -> nn.Sequential:
-    """Linear layers with a ReLU between each two."""
+    """Build linear layers with a ReLU between neighbours."""
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]

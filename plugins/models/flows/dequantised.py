@@ -1,4 +1,4 @@
-"""What a flow on the reals needs to be a density of discrete images."""
+"""Base class turning a flow on real images into a density for discrete images."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from plugins.models.flows.actnorm import initialising
 
 
 class DequantisedFlow(nn.Module, ABC):
-    r"""A continuous density p(y), read as a probability of discrete images x.
+    r"""A continuous density p(y), read as a probability for discrete images x.
 
     y = (x + u) / 2^bits - 1/2,   u = 1/2 in evaluation, u ~ U[0, 1) in training
     log P(x) = log p(y) - D bits ln 2                  (the density times the volume of the bin)
     log p(y) = base + ladj,   z the noise behind y
 
-    In training, -E_u log P is an upper bound of the negative log-probability of the discrete
-    example (Theis et al., 2016). At the middle of the bin log P is the midpoint rule for its
-    integral: the sum of P over all images is 1 up to the error of that rule, less what the
-    density puts outside the range of the images.
+    In training, -E_u log P is an upper bound for the discrete example's negative log-probability
+    (Theis et al., 2016). In evaluation, P is the midpoint rule for the density's integral over
+    the bin: the sum of P over all images is 1 up to the error in that rule, less the density
+    outside the image range.
 
-    A subclass says what the flow is: `transform`, `inverse` and `draw_noise`.
+    A subclass defines the flow by `transform`, `inverse` and `draw_noise`.
 
     Arguments:
-        domain: The images; y and z are floating, (N, *domain.shape) and (N, domain.dims), of the
-            dtype and on the device of the parameters.
+        domain: The images; y and z are floating, (N, *domain.shape) and (N, domain.dims), with
+            the parameters' dtype and on the parameters' device.
 
     References:
         | A note on the evaluation of generative models (Theis et al., 2016), 3.1
@@ -43,43 +43,43 @@ class DequantisedFlow(nn.Module, ABC):
 
     @abstractmethod
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """z, (N, D), and base and ladj, each (N,), in nats, of y, (N, C, H, W)."""
+        """Map y, (N, C, H, W), to z, (N, D), base and ladj, each (N,), in nats."""
 
     @abstractmethod
     def inverse(self, z: Tensor) -> Tensor:
-        """y, (N, C, H, W), of z, (N, D)."""
+        """Map z, (N, D), to y, (N, C, H, W)."""
 
     @abstractmethod
     def draw_noise(self, n: int, generator: Generator) -> Tensor:
-        """z, float32, (n, D), on the CPU, from the base density of no scale."""
+        """Draw z, float32, (n, D), on the CPU, from the base density without scales."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log-probability at the middle of the bin: floating, (N,), in nats, of uint8 x."""
+        """Evaluate log P for uint8 x, with y at the bin midpoints: floating, (N,), in nats."""
         _, base, ladj = self.transform(self._dequantise(x, 0.5))
         return base + ladj - self._bin_nats
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
-        """The terms of `log_prob(x)`, each floating, (N,), in nats.
+        """Evaluate the terms in `log_prob(x)`, each floating, (N,), in nats.
 
-        `base` is the density of the latents (with all learned means and scales), `ladj` the log
-        absolute determinant of the transform of y into them, `bins` the constant -D bits ln 2.
+        `base` is the latent density (with all learned means and scales), `ladj` the log absolute
+        determinant for the transform from y to the latents, `bins` the constant -D bits ln 2.
         """
         _, base, ladj = self.transform(self._dequantise(x, 0.5))
         return {"base": base, "ladj": ladj, "bins": torch.full_like(base, -self._bin_nats)}
 
     def to_noise(self, x: Tensor) -> Tensor:
-        """z, floating, (N, D), of images in grey levels, floating or uint8, (N, C, H, W)."""
+        """Map images in grey levels, floating or uint8, (N, C, H, W), to z, floating, (N, D)."""
         return self.transform(self._dequantise(x, 0.5))[0]
 
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
-        """Mean negative log-probability with uniform noise of one bin, in nats per example.
+        """Compute the mean of -log P with noise uniform in the bin, in nats per example.
 
         Arguments:
             x: uint8, (N, *domain.shape).
-            generator: On the CPU; draws the noise.
+            generator: Generator on the CPU for drawing the noise.
 
         Returns:
-            A scalar; the constant D bits ln 2 is included.
+            A scalar, including the constant D bits ln 2.
         """
         noise = torch.rand(x.shape, generator=generator, dtype=torch.float32)
         if x.is_cuda:  # from pinned memory the copy waits for the device, not the program
@@ -89,10 +89,10 @@ class DequantisedFlow(nn.Module, ABC):
 
     @torch.no_grad()
     def prepare(self, x: Tensor) -> None:
-        """Initialise every ActNorm, in one forward pass at the middle of the bins.
+        """Initialise every ActNorm, in a single forward pass at the bin midpoints.
 
-        On a model that is already initialised (or trained) it initialises again, as if it had
-        not been: the ActNorms then depend on x and the other parameters alone.
+        A model already initialised (or trained) is initialised afresh: the ActNorms then depend
+        on x and the other parameters alone.
 
         Arguments:
             x: uint8, (N, *domain.shape).
@@ -100,21 +100,21 @@ class DequantisedFlow(nn.Module, ABC):
         self.initialise(self._dequantise(x, 0.5))
 
     def initialise(self, y: Tensor) -> None:
-        """Initialise every ActNorm from y, (N, C, H, W); each must be applied once."""
+        """Initialise every ActNorm from y, (N, C, H, W); each must be applied exactly once."""
         with initialising(self):
             self.transform(y)
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
-        """Draw samples by the inverse of the flow; what falls outside the range is clamped to it.
+        """Draw samples by inverting the flow; values outside the image range are clamped.
 
         Arguments:
-            n: How many.
-            generator: On the CPU; draws the noise, the same for every dtype and device.
-            temperature: Factor on the standard deviation of the base density, of every level.
+            n: Number of samples.
+            generator: Generator on the CPU for the noise, the same for every dtype and device.
+            temperature: Factor on the standard deviation of the base density, in every level.
 
         Returns:
-            uint8, (n, *domain.shape), on the device of the parameters.
+            uint8, (n, *domain.shape), on the parameters' device.
         """
         parameter = next(self.parameters())
         z = self.draw_noise(n, generator).to(parameter.device, parameter.dtype) * temperature
@@ -123,11 +123,11 @@ class DequantisedFlow(nn.Module, ABC):
 
     @property
     def _bin_nats(self) -> float:
-        """Nats that the width of the bins takes: D bits ln 2."""
+        """The bin width in nats: D bits ln 2."""
         return self.domain.dims * self.domain.bits * math.log(2)
 
     def _dequantise(self, x: Tensor, u: Tensor | float) -> Tensor:
-        """The floating (N, C, H, W) in [-1/2, 1/2) at the place u in [0, 1) of each bin."""
+        """Map x to floating (N, C, H, W) in [-1/2, 1/2), at position u in [0, 1) in each bin."""
         dtype = next(self.parameters()).dtype
         u = u.to(x.device, dtype) if isinstance(u, Tensor) else u
         return (x.to(dtype) + u) / self.domain.levels - 0.5

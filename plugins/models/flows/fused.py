@@ -1,14 +1,14 @@
-r"""The steps of a level of Glow in fewer and larger operations; the same function and parameters.
+r"""Fused steps for a Glow level: fewer, larger operations for the same function and parameters.
 
-With s = exp(log_scale) and b the bias of an ActNorm, W the 1x1 convolution, e = exp(3 log_scale),
-* a convolution and every scale one of output channels,
+With s = exp(log_scale) and b the bias in an ActNorm, W the 1x1 convolution, e = exp(3 log_scale),
+* a convolution, and every scale applied to output channels,
 
     W (s (x + b)) = (W s) x + (W s) b             relu(s (w * x + b)) = relu((s w) * x + s b)
     e (w * x + bias) = (e w) * x + e bias
 
-so that no affine layer passes over the activations: it is folded into the few numbers of the
-weights, for all the steps of a level at once. Activations are channels-last, which is how the
-convolutions want them: the pixels of an image are then the rows of a matrix.
+so that affine layers never pass over the activations: each is folded into the weights, which are
+far smaller, for all steps in a level at once. Activations are channels-last, the fastest layout
+for the convolutions: the pixels in an image are then the rows of a matrix.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ PARTS: dict[str, type[nn.Module]] = {
 
 
 def can_be_fused(step: nn.Module) -> bool:
-    """Whether a step has the parts it was built with, and nobody watches or alters their calls.
+    """Return whether a step has the original parts, without hooks or altered calls.
 
-    The fused steps call no part, so a hook on one would not run.
+    The fused steps do not call the parts, so a hook on a part would not run.
     """
     parts = {name: type(part) for name, part in step.named_modules() if name}
     return parts == PARTS and not any(is_altered(module) for module in step.modules())
 
 
 class FoldedSteps:
-    """The parameters of K steps as the fused steps use them: C channels, w hidden ones.
+    """Parameters for K steps, in the form used by the fused steps: C channels, w hidden channels.
 
     Arguments:
-        steps: Of one number of channels and one width.
+        steps: Steps with equal numbers of channels and equal width.
 
     Attributes:
-        scales, biases: exp(log_scale) and bias of the ActNorms of the steps, (K, C).
-        p, lower, upper: The factors of the 1x1 convolutions, (K, C, C).
+        scales, biases: exp(log_scale) and bias for each step's ActNorm, (K, C).
+        p, lower, upper: The factors in the 1x1 convolutions, (K, C, C).
         mixes: P L U, (K, C, C).
-        ladj: That of one pixel by ActNorm and 1x1 convolution of all the steps, a scalar.
-        mix, shift: W s and (W s) b of each step, (C, C) and (C,).
-        s1, s2: exp(log_scale) of the hidden ActNorms of each step, (w, 1, 1, 1).
-        b1, b2: Their biases times these scales, (w,).
-        e: exp(3 log_scale) of the last convolutions, (K, C).
-        b3: Their biases times e, (K, C).
+        ladj: ladj per pixel, from the ActNorms and 1x1 convolutions in all steps, a scalar.
+        mix, shift: W s and (W s) b for each step, (C, C) and (C,).
+        s1, s2: exp(log_scale) for the hidden ActNorms in each step, (w, 1, 1, 1).
+        b1, b2: The hidden ActNorms' biases times these scales, (w,).
+        e: exp(3 log_scale) for the last convolutions, (K, C).
+        b3: The last convolutions' biases times e, (K, C).
     """
 
     def __init__(self, steps: Sequence[Any]) -> None:
@@ -93,10 +93,10 @@ class FoldedSteps:
 
 
 def fused_steps(steps: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
-    """What the steps do one after the other.
+    """Apply the steps in order.
 
     Arguments:
-        steps: Of one number of channels and one width; each `can_be_fused`.
+        steps: Steps with equal numbers of channels and equal width; each `can_be_fused`.
         x: Floating, (N, C, H, W), in any memory format.
 
     Returns:

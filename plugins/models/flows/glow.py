@@ -18,11 +18,11 @@ from plugins.models.flows.multiscale import Split, Top, squeeze, unsqueeze
 
 
 class GlowStep(nn.Module):
-    """ActNorm, invertible 1x1 convolution, affine coupling; 14 parameter tensors.
+    """ActNorm, invertible 1x1 convolution and affine coupling; 14 parameter tensors.
 
     Arguments:
-        channels: C of the input, (N, C, H, W); even.
-        width: Channels of the hidden convolutions of the coupling.
+        channels: Number of input channels, C in (N, C, H, W); even.
+        width: Number of channels in the coupling's hidden convolutions.
     """
 
     def __init__(self, channels: int, *, width: int) -> None:
@@ -32,27 +32,27 @@ class GlowStep(nn.Module):
         self.coupling = ConvCoupling(channels, width=width)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        """Map floating (N, C, H, W) to the same shape, and ladj (N,)."""
         x, ladj_norm = self.norm(x)
         x, ladj_mix = self.mix(x)
         x, ladj_coupling = self.coupling(x)
         return x, ladj_norm + ladj_mix + ladj_coupling
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Floating (N, C, H, W) to the same."""
+        """Map floating (N, C, H, W) to the same shape."""
         return self.norm.inverse(self.mix.inverse(self.coupling.inverse(y)))
 
 
 class GlowLevel(nn.Module):
-    """Squeeze, then steps of flow.
+    """Squeeze, followed by flow steps.
 
-    The steps are fused (see `fused_steps`), which changes numbers by rounding only, unless one of
-    them or a part of one is not as it was built or has a hook: they are then called one by one.
+    The steps are fused (see `fused_steps`), which changes numbers by rounding only. If any step
+    or part was replaced or has a hook, the steps are called individually instead.
 
     Arguments:
-        channels: C of the input, (N, C, H, W).
-        steps: How many steps.
-        width: Channels of the hidden convolutions of the couplings.
+        channels: Number of input channels, C in (N, C, H, W).
+        steps: Number of steps.
+        width: Number of channels in the couplings' hidden convolutions.
     """
 
     def __init__(self, channels: int, *, steps: int, width: int) -> None:
@@ -60,11 +60,11 @@ class GlowLevel(nn.Module):
         self.steps = nn.ModuleList(GlowStep(4 * channels, width=width) for _ in range(steps))
 
     def is_as_built(self) -> bool:
-        """Whether every step has the parts it was built with, and none was altered."""
+        """Return whether every step has the original parts, all unaltered."""
         return all(type(step) is GlowStep and can_be_fused(step) for step in self.steps)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
+        """Map floating (N, C, H, W) to (N, 4 C, H/2, W/2), and ladj (N,)."""
         x = squeeze(x)  # (N, 4 C, H/2, W/2)
         if self.is_as_built():
             return fused_steps(self.steps, x)
@@ -75,34 +75,34 @@ class GlowLevel(nn.Module):
         return x, ladj
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Floating (N, 4 C, H/2, W/2) to (N, C, H, W)."""
+        """Map floating (N, 4 C, H/2, W/2) to (N, C, H, W)."""
         for step in reversed(self.steps):
             y = step.inverse(y)
         return unsqueeze(y)
 
 
 class Glow(DequantisedFlow):
-    r"""Multi-scale flow of 1x1 convolutions and convolutional couplings.
+    r"""Multi-scale flow with 1x1 convolutions and convolutional couplings.
 
-    Each level is squeeze, `steps` steps and, but for the last, a split: half of the channels go on
-    to the next level, the other half becomes latent. With b_l the latents (b_L is all of the last
-    level),
+    Each level consists of a squeeze, `steps` steps and, except for the last level, a split: half
+    the channels continue to the next level, the other half becomes latent. With b_l the latents
+    (b_L is the whole output from the last level),
 
     base = sum_{l < L} log p(b_l | a_l) + log p(b_L),   ladj = log|det d(b_1 .. b_L) / dy|
 
-    and z holds the standardised latents of the levels one after the other. There are
+    and z holds the standardised latents, level after level. There are
     14 steps levels + 3 (levels - 1) + 3 parameter tensors.
 
-    Departures from the authors' code, none of which changes the family of densities: means and
-    log-scales, shifts and scales are halves of the channels instead of alternating ones; there
-    are no class labels; ActNorm is initialised at the middle of the bins instead of with noise,
+    The departures from the authors' code do not change the family of densities: means and
+    log-scales, shifts and scales are halves of the channels instead of alternating channels;
+    class labels are left out; ActNorm is initialised at the bin midpoints instead of with noise,
     and a constant channel is only centred.
 
     Arguments:
         domain: The images; height and width divisible by 2**levels.
-        levels: Scales, L.
-        steps: Steps of flow in each level.
-        width: Channels of the hidden convolutions of the couplings.
+        levels: Number of scales, L.
+        steps: Number of flow steps in each level.
+        width: Number of channels in the couplings' hidden convolutions.
 
     Raises:
         DomainError: The height or the width is not divisible by 2**levels.
@@ -130,18 +130,18 @@ class Glow(DequantisedFlow):
         self._latent_shapes = tuple(shapes)  # of one example, by level
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """z, (N, D), and base and ladj, each (N,), in nats, of y, (N, C, H, W)."""
+        """Map y, (N, C, H, W), to z, (N, D), base and ladj, each (N,), in nats."""
         latents, bases, ladjs = self._levels(y)
         z = torch.cat([z.flatten(1) for z in latents], dim=1)
         return z, reduce(torch.add, bases), reduce(torch.add, ladjs)
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
-        """The terms of `log_prob(x)` by level, each floating, (N,), in nats.
+        """Evaluate the terms in `log_prob(x)` by level, each floating, (N,), in nats.
 
-        `base.l` is the density of the latents of level l (with all learned means and scales) and
-        `ladj.l` the log absolute determinant of its steps; level 0 is the one next to the image.
-        `bins` is the constant -D bits ln 2. What the levels from l on sum to is the log-density
-        of the activations that enter level l.
+        `base.l` is the latent density in level l (with all learned means and scales) and `ladj.l`
+        the log absolute determinant for the level's steps; level 0 is next to the image. `bins`
+        is the constant -D bits ln 2. The terms for levels l and above sum to the log-density of
+        the activations entering level l.
         """
         _, bases, ladjs = self._levels(self._dequantise(x, 0.5))
         terms = {}
@@ -150,16 +150,16 @@ class Glow(DequantisedFlow):
         return terms | {"bins": torch.full_like(bases[0], -self._bin_nats)}
 
     def latent(self, x: Tensor) -> Tensor:
-        """The latent of the last level before its base density, floating, (N, D_L), of uint8 x.
+        """Return the last level's latent for uint8 x, before the base density, floating, (N, D_L).
 
-        Its sum is what the published code of arXiv 2502.00820 differentiates. It does not depend
-        on the splits, on the top, and on the coupling just before each split, which moves only
-        the half that leaves.
+        The code published with arXiv 2502.00820 differentiates the sum of this latent. The latent
+        does not depend on the splits, on the top, or on the coupling just before each split,
+        because that coupling changes only the half leaving the flow.
         """
         return self._descend(self._dequantise(x, 0.5))[0].flatten(1)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """y, (N, C, H, W), of z, (N, D)."""
+        """Map z, (N, D), to y, (N, C, H, W)."""
         parts = z.split([math.prod(shape) for shape in self._latent_shapes], dim=1)
         latents = [
             part.reshape(-1, *shape)
@@ -171,17 +171,17 @@ class Glow(DequantisedFlow):
         return y
 
     def draw_noise(self, n: int, generator: Generator) -> Tensor:
-        """Standard normal z, float32, (n, D), on the CPU."""
+        """Draw standard normal z, float32, (n, D), on the CPU."""
         return torch.randn(n, self.domain.dims, generator=generator, dtype=torch.float32)
 
     def _levels(self, y: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """z, base and ladj of each level."""
+        """Compute z, base and ladj for each level."""
         x, latents, bases, ladjs = self._descend(y)
         z, base = self.top(x)
         return [*latents, z], [*bases, base], ladjs
 
     def _descend(self, y: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
-        """What reaches the top, z and base of each split, and ladj of each level."""
+        """Compute the top's input, z and base for each split, and ladj for each level."""
         x, latents, bases, ladjs = y, [], [], []
         for index, level in enumerate(self.levels):
             x, ladj = level(x)
@@ -194,7 +194,7 @@ class Glow(DequantisedFlow):
 
 
 def _check(domain: Images, levels: int) -> None:
-    """Refuse a domain that cannot be halved `levels` times."""
+    """Raise a `DomainError` unless the domain can be halved `levels` times."""
     if domain.height % 2**levels == 0 and domain.width % 2**levels == 0:
         return
     fits = math.gcd(domain.height, domain.width)

@@ -1,4 +1,4 @@
-"""The one-level Glow with fully connected couplings."""
+"""Single-level Glow with fully connected couplings."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from plugins.models.flows.mixing import InvertibleConv1x1
 
 
 def standard_logistic_log_prob(z: Tensor) -> Tensor:
-    """Log-density of the standard logistic, -z - 2 softplus(-z), summed: (N, D) to (N,).
+    """Sum the standard logistic log-density, -z - 2 softplus(-z), in nats: (N, D) to (N,).
 
-    In nats. Written with log sigmoid(z) = -softplus(-z), which torch evaluates to full precision.
+    The code uses log sigmoid(z) = -softplus(-z), evaluated to full precision by torch.
     """
     return (2 * F.logsigmoid(z) - z).sum(1)
 
 
 class GlowLinearStep(nn.Module):
-    """ActNorm, invertible 1x1 convolution, fully connected coupling.
+    """ActNorm, invertible 1x1 convolution and fully connected coupling.
 
     Arguments:
         domain: The images, (C, H, W).
-        width: Units of the hidden layers of the coupling.
-        hidden_layers: Hidden layers of the coupling.
+        width: Units in the coupling's hidden layers.
+        hidden_layers: Number of hidden layers in the coupling.
     """
 
     def __init__(self, domain: Images, *, width: int, hidden_layers: int) -> None:
@@ -39,39 +39,43 @@ class GlowLinearStep(nn.Module):
         self.coupling = LinearCoupling(domain.dims, width=width, hidden_layers=hidden_layers)
 
     def forward(self, x: Tensor, parity: int) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to the same, and ladj (N,); `parity` as in `LinearCoupling`."""
+        """Map floating (N, C, H, W) to the same shape, and ladj (N,).
+
+        `parity` is passed to `LinearCoupling`.
+        """
         x, ladj_norm = self.norm(x)
         x, ladj_mix = self.mix(x)
         x, ladj_coupling = self.coupling(x, parity)
         return x, ladj_norm + ladj_mix + ladj_coupling
 
     def inverse(self, y: Tensor, parity: int) -> Tensor:
-        """Floating (N, C, H, W) to the same."""
+        """Map floating (N, C, H, W) to the same shape."""
         return self.norm.inverse(self.mix.inverse(self.coupling.inverse(y, parity)))
 
 
 class GlowLinear(DequantisedFlow):
-    r"""Flow of `steps` fully connected steps with a logistic base.
+    r"""Flow with `steps` fully connected steps and a logistic base density.
 
     base = sum_d (-z_d - 2 softplus(-z_d)),   ladj = log|det dz/dy|
 
-    Step k keeps the dimensions of parity k mod 2 of the flattened image and transforms the others.
-    With `shared_steps` one set of weights serves every step, so that ActNorm is applied `steps`
-    times: `prepare` then sets it such that all of them together normalise, see `initialise`.
+    Step k keeps the dimensions with parity k mod 2 in the flattened image and transforms the rest.
+    With `shared_steps`, all steps share the same weights, so that ActNorm is applied `steps`
+    times: `prepare` then makes all applications together normalise, see `initialise`.
 
-    Departures from the published code: the images are dequantised, and ladj is the true one (the
-    code adds 1 for each coupling). Both can be had as there, by option, and `likelihood` is then
-    `unnormalized`: a density trained on the middles of the bins alone, without noise, need not
-    be near its mean over a bin, and exp(ladj_constant * steps) is a factor on every probability.
-    That the steps share their weights, as there, is an option too.
+    Departures from the published code: the images are dequantised, and ladj is correct (the
+    published code adds 1 for each coupling). Options restore the published behaviour in both
+    cases, and `likelihood` is then `unnormalized`: a density trained on bin midpoints alone,
+    without noise, need not be near the mean density over a bin, and every probability has the
+    factor exp(ladj_constant * steps). Sharing the weights between steps, like in the published
+    code, is also an option.
 
     Arguments:
         domain: Any images.
-        steps: Steps of flow.
-        width: Units of the hidden layers of the couplings.
-        hidden_layers: Hidden layers of the couplings.
-        shared_steps: Whether all the steps share one set of weights.
-        dequantisation: `uniform` noise in training, or `none`: the middle of the bin there too.
+        steps: Number of flow steps.
+        width: Units in the couplings' hidden layers.
+        hidden_layers: Number of hidden layers in the couplings.
+        shared_steps: Whether all steps share the same weights.
+        dequantisation: `uniform` noise in training, or `none`: the bin midpoint, also in training.
         ladj_constant: Added to ladj for each step.
 
     References:
@@ -105,7 +109,7 @@ class GlowLinear(DequantisedFlow):
         return self.steps[k % len(self.steps)]
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """z, (N, D), and base and ladj, each (N,), in nats, of y, (N, C, H, W)."""
+        """Map y, (N, C, H, W), to z, (N, D), base and ladj, each (N,), in nats."""
         x, ladj = y, y.new_full(y.shape[:1], self._n_steps * self._ladj_constant)
         for k in range(self._n_steps):
             x, ladj_step = self._step(k)(x, k % 2)
@@ -114,42 +118,42 @@ class GlowLinear(DequantisedFlow):
         return z, standard_logistic_log_prob(z), ladj
 
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
-        """As `DequantisedFlow.training_loss`; without dequantisation, -mean log_prob(x)."""
+        """See `DequantisedFlow.training_loss`; without dequantisation, -mean log_prob(x)."""
         if self._has_noise:
             return super().training_loss(x, generator)
         return -self.log_prob(x).mean()
 
     def latent(self, x: Tensor) -> Tensor:
-        """The latent z, floating, (N, D), of uint8 x.
+        """Return the latent z, floating, (N, D), for uint8 x.
 
-        Its sum is what the published code of arXiv 2502.00820 differentiates.
+        The code published with arXiv 2502.00820 differentiates the sum of this latent.
         """
         return self.to_noise(x)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """y, (N, C, H, W), of z, (N, D)."""
+        """Map z, (N, D), to y, (N, C, H, W)."""
         y = z.reshape(-1, *self.domain.shape)
         for k in reversed(range(self._n_steps)):
             y = self._step(k).inverse(y, k % 2)
         return y
 
     def draw_noise(self, n: int, generator: Generator) -> Tensor:
-        """Standard logistic z, float32, (n, D), on the CPU."""
+        """Draw standard logistic z, float32, (n, D), on the CPU."""
         u = torch.rand(n, self.domain.dims, generator=generator, dtype=torch.float32)
-        return torch.logit(u, eps=2.0**-25)  # u is a multiple of 2**-24, at times 0
+        return torch.logit(u, eps=2.0**-25)  # u is a multiple of 2**-24 and may be 0
 
     def initialise(self, y: Tensor) -> None:
         r"""Initialise every ActNorm from y, (N, C, H, W).
 
-        Steps of their own are initialised one after the other. A shared one, applied n times
-        with the 1x1 convolution W between, maps y to
+        Separate steps are initialised in order. A shared step, applied n times with the 1x1
+        convolution W between, maps y to
 
         (r W)^n y + sum_{k=1..n} (r W)^k bias,   r = exp(log_scale),
 
-        couplings aside, which start near the identity. One r serves all channels, since W mixes
-        them: the variance of the result, averaged over the channels, is 1, and the mean of each
-        channel is 0. For one channel r = sd^(-1/n). (Normalising each application instead would
-        grow the activations by sd^-n.)
+        ignoring the couplings, which start near the identity. A common r serves all channels,
+        since W mixes the channels: r makes the output variance, averaged over the channels, equal
+        to 1, and the bias makes each channel's mean 0. With a single channel r = sd^(-1/n).
+        (Normalising each application instead would grow the activations by sd^-n.)
         """
         if len(self.steps) == self._n_steps:
             super().initialise(y)

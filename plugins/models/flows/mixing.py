@@ -1,4 +1,4 @@
-"""Invertible 1x1 convolutions: learned mixtures of the channels."""
+"""Invertible 1x1 convolutions: learned channel mixing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 def random_rotation(channels: int) -> Tensor:
-    """A rotation drawn uniformly: float64, (C, C), orthogonal with determinant +1."""
+    """Draw a uniform random rotation: float64, (C, C), orthogonal with determinant +1."""
     q, r = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
-    q = q * torch.sign(torch.diagonal(r))  # uniform among the orthogonal matrices
+    q = q * torch.sign(torch.diagonal(r))  # else QR is not uniform over orthogonal matrices
     q[:, 0] *= torch.linalg.det(q).sign()
     return q.contiguous()
 
@@ -17,7 +17,7 @@ def random_rotation(channels: int) -> Tensor:
 def triangular_factors(
     lower: Tensor, upper: Tensor, log_s: Tensor, sign: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """L and U + diag(sign * exp(log_s)), each floating, (..., C, C), of one or more convolutions.
+    """Compute L and U + diag(sign * exp(log_s)), floating, (..., C, C), for any batch shape.
 
     Arguments:
         lower: Floating, (..., C, C), read below the diagonal.
@@ -30,22 +30,22 @@ def triangular_factors(
 
 
 def _apply(weight: Tensor, x: Tensor) -> Tensor:
-    # Not conv2d: on a CPU it takes up to fifty times as long for one channel.
+    # Not conv2d: on a CPU, conv2d takes up to fifty times longer for a single channel.
     return torch.einsum("oc,nchw->nohw", weight, x)
 
 
 class InvertibleConv1x1LU(nn.Module):
-    r"""Invertible 1x1 convolution with its weight in LU form.
+    r"""Invertible 1x1 convolution with the weight in LU form.
 
     weight = P L (U + diag(sign * exp(log_s)))                       (Kingma & Dhariwal, Eq. 10)
     ladj = H W sum_c log_s_c                                                         (Eq. 11)
 
     L is lower triangular with ones on the diagonal, U strictly upper triangular: only these parts
-    of the parameters `lower` and `upper` are read. P (a permutation) and sign are fixed.
-    The weight starts as a random rotation.
+    are read from the parameters `lower` and `upper`. P (a permutation) and sign are fixed. The
+    weight starts as a random rotation.
 
     Arguments:
-        channels: C of the input, (N, C, H, W).
+        channels: Number of input channels, C in (N, C, H, W).
 
     References:
         | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), 3.2
@@ -67,21 +67,21 @@ class InvertibleConv1x1LU(nn.Module):
         self.register_buffer("sign", diagonal.sign().to(dtype))  # (C,)
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """L and U + diag(sign * exp(log_s)), each floating, (C, C)."""
+        """Compute L and U + diag(sign * exp(log_s)), each floating, (C, C)."""
         return triangular_factors(self.lower, self.upper, self.log_s, self.sign)
 
     def weight(self) -> Tensor:
-        """The weight, floating, (C, C)."""
+        """Multiply the factors to the weight, floating, (C, C)."""
         lower, upper = self.factors()
         return self.p @ (lower @ upper)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        """Map floating (N, C, H, W) to the same shape, and ladj (N,)."""
         ladj = self.log_s.sum() * (x.shape[2] * x.shape[3])
         return _apply(self.weight(), x), ladj.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Floating (N, C, H, W) to the same."""
+        """Map floating (N, C, H, W) to the same shape."""
         lower, upper = self.factors()
         half = torch.linalg.solve_triangular(lower, self.p.T, upper=False, unitriangular=True)
         return _apply(torch.linalg.solve_triangular(upper, half, upper=True), y)
@@ -92,10 +92,10 @@ class InvertibleConv1x1(nn.Module):
 
     ladj = H W log|det weight|                                        (Kingma & Dhariwal, Eq. 9)
 
-    The weight starts as a random rotation of determinant +1: for one channel, the number 1.
+    The weight starts as a random rotation with determinant +1: for a single channel, the number 1.
 
     Arguments:
-        channels: C of the input, (N, C, H, W).
+        channels: Number of input channels, C in (N, C, H, W).
 
     References:
         | Glow: Generative Flow with Invertible 1x1 Convolutions (Kingma & Dhariwal, 2018), 3.2
@@ -107,10 +107,10 @@ class InvertibleConv1x1(nn.Module):
         self.weight = nn.Parameter(random_rotation(channels).to(torch.get_default_dtype()))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Floating (N, C, H, W) to the same, and ladj (N,)."""
+        """Map floating (N, C, H, W) to the same shape, and ladj (N,)."""
         ladj = torch.linalg.slogdet(self.weight).logabsdet * (x.shape[2] * x.shape[3])
         return _apply(self.weight, x), ladj.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Floating (N, C, H, W) to the same."""
+        """Map floating (N, C, H, W) to the same shape."""
         return _apply(torch.linalg.inv(self.weight), y)

@@ -1,4 +1,4 @@
-"""Levels of a multi-scale flow: squeeze, split, and the Gaussians of what is split off."""
+"""Levels in a multi-scale flow: squeeze, split, and Gaussians for the halves split off."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from plugins.models.flows.convolutions import ZeroConv2d
 
 
 def squeeze(x: Tensor) -> Tensor:
-    """Every 2x2 block of pixels becomes channels: (N, C, H, W) to (N, 4 C, H/2, W/2); ladj = 0.
+    """Turn every 2x2 pixel block into channels: (N, C, H, W) to (N, 4 C, H/2, W/2); ladj = 0.
 
-    Channel 4 c + 2 i + j holds pixel (i, j) of the blocks of channel c (Dinh et al. 2017, 3.6).
+    Channel 4 c + 2 i + j holds pixel (i, j) from the blocks in channel c (Dinh et al. 2017, 3.6).
     The result is channels-last in memory.
     """
     n, channels, height, width = x.shape
@@ -24,7 +24,7 @@ def squeeze(x: Tensor) -> Tensor:
 
 
 def unsqueeze(y: Tensor) -> Tensor:
-    """The inverse of `squeeze`: (N, 4 C, H, W) to (N, C, 2 H, 2 W)."""
+    """Invert `squeeze`: (N, 4 C, H, W) to (N, C, 2 H, 2 W)."""
     n, channels, height, width = y.shape
     blocks = y.reshape(n, channels // 4, 2, 2, height, width)  # (N, C, i, j, H, W)
     blocks = blocks.permute(0, 1, 4, 2, 5, 3)  # (N, C, H, i, W, j)
@@ -32,23 +32,23 @@ def unsqueeze(y: Tensor) -> Tensor:
 
 
 def standard_normal_log_prob(z: Tensor) -> Tensor:
-    """Log-density of N(0, 1) in nats, summed over each example: (N, ...) to (N,)."""
+    """Sum the log-density under N(0, 1) over each example, in nats: (N, ...) to (N,)."""
     return -0.5 * (z**2 + math.log(2 * math.pi)).flatten(1).sum(1)
 
 
 class ConditionalNormal(nn.Module):
-    r"""Density of b given h, of independent Gaussians.
+    r"""Density of b given h, by independent Gaussians.
 
     mean, log_sd = conv(h)
     log p(b | h) = sum log N(b; mean, exp(log_sd)^2)
                  = log N(z; 0, 1) - sum log_sd,   z = (b - mean) exp(-log_sd)
 
-    At first it is the standard normal, whatever h is.
+    At first the density is the standard normal, whatever h is.
 
     Arguments:
-        in_channels: Channels of h, (N, in_channels, H, W), or (N, in_channels, 1, 1) if it says
-            the same of every pixel.
-        channels: Channels of b and z, (N, channels, H, W).
+        in_channels: Number of channels in h, (N, in_channels, H, W), or (N, in_channels, 1, 1) to
+            give every pixel the same mean and log_sd.
+        channels: Number of channels in b and z, (N, channels, H, W).
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -56,28 +56,28 @@ class ConditionalNormal(nn.Module):
         self.conv = ZeroConv2d(in_channels, 2 * channels)
 
     def forward(self, h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """z, floating, of the shape of b, and log p(b | h), (N,), in nats."""
+        """Return z, floating, with the same shape as b, and log p(b | h), (N,), in nats."""
         mean, log_sd = self.conv(h).chunk(2, dim=1)
         z = (b - mean) * torch.exp(-log_sd)
         return z, standard_normal_log_prob(z) - log_sd.expand_as(z).sum(dim=(1, 2, 3))
 
     def inverse(self, h: Tensor, z: Tensor) -> Tensor:
-        """b, floating, of the shape of z."""
+        """Return b, floating, with the same shape as z."""
         mean, log_sd = self.conv(h).chunk(2, dim=1)
         return mean + z * torch.exp(log_sd)
 
 
 class Split(nn.Module):
-    r"""Half of the channels leave the flow, modelled given the half that stays.
+    r"""Half the channels leave the flow, modelled given the half that stays.
 
-    x = (a, b); log p(b | a) as in `ConditionalNormal`
+    x = (a, b); log p(b | a) by `ConditionalNormal`
 
     Arguments:
-        channels: C of the input, (N, C, H, W); even.
+        channels: Number of input channels, C in (N, C, H, W); even.
 
     References:
-        | Density estimation using Real NVP (Dinh et al., 2017), 3.6; the learned prior of the half
-        | is that of the code of Glow (Kingma & Dhariwal, 2018).
+        | Density estimation using Real NVP (Dinh et al., 2017), 3.6; the learned prior for the
+        | half follows the Glow authors' code (Kingma & Dhariwal, 2018).
         | https://arxiv.org/abs/1605.08803
     """
 
@@ -86,26 +86,26 @@ class Split(nn.Module):
         self.prior = ConditionalNormal(channels // 2, channels // 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The half a and z, each floating, (N, C/2, H, W); log p(b | a), (N,), in nats."""
+        """Return a and z, each floating, (N, C/2, H, W), and log p(b | a), (N,), in nats."""
         a, b = x.chunk(2, dim=1)  # 2 x (N, C/2, H, W)
         z, log_prob = self.prior(a, b)
         return a, z, log_prob
 
     def inverse(self, a: Tensor, z: Tensor) -> Tensor:
-        """x, floating, (N, C, H, W)."""
+        """Return x, floating, (N, C, H, W)."""
         return torch.cat((a, self.prior.inverse(a, z)), dim=1)
 
 
 class Top(nn.Module):
-    r"""The learned base density of what passes the last level.
+    r"""Learned base density for the output from the last level.
 
-    log p(x) as in `ConditionalNormal`, given h = 0 of 2 C channels
+    log p(x) by `ConditionalNormal`, given h = 0 with 2 C channels
 
-    Its weight is therefore never used and its gradient is always zero; it is kept because it is a
-    layer of the published model. Only bias and log-scale learn.
+    The convolution's weight is therefore never used and has zero gradient; the weight is kept
+    because the published model has this layer. Only bias and log-scale learn.
 
     Arguments:
-        channels: C of the input, (N, C, H, W).
+        channels: Number of input channels, C in (N, C, H, W).
     """
 
     def __init__(self, channels: int) -> None:
@@ -113,14 +113,14 @@ class Top(nn.Module):
         self.prior = ConditionalNormal(2 * channels, channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z, floating, (N, C, H, W), and log p(x), (N,), in nats."""
+        """Return z, floating, (N, C, H, W), and log p(x), (N,), in nats."""
         return self.prior(self._zeros(x), x)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """x, floating, (N, C, H, W)."""
+        """Return x, floating, (N, C, H, W)."""
         return self.prior.inverse(self._zeros(z), z)
 
     def _zeros(self, x: Tensor) -> Tensor:
-        # One row per example, so that per-example gradients see a batch here too; one pixel,
-        # because nothing comes of any other.
+        # A row per example, so that per-example gradients see a batch here too; a single pixel,
+        # because all pixels get the same result.
         return torch.zeros_like(x[:, :, :1, :1]).repeat(1, 2, 1, 1)  # (N, 2 C, 1, 1)

@@ -91,8 +91,7 @@ def test_a_process_that_dies_within_a_message_costs_its_own_task_only(tasks, tmp
     (failed,) = [event for event in seen if isinstance(event, JobFailed)]
     assert (failed.task, failed.job) == ("dying", "dying")
     assert failed.message == (
-        "its process was ended by signal 9 (the system does that when memory runs out: "
-        "fewer --workers need less)"
+        "its process was ended by signal 9 (probably out of memory: try fewer --workers)"
     )
     texts = [event.text for event in seen if isinstance(event, Message)]
     assert sorted(texts) == ["a", "b", "c", "whole"]

@@ -1,4 +1,4 @@
-"""An example of a distribution with plugins for `bench`. It imports nothing heavy."""
+"""Example distribution with plugins for `bench`, without heavy imports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from oodbench import Entry, hookimpl
 # --8<-- [start:hooks]
 @hookimpl
 def bench_scorers() -> list[Entry]:
-    """The scorer of the example."""
+    """Return the example scorer."""
     return [
         Entry(
             name="norm-and-bits",
@@ -21,7 +21,7 @@ def bench_scorers() -> list[Entry]:
 
 @hookimpl
 def bench_models() -> list[Entry]:
-    """The density model of the example."""
+    """Return the example density model."""
     return [
         Entry(
             name="small-vae",
@@ -34,7 +34,7 @@ def bench_models() -> list[Entry]:
 
 @hookimpl
 def bench_datasets() -> list[Entry]:
-    """The data set of the example."""
+    """Return the example data set."""
     return [
         Entry(
             name="csv",

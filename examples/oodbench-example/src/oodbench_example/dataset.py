@@ -1,4 +1,4 @@
-"""A data set from files of one's own: gray images as lines of a CSV file."""
+"""Data set read from custom files: gray images as lines in a CSV file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from oodbench import DataError, Images, MissingDataError
 
 # --8<-- [start:dataset]
 class CSV:
-    """Gray images from `train.csv` and `test.csv`: one a line, whole numbers of 0 to 255.
+    """Gray images from `train.csv` and `test.csv`: an image per line, integers from 0 to 255.
 
     Arguments:
-        path: The folder that holds them; relative to the current directory.
+        path: Folder containing both files; relative to the current directory.
         size: Height and width; a line has size * size numbers, row after row.
     """
 
@@ -29,11 +29,11 @@ class CSV:
         self._path = path
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, 1, size, size), in the order of the lines.
+        """Load a split: uint8, (N, 1, size, size), in line order.
 
         Raises:
-            MissingDataError: The file is not there.
-            DataError: It holds something else, or there is no such split.
+            MissingDataError: The file does not exist.
+            DataError: The file has other content, or the split is unknown.
         """
         file = self._file(split)
         try:
@@ -41,13 +41,13 @@ class CSV:
         except ValueError as error:
             raise DataError(f"{file}: {error}") from error
         if values.shape[1] != self.domain.dims:
-            raise DataError(f"{file}: {values.shape[1]} numbers a line, not {self.domain.dims}")
+            raise DataError(f"{file}: {values.shape[1]} numbers per line, not {self.domain.dims}")
         if values.min() < 0 or values.max() > 255:
             raise DataError(f"{file}: numbers from {values.min()} to {values.max()}, not 0 to 255")
         return values.astype(np.uint8).reshape(-1, *self.domain.shape)
 
     def stamp(self) -> str:
-        """Sizes and times of the files: when they change, they are read again."""
+        """Hash file sizes and times; when the hash changes, the files are read again."""
         sha = hashlib.sha256()
         for split in self.splits:
             state = self._file(split).stat()
@@ -59,5 +59,5 @@ class CSV:
             raise DataError(f"csv has the splits train and test, not {split!r}")
         file = self._path / f"{split}.csv"
         if not file.is_file():
-            raise MissingDataError(f"{file} is not there")
+            raise MissingDataError(f"{file} does not exist")
         return file

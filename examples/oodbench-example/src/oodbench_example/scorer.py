@@ -1,4 +1,4 @@
-"""A scorer: the total gradient norm together with the bits per dimension of the epoch."""
+"""Scorer combining the total gradient norm with the bits per dimension."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from oodbench import NotFittedError, ScoreError
 
 # --8<-- [start:scorer]
 class NormAndBits:
-    """How much larger the gradient and how much lower the likelihood is than on the fit groups.
+    """Sum of gradient norm and negative log-likelihood, each standardised on the fit groups.
 
     s(X) = (φ(X) - mean φ) / sd φ + (ψ(X) - mean ψ) / sd ψ,
 
     φ(X) = log Σ_l ‖∇_l‖², ψ(X) = -1/b Σ log p(x); means and deviations over the fit groups.
-    Bits per dimension are ψ over a constant, which the standardisation takes out again.
+    Bits per dimension are ψ over a constant, removed again by the standardisation.
     """
 
     inputs = ("layer_gradient_sq_norms", "log_prob")
@@ -27,7 +27,7 @@ class NormAndBits:
     deviation_: NDArray[np.float64] | None = None
 
     def fit(self, statistics: Mapping[str, NDArray[np.float64]]) -> Self:
-        """Means and deviations of both terms.
+        """Estimate means and deviations for both terms.
 
         Raises:
             ScoreError: Neither term varies over the fit groups.
@@ -38,12 +38,12 @@ class NormAndBits:
         if not varies.any():
             raise ScoreError("norm-and-bits: neither term varies over the fit groups")
         self.mean_ = terms.mean(axis=0)
-        # A term that does not vary is left out: divided by infinity it is zero.
+        # A constant term is left out: divided by infinity, the term is zero.
         self.deviation_ = np.where(varies, deviation, np.inf)
         return self
 
     def score(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """float64, (M,); higher is more OOD."""
+        """Score groups: float64, (M,); higher is more OOD."""
         if self.mean_ is None or self.deviation_ is None:
             raise NotFittedError("norm-and-bits was asked for scores before it was fitted")
         scores: NDArray[np.float64] = (
@@ -52,7 +52,7 @@ class NormAndBits:
         return scores
 
     def _terms(self, statistics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """φ and ψ, float64, (M, 2)."""
+        """Compute φ and ψ, float64, (M, 2)."""
         norms = statistics["layer_gradient_sq_norms"]  # (M, L), one row per group
         log_prob = statistics["log_prob"]  # (M, b, 1), one number per example
         phi = np.log(norms.sum(axis=1) + 1e-10)

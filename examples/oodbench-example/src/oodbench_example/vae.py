@@ -1,4 +1,4 @@
-"""A density model: a small variational autoencoder, judged by its bound."""
+"""Density model: a small variational autoencoder, evaluated by a lower bound."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class SmallVAE(nn.Module):
 
     log p(x) >= E_q [log p(x | z)] - KL(q(z | x) ‖ N(0, I)), q normal with diagonal covariance.
 
-    A pixel is logistic around the decoder's mean, integrated over its bin; the lowest and the
-    highest value take the tails. The expectation is a Gauss-Hermite quadrature of 9 x 9 points,
-    so the bound is the same at every call. Training draws one z per example instead.
+    A pixel is logistic around the decoder's mean, integrated over the bin; the lowest and the
+    highest value take the tails. The expectation is a Gauss-Hermite quadrature with 9 x 9 points,
+    so every call gives the same bound. Training draws a single z per example instead.
 
     Arguments:
-        domain: What one example is.
-        hidden: Units of the one hidden layer of encoder and decoder.
+        domain: Shape and bits for an example.
+        hidden: Units in the hidden layer, in both encoder and decoder.
 
     References:
         | Auto-Encoding Variational Bayes (Kingma & Welling, 2014), Eq. 3
@@ -53,25 +53,25 @@ class SmallVAE(nn.Module):
         self.register_buffer("weights", weights)  # (P,), their sum is 1
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """The bound of each example, in nats, (N,)."""
+        """Compute the bound for each example, in nats, (N,)."""
         return torch.stack(list(self.log_prob_terms(x).values())).sum(0)
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
-        """Its two terms: the expected log p(x | z) and minus the divergence, (N,) each."""
+        """Compute both terms: the expected log p(x | z) and minus the divergence, (N,) each."""
         mean, log_sd = self._encode(x)
         z = mean.unsqueeze(1) + log_sd.exp().unsqueeze(1) * self.points  # (N, P, 2)
         expected = (self._log_pixels(x.unsqueeze(1), z) * self.weights).sum(1)
         return {"reconstruction": expected, "divergence": -_divergence(mean, log_sd)}
 
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
-        """Minus the bound, by one draw of z per example, in nats per example."""
+        """Estimate minus the bound from a draw of z per example, in nats per example."""
         mean, log_sd = self._encode(x)
         noise = torch.randn(mean.shape, generator=generator).to(mean)
         z = mean + log_sd.exp() * noise
         return (_divergence(mean, log_sd) - self._log_pixels(x, z)).mean()
 
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
-        """uint8, (n, *domain.shape); the temperature scales z."""
+        """Draw samples: uint8, (n, *domain.shape); the temperature scales z."""
         with torch.no_grad():
             z = temperature * torch.randn(n, LATENTS, generator=generator).to(self.log_scale)
             u = torch.rand(n, self.domain.dims, generator=generator).clamp(1e-6, 1 - 1e-6)
@@ -80,7 +80,7 @@ class SmallVAE(nn.Module):
         return x.to(torch.uint8).view(n, *self.domain.shape)
 
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log deviation of q, (N, 2) each."""
+        """Compute mean and log deviation for q, (N, 2) each."""
         y = x.flatten(1).to(self.log_scale.dtype) / self.domain.levels - 0.5
         mean, log_sd = self.encoder(y).chunk(2, dim=1)
         return mean, log_sd.clamp(-6, 3)
@@ -89,7 +89,7 @@ class SmallVAE(nn.Module):
 
     # --8<-- [start:pixels]
     def _log_pixels(self, x: Tensor, z: Tensor) -> Tensor:
-        """Nats of x given z, log p(x | z), of z (..., 2) and x (..., *domain.shape)."""
+        """Compute log p(x | z), in nats, for z (..., 2) and x (..., *domain.shape)."""
         levels = self.domain.levels
         value = x.flatten(-3).to(z.dtype)
         mean, rate = self.decoder(z), (-self.log_scale).exp()
@@ -104,12 +104,12 @@ class SmallVAE(nn.Module):
 
 
 def _divergence(mean: Tensor, log_sd: Tensor) -> Tensor:
-    """KL(q ‖ N(0, I)) = ½ Σ (σ² + μ² - 1 - log σ²), nats, (N,)."""
+    """Compute KL(q ‖ N(0, I)) = ½ Σ (σ² + μ² - 1 - log σ²), nats, (N,)."""
     return 0.5 * ((2 * log_sd).exp() + mean.square() - 1 - 2 * log_sd).sum(1)
 
 
 def _quadrature() -> tuple[Tensor, Tensor]:
-    """Points (P, 2) and weights (P,) with Σ w f(points) = E f(z) for a standard normal z."""
+    """Return points (P, 2), weights (P,) with Σ w f(points) = E f(z) for standard normal z."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(POINTS)
     grid = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, LATENTS)
     product = np.outer(weights, weights).ravel()
