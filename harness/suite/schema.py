@@ -128,7 +128,7 @@ class Recipe(_Table):
     training seed chooses them, and a larger number adds to the examples of a smaller one."""
     mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Perturbation, for background models: share of the values (each channel of each pixel
-    separately) replaced by uniform random levels, again at every step; in training only."""
+    separately) replaced by uniform random levels, redrawn at every step; in training only."""
 
 
 class Model(_Table):
@@ -141,8 +141,8 @@ class Model(_Table):
     training: RecipeName
     """Name of the training recipe."""
     dataset: DatasetName | None = None
-    """Data set for training (train split) a general model, read by scorers regardless of the ID
-    set (`log_prob@NAME`). The default is the `in` data set of the comparison."""
+    """Data set with the train split for a general model; scorers can read such a model regardless
+    of the ID set (`log_prob@NAME`). The default is the `in` data set of the comparison."""
 
 
 class DatasetTable(_Table):
@@ -182,7 +182,7 @@ class Protocol(_Table):
     n_out: Count | None = None
     """Number of test examples to score per OOD data set; default 1,000, or all if fewer exist."""
     fit_overlap: Literal["none", "paper"] = "none"
-    """`"paper"`: fit on `n_fit` of all ID test examples; the scored examples are drawn first."""
+    """`"paper"`: fit on `n_fit` of all ID test examples, beginning with the scored examples."""
     draw_seed: Seed = 0
     """Seed for drawing test examples."""
 
