@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from oodbench import DensityModel, Per
+from plugins.statistics.per_example import examples_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,11 @@ class _ImageStatistic(ABC):
 
         Returns:
             float64, (M, 1), never negative.
+
+        Raises:
+            ValueError: A group contains several examples.
         """
-        values = self.measured(groups[:, 0].to("cpu").numpy())
+        values = self.measured(examples_of(self.name, groups).to("cpu").numpy())
         return values.astype(np.float64).reshape(-1, 1)
 
     @abstractmethod

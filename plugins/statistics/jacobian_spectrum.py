@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from oodbench import DensityModel, Flow, Per, Side, UnsupportedError
+from plugins.statistics.per_example import examples_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,14 +96,11 @@ class JacobianSpectrum:
         from plugins.statistics.jacobians.exact import exact_spectra
         from plugins.statistics.jacobians.lanczos import estimated_spectra
 
-        if groups.shape[1] != 1:
-            name, size = "jacobian_spectrum", groups.shape[1]
-            raise ValueError(f"{name} is per example: expected groups with 1 example, not {size}")
-        flow = _require_flow(model)
+        x, flow = examples_of("jacobian_spectrum", groups), _require_flow(model)
         if model.domain.dims <= self.exact_up_to:
-            return exact_spectra(flow, model, groups[:, 0])
+            return exact_spectra(flow, model, x)
         return estimated_spectra(
-            flow, model, groups[:, 0], probes=self.probes, steps=self.steps, seed=self.seed
+            flow, model, x, probes=self.probes, steps=self.steps, seed=self.seed
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from oodbench import DensityModel, Per
+from plugins.statistics.per_example import examples_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,8 +81,6 @@ class LikelihoodRegret:
         """
         from plugins.statistics.regret import Ascent, regrets
 
-        if groups.shape[1] != 1:
-            name, size = "likelihood_regret", groups.shape[1]
-            raise ValueError(f"{name} is per example: expected groups with 1 example, not {size}")
+        x = examples_of("likelihood_regret", groups)
         ascent = Ascent(self.steps, self.learning_rate, self.optimizer)
-        return regrets(model, groups[:, 0], ascent).cpu().numpy().reshape(-1, 1)
+        return regrets(model, x, ascent).cpu().numpy().reshape(-1, 1)

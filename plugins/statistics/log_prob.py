@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from oodbench import DensityModel, Per, Side
+from plugins.statistics.per_example import examples_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,11 +43,6 @@ class LogProb:
         """
         import torch
 
-        if groups.shape[1] != 1:
-            size = groups.shape[1]
-            raise ValueError(
-                f"log_prob is per example: expected groups with 1 example, not {size}"
-            )
         with torch.no_grad():
-            values = model.log_prob(groups[:, 0])
+            values = model.log_prob(examples_of("log_prob", groups))
         return values.detach().to("cpu", torch.float64).numpy().reshape(-1, 1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from oodbench import DensityModel, HasLogProbTerms, Per, Side, UnsupportedError
+from plugins.statistics.per_example import examples_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,11 +67,8 @@ class LogProbTerms:
         """
         import torch
 
-        if groups.shape[1] != 1:
-            size = groups.shape[1]
-            name = "log_prob_terms"
-            raise ValueError(f"{name} is per example: expected groups with 1 example, not {size}")
-        values = torch.stack(list(_terms(model, groups[:, 0]).values()), dim=1)
+        terms = _terms(model, examples_of("log_prob_terms", groups))
+        values = torch.stack(list(terms.values()), dim=1)
         return values.to("cpu", torch.float64).numpy()
 
 

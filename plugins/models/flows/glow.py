@@ -127,7 +127,7 @@ class Glow(DequantisedFlow):
                 channels //= 2
             shapes.append((channels, height, width_))
         self.top = Top(channels)
-        self._latent_shapes = tuple(shapes)  # of one example, by level
+        self._latent_shapes = tuple(shapes)  # per example, by level
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map y, (N, C, H, W), to z, (N, D), base and ladj, each (N,), in nats."""

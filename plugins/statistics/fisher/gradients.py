@@ -36,9 +36,8 @@ class Gradients:
     """
 
     def __init__(self, model: Any, examples: Tensor) -> None:
-        pairs = torch.stack(
-            (examples, examples.roll(1, 0)), dim=1
-        )  # a plan that holds for b = 2 holds for any b
+        # A plan that holds for groups with 2 examples holds for any group size.
+        pairs = torch.stack((examples, examples.roll(1, 0)), dim=1)
         self.looped = not isinstance(model, nn.Module) or ENGINE.plan(model, pairs) is None
 
     def each(self, model: Any, groups: Tensor, measure: Measure) -> Tensor:

@@ -97,7 +97,7 @@ def quadrature(
         dtype: Precision used for the product.
     """
     basis, diagonal, beside = [start], [], []
-    end = 10 * torch.finfo(dtype).eps
+    end = 10 * torch.finfo(dtype).eps  # a relative norm below this is rounding: nothing is left
     for _ in range(steps):
         w = product(basis[-1].to(dtype)).to(torch.float64)
         diagonal.append((w * basis[-1]).sum(1))

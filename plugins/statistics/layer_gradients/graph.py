@@ -121,7 +121,7 @@ class _Graph:
         self._names = {id(p): name for name, p in wrapped.named_parameters()}
         self._owners = _owners(wrapped)
         self._calls = calls
-        self._leaky: set[str] = set()  # some value leaves other than as an output
+        self._leaky: set[str] = set()  # modules left by a value other than as an output
         self._uses: dict[str, list[_Call]] = {}
 
     def candidates(self, root: Any) -> dict[str, list[str]]:
@@ -148,7 +148,7 @@ class _Graph:
         """Return the innermost call during which a node was created."""
         number = node._sequence_nr()
         later = bisect_left(self._calls, number, key=lambda call: call.start)
-        last = self._calls[max(0, later - 1)]  # to start before the node
+        last = self._calls[max(0, later - 1)]  # the last call to start before the node
         return next(call for call in last.chain() if number < call.end)
 
     def _cross(self, consumer: _Call, source: Any, index: int) -> None:

@@ -41,9 +41,10 @@ class Plan:
 
     ways: dict[int, list[tuple[str, Method]]]
     signature: object
-    unverified: set[int] = field(default_factory=set)  # columns that verification saw as zero
+    unverified: set[int] = field(default_factory=set)  # columns with a zero gradient so far
     copied: set[tuple[str, Method]] = field(default_factory=set)  # units with copied inputs
     expand: bool = True  # scalar module outputs become a number per example
+    # By module and call, whether each input has the examples as rows; see `Replay`.
     batched: dict[tuple[str, int], tuple[bool, ...]] = field(default_factory=dict)
     calls: list[str] | None = None  # unit modules in call order
     _units: list[Unit] | None = None
@@ -111,7 +112,7 @@ def signature(wrapped: ObjectiveModule) -> object:
     """Return everything a plan depends on: parameters, and every module's type, mode, hooks."""
     found: dict[int, tuple[object, ...]] = {}
     waiting: list[nn.Module | None] = [wrapped]
-    while waiting:  # `wrapped.modules()` takes several times as long, in every call of the engine
+    while waiting:  # `wrapped.modules()` is several times slower, in every engine call
         module = waiting.pop()
         if module is None or id(module) in found:
             continue

@@ -134,6 +134,7 @@ class Recorder:
         args = tuple(_detached(argument, copied) for argument in args)
         keywords = {name: _detached(argument, copied) for name, argument in keywords.items()}
         call = Call(self.table.groups, args, keywords)
+        # A bare tensor skips the tree functions: for a small model, their time counts.
         leaves, spec = ([output], None) if isinstance(output, Tensor) else tree_flatten(output)
         replaced = False
         for k, leaf in enumerate(leaves):
@@ -160,9 +161,8 @@ class Recorder:
             leaf = leaf.expand(self._rows)
         source = leaf.detach().requires_grad_()
         self._leaves.append(source)
-        return (
-            source.clone()
-        )  # the model may write into the output; autograd forbids writing to leaves
+        # The model may write into the output, and autograd forbids writing into a leaf.
+        return source.clone()
 
     def _arrive(self, unit: Unit, call: Call, index: int, delta: Tensor) -> None:
         """Tensor hook: an output gradient has arrived."""

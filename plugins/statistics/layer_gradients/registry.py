@@ -30,10 +30,9 @@ class Call:
     keywords: Mapping[str, Any]
     outputs: list[Tensor] = field(default_factory=list)  # detached
     deltas: list[Tensor | None] = field(default_factory=list)
-    shapes: list[torch.Size] = field(default_factory=list)  # shapes for the deltas
-    versions: list[tuple[Tensor, int]] = field(
-        default_factory=list
-    )  # of held tensors, at the call
+    shapes: list[torch.Size] = field(default_factory=list)  # of the deltas
+    # Version counters of the tensors above at the call, to detect later writes into them.
+    versions: list[tuple[Tensor, int]] = field(default_factory=list)
 
     def delta(self, index: int = 0) -> Tensor:
         """Return the gradient with respect to an output; zeros if the density ignores it."""

@@ -131,11 +131,11 @@ class _Backward:
         p, half = self._p, y.shape[3] // 2
         w1, w2, w3 = coupling.conv1.weight, coupling.conv2.weight, coupling.conv3.weight
         d = y.new_empty(*y.shape[:3], 3 * half)
-        d_y, d_o = d[..., : 2 * half], d[..., half:]  # the gradients of b and the shift are one
+        d_y, d_o = d[..., : 2 * half], d[..., half:]  # overlap: b and shift share a gradient
         d_b = delta[..., half:]
         torch.mul(d_b, scale, out=d_o[..., :half])
         d_log_scale = torch.addcmul(self._d_ladj.view(-1, 1, 1, 1), d_b, y[..., half:])
-        one_minus_scale = torch.sigmoid(-2 - o[..., half:])  # not lost where the scale is nearly 1
+        one_minus_scale = torch.sigmoid(-2 - o[..., half:])  # 1 - scale, without cancellation
         torch.mul(d_log_scale, one_minus_scale, out=d_o[..., half:])
         d3 = self._surroundings(d_o * p.e[k])
         d2 = _masked(d3 @ (_transposed(w3) * p.s2[k].flatten()), h2)
@@ -252,7 +252,7 @@ def _transposed(weight: Tensor) -> Tensor:
 def _masked(delta: Tensor, h: Tensor) -> Tensor:
     """Pass a gradient back through a ReLU with output h; overwrites delta."""
     aten = torch.ops.aten.threshold_backward
-    return aten.grad_input(delta, h, 0, grad_input=delta)  # in place
+    return aten.grad_input(delta, h, 0, grad_input=delta)  # in place, to save memory
 
 
 class _Surroundings:
