@@ -1,4 +1,4 @@
-"""`bench`: its commands, and how every one of them ends."""
+"""The `bench` command: all subcommands, and the exit status for every kind of ending."""
 
 from __future__ import annotations
 
@@ -25,61 +25,61 @@ from harness.text import printable
 INTERNAL_ERROR = 70
 FILES_FAILED = 74
 GRACE_SECONDS = 10.0
-"""What an interrupted command may take to clean up."""
+"""Maximum time for clean-up after an interrupt, in seconds."""
 
 COMMANDS = {
     "bench": {
         "run": ("run.run", "Train, evaluate and score a suite."),
-        "plan": ("plan.plan", "List what is stored and what is new."),
+        "plan": ("plan.plan", "List stored and new work."),
         "check": ("check.check", "Try a suite at true size without data."),
-        "report": ("report.report", "Print results from what is stored."),
-        "pin": ("pins.pin", "Write pins/SUITE.toml from what is stored."),
-        "verify": ("pins.verify", "Compare what is stored of SUITE with its pins."),
-        "compare": ("compare.compare", "Compare two runs on the examples that they share."),
+        "report": ("report.report", "Print results from stored data."),
+        "pin": ("pins.pin", "Write pins/SUITE.toml from stored results."),
+        "verify": ("pins.verify", "Compare stored results of SUITE with the pins."),
+        "compare": ("compare.compare", "Compare two runs on the examples in both."),
         "list": ("listing.list_entries", "List models, data sets, scorers, ..."),
-        "show": ("listing.show", "Show a plugin entry and its options."),
+        "show": ("listing.show", "Show a plugin entry with all options."),
         "doctor": (
             "doctor.doctor",
-            "Look at Python, torch, torchvision, devices, folders and plugins.",
+            "Examine Python, torch, torchvision, devices, folders and plugins.",
         ),
-        "schema": ("listing.schema", "Print the JSON Schema of suites."),
+        "schema": ("listing.schema", "Print the JSON Schema for suites."),
     },
     "plugins": {
         "list": (
             "plugins.list_plugins",
-            "List plugins with their state: active, blocked or broken, and why.",
+            "List plugins with state: active, blocked or broken, and why.",
         ),
-        "new": ("plugins.new", "Begin a plugin of your own in the current folder."),
-        "check": ("conformance.check", "Examine a plugin by the conformance kit."),
+        "new": ("plugins.new", "Begin a new plugin in the current folder."),
+        "check": ("conformance.check", "Examine a plugin with the conformance kit."),
     },
     "data": {
         "list": ("data.list_data", "List data sets: state, size, fingerprint, licence, home."),
-        "fetch": ("data.fetch_data", "Download data sets, or say how to get them."),
+        "fetch": ("data.fetch_data", "Download data sets, or explain how to get them."),
         "verify": (
             "data.verify_data",
             "Read converted data sets in full and compare their checksums.",
         ),
     },
     "store": {
-        "ls": ("store.list_store", "List what is stored and which suites need it."),
+        "ls": ("store.list_store", "List stored records and the suites that need them."),
         "fsck": ("store.check", "Verify every checksum in the store."),
-        "gc": ("store.collect", "Find what no suite named needs; --delete removes it."),
-        "export": ("store.export", "Write what is stored of a suite into one archive."),
-        "import": ("store.import_", "Take an archive of `bench store export` into the store."),
+        "gc": ("store.collect", "Find unneeded records; --delete removes them."),
+        "export": ("store.export", "Write all stored records of a suite to one archive."),
+        "import": ("store.import_", "Import an archive made by `bench store export`."),
     },
 }
-"""Commands by group and name: their function in `harness.cli`, and the first line of its help."""
+"""Commands by group and name: the function in `harness.cli`, and the first line of the help."""
 
 
 class ListedCommand(TyperCommand):
-    """A command of COMMANDS: `--help` shows its row of the table, a call imports its function."""
+    """A command in COMMANDS: `--help` shows the row in the table; a call imports the function."""
 
     def __init__(self, name: str, path: str, help: str) -> None:
         super().__init__(name, help=help)
         self.path = path
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
-        """Import the function, and read the arguments as its signature says."""
+        """Import the function, and parse the arguments by the function's signature."""
         module, function = self.path.split(".")
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
         alone.command(self.name)(getattr(import_module(f"harness.cli.{module}"), function))
@@ -87,9 +87,10 @@ class ListedCommand(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """A group of COMMANDS; a command of that name that a plugin added takes the place of ours.
+    """A group in COMMANDS; a command added by a plugin replaces a command with the same name.
 
-    `list_commands` of typer names those of the table first, then those added, then groups.
+    typer's `list_commands` lists the commands in the table first, then added commands, and groups
+    last.
     """
 
     def __init__(self, *, name: str, commands: dict[str, Any], **settings: Any) -> None:
@@ -100,8 +101,8 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="bench",
     cls=Commands,
-    help="Which score, on which deep generative model, stopped at which epoch, tells "
-    "out-of-distribution inputs from in-distribution ones.",
+    help="Find out which score, on which deep generative model, stopped at which epoch, "
+    "separates out-of-distribution from in-distribution inputs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -109,13 +110,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done; 1 some cells failed, report still written; 2 bad suite, option "
     "or plugin, nothing ran; 3 a pinned value or a comparison regressed; 4 nothing selected; "
-    "74 files cannot be written or read (a full disk, say); 130 interrupted; after both the same "
-    "command resumes.",
+    "74 files cannot be written or read (a full disk, for example); 130 interrupted; after 74 "
+    "and 130 the same command resumes.",
 )
 for _name, _help in {
-    "plugins": "Plugins: list them, begin one, examine one.",
-    "data": "Data sets: what is there, get more, verify.",
-    "store": "The store: what is in it, verify, tidy up, move results.",
+    "plugins": "Plugins: list, begin and examine plugins.",
+    "data": "Data sets: list, download, verify.",
+    "store": "The store: list, verify, tidy up, move results.",
 }.items():
     app.add_typer(typer.Typer(help=_help), name=_name, cls=Commands)
 
@@ -135,11 +136,11 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Options of `bench` itself."""
+    """Define the options of `bench` itself."""
 
 
 def main() -> None:
-    """Run the command line; every way it can end has its exit status."""
+    """Run the command line; every kind of ending has an exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     try:
@@ -159,8 +160,8 @@ def main() -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> Any:
     stack = traceback.walk_stack(frame)
-    if any(caller.f_code.co_name == "__del__" for caller, _ in stack):  # swallows exceptions
-        _alarm(_interrupt, 0.05)
+    if any(caller.f_code.co_name == "__del__" for caller, _ in stack):
+        _alarm(_interrupt, 0.05)  # later, because a finaliser would swallow the exception
         return
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, _leave_at_once)
@@ -169,14 +170,14 @@ def _interrupt(number: int, frame: FrameType | None) -> Any:
 
 
 def _alarm(handler: Callable[[int, FrameType | None], Any], seconds: float) -> None:
-    """Call a handler later, where the system can do that."""
+    """Call a handler after a delay, on systems with interval timers."""
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> Any:
-    """A second interrupt, or a long clean-up: what is stored is complete at any moment."""
+    """End the process after a second interrupt or a long clean-up; the store stays consistent."""
     show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
     os.write(2, f"{show_cursor}\ninterrupted; to resume: {_command()}\n".encode())
     os._exit(Interrupted.exit_status)
@@ -187,12 +188,12 @@ def _command() -> str:
 
 
 def _add_plugin_commands() -> None:
-    """Let installed plugins add commands; one that fails is named and left out."""
+    """Let installed plugins add commands; a plugin that fails is named and skipped."""
     blocked = [name for name in sys.argv if name.startswith("no:")]  # before arguments are read
     try:
         registry = Registry(blocked)
     except PluginError:
-        return  # the command will say so
+        return  # the command itself will report the error
     for source, function in registry.implementations("bench_commands"):
         try:
             function(app=app)
@@ -201,10 +202,10 @@ def _add_plugin_commands() -> None:
 
 
 def _files_failed(error: OSError) -> int:
-    """The system refused a file: nobody's mistake here, and nothing stored is lost by it."""
+    """Report a file-system error; stored results are unaffected."""
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
     _log_traceback(error)
-    print(f"bench: {what}; once that is mended, resume: {_command()}", file=sys.stderr)
+    print(f"bench: {what}; after fixing this, resume with: {_command()}", file=sys.stderr)
     return FILES_FAILED
 
 
@@ -215,8 +216,8 @@ def _internal_error(error: Exception) -> int:
 
 
 def _log_traceback(error: Exception) -> str:
-    """Where the traceback is; empty if it cannot be written."""
-    # For internal errors only: `bench --help` loads neither.
+    """Write the traceback to a log; return a note with the path, or empty on failure."""
+    # Imported here, because only internal errors need these modules and `bench --help` does not.
     from harness.settings import default_store
     from harness.store.records import replace_file
 

@@ -1,6 +1,6 @@
-"""Arguments and options that several commands share.
+"""Arguments and options shared by several commands.
 
-Those with a `default_factory` have no default in a command's signature: they follow a `*`.
+Options with a `default_factory` have no default in the signature of a command and follow a `*`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from harness.settings import DATA_VARIABLE, STORE_VARIABLE, default_data, defaul
 
 
 def _remember_data(data: Path) -> Path:
-    """Let data sets, in worker processes too, seek their raw files in the folder named."""
+    """Set the data folder in the environment, for data sets here and in worker processes."""
     if data != default_data():
         os.environ[DATA_VARIABLE] = str(data.absolute())
     return data
 
 
 def _remember_store(store: Path) -> Path:
-    """Let whatever asks for the default store get the one named, an internal error's log too."""
+    """Set the default store in the environment, also for the log of internal errors."""
     if store != default_store():
         os.environ[STORE_VARIABLE] = str(store.absolute())
     return store
@@ -37,7 +37,7 @@ PluginOption: TypeAlias = Annotated[
         "-p",
         "--plugin",
         metavar="PATH|MODULE|no:NAME",
-        help="Take in a plugin file or module, or block a plugin.",
+        help="Load a plugin file or module, or block a plugin.",
         default_factory=list,
         show_default=False,
     ),
@@ -46,7 +46,7 @@ StoreOption: TypeAlias = Annotated[
     Path,
     typer.Option(
         "--store",
-        help="Store of results; $BENCH_STORE, else ./bench-store.",
+        help="Store for results; $BENCH_STORE, else ./bench-store.",
         callback=_remember_store,
         default_factory=default_store,
         show_default=False,
@@ -63,7 +63,7 @@ DataOption: TypeAlias = Annotated[
     ),
 ]
 DeviceOption: TypeAlias = Annotated[
-    str, typer.Option("--device", help="cpu, cuda, cuda:1 ...; auto takes a GPU if there is one.")
+    str, typer.Option("--device", help="cpu, cuda, cuda:1 ...; auto takes a GPU if available.")
 ]
 WorkersOption: TypeAlias = Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")]
 ErrorsOption: TypeAlias = Annotated[bool, typer.Option("--errors", help="Show standard errors.")]
@@ -72,8 +72,8 @@ OnlyOption: TypeAlias = Annotated[
     typer.Option(
         "--only",
         metavar="KEY=VALUE",
-        help="Take a part of the suite: model, in, out, scorer, epoch, group_size or seed; "
-        "values of one key are alternatives, keys combine.",
+        help="Select cells by model, in, out, scorer, epoch, group_size or seed; values for one "
+        "key are alternatives, different keys combine.",
         default_factory=list,
         show_default=False,
     ),

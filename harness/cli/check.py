@@ -1,4 +1,4 @@
-"""`bench check`: try everything a suite names, at true size, without data."""
+"""`bench check`: try everything in a suite at true size, without data."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def check(
 ) -> None:
     """Try a suite at true size without data.
 
-    Builds every model of SUITE and runs its statistics and scorers on random images.
-    What it measures lets `bench plan` estimate times.
+    Builds every model in SUITE, and runs all statistics and scorers on random images. The
+    measured times let `bench plan` estimate durations.
     """
-    # It takes PyTorch, which takes seconds: `--help` does not wait for it.
+    # Imported here, because importing PyTorch takes seconds and `--help` should not wait.
     from harness.compute.dry_run import check_suite
 
     resolved = select(load_suite(suite, plugin), only)

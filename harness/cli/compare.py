@@ -24,21 +24,21 @@ def compare(
         str,
         typer.Argument(
             metavar="RUN_A",
-            help="A suite, scored from what is stored; or the results that a run kept, "
+            help="A suite, scored from the store; or the saved results from a run, "
             "STORE/results/SUITE.",
             show_default=False,
         ),
     ],
     run_b: Annotated[
         str,
-        typer.Argument(metavar="RUN_B", help="What is compared with it.", show_default=False),
+        typer.Argument(metavar="RUN_B", help="The run to compare with RUN_A.", show_default=False),
     ],
     fail_on: Annotated[
         Literal["worse"] | None,
         typer.Option(
             "--fail-on",
-            help="Exit status 3 if B is worse than A in a cell; 1 if not, but cells of A could "
-            "not be compared.",
+            help="Exit status 3 if B is worse than A in a cell; otherwise 1 if some cells in A "
+            "could not be compared.",
         ),
     ] = None,
     *,
@@ -48,10 +48,11 @@ def compare(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Compare two runs on the examples that they share.
+    """Compare two runs on the examples in both.
 
     Differences are B minus A, with paired DeLong intervals and tests, Holm-corrected over all
-    cells. Then wins, ties and losses of B by scorer, and mean ranks of the scorers of both.
+    cells. Wins, ties and losses for B by scorer follow, then the mean rank for each scorer in
+    both runs.
     """
     settings = Settings(store, data)
     a, b = (load_run(name, plugin, settings, only) for name in (run_a, run_b))
@@ -84,7 +85,7 @@ def _exit_status(compared: Sequence[Compared], left_out: Sequence[LeftOut]) -> i
 
 
 def _counts(compared: Sequence[Compared]) -> list[dict[str, Any]]:
-    """Wins, ties and losses of B, and the mean difference, by scorer."""
+    """Count wins, ties and losses for B, with the mean difference, by scorer."""
     rows = []
     for scorer in dict.fromkeys(item.cell.scorer for item in compared):
         own = [item for item in compared if item.cell.scorer == scorer]

@@ -1,4 +1,4 @@
-"""`bench plugins check`: the conformance kit, run on a plugin."""
+"""`bench plugins check`: run the conformance kit on a plugin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.testing.checks import Check
 from harness.testing.entries import CHECKED_KINDS, Domains, check_registered
 
 WIDTH = 90
-"""Characters of an explanation in a line."""
+"""Maximum width of explanations, in characters."""
 
 
 def check(
@@ -28,32 +28,34 @@ def check(
         str,
         typer.Argument(
             metavar="NAME|PATH",
-            help="A model, data set, statistic or scorer, or all those of a plugin file.",
+            help="A model, data set, statistic or scorer; or a plugin file, to check all entries.",
             show_default=False,
         ),
     ],
     option: Annotated[
         list[str] | None,
-        typer.Option("-o", "--option", metavar="KEY=VALUE", help="An option of it, as in TOML."),
+        typer.Option(
+            "-o", "--option", metavar="KEY=VALUE", help="An option for the plugin, as in TOML."
+        ),
     ] = None,
     domain: Annotated[
         str,
-        typer.Option(metavar="CxHxW", help="A small domain that a model can be built for."),
+        typer.Option(metavar="CxHxW", help="A small domain to build models for."),
     ] = "1x4x4",
     unit_domain: Annotated[
         str,
         typer.Option(
             metavar="CxHxWxBITS",
-            help="A domain of at most 4,096 images: a model's probabilities are summed over all.",
+            help="A domain with at most 4,096 images; probabilities are summed over all images.",
         ),
     ] = "1x2x2x2",
     *,
     plugin: PluginOption,
     json: JsonOption = False,
 ) -> None:
-    """Examine a plugin by the conformance kit.
+    """Examine a plugin with the conformance kit.
 
-    Says of each check what it means or what is wrong. Exit status 1 if one failed.
+    Prints the meaning or the problem for each check. Exit status 1 if a check failed.
     """
     is_file = what.endswith(".py") or Path(what).is_file()
     registry = Registry([*(plugin), *([what] if is_file else [])])
@@ -71,10 +73,11 @@ def check(
 
 
 def _entries_of_file(registry: Registry, path: Path) -> list[Registered]:
-    """What a plugin file offers that can be checked.
+    """List the entries in a plugin file that can be checked.
 
     Raises:
-        PluginError: Nothing, or one of its hooks fails, or another plugin offers the same.
+        PluginError: The file has no such entry, a hook fails, or another plugin has an entry with
+            the same name.
     """
     where = str(path.resolve())
     for broken in registry.broken:
@@ -92,31 +95,35 @@ def _entries_of_file(registry: Registry, path: Path) -> list[Registered]:
 
 
 def _entry(registry: Registry, name: str) -> Registered:
-    """The entry of a name that can be checked.
+    """Find the entry with a name, among the kinds that can be checked.
 
     Raises:
-        PluginError: There is none, or there are several.
+        PluginError: No entry has this name, or entries in several kinds have this name.
     """
     kinds = [kind for kind in CHECKED_KINDS if name in registry.names(kind)]
     if len(kinds) > 1:
         raise PluginError(f"{name!r} is in {' and in '.join(kinds)}: give the file of the plugin")
     if not kinds:
         if Path(name).is_dir():
-            hint = "a folder: install it (uv pip install -e), then give a name that it offers"
+            hint = (
+                "a folder: install the plugin (uv pip install -e), then give the name of an entry"
+            )
             raise PluginError(f"{name} is {hint}")
         raise registry.missing(f"{name!r} to check", name, CHECKED_KINDS)
     return registry.get(kinds[0], name)
 
 
 def _options(given: Sequence[str], entries: list[Registered]) -> dict[str, Any]:
-    """Options by name, each value as in TOML, or text where it is no TOML.
+    """Parse options: values as in TOML, or as text if the value is not valid TOML.
 
     Raises:
-        PluginError: One is not KEY=VALUE, or there are several entries that it may be meant for.
+        PluginError: An option is not KEY=VALUE, or is ambiguous because there are several entries.
     """
     if given and len(entries) > 1:
         names = ", ".join(item.entry.name for item in entries)
-        raise PluginError(f"-o {given[0]}: of which of {names}? Give its name, and the file by -p")
+        raise PluginError(
+            f"-o {given[0]} is ambiguous among {names}: give a name, and the file with -p"
+        )
     options = {}
     for text in given:
         key, equals, value = text.partition("=")
@@ -130,10 +137,10 @@ def _options(given: Sequence[str], entries: list[Registered]) -> dict[str, Any]:
 
 
 def _domain(flag: str, text: str) -> Images:
-    """`1x4x4`, channels, height and width, or `1x2x2x2`, with bits.
+    """Parse a domain: channels, height and width as in `1x4x4`, or with bits as in `1x2x2x2`.
 
     Raises:
-        PluginError: It is neither.
+        PluginError: The text has another form, or the domain is invalid.
     """
     if re.fullmatch(r"\d{1,4}(x\d{1,4}){2,3}", text):
         try:
@@ -163,18 +170,18 @@ def _print(item: Registered, checks: list[Check]) -> None:
     counts = [f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes)]
     print(f"\n{len(checks)} checks: {', '.join(counts)}")
     if item.kind == "models" and set(outcomes) == {"failed"}:
-        print("Can it be built for these domains? Give options with -o, or --domain.")
+        print("Can the model be built for these domains? Give options with -o, or --domain.")
     print()
 
 
 def _rows(check: Check) -> list[list[str]]:
-    """A check in the table: long explanations take several lines."""
+    """Make the table rows for a check; long explanations take several rows."""
     first, *rest = textwrap.wrap(_explained(check), WIDTH) or [""]
     return [[check.name, check.outcome, first], *(["", "", line] for line in rest)]
 
 
 def _explained(check: Check) -> str:
-    """What a passed check holds the plugin to, with its remark; else what is wrong, or why."""
+    """Explain a check: the requirement and any remark if passed, otherwise the problem."""
     if check.outcome != "passed":
         return check.message
     return f"{check.meaning} ({check.message})" if check.message else check.meaning

@@ -19,13 +19,17 @@ Names: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NAME|SUITE",
-        help="Data sets, or all of a suite; without any, all.",
+        help="Data sets, or a suite for all data sets used; without names, all data sets.",
         show_default=False,
     ),
 ]
 SomeNames: TypeAlias = Annotated[
     list[str],
-    typer.Argument(metavar="NAME|SUITE", help="Data sets, or all of a suite.", show_default=False),
+    typer.Argument(
+        metavar="NAME|SUITE",
+        help="Data sets, or a suite for all data sets used.",
+        show_default=False,
+    ),
 ]
 
 
@@ -38,8 +42,9 @@ def list_data(
 ) -> None:
     """List data sets: state, size, fingerprint, licence, home.
 
-    converted: in the data folder. ready: its files are there or it needs none; converted when
-    first used. missing: `bench data fetch` gets it or says how to.
+    converted: stored in the data folder. ready: the files are available or no files are needed;
+    converted when first used. missing: `bench data fetch` downloads the files or explains how to
+    get them.
     """
     folder = DataFolder(data)
     items = [describe(folder, item) for item in find_datasets(names or (), plugin)]
@@ -59,9 +64,9 @@ def _row(item: Item) -> list[str]:
 
 
 def fetch_data(names: SomeNames, plugin: PluginOption, data: DataOption) -> None:
-    """Download data sets, or say how to get them.
+    """Download data sets, or explain how to get them.
 
-    Files are checked against published checksums; those that are there are kept.
+    Files are checked against published checksums; existing files are kept.
     """
     components = find_datasets(names, plugin)
     problems = fetch(components, tell)
@@ -79,8 +84,8 @@ def verify_data(
 ) -> None:
     """Read converted data sets in full and compare their checksums.
 
-    Without names, all in the data folder. A damaged one is set aside, and converted again when
-    it is next used.
+    Without names, all data sets in the data folder. A damaged data set is set aside and converted
+    again when next used.
     """
     folder = DataFolder(data)
     components = find_datasets(names, plugin) if names else []

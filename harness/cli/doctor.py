@@ -1,4 +1,4 @@
-"""`bench doctor`: whether this machine has what runs need."""
+"""`bench doctor`: check that this machine can run suites."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def doctor(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Look at Python, torch, torchvision, devices, folders and plugins.
+    """Examine Python, torch, torchvision, devices, folders and plugins.
 
-    One line each, with what to do. Exit status 1 if runs would fail.
+    Prints a line for each, with advice if needed. Exit status 1 if runs would fail.
     """
     found = []
     for item in examine(store, data, plugin):

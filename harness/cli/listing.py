@@ -18,7 +18,7 @@ from harness.registry.registry import KINDS, Registry
 def list_entries(
     kind: Annotated[
         Literal["models", "datasets", "statistics", "scorers", "executors", "suites"],
-        typer.Argument(help="What to list.", show_default=False),
+        typer.Argument(help="The kind to list.", show_default=False),
     ],
     plugin: PluginOption,
     json: JsonOption = False,
@@ -46,8 +46,8 @@ def _entry_row(item: dict[str, str]) -> list[str]:
 
 
 def _list_suites(json: bool) -> None:
-    """Suites of the current folder and those that come with the project."""
-    # Importing suites takes longer than listing plugins.
+    """List the suites in the current folder and the suites shipped with the project."""
+    # Imported here, because this import takes longer than listing plugins.
     from harness.suite.files import shipped_suites
 
     rows = []
@@ -64,8 +64,8 @@ def _list_suites(json: bool) -> None:
 
 
 def schema() -> None:
-    """Print the JSON Schema of suites."""
-    from harness.suite import Suite  # takes longer than listing plugins
+    """Print the JSON Schema for suites."""
+    from harness.suite import Suite  # here, because this import takes longer than `bench list`
 
     header = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     print_json(header | Suite.model_json_schema())
@@ -76,7 +76,7 @@ def show(
     plugin: PluginOption,
     json: JsonOption = False,
 ) -> None:
-    """Show a plugin entry and its options."""
+    """Show a plugin entry with all options."""
     registry = Registry(plugin)
     kinds = [kind for kind in KINDS if name in registry.names(kind)]
     if not kinds:
@@ -90,7 +90,7 @@ def show(
 
 
 def _describe(registered: Any) -> dict[str, Any]:
-    # They take pydantic, and longer than listing plugins.
+    # Imported here, because pydantic takes longer to import than plugins take to list.
     from harness.registry.options import describe_options
 
     target = registered.load()

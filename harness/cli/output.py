@@ -1,4 +1,4 @@
-"""Listings on stdout: tables for people, JSON for programs."""
+"""Listings on stdout: tables for people and JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 def tell(text: str) -> None:
-    """Print a message on stderr; no control character in it acts."""
+    """Print a message on stderr; control characters are escaped."""
     print(printable(text), file=sys.stderr, flush=True)
 
 
 def print_items(
     items: Sequence[T], headers: Sequence[str], row: Callable[[T], Sequence[Any]], as_json: bool
 ) -> None:
-    """Print items as JSON, or as a table with a row of each."""
+    """Print items as JSON, or as a table with a row for each item."""
     if as_json:
         print_json(items)
     else:
@@ -29,7 +29,7 @@ def print_items(
 
 
 def print_json(value: Any) -> None:
-    """Print a value as indented JSON; a dataclass in it is an object, a path or such a text."""
+    """Print a value as indented JSON: dataclasses as objects, paths and other types as text."""
     print(json.dumps(value, indent=2, default=_plain))
 
 
@@ -40,7 +40,7 @@ def _plain(value: Any) -> Any:
 
 
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print aligned columns; nothing is cropped, and no control character acts."""
+    """Print aligned columns; nothing is cropped, and control characters are escaped."""
     texts = [list(headers), *([one_line(str(value)) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
     for number, row in enumerate(texts):

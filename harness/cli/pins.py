@@ -1,4 +1,4 @@
-"""`bench pin` and `bench verify`: values of a suite, written down and compared."""
+"""`bench pin` and `bench verify`: write down the values in a suite, and compare later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PinsOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--pins", metavar="FILE", help="The pins; pins/SUITE.toml by default."),
+    typer.Option("--pins", metavar="FILE", help="The pin file; pins/SUITE.toml by default."),
 ]
 
 
@@ -45,7 +45,7 @@ def pin(
             "--tolerance",
             min=0.0,
             max=1.0,
-            help="Of every AUROC, and no re-runs; by default from the spread of two re-runs.",
+            help="Tolerance for every AUROC, without re-runs; by default two re-runs decide.",
         ),
     ] = None,
     pins: PinsOption = None,
@@ -57,13 +57,13 @@ def pin(
     workers: WorkersOption = 0,
     display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
 ) -> None:
-    """Write pins/SUITE.toml from what is stored.
+    """Write pins/SUITE.toml from stored results.
 
-    Runs SUITE again, in stores that are thrown away, with other batch sizes and numbers of
-    threads: how far values are off then decides how far they may be off later. Prints what is
-    different from the pins that were there.
+    Runs SUITE twice more, in temporary stores, with other batch sizes and thread counts: the
+    largest difference between runs decides how far a value may move later. Prints the changes
+    from the previous pins.
     """
-    # It takes PyTorch, which takes seconds: `--help` does not wait for it.
+    # Imported here, because importing PyTorch takes seconds and `--help` should not wait.
     from harness.regression.make_pins import changes, make_pins
 
     path = pins or pins_path(suite)
@@ -91,13 +91,14 @@ def verify(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Compare what is stored of SUITE with its pins.
+    """Compare stored results of SUITE with the pins.
 
-    Nothing is trained or evaluated: `bench run SUITE` first. What is stored was computed by the
-    code of that day; a new --store is computed by that of today. Exit status: 3 if a value moved;
-    1 if not, but a cell failed, is missing, or its settings are not those that were pinned.
+    Nothing is trained or evaluated: use `bench run SUITE` first. Stored results come from the code
+    at the time of the run; use a new --store to test the present code. Exit status: 3 if a value
+    moved; otherwise 1 if a cell failed or is missing, or if settings differ from the pinned
+    settings.
     """
-    # As above.
+    # Imported here for the same reason.
     from harness.regression.verify_pins import exit_status, unpinned, verify_pins
 
     read = read_pins(pins or pins_path(suite))
@@ -116,7 +117,7 @@ def verify(
 
 
 def _print(verdicts: Sequence[Verdict]) -> None:
-    """What does not hold, each with its message, and how many do."""
+    """Print the pins that do not hold, with messages, and the number of pins that hold."""
     for verdict in verdicts:
         if verdict.state != "holds":
             found = verdict.to_json()

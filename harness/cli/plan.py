@@ -1,4 +1,4 @@
-"""`bench plan`: what a suite asks for, what is stored, what is new and why."""
+"""`bench plan`: list the stored and the new work in a suite, with reasons and estimates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from harness.text import one_line
 
 def plan(
     suite: SuitePath,
-    why: Annotated[bool, typer.Option("--why", help="Say of each new job why it is new.")] = False,
+    why: Annotated[bool, typer.Option("--why", help="Give the reason for each new job.")] = False,
     *,
     only: OnlyOption,
     plugin: PluginOption,
@@ -39,9 +39,9 @@ def plan(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """List what is stored and what is new.
+    """List stored and new work.
 
-    Jobs and cells of SUITE; with --why, the reason for each new job. Estimates the time.
+    Lists jobs and cells in SUITE; with --why, the reason for each new job. Estimates the time.
     """
     resolved = select(load_suite(suite, plugin), only)
     settings = Settings(store, data)
@@ -82,7 +82,7 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
 
 
 def _impossible(plan: Plan) -> list[str]:
-    """What is asked of data sets that do not have that many examples, each once."""
+    """List the requests for more examples than a data set has, without repetition."""
     found: dict[str, None] = {}
     for chain in plan.chains.values():
         for job in chain.jobs:
@@ -94,7 +94,7 @@ def _impossible(plan: Plan) -> list[str]:
 
 
 def _jobs(plan: Plan, store: Store, chain: Chain, reasons: Reasons | None) -> list[dict[str, Any]]:
-    """Trainings and statistics of a chain; with `reasons`, new ones have a reason."""
+    """Describe trainings and statistics in a chain; with `reasons`, new jobs get a reason."""
     keys = plan.keys(store)
     jobs: list[dict[str, Any]] = []
     for epoch in sorted(chain.epochs):
@@ -113,7 +113,7 @@ def _jobs(plan: Plan, store: Store, chain: Chain, reasons: Reasons | None) -> li
 
 
 def _row(chain: dict[str, Any]) -> list[Any]:
-    """A chain in the table: epochs stored and new, statistics stored and new."""
+    """Make the table row for a chain: stored and new epochs, stored and new statistics."""
     trainings = [job for job in chain["jobs"] if job["job"].startswith("train ")]
     statistics = chain["jobs"][len(trainings) :]
     epochs: dict[bool, list[str]] = {True: [], False: []}

@@ -1,4 +1,4 @@
-"""`bench plugins list` and `new`."""
+"""`bench plugins list` and `bench plugins new`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from harness.registry.scaffold import PluginKind, new_file, new_package
 
 
 def new(
-    kind: Annotated[PluginKind, typer.Argument(help="What to begin.", show_default=False)],
-    name: Annotated[str, typer.Argument(help="What suites will call it.", show_default=False)],
+    kind: Annotated[PluginKind, typer.Argument(help="The kind to begin.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="The name for use in suites.", show_default=False)],
     package: Annotated[
         bool, typer.Option("--package", help="Write an installable distribution with tests.")
     ] = False,
 ) -> None:
-    """Begin a plugin of your own in the current folder.
+    """Begin a new plugin in the current folder.
 
-    Writes a commented file that works as it is; nothing is overwritten.
+    Writes a commented file, ready to run; nothing is overwritten.
     """
     written = new_package(kind, name, Path()) if package else [new_file(kind, name, Path())]
     for path in written:
@@ -40,7 +40,7 @@ def new(
 
 
 def list_plugins(plugin: PluginOption, json: JsonOption = False) -> None:
-    """List plugins with their state: active, blocked or broken, and why."""
+    """List plugins with state: active, blocked or broken, and why."""
     registry = Registry(plugin)
     rows = [_describe(registry, source, "active") for source in registry.sources]
     rows += [_describe(registry, source, "blocked") for source in registry.blocked]

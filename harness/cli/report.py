@@ -1,4 +1,4 @@
-"""`bench report`: the results of a suite from what is stored."""
+"""`bench report`: print the results for a suite from stored data."""
 
 from __future__ import annotations
 
@@ -39,44 +39,45 @@ from harness.settings import Settings
 from harness.store.records import Store, replace_file
 from harness.suite import load_suite
 
-FormatOption: TypeAlias = Annotated[Format, typer.Option(help="What to print.")]
+FormatOption: TypeAlias = Annotated[Format, typer.Option(help="Output format.")]
 AllOption: TypeAlias = Annotated[
-    bool, typer.Option("--all", help="Print the tables of however many cells.")
+    bool, typer.Option("--all", help="Print the tables for any number of cells.")
 ]
 EpochsOption: TypeAlias = Annotated[
-    bool, typer.Option("--epochs", help="How early is enough, instead of the AUROC tables.")
+    bool, typer.Option("--epochs", help="Print how early is enough, instead of the AUROC tables.")
 ]
 LayersOption: TypeAlias = Annotated[
-    bool, typer.Option("--layers", help="Which layers carry the scores, instead of the tables.")
+    bool, typer.Option("--layers", help="Print which layers carry the scores, instead.")
 ]
 RankingOption: TypeAlias = Annotated[
-    bool, typer.Option("--ranking", help="The scorers ranked, with their costs, instead.")
+    bool, typer.Option("--ranking", help="Print the scorers ranked, with costs, instead.")
 ]
 FiguresOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--figures", metavar="DIR", help="Also write figures there, PNG and PDF."),
+    typer.Option("--figures", metavar="DIR", help="Also write figures, PNG and PDF."),
 ]
 HtmlOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Also write a page with all of it there."),
+    typer.Option("--html", metavar="FILE", help="Also write a page with all results."),
 ]
 SamplesOption: TypeAlias = Annotated[
     bool,
-    typer.Option("--samples", help="Draw samples of the models for the page; takes PyTorch."),
+    typer.Option("--samples", help="Draw samples from the models for the page; needs PyTorch."),
 ]
 TemperatureOption: TypeAlias = Annotated[
-    float, typer.Option(min=0.0, help="Of the samples in the figures and on the page.")
+    float,
+    typer.Option(min=0.0, help="Temperature for the samples in the figures and on the page."),
 ]
 
 Render: TypeAlias = Callable[..., str]
-"""Takes results, and their suite, title, format and console by name."""
+"""Renders results; takes suite, title, format and console by name."""
 
 REPORTS: dict[str, Callable[[Plan, Store], Render]] = {
     "--epochs": lambda plan, store: render_epochs,
     "--layers": lambda plan, store: partial(render_layers, plan=plan, store=store),
     "--ranking": lambda plan, store: partial(render_ranking, costs=scorer_costs(plan, store)),
 }
-"""Reports instead of the AUROC tables, by option."""
+"""Reports printed instead of the AUROC tables, by option."""
 
 
 def report(
@@ -97,13 +98,13 @@ def report(
     store: StoreOption,
     data: DataOption,
 ) -> None:
-    """Print results from what is stored.
+    """Print results from stored data.
 
     Nothing is trained or evaluated.
     """
     name = _asked({"--epochs": epochs, "--layers": layers, "--ranking": ranking})
     if samples and html is None:
-        raise BenchError("--samples are drawn for the page: name its file by --html FILE")
+        raise BenchError("--samples are drawn for the page: name the file with --html FILE")
     resolved = select(load_suite(suite, plugin), only)
     settings = Settings(store, data)
     with _no_collection():
@@ -135,16 +136,16 @@ def report(
 
 
 def _asked(options: dict[str, bool]) -> str:
-    """The one report that is asked for instead of the AUROC tables; empty if none is."""
+    """Return the option for a report instead of the AUROC tables; empty without such an option."""
     names = [name for name, wanted in options.items() if wanted]
     if len(names) > 1:
-        raise BenchError(f"{' and '.join(names)} are two reports: ask for one of them")
+        raise BenchError(f"{' and '.join(names)} are different reports: choose one")
     return "".join(names)
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Look for no garbage meanwhile, nor later in what stays: among 100,000 results it is slow."""
+    """Pause garbage collection, and exempt surviving objects later: 100,000 results are slow."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""`bench run`: compute whatever of a suite is not stored, and print its tables."""
+"""`bench run`: compute everything in a suite that is not stored, and print the tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from harness.store.records import Store
 from harness.suite import load_suite
 
 RANKED_FROM = 5
-"""Number of scorers from which on they are ranked below the tables; a digest ranks them anyway."""
+"""Minimum number of scorers to print a ranking below the tables; a digest always has a ranking."""
 
 
 def run(
@@ -50,26 +50,26 @@ def run(
         int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
     ] = BATCH_SIZE,
     workers: WorkersOption = 0,
-    threads: Annotated[int, typer.Option(min=0, help="Threads a process; 0 chooses.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads per process; 0 chooses.")] = 0,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Train through torch.compile, where that works.")
+        bool, typer.Option("--compile", help="Train through torch.compile, where possible.")
     ] = False,
     executor: Annotated[str, typer.Option(help="See: bench list executors.")] = "auto",
     allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Run the cells whose data is there.")
+        bool, typer.Option("--allow-missing", help="Run the cells with available data.")
     ] = False,
     download: Annotated[
-        bool, typer.Option("--download", help="First download data sets that are missing.")
+        bool, typer.Option("--download", help="Download missing data sets first.")
     ] = False,
     display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
     errors: ErrorsOption = False,
 ) -> None:
     """Train, evaluate and score a suite.
 
-    Prints its AUROC tables and, of many scorers, the ranking. The same command again resumes: work
-    that is stored is not done again.
+    Prints the AUROC tables and, for many scorers, a ranking. The same command again resumes:
+    stored work is not repeated.
     """
-    # It takes PyTorch, which takes seconds: `--help` does not wait for it.
+    # Imported here, because importing PyTorch takes seconds and `--help` should not wait.
     from harness.run.run import run as run_suite
 
     settings = Settings(

@@ -35,11 +35,15 @@ from harness.text import one_line
 
 Suites: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="SUITE", help="Say what these suites need.", show_default=False),
+    typer.Argument(
+        metavar="SUITE", help="Show the records needed by these suites.", show_default=False
+    ),
 ]
 SomeSuites: TypeAlias = Annotated[
     list[Path],
-    typer.Argument(metavar="SUITE", help="Suites whose work shall stay.", show_default=False),
+    typer.Argument(
+        metavar="SUITE", help="Keep all records needed by these suites.", show_default=False
+    ),
 ]
 
 
@@ -51,9 +55,9 @@ def list_store(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """List what is stored and which suites need it.
+    """List stored records and the suites that need them.
 
-    Trainings with their epochs, statistics and sizes, and what lies beside them.
+    Lists trainings with epochs, statistics and sizes, then all other files.
     """
     records = Store(store)
     needs = _needs(suites or (), plugin, Settings(store, data))
@@ -92,8 +96,8 @@ def _beside_row(item: OtherFiles, asked: bool) -> list[Any]:
 def check(store: StoreOption, json: JsonOption = False) -> None:
     """Verify every checksum in the store.
 
-    What is damaged is set aside in its quarantine, never deleted, and computed again when a suite
-    asks for it. Exit status 1 if anything was damaged.
+    Damaged records are moved to the quarantine, never deleted, and computed again when a suite
+    needs them. Exit status 1 if anything was damaged.
     """
     records = Store(store)
     total = sum(folder_size(records.root / kind) for kind in KINDS)
@@ -119,7 +123,10 @@ def _print_checked(checked: Checked) -> None:
 def collect(
     suites: SomeSuites,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Remove it; without, only say what would be removed.")
+        bool,
+        typer.Option(
+            "--delete", help="Remove the records; by default, removable records are only listed."
+        ),
     ] = False,
     *,
     plugin: PluginOption,
@@ -127,11 +134,11 @@ def collect(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Find what no suite named needs; --delete removes it.
+    """Find unneeded records; --delete removes them.
 
-    Checkpoints, statistics, failures, results and logs of other suites, the quarantine, and
-    temporary files of killed runs. What was written within the last hour is kept, and what a run
-    is at; so runs may go on beside.
+    Unneeded are checkpoints, statistics, failures, results and logs not needed by the named
+    suites, the quarantine, and temporary files from killed runs. Anything written in the last
+    hour or in use by a run is kept, so this is safe while runs are active.
     """
     records = Store(store)
     garbage = find_garbage(
@@ -159,7 +166,7 @@ def _print_garbage(garbage: Garbage, delete: bool) -> None:
     for why in sorted({why for _, why in garbage.kept}):
         print(f"{sum(why == other for _, other in garbage.kept):,} more are kept: {why}")
     if rows and not delete:
-        tell("nothing was removed; --delete does")
+        tell("nothing was removed; use --delete to remove")
 
 
 def _described(item: GarbageItem) -> dict[str, Any]:
@@ -170,17 +177,17 @@ def export(
     suite: SuitePath,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write.")],
     weights: Annotated[
-        bool, typer.Option("--weights", help="Take weights along, so that training can go on.")
+        bool, typer.Option("--weights", help="Include weights, so that training can continue.")
     ] = False,
     *,
     plugin: PluginOption,
     store: StoreOption,
     data: DataOption,
 ) -> None:
-    """Write what is stored of a suite into one archive.
+    """Write all stored records of a suite to one archive.
 
-    `bench store import` takes it in elsewhere; there `bench report` shows the same, without the
-    data. Without --weights whatever needs a model is trained again there.
+    On another machine, `bench store import` imports the archive, and `bench report` then shows the
+    same results without the data. Without --weights, models needed there are trained again.
     """
     resolved = load_suite(suite, plugin)
     settings = Settings(store, data)
@@ -193,24 +200,25 @@ def export(
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="What export has written.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to import.")],
     store: StoreOption,
 ) -> None:
-    """Take an archive of `bench store export` into the store.
+    """Import an archive made by `bench store export`.
 
-    All of it is verified before anything is taken in; what is stored and sound is never replaced.
+    The whole archive is verified before anything is imported; intact records in the store are
+    never replaced.
     """
     size = file.stat().st_size if file.is_file() else 0
     with _progress(f"reading {file}", size) as advance:
         done = import_archive(file, Store(store), advance)
     print(one_line(f"{done.suite}: {done.new:,} records taken in, {done.there:,} were there"))
     for what in done.differ:
-        tell(f"{what}: stored here with other numbers, which stay")
+        tell(f"{what}: already stored with different numbers, which are kept")
 
 
 @contextmanager
 def _progress(step: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many MB have been read."""
+    """Show progress in MB; yield a function to call with each number of bytes."""
     with make_display("auto") as show:
         show(events.StepStarted("store", step, total // 10**6, "MB"))
         done = 0

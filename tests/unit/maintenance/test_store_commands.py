@@ -62,7 +62,7 @@ def test_gc_says_first_and_deletes_on_request(folder):
     assert "5 more are kept: written within the last hour" in young.stdout
     stored.make_old(folder / "store")
     said = bench("store", "gc", "other.toml")
-    assert "nothing was removed; --delete does" in said.stderr
+    assert "nothing was removed; use --delete to remove" in said.stderr
     assert (folder / "store/results/small").exists()
     done = json.loads(bench("store", "gc", "other.toml", "--delete", "--json").stdout)
     assert (done["deleted"], len(done["leftovers"]), done["kept"]) == (True, 5, [])
