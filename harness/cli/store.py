@@ -136,9 +136,9 @@ def collect(
 ) -> None:
     """Find unneeded records; --delete removes them.
 
-    Unneeded are checkpoints, statistics, failures, results and logs not needed by the named
-    suites, the quarantine, and temporary files from killed runs. Anything written in the last
-    hour or in use by a run is kept, so this is safe while runs are active.
+    Unneeded are checkpoints, statistics, failures, results and logs for suites not named, the
+    quarantine, and temporary files from killed runs. Anything written in the last hour or in use
+    by a run is kept, so this is safe while runs are active.
     """
     records = Store(store)
     garbage = find_garbage(
