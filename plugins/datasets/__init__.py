@@ -1,4 +1,4 @@
-"""Data sets. Nothing here, and no data set's construction, imports scikit-learn or Pillow."""
+"""Data sets. scikit-learn and Pillow are imported only when a data set is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENTRIES = {
     ),
     "folder": (
         "folder:Folder",
-        "Your own images: a folder of pictures, .npy or .npz arrays, MNIST's files",
+        "Images from disk: a folder of pictures, .npy or .npz arrays, files in MNIST's format",
     ),
     "mnist": ("published.mnist:Mnist", "Handwritten digits, 1x28x28, 60,000 + 10,000"),
     "fashion-mnist": ("published.mnist:FashionMnist", "Clothes, 1x28x28, 60,000 + 10,000"),
@@ -36,7 +36,7 @@ ENTRIES = {
     ),
     "cifar10": (
         "published.cifar10:Cifar10",
-        "Small photographs of ten kinds of things, 3x32x32, 50,000 + 10,000",
+        "Small photographs in ten classes, 3x32x32, 50,000 + 10,000",
     ),
     "gtsrb": (
         "published.gtsrb:Gtsrb",
@@ -47,11 +47,11 @@ ENTRIES = {
         "ImageNet reduced to 3x32x32, 1,281,167 + 50,000",
     ),
 }
-"""Target in this package and summary, by name."""
+"""Target in this package, and summary, by data set name."""
 
 
 @hookimpl
 def bench_datasets() -> Iterable[Entry]:
-    """The built-in data sets."""
+    """Register the built-in data sets."""
     for name, (target, summary) in ENTRIES.items():
         yield Entry(name, f"{__name__}.{target}", summary, version="1")

@@ -1,4 +1,4 @@
-"""What data sets share: the two splits, exact pixel arithmetic, random draws, limits of files."""
+"""Common parts of the data sets: splits, exact pixel arithmetic, random draws, file checks."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from oodbench import DataError
 
 SPLITS = ("train", "test")
 MOST_BYTES = 2**33
-"""Of an array that is read into memory; a larger one is taken as a memory map, from `.npy`."""
+"""Maximum size of an array to read into memory; larger `.npy` files are read as memory maps."""
 MOST_TEXT = 2**28
-"""Of a list."""
+"""Maximum size of a text file with a list, in bytes."""
 CHUNK = 2**20
-"""Of a file that is read in pieces."""
+"""Number of bytes to read at a time."""
 DEFLATE_LIMIT = 1032
-"""No deflate stream grows by more than this factor when it is unpacked."""
+"""Upper bound on the compression ratio of deflate."""
 
 
 def check_split(dataset: str, split: str) -> None:
-    """Raise `DataError` unless the split is one of the two."""
+    """Raise `DataError` unless the split is `train` or `test`."""
     if split not in SPLITS:
         raise DataError(f"{dataset} has no split {split!r}; it has 'train' and 'test'")
 
 
 def luma(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Gray values of colours, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded half up.
+    """Convert colours to gray, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), rounded half up.
 
     Arguments:
-        colours: uint8, (..., 3), R, G, B as stored (gamma-encoded).
+        colours: R, G and B as stored (gamma-encoded), uint8, (..., 3).
 
     Returns:
-        uint8, (...); a gray colour, R = G = B, keeps its value.
+        uint8, (...); the value of gray colours, R = G = B, does not change.
     """
     weighted = colours.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
     return ((weighted + 500) // 1000).astype(np.uint8)
 
 
 def shrink(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """A picture whose every pixel is the mean of factor x factor pixels, rounded half up.
+    """Reduce a picture: each pixel is the mean over factor x factor pixels, rounded half up.
 
-    What is left over at the right and at the bottom is cut off.
+    Surplus pixels at the right and at the bottom are cut off.
 
     Arguments:
         picture: uint8, (H, W, C).
-        factor: At least 1.
+        factor: Reduction factor, at least 1.
 
     Returns:
         uint8, (H // factor, W // factor, C).
@@ -65,14 +65,14 @@ def shrink(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
 
 class Draws:
-    """A stream of random integers for one purpose.
+    """Stream of random integers for a given purpose.
 
-    Everything is made of the raw output of PCG64, which NumPy promises to keep; it promises no
-    such thing of the methods of `Generator`, such as `permutation`.
+    All numbers derive from the raw output of PCG64, because NumPy guarantees a stable stream for
+    PCG64 but not for methods of `Generator`, for example `permutation`.
 
     Arguments:
-        seed: Not negative.
-        purpose: Streams of one seed and different purposes are independent.
+        seed: Seed, not negative.
+        purpose: Label; streams with the same seed and different purposes are independent.
     """
 
     def __init__(self, seed: int, purpose: str) -> None:
@@ -80,23 +80,26 @@ class Draws:
         self._bits = np.random.PCG64(sequence)
 
     def words(self, n: int) -> NDArray[np.uint64]:
-        """uint64, (n,), uniform over all 64 bits."""
+        """Draw integers uniform over all 64 bits: uint64, (n,)."""
         return np.asarray(self._bits.random_raw(n), dtype=np.uint64)
 
     def octets(self, n: int) -> NDArray[np.uint8]:
-        """uint8, (n,), uniform over 0..255; a call with n not a multiple of 8 drops the rest."""
+        """Draw integers uniform over 0..255: uint8, (n,).
+
+        If n is not a multiple of 8, the remaining bytes of the last word are dropped.
+        """
         return self.words(-(-n // 8)).astype("<u8").view(np.uint8)[:n]
 
     def fractions(self, n: int) -> NDArray[np.float64]:
-        """float64, (n,), uniform over the multiples of 2**-53 in [0, 1)."""
+        """Draw numbers uniform over the multiples of 2**-53 in [0, 1): float64, (n,)."""
         return (self.words(n) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def order(self, n: int) -> NDArray[np.int64]:
-        """int64, (n,), a uniform permutation of 0..n-1."""
+        """Draw a uniform permutation of 0..n-1: int64, (n,)."""
         return np.argsort(self.words(n), kind="stable").astype(np.int64)
 
     def distinct(self, n: int, bits: int) -> NDArray[np.int64]:
-        """int64, (n,), distinct and uniform over 0..2**bits-1; n is at most 2**bits."""
+        """Draw distinct integers uniform over 0..2**bits-1: int64, (n,), with n <= 2**bits."""
         found = np.empty(0, np.uint64)
         while len(found) < n:
             drawn = np.concatenate([found, self.words(2 * n) >> np.uint64(64 - bits)])
@@ -105,52 +108,52 @@ class Draws:
 
 
 def check_file(file: Path, most: int | None = None) -> None:
-    """That a path is a plain file: reading a pipe or a device may never end.
+    """Check for a regular file, because reading from a pipe or a device may never end.
 
     Arguments:
-        file: It may be a link to one.
-        most: Largest size, in bytes.
+        file: A regular file, or a link to a regular file.
+        most: Maximum size, in bytes.
 
     Raises:
-        DataError: It is something else, or larger.
+        DataError: The path is not a regular file, or the file is larger than `most`.
     """
     try:
         if not file.is_file():
-            file.stat()  # says why, if there is nothing
-            raise DataError(f"{file}: cannot be read (it is not a file)")
+            file.stat()  # raises with the reason if the path does not exist
+            raise DataError(f"{file}: cannot be read (not a regular file)")
         size = file.stat().st_size
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
     if most is not None and size > most:
-        raise DataError(f"{file}: its {size:,} bytes are more than the {most:,} that are read")
+        raise DataError(f"{file}: {size:,} bytes are more than the maximum, {most:,}")
 
 
 def check_size(declared: int, file: Path, packed: int | None = None) -> None:
-    """That what a header declares may be allocated.
+    """Check a size declared by a header before memory is allocated.
 
     Arguments:
-        declared: Bytes that the content takes in memory.
-        file: Where the header is.
-        packed: Bytes that it has in the file, if it is compressed.
+        declared: Size of the content in memory, in bytes.
+        file: File with the header.
+        packed: Size of the compressed content in the file, in bytes; None if not compressed.
 
     Raises:
-        DataError: It is larger than what is read, or than `packed` can hold.
+        DataError: The declared size exceeds the maximum, or cannot be stored in `packed` bytes.
     """
     if packed is not None and declared > DEFLATE_LIMIT * packed:
-        raise DataError(f"{file}: too short for the {declared:,} bytes its header declares")
+        raise DataError(f"{file}: too short for the {declared:,} bytes declared by the header")
     if declared > MOST_BYTES:
         raise DataError(
-            f"{file}: its header declares {declared:,} bytes, more than the {MOST_BYTES:,} that "
-            "are read; an .npy file may be larger"
+            f"{file}: the header declares {declared:,} bytes, more than the maximum, "
+            f"{MOST_BYTES:,}; an .npy file may be larger"
         )
 
 
 def files_stamp(folder: Path, paths: Iterable[Path]) -> str:
-    """Hash of the name, size and modification time of files.
+    """Hash names, sizes and modification times.
 
     Arguments:
-        folder: Names are relative to it.
-        paths: In the order in which they are hashed. A folder among them counts with size 0.
+        folder: Folder to which the hashed names are relative.
+        paths: Files and folders, in the order to hash; folders count with size 0.
 
     Returns:
         SHA-256 in hexadecimal digits.
@@ -165,19 +168,21 @@ def files_stamp(folder: Path, paths: Iterable[Path]) -> str:
 
 
 class Readable(Protocol):
-    """A stream, as far as it is read here."""
+    """Any object with a method `read`, such as an open file."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 def read_content(stream: Readable, size: int) -> NDArray[np.uint8]:
-    """The next bytes of a stream, read in pieces: the size is only what a header declares.
+    """Read bytes from a stream in chunks.
+
+    Memory is filled chunk by chunk, because a size declared in a damaged header can be wrong.
 
     Returns:
         uint8, (size,).
 
     Raises:
-        EOFError: The stream ends before.
+        EOFError: The stream ends early.
     """
     content = np.empty(size, np.uint8)
     for start in range(0, size, CHUNK):
@@ -190,15 +195,18 @@ def read_content(stream: Readable, size: int) -> NDArray[np.uint8]:
 
 @contextmanager
 def data_errors(message: str) -> Iterator[None]:
-    """Turn an exception of the block into a `DataError` with a message and the reason.
+    """Turn an exception in the `with` block into a `DataError`.
 
-    A `DataError` of the block is raised as it is.
+    A `DataError` from the block is raised unchanged.
+
+    Arguments:
+        message: Start of the new message; the text of the exception is appended.
     """
     try:
         yield
     except DataError:
         raise
     except Exception as error:
-        # Some exceptions quote the file that they could not read, hence the limit.
+        # Some exceptions quote a whole damaged file, hence the limit.
         reason = str(error)[:200] or type(error).__name__
         raise DataError(f"{message} ({reason})") from error

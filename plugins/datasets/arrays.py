@@ -1,4 +1,4 @@
-"""Arrays of images in NumPy's and MNIST's files. Nothing is ever unpickled."""
+"""Image arrays in NumPy's and MNIST's file formats. Pickled content is never loaded."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ KINDS = ("*.npy", "*.npz", "*-ubyte", "*-ubyte.gz")
 
 
 def read_array(file: Path, domain: Images, name: str | None = None) -> NDArray[np.uint8]:
-    """The images of a file.
+    """Read images from a file.
 
     Arguments:
-        file: `.npy` (then a read-only memory map), `.npz`, or an idx file as MNIST names them,
-            `*-ubyte` or `*-ubyte.gz`.
-        domain: What an image must be.
-        name: The array of an `.npz` file; None stands for its only one.
+        file: `.npy` (returned as a read-only memory map), `.npz`, or an idx file named as in
+            MNIST, `*-ubyte` or `*-ubyte.gz`.
+        domain: Expected domain of the images.
+        name: Array name in an `.npz` file; None if the file should contain a single array.
 
     Returns:
         uint8, (N, *domain.shape); may be a view.
 
     Raises:
-        DataError: The file cannot be read or holds something else.
+        DataError: The file cannot be read or contains other data.
     """
     if file.suffix == ".npy":
         return as_examples(_read_npy(file), domain, str(file))
@@ -37,19 +37,23 @@ def read_array(file: Path, domain: Images, name: str | None = None) -> NDArray[n
         return as_examples(array, domain, f"{file}: array {name!r}")
     if file.name.endswith(("-ubyte", "-ubyte.gz")):
         return as_examples(read_idx(file), domain, str(file))
-    raise DataError(f"{file}: not one of the files that are read, {', '.join(KINDS)}")
+    raise DataError(f"{file}: not a supported file; supported are {', '.join(KINDS)}")
 
 
 def as_examples(array: NDArray[np.uint8], domain: Images, what: str) -> NDArray[np.uint8]:
-    """An array with channels brought to the front, as a view.
+    """Move the channel axis to the front, as a view.
 
     Arguments:
-        array: (N, H, W) for one channel, (N, C, H, W) or (N, H, W, C).
-        domain: What an image must be.
+        array: (N, H, W) for a single channel, (N, C, H, W) or (N, H, W, C).
+        domain: Expected domain of the images.
         what: Name of the array in messages.
 
+    Returns:
+        uint8, (N, *domain.shape).
+
     Raises:
-        DataError: It is empty, not uint8, of another shape, or channels may be first or last.
+        DataError: The array is empty, not uint8, has another shape, or the position of the
+            channels is ambiguous.
     """
     channels, height, width = domain.shape
     first, last = (channels, height, width), (height, width, channels)
@@ -60,10 +64,10 @@ def as_examples(array: NDArray[np.uint8], domain: Images, what: str) -> NDArray[
     if found not in (first, last, gray):
         texts = [_text(shape) for shape in (gray, first, last) if shape is not None]
         raise DataError(
-            f"{what}: its shape is {array.shape}, not {', '.join(texts[:-1])} or {texts[-1]}"
+            f"{what}: the shape is {array.shape}, not {', '.join(texts[:-1])} or {texts[-1]}"
         )
     if len(array) == 0:
-        raise DataError(f"{what}: it is empty")
+        raise DataError(f"{what}: the array is empty")
     if found == gray:
         return array[:, np.newaxis]
     if found == first == last and channels > 1:
@@ -82,7 +86,7 @@ def _read_npz(file: Path, name: str | None) -> tuple[str, NDArray[np.uint8]]:
         names = array_names(file)
         if len(names) != 1:
             raise DataError(
-                f"{file}: it should hold one array, found: {', '.join(names) or 'none'}"
+                f"{file}: expected a single array, found: {', '.join(names) or 'no array'}"
             )
         name = names[0]
     return name, read_npz_array(file, name)

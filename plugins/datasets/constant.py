@@ -1,4 +1,4 @@
-"""Images of one value: the simplest there are."""
+"""Images with a constant value, the simplest possible images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from plugins.datasets._common import SPLITS, Draws, check_split
 
 @dataclass(kw_only=True, eq=False)
 class Constant:
-    """Images whose pixels are all equal; in colour each channel has a value of its own.
+    """Images with equal pixels; colour images have a separate value per channel.
 
-    Values are uniform and drawn without replacement, so no two images are equal. Train images
-    are those whose channel values have an even sum, test images those with an odd one: 128 grays
-    each, or 8,388,608 colours each.
+    Values are uniform and drawn without replacement, so all images differ. The channel values of
+    train images have an even sum, and of test images an odd sum: 128 grays per split, or 8,388,608
+    colours per split.
 
     Arguments:
         channels: 1 for gray, 3 for colour.
@@ -27,10 +27,10 @@ class Constant:
         width: Number of columns.
         n_train: Number of train images.
         n_test: Number of test images.
-        seed: Of the values drawn.
+        seed: Seed for the values.
 
     Raises:
-        DataError: More images than there are different ones.
+        DataError: A split cannot provide the requested number of different images.
     """
 
     splits = SPLITS
@@ -49,12 +49,12 @@ class Constant:
         for split, n in self._counts.items():
             if n > there:
                 raise DataError(
-                    f"constant: n_{split} = {n}, but a split has {there} different images of "
+                    f"constant: n_{split} = {n}, but a split has {there} different images with "
                     f"{self.channels} channel{'s' if self.channels > 1 else ''}"
                 )
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, channels, height, width)."""
+        """Return the images of a split, uint8, (N, channels, height, width)."""
         check_split("constant", split)
         channels = self.channels
         draws = Draws(self.seed, f"constant/{split}")

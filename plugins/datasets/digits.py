@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn."""
+"""Handwritten digits included in scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ N_TRAIN = 1197
 class Digits:
     """scikit-learn's 1,797 handwritten digits: 1x8x8, 1,197 in train and 600 in test.
 
-    A pixel is a count k of 0 to 16 ink dots, stored as k * 255 / 16 rounded half up. So its
-    images share the 8-bit domain and the full range of photographs, but use 17 of the 256 values
-    only: any score may tell them from 8-bit images by that alone. And since 8 * 255 / 16 = 127.5
-    must become 128, an inverted digit (127 there) is not quite an image of this kind either.
+    A pixel is a count k from 0 to 16 ink dots, stored as k * 255 / 16 rounded half up. The images
+    therefore share the 8-bit domain and the full range with photographs, but use only 17 out of
+    256 values: any score may separate digits from 8-bit images by this property alone. And since
+    8 * 255 / 16 = 127.5 is rounded to 128, an inverted digit (with a value 127) is not quite an
+    image from this data set either.
 
-    scikit-learn holds only the test file of the original data, so the split is one of its own: a
-    fixed permutation. Both splits have digits of the same 13 writers. No two of the 1,797 images
-    are equal. The order within a split is that of the file.
+    scikit-learn includes only the test file of the original data, so the split is not the
+    original split but a fixed permutation. Both splits have digits by the same 13 writers. All
+    1,797 images differ. The order within a split follows the file.
 
     References:
         | Optical Recognition of Handwritten Digits (Alpaydin & Kaynak, 1998)
@@ -32,7 +33,7 @@ class Digits:
     splits = SPLITS
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, 1, 8, 8), 0 for paper, 255 for ink."""
+        """Return the images of a split, uint8, (N, 1, 8, 8), 0 for paper and 255 for ink."""
         check_split("digits", split)
         from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""Images of your own."""
+"""Images from disk."""
 
 from __future__ import annotations
 
@@ -26,39 +26,40 @@ LAYOUTS = (
         "test": ("t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"),
     },
 )
-"""Names, in the folder, of what holds each split; of two names the first that exists."""
+"""File or folder names for each split; the first existing name is used."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Folder:
-    """Pictures or arrays from your own disk.
+    """Pictures or arrays from disk.
 
-    With `split = "folders"` the splits are given: `path` is a folder that holds subfolders of
-    pictures `train` and `test`, or `train.npy` and `test.npy`, or MNIST's
-    `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte` (or these with `.gz`); or an `.npz`
-    file with arrays named `train` and `test`. They are taken as they are, duplicates included;
-    one of the two is enough for data that only serves as OOD.
+    With `split = "folders"` the data is already split: `path` is a folder with subfolders of
+    pictures `train` and `test`, or with `train.npy` and `test.npy`, or with MNIST's
+    `train-images-idx3-ubyte` and `t10k-images-idx3-ubyte` (optionally with `.gz`); or `path` is
+    an `.npz` file with arrays named `train` and `test`. Splits are used unchanged, including
+    duplicates; a single split is enough for data used only as OOD.
 
-    With `split = "seed"` all examples are one pool: `path` is a folder of pictures, an `.npy`
-    file, an `.npz` file with one array or an idx file. Who is in test is decided by a hash of
-    seed and content, so equal files (or equal images of an array) are never in both splits.
+    With `split = "seed"` all examples form a pool: `path` is a folder of pictures, an `.npy`
+    file, an `.npz` file with a single array, or an idx file. A hash of seed and content assigns
+    examples to the splits, so equal files (or equal images in an array) are never in both splits.
 
-    Pictures (of subfolders too, in sorted order) are cropped to the central square and resized
-    with Pillow's antialiased Lanczos filter; EXIF orientation is applied, transparency laid over
-    black, of 16 bits the upper 8 kept. Resizing and JPEG leave traces that a score can learn:
-    give every data set of a comparison the same history.
+    Pictures (including pictures in subfolders, in sorted order) are cropped to the central square
+    and resized with Pillow's antialiased Lanczos filter; EXIF orientation is applied, transparent
+    pixels are blended with black, and 16-bit values are reduced to the upper 8 bits. Resizing and
+    JPEG leave traces, and a score can learn to detect these traces: give every data set in a
+    comparison the same history.
 
-    Arrays are uint8 of the right size, as (N, H, W) where there is one channel, (N, H, W, C) or
-    (N, C, H, W). Nothing is unpickled.
+    Arrays are uint8 with the right size, as (N, H, W) for a single channel, (N, H, W, C) or
+    (N, C, H, W). Pickled content is never loaded.
 
     Arguments:
         path: Folder or file; relative to the current directory, `~` is the home directory.
-        size: Height and width of an image.
-        channels: 3 for colour (gray pictures are repeated), 1 for gray (colours become their
-            luma, ITU-R BT.601); arrays must have that many.
-        split: `folders` if the data comes divided, `seed` if it is to be divided at random.
-        test_share: With `seed`, the share of the examples that go to test.
-        seed: With `seed`, which ones.
+        size: Height and width of an image, in pixels.
+        channels: 3 for colour (gray pictures are repeated), 1 for gray (colours are converted to
+            luma, ITU-R BT.601); arrays must have the same number of channels.
+        split: `folders` if the data is already split, `seed` for a random split.
+        test_share: With `seed`, fraction of the examples in the test split.
+        seed: With `seed`, seed for the random split.
     """
 
     path: Path
@@ -75,7 +76,7 @@ class Folder:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Both, or the one that is there: what serves as OOD needs no train split."""
+        """Available splits: both, or a single split, which is enough for OOD data."""
         try:
             there = self._parts() if self._is_divided else SPLITS
         except DataError:
@@ -83,29 +84,32 @@ class Folder:
         return tuple(split for split in SPLITS if split in there)
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, channels, size, size); of an `.npy` or plain idx file a memory map.
+        """Return the images of a split, uint8, (N, channels, size, size).
+
+        For an `.npy` file or an uncompressed idx file, the array is a memory map.
 
         Raises:
-            MissingDataError: The path, or the split in it, does not exist.
-            DataError: It holds no images, other images, or something that cannot be read.
+            MissingDataError: The path does not exist, or lacks the split.
+            DataError: The path contains no images, images from another domain, or unreadable
+                files.
         """
         check_split("folder", split)
         if not self._is_divided:
             return self._load_share(split)
         parts = self._parts()
         if split not in parts:
-            raise MissingDataError(f"{self.path}: it has {next(iter(parts))} but no {split} split")
+            raise MissingDataError(f"{self.path}: only {next(iter(parts))} found, not {split}")
         part = parts[split]
         if part.is_dir():
             return read_pictures(list_pictures(part), self.domain)
         return read_array(part, self.domain, split)
 
     def stamp(self) -> str:
-        """Hash of the relative name, size and modification time of every file that is read.
+        """Hash relative name, size and modification time for every file to read.
 
         Raises:
             MissingDataError: The path does not exist.
-            DataError: There is nothing to read.
+            DataError: The path contains no images.
         """
         parts = set(self._parts().values()) if self._is_divided else {self._pool()}
         files = [
@@ -124,48 +128,46 @@ class Folder:
         return array[self._chosen((example.tobytes() for example in array), split)]
 
     def _chosen(self, contents: Iterable[bytes], split: str) -> NDArray[np.int64]:
-        """Positions, ascending, of the examples that belong to a split."""
+        """Return the ascending positions of the examples in a split."""
         tickets = [ticket(self.seed, content) for content in contents]
         if len(set(tickets)) < 2:
             raise DataError(
-                f"{self.path}: two different examples are needed to divide it in train and test"
+                f"{self.path}: a split into train and test needs at least two different examples"
             )
         in_test = lowest(tickets, self.test_share)
         return np.flatnonzero(in_test if split == "test" else ~in_test)
 
     def _parts(self) -> dict[str, Path]:
-        """Where each split is, found by name; at least one of them."""
+        """Find the file or folder for each split by name; at least one split is present."""
         path = self._existing_path()
         if path.is_file():
             if path.suffix != ".npz":
                 raise DataError(
-                    f'{path}: of single files only .npz holds two splits; use split = "seed"'
+                    f'{path}: only an .npz file can contain two splits; use split = "seed"'
                 )
             names = array_names(path)
             parts = {split: path for split in SPLITS if split in names}
             if not parts:
-                found = ", ".join(names) or "none"
-                raise DataError(f"{path}: it has no array 'train' or 'test', found: {found}")
+                found = ", ".join(names) or "no array"
+                raise DataError(f"{path}: array 'train' or 'test' not found; found: {found}")
             return parts
         layouts = [parts for layout in LAYOUTS if (parts := _existing(path, layout))]
         if not layouts:
             raise DataError(
-                f"{path}: it holds none of {', '.join(layout['train'][0] for layout in LAYOUTS)}; "
-                'to divide one pool of images use split = "seed"'
+                f"{path}: {' or '.join(layout['train'][0] for layout in LAYOUTS)} not found; to "
+                'split a pool of images use split = "seed"'
             )
         if len(layouts) > 1:
             rivals = " and ".join(next(iter(parts.values())).name for parts in layouts)
-            raise DataError(f"{path}: it holds {rivals}, and either could be meant; keep one")
+            raise DataError(f"{path}: found {rivals}; keep only one, because both could be meant")
         return layouts[0]
 
     def _pool(self) -> Path:
-        """Where all examples are."""
+        """Return the path with all examples."""
         path = self._existing_path()
         for layout in LAYOUTS[1:]:
             for part in _existing(path, layout).values():
-                raise DataError(
-                    f'{path}: it holds {part.name}, which is read with split = "folders"'
-                )
+                raise DataError(f'{path}: found {part.name}, which needs split = "folders"')
         return path
 
     def _existing_path(self) -> Path:
@@ -175,17 +177,17 @@ class Folder:
 
 
 def ticket(seed: int, content: bytes) -> bytes:
-    """What decides about an example: equal contents draw equal tickets."""
+    """Return the hash that assigns an example to a split; equal contents get equal tickets."""
     return hashlib.blake2b(f"{seed}:".encode() + content, digest_size=16).digest()
 
 
 def lowest(tickets: Sequence[bytes], share: float) -> NDArray[np.bool_]:
-    """Whether each ticket is among the lowest ones.
+    """Mark the lowest tickets.
 
     Arguments:
-        tickets: At least two different ones.
-        share: Of all tickets that are to be marked, rounded, but neither none nor all. Equal
-            tickets are marked together.
+        tickets: Tickets with at least two different values.
+        share: Fraction of tickets to mark. The number is rounded, but at least one ticket is
+            marked and at least one is not. Equal tickets are marked together.
 
     Returns:
         bool, (N,).

@@ -1,4 +1,4 @@
-"""The idx format in which MNIST and its relatives are distributed."""
+"""Reader for idx files, the format of MNIST and related data sets."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ UNSIGNED_BYTE = 0x08
 
 
 def read_idx(file: Path) -> NDArray[np.uint8]:
-    """Images of an idx file, plain (then a read-only memory map) or compressed (`.gz`).
+    """Read images from an idx file, either plain or compressed (`.gz`).
 
-    The header is two zero bytes, the type (8, unsigned byte), the number of dimensions (3), then
-    the size of each in big-endian 32 bits. It is checked against the length of the file before
-    anything of its size is allocated.
+    The header consists of two zero bytes, the type (8, unsigned byte), the number of dimensions
+    (3), then the size of each dimension in big-endian 32 bits. The header is checked against the
+    length of the file before memory is allocated.
 
     Returns:
-        uint8, (N, height, width).
+        uint8, (N, height, width); a read-only memory map for a plain file.
 
     Raises:
-        DataError: The file is not of this form, or shorter or longer than its header says.
+        DataError: The file has another format, or the length does not match the header.
 
     References:
         | The MNIST database of handwritten digits (LeCun, Cortes & Burges, 1998)
@@ -59,17 +59,17 @@ def _read_compressed(file: Path) -> NDArray[np.uint8]:
 
 def _shape(file: Path, header: bytes) -> tuple[int, int, int]:
     if len(header) < HEADER.size:
-        raise DataError(f"{file}: shorter than the header of an idx file of images")
+        raise DataError(f"{file}: shorter than an idx header for images")
     zero, kind, dims, *shape = HEADER.unpack(header)
     if zero != 0:
-        raise DataError(f"{file}: not an idx file, it starts with {header[:4].hex(' ')}")
+        raise DataError(f"{file}: not an idx file, the first bytes are {header[:4].hex(' ')}")
     if kind != UNSIGNED_BYTE or dims != 3:
         raise DataError(
-            f"{file}: not an idx file of 8-bit images: type 0x{kind:02x} in {dims} dimensions, "
+            f"{file}: not an idx file with 8-bit images: type 0x{kind:02x} in {dims} dimensions, "
             f"not 0x{UNSIGNED_BYTE:02x} in 3"
         )
     if 0 in shape:
-        raise DataError(f"{file}: it is empty, its header declares {_text(shape)} images")
+        raise DataError(f"{file}: the file is empty, the header declares {_text(shape)} images")
     return shape[0], shape[1], shape[2]
 
 
@@ -78,8 +78,8 @@ def _check_length(file: Path, shape: tuple[int, ...], there: int) -> None:
     if there != declared:
         found = "more" if there > declared else there
         raise DataError(
-            f"{file}: its header declares {_text(shape)} images, {declared} bytes, but it has "
-            f"{found}"
+            f"{file}: the header declares {_text(shape)} images, {declared} bytes, but the file "
+            f"has {found}"
         )
 
 

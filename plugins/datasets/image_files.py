@@ -1,4 +1,4 @@
-"""Picture files: found in a fixed order, decoded to uint8."""
+"""Picture files, listed in a fixed order and decoded to uint8."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ if TYPE_CHECKING:
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 2**26
-"""Larger pictures are refused unread; Pillow's own limit, which warns, is above it."""
+"""Maximum number of pixels; checked before decoding, and below the limit for Pillow's warning."""
 MAX_BYTES = 2**29
-"""Larger files are refused unread."""
+"""Maximum file size in bytes; checked before reading."""
 MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """The picture files of a folder and its subfolders, links followed.
+    """List the picture files in a folder and all subfolders; links are followed.
 
-    Hidden files and folders and files of other suffixes are passed over.
+    Hidden files, hidden folders and files with other suffixes are skipped.
 
     Returns:
-        Sorted by path relative to the folder, written with `/`: the same on every machine.
+        Paths, sorted by the relative path with `/` as separator, so that the order is the same on
+        every machine.
 
     Raises:
-        DataError: There is none, a folder cannot be listed, or is there twice through links.
+        DataError: The folder contains no pictures, a folder cannot be listed, or appears twice
+            through links.
     """
     found: dict[str, Path] = {}
     seen: dict[str, str] = {}
@@ -45,21 +47,21 @@ def list_pictures(folder: Path) -> list[Path]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         twin = seen.setdefault(os.path.realpath(here), here)
         if twin != here:
-            raise DataError(f"{here}: it is a link to {twin}, whose pictures would count twice")
+            raise DataError(f"{here}: a link to {twin}; the pictures would count twice")
         for name in names:
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 file = Path(here, name)
                 found[file.relative_to(folder).as_posix()] = file
     if not found:
-        raise DataError(f"{folder}: no picture in it; known are {', '.join(SUFFIXES)}")
+        raise DataError(f"{folder}: no pictures found; supported are {', '.join(SUFFIXES)}")
     return [found[name] for name in sorted(found)]
 
 
 def read_bytes(file: Path) -> bytes:
-    """The content of a file.
+    """Read a whole file.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The file cannot be read or is too large.
     """
     check_file(file, MAX_BYTES)
     try:
@@ -69,7 +71,10 @@ def read_bytes(file: Path) -> bytes:
 
 
 def read_pictures(files: list[Path], domain: Images) -> NDArray[np.uint8]:
-    """uint8, (N, *domain.shape), of picture files in the order given.
+    """Read picture files in the given order.
+
+    Returns:
+        uint8, (N, *domain.shape).
 
     Raises:
         DataError: A file cannot be read as a picture.
@@ -81,19 +86,20 @@ def read_pictures(files: list[Path], domain: Images) -> NDArray[np.uint8]:
 
 
 def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
-    """The centre of a picture, reduced or enlarged to a square domain.
+    """Read a picture and resize the central square to a domain.
 
-    The steps: the first frame is decoded and turned as its EXIF orientation says; transparent
-    pixels are laid over black; of 16 bits the upper 8 are kept; the longer side is cropped to the
-    centre (the odd pixel is cut at the right or bottom); a picture of another size is resized by
-    Pillow's antialiased Lanczos filter; colours become gray by `luma` where one channel is asked
-    for, gray is repeated where three are.
+    The steps: the first frame is decoded and rotated according to the EXIF orientation;
+    transparent pixels are blended with black; 16-bit values are reduced to the upper 8 bits; the
+    longer side is cropped to the centre (an odd pixel is cut at the right or bottom); pictures
+    with another size are resized by Pillow's antialiased Lanczos filter; colours are converted to
+    gray by `luma` for domains with a single channel, and gray is repeated for three channels.
 
     Returns:
         uint8, domain.shape.
 
     Raises:
-        DataError: Not a picture, damaged, too large, or of a mode with no 8-bit meaning.
+        DataError: The file is not a picture, damaged, too large, or has a mode without an 8-bit
+            interpretation.
     """
     import PIL.ImageOps
 
@@ -108,7 +114,7 @@ def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
 
 @contextmanager
 def opened_picture(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
-    """A picture whose pixels can be decoded.
+    """Open a picture for decoding, with Pillow's warnings turned off.
 
     Arguments:
         content: The picture file.
@@ -120,26 +126,26 @@ def opened_picture(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
     import PIL.Image
 
     with data_errors(f"{where}: cannot be read as a picture"), warnings.catch_warnings():
-        # Pillow warns about what it can mend and about pictures that are refused here anyway.
+        # Pillow warns about repairable files, and about large pictures, which are refused here.
         warnings.simplefilter("ignore")
         with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
-                    f"{where}: {image.width} x {image.height} pixels are more than the "
-                    f"{MAX_PIXELS} of the largest picture that is read"
+                    f"{where}: {image.width} x {image.height} pixels are more than the maximum, "
+                    f"{MAX_PIXELS}"
                 )
             yield image
 
 
 def _eight_bits(file: Path, image: PIL.Image.Image, kind: str | None) -> PIL.Image.Image:
-    """The picture in mode L or RGB."""
+    """Convert a picture to mode L or RGB."""
     import PIL.Image
 
-    # Older versions of Pillow open 16-bit PNG, and all of them 16-bit PGM, in mode I.
+    # Older versions of Pillow open 16-bit PNG files in mode I, and all versions 16-bit PGM files.
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
         return PIL.Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
     if image.mode not in MODES:
-        raise DataError(f"{file}: pictures of mode {image.mode} are not read; save it with 8 bits")
+        raise DataError(f"{file}: mode {image.mode} is not supported; save it with 8 bits")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = PIL.Image.new("RGBA", image.size, (0, 0, 0, 255))

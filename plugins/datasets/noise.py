@@ -1,4 +1,4 @@
-"""Images without structure."""
+"""Random images without structure."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ CHUNK = 2**20
 
 @dataclass(kw_only=True, eq=False)
 class Noise:
-    """Images whose pixels are independent and of one distribution.
+    """Images with independent and identically distributed pixels.
 
-    Train and test come from independent streams. In a larger data set of the same seed the first
-    examples are the same.
+    Train and test come from independent streams. A larger data set with the same seed begins with
+    the same examples.
 
     Arguments:
-        distribution: `uniform` over 0..255; or `gaussian`, a normal number rounded to the next
-            integer, values beyond 0 and 255 set to these.
-        mean: Of the gaussian, in pixel values.
+        distribution: `uniform` over 0..255; or `gaussian`, normal numbers rounded to the nearest
+            integer and clipped to 0..255.
+        mean: Mean of the gaussian, in pixel values.
         sd: Standard deviation of the gaussian, in pixel values.
         channels: Number of channels.
         height: Number of rows.
         width: Number of columns.
         n_train: Number of train images.
         n_test: Number of test images.
-        seed: Of the numbers drawn.
+        seed: Seed for the random numbers.
     """
 
     splits = SPLITS
@@ -53,7 +53,7 @@ class Noise:
         self._counts = {"train": self.n_train, "test": self.n_test}
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, channels, height, width)."""
+        """Return the images of a split, uint8, (N, channels, height, width)."""
         check_split("noise", split)
         draws = Draws(self.seed, f"noise/{split}")
         total = self._counts[split] * self.domain.dims
@@ -69,5 +69,5 @@ class Noise:
 
 
 def normal_cdf(x: NDArray[np.float64], mean: float, sd: float) -> NDArray[np.float64]:
-    """Probability, float64, (n,), that a normal number is below each x."""
+    """Return the normal cumulative distribution function, float64, (n,), at each x."""
     return np.array([math.erfc((mean - value) / (sd * math.sqrt(2))) / 2 for value in x])

@@ -1,4 +1,4 @@
-"""Arrays of `.npz` files, read only if their header says what the file can hold."""
+"""Arrays in `.npz` files, read only if the declared size is possible for the file."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def array_names(file: Path) -> list[str]:
-    """The names of the arrays of an `.npz` file.
+    """List the array names in an `.npz` file.
 
     Raises:
-        DataError: The file cannot be read as one.
+        DataError: The file cannot be read as an `.npz` file.
     """
     with _opened(file) as archive:
         return [name.removesuffix(SUFFIX) for name in archive.namelist()]
 
 
 def read_npz_array(file: Path, name: str) -> NDArray[Any]:
-    """One array of an `.npz` file; nothing is unpickled.
+    """Read an array from an `.npz` file without loading pickled content.
 
-    Its header is compared with the length of the file before anything of its size is allocated.
+    The array header is checked against the length of the file before memory is allocated.
 
     Raises:
-        DataError: The file cannot be read, or the array holds no plain values.
+        DataError: The file cannot be read, or the array contains objects.
     """
     with _opened(file) as archive, data_errors(f"{file}: array {name!r} cannot be read"):
         member = archive.getinfo(name if name in archive.namelist() else f"{name}{SUFFIX}")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError("it is packed in another way than NumPy packs")
+            raise ValueError("unsupported compression; NumPy stores or deflates arrays")
         with archive.open(member) as stream:
             return _read(stream, member.file_size, file)
 
@@ -46,7 +46,7 @@ def read_npz_array(file: Path, name: str) -> NDArray[Any]:
 def _opened(file: Path) -> zipfile.ZipFile:
     check_file(file)
     if not zipfile.is_zipfile(file):
-        raise DataError(f"{file}: it is not an .npz file")
+        raise DataError(f"{file}: not an .npz file")
     with data_errors(f"{file}: cannot be read as an .npz file"):
         return zipfile.ZipFile(file)
 
@@ -54,16 +54,16 @@ def _opened(file: Path) -> zipfile.ZipFile:
 def _read(stream: IO[bytes], size: int, file: Path) -> NDArray[Any]:
     version = npy.read_magic(stream)
     if version not in HEADERS:
-        raise ValueError(f"version {version} of the format is not read")
+        raise ValueError(f"version {version} of the format is not supported")
     shape, is_fortran, dtype = HEADERS[version](stream)
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
     count = math.prod(shape)
     declared = count * dtype.itemsize
     if min(shape, default=0) < 0 or declared != size - stream.tell():
-        raise ValueError(f"its header declares {declared} bytes, it has {size - stream.tell()}")
+        raise ValueError(f"the header declares {declared} bytes, not {size - stream.tell()}")
     check_size(declared, file, packed=file.stat().st_size)
     content = read_content(stream, declared)
-    stream.read(1)  # at its end the archive's checksum is compared
+    stream.read(1)  # reading to the end makes zipfile verify the checksum
     array: NDArray[Any] = content.view(dtype).reshape(shape, order="F" if is_fortran else "C")
     return array

@@ -1,4 +1,4 @@
-"""Patches of the two photographs that come with scikit-learn."""
+"""Patches from the two photographs included in scikit-learn."""
 
 from __future__ import annotations
 
@@ -13,35 +13,34 @@ from oodbench import DataError, Images
 from plugins.datasets._common import SPLITS, Draws, check_split, luma, shrink
 
 CUT = 400
-"""First column of the test part, of 640; a border of the JPEG files' 8-pixel blocks too."""
+"""First column, out of 640, in the test part; also a border between 8-pixel JPEG blocks."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Photos:
-    """Square patches of scikit-learn's photographs (427 rows, 640 columns).
+    """Square patches from scikit-learn's photographs (427 rows, 640 columns).
 
-    Train patches lie in the left 400 columns, test patches in the right 240; each part is reduced
-    by itself, so the splits share no pixel of the photograph. A test patch is therefore of the
-    same photograph, but not of the same place, and the places differ: on the right `china` has
-    more sky (mean gray 163 against 133) and `flower` more of its dark ground (50 against 75), so
-    even its own test split is not quite what a model was trained on.
+    Train patches come from the left 400 columns, test patches from the right 240; the parts are
+    reduced separately, so the splits share no pixels. Test patches therefore show the same
+    photograph at different positions, and the content differs: on the right, `china` has more sky
+    (mean gray 163 against 133) and `flower` more dark ground (50 against 75), so for a model
+    trained on the train split, the test split is slightly out of distribution.
 
-    Within a split all positions are distinct and drawn without replacement, in an order that a
-    larger number only continues. Patches may overlap unless `stride` is at least `size`, and then
-    depend on each other: intervals that count them as independent are too narrow. The
-    photographs are JPEG files.
+    Positions within a split are distinct and drawn without replacement, in an order that does not
+    depend on the number of patches. Patches may overlap unless `stride` is at least `size`, and
+    overlapping patches are dependent: confidence intervals for independent patches are too
+    narrow. The photographs are JPEG files.
 
     Arguments:
-        photo: Which photograph; `both` draws from the positions of the two together.
+        photo: Name of the photograph; `both` draws from the positions in both photographs.
         size: Height and width of a patch, in pixels after the reduction.
         channels: 3 for colour, 1 for gray (luma of ITU-R BT.601, after the reduction).
-        shrink: Each part is first reduced by this factor, a pixel being the mean of
-            shrink x shrink pixels.
-        stride: Positions are multiples of it, in pixels after the reduction; at `size` no two
-            patches share a pixel.
+        shrink: Reduction factor; each pixel is the mean over shrink x shrink pixels.
+        stride: Distance between positions, in pixels after the reduction; with `stride` equal to
+            `size`, patches share no pixels.
         n_train: Number of train patches.
         n_test: Number of test patches.
-        seed: Of the positions drawn.
+        seed: Seed for the positions.
     """
 
     splits = SPLITS
@@ -60,10 +59,10 @@ class Photos:
         self._counts = {"train": self.n_train, "test": self.n_test}
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, channels, size, size).
+        """Return the patches of a split, uint8, (N, channels, size, size).
 
         Raises:
-            DataError: The photograph has fewer positions than patches were asked for.
+            DataError: More patches are requested than positions exist.
         """
         check_split("photos", split)
         names = ("china", "flower") if self.photo == "both" else (self.photo,)
@@ -87,7 +86,7 @@ class Photos:
         return examples
 
     def _patches(self, name: str, split: str) -> NDArray[np.uint8]:
-        """All patches of a part, as a view: (rows, columns, channels, size, size)."""
+        """Return all patches in a part, as a view: (rows, columns, channels, size, size)."""
         from sklearn.datasets import load_sample_image
 
         photo = load_sample_image(f"{name}.jpg")

@@ -1,4 +1,4 @@
-"""Another data set, changed without loss."""
+"""Lossless transformations of another data set."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ MOVES: Mapping[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     "rotate-180": lambda x: x[:, :, ::-1, ::-1],
     "shuffle-channels": lambda x: np.roll(x, -1, axis=1),
 }
-"""Transformations that move pixel values of examples, (N, C, H, W), and leave them as they are."""
+"""Transformations of examples, (N, C, H, W), that move values without changing them."""
 
 
 class Transformed:
-    """Every example of another data set under one reversible transformation.
+    """Another data set with a reversible transformation applied to every example.
 
     `invert` replaces a value v by levels - 1 - v. The rotations turn counter-clockwise, so
     `rotate-90` moves the right edge to the top and swaps height and width. `shuffle-channels`
-    moves every channel one place forward and the first to the end: red, green, blue become
-    green, blue, red.
+    moves every channel one place forward and the first channel to the end: red, green, blue
+    become green, blue, red.
 
     Arguments:
         source: Name of the data set to transform.
-        transform: What is done to each example.
+        transform: Transformation of each example.
 
     Raises:
-        DataError: A channel shuffle of images with one channel.
+        DataError: A channel shuffle is requested for images with a single channel.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Transformed:
 
     @property
     def domain(self) -> Images:
-        """The source's, with height and width swapped by a quarter turn."""
+        """Domain of the source, with height and width swapped by a quarter turn."""
         domain = self._source.domain
         if self._transform == "rotate-90":
             return replace(domain, height=domain.width, width=domain.height)
@@ -68,11 +68,11 @@ class Transformed:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The source's."""
+        """Splits of the source."""
         return self._source.splits
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, *domain.shape), in the source's order."""
+        """Return the transformed images, uint8, (N, *domain.shape), in the order of the source."""
         examples = np.asarray(self._source.load(split))
         if self._transform == "invert":
             return np.ascontiguousarray(np.uint8(self.domain.levels - 1) - examples)

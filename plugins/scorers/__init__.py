@@ -13,11 +13,11 @@ ENTRIES = {
     ),
     "typicality": (
         "typicality:Typicality",
-        "distance of the group's mean log-probability from that of the fit examples",
+        "distance between the mean log-probabilities of the group and the fit examples",
     ),
     "gradient-gaussian": (
         "gradient_gaussian:GradientGaussian",
-        "minus the log-density of the layers' log gradient norms under one Gaussian each",
+        "minus the log-density of the log gradient norms, with a Gaussian per layer",
     ),
     "likelihood-ratio": (
         "likelihood_ratio:LikelihoodRatio",
@@ -25,47 +25,47 @@ ENTRIES = {
     ),
     "ensemble": (
         "ensemble:Ensemble",
-        "p-values of several scorers, calibrated on fit groups and combined",
+        "combined p-values of several scorers, calibrated on fit groups",
     ),
     "combined-tests": (
         "combined_tests:combined_tests",
-        "fisher-diagonal and typicality, combined by their p-values",
+        "combined p-values of fisher-diagonal and typicality",
     ),
     "input-complexity": (
         "input_complexity:InputComplexity",
-        "bits of the group under the model less those of its PNG files",
+        "bits under the model minus bits as PNG files",
     ),
     "mean-intensity": (
         "baselines:MeanIntensityDistance",
-        "baseline: distance of the group's mean pixel value from that of the fit examples",
+        "baseline: distance between the mean pixel values of the group and the fit examples",
     ),
     "total-variation": (
         "baselines:TotalVariationDistance",
-        "baseline: distance of the group's total variation from that of the fit examples",
+        "baseline: distance between the total variations of the group and the fit examples",
     ),
     "png-size": (
         "baselines:PNGSizeDistance",
-        "baseline: distance of the group's PNG size from that of the fit examples",
+        "baseline: distance between the PNG sizes of the group and the fit examples",
     ),
     "waic": (
         "waic:WAIC",
-        "variance less mean of the log-probability over an ensemble of seeds or epochs",
+        "variance minus mean of the log-probability over an ensemble of seeds or epochs",
     ),
     "gradient-norm": (
         "gradient_norm:GradientNorm",
-        "the squared norm of the whole gradient, its logarithm",
+        "logarithm of the squared norm of the whole gradient",
     ),
     "gradient-chi2": (
         "gradient_chi2:GradientChi2",
-        "minus the log-density of the layers' log gradient norms, the norms being chi-square",
+        "minus the log-density of the log gradient norms, with a chi-square fit per layer",
     ),
     "gradient-svm": (
         "gradient_svm:GradientSVM",
-        "one-class support vector machine on the layers' log gradient norms",
+        "one-class support vector machine on the log gradient norms of the layers",
     ),
     "gradient-iforest": (
         "gradient_iforest:GradientIForest",
-        "isolation forest on the layers' log gradient norms",
+        "isolation forest on the log gradient norms of the layers",
     ),
     "typicality-test": (
         "typicality_test:TypicalityTest",
@@ -77,31 +77,31 @@ ENTRIES = {
     ),
     "hierarchical-ratio": (
         "hierarchical_ratio:HierarchicalRatio",
-        "log-probability of a multi-level flow against that of its upper levels",
+        "log-probability under a multi-level flow, relative to the upper levels",
     ),
     "fisher-diagonal": (
         "fisher:FisherDiagonal",
-        "gradient in units of a diagonal Fisher information, all layers together",
+        "norm of the whole gradient in units of a diagonal Fisher information",
     ),
     "fisher-ekfac": (
         "fisher:FisherEkfac",
-        "gradient in units of an EKFAC Fisher information, all layers together",
+        "norm of the whole gradient in units of an EKFAC Fisher information",
     ),
     "likelihood-regret": (
         "likelihood_regret:LikelihoodRegret",
-        "mean gain in log-probability from a few steps of training on each example alone",
+        "mean gain in log-probability after a few training steps on each example alone",
     ),
-    "lid": ("lid:Lid", "low log-probability or small local intrinsic dimension, by p-values"),
+    "lid": ("lid:Lid", "low log-probability or small local intrinsic dimension, as p-values"),
     "lid-dimension": (
         "lid:LidDimension",
         "minus the local intrinsic dimension of the model at the group's examples",
     ),
 }
-"""Target in this package and summary, by name."""
+"""Target in this package, and summary, by scorer name."""
 
 
 @hookimpl
 def bench_scorers() -> Iterable[Entry]:
-    """The built-in scorers."""
+    """Register the built-in scorers."""
     for name, (target, summary) in ENTRIES.items():
         yield Entry(name, f"{__name__}.{target}", summary, version="1")

@@ -105,7 +105,7 @@ def test_nothing_is_downloaded_unless_it_is_asked_for(with_mine, tmp_path):
 def test_what_cannot_be_fetched_is_said_and_ends_with_1(tmp_path):
     done = bench("data", "fetch", "imagenet32", "digits")
     assert done.returncode == 1
-    assert "it cannot be downloaded automatically: register" in done.stderr
+    assert "automatic download is not possible: register" in done.stderr
     assert f"unpack them in {tmp_path / 'data' / 'raw' / 'imagenet32'}" in done.stderr
     assert "digits: nothing to download" in done.stderr
 

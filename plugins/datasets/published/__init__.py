@@ -1,1 +1,1 @@
-"""The data sets of the paper, read from the files in which their authors publish them."""
+"""Data sets from the paper, read from the files published by the authors."""

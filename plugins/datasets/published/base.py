@@ -1,4 +1,4 @@
-"""What the published data sets have in common: where their files are and what they must be."""
+"""Base class for published data sets: location, verification and download of the files."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ Progress = Callable[[str], None]
 
 @dataclass(kw_only=True, eq=False)
 class Published(ABC):
-    """A data set read from the raw files that its authors publish, in torchvision's layout.
+    """Data set read from the raw files published by the authors, in torchvision's layout.
 
-    The files lie under `raw_root()`. That folder is no option, so no path is part of a key; a
-    collection that is elsewhere is linked there. Reading happens in `load` only.
+    The files are stored in `raw_root()`. This folder is not an option, so paths do not become
+    part of a key; a collection stored elsewhere can be linked. Files are read in `load` only.
 
-    It is `HasStamp`, and `Fetchable`: attributes `home` and `licence`, method `fetch`.
+    The class implements `HasStamp`, and `Fetchable` through the attributes `home` and `licence`
+    and the method `fetch`.
 
     Attributes:
-        name: What the plugin is called.
-        counts: The number of images of each published split.
-        home: Where the data set is published.
-        licence: On what terms, in a few words.
-        files: What each split is read from, relative to `raw_root()`. Each item lists the paths
-            that hold the same, the first of which that exists is taken.
-        md5: Checksums of those files for which torchvision publishes one.
+        name: Name of the plugin.
+        counts: Number of images in each published split.
+        home: Address of the data set's home page.
+        licence: Terms of use, in a few words.
+        files: Files for each split, relative to `raw_root()`. Each item lists alternative paths
+            with the same content; the first existing path is used.
+        md5: Checksums for files with a checksum in torchvision.
 
     Arguments:
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
     """
 
     name: ClassVar[str]
@@ -54,11 +55,14 @@ class Published(ABC):
     verify: bool = True
 
     def load(self, split: str) -> NDArray[np.uint8]:
-        """uint8, (N, *domain.shape), in the order of the files; may be a read-only memory map.
+        """Return the images of a split, in the order of the files.
+
+        Returns:
+            uint8, (N, *domain.shape); may be a read-only memory map.
 
         Raises:
-            MissingDataError: A file is not there.
-            DataError: A file cannot be read or, with `verify`, is not the published one.
+            MissingDataError: A file is missing.
+            DataError: A file cannot be read or, with `verify`, differs from the published file.
         """
         check_split(self.name, split)
         paths = self._located([split])
@@ -68,32 +72,32 @@ class Published(ABC):
         examples = self._read(split, paths)
         if self.verify and len(examples) != self._count(split):
             raise DataError(
-                f"the {split} split of {self.name} has {len(examples)} images here, the published "
-                f"one {self._count(split)}; if that is meant, set verify = false"
+                f"{self.name}: the {split} split has {len(examples)} images, the published split "
+                f"{self._count(split)}; to accept a sample, set verify = false"
             )
         return examples
 
     def stamp(self) -> str:
-        """Hash of the relative name, size and modification time of every file that is read.
+        """Hash relative name, size and modification time for every file to read.
 
-        Of a folder of pictures the times of the folders are taken, which change when a picture
-        is added, removed or renamed but not when one is overwritten in place: looking at every
-        one of 200,000 pictures would take seconds.
+        For pictures in folders, the hash covers only the folders, because a check of 200,000
+        pictures would take seconds. Folder times change if a picture is added, removed or
+        renamed, but not if a picture is overwritten in place.
 
         Raises:
-            MissingDataError: A file of either split is not there.
+            MissingDataError: A file is missing in either split.
         """
         paths = [part for path in self._located(self.splits) for part in _folders(path) or [path]]
         return files_stamp(raw_root(), paths)
 
     def fetch(self, progress: Progress) -> None:
-        """Download the files, with torchvision's checksums; what is there already is kept.
+        """Download the files and verify torchvision's checksums; existing files are kept.
 
         Arguments:
-            progress: Told of each step in a line of text.
+            progress: Called with a line of text for each step.
 
         Raises:
-            MissingDataError: They cannot be downloaded; says which files go where.
+            MissingDataError: The download failed; the message explains a download by hand.
         """
         root = raw_root()
         try:
@@ -109,11 +113,11 @@ class Published(ABC):
 
     @abstractmethod
     def _read(self, split: str, paths: Sequence[Path]) -> NDArray[np.uint8]:
-        """The examples of a split; `paths` are those found for the items of `files[split]`."""
+        """Read the images of a split from `paths`, a path per item in `files[split]`."""
 
     @abstractmethod
     def _download(self, root: Path, progress: Progress) -> None:
-        """Put the files under the root; any exception says that this failed."""
+        """Download the files to the root; any exception means failure."""
 
     def _is_there(self) -> bool:
         try:
@@ -126,16 +130,16 @@ class Published(ABC):
         return self.counts[split]
 
     def _how(self, root: Path) -> str:
-        """How to get the files."""
+        """Return instructions for getting the files."""
         return f"`bench data fetch {self.name}` downloads it"
 
     def _by_hand(self, root: Path) -> str:
-        """How to get the files where `fetch` cannot."""
+        """Return instructions for getting the files without `fetch`."""
         names = [item[0] for split in self.splits for item in self.files[split]]
-        return f"get {', '.join(dict.fromkeys(names))} under {root}, from {self.home}"
+        return f"get {', '.join(dict.fromkeys(names))} from {self.home} and store them in {root}"
 
     def _located(self, splits: Iterable[str]) -> list[Path]:
-        """Where each item of the splits' `files` is, an item of both splits once."""
+        """Return a path for each item in `files`, without duplicates across the splits."""
         root = raw_root()
         paths: dict[Path, None] = {}
         missing: dict[str, None] = {}
@@ -146,9 +150,7 @@ class Published(ABC):
             else:
                 paths[found] = None
         if missing:
-            raise MissingDataError(
-                f"{', '.join(missing)} not found under {root}; {self._how(root)}"
-            )
+            raise MissingDataError(f"{', '.join(missing)} not found in {root}; {self._how(root)}")
         return list(paths)
 
     def _check_md5(self, path: Path) -> None:
@@ -164,11 +166,11 @@ class Published(ABC):
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         if found != published:
             raise DataError(
-                f"{path}: its md5 is {found}, that of the published file {published}; delete it "
-                "and get it again, or set verify = false to read it as it is"
+                f"{path}: the md5 is {found}, the published file has {published}; delete the file "
+                "and download again, or set verify = false to skip the check"
             )
 
 
 def _folders(path: Path) -> list[Path]:
-    """A folder and all folders in it, sorted; none of a file."""
+    """List a folder and all subfolders, sorted; for a file the list is empty."""
     return sorted(Path(here) for here, _, _ in os.walk(path))

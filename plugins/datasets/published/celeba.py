@@ -1,4 +1,4 @@
-"""CelebA."""
+"""CelebA, photographs of faces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CROPS = {
     "centre-140": (19, 39, 159, 179),
     "code": (15, 40, 163, 188),
 }
-"""Left, upper, right and lower border, the latter two excluded."""
+"""Left, upper, right and lower border; right and lower borders are excluded."""
 PARTITION = {"0": "train", "1": "valid", "2": "test"}
 ARCHIVE, LIST = "img_align_celeba.zip", "list_eval_partition.txt"
 TOTAL = 202_599
@@ -30,21 +30,21 @@ RANDOM_TRAIN = 0.8
 
 @dataclass(kw_only=True, eq=False)
 class CelebA(Published):
-    """Faces: 3x32x32, 162,770 in train and 19,962 in test; the 19,867 of valid are not used.
+    """Faces: 3x32x32, 162,770 in train and 19,962 in test; the 19,867 in valid are not used.
 
-    The aligned pictures of 178x218 pixels (JPEG files) are cropped to a square and reduced by
-    Pillow's antialiased bilinear filter. Files: `celeba/img_align_celeba.zip`, or the folder
-    `celeba/img_align_celeba` that it unpacks to; and `celeba/list_eval_partition.txt`.
+    The aligned pictures with 178x218 pixels (JPEG files) are cropped to a square and reduced by
+    Pillow's antialiased bilinear filter. Files: `celeba/img_align_celeba.zip`, or the unpacked
+    folder `celeba/img_align_celeba`; and `celeba/list_eval_partition.txt`.
 
     Arguments:
-        crop: The square that is kept: `centre-148` and `centre-140` are 148 and 140 pixels wide
-            and central; `code` is 148 wide and 5 pixels lower, as in the paper's published code
+        crop: Square to keep: `centre-148` and `centre-140` are central and 148 or 140 pixels
+            wide; `code` is 148 pixels wide and 5 pixels lower, as in the paper's published code
             (and in Larsen et al., 2016).
-        partition: `official`, or `random`: of all 202,599 pictures 80 % drawn for train by a
-            fixed seed, as in the paper's published code, whose own draw was not recorded. Then
-            pictures of one person are in both splits.
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        partition: `official`; or `random`: 80 % of all 202,599 pictures are drawn for train with
+            a fixed seed, as in the paper's published code (the original draw was not recorded).
+            With `random`, pictures of the same person appear in both splits.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
 
     References:
         | Deep learning face attributes in the wild (Liu et al., 2015)
@@ -81,7 +81,7 @@ class CelebA(Published):
         return n_train if split == "train" else TOTAL - n_train
 
     def _names(self, file: Path, split: str) -> list[str]:
-        """The pictures of a split, in the order of the list."""
+        """Return the picture names for a split, in the order of the list."""
         given = read_partition(file)
         names = [name for name, part in given.items() if part == split]
         if self.partition == "random":
@@ -91,12 +91,12 @@ class CelebA(Published):
             everyone = list(given)
             names = [everyone[index] for index in sorted(chosen)]
         if not names:
-            raise DataError(f"{file}: it has no {split} picture")
+            raise DataError(f"{file}: no {split} pictures listed")
         return names
 
     def _download(self, root: Path, progress: Progress) -> None:
         if self._is_there():
-            progress("celeba: the files are there")
+            progress("celeba: the files already exist")
             return
         from torchvision.datasets import CelebA as Source
         from torchvision.datasets.utils import download_file_from_google_drive
@@ -121,13 +121,13 @@ class CelebA(Published):
 
 
 def read_partition(file: Path) -> dict[str, str]:
-    """The official partition: a line for each picture, its name and 0, 1 or 2.
+    """Read the official partition: a line per picture with the name and 0, 1 or 2.
 
     Returns:
-        `train`, `valid` or `test` by the name of the picture.
+        `train`, `valid` or `test` by picture name.
 
     Raises:
-        DataError: A line is something else.
+        DataError: A line has another form, or repeats a picture.
     """
     check_file(file, MOST_TEXT)
     with data_errors(f"{file}: cannot be read as text"):
@@ -141,8 +141,8 @@ def read_partition(file: Path) -> dict[str, str]:
                 pass
             case _:
                 raise DataError(
-                    f"{file}:{number}: {line[:200]!r} should be the name of a picture, once, and "
-                    "0, 1 or 2"
+                    f"{file}:{number}: expected a new picture name and 0, 1 or 2, not "
+                    f"{line[:200]!r}"
                 )
     plain_names(partition, file)
     return partition

@@ -1,4 +1,4 @@
-"""CIFAR-10."""
+"""CIFAR-10, small photographs in ten classes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FOLDER = "cifar-10-batches-py"
 
 
 class Cifar10(Published):
-    """Small photographs of ten kinds of things: 3x32x32, 50,000 in train and 10,000 in test.
+    """Small photographs in ten classes: 3x32x32, 50,000 in train and 10,000 in test.
 
-    Files: `cifar-10-batches-py/data_batch_1` to `5` and `test_batch`. They are pickles, read by a
-    reader that admits arrays and plain containers only.
+    Files: `cifar-10-batches-py/data_batch_1` to `5` and `test_batch`. The files are pickles, read
+    by a reader restricted to arrays and plain containers.
 
     Arguments:
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
 
     References:
         | Learning multiple layers of features from tiny images (Krizhevsky, 2009)

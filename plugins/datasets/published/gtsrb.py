@@ -22,17 +22,17 @@ class Gtsrb(Published):
     """German traffic signs: 3x32x32, 26,640 in train and 12,630 in test.
 
     The pictures (15 to 250 pixels wide, uncompressed, with a border around the sign) are resized
-    as a whole by Pillow's antialiased bilinear filter. Those of train come in tracks of 30 of
-    one and the same sign, so they depend on each other.
+    as a whole by Pillow's antialiased bilinear filter. Train pictures come in tracks with 30
+    pictures of the same sign, so they depend on each other.
 
-    The train split is that of torchvision (`GTSRB-Training_fixed.zip`, which the paper's code
-    reads too); the benchmark's final training set has 39,209 pictures. Files: the folders
+    The train split is the same as in torchvision (`GTSRB-Training_fixed.zip`, also used by the
+    paper's code); the benchmark's final training set has 39,209 pictures. Files: the folders
     `gtsrb/GTSRB/Training` and `gtsrb/GTSRB/Final_Test/Images`, and `gtsrb/GT-final_test.csv`.
-    Checksums are those of the archives, verified by `bench data fetch`.
+    Checksums exist for the archives only, and are verified by `bench data fetch`.
 
     Arguments:
-        verify: Read nothing but the published files: the numbers of images must be theirs.
-            Without, a sample of the data set in the same format will do.
+        verify: Accept only the published files: image counts must match. Without verification, a
+            sample in the same format is accepted.
 
     References:
         | Man vs. computer: benchmarking machine learning algorithms for traffic sign recognition
@@ -70,10 +70,10 @@ class Gtsrb(Published):
 
 
 def read_names(file: Path) -> list[str]:
-    """The names of the test pictures, in the order of the list (`Filename;Width;...`).
+    """Read the names of the test pictures, in the order of the list (`Filename;Width;...`).
 
     Raises:
-        DataError: The file cannot be read or names none.
+        DataError: The file cannot be read, lists no pictures, or repeats a picture.
     """
     check_file(file, MOST_TEXT)
     with (
@@ -82,10 +82,10 @@ def read_names(file: Path) -> list[str]:
     ):
         rows = csv.DictReader(stream, delimiter=";", skipinitialspace=True, strict=True)
         if rows.fieldnames and "Filename" not in rows.fieldnames:
-            raise DataError(f"{file}: it has no column 'Filename'")
+            raise DataError(f"{file}: column 'Filename' not found")
         names = [row["Filename"] for row in rows]
     if not names:
-        raise DataError(f"{file}: it names no picture")
+        raise DataError(f"{file}: no pictures listed")
     if len(set(names)) != len(names):
-        raise DataError(f"{file}: it names a picture twice")
+        raise DataError(f"{file}: a picture is listed twice")
     return plain_names(names, file)

@@ -15,19 +15,21 @@ from plugins.datasets._common import data_errors
 from plugins.datasets.image_files import list_pictures, opened_picture, read_bytes
 
 MAX_BYTES = 2**26
-"""Larger members of an archive are refused unread."""
+"""Maximum size of an archive member in bytes; checked before reading."""
 
 Box = tuple[int, int, int, int]
 
 
 class Pictures:
-    """The files of a folder, or of an archive that holds one folder of the archive's name.
+    """Picture files in a folder, or in a zip archive.
+
+    An archive contains a single folder with the same name as the archive.
 
     Arguments:
-        path: The folder, or the archive.
+        path: Path of the folder or the archive.
 
     Raises:
-        DataError: It is neither.
+        DataError: The path is neither a folder nor a zip archive.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,10 +45,10 @@ class Pictures:
             self._archive.close()
 
     def names(self, suffix: str) -> list[str]:
-        """Names relative to the folder, with `/`, sorted; hidden files are passed over.
+        """List names relative to the folder, with `/`, sorted; hidden files are skipped.
 
         Raises:
-            DataError: There is none.
+            DataError: No picture has the suffix.
         """
         if self._archive is None:
             files = [file.relative_to(self.path) for file in list_pictures(self.path)]
@@ -61,20 +63,20 @@ class Pictures:
             and not any(part.startswith(".") for part in PurePosixPath(name).parts)
         )
         if not found:
-            raise DataError(f"{self.path}: no {suffix} picture in it")
+            raise DataError(f"{self.path}: no {suffix} pictures found")
         return found
 
     def where(self, name: str) -> str:
-        """What messages call a file."""
+        """Return the location of a file for messages."""
         if self._archive is None:
             return str(self.path / name)
         return f"{self.path}: {self.path.stem}/{name}"
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
+        """Read a whole file.
 
         Raises:
-            DataError: It is not there or damaged.
+            DataError: The file is missing, damaged or too large.
         """
         if self._archive is None:
             return read_bytes(self.path / name)
@@ -93,25 +95,26 @@ def read_resized(
     size: tuple[int, int] | None = None,
     crop: Box | None = None,
 ) -> NDArray[np.uint8]:
-    """Pictures brought to a domain.
+    """Read pictures and resize them to a domain.
 
-    Each is decoded, cropped, and resized as a whole, its shape not kept, by Pillow's bilinear
-    filter. That is antialiased: on reduction the filter is as wide as the reduction asks, and
-    both axes are rounded to integers one after the other. `torchvision.transforms.Resize` gives
-    the same of a Pillow image.
+    Each picture is decoded, cropped, and resized as a whole by Pillow's bilinear filter, without
+    preserving the aspect ratio. The filter is antialiased: on reduction the filter width grows
+    with the reduction factor, and each axis is rounded to integers in turn. For a Pillow image,
+    `torchvision.transforms.Resize` gives the same result.
 
     Arguments:
-        pictures: Where they are.
-        names: Which, in this order.
-        domain: Of one channel (gray by Pillow's `L`) or three.
-        size: Width and height that every picture must have.
-        crop: Left, upper, right and lower border of what is kept; right and lower excluded.
+        pictures: Folder or archive with the pictures.
+        names: Names of the pictures to read, in the order of the result.
+        domain: Domain with a single channel (gray by Pillow's mode `L`) or three channels.
+        size: Required width and height of every picture; None accepts any size.
+        crop: Left, upper, right and lower border of the part to keep; right and lower borders are
+            excluded.
 
     Returns:
         uint8, (N, *domain.shape).
 
     Raises:
-        DataError: One cannot be read or is of another size.
+        DataError: A picture cannot be read or has another size.
     """
     examples = np.empty((len(names), *domain.shape), np.uint8)
     for example, name in zip(examples, names, strict=True):
@@ -120,15 +123,15 @@ def read_resized(
 
 
 def plain_names(names: Iterable[str], file: Path) -> list[str]:
-    """Names that a list gives of files in one folder.
+    """Check file names from a list; all files belong to the same folder.
 
     Raises:
-        DataError: One has parts, so could lead elsewhere.
+        DataError: A name contains a path separator, so could point to another folder.
     """
     checked = list(names)
     for name in checked:
         if not name or name.startswith(".") or "/" in name or "\\" in name:
-            raise DataError(f"{file}: {name[:200]!r} is not the name of a picture")
+            raise DataError(f"{file}: {name[:200]!r} is not a plain file name")
     return checked
 
 
@@ -139,8 +142,10 @@ def _resized(
 
     with opened_picture(content, where) as image:
         if size is not None and image.size != size:
-            width, height = image.size
-            raise DataError(f"{where}: it is {width} x {height} pixels, not {size[0]} x {size[1]}")
+            raise DataError(
+                f"{where}: the size is {image.width} x {image.height} pixels, not "
+                f"{size[0]} x {size[1]}"
+            )
         picture = image.convert("L" if domain.channels == 1 else "RGB")
     if crop is not None:
         picture = picture.crop(crop)

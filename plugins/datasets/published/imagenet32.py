@@ -21,7 +21,7 @@ JPEG_QUALITY = 75
 
 
 def _item(stem: str, part: str) -> tuple[str, ...]:
-    """Where a batch may lie: in the folder, or in that of its archive; `.npz` or a pickle."""
+    """List possible paths for a batch: directly or in the archive's folder; `.npz` or pickle."""
     folders = {".npz": f"Imagenet32_{part}_npz", "": f"Imagenet32_{part}"}
     return tuple(
         f"{FOLDER}/{folder}{stem}{suffix}"
@@ -32,24 +32,26 @@ def _item(stem: str, part: str) -> tuple[str, ...]:
 
 @dataclass(kw_only=True, eq=False)
 class Imagenet32(Published):
-    """All of ImageNet 2012 at 3x32x32: 1,281,167 in train, the 50,000 of validation in test.
+    """ImageNet 2012 at 3x32x32: 1,281,167 in train; test is the validation set with 50,000.
 
-    Files: `imagenet32/train_data_batch_1.npz` to `10` and `val_data.npz`; or the same without
-    `.npz`, which are pickles, read by a reader that admits arrays and plain containers only. A
-    folder `Imagenet32_train_npz` or the like, as the archives unpack to, may lie between.
+    Files: `imagenet32/train_data_batch_1.npz` to `10` and `val_data.npz`; or the same names
+    without `.npz` for pickles, which are read by a reader restricted to arrays and plain
+    containers. The batches may be in a subfolder such as `Imagenet32_train_npz`, as unpacked from
+    the archives.
 
-    `load` holds one batch in memory at a time (0.4 GB) and gathers them in a temporary file (3.9
-    GB) beside the raw files, or in the folder for temporary files where that cannot be written;
-    the result is a read-only memory map of it, and the file is gone when that is.
+    `load` keeps a single batch in memory at a time (0.4 GB) and collects all batches in a
+    temporary file (3.9 GB) next to the raw files, or in the system's temporary folder if the raw
+    folder is not writable. The result is a read-only memory map, and the file is deleted together
+    with the map.
 
-    It is reduced with a box filter, where the other data sets of the paper have other histories;
-    the original pictures were JPEG files. There are no published checksums.
+    The images were reduced with a box filter, unlike the other data sets in the paper; the
+    original pictures were JPEG files. Checksums are not published.
 
     Arguments:
-        jpeg: Each image goes through JPEG (quality 75), as in the paper's published code: not
-            what the paper describes.
-        verify: Read nothing but the published files: the numbers of images must be theirs.
-            Without, a sample of the data set in the same format will do.
+        jpeg: Encode and decode each image as JPEG (quality 75), as in the paper's published code;
+            the paper does not describe this step.
+        verify: Accept only the published files: image counts must match. Without verification, a
+            sample in the same format is accepted.
 
     References:
         | A downsampled variant of ImageNet as an alternative to the CIFAR datasets (Chrabaszcz,
@@ -73,8 +75,8 @@ class Imagenet32(Published):
         folder = paths[0].parent
         for file in paths:
             if (file.parent, file.suffix) != (folder, paths[0].suffix):
-                # The two forms need not be shuffled alike, so a mixture may repeat images.
-                raise DataError(f"{file}: it is not of the same form and folder as {paths[0]}")
+                # The two formats may be shuffled differently, so a mixture may repeat images.
+                raise DataError(f"{file}: format or folder differs from {paths[0]}")
         try:
             with _temporary_file(folder) as stream:
                 count = sum(self._append(file, stream) for file in paths)
@@ -82,22 +84,22 @@ class Imagenet32(Published):
                 return np.memmap(stream, np.uint8, "r", shape=(count, *self.domain.shape))
         except OSError as error:
             raise DataError(
-                f"{folder}: its images cannot be gathered in a temporary file ({error.strerror})"
+                f"{folder}: cannot collect the images in a temporary file ({error.strerror})"
             ) from error
 
     def _append(self, file: Path, stream: IO[bytes]) -> int:
-        """Write the images of a batch; how many there were."""
+        """Write all images in a batch, and return the image count."""
         batch = read_batch(file, self.domain)
         stream.write(np.ascontiguousarray(through_jpeg(batch) if self.jpeg else batch).data)
         return len(batch)
 
     def _download(self, root: Path, progress: Progress) -> None:
-        self._located(self.splits)  # raises, and says what to do, where a file is missing
-        progress("imagenet32: the files are there")
+        self._located(self.splits)  # raises with instructions if a file is missing
+        progress("imagenet32: the files already exist")
 
     def _how(self, root: Path) -> str:
         return (
-            "it cannot be downloaded automatically: register at https://image-net.org, get "
+            "automatic download is not possible: register at https://image-net.org, get "
             "Imagenet32_train_npz.zip and Imagenet32_val_npz.zip (or Imagenet32_train.zip and "
             f"Imagenet32_val.zip, the same as pickles) from {self.home} and unpack them in "
             f"{root / FOLDER}"
@@ -105,13 +107,13 @@ class Imagenet32(Published):
 
 
 def through_jpeg(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The images as they come out of JPEG files.
+    """Encode images as JPEG and decode them again.
 
     Arguments:
         images: uint8, (N, 3, H, W).
 
     Returns:
-        uint8, (N, 3, H, W); with another version of libjpeg a value may differ by a few levels.
+        uint8, (N, 3, H, W); values may differ by a few levels between versions of libjpeg.
     """
     import PIL.Image
 
@@ -126,7 +128,7 @@ def through_jpeg(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _temporary_file(folder: Path) -> IO[bytes]:
-    """A file without a name, beside the raw files if that folder can be written."""
+    """Open an unnamed temporary file, in the raw folder if writable."""
     try:
         return tempfile.TemporaryFile(dir=folder)
     except OSError:

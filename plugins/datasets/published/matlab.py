@@ -1,7 +1,7 @@
-"""Arrays of bytes out of MATLAB 5 files, by a reader that knows nothing else.
+"""Reader for byte arrays in MATLAB 5 files; other types are not supported.
 
-SciPy's reader has crashed on damaged files. This one looks at the headers of arrays, passes over
-what it is not asked for, and allocates what the headers declare only if the file can hold it.
+SciPy's reader has crashed on damaged files. This reader checks the array headers, skips other
+arrays, and allocates memory only if the declared size is possible for the file.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ ORDERS = {b"IM": "<", b"MI": ">"}
 INT8, UINT8, INT32, UINT32, MATRIX, COMPRESSED = 1, 2, 5, 6, 14, 15
 UINT8_CLASS = 9
 LONGEST = 4096
-"""Flags, dimensions and names are shorter, in bytes."""
+"""Maximum length of flags, dimensions and names, in bytes."""
 
 
 class _Inflated:
-    """A compressed element, unpacked as far as it is read."""
+    """A compressed element, decompressed on demand."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream, self._left = stream, size
@@ -58,13 +58,14 @@ class _Inflated:
 
 
 def read_mat_array(file: Path, name: str) -> NDArray[np.uint8]:
-    """An array of unsigned bytes by its name.
+    """Read an array of unsigned bytes by name.
 
     Returns:
         uint8, in MATLAB's order: the first axis varies fastest.
 
     Raises:
-        DataError: The file cannot be read, has no such array, or it is of another type.
+        DataError: The file cannot be read, does not contain the array, or the array has another
+            type.
 
     References:
         | MAT-File format, version 5 (The MathWorks, 2024)
@@ -80,11 +81,11 @@ def read_mat_array(file: Path, name: str) -> NDArray[np.uint8]:
             flags, shape, own = _described(matrix, order)
             if own == name.encode():
                 return _content(matrix, order, flags, shape, file, packed)
-    raise DataError(f"{file}: it has no array {name!r}")
+    raise DataError(f"{file}: array {name!r} not found")
 
 
 def _matrices(stream: BinaryIO, order: str) -> Iterator[tuple[Readable, int]]:
-    """What follows the tag of each matrix of the file, and its size there."""
+    """Yield the content after the tag for each matrix, and the size in the file."""
     while tag := stream.read(8):
         kind, size = struct.unpack(f"{order}II", tag)
         start = stream.tell()
@@ -99,7 +100,7 @@ def _matrices(stream: BinaryIO, order: str) -> Iterator[tuple[Readable, int]]:
 
 
 def _described(matrix: Readable, order: str) -> tuple[int, tuple[int, ...], bytes]:
-    """Flags, shape and name of a matrix."""
+    """Return flags, shape and name of a matrix."""
     flags = _small(matrix, order, UINT32)
     shape = _small(matrix, order, INT32)
     name = _small(matrix, order, INT8)
@@ -110,7 +111,7 @@ def _described(matrix: Readable, order: str) -> tuple[int, tuple[int, ...], byte
 def _small(matrix: Readable, order: str, expected: int) -> bytes:
     kind, size, inline = _tag(matrix, order)
     if kind != expected or size > LONGEST:
-        raise ValueError(f"type {kind} of {size} bytes is where type {expected} should be")
+        raise ValueError(f"expected type {expected}, not type {kind} with {size} bytes")
     if inline is not None:
         return inline[:size]
     content = _exactly(matrix, size)
@@ -119,7 +120,7 @@ def _small(matrix: Readable, order: str, expected: int) -> bytes:
 
 
 def _tag(matrix: Readable, order: str) -> tuple[int, int, bytes | None]:
-    """Type and size of an element, and its content where the tag holds it."""
+    """Return type and size of an element, and for small elements the content in the tag."""
     tag = _exactly(matrix, 8)
     first, second = struct.unpack(f"{order}II", tag)
     if first >> 16:
@@ -131,14 +132,14 @@ def _content(
     matrix: Readable, order: str, flags: int, shape: tuple[int, ...], file: Path, packed: int
 ) -> NDArray[np.uint8]:
     if flags & 0xFF != UINT8_CLASS or flags & 0x800:  # 0x800: complex
-        raise ValueError(f"the array is of class {flags & 0xFF}, not of unsigned bytes")
+        raise ValueError(f"the array has class {flags & 0xFF}, not unsigned bytes")
     if min(shape, default=0) < 0:
-        raise ValueError(f"its shape is {shape}")
+        raise ValueError(f"the shape is {shape}")
     count = math.prod(shape)
     check_size(count, file, packed=packed)
     kind, size, inline = _tag(matrix, order)
     if kind != UINT8 or size != count:
-        raise ValueError(f"the array should have {count} bytes, it has {size} of type {kind}")
+        raise ValueError(f"expected {count} bytes in the array, not {size} with type {kind}")
     content = read_content(matrix if inline is None else io.BytesIO(inline), count)
     return content.reshape(shape, order="F")
 

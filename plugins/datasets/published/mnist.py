@@ -1,4 +1,4 @@
-"""MNIST and the data sets that were made in its form."""
+"""MNIST, and data sets in the same form."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NAMES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 
 
 class Idx(Published):
-    """A data set in MNIST's form: idx files, in a folder named like torchvision's class.
+    """Data set in MNIST's form: idx files in a folder named like torchvision's class.
 
     Attributes:
-        torchvision_name: Name of the class.
-        gz_md5: Checksums of the compressed files of train and test.
+        torchvision_name: Name of the class in torchvision.
+        gz_md5: Checksums for the compressed train and test files.
     """
 
     domain = Images(1, 28, 28)
@@ -50,12 +50,12 @@ class Idx(Published):
 class Mnist(Idx):
     """Handwritten digits: 1x28x28, 60,000 in train and 10,000 in test, light on black.
 
-    Files: `MNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or these with `.gz`.
-    torchvision publishes checksums of the latter only.
+    Files: `MNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or with `.gz`.
+    torchvision publishes checksums for the compressed files only.
 
     Arguments:
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
 
     References:
         | Gradient-based learning applied to document recognition (LeCun et al., 1998)
@@ -72,12 +72,12 @@ class Mnist(Idx):
 class FashionMnist(Idx):
     """Zalando's clothes: 1x28x28, 60,000 in train and 10,000 in test, light on black.
 
-    Files: `FashionMNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or these with
-    `.gz`. torchvision publishes checksums of the latter only.
+    Files: `FashionMNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or with
+    `.gz`. torchvision publishes checksums for the compressed files only.
 
     Arguments:
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
 
     References:
         | Fashion-MNIST: a novel image dataset for benchmarking (Xiao, Rasul & Vollgraf, 2017)
@@ -94,12 +94,12 @@ class FashionMnist(Idx):
 class Kmnist(Idx):
     """Cursive Japanese characters: 1x28x28, 60,000 in train and 10,000 in test, light on black.
 
-    Files: `KMNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or these with
-    `.gz`. torchvision publishes checksums of the latter only.
+    Files: `KMNIST/raw/train-images-idx3-ubyte` and `t10k-images-idx3-ubyte`, or with
+    `.gz`. torchvision publishes checksums for the compressed files only.
 
     Arguments:
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
 
     References:
         | Deep learning for classical Japanese literature (Clanuwat et al., 2018)

@@ -1,4 +1,4 @@
-"""Omniglot."""
+"""Omniglot, handwritten characters."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PARTS = {"train": "images_background", "test": "images_evaluation"}
 class Omniglot(Published):
     """Handwritten characters of 50 alphabets: 1x28x28, 19,280 in train and 13,180 in test.
 
-    Dark strokes on white, as published: the other way round than MNIST, which any score can
-    tell. The pictures (105x105, black and white) are reduced by Pillow's antialiased bilinear
-    filter. Train is `images_background` (30 alphabets), test `images_evaluation` (20 others);
-    each character is there 20 times, by 20 people. Files: `omniglot-py/images_background.zip` and
-    `images_evaluation.zip`, or the folders that they unpack to.
+    Dark strokes on white, as published: the opposite of MNIST, and any score can detect the
+    difference. The pictures (105x105, black and white) are reduced by Pillow's antialiased
+    bilinear filter. Train is `images_background` (30 alphabets), test `images_evaluation` (20
+    other alphabets); each character appears 20 times, drawn by 20 people. Files:
+    `omniglot-py/images_background.zip` and `images_evaluation.zip`, or the unpacked folders.
 
     Arguments:
-        invert: Light strokes on black, 255 - v after the reduction; off in the paper.
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        invert: Invert to light strokes on black, 255 - v after the reduction; off in the paper.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
 
     References:
         | Human-level concept learning through probabilistic program induction (Lake,

@@ -1,8 +1,8 @@
-"""Arrays out of pickles, by a reader that can run nothing.
+"""Reader for arrays in pickles that cannot execute code.
 
-Unpickling calls whatever a file names. This reader resolves four names, those of which plain
-arrays are made, each to a stand-in of its own; NumPy's own functions are not called either,
-since they trust what they are given.
+Unpickling calls any function named in a file. This reader resolves only the four names needed for
+plain arrays, each to a stand-in defined here. NumPy's functions are not called either, since they
+trust their arguments.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ PLAIN = re.compile(r"[<>=|][biuf][1248]")
 
 
 def read_pickled_arrays(file: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a pickled dictionary, by their keys.
+    """Read the arrays in a pickled dictionary, by key.
 
-    Of pickles that Python 2 or 3 wrote; admitted are numbers, text, lists, tuples, dictionaries
-    and arrays of integers or floating-point numbers.
+    Pickles written by Python 2 or 3 are supported, with numbers, text, lists, tuples,
+    dictionaries, and arrays of integers or floating-point numbers.
 
     Returns:
-        Read-only arrays; whatever else the dictionary holds is left out.
+        Read-only arrays; other values in the dictionary are left out.
 
     Raises:
-        DataError: The file refers to anything else, is damaged, or holds no dictionary.
+        DataError: The file refers to other types, is damaged, or does not contain a dictionary.
     """
     check_file(file, MOST_BYTES)
     with data_errors(f"{file}: cannot be read as a pickle of arrays"), file.open("rb") as stream:
         found = _Reader(stream, encoding="bytes").load()
     if not isinstance(found, dict):
-        raise DataError(f"{file}: it holds no dictionary of arrays")
+        raise DataError(f"{file}: not a dictionary with arrays")
     return {
         key.decode("latin1") if isinstance(key, bytes) else key: value.array
         for key, value in found.items()
@@ -47,41 +47,42 @@ def read_pickled_arrays(file: Path) -> dict[str, NDArray[Any]]:
 
 
 class _Reader(pickle._Unpickler):
-    """Resolves the names in `_NAMES` and no other.
+    """Unpickler restricted to the names in `_NAMES`.
 
-    It is the reader written in Python: for a damaged file, the one in C may allocate a table of
-    billions of references. A batch of ImageNet32 takes it a fraction of a second.
+    The class extends the unpickler written in Python: with a damaged file, the C version may
+    allocate a table with billions of references. An ImageNet32 batch takes a fraction of a second.
 
-    Keys of dictionaries are numbers or text: a tuple that holds another one twice, and so on, a
-    hundred deep, takes a few hundred bytes, and longer than the universe is old to be hashed.
+    Dictionary keys are restricted to numbers and text: tuples nested a hundred levels deep, each
+    with the next tuple twice, need only a few hundred bytes in a file, but hashing such a key
+    would take longer than the age of the universe.
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in for a name."""
+        """Return the stand-in for a name."""
         try:
             return _NAMES[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"it refers to {module}.{name}, which is not admitted"
+                f"reference to {module}.{name}, which is not allowed"
             ) from None
 
 
 def _keyed(load: Callable[[Any], None], first: Callable[[Any], Sequence[Any]]) -> Any:
-    """The handler of an opcode that fills a dictionary, its keys looked at before."""
+    """Wrap the handler for an opcode that fills a dictionary, with a check of the keys."""
 
     def checked(reader: Any) -> None:
         for key in first(reader):
             if not isinstance(key, str | bytes | int | float):
-                raise pickle.UnpicklingError("a dictionary has a key that is no text and number")
+                raise pickle.UnpicklingError("a dictionary key is neither text nor a number")
         load(reader)
 
     return checked
 
 
 def _refused(reader: Any) -> None:
-    raise pickle.UnpicklingError("it holds something else than arrays and plain containers")
+    raise pickle.UnpicklingError("only arrays and plain containers are allowed")
 
 
 SETTERS = {
@@ -89,14 +90,14 @@ SETTERS = {
     pickle.SETITEMS: lambda reader: reader.stack[::2],
     pickle.DICT: lambda reader: reader.stack[::2],
 }
-"""Where the keys are; at the latter two `stack` is what follows the last mark."""
+"""Location of the keys; for `SETITEMS` and `DICT`, `stack` starts after the last mark."""
 FOREIGN = (
     *(pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4),
     *(pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX),
     *(pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET),
     *(pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
 )
-"""Opcodes that plain arrays and containers do without."""
+"""Opcodes not needed for plain arrays and containers."""
 for _opcode, _first in SETTERS.items():
     _Reader.dispatch[_opcode[0]] = _keyed(_Reader.dispatch[_opcode[0]], _first)
 for _opcode in FOREIGN:
@@ -104,7 +105,7 @@ for _opcode in FOREIGN:
 
 
 class _Name:
-    """Stands for an admitted name: it can be called and not changed."""
+    """Stand-in for an allowed name: callable, but not changeable."""
 
     __slots__ = ("_call",)
 
@@ -115,11 +116,11 @@ class _Name:
         return self._call(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise pickle.UnpicklingError("the pickle changes the state of an object that it names")
+        raise pickle.UnpicklingError("the pickle changes the state of a named object")
 
 
 class _Dtype:
-    """A type as pickled: a code such as `u1`, then its byte order as state."""
+    """Pickled array type: a code, for example `u1`, then the byte order as state."""
 
     __slots__ = ("_code", "_order")
 
@@ -130,7 +131,7 @@ class _Dtype:
     def __setstate__(self, state: Any) -> None:
         self._order = _text(state[1])
         if any(part is not None for part in state[2:5]):
-            raise pickle.UnpicklingError("an array has a type of several parts")
+            raise pickle.UnpicklingError("structured array types are not supported")
 
     def build(self) -> np.dtype[Any]:
         text = self._order + self._code
@@ -140,7 +141,7 @@ class _Dtype:
 
 
 class _Array:
-    """An array as pickled: empty at first, then shape, type, order and content as state."""
+    """Pickled array: empty at first, then shape, type, order and content as state."""
 
     __slots__ = ("array",)
 
@@ -150,28 +151,28 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, is_fortran, content = state
         if not isinstance(dtype, _Dtype) or not isinstance(content, bytes):
-            raise pickle.UnpicklingError("an array is not made of plain numbers")
+            raise pickle.UnpicklingError("an array does not contain plain numbers")
         flat = np.frombuffer(content, dtype.build())
         self.array = flat.reshape(shape, order="F" if is_fortran else "C")
 
 
 def _text(value: Any) -> str:
-    """Text of Python 3, or the bytes that Python 2 wrote."""
+    """Return text from Python 3 unchanged, and decode bytes from Python 2."""
     text = value.decode("ascii") if isinstance(value, bytes) else value
     if not isinstance(text, str):
-        raise pickle.UnpicklingError(f"a {type(value).__name__} is where text should be")
+        raise pickle.UnpicklingError(f"expected text, not {type(value).__name__}")
     return text
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """The bytes that Python 3 writes as text where the protocol has no bytes."""
+    """Encode bytes that Python 3 writes as text for protocols without a bytes type."""
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it has bytes in encoding {encoding!r}")
+        raise pickle.UnpicklingError(f"bytes with encoding {encoding!r} are not supported")
     return text.encode("latin1")
 
 
 def _refuse(*_: Any) -> Any:
-    raise pickle.UnpicklingError("it makes an array in another way")
+    raise pickle.UnpicklingError("arrays must be created by `_reconstruct`")
 
 
 _NAMES = {

@@ -17,12 +17,12 @@ from plugins.datasets.published.matlab import read_mat_array
 class Svhn(Published):
     """House numbers cut from street views: 3x32x32, 73,257 in train and 26,032 in test.
 
-    The cropped digits ("format 2"); the 531,131 extra images are not used. Files:
+    The data set uses the cropped digits ("format 2"), without the 531,131 extra images. Files:
     `svhn/train_32x32.mat` and `svhn/test_32x32.mat` (torchvision leaves the folder to the user).
 
     Arguments:
-        verify: Read nothing but the published files: checksums and numbers of images must be
-            theirs. Without, a sample of the data set in the same format will do.
+        verify: Accept only the published files: checksums and image counts must match. Without
+            verification, a sample in the same format is accepted.
 
     References:
         | Reading digits in natural images with unsupervised feature learning (Netzer et al., 2011)
@@ -56,18 +56,18 @@ class Svhn(Published):
 
 
 def read_mat(file: Path, domain: Images) -> NDArray[np.uint8]:
-    """The array `X` of a MATLAB 5 file, (height, width, channels, N) there.
+    """Read the array `X`, stored as (height, width, channels, N), from a MATLAB 5 file.
 
     Returns:
         uint8, (N, *domain.shape).
 
     Raises:
-        DataError: The file cannot be read or `X` is something else.
+        DataError: The file cannot be read, or `X` has another type or shape.
     """
     array, (channels, height, width) = read_mat_array(file, "X"), domain.shape
     if array.shape[:-1] != (height, width, channels):
         raise DataError(
-            f"{file}: 'X' should be uint8 of shape ({height}, {width}, {channels}, N), not "
-            f"{array.dtype} of shape {array.shape}"
+            f"{file}: 'X' should be uint8 with shape ({height}, {width}, {channels}, N), not "
+            f"{array.dtype} with shape {array.shape}"
         )
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1))

@@ -237,7 +237,7 @@ def test_what_was_converted_outlives_its_raw_files(folder, suite, tmp_path):
     assert [item.problem for item in verify(folder, [component])] == [""]
     path = folder.store.path("datasets", before.key) / "test.npy"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(MissingDataError, match="not found under"):
+    with pytest.raises(MissingDataError, match="not found in"):
         folder.prepare(component)
 
 

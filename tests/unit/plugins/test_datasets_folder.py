@@ -120,7 +120,7 @@ def test_one_split_is_enough(tmp_path):
     dataset = gray(tmp_path)
     assert dataset.splits == ("test",)
     assert dataset.load("test").shape == (3, 1, 4, 4)
-    refused(dataset, f"{tmp_path}: it has test but no train split", error=MissingDataError)
+    refused(dataset, f"{tmp_path}: only test found, not train", error=MissingDataError)
     assert_conforms(check_dataset(lambda: gray(tmp_path)))
 
 
@@ -135,21 +135,21 @@ def test_folders_without_a_known_layout(tmp_path):
     write_pictures(tmp_path, GRAYS[:2])
     refused(
         gray(tmp_path),
-        f"{tmp_path}: it holds none of train, train.npy, train-images-idx3-ubyte; to divide one "
-        'pool of images use split = "seed"',
+        f"{tmp_path}: train or train.npy or train-images-idx3-ubyte not found; to split a pool of "
+        'images use split = "seed"',
     )
 
 
 def test_two_layouts_in_one_folder(tmp_path):
     write_pictures(tmp_path / "train", GRAYS[:2])
     np.save(tmp_path / "test.npy", GRAYS)
-    message = f"{tmp_path}: it holds train and test.npy, and either could be meant; keep one"
+    message = f"{tmp_path}: found train and test.npy; keep only one, because both could be meant"
     refused(gray(tmp_path), message)
 
 
 def test_an_empty_split(tmp_path):
     (tmp_path / "train").mkdir()
-    with pytest.raises(DataError, match=f"^{tmp_path}/train: no picture in it; known are .bmp, "):
+    with pytest.raises(DataError, match=f"^{tmp_path}/train: no pictures found; supported"):
         gray(tmp_path).load("train")
 
 
@@ -184,12 +184,12 @@ def test_an_npz_file_with_one_split(tmp_path):
     np.savez(file, test=GRAYS)
     assert gray(file).splits == ("test",)
     assert gray(file).load("test").shape == (50, 1, 4, 4)
-    message = f"{file}: it has test but no train split"
+    message = f"{file}: only test found, not train"
     refused(gray(file), message, error=MissingDataError)
     np.savez(file, images=GRAYS, labels=np.zeros(3))
-    refused(gray(file), f"{file}: it has no array 'train' or 'test', found: images, labels")
+    refused(gray(file), f"{file}: array 'train' or 'test' not found; found: images, labels")
     np.savez(file)
-    refused(gray(file), f"{file}: it has no array 'train' or 'test', found: none")
+    refused(gray(file), f"{file}: array 'train' or 'test' not found; found: no array")
 
 
 def test_fortran_order_is_the_same(tmp_path):
@@ -201,11 +201,11 @@ def test_fortran_order_is_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("array", "channels", "message"),
     [
-        (GRAYS[:, :3], 1, "its shape is (50, 3, 4), not (N, 4, 4), (N, 1, 4, 4) or (N, 4, 4, 1)"),
-        (COLOURS, 1, "its shape is (50, 4, 4, 3), not (N, 4, 4), (N, 1, 4, 4) or (N, 4, 4, 1)"),
-        (GRAYS, 3, "its shape is (50, 4, 4), not (N, 3, 4, 4) or (N, 4, 4, 3)"),
-        (np.uint8(7), 3, "its shape is (), not (N, 3, 4, 4) or (N, 4, 4, 3)"),
-        (GRAYS[:0], 1, "it is empty"),
+        (GRAYS[:, :3], 1, "the shape is (50, 3, 4), not (N, 4, 4), (N, 1, 4, 4) or (N, 4, 4, 1)"),
+        (COLOURS, 1, "the shape is (50, 4, 4, 3), not (N, 4, 4), (N, 1, 4, 4) or (N, 4, 4, 1)"),
+        (GRAYS, 3, "the shape is (50, 4, 4), not (N, 3, 4, 4) or (N, 4, 4, 3)"),
+        (np.uint8(7), 3, "the shape is (), not (N, 3, 4, 4) or (N, 4, 4, 3)"),
+        (GRAYS[:0], 1, "the array is empty"),
         (GRAYS / 255, 1, "images must be uint8, not float64"),
         (GRAYS > 127, 1, "images must be uint8, not bool"),
         (np.zeros(3, [("a", "u1")]), 1, "images must be uint8, not [('a', 'u1')]"),
@@ -245,7 +245,7 @@ def test_nothing_is_unpickled(tmp_path):
         "allow_pickle=False)",
     )
     (tmp_path / "y.npz").write_bytes(b"\x80\x04K\x01.")
-    refused(gray(tmp_path / "y.npz"), f"{tmp_path}/y.npz: it is not an .npz file")
+    refused(gray(tmp_path / "y.npz"), f"{tmp_path}/y.npz: not an .npz file")
 
 
 def test_damaged_arrays(tmp_path):
@@ -281,14 +281,13 @@ def test_mnists_files(tmp_path, packed):
     assert_conforms(check_dataset(lambda: gray(tmp_path)))
     refused(
         Folder(path=tmp_path, size=4),
-        f"{tmp_path}/train-images-idx3-ubyte{'.gz' if packed else ''}: its shape is (50, 4, 4), "
+        f"{tmp_path}/train-images-idx3-ubyte{'.gz' if packed else ''}: the shape is (50, 4, 4), "
         "not (N, 3, 4, 4) or (N, 4, 4, 3)",
     )
     suffix = ".gz" if packed else ""
     refused(
         gray(tmp_path, split="seed"),
-        f"{tmp_path}: it holds train-images-idx3-ubyte{suffix}, which is read with "
-        'split = "folders"',
+        f'{tmp_path}: found train-images-idx3-ubyte{suffix}, which needs split = "folders"',
     )
 
 
@@ -377,26 +376,26 @@ def test_lowest(numbers, share):
 
 def test_a_pool_that_cannot_be_divided(tmp_path):
     np.save(tmp_path / "x.npy", GRAYS[[0, 0, 0]])
-    message = "two different examples are needed to divide it in train and test"
+    message = "a split into train and test needs at least two different examples"
     refused(gray(tmp_path / "x.npy", split="seed"), f"{tmp_path}/x.npy: {message}")
     write_pictures(tmp_path / "pictures", GRAYS[:1])
     refused(gray(tmp_path / "pictures", split="seed"), f"{tmp_path}/pictures: {message}")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=f"^{tmp_path}/empty: no picture in it"):
+    with pytest.raises(DataError, match=f"^{tmp_path}/empty: no pictures found"):
         gray(tmp_path / "empty", split="seed").load("test")
 
 
 def test_single_files_that_are_not_understood(tmp_path):
     file = tmp_path / "x.npy"
     np.save(file, GRAYS)
-    refused(gray(file), f'{file}: of single files only .npz holds two splits; use split = "seed"')
+    refused(gray(file), f'{file}: only an .npz file can contain two splits; use split = "seed"')
     np.savez(tmp_path / "x.npz", a=GRAYS, b=GRAYS)
-    message = f"{tmp_path}/x.npz: it should hold one array, found: a, b"
+    message = f"{tmp_path}/x.npz: expected a single array, found: a, b"
     refused(gray(tmp_path / "x.npz", split="seed"), message)
     (tmp_path / "x.zip").touch()
     refused(
         gray(tmp_path / "x.zip", split="seed"),
-        f"{tmp_path}/x.zip: not one of the files that are read, *.npy, *.npz, *-ubyte, *-ubyte.gz",
+        f"{tmp_path}/x.zip: not a supported file; supported are *.npy, *.npz, *-ubyte, *-ubyte.gz",
     )
 
 

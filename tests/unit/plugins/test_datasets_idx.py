@@ -46,26 +46,26 @@ def test_compressed(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "shorter than the header of an idx file of images"),
-        (HEADER[:15], "shorter than the header of an idx file of images"),
-        (b"\x89PNG" + bytes(30), "not an idx file, it starts with 89 50 4e 47"),
+        (b"", "shorter than an idx header for images"),
+        (HEADER[:15], "shorter than an idx header for images"),
+        (b"\x89PNG" + bytes(30), "not an idx file, the first bytes are 89 50 4e 47"),
         (
             b"\0\0\x0d\x03" + HEADER[4:] + PIXELS * 4,
-            "not an idx file of 8-bit images: type 0x0d in 3 dimensions, not 0x08 in 3",
+            "not an idx file with 8-bit images: type 0x0d in 3 dimensions, not 0x08 in 3",
         ),
         (
             b"\0\0\x08\x01" + struct.pack(">I", 20) + bytes(20),
-            "not an idx file of 8-bit images: type 0x08 in 1 dimensions, not 0x08 in 3",
+            "not an idx file with 8-bit images: type 0x08 in 1 dimensions, not 0x08 in 3",
         ),
         (
             HEADER + PIXELS[:-1],
-            "its header declares 2 x 3 x 4 images, 24 bytes, but it has 23",
+            "the header declares 2 x 3 x 4 images, 24 bytes, but the file has 23",
         ),
         (
             HEADER + PIXELS + b"\0",
-            "its header declares 2 x 3 x 4 images, 24 bytes, but it has more",
+            "the header declares 2 x 3 x 4 images, 24 bytes, but the file has more",
         ),
-        (HEADER, "its header declares 2 x 3 x 4 images, 24 bytes, but it has 0"),
+        (HEADER, "the header declares 2 x 3 x 4 images, 24 bytes, but the file has 0"),
     ],
 )
 def test_not_what_it_should_be(tmp_path, suffix, content, message):
@@ -79,10 +79,10 @@ def test_a_header_that_declares_terabytes(tmp_path):
     file = tmp_path / "images-ubyte"
     file.write_bytes(header + PIXELS)
     sizes = "4294967295 x 4294967295 x 4294967295 images"
-    refused(file, f"its header declares {sizes}, {(2**32 - 1) ** 3} bytes, but it has 24")
+    refused(file, f"the header declares {sizes}, {(2**32 - 1) ** 3} bytes, but the file has 24")
     file = tmp_path / "images-ubyte.gz"
     file.write_bytes(gzip.compress(header + PIXELS))
-    refused(file, f"too short for the {(2**32 - 1) ** 3:,} bytes its header declares")
+    refused(file, f"too short for the {(2**32 - 1) ** 3:,} bytes declared by the header")
 
 
 def test_the_limit_of_compression_is_not_set_too_low(tmp_path):
@@ -101,7 +101,7 @@ def test_without_pixels(tmp_path, suffix, sizes):
     content = b"\0\0\x08\x03" + struct.pack(">3I", *sizes)
     file.write_bytes(gzip.compress(content) if suffix else content)
     declared = " x ".join(map(str, sizes))
-    refused(file, f"it is empty, its header declares {declared} images")
+    refused(file, f"the file is empty, the header declares {declared} images")
 
 
 def test_not_compressed_though_it_says_so(tmp_path):

@@ -353,10 +353,11 @@ def test_colour_constants():
 
 
 def test_too_many_constants():
-    message = "constant: n_test = 129, but a split has 128 different images of 1 channel"
+    message = "constant: n_test = 129, but a split has 128 different images with 1 channel"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         Constant(n_test=129)
-    message = "constant: n_train = 8388609, but a split has 8388608 different images of 3 channels"
+    counts = "n_train = 8388609, but a split has 8388608 different images"
+    message = f"constant: {counts} with 3 channels"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         Constant(channels=3, n_train=2**23 + 1)
 

@@ -226,7 +226,7 @@ def test_torchvision_reads_the_same(root, name, monkeypatch):
             "imagenet32",
             ", ".join(f"imagenet32/train_data_batch_{n}.npz" for n in range(1, 11))
             + ", imagenet32/val_data.npz",
-            "it cannot be downloaded automatically: register at https://image-net.org, get "
+            "automatic download is not possible: register at https://image-net.org, get "
             "Imagenet32_train_npz.zip and Imagenet32_val_npz.zip (or Imagenet32_train.zip and "
             "Imagenet32_val.zip, the same as pickles) from "
             "https://image-net.org/download-images.php and unpack them in {root}/imagenet32",
@@ -234,7 +234,7 @@ def test_torchvision_reads_the_same(root, name, monkeypatch):
     ],
 )
 def test_missing(root, name, files, how):
-    message = f"{files} not found under {root}; {how.format(root=root)}"
+    message = f"{files} not found in {root}; {how.format(root=root)}"
     missing(SETS[name]().stamp, message)
 
 
@@ -243,7 +243,7 @@ def test_one_file_missing(root):
     dataset = SETS["cifar10"](verify=False)
     (root / "cifar-10-batches-py/data_batch_3").unlink()
     message = (
-        f"cifar-10-batches-py/data_batch_3 not found under {root}; "
+        f"cifar-10-batches-py/data_batch_3 not found in {root}; "
         "`bench data fetch cifar10` downloads it"
     )
     missing(dataset.stamp, message)
@@ -300,8 +300,8 @@ def test_another_number_of_images(root, name, monkeypatch):
     monkeypatch.setattr(SETS[name], "md5", {})
     found = len(SETS[name](verify=False).load("train"))
     message = (
-        f"the train split of {name} has {found} images here, the published one "
-        f"{dataset.counts['train']}; if that is meant, set verify = false"
+        f"{name}: the train split has {found} images, the published split "
+        f"{dataset.counts['train']}; to accept a sample, set verify = false"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         dataset.load("train")
@@ -315,7 +315,7 @@ def test_another_checksum(root, name):
         write_celeba(root, packed=True)
     else:
         WRITERS[name](root)
-    with pytest.raises(DataError, match=": its md5 is [0-9a-f]{32}, that of the published file"):
+    with pytest.raises(DataError, match=": the md5 is [0-9a-f]{32}, the published file has"):
         SETS[name]().load("test")
 
 
@@ -325,9 +325,9 @@ def test_checksum_message_and_a_file_that_has_it(root, monkeypatch):
     file.write_bytes(b"hello")
     svhn = SETS["svhn"]
     message = (
-        f"{file}: its md5 is 5d41402abc4b2a76b9719d911017c592, that of the published file "
-        "eb5a983be6a315427106f1b164d9cef3; delete it and get it again, or set verify = false to "
-        "read it as it is"
+        f"{file}: the md5 is 5d41402abc4b2a76b9719d911017c592, the published file has "
+        "eb5a983be6a315427106f1b164d9cef3; delete the file and download again, or set verify = "
+        "false to skip the check"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         svhn().load("test")

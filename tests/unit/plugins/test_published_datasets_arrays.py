@@ -66,7 +66,7 @@ def test_idx_damaged(root):
     file.write_bytes(file.read_bytes()[:-1])
     refused(
         Mnist(verify=False),
-        f"{file}: its header declares 10 x 28 x 28 images, 7840 bytes, but it has 7839",
+        f"{file}: the header declares 10 x 28 x 28 images, 7840 bytes, but the file has 7839",
     )
 
 
@@ -74,7 +74,7 @@ def test_idx_of_another_size(root):
     write_idx(root, "MNIST")
     file = root / "MNIST/raw/train-images-idx3-ubyte"
     file.write_bytes(bytes.fromhex("00000803 00000001 00000002 00000003") + bytes(6))
-    message = f"{file}: its shape is (1, 2, 3), not (N, 28, 28), (N, 1, 28, 28) or (N, 28, 28, 1)"
+    message = f"{file}: the shape is (1, 2, 3), not (N, 28, 28), (N, 1, 28, 28) or (N, 28, 28, 1)"
     refused(Mnist(verify=False), message)
 
 
@@ -86,14 +86,14 @@ def test_svhn(root):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"y": pixels(3, 1)}, "it has no array 'X'"),
+        ({"y": pixels(3, 1)}, "array 'X' not found"),
         (
             {"X": pixels(2, 3, 32, 32)},
-            "'X' should be uint8 of shape (32, 32, 3, N), not uint8 of shape (2, 3, 32, 32)",
+            "'X' should be uint8 with shape (32, 32, 3, N), not uint8 with shape (2, 3, 32, 32)",
         ),
         (
             {"X": pixels(32, 32, 3, 2) / 255},
-            "cannot be read as a MATLAB file (the array is of class 6, not of unsigned bytes)",
+            "cannot be read as a MATLAB file (the array has class 6, not unsigned bytes)",
         ),
     ],
 )
@@ -156,8 +156,8 @@ def test_cifar10_with_code_in_it(root, tmp_path):
     system = f"{os.system.__module__}.system"
     refused(
         Cifar10(verify=False),
-        f"{file}: cannot be read as a pickle of arrays (it refers to {system}, which is not "
-        "admitted)",
+        f"{file}: cannot be read as a pickle of arrays (reference to {system}, which is not "
+        "allowed)",
     )
     assert not (tmp_path / "ran").exists()
 
@@ -165,15 +165,15 @@ def test_cifar10_with_code_in_it(root, tmp_path):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ({b"labels": [1]}, "it has no array 'data'"),
-        ({b"data": pixels(0, 3072)}, "it is empty"),
+        ({b"labels": [1]}, "array 'data' not found"),
+        ({b"data": pixels(0, 3072)}, "the array is empty"),
         (
             {b"data": pixels(2, 3, 32, 32)},
-            "'data' should be uint8 of shape (N, 3072), not uint8 of shape (2, 3, 32, 32)",
+            "'data' should be uint8 with shape (N, 3072), not uint8 with shape (2, 3, 32, 32)",
         ),
         (
             {b"data": np.zeros((2, 3072), np.float32)},
-            "'data' should be uint8 of shape (N, 3072), not float32 of shape (2, 3072)",
+            "'data' should be uint8 with shape (N, 3072), not float32 with shape (2, 3072)",
         ),
     ],
 )
@@ -226,7 +226,7 @@ def test_imagenet32_on_a_full_disk(root, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", temporary_file)
     refused(
         Imagenet32(verify=False),
-        f"{root / 'imagenet32'}: its images cannot be gathered in a temporary file (No space left "
+        f"{root / 'imagenet32'}: cannot collect the images in a temporary file (No space left "
         "on device)",
     )
 
@@ -237,7 +237,7 @@ def test_imagenet32_in_two_forms(root):
     file.with_suffix(".npz").unlink()
     file.write_bytes(pickle.dumps({"data": pixels(1, 3072)}, protocol=3))
     first = root / "imagenet32/train_data_batch_1.npz"
-    refused(Imagenet32(verify=False), f"{file}: it is not of the same form and folder as {first}")
+    refused(Imagenet32(verify=False), f"{file}: format or folder differs from {first}")
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
@@ -247,9 +247,7 @@ def test_imagenet32_truncated(root, form, share):
     file = root / f"imagenet32/val_data{'.npz' if form == 'npz' else ''}"
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(
-        DataError, match=f"^{re.escape(str(file))}: (cannot be read as a|it is not an)"
-    ):
+    with pytest.raises(DataError, match=f"^{re.escape(str(file))}: (cannot be read as a|not an)"):
         Imagenet32(verify=False).load("test")
 
 
@@ -266,7 +264,7 @@ def test_imagenet32_npz_that_is_a_pickle(root, tmp_path):
     write_imagenet32(root)
     file = root / "imagenet32/val_data.npz"
     file.write_bytes(pickle.dumps(Malice(tmp_path / "ran")))
-    with pytest.raises(DataError, match="it is not an .npz file"):
+    with pytest.raises(DataError, match="not an .npz file"):
         Imagenet32(verify=False).load("test")
     assert not (tmp_path / "ran").exists()
 

@@ -123,11 +123,11 @@ def test_fetch_leaves_what_is_there(root):
     said = []
     CelebA().fetch(said.append)
     Imagenet32().fetch(said.append)
-    assert said == ["celeba: the files are there", "imagenet32: the files are there"]
+    assert said == ["celeba: the files already exist", "imagenet32: the files already exist"]
 
 
 def test_fetch_imagenet32_says_what_to_do(root):
-    with pytest.raises(MissingDataError, match="it cannot be downloaded automatically: register"):
+    with pytest.raises(MissingDataError, match="automatic download is not possible: register"):
         Imagenet32().fetch([].append)
 
 
@@ -142,7 +142,7 @@ def test_fetch_without_network(root, monkeypatch):
     missing(
         lambda: Mnist().fetch([].append),
         f"mnist {reason} get MNIST/raw/train-images-idx3-ubyte, MNIST/raw/t10k-images-idx3-ubyte "
-        f"under {root}, from http://yann.lecun.com/exdb/mnist/",
+        f"from http://yann.lecun.com/exdb/mnist/ and store them in {root}",
     )
     missing(
         lambda: Gtsrb().fetch([].append),

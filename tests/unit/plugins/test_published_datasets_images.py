@@ -150,7 +150,7 @@ def test_celeba_list_garbled(root, line, number, text):
     file.write_text(f"{file.read_text()}{line}\n")
     refused(
         CelebA(verify=False),
-        f"{file}:{number}: {text} should be the name of a picture, once, and 0, 1 or 2",
+        f"{file}:{number}: expected a new picture name and 0, 1 or 2, not {text}",
     )
 
 
@@ -159,14 +159,14 @@ def test_celeba_list_that_leads_elsewhere(root, name):
     write_celeba(root)
     file = root / "celeba/list_eval_partition.txt"
     file.write_text(f"{name} 0\n")
-    refused(CelebA(verify=False), f"{file}: {name!r} is not the name of a picture")
+    refused(CelebA(verify=False), f"{file}: {name!r} is not a plain file name")
 
 
 def test_celeba_list_without_a_split(root):
     write_celeba(root)
     file = root / "celeba/list_eval_partition.txt"
     file.write_text("000001.jpg 0\n\n")
-    refused(CelebA(verify=False), f"{file}: it has no test picture", "test")
+    refused(CelebA(verify=False), f"{file}: no test pictures listed", "test")
 
 
 def test_celeba_list_that_is_no_text(root):
@@ -197,7 +197,7 @@ def test_celeba_picture_of_another_size(root):
     write_celeba(root)
     file = root / "celeba/img_align_celeba/000002.jpg"
     PIL.Image.fromarray(smooth(178, 218, 3, 2)).save(file)
-    refused(CelebA(verify=False), f"{file}: it is 218 x 178 pixels, not 178 x 218")
+    refused(CelebA(verify=False), f"{file}: the size is 218 x 178 pixels, not 178 x 218")
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.97])
@@ -250,11 +250,11 @@ def test_gtsrb_test_is_what_the_list_names(root):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "it names no picture"),
-        ("Filename;Width\n", "it names no picture"),
-        ("Name;Width\n00000.ppm;3\n", "it has no column 'Filename'"),
-        ("Filename\n00000.ppm\n00000.ppm\n", "it names a picture twice"),
-        ("Filename\n../../x.ppm\n", "'../../x.ppm' is not the name of a picture"),
+        ("", "no pictures listed"),
+        ("Filename;Width\n", "no pictures listed"),
+        ("Name;Width\n00000.ppm;3\n", "column 'Filename' not found"),
+        ("Filename\n00000.ppm\n00000.ppm\n", "a picture is listed twice"),
+        ("Filename\n../../x.ppm\n", "'../../x.ppm' is not a plain file name"),
     ],
 )
 def test_gtsrb_list_garbled(root, content, message):
@@ -276,7 +276,7 @@ def test_gtsrb_folder_empty(root):
     folder = root / "gtsrb/GTSRB/Training"
     shutil.rmtree(folder)
     folder.mkdir()
-    with pytest.raises(DataError, match=f"^{re.escape(str(folder))}: no picture in it"):
+    with pytest.raises(DataError, match=f"^{re.escape(str(folder))}: no pictures found"):
         Gtsrb(verify=False).load("train")
 
 
@@ -294,7 +294,7 @@ def test_gtsrb_picture_too_large(root, monkeypatch):
     file = root / "gtsrb/GTSRB/Training/00000/00000_00002.ppm"
     refused(
         Gtsrb(verify=False),
-        f"{file}: 60 x 90 pixels are more than the 5000 of the largest picture that is read",
+        f"{file}: 60 x 90 pixels are more than the maximum, 5000",
     )
 
 
@@ -320,7 +320,7 @@ def test_omniglot_picture_of_another_size(root):
     write_omniglot(root, packed=False)
     file = root / "omniglot-py/images_background/Greek/character01/0704_01.png"
     PIL.Image.fromarray(np.zeros((28, 28), np.uint8)).save(file)
-    refused(Omniglot(verify=False), f"{file}: it is 28 x 28 pixels, not 105 x 105")
+    refused(Omniglot(verify=False), f"{file}: the size is 28 x 28 pixels, not 105 x 105")
 
 
 def test_omniglot_archive_of_something_else(root):
@@ -328,7 +328,7 @@ def test_omniglot_archive_of_something_else(root):
     file = root / "omniglot-py/images_background.zip"
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("strokes_background/Greek/character01/0704_01.txt", "")
-    refused(Omniglot(verify=False), f"{file}: no .png picture in it")
+    refused(Omniglot(verify=False), f"{file}: no .png pictures found")
 
 
 def test_omniglot_member_damaged(root):
