@@ -86,7 +86,7 @@ class Fits:
             return component.build(), 0.0
         key = component.name, part.fit_dataset, ids_digest(part.fit)
         if key in self._kept:
-            self._kept[key] = self._kept.pop(key)  # the last used comes last
+            self._kept[key] = self._kept.pop(key)  # keep the order of use
         else:
             while len(self._kept) >= MOST:
                 del self._kept[next(iter(self._kept))]

@@ -92,15 +92,15 @@ class Training:
         self.steps_per_epoch = len(self.images) // self.recipe.minibatch
         if self.steps_per_epoch == 0:
             raise DataError(
-                f"a minibatch has {self.recipe.minibatch} examples, but the train split has only "
-                f"{len(self.images)}"
+                f"a minibatch has {self.recipe.minibatch} examples, but only {len(self.images)} "
+                "are available for training"
             )
         self.model = build_model(component, domain, derived_seed(seed, "weights")).to(device)
         self.optimizer = _optimizer(self.model, self.recipe)
         self._gradients: Loss = partial(gradients, self._loss)
 
     def compile(self, note: Callable[[str], None]) -> None:
-        """Take all further steps through `torch.compile`; what stops that is told to `note`."""
+        """Run all further steps through `torch.compile`; `note` gets the reason if this fails."""
         self._gradients = CompiledGradients(self._loss, note)
 
     def start(self) -> None:
@@ -246,7 +246,7 @@ def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
     build: Callable[..., torch.optim.Optimizer] = classes[recipe.optimizer]
     parameters = [parameter for _, parameter in model.named_parameters()]
     return build(
-        # All parameters in a few calls: the same numbers, without the time of many small ones.
+        # Update all parameters in a few calls: same numbers, less time than many small calls.
         parameters,
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,

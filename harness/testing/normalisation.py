@@ -15,8 +15,8 @@ from harness.testing.checks import Fault, NotApplicable
 from harness.testing.model_subject import ModelUnderTest, generator, log_prob
 
 _MOST_IMAGES = 4096
-_MOST_TOTAL = 1.02  # a continuous density at the middles of the bins sums to about 1 only
-_LEAST_MEAN = 1.25  # times the uniform log-probability; bits for nats make 1.44
+_MOST_TOTAL = 1.02  # above 1, because bin centres of a continuous density sum to about 1 only
+_LEAST_MEAN = 1.25  # times the uniform log-probability; bits instead of nats give 1.44
 _ROUNDS, _STEPS, _LEARNING_RATE = 4, 150, 1e-2
 
 

@@ -283,7 +283,7 @@ def direction(subject: ScorerUnderTest) -> None:
     the AUROC is above 0.9, with OOD as the positive class.
     """
     fakes = {name: subject.fake(name) for name in subject.build().inputs}
-    # Nothing says how the statistics of another model, epoch or seed differ out of distribution.
+    # No declaration covers statistics from another model, epoch or seed: OOD effects are unknown.
     unknown = [
         name
         for name, fake in fakes.items()
