@@ -52,7 +52,7 @@ class Rolling:
         self.last = self.clock()
 
     def keep_if_due(self, training: Training) -> None:
-        """Store the progress of a training, unless the last state is only minutes old."""
+        """Store the progress of a training, unless the last state is less than `MINUTES` old."""
         if self.clock() - self.last < 60 * MINUTES:
             return
         try:

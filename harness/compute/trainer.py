@@ -257,16 +257,16 @@ def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
 def subset(
     images: NDArray[np.uint8], examples: int | None, seed: int, purpose: str
 ) -> NDArray[np.uint8]:
-    """Choose random images of a split, in the order of the split; all if `examples` is None.
+    """Choose random images from a split, in the split's order; all if `examples` is None.
 
-    Many data sets are stored in the order of their classes, so that the first images are of a few
-    classes only. A larger subset of the same seed contains a smaller one.
+    Many data sets are stored in class order, so the first images cover only a few classes. With
+    the same seed, a larger subset contains every smaller one.
 
     Arguments:
         images: uint8, (N, *domain.shape).
-        examples: Number of images, at most N are taken.
+        examples: Maximum number of images.
         seed: Training seed.
-        purpose: What the images are for; another purpose makes another choice.
+        purpose: Purpose of the images; different purposes give different choices.
 
     Returns:
         uint8, (n, *domain.shape), a copy.

@@ -1,4 +1,4 @@
-"""The result type for checks, the function to run a list, and the assertion for tests."""
+"""Results of checks, a function that runs a list of checks, and an assertion for tests."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def builder(
 
 
 def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[Per, int]]:
-    """Return layouts for the registered statistics that a scorer reads but that lack fakes."""
+    """Return layouts for a scorer's registered inputs that declare no made-up values."""
     try:
         names = {base_name(name) for name in build().inputs}
     except Exception:
