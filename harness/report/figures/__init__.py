@@ -1,4 +1,4 @@
-"""Figures of a suite's results, from what is stored; matplotlib is imported when one is drawn."""
+"""Figures for suite results, made from the store; matplotlib is only imported for drawing."""
 
 from __future__ import annotations
 

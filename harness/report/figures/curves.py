@@ -1,4 +1,4 @@
-"""AUROC along the epochs with its interval, and the bits per dimension of the own set."""
+"""AUROC by epoch with an interval, and bits per dimension for the in-distribution set."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 WIDTH = 3.5
-"""Of a panel, in inches."""
+"""Panel width in inches."""
 
 WIDE_RANGE = 10.0
-"""Bits per dimension that differ by more than this factor go on a logarithmic axis."""
+"""Ratio between largest and smallest bits per dimension beyond which the axis is logarithmic."""
 
 
 BITS: dict[str, Any] = {"color": "0.45", "linestyle": ":", "marker": "x"}
-"""The line of bits per dimension."""
+"""Line style for bits per dimension."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One scorer along the epochs, ascending: AUROC and the bounds of its 95 % interval."""
+    """Curve for a scorer: AUROC and 95 % interval bounds, by ascending epoch."""
 
     epochs: tuple[int, ...]
     auroc: tuple[float, ...]
@@ -37,11 +37,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class CurvePanel:
-    """One OOD data set at one group size.
+    """Panel for an OOD data set at a group size.
 
     Attributes:
-        curves: By scorer.
-        bits: Bits per dimension of the in-distribution examples scored, by epoch; may be empty.
+        curves: Curves by scorer.
+        bits: Bits per dimension of the scored in-distribution examples, by epoch; may be empty.
     """
 
     title: str
@@ -50,7 +50,7 @@ class CurvePanel:
 
 
 def curve(results: Mapping[int, Result]) -> Curve:
-    """The curve of results by epoch; those without a number are left out."""
+    """Make a curve from results by epoch; results without a number are left out."""
     found = [
         (epoch, result.metrics.auroc, result.metrics.auroc_low, result.metrics.auroc_high)
         for epoch, result in sorted(results.items())
@@ -61,7 +61,7 @@ def curve(results: Mapping[int, Result]) -> Curve:
 
 
 def draw_curves(grid: list[list[CurvePanel]], *, title: str) -> Figure:
-    """A figure with a panel for each of a full grid."""
+    """Draw a figure with a full grid of panels."""
     figure, axes = new_figure(len(grid), len(grid[0]), width=WIDTH, height=2.1, title=title)
     scorers = dict.fromkeys(scorer for row in grid for panel in row for scorer in panel.curves)
     places = {scorer: place for place, scorer in enumerate(scorers)}

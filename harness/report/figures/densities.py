@@ -1,4 +1,4 @@
-"""The densities of bits per dimension, their overlap by epoch, and AUROC beside it."""
+"""Densities of bits per dimension, with overlap and AUROC by epoch."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 POINTS = 400
 HEIGHT = 1.75
-"""Of a panel, in inches."""
+"""Panel height in inches."""
 
 MARGIN = 3.0
-"""Bandwidths that are drawn beyond the range of the values."""
+"""Margin drawn beyond the range of the values, in bandwidths."""
 
 
 OVL: dict[str, Any] = {"color": "black", "linestyle": ":", "marker": "x"}
-"""The line of OVL."""
+"""Line style for OVL."""
 
 
 @dataclass(frozen=True)
 class DensityPanel:
-    """Bits per dimension, float64 (n,) and (m,), at one epoch, and the OVL of their densities."""
+    """Bits per dimension at an epoch, float64 (n,) and (m,), and the OVL of both densities."""
 
     epoch: int
     bits_in: Floats
@@ -51,11 +51,11 @@ class DensityPanel:
 
 @dataclass(frozen=True)
 class OverlapCurves:
-    """OVL and AUROC along all epochs.
+    """OVL and AUROC for all epochs.
 
     Attributes:
-        ovl: By epoch.
-        auroc: By scorer, then epoch.
+        ovl: OVL by epoch.
+        auroc: AUROC by scorer, then epoch.
     """
 
     ovl: Mapping[int, float]
@@ -64,9 +64,9 @@ class OverlapCurves:
 
 @dataclass(frozen=True)
 class Density:
-    """Values of one density, float64 (k,), per unit of the scale.
+    """Density values, float64 (k,), per unit on the scale.
 
-    A sample without spread is a point mass: zero throughout, and `mass` is its place.
+    A sample without spread is a point mass: all values are zero, and `mass` is the position.
     """
 
     values: Floats
@@ -75,7 +75,7 @@ class Density:
 
 @dataclass(frozen=True)
 class Densities:
-    """The in-distribution density and the other one at places float64 (k,), ascending."""
+    """ID and OOD densities at ascending positions, float64 (k,)."""
 
     scale: Scale
     points: Floats
@@ -84,7 +84,7 @@ class Densities:
 
 
 def densities(bits_in: Floats, bits_out: Floats) -> Densities:
-    """The kernel density estimates whose overlap is OVL, on an axis that shows both."""
+    """Estimate the kernel densities that define OVL, on an axis covering both."""
     scale = choose_scale(bits_in, [bits_out])
     margin_in, margin_out = (MARGIN * bandwidth(bits) for bits in (bits_in, bits_out))
     low = min(bits_in.min() - margin_in, bits_out.min() - margin_out)
@@ -93,7 +93,7 @@ def densities(bits_in: Floats, bits_out: Floats) -> Densities:
         low, high = low - 0.5, high + 0.5
     first, last = scale.forward(np.array([low, high]))
     even = np.linspace(float(first), float(last), POINTS)
-    # the values too, so that no density is so narrow that the even points miss it
+    # include the values: the even points alone could miss a very narrow density
     points = np.unique(np.concatenate([even, scale.forward(bits_in), scale.forward(bits_out)]))
     return Densities(
         scale, points, _density(bits_in, scale, points), _density(bits_out, scale, points)
@@ -113,7 +113,7 @@ def draw_densities(
     in_dataset: str,
     title: str,
 ) -> Figure:
-    """A figure with a row for each OOD data set: densities at some epochs, then the curves."""
+    """Draw a figure with a row for each OOD data set: densities at some epochs, then curves."""
     columns = max(len(panels) for panels, _ in rows.values()) + 1
     figure, axes = new_figure(len(rows), columns, width=2.5, height=HEIGHT, title=title)
     scorers = dict.fromkeys(scorer for _, curves in rows.values() for scorer in curves.auroc)

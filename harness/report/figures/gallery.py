@@ -1,4 +1,4 @@
-"""All figures of a suite: which there are, what goes into each, and where they are written."""
+"""Gallery of all figures for a suite: list, content and file names."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 MOST_EPOCHS = 4
-"""Panels along the epochs show so many of them at most; curves show all."""
+"""Maximum number of epochs shown in panels; curves show all epochs."""
 
 
 @dataclass
 class Gallery:
-    """The files written, and why a figure that one might expect is not among them."""
+    """Written files, and notes explaining why expected figures are missing."""
 
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -40,14 +40,14 @@ class Gallery:
 def draw_figures(
     plan: Plan, results: Sequence[Result], store: Store, folder: Path, *, temperature: float = 1.0
 ) -> Gallery:
-    """Draw every figure that the results allow, each as PNG and PDF.
+    """Draw every figure supported by the results, each in PNG and PDF.
 
     Arguments:
-        plan: With its data sets found.
-        results: Of the plan; those without a number are left out.
-        store: Where the statistics and checkpoints are.
-        folder: Where the files go; files of the same names are replaced.
-        temperature: Of the samples.
+        plan: Plan with known data sets.
+        results: Results for the plan; results without a number are left out.
+        store: Store with the statistics and checkpoints.
+        folder: Destination folder; existing files with the same names are replaced.
+        temperature: Temperature for drawing samples.
     """
     gallery = Gallery()
     told = training_results(plan, results, store)
@@ -60,7 +60,7 @@ def draw_figures(
 def _figures(
     told: Sequence[TrainingResults], temperature: float, notes: list[str]
 ) -> Iterator[tuple[str, Figure]]:
-    """Each figure with the name of its file, one at a time."""
+    """Yield each figure with a file name, one at a time."""
     models = dict.fromkeys((story.chain.model, story.chain.seed) for story in told)
     for model, seed in models:
         of_model = [s for s in told if (s.chain.model, s.chain.seed) == (model, seed)]
@@ -81,7 +81,7 @@ def _figures(
 
 
 def bits_figure(told: Sequence[TrainingResults]) -> Figure | None:
-    """Bits per dimension of each ID set and its OOD sets at the last epoch (Figs. 1 and 9)."""
+    """Draw bits per dimension for each ID set and the OOD sets at the last epoch (Figs. 1, 9)."""
     panels = []
     for story in told:
         samples: dict[str, Floats] = {}
@@ -100,7 +100,7 @@ def bits_figure(told: Sequence[TrainingResults]) -> Figure | None:
 
 
 def scores_figure(story: TrainingResults, scorer: str) -> Figure:
-    """The score by epoch and group size (Figs. 3, 4, 6 and 7)."""
+    """Draw the score by epoch and group size (Figs. 3, 4, 6 and 7)."""
     grid = []
     for epoch in chosen(story.epochs, MOST_EPOCHS):
         row = []
@@ -119,7 +119,7 @@ def scores_figure(story: TrainingResults, scorer: str) -> Figure:
 
 
 def auroc_figure(story: TrainingResults) -> Figure:
-    """AUROC along the epochs with bits per dimension of the own set."""
+    """Draw AUROC by epoch, with bits per dimension for the in-distribution set."""
     grid = [
         [
             CurvePanel(
@@ -140,7 +140,7 @@ def auroc_figure(story: TrainingResults) -> Figure:
 
 
 def overlap_figure(story: TrainingResults) -> Figure | None:
-    """Densities of bits per dimension with OVL, and AUROC beside it (Fig. 5)."""
+    """Draw densities of bits per dimension with OVL, next to AUROC (Fig. 5)."""
     rows = {}
     size = story.group_sizes[0]
     for out in story.outs:
@@ -167,7 +167,7 @@ def overlap_figure(story: TrainingResults) -> Figure | None:
 
 
 def layers_figure(story: TrainingResults) -> Figure | None:
-    """Log squared gradient norms layer by layer, ID against OOD (Fig. 2)."""
+    """Draw log squared gradient norms layer by layer, ID against OOD (Fig. 2)."""
     names = story.layer_names()
     size = story.group_sizes[0]
     rows = {}
@@ -186,7 +186,7 @@ def layers_figure(story: TrainingResults) -> Figure | None:
 
 
 def samples_figure(story: TrainingResults, temperature: float, notes: list[str]) -> Figure | None:
-    """Samples by epoch (Fig. 8); a model that cannot sample is noted."""
+    """Draw samples by epoch (Fig. 8); add a note if the model cannot sample."""
     chain, grids = story.chain, {}
     for epoch in chosen(story.epochs, MOST_EPOCHS):
         images, note = try_to_sample(story.plan, story.store, chain, epoch, temperature)
@@ -200,7 +200,7 @@ def samples_figure(story: TrainingResults, temperature: float, notes: list[str])
 
 
 def own_bits(story: TrainingResults, out: str) -> dict[int, float]:
-    """Bits per dimension of the ID examples scored, by epoch."""
+    """Return bits per dimension for the scored ID examples, by epoch."""
     return {
         epoch: bits
         for epoch, planned in story.with_bits(out).items()
@@ -209,14 +209,14 @@ def own_bits(story: TrainingResults, out: str) -> dict[int, float]:
 
 
 def chosen(epochs: Sequence[int], most: int) -> list[int]:
-    """So many of the epochs at most, evenly spaced in their order, the first and the last."""
+    """Choose at most `most` epochs, evenly spaced in order, including the first and the last."""
     if len(epochs) <= most:
         return list(epochs)
     return [epochs[round(k * (len(epochs) - 1) / (most - 1))] for k in range(most)]
 
 
 def _file_name(name: str, seed: int) -> str:
-    """A name that every file system takes; different names stay different."""
+    """Escape a name for every file system; different names stay different."""
     return quote(name, safe=" @+=,") + (f"@seed{seed}" if seed else "")
 
 

@@ -1,4 +1,4 @@
-"""Histograms of in-distribution and OOD values with shared bins, in a grid of panels."""
+"""Histograms for in-distribution and OOD values with shared bins, in a grid of panels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 MOST_BINS = 48
 WIDTH = 3.3
-"""Of a panel, in inches."""
+"""Panel width in inches."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Values to compare: `samples` holds float64 (n,) by data set, the in-distribution first."""
+    """Values to compare: float64 (n,) by data set in `samples`, in-distribution set first."""
 
     title: str
     samples: Mapping[str, Floats]
@@ -32,12 +32,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts of every data set in the same bins.
+    """Counts for every data set in the same bins.
 
     Attributes:
-        scale: What the edges are places on.
+        scale: Scale for the edges.
         edges: float64, (bins + 1,), ascending, evenly spaced on the axis.
-        counts: By data set int64, (bins,), which sum to its number of values.
+        counts: int64, (bins,), by data set; the sum equals the number of values.
     """
 
     scale: Scale
@@ -46,12 +46,14 @@ class Histogram:
 
 
 def histogram(samples: Mapping[str, Floats]) -> Histogram:
-    """Count every value, the in-distribution set first in `samples`."""
+    """Count every value in shared bins; the first set in `samples` is in-distribution."""
     own, *others = samples.values()
     scale = choose_scale(own, others)
     places = {name: scale.forward(values) for name, values in samples.items()}
     fewest = min(len(values) for values in samples.values())
-    bins = min(MOST_BINS, max(10, int(3 * fewest**0.5)))  # groups of five are few
+    bins = min(
+        MOST_BINS, max(10, int(3 * fewest**0.5))
+    )  # fewer bins for few values, such as groups of five
     edges = np.histogram_bin_edges(np.concatenate([*places.values()]), bins)
     counts = {name: np.histogram(values, edges)[0] for name, values in places.items()}
     return Histogram(scale, edges, counts)
@@ -60,16 +62,16 @@ def histogram(samples: Mapping[str, Floats]) -> Histogram:
 def draw_histograms(
     grid: Sequence[Sequence[Panel]], *, title: str, unit: str, share_of: str
 ) -> Figure:
-    """A figure with a panel for each of a grid, which may lack panels at the end of a row.
+    """Draw a figure with a grid of panels; rows may end early.
 
-    A data set has one colour throughout; where it is in-distribution it is filled. The height of
-    a bin is the share of the values of its data set.
+    A data set has the same colour throughout, and is filled where in-distribution. The height of a
+    bin is the share of values from the data set.
 
     Arguments:
-        grid: Row by row.
-        title: Of the figure.
-        unit: What the values are.
-        share_of: What there is one value of, such as `"examples"`.
+        grid: Panels row by row.
+        title: Figure title.
+        unit: Axis label for the values.
+        share_of: Things counted in the bins, such as `"examples"`.
     """
     columns = max(len(row) for row in grid)
     figure, axes = new_figure(len(grid), columns, width=WIDTH, height=2.0, title=title)
@@ -100,7 +102,7 @@ def _draw_panel(ax: Axes, panel: Panel, places: Mapping[str, int], unit: str) ->
 
 
 def show_ticks(ax: Axes, scale: Scale, low: float, high: float) -> None:
-    """Limit the axis to two places; on a scale that is not linear, write the values at places."""
+    """Limit the axis to two positions; on a nonlinear scale, label ticks with the values."""
     margin = 0.01 * (high - low)
     ax.set_xlim(low - margin, high + margin)
     if scale.width is not None:

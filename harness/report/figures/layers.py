@@ -1,4 +1,4 @@
-"""The gradient of each layer, in-distribution against OOD."""
+"""Gradient norms by layer, in-distribution against OOD."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 QUANTILES = (0.05, 0.5, 0.95)
 MOST_BLOCKS = 12
 HEIGHT = 1.7
-"""Of a panel, in inches."""
+"""Panel height in inches."""
 
 NARROWEST = 0.03
-"""The least share of all layers that makes a block wide enough for its name."""
+"""Minimum share of all layers for a block to be wide enough for a name."""
 
 
 @dataclass(frozen=True)
 class LayerBand:
-    """Quantiles over the groups of phi_l = log f_l, float64 (L,): 5 %, 50 % and 95 %.
+    """Quantiles (5 %, 50 %, 95 %) over the groups of phi_l = log f_l, float64 (L,).
 
-    NaN where a layer has no gradient for any group; single zeros are left out.
+    A layer without gradient for any group is NaN; single zeros are left out.
     """
 
     low: Floats
@@ -40,7 +40,7 @@ class LayerBand:
 
 @dataclass(frozen=True)
 class LayerPanel:
-    """One epoch of a model: its layers' bands in-distribution and for one OOD data set."""
+    """Layer bands at an epoch, in-distribution and for an OOD data set."""
 
     epoch: int
     in_band: LayerBand
@@ -48,17 +48,22 @@ class LayerPanel:
 
 
 def layer_band(sq_norms: Floats) -> LayerBand:
-    """The band of squared gradient norms, float64 (M, L), in `named_parameters` order."""
+    """Compute the band from squared gradient norms.
+
+    Arguments:
+        sq_norms: float64, (M, L), groups by layers, in `named_parameters` order.
+    """
     logs = np.log(np.where(sq_norms > 0, sq_norms, np.nan))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a layer of NaN only has NaN quantiles
+        warnings.simplefilter("ignore", RuntimeWarning)  # an all-NaN layer has NaN quantiles
         return LayerBand(*np.nanquantile(logs, QUANTILES, axis=0))
 
 
 def blocks(names: Sequence[str]) -> list[tuple[int, str]]:
-    """Where parts of a model begin: (first layer, name), as many parts as have room for a name.
+    """Divide the model into parts: (first layer, name), with room for every name.
 
-    A part is a run of layers with one prefix; of prefixes that part alike, the shortest names it.
+    A part is a run of layers with a common prefix. If several prefixes give the same division, the
+    shortest is used.
     """
     found: list[tuple[int, str]] = []
     for depth in range(1, max(name.count(".") for name in names) + 1):
@@ -80,13 +85,13 @@ def draw_layers(
     in_dataset: str,
     title: str,
 ) -> Figure:
-    """A figure with a row of panels for each OOD data set, an epoch in each column.
+    """Draw a figure with a row of panels for each OOD data set, and a column for each epoch.
 
     Arguments:
-        rows: By OOD data set, all with the same epochs.
-        names: Of the layers, in `named_parameters` order.
+        rows: Panels by OOD data set, all with the same epochs.
+        names: Layer names, in `named_parameters` order.
         in_dataset: Name of the in-distribution data set.
-        title: Of the figure.
+        title: Figure title.
     """
     from matplotlib.patches import Patch
 
@@ -115,12 +120,12 @@ def draw_layers(
 def _draw_band(ax: Axes, band: LayerBand, color: str, style: str) -> None:
     layers = np.arange(len(band.middle))
     ax.fill_between(layers, band.low, band.high, color=color, alpha=0.25, linewidth=0)
-    # points, because a layer between two without gradient would have no line
+    # markers: an isolated layer between layers without gradient would have no line
     ax.plot(layers, band.middle, style, color=color, linewidth=0.9, marker=".", markersize=1.5)
 
 
 def _mark_blocks(ax: Axes, names: Sequence[str], *, named: bool) -> None:
-    """Lines between parts of the model, their names below the last row."""
+    """Draw lines between model parts, with names below the last row."""
     begins = blocks(names)
     ends = [place for place, _ in begins[1:]] + [len(names)]
     for place, _ in begins[1:]:

@@ -1,4 +1,4 @@
-"""Samples of a model at several epochs."""
+"""Model samples at several epochs."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ Images: TypeAlias = NDArray[np.uint8]
 def try_to_sample(
     plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float
 ) -> tuple[Images | None, str]:
-    """Samples of a stored checkpoint, uint8 (n, *shape), or None and why there are none."""
+    """Draw samples from a stored checkpoint, uint8 (n, *shape), or return None and a reason."""
     try:
         images = stored_samples(plan, store, chain, epoch, temperature)
-    except Exception as error:  # of a plugin, and no reason to lose the rest of a report
+    except Exception as error:  # an error in a plugin must not lose the rest of the report
         return None, f"no samples of {chain} at epoch {epoch}: {error}"
     return images, f"no samples of {chain}: the model cannot sample" if images is None else ""
 
 
 def stretched(images: Images, levels: int) -> Images:
-    """Images with values of 0 to 255, the three channels of colours or a single one of grey."""
+    """Stretch images to values from 0 to 255, with three channels for colour or one for grey."""
     shown = images if images.shape[1] == 3 else images[:, :1]
     return np.round(shown * (255.0 / (levels - 1))).astype(np.uint8)
 
 
 def tiled(images: Images, levels: int) -> Images:
-    """Images in a square, from left to right and down, with a white line between them.
+    """Arrange images in a square, from left to right and down, separated by white lines.
 
     Arguments:
         images: uint8, (n, channels, height, width), with values below `levels`; n is a square.
-        levels: Values that a channel can take; they are stretched to 0 to 255.
+        levels: Number of values per channel, stretched to 0 to 255.
 
     Returns:
-        uint8, (height of all, width of all, 3); one channel is shown as grey, of other numbers
-        than three the first.
+        uint8, (total height, total width, 3). A single channel is grey; if the channel count is
+        neither one nor three, only the first channel is shown.
     """
     count, _, height, width = images.shape
     side = int(count**0.5)
@@ -60,11 +60,11 @@ def tiled(images: Images, levels: int) -> Images:
 
 
 def draw_samples(grids: Mapping[int, Images], *, title: str) -> Figure:
-    """A figure with a square of samples for each epoch; `grids` are as `tiled` returns them."""
+    """Draw a figure with a square of samples for each epoch; `grids` come from `tiled`."""
     figure, (row,) = new_figure(1, len(grids), width=2.3, height=2.05, title=title)
     for (epoch, grid), ax in zip(grids.items(), row, strict=True):
         ax.imshow(grid, interpolation="nearest")
-        ax.set_xlim(-2.5, grid.shape[1] + 1.5)  # apart from its neighbours by more than a line
+        ax.set_xlim(-2.5, grid.shape[1] + 1.5)  # a gap wider than the lines between tiles
         ax.set_title(f"epoch {epoch}")
         ax.set_axis_off()
     return figure

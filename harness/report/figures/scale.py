@@ -1,4 +1,4 @@
-"""Axes on which a narrow in-distribution set and far OOD sets can both be seen."""
+"""Axes that show both a narrow in-distribution set and distant OOD sets."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 from harness.metrics.placements import Floats
 
 MOST_WIDTHS = 15.0
-"""An axis is linear if all values lie within so many widths of the in-distribution set."""
+"""Maximum range on a linear axis, in widths of the in-distribution set."""
 
 TICKS = 6
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Places on an axis: linear, or t = asinh((x - center) / width), which compresses what is far.
+    """Axis positions: linear, or t = asinh((x - center) / width) to compress distant values.
 
     Attributes:
-        width: In the unit of the values; None is linear.
+        center: Centre of the asinh scale, in the unit of the values.
+        width: Width of the asinh scale, in the unit of the values; None means linear.
     """
 
     center: float = 0.0
@@ -28,25 +29,29 @@ class Scale:
 
     @property
     def remark(self) -> str:
-        """What the label of the axis must say."""
+        """Remark for the axis label."""
         return "" if self.width is None else " (asinh scale)"
 
     def forward(self, x: Floats) -> Floats:
-        """The places of values."""
+        """Convert values to positions."""
         return x if self.width is None else np.asarray(np.arcsinh((x - self.center) / self.width))
 
     def inverse(self, t: Floats) -> Floats:
-        """The values at places."""
+        """Convert positions to values."""
         return t if self.width is None else np.asarray(np.sinh(t) * self.width + self.center)
 
     def slope(self, x: Floats) -> Floats:
-        """Dx / dt at values: a density per x times this is one per t."""
+        """Compute dx / dt at values: density per t = density per x, times the slope."""
         if self.width is None:
             return np.ones_like(x)
         return np.asarray(np.hypot(x - self.center, self.width))
 
     def ticks(self, low: float, high: float) -> dict[float, str]:
-        """Label by place: round values between two places, evenly spaced on a linear axis."""
+        """Choose round values between two positions, evenly spaced on a linear axis.
+
+        Returns:
+            Labels by position.
+        """
         if self.width is None and low < high:
             return _even_ticks(low, high)
         values = self.inverse(np.linspace(low, high, TICKS))
@@ -54,7 +59,7 @@ class Scale:
         nearest = np.minimum(np.append(gaps, np.inf), np.append(np.inf, gaps))
         units = 10.0 ** np.floor(np.log10(nearest))
         multiples = np.round(values / units)
-        multiples[0] = np.ceil(values[0] / units[0])  # the ends are rounded inwards
+        multiples[0] = np.ceil(values[0] / units[0])  # round the ends inwards
         multiples[-1] = np.floor(values[-1] / units[-1])
         rounded = multiples * units
         places = self.forward(rounded)
@@ -64,7 +69,7 @@ class Scale:
 
 
 def _even_ticks(low: float, high: float) -> dict[float, str]:
-    """Multiples of 1, 2, 2.5 or 5 times a power of ten, with as many decimals as they need."""
+    """Choose multiples of 1, 2, 2.5 or 5 times a power of ten, with the necessary decimals."""
     rough = (high - low) / (TICKS - 1)
     unit = 10.0 ** np.floor(np.log10(rough))
     step = next(m * unit for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * unit >= rough * (1 - 1e-9))
@@ -75,7 +80,7 @@ def _even_ticks(low: float, high: float) -> dict[float, str]:
 
 
 def choose_scale(own: Floats, others: Iterable[Floats]) -> Scale:
-    """Linear unless that would squeeze the in-distribution values into a sliver.
+    """Choose a linear scale unless the in-distribution values would be squeezed into a sliver.
 
     Arguments:
         own: float64, (n,), in-distribution.

@@ -1,4 +1,4 @@
-"""What figures read: the results of one training and the stored statistics behind them."""
+"""Input for figures: results by training, and the underlying stored statistics."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from harness.store.records import Store
 
 @dataclass(frozen=True)
 class TrainingResults:
-    """The results of one training that have a number, with the plan of each.
+    """Results with a number for a training, with the planned cells.
 
     Attributes:
         chain: The training.
-        cells: In the order of the plan; every one has its `Result` in `results`.
+        cells: Planned cells, in plan order; every cell has a `Result` in `results`.
     """
 
     chain: ChainId
@@ -31,12 +31,12 @@ class TrainingResults:
 
     @property
     def outs(self) -> list[str]:
-        """The OOD data sets, in the order of the plan."""
+        """The OOD data sets, in plan order."""
         return list(dict.fromkeys(planned.cell.out_dataset for planned in self.cells))
 
     @property
     def scorers(self) -> list[str]:
-        """The scorers, in the order of the plan."""
+        """The scorers, in plan order."""
         return list(dict.fromkeys(planned.cell.scorer for planned in self.cells))
 
     @property
@@ -50,13 +50,13 @@ class TrainingResults:
         return sorted({planned.cell.group_size for planned in self.cells})
 
     def metrics(self, cell: Cell) -> Metrics:
-        """The numbers of one of the cells."""
+        """Return the metrics for a cell in `cells`."""
         metrics = self.results[cell].metrics
         assert metrics is not None, "cells without a number are left out"
         return metrics
 
     def by_epoch(self, out: str, scorer: str, group_size: int) -> dict[int, Result]:
-        """The results of one row of a table, by epoch, ascending."""
+        """Return the results in a table row, by ascending epoch."""
         found = {
             cell.epoch: result
             for cell, result in self.results.items()
@@ -65,7 +65,7 @@ class TrainingResults:
         return dict(sorted(found.items()))
 
     def with_bits(self, out: str) -> dict[int, PlannedCell]:
-        """A cell of each epoch whose bits per dimension are known on both sides, ascending."""
+        """Return a cell with known bits per dimension on both sides, by ascending epoch."""
         found = {
             planned.cell.epoch: planned
             for planned in self.cells
@@ -74,19 +74,19 @@ class TrainingResults:
         return dict(sorted(found.items()))
 
     def bits(self, planned: PlannedCell) -> tuple[Floats, Floats]:
-        """Bits per dimension of each example scored: float64 (n,) ID and (m,) OOD."""
+        """Compute bits per dimension for each scored example: float64 (n,) ID and (m,) OOD."""
         assert planned.log_prob is not None, "its OVL is known"
         dims = self.plan.chains[self.chain].domain.dims
         in_, out = (bits_per_dim(self._values(job).ravel(), dims) for job in planned.log_prob)
         return in_, out
 
     def layers(self, out: str, epoch: int, group_size: int) -> tuple[Floats, Floats] | None:
-        """Squared gradient norms of the layers, float64 (M, L), of ID and OOD groups."""
+        """Read squared gradient norms by layer, float64 (M, L), for ID and OOD groups."""
         jobs = self._layer_jobs(out, epoch, group_size)
         return jobs and (self._values(jobs.in_), self._values(jobs.out))
 
     def layer_names(self) -> list[str]:
-        """The names of the layers; empty if no scorer reads their gradients."""
+        """Return the layer names; empty if no scorer reads layer gradients."""
         for out in self.outs:
             if jobs := self._layer_jobs(out, self.epochs[-1], self.group_sizes[0]):
                 return layer_names(self.plan, self.store, jobs.in_)
@@ -105,19 +105,23 @@ class TrainingResults:
 
 
 def stored_values(plan: Plan, store: Store, job: StatisticJob) -> Floats:
-    """The values of a statistic, float64, a row for each example or group."""
+    """Read the stored values of a statistic, float64, with a row for each example or group."""
     return store.read_array(STATISTICS, str(plan.keys(store).statistic_key(job)), VALUES)
 
 
 def layer_names(plan: Plan, store: Store, job: StatisticJob) -> list[str]:
-    """The names of the layers whose norms a stored statistic has."""
+    """Read the layer names recorded with a stored statistic."""
     key = str(plan.keys(store).statistic_key(job))
     names: list[str] = store.manifest(STATISTICS, key).facts["features"]
     return names
 
 
 def layer_jobs(plan: Plan, planned: PlannedCell) -> ByRole | None:
-    """The gradient norms of the layers of its own model that a cell reads; None if it has none."""
+    """Find the layer gradient norms that a cell reads from the cell's own model and epoch.
+
+    Returns:
+        The jobs by role; None if the cell reads no layer gradients.
+    """
     own = chain_of(planned.cell)
     for jobs in planned.reads.values():
         is_own = jobs.in_.chain == own and jobs.in_.epoch == planned.cell.epoch
@@ -127,12 +131,12 @@ def layer_jobs(plan: Plan, planned: PlannedCell) -> ByRole | None:
 
 
 def chain_of(cell: Cell) -> ChainId:
-    """The training that a cell is about."""
+    """Return the training evaluated by a cell."""
     return ChainId(cell.model, cell.in_dataset, cell.seed)
 
 
 def training_results(plan: Plan, results: Sequence[Result], store: Store) -> list[TrainingResults]:
-    """The story of each training that has any number, in the order of the plan."""
+    """Collect the results for each training with any number, in plan order."""
     numbers = {result.cell: result for result in results if result.status == "ok"}
     chains: dict[ChainId, list[PlannedCell]] = {}
     for planned in plan.cells:

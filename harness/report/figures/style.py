@@ -1,8 +1,8 @@
-"""How every figure looks: colours, lines and sizes, and how it is written to disk.
+"""Style for all figures: colours, lines and sizes, and output to disk.
 
-Colours are those of Okabe and Ito, which the colour-blind can tell apart; lines and markers differ
-too, so that a grey print can be read. Nothing of the user's matplotlib is used or changed: no
-backend, no pyplot, and settings hold inside `style()` only.
+Colours follow Okabe and Ito and are distinguishable for colour-blind readers; lines and markers
+differ too, for prints in grey. The user's matplotlib configuration is neither used nor changed: no
+backend, no pyplot, and settings only apply inside `style()`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""After Color Universal Design (Okabe and Ito, 2008); their yellow is too faint on paper."""
+"""Color Universal Design (Okabe and Ito, 2008), without yellow, which is too faint on paper."""
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 LETTER = 0.075
-"""Width of a letter in inches, rather too much than too little."""
+"""Letter width in inches, deliberately overestimated."""
 
 SETTINGS: dict[str, Any] = {
     "font.size": 8,
@@ -46,15 +46,15 @@ SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "lines.markersize": 3.5,
     "legend.frameon": False,
-    "pdf.fonttype": 42,  # embedded TrueType, which journals ask for
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "pdf.fonttype": 42,  # embedded TrueType, required by journals
+    "text.parse_math": False,  # a dollar sign in a name stays a dollar sign
     "savefig.dpi": 160,
 }
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw and save inside; the settings of the process are as before afterwards."""
+    """Apply the figure settings for drawing and saving; the previous settings are restored."""
     import matplotlib.style
 
     with matplotlib.style.context(["default", SETTINGS]):
@@ -64,15 +64,15 @@ def style() -> Iterator[None]:
 def new_figure(
     rows: int, columns: int, *, width: float, height: float, title: str, below: float = 0.0
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of panels of about a size in inches, and its axes row by row.
+    """Make a figure with a grid of panels, and return the axes row by row.
 
     Arguments:
-        rows: Of panels.
-        columns: Of panels.
-        width: Of a panel, in inches.
-        height: Of a panel, in inches.
-        title: Above all.
-        below: What the labels of the last row take beyond a line, in inches.
+        rows: Number of panel rows.
+        columns: Number of panel columns.
+        width: Approximate panel width in inches.
+        height: Approximate panel height in inches.
+        title: Figure title.
+        below: Extra space for the labels below the last row, in inches.
     """
     from matplotlib.figure import Figure
 
@@ -84,40 +84,40 @@ def new_figure(
 
 
 def colour(place: int) -> str:
-    """The colour of the n-th thing drawn."""
+    """Return the colour for the n-th item."""
     return COLOURS[place % len(COLOURS)]
 
 
 def line(place: int) -> dict[str, Any]:
-    """Colour and line style of the n-th thing drawn, as arguments of matplotlib."""
+    """Return colour and line style for the n-th item, in matplotlib arguments."""
     return {"color": colour(place), "linestyle": LINES[place % len(LINES)]}
 
 
 def marked_line(place: int) -> dict[str, Any]:
-    """`line` with the marker of the n-th thing drawn."""
+    """Return `line` with a marker for the n-th item."""
     return {**line(place), "marker": MARKERS[place % len(MARKERS)]}
 
 
 def key(text: str, **look: Any) -> Line2D:
-    """An entry of a legend that shows a line."""
+    """Make a legend entry that shows a line."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], label=text, **look)
 
 
 def fold(text: str, inches: float) -> str:
-    """Wrap a text to the lines that fit a width in inches, so that no word is cropped."""
+    """Wrap a text to a width in inches, to avoid cropped words."""
     return textwrap.fill(one_line(text), max(10, int(inches / LETTER)))
 
 
 def label(name: str) -> str:
-    """A name in a legend, which would not show one that begins with an underscore."""
+    """Prepare a name for a legend: matplotlib hides labels with a leading underscore."""
     text = fold(name, 2.6)
     return f" {text}" if text.startswith("_") else text
 
 
 def add_legend(figure: Figure, handles: Sequence[Any]) -> None:
-    """One legend below all panels, as wide as the figure allows."""
+    """Add a single legend below all panels, using the full figure width."""
     lines = [line for handle in handles for line in handle.get_label().splitlines()]
     widest = max(len(line) for line in lines)
     columns = int(figure.get_figwidth() / (LETTER * widest + 0.55))
@@ -127,7 +127,7 @@ def add_legend(figure: Figure, handles: Sequence[Any]) -> None:
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem.png` and `stem.pdf`; the same figure gives the same bytes."""
+    """Write `stem.png` and `stem.pdf`; equal figures give equal bytes."""
     paths = []
     without = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
     for kind, metadata in without.items():

@@ -1,4 +1,4 @@
-"""The report page: one HTML file with everything in it, made from what is stored."""
+"""Report page: a self-contained HTML file, made from stored results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small images as one PNG: many tiles side by side, to be cut out where they are shown."""
+"""Image atlas: a PNG with many small tiles, cropped where a tile is shown."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.report.figures.samples import Images, stretched
 
 
 def atlas(images: Images, levels: int) -> dict[str, Any]:
-    """All images in one PNG, row by row.
+    """Put all images into a single PNG, row by row.
 
     Arguments:
         images: uint8, (n, channels, height, width), with values below `levels`.
-        levels: Values that a channel can take; they are stretched to 0 to 255.
+        levels: Number of values per channel, stretched to 0 to 255.
 
     Returns:
-        `png`: a data URI; `columns`: tiles in a row; `width` and `height` of a tile.
+        `png`: a data URI; `columns`: tiles per row; `width` and `height`: tile size in pixels.
     """
     from PIL import Image
 

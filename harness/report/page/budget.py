@@ -1,4 +1,4 @@
-"""What does not fit onto the page: which cells come first, and when to stop."""
+"""Size limits for the page: priority between cells, and byte budgets."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness.report.figures.series import chain_of
 from harness.results import Cell, Result
 
 FIRST_EPOCHS = 4
-"""So many epochs of each training, evenly spaced, come before the others."""
+"""Number of evenly spaced epochs per training with priority over all other epochs."""
 
 
 @dataclass
 class ByteBudget:
-    """Bytes that one kind of content may still take."""
+    """Remaining bytes for a kind of content."""
 
     left: int
 
     def take(self, size: int) -> bool:
-        """Whether there is room for so many bytes, which are then taken.
+        """Take `size` bytes if available, and return whether the bytes were taken.
 
-        Once there is not, none is left: what comes later is less important.
+        After the first refusal the budget is empty, because later content is less important.
         """
         if size > self.left:
             self.left = 0
@@ -34,9 +34,10 @@ class ByteBudget:
 
 
 def by_importance(plan: Plan, results: dict[Cell, Result]) -> list[int]:
-    """The rows with a number: last epochs first, then three others, then all; small groups first.
+    """Sort the rows with a number by importance.
 
-    Within these, rows keep their order.
+    Last epochs come first, then three other epochs per training, then all remaining epochs. At the
+    same rank, small groups come first; otherwise rows keep their order.
     """
     epochs: dict[ChainId, set[int]] = {}
     rows = [row for row, planned in enumerate(plan.cells) if _has_number(results, planned.cell)]
@@ -58,6 +59,6 @@ def _has_number(results: dict[Cell, Result], cell: Cell) -> bool:
 
 
 def _ranks(epochs: list[int]) -> dict[int, int]:
-    """0 for the last epoch, 1 for others that stand for all, 2 for the rest."""
+    """Rank the epochs: 0 for the last epoch, 1 for a representative choice, 2 for the rest."""
     first = chosen(epochs, FIRST_EPOCHS)
     return {epoch: 0 if epoch == epochs[-1] else 1 + (epoch not in first) for epoch in epochs}

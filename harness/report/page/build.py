@@ -1,4 +1,4 @@
-"""The page itself: all data gathered, embedded, and put into the template."""
+"""Page assembly: all data is gathered, embedded, and inserted into the template."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ STYLES = ("page.css",)
 SCRIPTS = ("data.js", "table.js", "charts.js", "matrix.js", "cell.js", "page.js")
 
 DETAILS, LAYERS, EXAMPLES, SAMPLES = 3_000_000, 3_000_000, 3_000_000, 1_500_000
-"""Bytes that each kind of picture may take; cells that come later go without."""
+"""Maximum bytes for each kind of picture; less important cells have no picture."""
 
 MOST_ROWS = 20_000
-"""With more cells than this, the epochs are not compared: each comparison is many tests."""
+"""Maximum number of cells for comparing epochs: each comparison needs many tests."""
 
 ACTING = "<>&\u2028\u2029"
-"""What could end or change a script element is escaped, which JSON reads the same."""
+"""Characters that could end or change a script element; JSON escapes keep the same meaning."""
 
 
 def render_page(
@@ -52,15 +52,17 @@ def render_page(
     arguments: Sequence[str],
     temperature: float | None = None,
 ) -> str:
-    """The report of a suite as one HTML file that needs nothing else; the same results, the same.
+    """Render the report for a suite into a single self-contained HTML file.
+
+    The same results give the same bytes.
 
     Arguments:
-        suite: Resolved.
-        outcome: Its results and what is pending.
-        store: Where statistics and checkpoints are.
-        arguments: What names the suite on the command line, plugins included; not quoted.
-        temperature: Of samples that are drawn from the stored checkpoints, for which torch is
-            imported; None leaves samples out.
+        suite: Resolved suite.
+        outcome: Results and pending cells.
+        store: Store with statistics and checkpoints.
+        arguments: Command-line arguments that name the suite and plugins; not quoted.
+        temperature: Temperature for samples drawn from stored checkpoints, which imports torch;
+            None leaves samples out.
     """
     results = {result.cell: result for result in outcome.results}
     data = {
@@ -96,13 +98,13 @@ def render_page(
 
 
 def _command(arguments: Sequence[str], only: Sequence[str]) -> str:
-    """The shell command that computes what is on the page."""
+    """Format the shell command that computes the results on the page."""
     selected = [word for text in only for word in ("--only", text)]
     return shlex.join(["bench", "run", *arguments, *selected])
 
 
 def embedded(data: Any) -> str:
-    """JSON that stands in a script element as it is: no name in it ends the element."""
+    """Format JSON for direct use in a script element: no name can end the element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for char in ACTING:
         text = text.replace(char, f"\\u{ord(char):04x}")
@@ -110,7 +112,7 @@ def embedded(data: Any) -> str:
 
 
 def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> dict[str, Any]:
-    """What is shown of single cells, the most important first, as long as there is room."""
+    """Collect the pictures for single cells, most important first, within the byte budgets."""
     plan = outcome.plan
     layers = LayerBands(plan, store, ByteBudget(LAYERS))
     examples = Examples(plan, ByteBudget(EXAMPLES))
@@ -118,8 +120,8 @@ def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> di
     for row in by_importance(plan, results):
         planned = plan.cells[row]
         result = results[planned.cell]
-        assert result.scores_in is not None, "it is among the rows with scores"
-        assert result.scores_out is not None, "it is among the rows with scores"
+        assert result.scores_in is not None, "rows by importance have scores"
+        assert result.scores_out is not None, "rows by importance have scores"
         if budget.left > 0:
             item = details(result.scores_in, result.scores_out)
             if budget.take(len(embedded(item))):
@@ -130,7 +132,7 @@ def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> di
 
 
 def _epochs(results: Sequence[Result]) -> dict[str, Any]:
-    """How early is enough, row by row."""
+    """Collect the rows about early stopping."""
     if len(results) > MOST_ROWS:
         return {"split": SPLIT, "rows": [], "most": MOST_ROWS}
     names = ("model", "in", "out", "scorer")
@@ -145,7 +147,7 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _hash(text: str) -> str:
-    """What the page's security policy knows a style or a script by."""
+    """Hash a style or script for the content security policy of the page."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -1,4 +1,4 @@
-"""The scores of a cell, small enough for a page: a histogram and the ROC curve."""
+"""Score distributions in compact form for the page: histogram and ROC curve."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Counts = NDArray[np.int64]
 
 
 def details(scores_in: Floats, scores_out: Floats) -> dict[str, Any]:
-    """Histogram and ROC of one cell.
+    """Compute histogram and ROC curve for a cell.
 
     Arguments:
-        scores_in: float64, (n,), scores of the ID groups, higher is more OOD.
-        scores_out: float64, (m,), scores of the OOD groups.
+        scores_in: float64, (n,), scores for the ID groups, higher is more OOD.
+        scores_out: float64, (m,), scores for the OOD groups.
     """
     return {"bins": histogram(scores_in, scores_out), "roc": roc(scores_in, scores_out)}
 
 
 def histogram(scores_in: Floats, scores_out: Floats) -> dict[str, Any]:
-    """Groups in each of 40 bins that both sides share, evenly spaced on the axis.
+    """Count the groups in 40 bins shared by both sides, evenly spaced on the axis.
 
     Returns:
-        `in` and `out`: counts; `low` and `high`: the ends of the axis as places; `ticks`: place
-        and label; `asinh`: whether the axis compresses what is far from the ID scores.
+        `in` and `out`: counts; `low` and `high`: axis positions at both ends; `ticks`: position
+        and label; `asinh`: whether the axis compresses scores far from the ID scores.
     """
     scale = choose_scale(scores_in, [scores_out])
     places = scale.forward(scores_in), scale.forward(scores_out)
@@ -52,14 +52,14 @@ def histogram(scores_in: Floats, scores_out: Floats) -> dict[str, Any]:
 
 
 def roc(scores_in: Floats, scores_out: Floats) -> dict[str, Any]:
-    """Points of the ROC curve: flagged are the groups that score at least a threshold.
+    """Compute points on the ROC curve; a group is flagged if the score reaches the threshold.
 
-    At most 64 or so of the thresholds are kept, spread evenly and, towards few flagged ID groups,
-    evenly in their logarithm.
+    About 64 thresholds are kept: some spaced evenly, and some spaced evenly on a logarithmic scale
+    for more detail at few flagged ID groups.
 
     Returns:
-        `in` and `out`: how many ID and OOD groups are flagged, ascending; `at95`: the first point
-        with at least 95 % of the OOD groups, whose share of ID groups is FPR95.
+        `in` and `out`: number of flagged ID and OOD groups, ascending; `at95`: index of the first
+        point with at least 95 % of the OOD groups, where the share of ID groups is FPR95.
     """
     flagged_in, flagged_out = roc_points(scores_in, scores_out)
     caught = -(-95 * scores_out.size // 100)
@@ -73,7 +73,7 @@ def roc(scores_in: Floats, scores_out: Floats) -> dict[str, Any]:
 
 
 def roc_points(scores_in: Floats, scores_out: Floats) -> tuple[Counts, Counts]:
-    """The whole curve: int64, (K,), ID and OOD groups flagged at each threshold, from none."""
+    """Count the ID and OOD groups flagged at each threshold, int64, (K,), starting from none."""
     thresholds = np.unique(np.concatenate([scores_in, scores_out]))[::-1]
     sides = []
     for scores in (scores_in, scores_out):
@@ -83,14 +83,14 @@ def roc_points(scores_in: Floats, scores_out: Floats) -> tuple[Counts, Counts]:
 
 
 def _kept(flagged_in: Counts, at95: int) -> Counts:
-    """The places of the points that are kept, ascending: the ends and `at95` are among them."""
+    """Choose the indices of the points to keep, ascending, including both ends and `at95`."""
     last = len(flagged_in) - 1
     if last < MOST_POINTS:
         return np.arange(last + 1)
     most = int(flagged_in[-1])
     half = MOST_POINTS // 2
     grid = np.concatenate([np.linspace(0, most, half), np.geomspace(1, most, half)])
-    # the last point with so many ID groups: straight up is the best that a threshold does there
+    # the last point at each ID count: the best threshold on a vertical part of the curve
     along = np.searchsorted(flagged_in, np.unique(grid.round()), side="right") - 1
     evenly = np.linspace(0, last, half // 2).round().astype(np.int64)
     return np.unique(np.concatenate([along, evenly, [0, at95, last]]))

@@ -1,4 +1,4 @@
-"""The most and the least OOD examples of each side of a cell, as images of the data set."""
+"""Examples for a cell: the most and least OOD images on each side."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from harness.report.page.rows import rounded
 from harness.results import Result
 
 SHOWN = 6
-"""Examples from each end of a side: so many groups of one, or fewer groups of several."""
+"""Number of examples at each end of a side; larger groups mean fewer groups."""
 
 TEXT, TILE = 35, 6
-"""Bytes that the score of a group takes, and the place of each of its examples."""
+"""Estimated bytes for a group score, and for each example index in the group."""
 
 
 class _Set:
-    """The examples of one data set that the page shows."""
+    """Examples shown on the page from a single data set."""
 
     def __init__(self, images: Images) -> None:
         self.images = images
         self.tiles: dict[int, int] = {}
 
     def data(self, levels: int) -> dict[str, Any]:
-        """The images as an atlas, with the number of each in the test split."""
+        """Return the images in an atlas, with their indices in the test split."""
         ids = list(self.tiles)
         return {"ids": ids, **atlas(np.asarray(self.images[ids]), levels)}
 
 
 class Examples:
-    """Collects the examples of the cells that it is shown, each image once.
+    """Collector for the examples of cells; each image is stored once.
 
     Arguments:
-        plan: With its data sets found.
-        budget: What the images may take.
+        plan: Plan with known data sets.
+        budget: Byte budget for the images.
     """
 
     def __init__(self, plan: Plan, budget: ByteBudget) -> None:
@@ -56,7 +56,7 @@ class Examples:
         self._places: dict[tuple[str, str, tuple[int, ...]], int] = {}
 
     def add(self, row: int, planned: PlannedCell, result: Result) -> None:
-        """Add the extremes of both sides of a cell with a number, if there is room."""
+        """Add the extremes on both sides of a cell with a number, within the budget."""
         if self.budget.left <= 0:
             return
         jobs = next(iter(planned.reads.values()))
@@ -68,9 +68,11 @@ class Examples:
             self.rows[row] = (places[0], places[1])
 
     def data(self) -> dict[str, Any]:
-        """`rows`: sides of ID and OOD by row; `sides`; `sets`: images by name of the data set.
+        """Return everything collected.
 
-        `without`: why a data set has no images here, by name.
+        Returns:
+            `rows`: ID and OOD indices into `sides`, by row; `sides`: examples with scores; `sets`:
+            images by data set name; `without`: reasons for missing images, by data set name.
         """
         sets = {
             name: found.data(self.plan.prepared[name].domain.levels)
@@ -128,11 +130,11 @@ class Examples:
 
 
 def extreme_groups(scores: Floats, size: int, end: str) -> list[int]:
-    """The groups with the highest scores (`"most"` OOD) or the lowest, from the extreme inwards.
+    """Find the groups with the highest (`"most"` OOD) or lowest scores, most extreme first.
 
     Arguments:
-        scores: float64, (n,); of equal ones the first comes first.
-        size: Examples in a group.
+        scores: float64, (n,); equal scores keep their order.
+        size: Number of examples in a group.
         end: `"most"` or `"least"`.
     """
     order = np.argsort(-scores if end == "most" else scores, kind="stable")

@@ -1,4 +1,4 @@
-"""What was run, on what data, with which plugins; what is limited, missing or failed."""
+"""Facts about a run: models, data sets, plugins, versions, notes, and missing results."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from harness.text import one_line, short
 
 @dataclass(frozen=True)
 class Facts:
-    """What stands in the page's first sections, as text.
+    """Text for the first sections on the page.
 
     Attributes:
-        models: Name, plugin, options and recipe of each model.
-        datasets: Name, plugin, options, what it is, and whether its images are there.
-        parts: Kind, name, plugin and options of each statistic and scorer.
-        versions: Each set of versions that statistics were computed with.
-        notes: What must be known about the numbers.
-        reasons: Status, count and reason of the cells without a number.
+        models: Name, plugin, options and recipe for each model.
+        datasets: Name, plugin, options, description and availability for each data set.
+        parts: Kind, name, plugin and options for each statistic and scorer.
+        versions: Distinct sets of package versions used for computing statistics.
+        notes: Remarks about the numbers that a reader must know.
+        reasons: Status, count and message for cells without a number.
     """
 
     models: list[dict[str, str]]
@@ -37,7 +37,7 @@ class Facts:
 
 
 def gather(suite: ResolvedSuite, plan: Plan, results: Sequence[Result], pending: int) -> Facts:
-    """Everything that the plan and the provenance of the results tell."""
+    """Gather all facts from the plan and from result provenance."""
     return Facts(
         models=_models(plan),
         datasets=[_dataset(suite.datasets[name], plan) for name in plan.needed_datasets()],
@@ -49,7 +49,7 @@ def gather(suite: ResolvedSuite, plan: Plan, results: Sequence[Result], pending:
 
 
 def _described(component: Component) -> dict[str, str]:
-    """Name, plugin and options."""
+    """Describe a component by name, plugin and options."""
     source = component.registered.provenance()
     plugin = (
         f"{source['plugin']}, version {source['version']} "
@@ -72,7 +72,7 @@ def _models(plan: Plan) -> list[dict[str, str]]:
 
 
 def _recipe(model: ModelComponent) -> str:
-    """Every setting of a training."""
+    """Format every training setting."""
     settings = {**model.recipe.model_dump(), "dataset": model.dataset}
     return _options({key: value for key, value in settings.items() if value is not None})
 
@@ -97,7 +97,7 @@ def _dataset(component: Component, plan: Plan) -> dict[str, str]:
 
 
 def _parts(plan: Plan) -> list[dict[str, str]]:
-    """Statistics and scorers."""
+    """Describe each statistic and scorer once."""
     parts: dict[tuple[str, str], Component] = {}
     for chain in plan.chains.values():
         for component in chain.jobs.values():

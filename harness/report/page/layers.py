@@ -1,4 +1,4 @@
-"""The gradient of each layer, ID against OOD, for the cells of the page."""
+"""Layer gradients, ID against OOD, for the cells on the page."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from harness.results import Cell
 from harness.store.records import Store
 
 MOST_GROUPS = 1000
-"""Bands are quantiles over so many groups at most, the first of the draw, which is random."""
+"""Maximum number of groups for the quantiles in a band: the first groups in a random draw."""
 
 MOST_BANDS = 5000
-"""Each is read from a file of its own, a millisecond."""
+"""Maximum number of bands; reading the file behind each band takes a millisecond."""
 
 STEPS = 65534
-"""Of the values between the least and the largest of a band; 65535 is no value."""
+"""Quantisation steps between the smallest and largest value in a band; 65535 means no value."""
 
 
 class LayerBands:
-    """Collects the bands of the cells that it is shown, each once.
+    """Collector for the layer bands of cells; each band is stored once.
 
     Arguments:
-        plan: With its data sets found.
-        store: Where the statistics are.
-        budget: What the bands may take.
+        plan: Plan with known data sets.
+        store: Store with the statistics.
+        budget: Byte budget for the bands.
     """
 
     def __init__(self, plan: Plan, store: Store, budget: ByteBudget) -> None:
@@ -46,7 +46,7 @@ class LayerBands:
         self._names: dict[ChainId, int] = {}
 
     def add(self, planned: PlannedCell) -> None:
-        """Add the picture of a cell, if its scorer reads layers and there is room."""
+        """Add the bands for a cell, if the scorer reads layers, within the budget."""
         jobs = layer_jobs(self.plan, planned)
         if jobs is None:
             return
@@ -55,9 +55,12 @@ class LayerBands:
             self._pairs.setdefault(_without_scorer(planned.cell), (in_, out))
 
     def data(self) -> dict[str, Any]:
-        """`rows`: bands of ID and OOD by row, for scorers that do not read layers too.
+        """Return everything collected.
 
-        `bands`, each with the place of its layers in `names`.
+        Returns:
+            `rows`: ID and OOD indices into `bands`, by row, including rows with scorers that do
+            not read layers; `bands`: packed bands, each with an index into `names`; `names`: layer
+            names by model.
         """
         cells = [_without_scorer(planned.cell) for planned in self.plan.cells]
         rows = {row: self._pairs[cell] for row, cell in enumerate(cells) if cell in self._pairs}
@@ -82,7 +85,7 @@ class LayerBands:
         return len(self.bands) - 1
 
     def _layers(self, job: StatisticJob) -> int:
-        """The place of the names of a model's layers."""
+        """Return the index of the model's layer names in `names`."""
         if job.chain not in self._names:
             names = layer_names(self.plan, self.store, job)
             self._names[job.chain] = len(self.names)
@@ -95,7 +98,7 @@ def _without_scorer(cell: Cell) -> Cell:
 
 
 def packed_band(band: LayerBand) -> dict[str, Any]:
-    """A band as `least`, `most` and, in base64, (3, L) little-endian uint16 between the two."""
+    """Pack a band into `least`, `most` and `steps`: base64 of little-endian uint16, (3, L)."""
     rows = np.stack([band.low, band.middle, band.high])
     finite = rows[np.isfinite(rows)]
     least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
@@ -107,7 +110,7 @@ def packed_band(band: LayerBand) -> dict[str, Any]:
 
 
 def unpacked_band(packed: dict[str, Any]) -> Floats:
-    """float64, (3, L): what the page draws of a packed band, NaN where there is no value."""
+    """Unpack a band to the values drawn by the page: float64, (3, L), NaN for missing values."""
     steps = np.frombuffer(base64.b64decode(packed["steps"]), "<u2").reshape(3, -1)
     width = (packed["most"] - packed["least"]) or 1.0
     return np.where(steps == 65535, math.nan, packed["least"] + steps / STEPS * width)

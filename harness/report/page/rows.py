@@ -1,4 +1,4 @@
-"""Every cell as a row of the page, in columns: compact, and quick to sort."""
+"""Rows for all cells on the page, stored by column: compact, and quick to sort."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from harness.text import one_line
 
 NAMED, COUNTED = COLUMNS[:4], COLUMNS[4:]
 DIGITS = 6
-"""Decimals of a number on the page."""
+"""Number of decimals on the page."""
 
 
 def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
-    """All cells of a plan, those not computed yet as `"pending"`.
+    """Collect all cells in a plan; cells without a result have the status `"pending"`.
 
     Returns:
-        `columns`: a list for each key and metric, an entry per cell in the order of the plan; what
-        is a name, a status, a message or a mark is its place in the list under `names`; None is no
-        number. `arguments`: for each name, the quoted `--only` of a shell command. `formula`: what
-        a spreadsheet takes for the beginning of a formula.
+        `cells`: number of rows. `columns`: a list for each key and metric, with an entry per cell
+        in plan order; a missing number is None, and names, statuses, messages and marks are
+        indices into the list under `names`; a constant column is `{"all": value}`. `arguments`:
+        for each name, the quoted `--only` value for a shell command. `formula`: prefixes that a
+        spreadsheet would read as a formula.
     """
     cells = [planned.cell for planned in plan.cells]
     rows = [cell.as_row() for cell in cells]
@@ -65,7 +66,7 @@ def _packed(column: list[Any]) -> Any:
 
 
 def _beaten_by(result: Result) -> str:
-    """The trivial baselines that beat a scorer, and by how much."""
+    """List the trivial baselines that beat a scorer, with their leads."""
     return "; ".join(
         f"{one_line(beaten.scorer)} by {beaten.difference:.3f}"
         + {True: "", False: " (within error)", None: " (not tested)"}[beaten.beyond_error]
@@ -88,12 +89,12 @@ def _numbers(found: Sequence[Result | None]) -> dict[str, list[Any]]:
 
 
 def rounded(value: float | None) -> float | None:
-    """A number as the page has it."""
+    """Round a number for the page."""
     return None if value is None else round(value, DIGITS)
 
 
 def _marks(cells: Iterable[Cell], results: Sequence[Result]) -> list[Mark | str]:
-    """How each cell stands to the best of its column in the AUROC tables; seeds share a mark."""
+    """Look up the mark for each cell in the AUROC tables; all seeds share a mark."""
     found: dict[Cell, Mark | None] = {}
     for table in auroc_tables(results):
         for row in table.rows:
@@ -104,6 +105,6 @@ def _marks(cells: Iterable[Cell], results: Sequence[Result]) -> list[Mark | str]
 
 
 def _places(values: Iterable[str]) -> tuple[list[int], list[str]]:
-    """Each value as its place among the distinct ones, which keep their order."""
+    """Replace each value by an index into the distinct values, in order of appearance."""
     known: dict[str, int] = {}
     return [known.setdefault(value, len(known)) for value in values], list(known)

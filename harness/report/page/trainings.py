@@ -1,4 +1,4 @@
-"""Each training: its losses along the epochs and, if asked for, samples."""
+"""Trainings on the page: losses by epoch and, on request, samples."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from harness.store.records import Store
 from harness.text import one_line
 
 SAMPLES = 16
-"""Of an epoch."""
+"""Number of samples per epoch."""
 
 
 def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """Epochs that are stored and their bits per dimension, training by training.
+    """Collect stored epochs with bits per dimension, for each training.
 
-    `train` is the mean training loss of the epoch, `own` that of examples of the own test split
-    after it; None where it is not known. `likelihood` says what kind of density the model gives.
+    `train` is the mean training loss during the epoch, `own` the mean loss after the epoch on
+    examples from the test split of the training data set; both are None if unknown. `likelihood`
+    names the kind of density computed by the model.
     """
     found = []
     for chain, planned in plan.chains.items():
@@ -51,15 +52,18 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
 def sample_data(
     plan: Plan, store: Store, temperature: float, budget: ByteBudget
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Samples of each training by epoch, from the same noise, and why some are not there.
+    """Draw samples for each training by epoch, always from the same noise.
 
-    Loads checkpoints, and so imports torch.
+    Loading checkpoints imports torch.
 
     Arguments:
-        plan: With its data sets found.
-        store: Where the checkpoints are.
-        temperature: Of the samples.
-        budget: What the images may take.
+        plan: Plan with known data sets.
+        store: Store with the checkpoints.
+        temperature: Sampling temperature.
+        budget: Byte budget for the images.
+
+    Returns:
+        The samples, and the reasons for missing samples.
     """
     samples: list[dict[str, Any]] = []
     notes: dict[str, None] = {}
@@ -79,7 +83,7 @@ def sample_data(
 def _sheet(
     plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float, budget: ByteBudget
 ) -> tuple[dict[str, Any] | None, str]:
-    """An atlas of samples, or why there is none."""
+    """Return an atlas of samples, or None and a reason."""
     images, note = try_to_sample(plan, store, chain, epoch, temperature)
     if images is None:
         return None, note
@@ -90,7 +94,7 @@ def _sheet(
 
 
 def _facts(plan: Plan, store: Store, chain: ChainId, epoch: int) -> dict[str, Any] | None:
-    """What was measured when an epoch was stored; None if it is not there or damaged."""
+    """Read the measurements stored with an epoch; None if the epoch is missing or damaged."""
     if not plan.keys(store).has_checkpoint(chain, epoch):
         return None
     try:

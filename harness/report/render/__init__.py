@@ -1,1 +1,1 @@
-"""Reports as text: for terminals, Markdown, LaTeX, CSV and JSON."""
+"""Reports in text form: for terminals, Markdown, LaTeX, CSV and JSON."""

@@ -1,4 +1,4 @@
-"""A digest of more results than anybody reads in a terminal."""
+"""Digest for suites with more results than anybody reads in a terminal."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from harness.results import Cell, Result
 from harness.text import one_line
 
 MOST_CELLS = 2_000
-"""A table of more results is printed as its digest."""
+"""Maximum number of results printed in full; beyond the maximum, a digest is printed."""
 
 EXTREMES = 10
-"""Number of cells listed as best and as worst."""
+"""Number of cells in each list of best and worst cells."""
 
 MOST_JUDGED = 5_000
-"""Number of results, about, from which the early-enough summary is made: tests take time."""
+"""Approximate number of results tested for the early-stopping summary, to limit run time."""
 
 EXTREME = ("AUROC", "scorer", "model", "in", "out", "epoch", "group size", "seed")
 EPOCHS = ("scorer", "best epoch", "earliest epoch", "last epoch", "saved", "judged")
 
 
 def digest_sheets(results: Sequence[Result]) -> list[TextTable]:
-    """The ranking, the best and the worst cells, and how early is enough."""
+    """Make the digest: ranking, best cells, worst cells, and early stopping."""
     last = list({result.cell: result for result in results}.values())
     sheets = []
     if len({result.cell.scorer for result in last}) > 1:
@@ -57,7 +57,7 @@ def digest_sheets(results: Sequence[Result]) -> list[TextTable]:
 
 
 def _ranking(table: RankingTable) -> list[TextTable]:
-    """The scorers by mean rank; nothing where no block has all of them."""
+    """Make the table of mean ranks; empty if no block has a number for every scorer."""
     if table.ranked is None:
         return []
     body = [ranked_cells(table, table.ranked, scorer) for scorer in table.ranked.mean_ranks]
@@ -74,7 +74,7 @@ def _auroc(result: Result) -> float:
 
 
 def _extremes(title: str, extreme: str, results: Sequence[Result]) -> TextTable:
-    """The first cells of different scorers, models or data sets."""
+    """List the first cell for each scorer, model and pair of data sets."""
     firsts: dict[Cell, Result] = {}
     for result in results:
         firsts.setdefault(result.cell._replace(epoch=0, group_size=0, seed=0), result)
@@ -99,7 +99,7 @@ def _row(result: Result) -> list[CellText]:
 
 
 def _early_enough(results: Sequence[Result]) -> list[TextTable]:
-    """The epochs of each scorer in short; nothing where no epochs can be compared."""
+    """Make the early-stopping table; empty if no epochs can be compared."""
     found, judged, places = early_enough(results, MOST_JUDGED)
     if not found:
         return []

@@ -1,4 +1,4 @@
-"""Tables in words as Markdown, LaTeX or for a terminal, and rows as CSV."""
+"""Output formats: text tables for Markdown, LaTeX or a terminal, rows for CSV, and JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""A spreadsheet takes text that begins with one of these, some wide ones too, for a formula."""
+"""Prefixes that make a spreadsheet read text like a formula, full-width characters included."""
 
 MARKDOWN = str.maketrans(
     {char: f"\\{char}" for char in "\\|*_`[]~$#"} | {"<": "&lt;", "&": "&amp;"}
@@ -26,7 +26,7 @@ MARKDOWN = str.maketrans(
 
 LATEX = str.maketrans(
     {char: f"\\{char}" for char in "&%$#_{}"}
-    # [ and * after the end of a row would be taken for its options
+    # after the end of a row, LaTeX would parse [ and * as options
     | {char: f"{{{char}}}" for char in "[]*"}
     | {
         "\\": r"\textbackslash{}",
@@ -41,14 +41,14 @@ LATEX = str.maketrans(
 
 
 class Printing(TypedDict):
-    """How a report is printed.
+    """Options for printing a report, shared by all reports.
 
     Attributes:
-        suite: Name of the suite, which JSON records.
-        title: Heading of the tables.
-        format: `csv` and `json` hold one row or object per result; the others tables in words.
-        console: Where a `table` will be printed; decides its width, styles and encoding. Without
-            one, lines are as long as they need to be. Write the text to `console.file` as it is.
+        suite: Suite name, recorded in JSON.
+        title: Heading above the tables.
+        format: `csv` and `json` hold one row or object per result; all other formats hold tables.
+        console: Console that will print a `table`, for width, styles and encoding. Without a
+            console, lines have no maximum length. Write the text to `console.file` unchanged.
     """
 
     suite: str
@@ -65,14 +65,14 @@ def render_document(
     columns: Sequence[str],
     sheets: Iterable[TextTable],
 ) -> str:
-    """A report in one of the formats, ending in a newline unless empty.
+    """Print a report in the requested format, ending in a newline unless empty.
 
     Arguments:
-        printing: How it is printed.
-        found: JSON of all but the name of the suite.
-        rows: Lines of CSV.
-        columns: Their keys.
-        sheets: Its tables; they are made only for a format that has tables.
+        printing: Options for printing.
+        found: JSON fields, without the suite name.
+        rows: CSV lines, by column.
+        columns: CSV columns.
+        sheets: Tables; a lazy iterable is only consumed by formats with tables.
     """
     format = printing["format"]
     if format == "json":
@@ -84,7 +84,11 @@ def render_document(
 
 
 def json_text(found: object) -> str:
-    """JSON that ends in a newline; NaN is not JSON, and null would be read as something else."""
+    """Format JSON, ending in a newline.
+
+    Raises:
+        ValueError: A number is not finite: JSON has no NaN, and null would have another meaning.
+    """
     return json.dumps(found, indent=2, allow_nan=False) + "\n"
 
 
@@ -95,12 +99,12 @@ def render_sheets(
     format: Literal["table", "markdown", "latex"],
     console: Console | None,
 ) -> str:
-    """Tables in words under a heading; see `render`."""
+    """Print text tables under a heading; see `Printing` for the arguments."""
     if format == "markdown":
         return _markdown(sheets, title)
     if format == "latex":
         return _latex(sheets, title)
-    # here, because rich takes a tenth of a second that no other format needs
+    # imported here: rich takes a tenth of a second to import, and only this format needs rich
     from rich.console import Console
 
     from harness.report.render.terminal import terminal_text
@@ -113,7 +117,10 @@ def render_sheets(
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """A header and a line per row; no number is an empty field, and no text a formula."""
+    """Format a header and a line per row.
+
+    A missing number is an empty field. Text is quoted if a spreadsheet would read a formula.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
@@ -127,7 +134,7 @@ def _field(value: object) -> object:
 
 
 def _markdown(sheets: Sequence[TextTable], title: str) -> str:
-    """GitHub's tables, the best number of a column in bold."""
+    """Format tables for GitHub, with the best number in each column in bold."""
     blocks = [f"# {_markdown_text(one_line(title))}"]
     for sheet in sheets:
         blocks.append(f"## {_markdown_text(sheet.title)}")
@@ -141,7 +148,10 @@ def _markdown(sheets: Sequence[TextTable], title: str) -> str:
 
 
 def _latex(sheets: Sequence[TextTable], title: str) -> str:
-    """A table environment each, without packages, the best number of a column in bold."""
+    """Format a table environment per table, with the best number in each column in bold.
+
+    The LaTeX needs no packages.
+    """
     blocks = [f"% {one_line(title)}"]
     for sheet in sheets:
         caption = [f"{sheet.title}.", *sheet.caption, *sheet.notes]
@@ -175,6 +185,6 @@ def _tabulated(sheet: TextTable, *, tablefmt: str, escape: Callable[[str], str],
         [[field(words) for words in row] for row in sheet.body],
         headers=[escape(name) for name in sheet.header],
         tablefmt=tablefmt,
-        disable_numparse=True,  # it would turn 0.9120 into 0.912 and the name 12e4 into 120000
+        disable_numparse=True,  # keeps 0.9120 from becoming 0.912, the name 12e4 120000
         colalign=["left"] * sheet.left + ["right"] * (len(sheet.header) - sheet.left),
     )

@@ -1,4 +1,4 @@
-"""How early is enough, in every format that `bench report --epochs` knows."""
+"""Early stopping, in every format supported by `bench report --epochs`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADER = (
 
 
 def render_epochs(results: Sequence[Result], **printing: Unpack[Printing]) -> str:
-    """How early is enough, in one of the formats."""
+    """Print early stopping for all results in the requested format."""
     tables = epoch_tables(results)
     rows = [to_json(table, row) for table in tables for row in table.rows]
     along = [list(row.along) for table in tables for row in table.rows]
@@ -46,7 +46,7 @@ def render_epochs(results: Sequence[Result], **printing: Unpack[Printing]) -> st
 
 
 def sheet(table: EpochTable) -> TextTable:
-    """A table in words."""
+    """Format an early-stopping table for printing."""
     return TextTable(
         title=f"How early is enough: {table.heading}",
         header=HEADER,
@@ -80,7 +80,7 @@ def _difference(verdict: Verdict) -> CellText:
 
 
 def _caption(table: EpochTable) -> list[str]:
-    """How to read the table, one sentence a line."""
+    """Explain the table, one sentence per line."""
     lines = [
         "The best epoch is chosen by AUROC on half of the groups of each side (the even-numbered "
         "ones); all else is judged on the other half, so that choosing flatters nothing.",

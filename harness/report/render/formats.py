@@ -1,4 +1,4 @@
-"""Results as text in every format that `bench report` knows."""
+"""Results in every text format supported by `bench report`."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def render(
     show_all: bool = False,
     **printing: Unpack[Printing],
 ) -> str:
-    """Results in one of the formats, ending in a newline unless empty.
+    """Print results in the requested format, ending in a newline unless empty.
 
-    The same results give the same bytes: nothing tells the time or the machine.
+    The same results give the same bytes: the text depends on neither time nor machine.
 
     Arguments:
-        results: In the order in which scorers, data sets and rows shall stand.
-        standard_errors: Whether the tables show the DeLong standard errors.
-        show_all: Whether a `table` has every result even if nobody could read so many; otherwise
-            more than `MOST_CELLS` are shown by their digest.
-        printing: How they are printed; `csv` and `json` hold one row or object per result, the
-            others AUROC tables, and tables of the results for which values were published.
+        results: Results, whose order determines the order of scorers, data sets and rows.
+        standard_errors: Whether the tables show DeLong standard errors.
+        show_all: Whether a `table` lists every result; otherwise more than `MOST_CELLS` results
+            are printed in a digest.
+        printing: Options for printing; `csv` and `json` hold one row or object per result, all
+            other formats hold AUROC tables and comparisons with published values.
 
     Raises:
-        ScoreError: A number that is not finite, which JSON could not hold.
+        ScoreError: A number is not finite and cannot be represented in JSON.
     """
     format = printing["format"]
     if format == "json":
@@ -81,14 +81,14 @@ def _name(cell: Cell) -> str:
 
 
 def _csv(results: Sequence[Result]) -> str:
-    """A row per result: what JSON holds, without the provenance."""
+    """Format a row per result, with the JSON fields except provenance."""
     blank = Result(Cell("", "", "", "", 0, 0, 0), "failed")
     columns = [key for key in _flat(blank) if key != "provenance"]
     return csv_text(columns, [_flat(result) for result in results])
 
 
 def _flat(result: Result) -> dict[str, object]:
-    """Return the JSON fields of a result, with each published number in its own column."""
+    """Return the JSON fields for a result, with a separate column for each published number."""
     values = result.to_json()
     published = values.pop("published") or {}
     values.pop("beaten_by")

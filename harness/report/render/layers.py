@@ -1,4 +1,4 @@
-"""Which layers carry a score, in every format that `bench report --layers` knows."""
+"""Layers that carry a score, in every format supported by `bench report --layers`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from harness.text import one_line
 
 HEADER = ("out", "epoch", "layer", "AUROC [95 %]", "all layers")
 MOST_LAYERS = 5
-"""So many layers of a cell are in a table; JSON and CSV have all."""
+"""Maximum number of layers per cell in a table; JSON and CSV have all layers."""
 
 
 def render_layers(
     results: Sequence[Result], *, plan: Plan, store: Store, **printing: Unpack[Printing]
 ) -> str:
-    """The layers that carry the scores, in one of the formats.
+    """Print the layers that carry the scores in the requested format.
 
     Raises:
-        NothingSelectedError: No scorer among the results tells the terms of its score.
+        NothingSelectedError: No scorer among the results exposes score terms.
     """
     tables = layer_tables(plan, results, store)
     if not tables:
-        raise NothingSelectedError("no scorer among the results tells the terms of its score")
+        raise NothingSelectedError("no scorer among the results exposes score terms")
     cells = [cell for table in tables for cell in table.cells]
     rows = [to_json(cell, layer) for cell in cells for layer in cell.layers]
     return render_document(
@@ -42,7 +42,7 @@ def render_layers(
 
 
 def sheet(table: LayerTable) -> TextTable:
-    """A table in words."""
+    """Format a layer table for printing."""
     seed = "" if table.seed is None else f", seed {table.seed}"
     return TextTable(
         title=one_line(f"Layers of {table.scorer}: {table.heading}{seed}"),
@@ -65,7 +65,7 @@ def _cells(cell: CellLayers, layer: Layer) -> list[CellText]:
 
 
 def _caption(table: LayerTable) -> list[str]:
-    """How to read the table, one sentence a line."""
+    """Explain the table, one sentence per line."""
     counts = size_range([len(cell.layers) for cell in table.cells])
     n_in = size_range([cell.n_in for cell in table.cells])
     n_out = size_range([cell.n_out for cell in table.cells])

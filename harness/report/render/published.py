@@ -1,4 +1,4 @@
-"""Ours beside the published values, in words."""
+"""Comparison between our AUROC and published values, formatted for printing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.text import one_line
 
 HEADER = ("out", "group size", "epoch", "ours", "published", "difference", "within error")
 Place = tuple[int, int, str]
-"""Group size, epoch, out data set: a row."""
+"""Row of a table: group size, epoch and OOD data set."""
 
 
 def published_sheets(results: Sequence[Result]) -> list[TextTable]:
-    """A table per model, ID set and scorer of which values were published.
+    """Make a table for each model, ID set and scorer with published values.
 
-    Rows ascend by group size and epoch, the out data sets in the order of the results. The seeds
-    are averaged: a standard error is the mean of theirs.
+    Rows are sorted by group size and epoch; OOD data sets keep the order in the results. AUROC and
+    standard error are means over the seeds.
     """
     tables: dict[tuple[str, str, str], dict[Place, list[Result]]] = {}
     for cell, result in {result.cell: result for result in results}.items():
@@ -49,7 +49,7 @@ def _sheet(model: str, in_dataset: str, scorer: str, rows: dict[Place, list[Resu
 
 
 def _compare(seeds: Sequence[Result]) -> tuple[Published, float, float, bool]:
-    """What was published, our AUROC, its error, and whether the difference is within error."""
+    """Return the published value, our AUROC, our error, and whether both agree within error."""
     published = seeds[0].published
     assert published is not None, "rows are made of results that have it"
     ours = fmean(number(result) or 0.0 for result in seeds)
@@ -72,7 +72,7 @@ def _cells(
 
 
 def _caption(results: Sequence[Result], within: int, compared: int) -> list[str]:
-    """How to read the table, one sentence a line."""
+    """Explain the table, one sentence per line."""
     sources = dict.fromkeys(result.published.source for result in results if result.published)
     seeds = len({result.cell.seed for result in results})
     lines = [

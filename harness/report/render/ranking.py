@@ -1,4 +1,4 @@
-"""The scorers ranked, with their costs, in every format that `bench report --ranking` knows."""
+"""Ranked scorers with costs, in every format supported by `bench report --ranking`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def render_ranking(
     costs: Mapping[str, Cost],
     **printing: Unpack[Printing],
 ) -> str:
-    """The ranking in one of the formats.
+    """Print the ranking in the requested format.
 
-    Costs were measured: another run of the same suite has others. In JSON they are in a field of
-    their own.
+    Costs are measurements and differ between runs of the same suite. In JSON, costs are in a
+    separate field.
 
     Arguments:
-        results: In the order in which scorers that are listed apart shall stand.
-        costs: By scorer.
-        printing: How it is printed; `csv` has a line per scorer, `json` all of it.
+        results: Results, whose order determines the order of scorers without a rank.
+        costs: Costs by scorer.
+        printing: Options for printing; `csv` has a line per scorer, `json` has everything.
     """
     table = ranking_table(results)
     best = "*" if printing["format"] == "table" else "Bold"
@@ -93,7 +93,7 @@ def _ranked(
 def ranked_cells(
     table: RankingTable, ranked: Ranked[str], scorer: str, mark: str = ""
 ) -> list[CellText]:
-    """The cells of `RANKED`."""
+    """Format the cells below the `RANKED` header."""
     return [
         *cell_texts(scorer),
         CellText(f"{ranked.mean_ranks[scorer]:.2f}", mark),
@@ -144,7 +144,7 @@ def _seconds(seconds: float | None) -> str:
 
 
 def _caption(table: RankingTable, ranked: Ranked[str], best: str) -> list[str]:
-    """How to read the table, one sentence a line."""
+    """Explain the table, one sentence per line."""
     pairs = "the only pair" if ranked.pairs == 1 else f"{ranked.pairs} pairs"
     lines = [
         f"Mean rank over {pairs} of ID and OOD set, 1 the best: scorers are ranked by their mean "

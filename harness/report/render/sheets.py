@@ -1,4 +1,4 @@
-"""The words of a table, the same in every format: cells, title, caption and notes."""
+"""Text tables, shared by every format: cells, title, caption and notes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from harness.text import counted, one_line
 WRONG_WAY, BEATEN = "!", "#"
 WRONG_WAY_ROUND = f"{WRONG_WAY} is the wrong way round: below 0.5 beyond its 95 % interval."
 MOST_REASONS = 20
-"""So many distinct reasons for missing numbers are printed under a table; JSON has them all."""
+"""Maximum number of reasons for missing numbers under a table; JSON has all reasons."""
 
 
 class CellText(NamedTuple):
-    """The text of one cell: a number or a name, its marks, and what stands beside it.
+    """Text for a cell: a number or a name, with marks and an optional error or interval.
 
     Attributes:
-        mark: How a number stands to the best of its column.
-        flags: What else must be known of it: `WRONG_WAY`, `BEATEN`.
-        auroc: The AUROC that it shows, which is shaded where there are colours.
+        mark: Relation to the best number in the column.
+        beside: Text shown after the number, such as a standard error.
+        flags: Warnings about the number: `WRONG_WAY`, `BEATEN`.
+        auroc: The AUROC shown in the cell, which determines the shade on colour terminals.
     """
 
     text: str
@@ -32,35 +33,36 @@ class CellText(NamedTuple):
 
     @property
     def best(self) -> bool:
-        """Whether it is the best of its column, to be printed bold."""
+        """Whether the number is the best in the column and printed in bold."""
         return self.mark == "*"
 
     @property
     def plain(self) -> str:
-        """All of it in a row."""
+        """The complete text, without styles."""
         return self.text + self.mark + self.flags + self.beside
 
 
 def cell_texts(*values: object) -> list[CellText]:
-    """A cell for each name or whole number."""
+    """Make a cell for each name or whole number."""
     return [CellText(one_line(str(value))) for value in values]
 
 
 def auroc_text(auroc: float, beside: str = "", flags: str = "") -> CellText:
-    """An AUROC, with what stands beside it."""
+    """Make a cell for an AUROC, with flags and the text shown after the number."""
     return CellText(f"{auroc:.3f}", beside=beside, flags=flags, auroc=auroc)
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table in words, as every renderer prints it.
+    """A table in the form printed by every renderer.
 
     Attributes:
-        body: Row by row, as many cells as `header` has names.
-        lead: So many first columns describe a row; they stand in every part of a split table.
-        left: So many first columns are aligned left, the others right.
-        caption: How to read it, one sentence a line.
-        notes: What must be known about the numbers.
+        body: Cells row by row; each row matches the length of `header`.
+        lead: Number of leading columns that describe a row, repeated in every part of a split
+            table.
+        left: Number of leading columns aligned left; all other columns are aligned right.
+        caption: Explanation, one sentence per line.
+        notes: Remarks that a reader must know, one per line.
     """
 
     title: str
@@ -73,7 +75,7 @@ class TextTable:
 
 
 def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
-    """An AUROC table in words; `best` is how the best number of a column is shown."""
+    """Format an AUROC table for printing; `best` names the style for the best numbers."""
     return TextTable(
         title=table.heading,
         header=["scorer", "epoch", "bits/dim", *map(one_line, table.out_datasets)],
@@ -93,12 +95,12 @@ def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
 
 
 def as_notes(notes: Iterable[str]) -> list[str]:
-    """Remarks on the numbers of a table, one a line."""
+    """Format remarks about the numbers in a table, one per line."""
     return [f"Note: {one_line(note)}" for note in notes]
 
 
 def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
-    """How to read the table, one sentence a line; `best` is how the best number is shown."""
+    """Explain the table, one sentence per line; `best` names the style for the best numbers."""
     cells = [cell for row in table.rows for cell in row.cells]
     marks = {cell.mark for cell in cells}
     lines = [
@@ -127,7 +129,7 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
 
 
 def reasons(failures: Sequence[Failure]) -> list[str]:
-    """Why numbers are missing, one reason a line."""
+    """List the reasons for missing numbers, one per line."""
     lines = [_failure(failure) for failure in failures[:MOST_REASONS]]
     if (more := len(failures) - MOST_REASONS) > 0:
         lines.append(f"and {more} more reasons, which --format json lists")
@@ -157,7 +159,7 @@ def _average(
 
 
 def _beaten(table: Table) -> list[str]:
-    """How many numbers a trivial baseline beats, and the worst of them."""
+    """Count the numbers beaten by a trivial baseline, and name the largest lead."""
     found = [
         (beaten, row, out)
         for row in table.rows
@@ -178,7 +180,7 @@ def _beaten(table: Table) -> list[str]:
 
 
 def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -> list[str]:
-    """What stands beside the numbers."""
+    """Explain the text shown after the numbers."""
     lines = []
     shown = standard_errors and any(cell.se is not None for cell in cells)
     if table.seeds > 1:
@@ -207,7 +209,7 @@ def _sizes(table: Table) -> list[str]:
 
 
 def size_range(sizes: Collection[int]) -> str:
-    """A size, or the least and the greatest of several; empty if there is none."""
+    """Format a single size, or the smallest and largest of several; empty without sizes."""
     if not sizes:
         return ""
     least, most = min(sizes), max(sizes)

@@ -1,4 +1,4 @@
-"""Tables as text: drawn by rich on a terminal, in plain lines off it."""
+"""Tables for terminals, drawn by rich, and in plain lines for files and pipes."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from harness.report.render.sheets import CellText, TextTable
 from harness.text import one_line
 
 GAP = 2
-"""Blank cells between two columns."""
+"""Character cells between two columns."""
 
 NARROW = 8
-"""Width to which names may be folded where the terminal is narrow."""
+"""Minimum width for folded names on a narrow terminal."""
 
 WIDE_HEADER = 14
-"""Width beyond which the name of a column is folded before a table is divided."""
+"""Width beyond which a column header is folded before a table is divided."""
 
 ASCII_HEAD = Box(str(SIMPLE_HEAD).replace("─", "-"), ascii=True)
 
 STRONGEST = 55
-"""Percentage of the tint in the ground of an AUROC of 1 or 0, as in the matrix of the page."""
+"""Percentage of tint in the background for an AUROC of 1 or 0, like in the page matrix."""
 
 FAINTEST = 6
-"""An AUROC near 0.5, with a lower percentage, keeps the ground of the terminal."""
+"""Minimum percentage of tint; an AUROC closer to 0.5 keeps the terminal background."""
 
 
 class Scale(NamedTuple):
-    """The colours of AUROCs.
+    """Colour scale for AUROCs.
 
     Attributes:
-        ink: Of all that are shaded.
-        high: Grounds for 0.5 to 1, in equal steps; `low` for 0.5 to 0.
+        ink: Text colour for all shaded numbers.
+        high: Background colours for 0.5 to 1, in equal steps; `low` for 0.5 to 0.
     """
 
     ink: str
@@ -49,7 +49,7 @@ class Scale(NamedTuple):
     low: Sequence[str]
 
     def style(self, auroc: float) -> str:
-        """The style of a number."""
+        """Return the rich style for a number; empty near 0.5."""
         share = round(min(abs(auroc - 0.5) * 2, 1) * STRONGEST)
         if share < FAINTEST:
             return ""
@@ -58,20 +58,20 @@ class Scale(NamedTuple):
 
 
 def _mixed(paper: str, tint: str) -> list[str]:
-    """Paper with more and more of a tint, up to the strongest."""
+    """Blend a tint into the paper colour, in steps up to the strongest shade."""
     pair = parse_rgb_hex(paper), parse_rgb_hex(tint)
     return [blend_rgb(*pair, share / 100).hex for share in range(STRONGEST + 1)]
 
 
 COLOURS = {
-    # paper, ink and tints are those of the page
+    # paper, ink and tints are the same on the report page
     ("light", "truecolor"): Scale(
         "#1d2129", _mixed("ffffff", "0072b2"), _mixed("ffffff", "d55e00")
     ),
     ("dark", "truecolor"): Scale(
         "#e6e8ec", _mixed("1b1e24", "56b4e9"), _mixed("1b1e24", "e8873a")
     ),
-    # the nearest of 256, in steps that can be told apart
+    # the nearest among 256 colours, in distinguishable steps
     ("light", "256"): Scale(
         "color(16)",
         ["color(153)", "color(117)", "color(74)"],
@@ -86,15 +86,15 @@ COLOURS = {
 
 
 def terminal_text(sheets: Sequence[TextTable], *, title: str, console: Console) -> str:
-    """The tables as the console shows them, with its styles, encoding and width.
+    """Format tables for a console, with the console's styles, encoding and width.
 
-    On a terminal, the columns of a table that is too wide are divided over several tables, each
-    with the first columns, and long names are folded; a line runs over only if one column alone
-    does not fit. AUROCs are shaded on the scale of the page if there are enough colours. Off a
-    terminal, lines are as long as they need to be. Names are not read as markup.
+    On a terminal, a table that is too wide is divided into several tables, each with the leading
+    columns, and long names are folded; a line is only too long if a single column does not fit.
+    AUROCs are shaded on the same scale that the page uses, if the terminal has enough colours.
+    Without a terminal, lines have no maximum length. Names are never parsed for markup.
 
     Returns:
-        Text to be written to `console.file` as it is, escape sequences included.
+        Text to write to `console.file` unchanged, escape sequences included.
     """
     text = wrapped([one_line(title)], console, "bold")
     if not sheets:
@@ -107,7 +107,7 @@ def terminal_text(sheets: Sequence[TextTable], *, title: str, console: Console) 
 
 
 def wrapped(lines: Sequence[str], console: Console, style: str = "") -> str:
-    """Sentences, each on its lines: wrapped at blanks on a terminal, one line each off it."""
+    """Wrap sentences at blanks on a terminal; elsewhere, print one line per sentence."""
     if not console.is_terminal:
         return "".join(f"{line}\n" for line in lines)
     with console.capture() as shown:
@@ -119,7 +119,7 @@ def wrapped(lines: Sequence[str], console: Console, style: str = "") -> str:
 
 
 def _aligned(sheet: TextTable) -> TextTable:
-    """The table with its AUROCs padded, so that digits stand below digits in each column."""
+    """Pad the AUROCs in each column to align the digits vertically."""
     columns = [_aligned_column(column) for column in zip(*sheet.body, strict=True)]
     return replace(sheet, body=list(zip(*columns, strict=True)))
 
@@ -141,7 +141,7 @@ def _aligned_column(cells: Sequence[CellText]) -> Sequence[CellText]:
 
 
 def _tables(sheet: TextTable, console: Console) -> list[str]:
-    """A table as text, or several with some of its columns each."""
+    """Format a table, divided into several tables if necessary."""
     head = ASCII_HEAD if console.options.ascii_only else SIMPLE_HEAD
     if console.is_terminal:
         return [_drawn(sheet, part, head, console) for part in _divided(sheet, console.width)]
@@ -149,7 +149,7 @@ def _tables(sheet: TextTable, console: Console) -> list[str]:
 
 
 def _plain(sheet: TextTable, dash: str) -> str:
-    """The table in plain lines: rich takes thirty times as long."""
+    """Format the table in plain lines, thirty times faster than rich."""
     rows = [sheet.header, *([words.plain for words in row] for row in sheet.body)]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     lines = []
@@ -164,21 +164,21 @@ def _plain(sheet: TextTable, dash: str) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """Columns of a table that stand side by side: their places in the table and widths."""
+    """Adjacent columns in a divided table: column indices and widths."""
 
     places: tuple[int, ...]
     widths: tuple[int, ...]
 
     @property
     def width(self) -> int:
-        """Cells that the part takes."""
+        """Total width in character cells."""
         return sum(self.widths) + GAP * (len(self.widths) - 1)
 
 
 def _drawn(sheet: TextTable, part: Part, head: Box, console: Console) -> str:
-    """A part of the table, drawn by rich.
+    """Draw a part of the table with rich.
 
-    One blank between two columns belongs to one of them, and so to the shade of an AUROC.
+    A blank between two columns belongs to the column on one side, and takes the shade from there.
     """
     table = Table(box=head, show_edge=False, padding=0, width=part.width)
     columns = list(zip(part.places, part.widths, strict=True))
@@ -210,9 +210,9 @@ def _cell(words: CellText, width: int, is_right: bool, scale: Scale | None) -> T
 
 
 def _scale(console: Console) -> Scale | None:
-    """Whether AUROCs are shaded as on light or on dark; None without enough colours.
+    """Choose the colour scale for light or dark background; None without enough colours.
 
-    Some terminals say which they are; the others are taken for dark, as most are.
+    Some terminals report their background; all others are assumed dark, the most common case.
     """
     if console.no_color or console.color_system not in ("256", "truecolor"):
         return None
@@ -221,14 +221,14 @@ def _scale(console: Console) -> Scale | None:
 
 
 def _divided(sheet: TextTable, limit: int) -> list[Part]:
-    """The table as it is if it fits, or else the division that fits best, in the fewest lines."""
+    """Return the whole table if it fits, otherwise the best-fitting division with fewest lines."""
     places = range(len(sheet.header))
     cells = [list({row[place].plain: None for row in sheet.body}) for place in places]
     natural = [_widest([name, *cells[at]]) for at, name in enumerate(sheet.header)]
     whole = Part(tuple(places), tuple(natural))
     if whole.width <= limit:
         return [whole]
-    divisions = {  # in this order, each once
+    divisions = {  # a dict keeps the order and removes duplicates
         tuple(_packed(sheet, limit, _widths(sheet, cells, header, name, most))): None
         for most in (max(NARROW, limit * 2 // 5), NARROW)
         for header in (WIDE_HEADER, 1)
@@ -246,9 +246,9 @@ def _divided(sheet: TextTable, limit: int) -> list[Part]:
 def _widths(
     sheet: TextTable, cells: Sequence[Sequence[str]], header: int, name: int, most: int
 ) -> list[int]:
-    """Widths of the columns, with headers and names folded to a width at blanks and hyphens.
+    """Compute column widths with headers and names folded at blanks and hyphens.
 
-    A name without blanks and hyphens is broken only if it is wider than `most`.
+    A name without blanks and hyphens is only broken if wider than `most`.
     """
     widths = []
     for place, title in enumerate(sheet.header):
@@ -261,14 +261,14 @@ def _widths(
 
 
 def _longest_part(texts: Iterable[str]) -> int:
-    """The width of texts that are folded at every blank and hyphen."""
+    """Compute the width after folding texts at every blank and hyphen."""
     return _widest(
         part for text in texts for part in textwrap.wrap(text, 1, break_long_words=False)
     )
 
 
 def _packed(sheet: TextTable, limit: int, widths: Sequence[int]) -> list[Part]:
-    """The columns in as few parts as hold them, each with the first columns."""
+    """Pack the columns into as few parts as possible, each with the leading columns."""
     lead = tuple(range(sheet.lead))
     leading = tuple(widths[: sheet.lead])
     room = limit - sum(leading) - GAP * sheet.lead
@@ -276,7 +276,7 @@ def _packed(sheet: TextTable, limit: int, widths: Sequence[int]) -> list[Part]:
     taken = room
     for place in range(sheet.lead, len(widths)):
         width = widths[place]
-        if width > room:  # folded at blanks, and no number is broken
+        if width > room:  # fold at blanks only, to never break a number
             words = [word for row in sheet.body for word in row[place].plain.split()]
             width = max(room, _widest(words))
         if taken + GAP + width > room:
@@ -288,7 +288,7 @@ def _packed(sheet: TextTable, limit: int, widths: Sequence[int]) -> list[Part]:
 
 
 def _height(sheet: TextTable, part: Part) -> int:
-    """Number of lines that a part takes, with its rule and a blank line."""
+    """Count the lines in a part, including the rule and a blank line."""
     columns = list(zip(part.places, part.widths, strict=True))
     rows = [sheet.header, *([words.plain for words in row] for row in sheet.body)]
     return 2 + sum(
@@ -297,7 +297,7 @@ def _height(sheet: TextTable, part: Part) -> int:
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """A text on lines of a width, broken at blanks and hyphens; a longer word as it must."""
+    """Fold a text at blanks and hyphens to a width; words that are too long are broken."""
     if cell_len(text) <= width:
         return [text]
     lines = textwrap.wrap(text, max(width, 1))
