@@ -198,9 +198,9 @@ def _checked(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
     array = dataset.load(split)
     shape = dataset.domain.shape
     if array.dtype != np.uint8 or array.shape[1:] != shape:
-        found = f"{array.dtype} of shape {array.shape}"
+        found = f"{array.dtype} with shape {array.shape}"
         raise DataError(
-            f"data set {name!r}: {split} should be uint8 of shape (N, {shape}): {found}"
+            f"data set {name!r}: {split} should be uint8 of shape (N, {shape}), not {found}"
         )
     if len(array) == 0:
         raise DataError(f"data set {name!r}: {split} is empty")

@@ -39,7 +39,7 @@ class Basis:
         self._code = _code(plan.suite_fingerprint.packages)
 
     def of(self, results: Sequence[Result]) -> dict[str, Any] | None:
-        """Return the basis of results as JSON data; None if a statistic has disappeared."""
+        """Return the basis of results as JSON data; None if a statistic is no longer stored."""
         cells = {result.cell for result in results if result.status == "ok"}
         planned = [planned for planned in self._plan.cells if planned.cell in cells]
         keys = set()
