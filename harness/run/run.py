@@ -1,4 +1,4 @@
-"""A run: compute what is missing, score everything, save the results, tell of it."""
+"""A run: compute missing jobs, score all cells, save the results, and report events."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from harness.settings import Settings, share_processors
 from harness.store.records import Store
 from harness.suite import ResolvedSuite
 
-# A cell that reads several damaged statistics finds one at a time; a disk may damage all of them.
+# Scoring finds one damaged statistic per cell and round; a failing disk may damage many.
 MOST_REPAIRS = 20
 
 
 def run(
     suite: ResolvedSuite, settings: Settings, report: Report, allow_missing: bool = False
 ) -> Outcome:
-    """Compute whatever of a suite is not stored, and score all of it.
+    """Compute every job of a suite that is not stored yet, then score all cells.
 
     Arguments:
-        suite: Resolved.
-        settings: Where and how; changes no number beyond rounding.
-        report: Told of everything that happens.
-        allow_missing: Run the cells whose data is there instead of refusing.
+        suite: Resolved suite.
+        settings: Where and how to compute; changes no number beyond rounding.
+        report: Called with every event.
+        allow_missing: Run the cells with available data instead of refusing to run.
 
     Raises:
-        MissingDataError: A data set is not there, and `allow_missing` is not set.
+        MissingDataError: A data set is missing, and `allow_missing` is not set.
     """
     from harness.run.basis import Basis
     from harness.run.saved import save_results
@@ -90,12 +90,12 @@ def _execute(
 
 
 def run_started(plan: Plan, jobs: int, folder: Path) -> RunStarted:
-    """The first event of a run.
+    """Create the first event of a run.
 
     Arguments:
-        plan: What was asked for.
-        jobs: How many of its jobs are to be done.
-        folder: Where the run may leave what it tells.
+        plan: Plan of the run.
+        jobs: Number of jobs to compute.
+        folder: Folder for files about the run, for example the event log.
     """
     return RunStarted(
         plan.suite,
@@ -121,7 +121,7 @@ def _training(chain: Chain) -> dict[str, Any]:
 
 
 def _tables(plan: Plan) -> list[dict[str, Any]]:
-    """What the cells are, by model, ID set and group size: not one by one, they may be many."""
+    """Summarise the cells by model, ID set and group size; a list of all cells may be too long."""
     tables: dict[tuple[str, str, int], dict[str, dict[Any, None]]] = {}
     for planned in plan.cells:
         cell = planned.cell
