@@ -12,7 +12,7 @@ from harness.data.folder import DataFolder
 from harness.errors import BenchError, DataError, MissingDataError, OptionError, PluginError
 from harness.registry.options import dataset_options, validate_options
 from harness.registry.registry import Registry
-from harness.store.contents import Record, find_record, record_problem
+from harness.store.contents import Record, files_problem, find_record
 from harness.store.layout import DATASETS
 from harness.store.records import Store
 from harness.suite import Component, DatasetComponent, load_suite
@@ -174,11 +174,11 @@ def verify(folder: DataFolder, components: Sequence[DatasetComponent] = ()) -> I
 
 
 def _verified(store: Store, record: Record) -> Verified:
-    name, size = record.key, 0
+    name, size, problem = record.key, 0, record.problem
     if record.manifest is not None:
         name = _record_name(record.manifest.inputs)
         size = sum(file["bytes"] for file in record.manifest.files.values())
-    problem = record_problem(store, record)
+        problem = files_problem(store.path(DATASETS, record.key), record.manifest)
     if problem:
         problem += f"; set aside as {store.quarantine(DATASETS, record.key)}"
     return Verified(name, record.key, size, problem)

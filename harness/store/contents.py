@@ -74,7 +74,7 @@ def find_record(store: Store, kind: str, key: str) -> Record | None:
 
 
 def record_problem(store: Store, record: Record) -> str:
-    """Verify a record in full: the key against the inputs, every file against the checksum.
+    """Verify a record in full: the key, and all files, which must not be links.
 
     Returns:
         The first problem found; empty for a sound record.
@@ -85,13 +85,25 @@ def record_problem(store: Store, record: Record) -> str:
     if own != (record.train_key or record.key):
         return f"its inputs do not match its key (their digest is {own})"
     folder = store.path(record.kind, record.key)
+    for name in record.manifest.files:
+        if (folder / name).is_symlink():
+            return f"{name} is a link"
+    return files_problem(folder, record.manifest)
+
+
+def files_problem(folder: Path, manifest: Manifest) -> str:
+    """Compare all files in a record's folder with the checksums in the manifest.
+
+    Returns:
+        The first problem found; empty for sound files.
+    """
     left_out = names_left_out(folder)
-    for name, expected in record.manifest.files.items():
+    for name, expected in manifest.files.items():
         path = folder / name
         if name in left_out and not path.exists():
             continue
         try:
-            if path.is_symlink() or not path.is_file():
+            if not path.is_file():
                 return f"{name} is missing"
             if file_sha256(path) != expected["sha256"]:
                 return f"the checksum of {name} does not match"

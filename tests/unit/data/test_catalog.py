@@ -219,6 +219,14 @@ def test_files_that_are_gone_or_cut_are_damage(folder, suite, tmp_path, change):
     assert list(verify(folder)) == []
 
 
+def test_a_file_on_another_disk_behind_a_link_is_sound(folder, suite, tmp_path):
+    write_kmnist(tmp_path / "data" / "raw")
+    prepared = folder.prepare(find_datasets([str(suite)])[0])
+    path = folder.store.path("datasets", prepared.key) / "train.npy"
+    path.symlink_to(path.rename(tmp_path / "elsewhere.npy"))
+    assert [item.problem for item in verify(folder)] == [""]
+
+
 def test_a_named_set_whose_files_are_gone(folder):
     with pytest.raises(MissingDataError, match="bench data fetch mnist"):
         list(verify(folder, find_datasets(["mnist"])))

@@ -132,7 +132,7 @@ def test_a_link_is_no_file_of_a_record(folder, tmp_path):
     (tmp_path / "elsewhere").write_bytes(path.read_bytes())
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")
-    assert [item.problem for item in fsck(folder).damaged] == ["values.npy is missing"]
+    assert [item.problem for item in fsck(folder).damaged] == ["values.npy is a link"]
 
 
 def garbage(folder, *suites):
