@@ -170,9 +170,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(images):
 
 def test_fewer_examples_than_a_minibatch():
     images = np.zeros((10, 1, 4, 4), dtype=np.uint8)
-    with pytest.raises(
-        DataError, match="a minibatch has 16 examples, but only 10 are available"
-    ):
+    with pytest.raises(DataError, match="a minibatch has 16 examples, but only 10 are available"):
         Training(component(Slope), DOMAIN, images, 0, CPU)
 
 
