@@ -52,7 +52,7 @@ class _OtherPackages:
             return None
         # The error has no `name`: `from harness import x` swallows errors named `harness.x`.
         reason = _conflict(package, FOLDER / package, other)
-        raise ImportError(f"there is no {name} here: {reason}")
+        raise ImportError(f"{name} cannot be imported here: {reason}")
 
 
 def take_names() -> None:
