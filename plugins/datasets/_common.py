@@ -16,7 +16,10 @@ from oodbench import DataError
 
 SPLITS = ("train", "test")
 MOST_BYTES = 2**33
-"""Maximum size of an array to read into memory; larger `.npy` files are read as memory maps."""
+"""Maximum size of an array to read into memory, in bytes.
+
+Files in the `.npy` format are read as memory maps and may be larger.
+"""
 MOST_TEXT = 2**28
 """Maximum size of a text file with a list, in bytes."""
 CHUNK = 2**20

@@ -62,7 +62,7 @@ class Constant:
         values = np.empty((len(numbers), channels), np.int64)
         for channel in range(channels - 1):
             values[:, channel] = numbers >> (7 + 8 * channel) & 255
-        # The last channel has 7 free bits; its lowest one makes the sum even or odd.
+        # The last channel has 7 free bits; the lowest bit sets the parity of the sum.
         parity = values[:, :-1].sum(axis=1) + (split == "test")
         values[:, -1] = (numbers & 127) << 1 | parity & 1
         images = values.astype(np.uint8)[:, :, np.newaxis, np.newaxis]

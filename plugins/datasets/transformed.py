@@ -55,7 +55,7 @@ class Transformed:
         self._source = source
         self._transform = transform
         if isinstance(source, HasStamp):
-            # An attribute, not a method: only then is this data set `HasStamp` too.
+            # An attribute instead of a method: without a stamped source this is not `HasStamp`.
             self.stamp = source.stamp
 
     @property

@@ -15,6 +15,7 @@ from plugins.scorers._base import Array, Mask, NamedColumns, Statistics, fitted
 from plugins.scorers._one_class_svm import OneClassSVM
 
 _MOST_PAIRS = 2**21
+"""Maximum number of pairs with fit examples at a time, to limit memory."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -11,8 +11,6 @@ from oodbench import NeedsFeatureNames, ScoreError, Scorer
 from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._p_values import upper_tail
 
-_NAME = "ensemble"
-
 
 class Ensemble:
     r"""Scorers combined through p-values, which are calibrated on held-out fit groups.
@@ -53,6 +51,8 @@ class Ensemble:
         | https://arxiv.org/abs/2203.01097
     """
 
+    name = "ensemble"
+
     calibration_: Sequence[Array] | None = None
 
     def __init__(
@@ -62,7 +62,7 @@ class Ensemble:
         method: Literal["fisher", "harmonic-mean"] = "fisher",
     ) -> None:
         if len(scorers) < 2:
-            raise ScoreError(f"{_NAME} combines two or more scorers, not {len(scorers)}")
+            raise ScoreError(f"{self.name} combines two or more scorers, not {len(scorers)}")
         self.scorers = scorers
         self.method = method
 
@@ -93,7 +93,7 @@ class Ensemble:
         """
         groups = len(statistics[self.inputs[0]])
         if groups < 2:
-            raise ScoreError(f"{_NAME} needs at least two fit groups, not {groups}")
+            raise ScoreError(f"{self.name} needs at least two fit groups, not {groups}")
         read = {name: statistics[name] for name in self.inputs}
         first = {name: values[0::2] for name, values in read.items()}
         second = {name: values[1::2] for name, values in read.items()}
@@ -115,7 +115,7 @@ class Ensemble:
             NotFittedError: `fit` was not called.
             ScoreError: A group gets a score that is not finite from a member.
         """
-        calibrations = fitted(self.calibration_, _NAME)
+        calibrations = fitted(self.calibration_, self.name)
         pairs = zip(self._scores(statistics), calibrations, strict=True)
         p = np.stack([upper_tail(calibration, scores) for scores, calibration in pairs])  # (k, M)
         return combined(p, self.method)
@@ -126,7 +126,7 @@ class Ensemble:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        return {"calibration_groups": len(fitted(self.calibration_, _NAME, "its fit")[0])}
+        return {"calibration_groups": len(fitted(self.calibration_, self.name, "its fit")[0])}
 
     def _scores(self, statistics: Statistics) -> Sequence[Array]:
         """Return the scores from each member, after a check: NaN would count as a low p-value."""
@@ -136,7 +136,7 @@ class Ensemble:
             bad = int((~np.isfinite(scores)).sum())
             if bad:
                 raise ScoreError(
-                    f"{_NAME}: scorer {number} ({type(member).__name__}) gave non-finite "
+                    f"{self.name}: scorer {number} ({type(member).__name__}) gave non-finite "
                     f"scores to {bad} of {len(scores)} groups"
                 )
             found.append(scores)

@@ -24,9 +24,9 @@ class GradientChi2(LayerScorer):
     approximates the distribution of this sum.
 
     The score uses the density of φ instead of f. Without the Jacobian the score is larger by
-    Σ_l φ_l, and large norms seem more unusual. With the Jacobian the density does not depend on
-    the unit per layer, and can be compared with `gradient-gaussian`. The unit of the group's
-    objective (sum or mean, nats or bits) changes neither score.
+    Σ_l φ_l, and large norms would seem more unusual than they are. With the Jacobian the density
+    does not depend on the unit per layer, and can be compared with `gradient-gaussian`. The unit
+    of the group's objective (sum or mean, nats or bits) changes neither score.
 
     A layer is left out if all fit groups have the same norm; `fit_info` gives the number of
     layers left out.
@@ -101,7 +101,7 @@ class GradientChi2(LayerScorer):
         mean, shape = fitted(self.mean_, self.name), fitted(self.shape_, self.name)
         log_ratio = self._log_norms(statistics) - np.log(mean)
         log_gamma = np.array([math.lgamma(value) for value in shape])
-        # log r - r + 1 is small near r = 1, where shape is large: the constant stays apart
+        # For large shapes, log r - r + 1 is small: the constant is kept apart for precision.
         constant = shape * (np.log(shape) - 1) - log_gamma
         terms: Array = -shape * (log_ratio - np.expm1(log_ratio)) - constant
         return terms

@@ -9,8 +9,6 @@ import numpy as np
 from oodbench import ScoreError
 from plugins.scorers._base import Array, Statistics, fitted
 
-_NAME = "typicality"
-
 
 class Typicality:
     """Distance of the group from the typical set, s(X) = | -1/b Σ_{x in X} log p(x) - H |.
@@ -27,6 +25,7 @@ class Typicality:
         | https://arxiv.org/abs/1906.02994
     """
 
+    name = "typicality"
     inputs = ("log_prob",)
 
     entropy_: float | None = None
@@ -42,10 +41,10 @@ class Typicality:
         """
         log_prob = statistics["log_prob"]
         if log_prob.size == 0:
-            raise ScoreError(f"{_NAME} needs at least one fit group")
+            raise ScoreError(f"{self.name} needs at least one fit group")
         entropy = float(-log_prob.mean())
         if not np.isfinite(entropy):
-            raise ScoreError(f"{_NAME}: log_prob of the fit examples is not finite")
+            raise ScoreError(f"{self.name}: log_prob of the fit examples is not finite")
         self.entropy_ = entropy
         return self
 
@@ -61,7 +60,7 @@ class Typicality:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        entropy = fitted(self.entropy_, _NAME)
+        entropy = fitted(self.entropy_, self.name)
         log_prob = statistics["log_prob"][:, :, 0]
         scores: Array = np.abs(-log_prob.mean(axis=1) - entropy)
         return scores
@@ -72,4 +71,4 @@ class Typicality:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        return {"entropy": fitted(self.entropy_, _NAME, "its fit")}
+        return {"entropy": fitted(self.entropy_, self.name, "its fit")}

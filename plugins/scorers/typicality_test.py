@@ -12,8 +12,6 @@ from pydantic import Field
 from oodbench import ScoreError
 from plugins.scorers._base import Array, Statistics, fitted
 
-_NAME = "typicality-test"
-
 
 @dataclass(kw_only=True, eq=False)
 class TypicalityTest:
@@ -47,6 +45,7 @@ class TypicalityTest:
         | https://arxiv.org/abs/1906.02994
     """
 
+    name = "typicality-test"
     inputs = ("log_prob",)
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.05
@@ -68,14 +67,14 @@ class TypicalityTest:
         """
         nats = -statistics["log_prob"].ravel()
         if nats.size < 2:
-            raise ScoreError(f"{_NAME} needs at least two fit examples, not {nats.size}")
+            raise ScoreError(f"{self.name} needs at least two fit examples, not {nats.size}")
         if not np.isfinite(nats).all():
-            raise ScoreError(f"{_NAME}: log_prob of the fit examples is not finite")
+            raise ScoreError(f"{self.name}: log_prob of the fit examples is not finite")
         if self._beyond < 0:
             least = math.ceil(1 / self.level) - 1
             raise ScoreError(
-                f"{_NAME}: {self.resamples} resamples are too few for p-values as small as level "
-                f"= {self.level}; at least {least} are needed"
+                f"{self.name}: {self.resamples} resamples are too few for p-values as small as "
+                f"level = {self.level}; at least {least} are needed"
             )
         size = statistics["log_prob"].shape[1]
         drawn = np.random.default_rng(self.seed).choice(nats[1::2], (self.resamples, size))
@@ -95,7 +94,7 @@ class TypicalityTest:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        entropy, distances = fitted(self.entropy_, _NAME), fitted(self.distances_, _NAME)
+        entropy, distances = fitted(self.entropy_, self.name), fitted(self.distances_, self.name)
         nats = -statistics["log_prob"][:, :, 0].mean(axis=1)
         below = np.searchsorted(distances, np.abs(nats - entropy), side="left")
         scores: Array = -np.log((1 + self.resamples - below) / (self.resamples + 1))
@@ -107,8 +106,8 @@ class TypicalityTest:
         Raises:
             NotFittedError: `fit` was not called.
         """
-        entropy = fitted(self.entropy_, _NAME, "its fit")
-        threshold = float(fitted(self.distances_, _NAME, "its fit")[-1 - self._beyond])
+        entropy = fitted(self.entropy_, self.name, "its fit")
+        threshold = float(fitted(self.distances_, self.name, "its fit")[-1 - self._beyond])
         return {"entropy": entropy, "level": self.level, "threshold": threshold}
 
     @property

@@ -101,7 +101,7 @@ class CelebA(Published):
         from torchvision.datasets import CelebA as Source
         from torchvision.datasets.utils import download_file_from_google_drive
 
-        # Not CelebA(download=True): that wants four more files and unpacks 202,599 pictures.
+        # CelebA(download=True) would need four more files and unpack 202,599 pictures.
         for drive_id, md5, file in Source.file_list:
             if file in (ARCHIVE, LIST):
                 progress(f"celeba: {file}")

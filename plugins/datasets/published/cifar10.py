@@ -56,7 +56,7 @@ class Cifar10(Published):
         from torchvision.datasets import CIFAR10
         from torchvision.datasets.utils import download_and_extract_archive
 
-        # Not CIFAR10(download=True): that unpickles what it has downloaded.
+        # CIFAR10(download=True) would unpickle the downloaded files.
         progress(f"cifar10: {CIFAR10.filename}")
         download_and_extract_archive(
             CIFAR10.url, str(root), filename=CIFAR10.filename, md5=CIFAR10.tgz_md5
