@@ -12,9 +12,10 @@ from harness.domain import Images
 
 
 class TinyAutoregression(nn.Module):
-    """P(x) = Π_i softmax(a_i + Σ_{j<i} y_j W_ij)[x_i], where y are the pixels scaled to [-1, 1].
+    """P(x) = Π_i softmax(s (a_i + Σ_{j<i} y_j W_ij))[x_i], with the pixels y scaled to [-1, 1].
 
-    Exact by construction: the probabilities sum to 1 over the domain.
+    Exact by construction: the probabilities sum to 1 over the domain. The scale s is a scalar
+    parameter: statistics of layers must work for parameters without dimensions.
 
     Arguments:
         domain: Domain of the density.
@@ -28,6 +29,7 @@ class TinyAutoregression(nn.Module):
         self.domain = domain
         generator = torch.Generator().manual_seed(seed)
         dims, levels = domain.dims, domain.levels
+        self.scale = nn.Parameter(torch.ones(()))
         self.bias = nn.Parameter(0.5 * torch.randn(dims, levels, generator=generator))
         self.weight = nn.Parameter(
             torch.randn(dims, dims, levels, generator=generator) / dims**0.5
@@ -63,7 +65,7 @@ class TinyAutoregression(nn.Module):
         y = 2 * x.to(self.weight.dtype) / (self.domain.levels - 1) - 1  # (N, D)
         mask = torch.ones(self.domain.dims, self.domain.dims, dtype=y.dtype).tril(-1)
         weight = self.weight * mask.to(y.device).unsqueeze(-1)
-        return self.bias + torch.einsum("nj,ijk->nik", y, weight)
+        return self.scale * (self.bias + torch.einsum("nj,ijk->nik", y, weight))
 
 
 class TinyFlow(nn.Module):

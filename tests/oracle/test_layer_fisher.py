@@ -64,7 +64,7 @@ def diagonal(model, examples, groups):
     """The definition of the diagonal statistic."""
     fit, found = loop(model, examples.unsqueeze(1)), loop(model, groups)
     columns = [
-        quadratic(g.flatten(1), f.flatten(1), groups.shape[1])
+        quadratic(g.reshape(len(g), -1), f.reshape(len(f), -1), groups.shape[1])
         for g, f in zip(found, fit, strict=True)
     ]
     return torch.stack(columns, dim=1).numpy()
@@ -78,6 +78,17 @@ def evaluated(statistic, model, examples, groups):
     return statistic.fit(model, examples)(model, groups)
 
 
+class Scale(nn.Module):
+    """A layer whose only parameter has no dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x):
+        return self.factor * x
+
+
 MODELS = {
     "linear": (lambda: flat(nn.Linear(FEATURES, 6), nn.Tanh(), nn.Linear(6, 4)), DOMAIN),
     "conv": (lambda: Plain(nn.Conv2d(3, 5, 3, stride=2, padding=1), nn.Tanh()), DOMAIN),
@@ -86,6 +97,7 @@ MODELS = {
     "embedding": (Pixels, DOMAIN),
     "twice": (lambda: flat(Twice()), DOMAIN),
     "convolved": (lambda: Plain(Convolved()), DOMAIN),
+    "scalar": (lambda: flat(nn.Linear(FEATURES, 4), Scale()), DOMAIN),
     "no-vmap": (lambda: Plain(Custom()), DOMAIN),
     "unused": (lambda: Plain(with_unused_parameter()), DOMAIN),
     "glow": (lambda: glow(COLOUR, levels=2, steps=1, width=5), COLOUR),

@@ -28,7 +28,7 @@ class Factors:
     def __call__(self, column: int, gradient: GroupGradient) -> Tensor:
         """Add some groups; return 0 for groups with a gradient known to be 0, float64, (m,)."""
         if isinstance(gradient, Tensor):
-            return gradient.flatten(1).any(1).double()
+            return gradient.reshape(len(gradient), -1).any(1).double()  # scalars have no axis
         kept = self.sums.setdefault(column, [None, None])
         for side, rows in enumerate((gradient.a, gradient.d)):
             if rows.shape[-1] <= self._max_factor:

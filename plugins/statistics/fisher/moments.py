@@ -26,6 +26,11 @@ def _groups_at_once(numbers: int, like: Tensor) -> int:
     return max(1, PIECE_BYTES // max(1, numbers * like.element_size()))
 
 
+def _sums(values: Tensor) -> Tensor:
+    """Sum the entries of each group, in float64; (m,) from (m, ...), also for scalar layers."""
+    return values.reshape(len(values), -1).sum(1, dtype=torch.float64)
+
+
 class SecondMoments:
     """Sums over groups of the squared gradient entries, by column.
 
@@ -46,7 +51,7 @@ class SecondMoments:
                 self.sums[column] += total
             else:
                 self.sums[column] = total
-            norms.append(squares.flatten(1).sum(1, dtype=torch.float64))
+            norms.append(_sums(squares))
         return torch.cat(norms)
 
 
@@ -68,7 +73,6 @@ def weights(sums: Tensor, examples: int, damping: float) -> Tensor:
 def weighted_sq_norms(gradient: GroupGradient, weight: Tensor) -> Tensor:
     """Sum weight times square over the entries, in float64; float64, (m,)."""
     values = [
-        piece.square().mul_(weight).flatten(1).sum(1, dtype=torch.float64)
-        for piece in explicit_pieces(gradient)
+        _sums(piece.square().mul_(weight)) for piece in explicit_pieces(gradient)
     ]
     return torch.cat(values)
