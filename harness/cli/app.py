@@ -38,27 +38,18 @@ COMMANDS = {
         "compare": ("compare.compare", "Compare two runs on the examples in both."),
         "list": ("listing.list_entries", "List models, data sets, scorers, ..."),
         "show": ("listing.show", "Show a plugin entry with all options."),
-        "doctor": (
-            "doctor.doctor",
-            "Examine Python, torch, torchvision, devices, folders and plugins.",
-        ),
+        "doctor": ("doctor.doctor", "Examine Python, torch, devices, folders and plugins."),
         "schema": ("listing.schema", "Print the JSON Schema for suites."),
     },
     "plugins": {
-        "list": (
-            "plugins.list_plugins",
-            "List plugins with state: active, blocked or broken, and why.",
-        ),
+        "list": ("plugins.list_plugins", "List plugins: active, blocked or broken, and why."),
         "new": ("plugins.new", "Begin a new plugin in the current folder."),
         "check": ("conformance.check", "Examine a plugin with the conformance kit."),
     },
     "data": {
         "list": ("data.list_data", "List data sets: state, size, fingerprint, licence, home."),
         "fetch": ("data.fetch_data", "Download data sets, or explain how to get them."),
-        "verify": (
-            "data.verify_data",
-            "Read converted data sets in full and compare their checksums.",
-        ),
+        "verify": ("data.verify_data", "Verify the checksums of converted data sets."),
     },
     "store": {
         "ls": ("store.list_store", "List stored records and the suites that need them."),

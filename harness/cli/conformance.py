@@ -34,9 +34,7 @@ def check(
     ],
     option: Annotated[
         list[str] | None,
-        typer.Option(
-            "-o", "--option", metavar="KEY=VALUE", help="An option for the plugin, as in TOML."
-        ),
+        typer.Option("-o", "--option", metavar="KEY=VALUE", help="Plugin option, as in TOML."),
     ] = None,
     domain: Annotated[
         str,
@@ -105,9 +103,7 @@ def _entry(registry: Registry, name: str) -> Registered:
         raise PluginError(f"{name!r} is in {' and in '.join(kinds)}: give the file of the plugin")
     if not kinds:
         if Path(name).is_dir():
-            hint = (
-                "a folder: install the plugin (uv pip install -e), then give the name of an entry"
-            )
+            hint = "a folder: install it (uv pip install -e), then give the name of an entry"
             raise PluginError(f"{name} is {hint}")
         raise registry.missing(f"{name!r} to check", name, CHECKED_KINDS)
     return registry.get(kinds[0], name)
@@ -121,9 +117,7 @@ def _options(given: Sequence[str], entries: list[Registered]) -> dict[str, Any]:
     """
     if given and len(entries) > 1:
         names = ", ".join(item.entry.name for item in entries)
-        raise PluginError(
-            f"-o {given[0]} is ambiguous among {names}: give a name, and the file with -p"
-        )
+        raise PluginError(f"-o {given[0]} is ambiguous ({names}): give a name, and the file by -p")
     options = {}
     for text in given:
         key, equals, value = text.partition("=")

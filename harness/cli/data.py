@@ -19,17 +19,13 @@ Names: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="NAME|SUITE",
-        help="Data sets, or a suite for all data sets used; without names, all data sets.",
+        help="Data sets, or all in a suite; by default, all.",
         show_default=False,
     ),
 ]
 SomeNames: TypeAlias = Annotated[
     list[str],
-    typer.Argument(
-        metavar="NAME|SUITE",
-        help="Data sets, or a suite for all data sets used.",
-        show_default=False,
-    ),
+    typer.Argument(metavar="NAME|SUITE", help="Data sets, or all in a suite.", show_default=False),
 ]
 
 
@@ -82,10 +78,10 @@ def verify_data(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Read converted data sets in full and compare their checksums.
+    """Verify the checksums of converted data sets.
 
-    Without names, all data sets in the data folder. A damaged data set is set aside and converted
-    again when next used.
+    Reads the named data sets in full, or without names all data sets in the data folder. A damaged
+    data set is set aside and converted again when next used.
     """
     folder = DataFolder(data)
     components = find_datasets(names, plugin) if names else []

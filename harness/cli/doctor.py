@@ -16,9 +16,9 @@ def doctor(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Examine Python, torch, torchvision, devices, folders and plugins.
+    """Examine Python, torch, devices, folders and plugins.
 
-    Prints a line for each, with advice if needed. Exit status 1 if runs would fail.
+    Prints a line for each finding, with advice if needed. Exit status 1 if runs would fail.
     """
     found = []
     for item in examine(store, data, plugin):

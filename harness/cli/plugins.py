@@ -40,7 +40,7 @@ def new(
 
 
 def list_plugins(plugin: PluginOption, json: JsonOption = False) -> None:
-    """List plugins with state: active, blocked or broken, and why."""
+    """List plugins: active, blocked or broken, and why."""
     registry = Registry(plugin)
     rows = [_describe(registry, source, "active") for source in registry.sources]
     rows += [_describe(registry, source, "blocked") for source in registry.blocked]

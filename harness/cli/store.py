@@ -35,15 +35,11 @@ from harness.text import one_line
 
 Suites: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="SUITE", help="Show the records needed by these suites.", show_default=False
-    ),
+    typer.Argument(metavar="SUITE", help="Show the needs of these suites.", show_default=False),
 ]
 SomeSuites: TypeAlias = Annotated[
     list[Path],
-    typer.Argument(
-        metavar="SUITE", help="Keep all records needed by these suites.", show_default=False
-    ),
+    typer.Argument(metavar="SUITE", help="Suites whose records are kept.", show_default=False),
 ]
 
 
@@ -123,10 +119,7 @@ def _print_checked(checked: Checked) -> None:
 def collect(
     suites: SomeSuites,
     delete: Annotated[
-        bool,
-        typer.Option(
-            "--delete", help="Remove the records; by default, removable records are only listed."
-        ),
+        bool, typer.Option("--delete", help="Remove the records, instead of only listing them.")
     ] = False,
     *,
     plugin: PluginOption,

@@ -141,7 +141,7 @@ class Registry:
                 self._load_requested(name)
         for path in paths:
             self._load_file(path)
-        self._entries = list(self._collect())
+        self._entries = sorted(self._collect(), key=lambda item: (item.entry.name, item.source))
         self._check_blocked_names()
 
     def _load_installed(self) -> None:
@@ -238,8 +238,7 @@ class Registry:
 
     def entries(self, kind: Kind) -> list[Registered]:
         """List all entries of a kind, including duplicates, sorted by name."""
-        of_kind = [registered for registered in self._entries if registered.kind == kind]
-        return sorted(of_kind, key=lambda registered: (registered.entry.name, registered.source))
+        return [registered for registered in self._entries if registered.kind == kind]
 
     def names(self, kind: Kind) -> list[str]:
         """List the distinct entry names of a kind."""

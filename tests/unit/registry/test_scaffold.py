@@ -152,7 +152,7 @@ def test_what_cannot_be_checked(tmp_path):
         "there is no 'typicalty' to check (did you mean 'typicality'?)"
     )
     assert problem(tmp_path).endswith(
-        "is a folder: install the plugin (uv pip install -e), then give the name of an entry"
+        "is a folder: install it (uv pip install -e), then give the name of an entry"
     )
     empty = tmp_path / "empty.py"
     empty.write_text("")
