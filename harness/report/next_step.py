@@ -88,7 +88,7 @@ def _blind(results: Sequence[Result]) -> str:
         return ""
     return (
         f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, group size "
-        f"{cell.group_size}: no scorer is above chance beyond error at any epoch, the nearest is "
+        f"{cell.group_size}: no scorer is above chance beyond error at any epoch; the closest is "
         f"{cell.scorer} at epoch {cell.epoch} with {metrics.auroc:.3f}"
     )
 
@@ -121,7 +121,7 @@ def _widest(results: Sequence[Result]) -> str:
     if metrics.auroc_high == metrics.auroc_low:
         return ""
     return (
-        f"{place(cell)}, {cell.scorer}, which is known worst: {metrics.auroc:.3f} "
+        f"{place(cell)}, {cell.scorer}, the least certain number: {metrics.auroc:.3f} "
         f"with a 95 % interval from {metrics.auroc_low:.3f} to {metrics.auroc_high:.3f}"
     )
 

@@ -51,9 +51,8 @@ def histogram(samples: Mapping[str, Floats]) -> Histogram:
     scale = choose_scale(own, others)
     places = {name: scale.forward(values) for name, values in samples.items()}
     fewest = min(len(values) for values in samples.values())
-    bins = min(
-        MOST_BINS, max(10, int(3 * fewest**0.5))
-    )  # fewer bins for few values, such as groups of five
+    # fewer bins for few values, such as groups of five
+    bins = min(MOST_BINS, max(10, int(3 * fewest**0.5)))
     edges = np.histogram_bin_edges(np.concatenate([*places.values()]), bins)
     counts = {name: np.histogram(values, edges)[0] for name, values in places.items()}
     return Histogram(scale, edges, counts)

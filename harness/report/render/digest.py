@@ -62,9 +62,9 @@ def _ranking(table: RankingTable) -> list[TextTable]:
         return []
     body = [ranked_cells(table, table.ranked, scorer) for scorer in table.ranked.mean_ranks]
     caption = [
-        f"Mean rank over the pairs of ID and OOD set ({table.ranked.pairs}), 1 the best; "
-        "--ranking tests which differ.",
-        *(f"{one_line(name)} is not ranked, for want of numbers." for name in table.apart),
+        f"Mean rank over the pairs of ID and OOD set ({table.ranked.pairs}), 1 is best; "
+        "--ranking tests the differences.",
+        *(f"{one_line(name)} is not ranked, because numbers are missing." for name in table.apart),
     ]
     return [TextTable("Scorers by mean rank", RANKED, body, 1, 1, caption, ())]
 
@@ -80,7 +80,7 @@ def _extremes(title: str, extreme: str, results: Sequence[Result]) -> TextTable:
         firsts.setdefault(result.cell._replace(epoch=0, group_size=0, seed=0), result)
     shown = list(firsts.values())[:EXTREMES]
     caption = [
-        f"Those with the {extreme} AUROC, at most one for each scorer, model and pair of data "
+        f"Cells with the {extreme} AUROC, at most one for each scorer, model and pair of data "
         "sets."
     ]
     if any(is_wrong_way(result) for result in shown):
@@ -112,11 +112,11 @@ def _early_enough(results: Sequence[Result]) -> list[TextTable]:
         ]
         for early in found
     ]
-    drawn = f"drawn at random from {places:,}" if judged < places else "which are all"
+    drawn = f"drawn at random from {places:,}" if judged < places else "with none left out"
     caption = [
         "The earliest epoch is the first that does not differ significantly from the best; saved "
-        "is the share of the training that stopping there saves.",
+        "is the share of training saved by stopping there.",
         f"Medians over {judged:,} combinations of model, data sets and group size, {drawn}; "
-        "--epochs has each.",
+        "--epochs lists each combination.",
     ]
     return [TextTable("How early is enough", EPOCHS, body, 1, 1, caption, ())]

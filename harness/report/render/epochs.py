@@ -82,33 +82,34 @@ def _difference(verdict: Verdict) -> CellText:
 def _caption(table: EpochTable) -> list[str]:
     """Explain the table, one sentence per line."""
     lines = [
-        "The best epoch is chosen by AUROC on half of the groups of each side (the even-numbered "
-        "ones); all else is judged on the other half, so that choosing flatters nothing.",
-        "The earliest epoch is the first that the paired DeLong test does not find worse than the "
-        "best (p > 0.05, Holm-corrected over the epochs before the best); that it cannot be told "
-        "from the best does not make it equal.",
-        "best - last is the difference of their AUROC; in brackets its 95 % interval (DeLong).",
-        "saved is the share of the training that stopping at the earliest epoch saves, "
-        "1 - earliest / last; mind an AUROC near 0.5, where no epoch is worth training for.",
+        "The best epoch is chosen by AUROC on half of the groups on each side (even-numbered "
+        "groups); everything else is judged on the other half, to avoid selection bias.",
+        "The earliest epoch is the first epoch not significantly worse than the best by the "
+        "paired DeLong test (p > 0.05, Holm-corrected over the epochs before the best); a "
+        "difference that is not significant does not prove equality.",
+        "best - last is the difference in AUROC; its 95 % interval is in brackets (DeLong).",
+        "saved is the share of training saved by stopping at the earliest epoch, "
+        "1 - earliest / last; it means little for an AUROC near 0.5, where no epoch is useful.",
     ]
     if table.seeds > 1:
         lines.append(
-            f"Means over {table.seeds} seeds; intervals and tests use the mean of their errors."
+            f"Means over {table.seeds} seeds; intervals and tests use the mean standard error."
         )
     verdicts = [row.verdict for row in table.rows if row.verdict]
     if any(
         v.difference_low == v.difference_high and v.best_epoch < v.last_epoch for v in verdicts
     ):
         lines.append(
-            "An interval without width: both epochs separate perfectly, and DeLong's error is 0."
+            "An interval of zero width means that both epochs separate perfectly, and DeLong's "
+            "error is 0."
         )
     lacking = sum(row.left_out for row in table.rows)
     if lacking:
         lines.append(
-            f"Left out, in all rows together: {lacking} epochs without scores of the same groups."
+            f"Left out over all rows: {lacking} epochs without scores for the same groups."
         )
     if any(row.verdict is None for row in table.rows):
-        lines.append("A dash stands where fewer than two epochs can be compared.")
+        lines.append("A dash means that fewer than two epochs can be compared.")
     return lines + _sizes(verdicts)
 
 
@@ -117,4 +118,4 @@ def _sizes(verdicts: Sequence[Verdict]) -> list[str]:
         return []
     n_in = size_range([verdict.n_in for verdict in verdicts])
     n_out = size_range([verdict.n_out for verdict in verdicts])
-    return [f"Groups that judge: {n_in} in, {n_out} out."]
+    return [f"Judging groups: {n_in} in, {n_out} out."]

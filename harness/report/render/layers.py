@@ -70,10 +70,11 @@ def _caption(table: LayerTable) -> list[str]:
     n_in = size_range([cell.n_in for cell in table.cells])
     n_out = size_range([cell.n_out for cell in table.cells])
     return [
-        "AUROC of each layer's own term of the score, OOD positive; in brackets its 95 % interval "
-        "(DeLong). all layers: that of the whole score.",
-        f"At most the {MOST_LAYERS} best of {counts} layers; --format json and csv have them all.",
-        "They are chosen on the groups that judge them, which flatters the best of many; the "
-        "interval is that of a layer looked at for its own sake.",
+        "AUROC of the score term from each layer alone, OOD positive; the 95 % interval is in "
+        "brackets (DeLong). all layers: AUROC of the whole score.",
+        f"At most the {MOST_LAYERS} best of {counts} layers are shown; --format json and csv "
+        "have all layers.",
+        "Layers are chosen on the same groups that judge them, which biases the best of many "
+        "upwards; an interval is valid for a layer chosen in advance.",
         f"Groups scored: {n_in} in, {n_out} out.",
     ]

@@ -37,7 +37,7 @@ def _sheet(model: str, in_dataset: str, scorer: str, rows: dict[Place, list[Resu
     compared = [(place, *_compare(seeds)) for place, seeds in ordered]
     return TextTable(
         title=one_line(
-            f"Beside the published values: {model}, in-distribution {in_dataset}, {scorer}"
+            f"Comparison with published values: {model}, in-distribution {in_dataset}, {scorer}"
         ),
         header=HEADER,
         body=[_cells(*row) for row in compared],
@@ -77,11 +77,11 @@ def _caption(results: Sequence[Result], within: int, compared: int) -> list[str]
     seeds = len({result.cell.seed for result in results})
     lines = [
         f"Published: {one_line('; '.join(sources))}.",
-        "± is the standard error: ours by DeLong, theirs by Hanley and McNeil from the value and "
-        "the number of groups.",
-        f"{within} of {compared} differences, ours minus theirs, are within error: at most 1.96 "
-        "standard errors, the two samples taken for independent.",
+        "± is the standard error: DeLong for our AUROC; Hanley and McNeil for the published "
+        "value, from the value and the number of groups.",
+        f"{within} of {compared} differences, ours minus published, are within error: at most "
+        "1.96 standard errors, assuming independent samples.",
     ]
     if seeds > 1:
-        lines.append(f"Ours is the mean over {seeds} seeds, its error the mean of theirs.")
+        lines.append(f"Our AUROC and standard error are means over {seeds} seeds.")
     return lines

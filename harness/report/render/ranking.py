@@ -18,9 +18,9 @@ APART = ("scorer", "mean AUROC", "numbers", "without")
 COLUMNS = ("scorer", "mean_rank", "mean_auroc", "numbers", *vars(Cost(None, None, 0)))
 NONE = "-"
 MEASURED = (
-    "Costs as measured when it was computed: seconds of evaluating all that a scorer reads, "
-    "fits of statistics included, for each example; seconds of training other models that it "
-    "reads, for each that it scores; statistics read beyond the model's own log-probability."
+    "Costs were measured during computation: seconds per example for evaluating all statistics "
+    "that a scorer reads, including fits; seconds for training other models that a scorer reads, "
+    "per training scored; number of statistics read beyond the model's own log-probability."
 )
 
 
@@ -104,7 +104,7 @@ def ranked_cells(
 
 def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable:
     return TextTable(
-        title="Scorers that are not ranked, for want of numbers",
+        title="Scorers without a rank, because numbers are missing",
         header=(*APART, *COSTS),
         body=[
             [
@@ -118,7 +118,7 @@ def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable
         ],
         lead=1,
         left=1,
-        caption=["Their AUROC is the mean over other blocks than that of the ranked scorers."],
+        caption=["AUROC is the mean over different blocks here than for the ranked scorers."],
         notes=[],
     )
 
@@ -147,17 +147,19 @@ def _caption(table: RankingTable, ranked: Ranked[str], best: str) -> list[str]:
     """Explain the table, one sentence per line."""
     pairs = "the only pair" if ranked.pairs == 1 else f"{ranked.pairs} pairs"
     lines = [
-        f"Mean rank over {pairs} of ID and OOD set, 1 the best: scorers are ranked by their mean "
-        f"AUROC in each pair, over models, epochs, group sizes and seeds.",
+        f"Mean rank over {pairs} of ID and OOD set, 1 is best: scorers are ranked by mean "
+        "AUROC in each pair, over models, epochs, group sizes and seeds.",
         f"Ranked over the {ranked.blocks} of {table.blocks} blocks (model, data sets, epoch, "
-        "group size, seed) in which all these scorers have a number.",
+        "group size, seed) in which all ranked scorers have a number.",
     ]
     if ranked.critical_difference is None or ranked.friedman is None:
-        lines.append(f"{best} is the best; fewer than two pairs or scorers tell nothing apart.")
+        lines.append(
+            f"{best} is the best; with fewer than two pairs or scorers, nothing can be tested."
+        )
     else:
         lines.append(
-            f"{best} is the best; ~ cannot be told from it: mean ranks differ if "
-            f"{ranked.critical_difference:.2f} apart (Nemenyi, p = 0.05). Friedman's test of no "
-            f"difference at all: p = {ranked.friedman[1]:.2g}."
+            f"{best} is the best; ~ does not differ significantly from the best: mean ranks "
+            f"differ if at least {ranked.critical_difference:.2f} apart (Nemenyi, p = 0.05). "
+            f"Friedman's test of no difference at all: p = {ranked.friedman[1]:.2g}."
         )
     return lines

@@ -10,7 +10,7 @@ from harness.report.tables import Average, Failure, Table, TableCell
 from harness.text import counted, one_line
 
 WRONG_WAY, BEATEN = "!", "#"
-WRONG_WAY_ROUND = f"{WRONG_WAY} is the wrong way round: below 0.5 beyond its 95 % interval."
+WRONG_WAY_ROUND = f"{WRONG_WAY} is the wrong way round: the 95 % interval lies below 0.5."
 MOST_REASONS = 20
 """Maximum number of reasons for missing numbers under a table; JSON has all reasons."""
 
@@ -109,8 +109,8 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
     ]
     if "best" in marks:
         lines.append(
-            f"{best} is the best of its column, chosen on these same groups; ~ cannot be told "
-            "from it (paired DeLong test, p > 0.05)."
+            f"{best} is the best of its column, chosen on these same groups; ~ does not differ "
+            "significantly from the best (paired DeLong test, p > 0.05)."
         )
     if untested := sum(cell.mark == "untested" for cell in cells):
         lines.append(
@@ -124,7 +124,7 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
     if any(row.bits_per_dim for row in table.rows):
         lines.append("bits/dim is the mean over the in-distribution examples at that epoch.")
     if any(cell.status is None for cell in cells):
-        lines.append("A dash stands where there is no result.")
+        lines.append("A dash marks a missing result.")
     return lines + _sizes(table)
 
 
@@ -187,7 +187,9 @@ def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -
         lines.append(f"Mean ± standard deviation over {table.seeds} seeds.")
         averages = [cell.auroc for cell in cells if cell.auroc is not None]
         if any(average.seeds < table.seeds for average in averages):
-            lines.append(f"[k/{table.seeds}] is the mean of k seeds: the others have no number.")
+            lines.append(
+                f"[k/{table.seeds}] is the mean of k seeds: the other seeds have no number."
+            )
         if shown:
             lines.append("In parentheses: the DeLong standard error of one seed.")
     elif shown:

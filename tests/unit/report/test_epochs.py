@@ -228,12 +228,12 @@ def test_the_words_of_the_table(results):
         ["50%", "=t", "-", "-", "-", "-", "-", "-"],
     ]
     caption = " ".join(lines[11:])
-    assert "on half of the groups of each side (the even-numbered ones); all else is" in caption
+    assert "on half of the groups on each side (even-numbered groups); everything" in caption
     assert "Holm-corrected over the epochs before the best" in caption
     assert "both epochs separate perfectly" in caption
-    assert "in all rows together: 1 epochs without scores of the same groups" in caption
-    assert "A dash stands where fewer than two epochs can be compared." in caption
-    assert "Groups that judge: 4 in, 4 out." in caption
+    assert "over all rows: 1 epochs without scores for the same groups" in caption
+    assert "A dash means that fewer than two epochs can be compared." in caption
+    assert "Judging groups: 4 in, 4 out." in caption
     assert lines[-1] == "Note: a note"
 
 

@@ -212,5 +212,5 @@ def test_scorers_without_terms_have_no_such_report(folder):
     settings = settings_in(folder)
     suite = select(load_suite(folder / "tiny.toml"), ["scorer=log-likelihood"])
     outcome = score_stored(plan_unopened(suite, settings), settings, NoDisplay())
-    with pytest.raises(NothingSelectedError, match=r"^no scorer among the results tells the ter"):
+    with pytest.raises(NothingSelectedError, match=r"^no scorer among the results exposes "):
         rendered((outcome.plan, outcome.results, Store(settings.store)), "table")

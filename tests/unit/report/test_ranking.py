@@ -89,14 +89,14 @@ def test_one_pair_ranks_but_tells_nothing_apart():
     ranked = ranking_table(results(aurocs)).ranked
     assert ranked.mean_ranks == {"a": 1.0, "b": 2.0, "c": 3.0}
     assert (ranked.critical_difference, ranked.friedman) == (None, None)
-    assert "fewer than two pairs or scorers tell nothing apart" in rendered(aurocs=aurocs)
+    assert "with fewer than two pairs or scorers, nothing can be tested" in rendered(aurocs=aurocs)
 
 
 def test_without_a_number_nothing_is_ranked():
     table = ranking_table(results({("x", 1): {"a": "failed"}}))
     assert table.ranked is None
     assert table.apart == {"a": Unranked(None, {"failed": 1})}
-    assert "Scorers that are not ranked" in rendered(aurocs={("x", 1): {"a": "failed"}})
+    assert "Scorers without a rank" in rendered(aurocs={("x", 1): {"a": "failed"}})
 
 
 def test_the_later_of_two_results_counts():
@@ -118,15 +118,18 @@ def test_the_table_of_a_terminal():
         "a           1.75~       0.700      3/3      0.012             0 s             0",
         "c           2.75~       0.550      3/3          -               -             1",
         "",
-        "Mean rank over 2 pairs of ID and OOD set, 1 the best: scorers are ranked by their mean "
+        "Mean rank over 2 pairs of ID and OOD set, 1 is best: scorers are ranked by mean "
         "AUROC in each pair, over models, epochs, group sizes and seeds.",
         "Ranked over the 3 of 3 blocks (model, data sets, epoch, group size, seed) in which all "
-        "these scorers have a number.",
+        "ranked scorers have a number.",
     ]
-    assert "* is the best; ~ cannot be told from it: mean ranks differ if 2.34 apart" in lines[12]
+    assert (
+        "* is the best; ~ does not differ significantly from the best: "
+        "mean ranks differ if at least 2.34 apart"
+    ) in lines[12]
     assert "p = 0.42" in lines[12]
     assert "Note: a note" in lines
-    at = lines.index("Scorers that are not ranked, for want of numbers")
+    at = lines.index("Scorers without a rank, because numbers are missing")
     assert lines[at + 4].split() == ["d", "0.400", "1/3", "2", "absent", "0.5", "2.2", "s", "1"]
 
 

@@ -45,7 +45,7 @@ def test_a_scorer_that_is_the_right_way_round():
         "The only cell has a number.",
         "No scorer is the wrong way round (AUROC below 0.5 beyond its 95 % interval) in any cell.",
         "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
-        "error at any epoch, the nearest is log-likelihood at epoch 20 with 0.400.",
+        "error at any epoch; the closest is log-likelihood at epoch 20 with 0.400.",
     ]
 
 
@@ -71,7 +71,7 @@ def test_cells_without_numbers_are_not_judged():
         "a in 1 of 1 cell; lowest: 0.250 by a, glow at epoch 20, cifar10 against svhn, group "
         "size 1.",
         "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
-        "error at any epoch, the nearest is b at epoch 20 with 0.500.",
+        "error at any epoch; the closest is b at epoch 20 with 0.500.",
     ]
 
 

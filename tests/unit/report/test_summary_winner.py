@@ -147,7 +147,7 @@ def test_what_is_unsupported_cannot_be_mended():
         replace(bare("a", None), status="unsupported"),
         bare("b", 0.8, low=0.7, high=0.9),
     ]
-    assert "which is known worst" in next_look(results)[0]
+    assert "the least certain number" in next_look(results)[0]
 
 
 def test_a_baseline_above_every_scorer_matters_more_than_one_above_the_worst():
@@ -181,7 +181,7 @@ def test_then_at_what_no_scorer_tells_apart():
     ]
     assert next_look(results) == [
         "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
-        "error at any epoch, the nearest is b at epoch 4 with 0.520."
+        "error at any epoch; the closest is b at epoch 4 with 0.520."
     ]
 
 
@@ -206,8 +206,8 @@ def test_last_the_widest_interval():
         bare("b", 0.9, "noise", low=0.88, high=0.92),
     ]
     assert next_look(results) == [
-        "Look next at glow at epoch 4, cifar10 against svhn, group size 1, b, which is known "
-        "worst: 0.800 with a 95 % interval from 0.600 to 0.900."
+        "Look next at glow at epoch 4, cifar10 against svhn, group size 1, b, the least "
+        "certain number: 0.800 with a 95 % interval from 0.600 to 0.900."
     ]
 
 

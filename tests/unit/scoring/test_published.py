@@ -147,7 +147,7 @@ def text_of(results, format):
 def test_the_table():
     text = text_of(RESULTS, "table")
     expected = """
-Beside the published values: flow, in-distribution digits, typicality
+Comparison with published values: flow, in-distribution digits, typicality
 
 out     group size  epoch           ours      published  difference  within error
 ─────────────────────────────────────────────────────────────────────────────────
@@ -157,18 +157,19 @@ photos           5      2  0.9100±0.0200  0.9000±0.0160     +0.0100           
 noise            5      2  0.9800±0.0100  0.9000±0.0160     +0.0800            no
 
 Published: A *paper*.
-± is the standard error: ours by DeLong, theirs by Hanley and McNeil from the value and the \
-number of groups.
-3 of 4 differences, ours minus theirs, are within error: at most 1.96 standard errors, the two \
-samples taken for independent.
+± is the standard error: DeLong for our AUROC; Hanley and McNeil for the published value, from \
+the value and the number of groups.
+3 of 4 differences, ours minus published, are within error: at most 1.96 standard errors, \
+assuming independent samples.
 Note: flow was trained on 10 examples
 """
-    assert text[text.index("\nBeside") :] == expected
+    assert text[text.index("\nComparison") :] == expected
 
 
 def test_markdown_and_latex():
     markdown = text_of(RESULTS, "markdown")
-    assert "## Beside the published values: flow, in-distribution digits, typicality\n" in markdown
+    heading = "## Comparison with published values: flow, in-distribution digits, typicality\n"
+    assert heading in markdown
     assert "| noise  |            5 |       2 | 0.9800±0.0100 | 0.9000±0.0160 |" in markdown
     assert r"Published: A \*paper\*." in markdown
     assert r"0.9800$\pm$0.0100" in text_of(RESULTS, "latex")
@@ -196,7 +197,7 @@ def test_seeds_are_averaged_and_their_errors_too():
     seeds = [result(0.90 + 0.04 * s, 0.01 + 0.02 * s, 0.9, seed=s, **place) for s in (0, 1)]
     text = text_of(seeds, "table")
     assert "noise           5      2  0.9200±0.0200  0.9000±0.0160     +0.0200" in text
-    assert "Ours is the mean over 2 seeds, its error the mean of theirs." in text
+    assert "Our AUROC and standard error are means over 2 seeds." in text
 
 
 def test_without_published_values_there_is_no_table():

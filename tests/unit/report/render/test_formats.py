@@ -62,7 +62,7 @@ def test_markdown():
 | =cmd()     |      10 |      3.500 |     0.500±0.250 |     unsupported |             - |
 | \*12e4\*   |      10 |      3.500 |   missing\_data |               - |        failed |
 
-AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance. Bold is the best of its column, chosen on these same groups; \~ cannot be told from it (paired DeLong test, p > 0.05). 1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing. ± is the DeLong standard error. bits/dim is the mean over the in-distribution examples at that epoch. A dash stands where there is no result. Groups scored: 500 in; out: 500 a\|b, 500 50%\_x.
+AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance. Bold is the best of its column, chosen on these same groups; \~ does not differ significantly from the best (paired DeLong test, p > 0.05). 1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing. ± is the DeLong standard error. bits/dim is the mean over the in-distribution examples at that epoch. A dash marks a missing result. Groups scored: 500 in; out: 500 a\|b, 500 50%\_x.
 
 - Note: limit\_10 &amp; more
 - unsupported (1 result): no &lt;b>gradient {x}
@@ -89,11 +89,11 @@ def test_latex():
 \end{tabular}
 \caption{glow, in-distribution cifar10, group size 1.
 AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance.
-Bold is the best of its column, chosen on these same groups; $\sim$ cannot be told from it (paired DeLong test, p \textgreater{} 0.05).
+Bold is the best of its column, chosen on these same groups; $\sim$ does not differ significantly from the best (paired DeLong test, p \textgreater{} 0.05).
 1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing.
 $\pm$ is the DeLong standard error.
 bits/dim is the mean over the in-distribution examples at that epoch.
-A dash stands where there is no result.
+A dash marks a missing result.
 Groups scored: 500 in; out: 500 a\textbar{}b, 500 50\%\_x.
 Note: limit\_10 \& more
 unsupported (1 result): no \textless{}b\textgreater{}gradient \{x\}

@@ -21,14 +21,14 @@ LONG = "gaussian-noise-of-many-levels"
 CAPTION_80 = """\
 AUROC with out-of-distribution as the positive class: higher is better for
 detection, 0.5 is chance.
-* is the best of its column, chosen on these same groups; ~ cannot be told from
-it (paired DeLong test, p > 0.05).
+* is the best of its column, chosen on these same groups; ~ does not differ
+significantly from the best (paired DeLong test, p > 0.05).
 """
 CAPTION_WIDE = (
     "AUROC with out-of-distribution as the positive class: higher is better for detection, "
     "0.5 is chance.\n"
-    "* is the best of its column, chosen on these same groups; ~ cannot be told from it "
-    "(paired DeLong test, p > 0.05).\n"
+    "* is the best of its column, chosen on these same groups; ~ does not differ "
+    "significantly from the best (paired DeLong test, p > 0.05).\n"
     "4 of 16 numbers could not be compared with the best: their scores or some of their seeds "
     "are missing.\n"
 )
@@ -178,7 +178,7 @@ scorer          epoch  bits/dim           a|b        50%_x  <script>   [red]
 {CAPTION_80}1 of 4 numbers could not be compared with the best: their scores or some of
 their seeds are missing.
 bits/dim is the mean over the in-distribution examples at that epoch.
-A dash stands where there is no result.
+A dash marks a missing result.
 Groups scored: 500 in; out: 500 a|b, 500 50%_x, 500 <script>.
 unsupported (1 result): no [bold]gradient[/bold] of it
 missing_data (1 result): not here
@@ -203,7 +203,7 @@ b          10  3.100 ±0.100  0.550  ±0.071 [2/3]
 {CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
 their seeds are missing.
 Mean ± standard deviation over 3 seeds.
-[k/3] is the mean of k seeds: the others have no number.
+[k/3] is the mean of k seeds: the other seeds have no number.
 bits/dim is the mean over the in-distribution examples at that epoch.
 Groups scored: 500 in, 500 out.
 failed (1 result): boom
@@ -227,7 +227,7 @@ b          10  3.100 ±0.100  0.550  ±0.071 (0.012) [2/3]
 {CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
 their seeds are missing.
 Mean ± standard deviation over 3 seeds.
-[k/3] is the mean of k seeds: the others have no number.
+[k/3] is the mean of k seeds: the other seeds have no number.
 In parentheses: the DeLong standard error of one seed.
 bits/dim is the mean over the in-distribution examples at that epoch.
 Groups scored: 500 in, 500 out.
