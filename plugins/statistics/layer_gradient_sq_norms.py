@@ -59,7 +59,8 @@ class LayerGradientSqNorms:
             groups: uint8, (M, b, *domain.shape).
 
         Returns:
-            float64, (M, L), in nats² per squared parameter unit; never negative.
+            float64, (M, L), in nats² per squared parameter unit; never negative. NaN for a group
+            in which the objective is not finite for some example.
 
         Raises:
             ScoreError: The objective depends on none of the parameters, or the model does not

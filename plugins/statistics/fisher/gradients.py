@@ -67,10 +67,11 @@ class Gradients:
 
         Raises:
             Untraceable, Misaligned: The model cannot be followed.
+            ScoreError: A log-probability is not finite.
         """
         if self.looped:
             measure = start()
-            looped_layer_gradients(model, groups, log_prob, measure)
+            _require_finite(looped_layer_gradients(model, groups, log_prob, measure))
             return measure
         while True:
             measure, tabulated = start(), 0
@@ -80,6 +81,16 @@ class Gradients:
                 tabulated += count
                 return MeasureTable(measure, count)
 
-            ENGINE.follow(model, groups, table)
+            _require_finite(ENGINE.follow(model, groups, table))
             if tabulated == len(groups):
                 return measure
+
+
+def _require_finite(values: Tensor) -> None:
+    """Raise if a group has NaN; (M, L), one fit example per group."""
+    bad = values.isnan().any(1).nonzero()
+    if len(bad):
+        raise ScoreError(
+            f"log p(x) or a gradient is not finite for {len(bad)} of {len(values)} fit examples; "
+            f"the first is fit example {int(bad[0])}"
+        )

@@ -72,7 +72,5 @@ def weights(sums: Tensor, examples: int, damping: float) -> Tensor:
 
 def weighted_sq_norms(gradient: GroupGradient, weight: Tensor) -> Tensor:
     """Sum weight times square over the entries, in float64; float64, (m,)."""
-    values = [
-        _sums(piece.square().mul_(weight)) for piece in explicit_pieces(gradient)
-    ]
+    values = [_sums(piece.square().mul_(weight)) for piece in explicit_pieces(gradient)]
     return torch.cat(values)

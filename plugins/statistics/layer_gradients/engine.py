@@ -88,7 +88,9 @@ class LayerGradientEngine:
             groups: uint8, (M, b, *domain.shape).
 
         Returns:
-            float64, (M, L), on the groups' device; never negative.
+            float64, (M, L), on the groups' device; never negative. NaN for groups in which an
+            objective is not finite: autograd gives a gradient of 0 at -inf, which would pass for
+            a very typical group.
 
         Raises:
             ScoreError: The objective does not depend on any parameter.
@@ -156,7 +158,11 @@ class _Known:
 
 @dataclass
 class _Evaluation:
-    """The groups in a call, with the plan for the model."""
+    """The groups in a call, with the plan for the model.
+
+    Attributes:
+        finite: Groups with finite objectives only, bool, (M,), after the last evaluation.
+    """
 
     wrapped: ObjectiveModule
     known: _Known
@@ -164,6 +170,7 @@ class _Evaluation:
     groups: Tensor
     table: MakeTable
     max_bytes: int
+    finite: Tensor = field(init=False)
 
     def norms(self) -> Tensor:
         """Compute all norms; verify parameters seen with a nonzero gradient for the first time."""
@@ -182,7 +189,7 @@ class _Evaluation:
             if not held:
                 self.known.bytes.clear()
                 norms = self._chunks()
-        return norms
+        return norms.masked_fill_(~self.finite.unsqueeze(1), torch.nan)
 
     def _verify_again(self, groups: Tensor) -> bool:
         """Return whether the plan held unchanged; if repair fails, leave the model to the loop."""
@@ -196,7 +203,7 @@ class _Evaluation:
         """Compute the norms by chunk; if memory runs out, halve the chunk size for good."""
         groups, known, size = self.groups, self.known, self.groups.shape[1]
         per_group = max(1.0, SLACK * self._bytes_of_a_group())
-        pieces: list[Tensor] = []
+        pieces: list[tuple[Tensor, Tensor]] = []
         start = 0
         while start < len(groups):
             step = max(1, min(int(self.max_bytes / per_group), known.most_examples // size))
@@ -209,7 +216,9 @@ class _Evaluation:
                 known.most_examples = len(chunk) * size // 2
                 continue
             start += step
-        return torch.cat(pieces)
+        norms, finite = zip(*pieces, strict=True)
+        self.finite = torch.cat(finite)
+        return torch.cat(norms)
 
     def _bytes_of_a_group(self) -> int:
         """Return the maximum number of bytes per group in a chunk, from a trial with a group.
@@ -224,13 +233,16 @@ class _Evaluation:
         return self.known.bytes[size]
 
 
-def _chunk(wrapped: ObjectiveModule, plan: Plan, groups: Tensor, table: NormTable) -> Tensor:
-    """Compute the norms for a chunk of groups, float64, (M, L)."""
+def _chunk(
+    wrapped: ObjectiveModule, plan: Plan, groups: Tensor, table: NormTable
+) -> tuple[Tensor, Tensor]:
+    """Compute the norms for a chunk, float64, (M, L), and mark finite objectives, bool, (M,)."""
     parameters = list(wrapped.parameters())
     # Otherwise autograd would also form every parameter's gradient for the whole batch.
     with requiring_grad(parameters, False):
-        Recorder(wrapped, plan, table).run(groups.flatten(0, 1))
-        return table.result(len(parameters), groups)
+        values = Recorder(wrapped, plan, table).run(groups.flatten(0, 1))
+        finite = values.isfinite().view(groups.shape[:2]).all(1)
+        return table.result(len(parameters), groups), finite
 
 
 def _note(model: nn.Module, error: Exception) -> None:

@@ -60,10 +60,9 @@ class Recorder:
             Untraceable: The module calls differ from the plan.
         """
         self._rows = len(x)
-        inner = any(unit.module for unit in self.units)
         with self._hooks(), torch.enable_grad():
-            values = self._forward(x) if inner else x.new_zeros(len(x), dtype=torch.double)
-            if inner and values.requires_grad and self._leaves:
+            values = self._forward(x)
+            if values.requires_grad and self._leaves:
                 self._state = "backward"
                 ones = torch.ones_like(values)
                 given = ones if weights is None else weights.to(values)

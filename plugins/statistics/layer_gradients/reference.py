@@ -25,6 +25,8 @@ def looped_layer_gradients(
 ) -> Tensor:
     """Compute squared layer gradient norms in a loop over groups, float64, (M, L).
 
+    A group in which an objective is not finite has NaN in every column.
+
     Arguments:
         model: Left unchanged, including `.grad` fields and `requires_grad` flags.
         groups: uint8, (M, b, *domain.shape).
@@ -38,7 +40,8 @@ def looped_layer_gradients(
     norms = torch.zeros(len(groups), len(parameters), dtype=torch.float64, device=groups.device)
     with torch.enable_grad(), requiring_grad(parameters, True):
         for row, group in zip(norms, groups, strict=True):
-            total = objective(model, group).sum()
+            values = objective(model, group)
+            total = values.sum()
             if not total.requires_grad:
                 name = f"{objective.__name__} of {type(model).__name__}"
                 raise ScoreError(f"{name} does not depend on any parameter")
@@ -46,4 +49,6 @@ def looped_layer_gradients(
             for column, gradient in enumerate(gradients):
                 if gradient is not None:
                     row[column] = measure(column, gradient.unsqueeze(0))[0]
+            if not bool(values.isfinite().all()):
+                row.fill_(torch.nan)
     return norms
