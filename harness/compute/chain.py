@@ -20,8 +20,9 @@ from harness import events
 from harness.compute.checkpoints import load_model
 from harness.compute.device import find_device, keep_freed_memory
 from harness.compute.evaluate import Fits, evaluate
+from harness.compute.examination import EXAMPLES, examine
 from harness.compute.rolling import Rolling
-from harness.compute.trainer import Training
+from harness.compute.trainer import Training, subset
 from harness.contracts import DensityModel, FittedStatistic
 from harness.errors import BenchError, StoreError, UnsupportedError, is_out_of_memory
 from harness.events import Report
@@ -263,16 +264,35 @@ class _Evaluator:
             if epoch is not None and not self._context.is_stored(epoch):
                 continue
             missing = [job for job in self._chain.jobs if job.epoch == epoch and self._lacks(job)]
-            model: Any = None  # remains None for statistics that read only the examples
-            fits = Fits()
-            for job in sorted(missing, key=by_fit):
-                try:
-                    if model is None and epoch is not None:
-                        model = self._load_model(epoch)
-                    self._evaluate(job, model, fits)
-                except Exception as error:
-                    failures = [failure_inputs(self._plan, job)]
-                    self._context.failed(str(job), failures, error, STATISTIC_MEMORY)
+            if missing:
+                self._evaluate_all(epoch, sorted(missing, key=by_fit))
+
+    def _evaluate_all(self, epoch: int | None, jobs: list[StatisticJob]) -> None:
+        """Evaluate the statistics of a checkpoint, or with epoch None of the examples alone."""
+        model: Any = None  # remains None for statistics that read only the examples
+        try:
+            if epoch is not None:
+                model = self._load_model(epoch)
+                self._examine(model, jobs[0])
+        except Exception as error:
+            for job in jobs:
+                self._fail(job, error)
+            return
+        fits = Fits()
+        for job in jobs:
+            try:
+                self._evaluate(job, model, fits)
+            except Exception as error:
+                self._fail(job, error)
+
+    def _examine(self, model: DensityModel, job: StatisticJob) -> None:
+        images = self._plan.prepared[job.draw.dataset].load("test")
+        few = subset(images, EXAMPLES, self._chain.id.seed, "examination")
+        examine(model, torch.from_numpy(few).to(self._context.device))
+
+    def _fail(self, job: StatisticJob, error: Exception) -> None:
+        failures = [failure_inputs(self._plan, job)]
+        self._context.failed(str(job), failures, error, STATISTIC_MEMORY)
 
     def _lacks(self, job: StatisticJob) -> bool:
         return self._plan.has_data(job) and not self._plan.keys(self._store).has_statistic(job)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.compute.evaluate import evaluate
+from harness.compute.examination import EXAMPLES, examine
 from harness.compute.seeds import generator
 from harness.compute.trainer import Training
 from harness.contracts import DensityModel, FittedStatistic, NeedsFeatureNames
@@ -66,6 +67,7 @@ def _check_model(
     label = f"{chain.id.model} on {chain.domain}"
     with _tried(label) as checked:
         training, seconds = _trial(chain.model, chain.domain, device)
+        examine(training.model, torch.from_numpy(_images(chain.domain, EXAMPLES)).to(device))
         tensors = [parameter for _, parameter in training.model.named_parameters()]
         numbers = sum(parameter.numel() for parameter in tensors)
         checked.detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.compute.examination import differs
 from harness.contracts import DensityModel, Preparable
 from harness.domain import Images
 from harness.testing.checks import Fault, NotApplicable
@@ -109,14 +110,6 @@ def settled(model: DensityModel, x: Tensor) -> Tensor:
     if differs(log_prob(model, x), values):
         raise NotApplicable("log_prob changes from call to call: see `deterministic`")
     return values
-
-
-def differs(found: Tensor, expected: Tensor) -> bool:
-    """Return True if numbers differ by more than rounding for their dtype; NaN equals NaN."""
-    if found.shape != expected.shape:
-        return True
-    tolerance = 1e-8 if expected.dtype == torch.float64 else 1e-4
-    return not torch.allclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _look(model: DensityModel) -> dict[str, object]:

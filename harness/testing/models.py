@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from harness.compute.examination import differs
 from harness.contracts import (
     DensityModel,
     Flow,
@@ -26,7 +27,6 @@ from harness.testing.model_subject import (
     ModelUnderTest,
     changed_by,
     check_untouched,
-    differs,
     generator,
     log_prob,
     settled,
