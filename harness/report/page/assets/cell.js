@@ -1,4 +1,4 @@
-// One cell, on demand: its numbers, scores, examples, layers, epochs and command.
+// Details of a cell, on demand: numbers, scores, examples, layers, epochs and command.
 
 class CellView {
   constructor(dialog) {
@@ -8,7 +8,7 @@ class CellView {
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   }
 
-  /** Shows a cell; `rows` are those that the buttons turn to. */
+  /** Shows a cell; the buttons move through `rows`. */
   open(row, rows, baseline) {
     this.rows = rows;
     this.baseline = baseline;
@@ -17,7 +17,7 @@ class CellView {
     this.dialog.scrollTop = 0;
   }
 
-  /** Shows another cell, and leaves the focus on the button that asked for it. */
+  /** Shows another cell and keeps the focus on the pressed button. */
   turn(row, label) {
     this.draw(row);
     this.dialog.scrollTop = 0;
@@ -56,20 +56,20 @@ class CellView {
       ["Bits/dim", `${fixed(COLUMNS.bits_per_dim_in[row])} ID, ${fixed(COLUMNS.bits_per_dim_out[row])} OOD`],
       ["OVL", `${fixed(COLUMNS.ovl[row])} bits/dim, ${fixed(COLUMNS.ovl_scores[row])} scores`],
       ["Published", COLUMNS.published[row] === null ? null
-        : `${fixed(COLUMNS.published[row], 4)} (ours ${signed(publishedDifference(row), 4)}, ${COLUMNS.within_error[row] ? "within" : "beyond"} error)`],
+        : `${fixed(COLUMNS.published[row], 4)} (difference ${signed(publishedDifference(row), 4)}, ${COLUMNS.within_error[row] ? "within" : "beyond"} error)`],
       ["Beaten by", value("beaten_by", row) || null],
       this.baseline === null ? ["", null] : [`Against ${NAMES.scorer[this.baseline]}`, signed(differences(this.baseline)[row])],
     ].filter(([, text]) => text !== null);
     const list = el("dl", { class: "numbers" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
     return isWrongWay(row)
-      ? el("div", {}, list, el("p", { class: "wrong-way" }, "▼ The score is the wrong way round here: its AUROC is below 0.5 beyond its 95 % interval."))
+      ? el("div", {}, list, el("p", { class: "wrong-way" }, "▼ The score is the wrong way round here: the 95 % interval of the AUROC lies below 0.5."))
       : list;
   }
 
   scores(row) {
     if (COLUMNS.auroc[row] === null) return null;
     const found = DATA.details[row];
-    if (!found) return section("Scores", hint("Histogram and ROC of this cell are left out to keep the page small; a page of a part of the suite (--only) has them."));
+    if (!found) return section("Scores", hint("Histogram and ROC of this cell are left out to keep the page small; a page for part of the suite (--only) includes them."));
     const names = [value("in", row), value("out", row)];
     const roc = el("div");
     const box = el("input", { type: "checkbox", id: "log-roc", onchange: () => { this.isLog = box.checked; drawRoc(); } });
@@ -78,7 +78,7 @@ class CellView {
     drawRoc();
     return section("Scores", el("div", { class: "pair" },
       el("figure", {}, histogramChart(found.bins, names), el("figcaption", {}, sidesLegend(names))),
-      el("figure", {}, roc, el("figcaption", { class: "choices" }, el("label", {}, box, " logarithmic axis"), el("span", {}, "Ring: the first threshold that catches 95 % of OOD.")))));
+      el("figure", {}, roc, el("figcaption", { class: "choices" }, el("label", {}, box, " logarithmic axis"), el("span", {}, "Ring: the first threshold that catches 95 % of the OOD groups.")))));
   }
 
   examples(row) {
@@ -87,7 +87,7 @@ class CellView {
     const missing = [...new Set([value("in", row), value("out", row)])].filter((name) => name in DATA.examples.without);
     const notes = missing.map((name) => hint(`No images of ${name}: ${DATA.examples.without[name]}.`));
     if (!places) {
-      const why = missing.length ? notes : hint("Examples of this cell are left out to keep the page small; a page of a part of the suite (--only) has them.");
+      const why = missing.length ? notes : hint("Examples of this cell are left out to keep the page small; a page for part of the suite (--only) includes them.");
       return section("Examples", why);
     }
     const sides = SIDES.map(([, label], k) => (places[k] === null ? null : this.exampleSide(DATA.examples.sides[places[k]], label)));
@@ -109,7 +109,7 @@ class CellView {
     const places = DATA.layers.rows[row];
     if (!places) return null;
     const bands = places.map((place) => DATA.layers.bands[place]);
-    const said = el("figcaption", { "aria-live": "polite" }, "Median and 5 % to 95 % band of the groups. Point at a layer, or use the arrow keys, to read it.");
+    const said = el("figcaption", { "aria-live": "polite" }, "Median and 5 % to 95 % band over the groups. Point at a layer, or use the arrow keys, to read the values.");
     return section("Layer by layer", el("figure", {},
       el("div", { class: "wide" }, layerChart(bands, DATA.layers.names[bands[0].names], said)),
       sidesLegend([value("in", row), value("out", row)]), said));

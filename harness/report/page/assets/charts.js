@@ -1,11 +1,11 @@
-// Charts as plain SVG. Colours and sizes of letters are in the style sheet.
+// Charts in plain SVG. Colours and font sizes are in the style sheet.
 
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = [null, "6 3", "2 2", "8 3 2 3", "10 3", "4 2 1 2", "1 3"];
 const CHANCE = 0.5;
 const NARROW = matchMedia("(max-width: 640px)");
 
-/** The width that a chart of a cell is laid out for: its letters keep their size on a phone. */
+/** Layout width for a chart in the cell dialog; narrower on a phone, to keep the font size. */
 function cellWidth() {
   return NARROW.matches ? 340 : 460;
 }
@@ -14,7 +14,7 @@ function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Round numbers between two ends, about as many as asked for. */
+/** Round numbers between two ends, approximately the requested count. */
 function niceTicks(low, high, count = 4) {
   if (!(high > low)) return [low];
   const rough = (high - low) / count;
@@ -29,7 +29,7 @@ function short(number) {
   return String(Number(number.toPrecision(6))).replace("-", MINUS);
 }
 
-/** Where an epoch stands: early ones are spread, 0 is on the axis. */
+/** Position of an epoch on the axis: early epochs are spread out, and 0 is included. */
 function epochPlace(epoch) {
   return Math.log2(1 + epoch);
 }
@@ -53,7 +53,7 @@ function frame({ width = 320, height = 210, x, y, label, left = 54, bottom = 40 
     const at = atX(place);
     root.append(svg("line", { class: "axis", x1: at, x2: at, y1: floor, y2: floor + 4 }));
     const half = 3.1 * text.length;
-    if (at - half < taken + 3) continue; // a label that would touch its neighbour
+    if (at - half < taken + 3) continue; // the label would touch the previous label
     taken = at + half;
     const isLast = at + half > width - 2;
     root.append(svg("text", { class: "tick", x: isLast ? width - 2 : at, y: floor + 16, "text-anchor": isLast ? "end" : "middle" }, text));
@@ -68,7 +68,7 @@ function path(points) {
   return points.map(([x, y], k) => `${k ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 }
 
-/** Pieces of a line between gaps. */
+/** Splits a line into pieces at gaps. */
 function pieces(points) {
   const found = [[]];
   for (const point of points) {
@@ -91,7 +91,7 @@ function marker(place, x, y) {
   return shape;
 }
 
-/** Lines along the epochs: series are {label, place, points: [{epoch, value, low, high}]}. */
+/** Lines by epoch; each series is {label, place, points: [{epoch, value, low, high}]}. */
 function epochChart({ series, label, yLabel, domain = null, chance = null, at = null, ...size }) {
   const points = series.flatMap((one) => one.points);
   const epochs = [...new Set(points.map((point) => point.epoch))].sort((a, b) => a - b);
@@ -135,7 +135,7 @@ function ends(places) {
   return low === high ? { low: low - 0.5, high: high + 0.5 } : { low, high };
 }
 
-/** A domain around values, with some air. */
+/** A domain around values, with a margin. */
 function spread(values) {
   const { low, high } = ends(values.filter((found) => found !== null));
   const air = 0.06 * (high - low);
@@ -152,7 +152,7 @@ function legend(entries) {
 
 const SIDES = [["in", "ID", 0], ["out", "OOD", 1]];
 
-/** Two histograms that share their bins; heights are shares of each side's groups. */
+/** Two histograms with shared bins; heights are the share of groups on each side. */
 function histogramChart(bins, names) {
   const totals = SIDES.map(([side]) => bins[side].reduce((a, b) => a + b, 0));
   const most = Math.max(...SIDES.flatMap(([side], k) => bins[side].map((count) => count / totals[k])));
@@ -207,7 +207,7 @@ function rocChart(roc, isLog) {
   return root;
 }
 
-/** Bands of log squared gradient norms along the layers, ID and OOD. */
+/** Bands of log squared gradient norms by layer, ID and OOD. */
 function layerChart(bands, names, said) {
   const rows = bands.map(unpackBand);
   const known = rows.flat(2).filter((found) => found !== null);
@@ -258,7 +258,7 @@ function layerChart(bands, names, said) {
   return root;
 }
 
-/** AUROC with its interval as a little picture from 0 to 1. */
+/** A small picture of the AUROC and its interval, from 0 to 1. */
 function whisker(row) {
   const at = (share) => 2 + share * 86;
   const low = COLUMNS.auroc_low[row];
@@ -269,7 +269,7 @@ function whisker(row) {
     svg("circle", { cx: at(COLUMNS.auroc[row]), cy: 6, r: 3 }));
 }
 
-/** A tile of an atlas on a canvas, once its picture is there. */
+/** Draws a tile of an atlas on a canvas after the picture has loaded. */
 function tile(sheet, place, label, zoom) {
   const canvas = el("canvas", { width: sheet.width, height: sheet.height, role: "img", "aria-label": label, title: label });
   canvas.style.width = `${sheet.width * zoom}px`;

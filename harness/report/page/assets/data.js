@@ -1,5 +1,5 @@
 "use strict";
-// What the page shows: columns of cells, embedded as JSON. A name is its place in a list of names.
+// Data behind the page: columns of cells, embedded as JSON. Names are indices into lists of names.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const CELLS = DATA.cells;
@@ -17,13 +17,13 @@ const LABELS = {
 const MARKS = { best: "best", tied: "tied" };
 const MINUS = "\u2212";
 
-/** A value of a cell: names as text, numbers as numbers, null where there is none. */
+/** A value of a cell: text for names, a number for numbers, null if missing. */
 function value(key, row) {
   const found = COLUMNS[key][row];
   return key in NAMES ? NAMES[key][found] : found;
 }
 
-/** The distinct values of a column, numbers ascending, names in the order of the suite. */
+/** The distinct values of a column: numbers ascending, names in suite order. */
 function choices(key) {
   if (key in NAMES) return NAMES[key].map((name, place) => [place, name]);
   const distinct = [...new Set(COLUMNS[key])].sort((a, b) => a - b);
@@ -46,12 +46,12 @@ function trainingOf(row) {
   return `${COLUMNS.model[row]}/${COLUMNS.in[row]}/${COLUMNS.seed[row]}`;
 }
 
-/** What a cell has in common with others, without the keys named. */
+/** A key shared by all cells that are equal except for the named keys. */
 function placeWithout(row, ...left) {
   return PLACE.filter((key) => !left.includes(key)).map((key) => COLUMNS[key][row]).join("/");
 }
 
-/** Whether the AUROC is below chance by more than its error. */
+/** Whether the whole interval of the AUROC lies below chance. */
 function isWrongWay(row) {
   return COLUMNS.auroc_high[row] !== null && COLUMNS.auroc_high[row] < 0.5;
 }
@@ -65,7 +65,7 @@ const ANY_BEATEN = NAMES.beaten_by.some((text) => text !== "");
 
 const SHOW = {
   all: ["all cells", () => true],
-  best: ["best, or tied with it", (row) => ["best", "tied"].includes(value("mark", row))],
+  best: ["best, or not significantly different", (row) => ["best", "tied"].includes(value("mark", row))],
   wrong: ["AUROC below 0.5 beyond error", isWrongWay],
   beaten: ["beaten by a trivial baseline", isBeaten],
   published: ["with a published value", (row) => COLUMNS.published[row] !== null],
@@ -83,7 +83,7 @@ function filtered(filters) {
   return rows;
 }
 
-/** AUROC minus that of another scorer on the same cell, by row; null where there is none. */
+/** AUROC minus the AUROC of another scorer on the same cell, by row; null if one is missing. */
 function differences(scorer) {
   const found = new Array(CELLS).fill(null);
   if (scorer === null) return found;
@@ -105,7 +105,7 @@ function publishedDifference(row) {
   return published === null || COLUMNS.auroc[row] === null ? null : COLUMNS.auroc[row] - published;
 }
 
-/** The shell command that computes one cell, in parts that are not to be torn apart. */
+/** The shell command that computes a cell, in parts between which a line may break. */
 function commandOf(row) {
   const named = ["model", "in", "out", "scorer"].map((key) => DATA.arguments[key][COLUMNS[key][row]]);
   const counted = ["epoch", "group_size", "seed"].map((key) => `${key}=${COLUMNS[key][row]}`);
@@ -118,7 +118,7 @@ function titleOf(row) {
     `${value("scorer", row)}, b = ${COLUMNS.group_size[row]}, epoch ${COLUMNS.epoch[row]}${seed}`;
 }
 
-/** Rows as CSV: no number is an empty field, and no text a formula of a spreadsheet. */
+/** Rows in CSV: a missing number is an empty field; text is quoted if a spreadsheet would read a formula. */
 function csv(rows) {
   const keys = [...PLACE, "status", "message", "mark", "beaten_by", "auroc", "auroc_se", "auroc_low",
     "auroc_high", "aupr", "fpr95", "n_in", "n_out", "bits_per_dim_in", "bits_per_dim_out", "ovl",
@@ -151,7 +151,7 @@ function bytesOf(base64) {
   return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 }
 
-/** The three rows of a packed band: 5 %, median and 95 % of each layer; null is no value. */
+/** Unpacks a band into three rows: 5 %, median and 95 % by layer; null is a missing value. */
 function unpackBand(band) {
   const bytes = bytesOf(band.steps);
   const steps = new DataView(bytes.buffer);
@@ -179,12 +179,12 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Children that are there: lists are flattened, and null is nothing. */
+/** Flattens lists of children and removes null. */
 function present(children) {
   return children.flat().filter((child) => child !== null && child !== undefined);
 }
 
-/** A text that is said, not shown. */
+/** A text for screen readers only. */
 function hidden(text) {
   return el("span", { class: "hidden" }, text);
 }

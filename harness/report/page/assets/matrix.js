@@ -3,7 +3,7 @@
 const MOST_LINES = 150;
 const matrixOrder = { out: null, down: true };
 
-/** Draws the matrix of the rows that pass the filters; what is not chosen is said above it. */
+/** Draws the matrix for the rows that pass the filters; a heading names the epoch and group size. */
 function drawMatrix(parent, rows, filters, open) {
   const sortBy = (out) => {
     const again = matrixOrder.out === out;
@@ -25,15 +25,15 @@ function drawMatrix(parent, rows, filters, open) {
     return;
   }
   const which = filters.epoch === null ? "the last epoch of each training" : `epoch ${filters.epoch}`;
-  const left = lines.size > MOST_LINES ? ` The first ${MOST_LINES} of ${lines.size} lines; filters show others.` : "";
+  const left = lines.size > MOST_LINES ? ` Only the first ${MOST_LINES} of ${lines.size} lines are shown; use the filters to see others.` : "";
   parent.replaceChildren(
     el("h3", {}, `At ${which}, groups of ${size}`),
-    hint("Bold is the best of its column in the printed tables, over all epochs; ~ cannot be told from it; " +
-      `▼ is below 0.5 beyond error${ANY_BEATEN ? "; # is beaten by a trivial baseline" : ""}. A number opens its cell; the name of an OOD set sorts the scorers.${left}`),
+    hint("Bold is the best of its column in the printed tables, over all epochs; ~ does not differ significantly from the best; " +
+      `▼ is below 0.5 beyond error${ANY_BEATEN ? "; # is beaten by a trivial baseline" : ""}. Select a number to open the cell, or the name of an OOD set to sort the scorers.${left}`),
     ...families([...lines.values()].slice(0, MOST_LINES)).map((family) => matrixTable(family, open, sortBy)));
 }
 
-/** Lines that share OOD sets, directly or through others, belong into one table. */
+/** Groups lines into tables: lines that share OOD sets, directly or indirectly, share a table. */
 function families(lines) {
   const found = [];
   for (const line of lines) {
@@ -72,7 +72,7 @@ function matrixHead(out, sortBy) {
       NAMES.out[out], isSorted ? el("span", { class: "arrow", "aria-hidden": "true" }, matrixOrder.down ? "▼" : "▲") : null));
 }
 
-/** The scorers of one training, under its name. */
+/** The scorers of a training, below the name of the training. */
 function matrixBlock(lines, outs, open) {
   const [row] = lines[0].values();
   const seed = CHOICES.seed.length > 1 ? `, seed ${COLUMNS.seed[row]}` : "";
@@ -95,7 +95,7 @@ function matrixCell(row, open) {
   return cell;
 }
 
-/** The AUROC of a cell as the button that opens it. */
+/** The AUROC of a cell, shown as a button that opens the cell. */
 function aurocButton(row, open) {
   const mark = value("mark", row);
   const auroc = COLUMNS.auroc[row];

@@ -38,11 +38,11 @@ function cellColumns() {
     { ...numberColumn("auroc"), pin: true, draw: (row) => aurocButton(row, open) },
     { key: "auroc_low", label: LABELS.auroc_low, sort: (row) => COLUMNS.auroc_low[row], draw: drawInterval, title: "95 % interval of the AUROC, by DeLong; sorts by its lower end" },
     ...optional(filters.baseline !== null, {
-      key: "delta", label: `vs ${NAMES.scorer[filters.baseline]}`, number: true, title: "AUROC minus that of the baseline on the same cell",
+      key: "delta", label: `vs ${NAMES.scorer[filters.baseline]}`, number: true, title: "AUROC minus the AUROC of the baseline on the same cell",
       sort: (row) => deltas[row], draw: (row) => drawDelta(deltas[row], 3),
     }),
     ...optional(has("published"), {
-      key: "published", label: "vs published", number: true, title: "AUROC minus the published one; ! is beyond 1.96 standard errors",
+      key: "published", label: "vs published", number: true, title: "AUROC minus the published AUROC; ! is beyond 1.96 standard errors",
       sort: publishedDifference, draw: drawPublished,
     }),
     numberColumn("aupr"), numberColumn("fpr95", 3, "ID flagged when 95 % of OOD is caught; lower is better"),
@@ -132,17 +132,17 @@ function drawCurves(parent, rows) {
   }
   const panels = drawn.slice(0, MOST_PANELS);
   const scorers = bestScorers(panels.flat());
-  const left = drawn.length > MOST_PANELS ? ` The first ${MOST_PANELS} of ${drawn.length} panels; the filters above choose others.` : "";
+  const left = drawn.length > MOST_PANELS ? ` Only the first ${MOST_PANELS} of ${drawn.length} panels are shown; use the filters above to see others.` : "";
   const all = new Set(panels.flat().map((row) => COLUMNS.scorer[row])).size;
-  const fewer = all > MOST_CURVES ? ` The ${MOST_CURVES} scorers of ${all} with the highest mean AUROC in these panels; the filter chooses another.` : "";
-  const seeds = CHOICES.seed.length > 1 ? " Means over the seeds, of the ends of intervals too." : "";
+  const fewer = all > MOST_CURVES ? ` Only the ${MOST_CURVES} of ${all} scorers with the highest mean AUROC in these panels are shown; use the filter to see others.` : "";
+  const seeds = CHOICES.seed.length > 1 ? " AUROC and interval bounds are means over the seeds." : "";
   parent.replaceChildren(
     hint(`AUROC of the cells that pass the filters, with 95 % intervals.${seeds}${left}${fewer}`),
     legend(scorers.map((scorer, place) => ({ label: NAMES.scorer[scorer], place }))),
     el("div", { class: "panels" }, panels.map((found) => curvePanel(found, scorers))));
 }
 
-/** The scorers that are drawn, in the order of the suite. */
+/** The scorers to draw, in suite order. */
 function bestScorers(rows) {
   const sums = new Map();
   for (const row of rows) {
@@ -182,7 +182,7 @@ function drawVerdicts(parent) {
   const rows = DATA.epochs.rows.filter((row) => row.best_epoch !== null);
   if (!rows.length) {
     const why = DATA.epochs.rows.length || CELLS <= DATA.epochs.most ? "No row has two epochs that can be compared."
-      : `Left out, because the suite has more than ${DATA.epochs.most.toLocaleString("en")} cells; a page of a part of it (--only) has this table.`;
+      : `Left out, because the suite has more than ${DATA.epochs.most.toLocaleString("en")} cells; a page for part of the suite (--only) includes this table.`;
     parent.replaceChildren(hint(why));
     return;
   }
@@ -190,8 +190,8 @@ function drawVerdicts(parent) {
   const number = (key, label, draw, title) => ({ key, label, title, number: true, sort: (row) => row[key], draw });
   const area = el("div");
   parent.replaceChildren(
-    hint("The earliest epoch is the first that the paired DeLong test does not find worse than the best (p > 0.05, Holm-corrected). " +
-      `Of the groups, ${DATA.epochs.split}, so that choosing flatters nothing.`), area);
+    hint("The earliest epoch is the first epoch not significantly worse than the best by the paired DeLong test (p > 0.05, Holm-corrected). " +
+      `To avoid selection bias, ${DATA.epochs.split}.`), area);
   const table = new SortedTable(area, {
     caption: "How early is enough", unit: "rows",
     columns: [
@@ -215,7 +215,7 @@ function drawGain(row) {
 
 // Training
 
-/** A scorer may read trainings of seeds that have no cells. */
+/** Trainings decide, not cells: a scorer may read trainings with seeds that have no cells. */
 const HAS_SEEDS = new Set(DATA.trainings.map((one) => one.seed)).size > 1;
 
 function drawTrainings(parent) {
@@ -225,7 +225,7 @@ function drawTrainings(parent) {
     return;
   }
   parent.replaceChildren(
-    hint("Bits per dimension at the stored epochs: mean training loss of the epoch, and test examples of the same set after it."),
+    hint("Bits per dimension at the stored epochs: mean training loss during the epoch, and mean loss on test examples of the same set after the epoch."),
     legend([{ label: "training loss", place: 0 }, { label: "own test examples", place: 1 }]),
     el("div", { class: "panels" }, known.map(trainingPanel)));
 }
@@ -240,13 +240,13 @@ function trainingPanel(one) {
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
   return el("figure", {},
     el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${isBound}`, lacking.length ? ` – epochs not stored: ${lacking.join(", ")}` : null),
-    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: "bits/dim" }) : hint("No loss is known."));
+    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: "bits/dim" }) : hint("No loss is stored."));
 }
 
 function drawSamples(parent) {
   const { sheets, notes, temperature } = DATA.samples;
   if (temperature === null) {
-    parent.replaceChildren(hint("Not on this page: bench report --html FILE --samples draws them from the stored checkpoints, for which it needs PyTorch."));
+    parent.replaceChildren(hint("This page has no samples: bench report --html FILE --samples draws samples from the stored checkpoints, and needs PyTorch."));
     return;
   }
   const trainings = new Map();
@@ -271,7 +271,7 @@ function setTheme(theme) {
   if (theme === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   button.textContent = `Theme: ${theme}`;
-  try { localStorage.setItem("bench-theme", theme); } catch { /* a browser may not keep anything */ }
+  try { localStorage.setItem("bench-theme", theme); } catch { /* storage may be disabled in the browser */ }
 }
 
 function storedTheme() {

@@ -1,4 +1,4 @@
-// A table that sorts and turns pages: real table markup, so that it can be read aloud.
+// A table with sorting and paging, in real table markup for screen readers.
 
 const PAGE = 25;
 const MOST_PRINTED = 2000;
@@ -81,7 +81,7 @@ class SortedTable {
     this.pager.replaceChildren(...(pages > 1 ? this.pageButtons(pages) : []));
   }
 
-  /** All rows on paper, or the first of very many. */
+  /** Shows all rows for printing, or the first rows of a very long table. */
   drawForPrint() {
     this.drawBody(0, MOST_PRINTED);
     const total = `${this.sorted.length.toLocaleString("en")} ${this.unit}`;
@@ -114,7 +114,7 @@ function classOf({ number, pin }) {
   return [number ? "number" : "", pin ? "pin" : ""].join(" ").trim() || null;
 }
 
-/** Items in order; equal ones keep theirs, and those without a value come last either way. */
+/** Sorts items; equal items keep their order, and items without a value always come last. */
 function sortedBy(items, sort, down) {
   const keyed = items.map((item) => ({ item, key: sort(item) }));
   const sign = down ? -1 : 1;

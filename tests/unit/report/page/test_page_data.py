@@ -240,7 +240,7 @@ def test_pending_and_failed_cells(made):
     assert column(data, "message")[1] == "out of </script> memory"
     assert list(data["details"]) == ["0"]
     assert "22 of 24 cells: not computed yet" in page
-    assert "22 of 24 cells are not computed yet; what follows is about the others." in page
+    assert "22 of 24 cells are not computed yet; this page shows all other cells." in page
     assert "1 of 24 cells: out of &lt;/script&gt; memory" in page
 
 
