@@ -1,4 +1,4 @@
-"""Sentences below the tables: what failed, which scorer won and by how much, what is next."""
+"""Summary sentences below the tables: failures, the winning scorer, and the next step."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from harness.results import Cell, Result, place
 from harness.text import counted, one_line
 
 MOST_TESTED = 2000
-"""Of more cells than this every second, third, ... is tested: a test takes up to a millisecond."""
+"""Maximum number of cells tested, spread evenly over all cells; a test takes up to 1 ms."""
 
 FAR = 6.0
-"""A difference of so many times the sum of both standard errors needs no test: p < 1e-8."""
+"""Multiple of the summed standard errors beyond which a difference needs no test: p < 1e-8."""
 
 
 def summary(results: Sequence[Result]) -> list[str]:
-    """A few sentences in plain text, one for each of these that the results can answer.
+    """Summarise results in a few plain sentences. Topics without an answer are left out.
 
-     - What failed: how many cells have a number, and why the others have none.
-     - What won: the scorer with the highest mean AUROC, by how much, and in how many cells the
-       paired test tells it from the next (see `winner`).
-     - Scorers that are the wrong way round, with the number of their cells in which they are:
-       AUROC below 0.5, the 95 % interval included.
-     - Where to look next (see `next_look`).
+     - Failures: the number of cells with a number, and the reasons for missing numbers.
+     - Winner: the scorer with the highest mean AUROC, the lead over the next scorer, and the
+       number of cells in which the two differ significantly (see `winner`).
+     - Scorers that are the wrong way round, with the number of cells in which the whole 95 %
+       interval lies below 0.5.
+     - The next cell to look at (see `next_look`).
 
-    Of two results for the same cell the later one counts.
+    If two results are for the same cell, the later result counts.
     """
     if not results:
         return ["There are no results."]
@@ -58,7 +58,7 @@ def _wrong_way_round(results: Sequence[Result]) -> list[str]:
     if not cells:
         return []
     wrong = [result for result in results if is_wrong_way(result)]
-    claim = "the wrong way round (AUROC below 0.5 beyond its 95 % interval)"
+    claim = "the wrong way round (95 % interval of the AUROC below 0.5)"
     if not wrong:
         return [f"No scorer is {claim} in any cell."]
     counts = Counter(result.cell.scorer for result in wrong).most_common()
@@ -73,12 +73,15 @@ def _wrong_way_round(results: Sequence[Result]) -> list[str]:
 
 
 def winner(results: Sequence[Result]) -> list[str]:
-    """The scorer with the highest mean AUROC and its lead over the next, in up to one sentence.
+    """Name the scorer with the highest mean AUROC and the lead over the next scorer.
 
-    Only scorers with the most numbers are compared, so that none wins by having failed where it is
-    hard. The mean says by how much; the cells in which a paired DeLong test, Holm-corrected over
-    all of them, tells the two apart say how sure it is. Cells share examples, so their count is
-    no test by itself, and none is made of it.
+    Only scorers with the most numbers are compared: a scorer must not win by failing in difficult
+    cells. The mean gives the size of the lead. The certainty is given by the number of cells in
+    which the two scorers differ significantly, by paired DeLong tests, Holm-corrected over all
+    cells. Cells share examples, so the count is not a test and must not be read like one.
+
+    Returns:
+        A single sentence; empty with fewer than two scorers.
     """
     numbers: dict[str, dict[Cell, Result]] = {}
     for result in results:
@@ -94,44 +97,46 @@ def winner(results: Sequence[Result]) -> list[str]:
         if len(found) == most
     }
     first, *others = sorted(means, key=means.__getitem__, reverse=True)
-    cells = "cell" if most == 1 else f"{most} cells"
-    text = f"The highest mean AUROC is that of {first}: {means[first]:.3f} over its {cells}"
+    cells = counted(most, "cell")
+    text = f"{first} has the highest mean AUROC: {means[first]:.3f} over {cells}"
     if not others:
-        return [f"{text}; the others have numbers in fewer."]
+        return [f"{text}; all other scorers have numbers in fewer cells."]
     lead = means[first] - means[others[0]]
-    ahead = f"{lead:.3f} above {others[0]}" if lead >= 0.0005 else f"that of {others[0]} is equal"
-    return [f"{text}, {ahead}{_told_apart(numbers[first], numbers[others[0]])}."]
+    ahead = f"{lead:.3f} above {others[0]}" if lead >= 0.0005 else f"equal to {others[0]}"
+    return [f"{text}, {ahead}{_significance(numbers[first], numbers[others[0]])}."]
 
 
-def _told_apart(first: Mapping[Cell, Result], other: Mapping[Cell, Result]) -> str:
-    """In how many cells the paired test tells which of the two is better."""
+def _significance(first: Mapping[Cell, Result], other: Mapping[Cell, Result]) -> str:
+    """Count the cells in which two scorers differ significantly, in words."""
     pairs = [(first[cell], other[cell]) for cell in first if cell in other]
     pairs = pairs[:: -(-len(pairs) // MOST_TESTED) or 1]
     tests = [test for a, b in pairs if (test := _test(a, b)) is not None]
     if not tests:
-        return "; whether that is beyond error could not be tested"
+        return "; the significance of the lead could not be tested"
     adjusted = holm([p for _, p in tests])
     told = [sign for (sign, _), p in zip(tests, adjusted, strict=True) if sign and p <= LEVEL]
     better, worse = told.count(1), told.count(-1)
     where = (
-        f"in {counted(len(tests), 'cell')} of them" if len(tests) < len(first) else "cell by cell"
+        f"among {counted(len(tests), 'tested cell')}"
+        if len(tests) < len(first)
+        else "cell by cell"
     )
     if not told:
-        return f"; {where}, the paired test tells them apart in none"
+        return f"; {where}, no difference is significant (paired DeLong tests, Holm-corrected)"
     tied = len(tests) - better - worse
     return (
-        f"; {where}, it is better in {better}, worse in {worse}, and not told apart in {tied} "
-        "(paired DeLong tests, Holm-corrected)"
+        f"; {where}, it is significantly better in {better:,}, worse in {worse:,}, and not "
+        f"significantly different in {tied:,} (paired DeLong tests, Holm-corrected)"
     )
 
 
 def _test(a: Result, b: Result) -> tuple[int, float] | None:
-    """The sign of a - b and the p-value of the paired test; None if it cannot be made."""
+    """Return the sign of a - b and the p-value of the paired test, or None if not testable."""
     if a.metrics is None or b.metrics is None:
         return None
     difference = a.metrics.auroc - b.metrics.auroc
     sign = (difference > 0) - (difference < 0)
-    # the error of a difference is at most the sum of both, so this p is below any correction
+    # the error of a difference is at most the sum of both errors: p stays small after correction
     if abs(difference) > FAR * (a.metrics.auroc_se + b.metrics.auroc_se):
         return sign, 0.0
     test = paired_test(a, b)

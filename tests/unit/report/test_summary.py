@@ -31,9 +31,9 @@ def test_all_four_sentences():
     ]
     assert summary(results) == [
         "9 of 13 cells have a number: 1 missing_data, 2 failed, 1 unsupported.",
-        "The highest mean AUROC is that of [fisher]: 0.750 over its 4 cells, 0.272 above "
-        "log-likelihood; whether that is beyond error could not be tested.",
-        "Scorers that are the wrong way round (AUROC below 0.5 beyond its 95 % interval): "
+        "[fisher] has the highest mean AUROC: 0.750 over 4 cells, 0.272 above "
+        "log-likelihood; the significance of the lead could not be tested.",
+        "Scorers that are the wrong way round (95 % interval of the AUROC below 0.5): "
         "log-likelihood in 2 of 4 cells, [fisher] in 1 of 4 cells; lowest: 0.071 by "
         "log-likelihood, glow at epoch 20, cifar10 against svhn, group size 1.",
         "Look next at 2 cells without a number (failed).",
@@ -43,7 +43,7 @@ def test_all_four_sentences():
 def test_a_scorer_that_is_the_right_way_round():
     assert summary([result("log-likelihood", auroc=0.4, high=0.6)]) == [
         "The only cell has a number.",
-        "No scorer is the wrong way round (AUROC below 0.5 beyond its 95 % interval) in any cell.",
+        "No scorer is the wrong way round (95 % interval of the AUROC below 0.5) in any cell.",
         "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
         "error at any epoch; the closest is log-likelihood at epoch 20 with 0.400.",
     ]
@@ -57,7 +57,7 @@ def test_cells_without_numbers_are_not_judged():
     results = [result("typicality", auroc=0.1, high=0.2), result("log-likelihood")]
     assert summary(results) == [
         "1 of 2 cells has a number: 1 failed.",
-        "Scorers that are the wrong way round (AUROC below 0.5 beyond its 95 % interval): "
+        "Scorers that are the wrong way round (95 % interval of the AUROC below 0.5): "
         "typicality in 1 of 1 cell; lowest: 0.100 by typicality, glow at epoch 20, cifar10 "
         "against svhn, group size 1.",
         "Look next at 1 cell without a number (failed).",
@@ -65,9 +65,9 @@ def test_cells_without_numbers_are_not_judged():
     results = [result("a", auroc=0.25), result("b", auroc=0.5)]
     assert summary(results) == [
         "All 2 cells have a number.",
-        "The highest mean AUROC is that of b: 0.500 over its cell, 0.250 above a; whether "
-        "that is beyond error could not be tested.",
-        "Scorers that are the wrong way round (AUROC below 0.5 beyond its 95 % interval): "
+        "b has the highest mean AUROC: 0.500 over 1 cell, 0.250 above a; the "
+        "significance of the lead could not be tested.",
+        "Scorers that are the wrong way round (95 % interval of the AUROC below 0.5): "
         "a in 1 of 1 cell; lowest: 0.250 by a, glow at epoch 20, cifar10 against svhn, group "
         "size 1.",
         "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
@@ -90,5 +90,5 @@ def test_of_two_results_for_a_cell_the_later_counts():
 def test_names_stay_on_their_line():
     results = [result("a\nb\x1b[31m", auroc=0.75), result("c", auroc=0.5)]
     assert summary(results)[1].startswith(
-        "The highest mean AUROC is that of a b\\x1b[31m: 0.750 over its cell, 0.250 above c"
+        "a b\\x1b[31m has the highest mean AUROC: 0.750 over 1 cell, 0.250 above c"
     )

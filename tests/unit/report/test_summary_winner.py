@@ -15,6 +15,7 @@ from harness.results import Beaten, Cell
 from tests.made_results import made_result
 
 N = 60
+NONE = "no difference is significant (paired DeLong tests, Holm-corrected)"
 
 
 def scored(scorer, shift, out="svhn", *, seed=1, epoch=4):
@@ -56,20 +57,20 @@ def test_the_lead_and_in_how_many_cells_it_is_told_apart():
         for name in ("a", "b")
     }
     assert winner(results) == [
-        f"The highest mean AUROC is that of a: {means['a']:.3f} over its 3 cells, "
-        f"{means['a'] - means['b']:.3f} above b; cell by cell, it is better in 1, worse in 1, and "
-        "not told apart in 1 (paired DeLong tests, Holm-corrected)."
+        f"a has the highest mean AUROC: {means['a']:.3f} over 3 cells, "
+        f"{means['a'] - means['b']:.3f} above b; cell by cell, it is significantly better in 1, "
+        "worse in 1, and not significantly different in 1 (paired DeLong tests, Holm-corrected)."
     ]
 
 
 def test_a_lead_that_no_cell_bears_out_is_not_overclaimed():
     (text,) = winner([scored("a", 0.301), scored("b", 0.30, seed=2)])
-    assert text.endswith("; cell by cell, the paired test tells them apart in none.")
+    assert text.endswith(f"; cell by cell, {NONE}.")
 
 
 def test_equal_means_are_said_to_be_equal():
     (text,) = winner([scored("a", 0.3), scored("b", 0.3)])
-    assert ", that of b is equal; cell by cell, the paired test tells them apart in none." in text
+    assert f", equal to b; cell by cell, {NONE}." in text
 
 
 def test_some_cells_without_scores_are_not_counted():
@@ -80,7 +81,7 @@ def test_some_cells_without_scores_are_not_counted():
         bare("b", 0.8, "noise"),
     ]
     (text,) = winner(results)
-    assert "; in 1 cell of them, it is better in 1, worse in 0, and not told apart in 0 (" in text
+    assert "; among 1 tested cell, it is significantly better in 1, worse in 0, and not " in text
 
 
 def test_holm_asks_for_more_where_there_are_more_cells():
@@ -93,7 +94,7 @@ def test_holm_asks_for_more_where_there_are_more_cells():
     assert 0.05 / 20 < delong_difference(*scores).p_value < 0.05
     assert "better in 1" in winner(one)[0]
     many = [result for pair in near for result in pair]
-    assert "tells them apart in none" in winner([*one, *many])[0]
+    assert NONE in winner([*one, *many])[0]
 
 
 def test_of_very_many_cells_some_spread_over_all_are_tested():
@@ -103,14 +104,15 @@ def test_of_very_many_cells_some_spread_over_all_are_tested():
         for epoch in range(4001)
         for item in (a, b)
     ]
-    assert "; in 1334 cells of them, it is better in 1334, worse in 0," in winner(results)[0]
+    (text,) = winner(results)
+    assert "; among 1,334 tested cells, it is significantly better in 1,334, worse in 0," in text
 
 
 def test_scorers_with_fewer_numbers_do_not_win():
     results = [bare("lucky", 1.0), bare("a", 0.6), bare("a", 0.7, "noise")]
     assert winner(results) == [
-        "The highest mean AUROC is that of a: 0.650 over its 2 cells; the others have numbers in "
-        "fewer."
+        "a has the highest mean AUROC: 0.650 over 2 cells; all other scorers have numbers in "
+        "fewer cells."
     ]
 
 
