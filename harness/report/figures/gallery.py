@@ -50,75 +50,75 @@ def draw_figures(
         temperature: Temperature for drawing samples.
     """
     gallery = Gallery()
-    told = training_results(plan, results, store)
+    trainings = training_results(plan, results, store)
     with style():
-        for name, figure in _figures(told, temperature, gallery.notes):
+        for name, figure in _figures(trainings, temperature, gallery.notes):
             gallery.files += save(figure, folder / name)
     return gallery
 
 
 def _figures(
-    told: Sequence[TrainingResults], temperature: float, notes: list[str]
+    trainings: Sequence[TrainingResults], temperature: float, notes: list[str]
 ) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with a file name, one at a time."""
-    models = dict.fromkeys((story.chain.model, story.chain.seed) for story in told)
+    models = dict.fromkeys((training.chain.model, training.chain.seed) for training in trainings)
     for model, seed in models:
-        of_model = [s for s in told if (s.chain.model, s.chain.seed) == (model, seed)]
+        of_model = [s for s in trainings if (s.chain.model, s.chain.seed) == (model, seed)]
         if figure := bits_figure(of_model):
             yield f"bits@{_file_name(model, seed)}", figure
-    for story in told:
-        chain = story.chain
+    for training in trainings:
+        chain = training.chain
         name = _file_name(f"{chain.model}@{chain.dataset}", chain.seed)
-        for scorer in story.scorers:
-            yield f"scores-{_file_name(scorer, 0)}@{name}", scores_figure(story, scorer)
-        yield f"auroc@{name}", auroc_figure(story)
-        if figure := overlap_figure(story):
+        for scorer in training.scorers:
+            yield f"scores-{_file_name(scorer, 0)}@{name}", scores_figure(training, scorer)
+        yield f"auroc@{name}", auroc_figure(training)
+        if figure := overlap_figure(training):
             yield f"overlap@{name}", figure
-        if figure := layers_figure(story):
+        if figure := layers_figure(training):
             yield f"layers@{name}", figure
-        if figure := samples_figure(story, temperature, notes):
+        if figure := samples_figure(training, temperature, notes):
             yield f"samples@{name}", figure
 
 
-def bits_figure(told: Sequence[TrainingResults]) -> Figure | None:
+def bits_figure(trainings: Sequence[TrainingResults]) -> Figure | None:
     """Draw bits per dimension for each ID set and the OOD sets at the last epoch (Figs. 1, 9)."""
     panels = []
-    for story in told:
+    for training in trainings:
         samples: dict[str, Floats] = {}
-        for out in story.outs:
-            if found := story.with_bits(out):
+        for out in training.outs:
+            if found := training.with_bits(out):
                 epoch = max(found)
-                own, other = story.bits(found[epoch])
-                samples |= {story.chain.dataset: own, out: other}
+                own, other = training.bits(found[epoch])
+                samples |= {training.chain.dataset: own, out: other}
         if samples:
-            panels.append(Panel(f"trained on {story.chain.dataset}", samples))
+            panels.append(Panel(f"trained on {training.chain.dataset}", samples))
     if not panels:
         return None
     grid = [panels[start : start + 2] for start in range(0, len(panels), 2)]
-    title = f"{_model(told[0].chain)}, bits per dimension at the last epoch (filled: ID)"
+    title = f"{_model(trainings[0].chain)}, bits per dimension at the last epoch (filled: ID)"
     return draw_histograms(grid, title=title, unit="bits/dim", share_of="examples")
 
 
-def scores_figure(story: TrainingResults, scorer: str) -> Figure:
+def scores_figure(training: TrainingResults, scorer: str) -> Figure:
     """Draw the score by epoch and group size (Figs. 3, 4, 6 and 7)."""
     grid = []
-    for epoch in chosen(story.epochs, MOST_EPOCHS):
+    for epoch in chosen(training.epochs, MOST_EPOCHS):
         row = []
-        for size in story.group_sizes:
+        for size in training.group_sizes:
             samples: dict[str, Floats] = {}
-            for out in story.outs:
-                result = story.by_epoch(out, scorer, size).get(epoch)
+            for out in training.outs:
+                result = training.by_epoch(out, scorer, size).get(epoch)
                 if result and result.scores is not None:
-                    samples |= dict(zip((story.chain.dataset, out), result.scores, strict=True))
+                    samples |= dict(zip((training.chain.dataset, out), result.scores, strict=True))
             if samples:
                 row.append(Panel(f"epoch {epoch}, b = {size}", samples))
         if row:
             grid.append(row)
-    title = f"{story.chain}: {scorer} (filled: ID)"
+    title = f"{training.chain}: {scorer} (filled: ID)"
     return draw_histograms(grid, title=title, unit="score, higher is more OOD", share_of="groups")
 
 
-def auroc_figure(story: TrainingResults) -> Figure:
+def auroc_figure(training: TrainingResults) -> Figure:
     """Draw AUROC by epoch, with bits per dimension for the in-distribution set."""
     grid = [
         [
@@ -126,72 +126,78 @@ def auroc_figure(story: TrainingResults) -> Figure:
                 f"against {out}, b = {size}",
                 {
                     scorer: found
-                    for scorer in story.scorers
-                    if (found := curve(story.by_epoch(out, scorer, size))).epochs
+                    for scorer in training.scorers
+                    if (found := curve(training.by_epoch(out, scorer, size))).epochs
                 },
-                own_bits(story, out),
+                own_bits(training, out),
             )
-            for size in story.group_sizes
+            for size in training.group_sizes
         ]
-        for out in story.outs
+        for out in training.outs
     ]
-    title = f"{story.chain}: AUROC along the epochs, bands are 95 % intervals (DeLong)"
+    title = f"{training.chain}: AUROC along the epochs, bands are 95 % intervals (DeLong)"
     return draw_curves(grid, title=title)
 
 
-def overlap_figure(story: TrainingResults) -> Figure | None:
+def overlap_figure(training: TrainingResults) -> Figure | None:
     """Draw densities of bits per dimension with OVL, next to AUROC (Fig. 5)."""
     rows = {}
-    size = story.group_sizes[0]
-    for out in story.outs:
-        cells = story.with_bits(out)
-        ovl = {epoch: story.metrics(planned.cell).ovl or 0.0 for epoch, planned in cells.items()}
+    size = training.group_sizes[0]
+    for out in training.outs:
+        cells = training.with_bits(out)
+        ovl = {
+            epoch: training.metrics(planned.cell).ovl or 0.0 for epoch, planned in cells.items()
+        }
         panels = [
-            DensityPanel(epoch, *story.bits(cells[epoch]), ovl[epoch])
+            DensityPanel(epoch, *training.bits(cells[epoch]), ovl[epoch])
             for epoch in chosen(list(cells), MOST_EPOCHS - 1)
         ]
         auroc = {
             scorer: {
                 epoch: result.metrics.auroc
-                for epoch, result in story.by_epoch(out, scorer, size).items()
+                for epoch, result in training.by_epoch(out, scorer, size).items()
                 if result.metrics is not None
             }
-            for scorer in story.scorers
+            for scorer in training.scorers
         }
         if panels:
             rows[out] = (panels, OverlapCurves(ovl, auroc))
     if not rows:
         return None
-    title = f"{story.chain}: overlap of bits per dimension, and AUROC at b = {size}"
-    return draw_densities(rows, in_dataset=story.chain.dataset, title=title)
+    title = f"{training.chain}: overlap of bits per dimension, and AUROC at b = {size}"
+    return draw_densities(rows, in_dataset=training.chain.dataset, title=title)
 
 
-def layers_figure(story: TrainingResults) -> Figure | None:
+def layers_figure(training: TrainingResults) -> Figure | None:
     """Draw log squared gradient norms layer by layer, ID against OOD (Fig. 2)."""
-    names = story.layer_names()
-    size = story.group_sizes[0]
+    names = training.layer_names()
+    size = training.group_sizes[0]
     rows = {}
-    for out in story.outs if names else []:
+    for out in training.outs if names else []:
         panels = [
             LayerPanel(epoch, layer_band(found[0]), layer_band(found[1]))
-            for epoch in chosen(story.epochs, MOST_EPOCHS - 1)
-            if (found := story.layers(out, epoch, size))
+            for epoch in chosen(training.epochs, MOST_EPOCHS - 1)
+            if (found := training.layers(out, epoch, size))
         ]
         if panels:
             rows[out] = panels
     if not rows:
         return None
-    title = f"{story.chain}: gradients layer by layer, b = {size} (median, 5 % to 95 % of groups)"
-    return draw_layers(rows, names, in_dataset=story.chain.dataset, title=title)
+    title = (
+        f"{training.chain}: gradients layer by layer, b = {size} (median, 5 % to 95 % of groups)"
+    )
+    return draw_layers(rows, names, in_dataset=training.chain.dataset, title=title)
 
 
-def samples_figure(story: TrainingResults, temperature: float, notes: list[str]) -> Figure | None:
+def samples_figure(
+    training: TrainingResults, temperature: float, notes: list[str]
+) -> Figure | None:
     """Draw samples by epoch (Fig. 8); add a note if the model cannot sample."""
-    chain, grids = story.chain, {}
-    for epoch in chosen(story.epochs, MOST_EPOCHS):
-        images, note = try_to_sample(story.plan, story.store, chain, epoch, temperature)
+    chain, grids = training.chain, {}
+    for epoch in chosen(training.epochs, MOST_EPOCHS):
+        images, note = try_to_sample(training.plan, training.store, chain, epoch, temperature)
         if images is not None:
-            grids[epoch] = tiled(images, story.plan.chains[chain].domain.levels)
+            grids[epoch] = tiled(images, training.plan.chains[chain].domain.levels)
         elif note not in notes:
             notes.append(note)
     if not grids:
@@ -199,12 +205,12 @@ def samples_figure(story: TrainingResults, temperature: float, notes: list[str])
     return draw_samples(grids, title=f"{chain}: samples at temperature {temperature:g}")
 
 
-def own_bits(story: TrainingResults, out: str) -> dict[int, float]:
+def own_bits(training: TrainingResults, out: str) -> dict[int, float]:
     """Return bits per dimension for the scored ID examples, by epoch."""
     return {
         epoch: bits
-        for epoch, planned in story.with_bits(out).items()
-        if (bits := story.metrics(planned.cell).bits_per_dim_in) is not None
+        for epoch, planned in training.with_bits(out).items()
+        if (bits := training.metrics(planned.cell).bits_per_dim_in) is not None
     }
 
 

@@ -65,7 +65,7 @@ class TrainingResults:
         return dict(sorted(found.items()))
 
     def with_bits(self, out: str) -> dict[int, PlannedCell]:
-        """Return a cell with known bits per dimension on both sides, by ascending epoch."""
+        """Return a cell for each epoch with known bits per dimension on both sides, ascending."""
         found = {
             planned.cell.epoch: planned
             for planned in self.cells

@@ -57,7 +57,7 @@ def digest_sheets(results: Sequence[Result]) -> list[TextTable]:
 
 
 def _ranking(table: RankingTable) -> list[TextTable]:
-    """Make the table of mean ranks; empty if no block has a number for every scorer."""
+    """Make the table of mean ranks; empty if no scorers can be ranked."""
     if table.ranked is None:
         return []
     body = [ranked_cells(table, table.ranked, scorer) for scorer in table.ranked.mean_ranks]

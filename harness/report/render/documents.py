@@ -65,7 +65,7 @@ def render_document(
     columns: Sequence[str],
     sheets: Iterable[TextTable],
 ) -> str:
-    """Print a report in the requested format, ending in a newline unless empty.
+    """Render a report in the requested format, ending in a newline unless empty.
 
     Arguments:
         printing: Options for printing.
@@ -99,7 +99,7 @@ def render_sheets(
     format: Literal["table", "markdown", "latex"],
     console: Console | None,
 ) -> str:
-    """Print text tables under a heading; see `Printing` for the arguments."""
+    """Render text tables under a heading; see `Printing` for the arguments."""
     if format == "markdown":
         return _markdown(sheets, title)
     if format == "latex":

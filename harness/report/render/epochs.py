@@ -30,7 +30,7 @@ HEADER = (
 
 
 def render_epochs(results: Sequence[Result], **printing: Unpack[Printing]) -> str:
-    """Print early stopping for all results in the requested format."""
+    """Render early stopping for all results in the requested format."""
     tables = epoch_tables(results)
     rows = [to_json(table, row) for table in tables for row in table.rows]
     along = [list(row.along) for table in tables for row in table.rows]

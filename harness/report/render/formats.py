@@ -22,7 +22,7 @@ def render(
     show_all: bool = False,
     **printing: Unpack[Printing],
 ) -> str:
-    """Print results in the requested format, ending in a newline unless empty.
+    """Render results in the requested format, ending in a newline unless empty.
 
     The same results give the same bytes: the text depends on neither time nor machine.
 

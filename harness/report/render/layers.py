@@ -22,7 +22,7 @@ MOST_LAYERS = 5
 def render_layers(
     results: Sequence[Result], *, plan: Plan, store: Store, **printing: Unpack[Printing]
 ) -> str:
-    """Print the layers that carry the scores in the requested format.
+    """Render the layers that carry the scores in the requested format.
 
     Raises:
         NothingSelectedError: No scorer among the results exposes score terms.

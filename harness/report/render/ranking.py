@@ -29,7 +29,7 @@ def render_ranking(
     costs: Mapping[str, Cost],
     **printing: Unpack[Printing],
 ) -> str:
-    """Print the ranking in the requested format.
+    """Render the ranking in the requested format.
 
     Costs are measurements and differ between runs of the same suite. In JSON, costs are in a
     separate field.

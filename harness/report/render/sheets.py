@@ -33,7 +33,7 @@ class CellText(NamedTuple):
 
     @property
     def best(self) -> bool:
-        """Whether the number is the best in the column and printed in bold."""
+        """True for the best number in the column, which is printed in bold."""
         return self.mark == "*"
 
     @property

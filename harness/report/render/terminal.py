@@ -107,7 +107,7 @@ def terminal_text(sheets: Sequence[TextTable], *, title: str, console: Console) 
 
 
 def wrapped(lines: Sequence[str], console: Console, style: str = "") -> str:
-    """Wrap sentences at blanks on a terminal; elsewhere, print one line per sentence."""
+    """Wrap sentences at blanks on a terminal; elsewhere, keep one line per sentence."""
     if not console.is_terminal:
         return "".join(f"{line}\n" for line in lines)
     with console.capture() as shown:
