@@ -20,13 +20,13 @@ def bench_executors() -> Iterable[Entry]:
         Entry(
             "sequential",
             "plugins.executors.sequential:Sequential",
-            "one task after the other in this process",
+            "runs tasks in turn, in this process",
             version="1",
         ),
         Entry(
             "processes",
             "plugins.executors.processes:Processes",
-            "a process of its own for each task, several at a time",
+            "runs several tasks at a time, each in a separate process",
             version="1",
         ),
     ]
