@@ -49,6 +49,8 @@ class Processes:
                 if not running:
                     waiting.pause()
                     continue
+                # With a free worker, wake up now and then: a waiting task may become ready without
+                # any event here, when another run finishes.
                 idle = bool(waiting) and len(running) < self.workers
                 sources = [(each.events, each.process.sentinel) for each in running]
                 wait([item for pair in sources for item in pair], PAUSE if idle else None)
@@ -135,7 +137,8 @@ def _work(task: Task, events: Connection) -> None:
 
 
 def _end_with_parent() -> None:
+    """Exit once the parent process has ended, even if the parent was killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os._exit(1)
+        os._exit(1)  # sys.exit would end this thread only

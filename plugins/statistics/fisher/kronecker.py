@@ -26,7 +26,10 @@ class Factors:
         self.sums: dict[int, list[Tensor | None]] = {}
 
     def __call__(self, column: int, gradient: GroupGradient) -> Tensor:
-        """Add some groups; return 0 for groups with a gradient known to be 0, float64, (m,)."""
+        """Add some groups; return 0 where the gradient is surely 0, else 1; float64, (m,).
+
+        The engine reads the returned values: a parameter is verified once a value is not 0.
+        """
         if isinstance(gradient, Tensor):
             return gradient.reshape(len(gradient), -1).any(1).double()  # scalars have no axis
         kept = self.sums.setdefault(column, [None, None])

@@ -43,7 +43,7 @@ class Outer:
 
     @property
     def gram_is_cheaper(self) -> bool:
-        """Whether the norm takes fewer operations without forming the product.
+        """True if the norm takes fewer operations without forming the product.
 
         Forming the product takes P I O multiplications, and two Gram matrices P² (I + O); the
         constants add the cost of summing the entries.
