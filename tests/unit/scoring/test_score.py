@@ -327,7 +327,7 @@ def test_overlap_and_limits_are_noted(suite_with, settings):
     assert notes == (
         "scorers were fitted on ID test examples that include the scored examples "
         '(fit_overlap = "paper"), which flatters them',
-        "flow was trained on 256 examples of the train split only",
+        "flow was trained on 256 random examples of the train split only",
     )
 
 
