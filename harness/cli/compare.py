@@ -110,7 +110,10 @@ def _print(
         rows = [[*item.cell, *_numbers(item)] for item in apart]
         print_rows([*COLUMNS, "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
         print()
-    print(f"{len(apart)} of {len(compared)} cells can be told apart (paired DeLong, Holm)\n")
+    print(
+        f"{len(apart)} of {len(compared)} cells differ significantly (paired DeLong tests, "
+        "Holm-corrected)\n"
+    )
     counts = [[*row.values()] for row in _counts(compared)]
     rows = [[*wins, f"{difference:+.4f}"] for *wins, difference in counts]
     print_rows(["scorer", "B wins", "ties", "B loses", "mean B - A"], rows)

@@ -110,7 +110,9 @@ def report(
     with _no_collection():
         outcome = cached_outcome(plan_unopened(resolved, settings), settings)
         if not outcome.results:
-            raise NothingSelectedError(f"nothing of {suite} is stored yet; bench run {suite}")
+            raise NothingSelectedError(
+                f"no results of {suite} are stored yet; run: bench run {suite}"
+            )
         tables = partial(render, standard_errors=errors, show_all=show_all)
         write = REPORTS[name](outcome.plan, Store(store)) if name else tables
         title = resolved.suite.title or resolved.name

@@ -72,7 +72,9 @@ def list_store(
     total = sum(item.size for item in trainings) + sum(item.size for item in beside)
     print(f"\n{total / 1e6:,.1f} MB in {records.root}")
     for suite, names in needs.unknown.items():
-        print(f"{suite}: not all that it needs is known: {', '.join(names)} not opened yet")
+        print(
+            f"{suite}: the required records are not fully known: {', '.join(names)} not opened yet"
+        )
 
 
 def _training_row(item: StoredTraining, asked: bool) -> list[Any]:
@@ -111,9 +113,7 @@ def _print_checked(checked: Checked) -> None:
     for item in checked.damaged:
         print(one_line(f"damaged: {item.what}: {item.problem}"))
         print(one_line(f"  set aside as {item.aside}; {item.consequence}"))
-    print(
-        f"{len(checked.damaged)} damaged" if checked.damaged else "all of it is as it was written"
-    )
+    print(f"{len(checked.damaged)} damaged" if checked.damaged else "no damage found")
 
 
 def collect(
@@ -154,7 +154,7 @@ def _print_garbage(garbage: Garbage, delete: bool) -> None:
         print_rows(["kind", "MB", "not needed"], rows)
         print()
     size = sum(item.size for item in garbage.found)
-    text = f"{len(rows):,} things, {size / 1e6:,.1f} MB"
+    text = f"{len(rows):,} items, {size / 1e6:,.1f} MB"
     print(f"{text}, removed" if delete else f"{text}, would be removed")
     for why in sorted({why for _, why in garbage.kept}):
         print(f"{sum(why == other for _, other in garbage.kept):,} more are kept: {why}")
@@ -204,7 +204,7 @@ def import_(
     size = file.stat().st_size if file.is_file() else 0
     with _progress(f"reading {file}", size) as advance:
         done = import_archive(file, Store(store), advance)
-    print(one_line(f"{done.suite}: {done.new:,} records taken in, {done.there:,} were there"))
+    print(one_line(f"{done.suite}: {done.new:,} records imported, {done.there:,} already present"))
     for what in done.differ:
         tell(f"{what}: already stored with different numbers, which are kept")
 

@@ -44,7 +44,7 @@ def test_ls(folder):
 def test_fsck(folder):
     done = bench("store", "fsck")
     assert done.exit_code == 0
-    assert done.stdout.endswith("all of it is as it was written\n")
+    assert done.stdout.endswith("no damage found\n")
     path = next((folder / "store/statistics").rglob("values.npy"))
     path.write_bytes(b"x")
     listed = bench("store", "fsck", "--json")
@@ -58,7 +58,7 @@ def test_gc_says_first_and_deletes_on_request(folder):
     text = (folder / "small.toml").read_text()
     (folder / "other.toml").write_text(text.replace("epochs = [0, 2]", "epochs = 2"))
     young = bench("store", "gc", "other.toml")
-    assert "0 things, 0.0 MB, would be removed" in young.stdout
+    assert "0 items, 0.0 MB, would be removed" in young.stdout
     assert "5 more are kept: written within the last hour" in young.stdout
     stored.make_old(folder / "store")
     said = bench("store", "gc", "other.toml")
@@ -76,7 +76,7 @@ def test_export_and_import(folder, tmp_path):
     shutil.rmtree(folder / "store")
     shutil.rmtree(folder / "data")
     done = bench("store", "import", "a.zip", "--store", folder / "other")
-    assert done.stdout == "small: 10 records taken in, 0 were there\n"
+    assert done.stdout == "small: 10 records imported, 0 already present\n"
     after = bench("report", "small.toml", "--format", "csv", "--store", folder / "other")
     assert after.stdout == before
 

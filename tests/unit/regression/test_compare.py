@@ -174,7 +174,7 @@ def test_the_text_names_what_differs(keep):
     lines = [" ".join(line.split()) for line in output.splitlines()]
     (row,) = [line for line in lines if line.endswith(" worse")]
     assert row.startswith("m in x s 1 1 0 0.7")
-    assert "1 of 2 cells can be told apart (paired DeLong, Holm)" in lines
+    assert "1 of 2 cells differ significantly (paired DeLong tests, Holm-corrected)" in lines
     assert any(line.startswith("s 0 1 1 -0.") for line in lines)
     assert any(line.startswith("A s 1.") for line in lines)
     assert any("over 2 pairs of data sets" in line.lower() for line in lines)
