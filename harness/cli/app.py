@@ -101,8 +101,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done; 1 some cells failed, report still written; 2 bad suite, option "
     "or plugin, nothing ran; 3 a pinned value or a comparison regressed; 4 nothing selected; "
-    "74 files cannot be written or read (a full disk, for example); 130 interrupted; after 74 "
-    "and 130 the same command resumes.",
+    "70 internal error; 74 files cannot be written or read (a full disk, for example); 130 "
+    "interrupted; after 74 and 130 the same command resumes.",
 )
 for _name, _help in {
     "plugins": "Plugins: list, begin and examine plugins.",
