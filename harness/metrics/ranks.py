@@ -18,8 +18,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
+from harness.metrics.intervals import LEVEL
 from harness.metrics.placements import Floats
-from harness.metrics.roc import LEVEL
 from harness.results import Cell
 
 Method = TypeVar("Method", str, tuple[str, str])

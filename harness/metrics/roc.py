@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.metrics.intervals import auroc_interval
 from harness.metrics.placements import (
     Floats,
     checked_sides,
@@ -17,12 +18,6 @@ from harness.metrics.placements import (
     standard_error,
     win_counts,
 )
-
-LEVEL = 0.05
-"""Level of the tests; every interval has confidence 1 - LEVEL."""
-
-Z_95 = 1.959963984540054
-"""The normal quantile at 1 - LEVEL / 2."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +52,11 @@ def delong(scores_in: Floats, scores_out: Floats) -> AurocEstimate:
 
     se² = var(V_i) / m + var(W_j) / n, where V_i is the share of ID groups beaten by OOD group i,
     W_j the share of OOD groups that beat ID group j (ties half), and var divides by size - 1. The
-    shares come from sorting (midranks), in time O((m + n) log(m + n)). The interval is
-    expit(logit A ± 1.96 se / (A (1 - A))), which stays inside (0, 1).
+    shares come from sorting (midranks), in time O((m + n) log(m + n)). `auroc_interval` has the
+    interval.
 
-    `se` is 0 in two cases only, both outside the scope of DeLong's method:
-     - All scores are equal: A = ½, and the interval is [½, ½].
-     - A perfect separation, A = 1 or 0. The interval is then exact for k = min(m, n) disjoint
-       pairs, all in order: [0.025^(1/k), 1] (Clopper and Pearson, 1934), or the mirror image;
-       `se` stays 0.
+    `se` is 0 in two cases only, both outside the scope of DeLong's method: all scores are equal,
+    A = ½, or a perfect separation, A = 1 or 0.
 
     Arguments:
         scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
@@ -83,14 +75,7 @@ def delong(scores_in: Floats, scores_out: Floats) -> AurocEstimate:
     m, n = wins_out.size, wins_in.size
     area = float(wins_out.sum() / (2 * n * m))
     se = float(standard_error(wins_out, wins_in))
-    if area in (0.0, 1.0):
-        bound = (LEVEL / 2) ** (1 / min(n, m))
-        low, high = (bound, 1.0) if area == 1.0 else (0.0, 1.0 - bound)
-    else:
-        half = Z_95 * se / (area * (1.0 - area))
-        logit = math.log(area) - math.log1p(-area)
-        # rounding may put a bound an ulp on the wrong side of a collapsed interval
-        low, high = min(area, _expit(logit - half)), max(area, _expit(logit + half))
+    low, high = auroc_interval(area, se, wins_out, wins_in)
     return AurocEstimate(auroc=area, se=se, low=low, high=high)
 
 
@@ -156,8 +141,3 @@ def fpr95(scores_in: Floats, scores_out: Floats) -> float:
     caught = -(-95 * scores_out.size // 100)  # the ceiling, in integers: 0.95 is not exact
     threshold = np.sort(scores_out)[scores_out.size - caught]
     return float(np.count_nonzero(scores_in >= threshold) / scores_in.size)
-
-
-def _expit(x: float) -> float:
-    """Compute 1 / (1 + exp(-x)) without overflow."""
-    return 0.5 * (1.0 + math.tanh(0.5 * x))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from harness.metrics.intervals import LEVEL, Z_95
 from harness.metrics.paired import Difference, holm, paired_test
-from harness.metrics.roc import LEVEL, Z_95
 from harness.regression.runs import Run
 from harness.results import Cell, Result
 

@@ -9,7 +9,7 @@ from operator import eq
 from typing import Any, Literal, TypeAlias
 
 from harness.errors import DataError
-from harness.metrics.roc import Z_95
+from harness.metrics.intervals import Z_95
 from harness.plan.explain import differences, flatten
 from harness.plan.jobs import PlannedCell
 from harness.plan.plan import Plan

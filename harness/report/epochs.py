@@ -14,9 +14,10 @@ from random import Random
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
+from harness.metrics.intervals import LEVEL, Z_95
 from harness.metrics.paired import delong_difference, holm, p_value, z_ratio
 from harness.metrics.placements import Floats
-from harness.metrics.roc import LEVEL, Z_95, auroc
+from harness.metrics.roc import auroc
 from harness.report.significance import Seeds, metrics_of, number
 from harness.report.tables import ModelTable, by_table, provenance_notes
 from harness.results import Metrics, Result

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Literal, TypeAlias
 
+from harness.metrics.intervals import LEVEL, Z_95
 from harness.metrics.paired import p_value, paired_each, z_ratio
 from harness.metrics.placements import Sides
-from harness.metrics.roc import LEVEL, Z_95
 from harness.results import Metrics, Result, Status
 
 Seeds: TypeAlias = Mapping[int, Result]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from harness.metrics.intervals import LEVEL
 from harness.metrics.paired import holm, paired_test
-from harness.metrics.roc import LEVEL
 from harness.report.next_step import next_look
 from harness.report.significance import is_wrong_way, number
 from harness.results import Cell, Result, place

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from harness.contracts import Baseline, Scorer
+from harness.metrics.intervals import LEVEL, Z_95
 from harness.metrics.paired import paired_test
-from harness.metrics.roc import LEVEL, Z_95
 from harness.plan.plan import Plan
 from harness.results import Beaten, Cell, Result
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.metrics.roc import Z_95, hanley_mcneil
+from harness.metrics.intervals import Z_95
+from harness.metrics.roc import hanley_mcneil
 from harness.results import Published, Result
 from harness.suite.references import Reference
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from harness.metrics.intervals import Z_95
 from harness.metrics.paired import delong_difference
-from harness.metrics.roc import Z_95, auroc
+from harness.metrics.roc import auroc
 from harness.report.epochs import SPLIT, EpochRow, epoch_tables
 from harness.report.render.epochs import render_epochs
 from harness.results import Cell, Metrics
