@@ -86,6 +86,25 @@ class HasStamp(Protocol):
 
 
 @runtime_checkable
+class HasNotes(Protocol):
+    """Optional data set capability: remarks about the files that were read.
+
+    Reports print the remarks below every table with the data set, after its name.
+
+    Example:
+        >>> from oodbench import HasNotes
+        >>> class Folder:
+        ...     def notes(self):
+        ...         return ["5 files were passed over: 5 .heic"]
+        >>> isinstance(Folder(), HasNotes)
+        True
+    """
+
+    def notes(self) -> Sequence[str]:
+        """Return the remarks, one line each, after all splits have been loaded."""
+
+
+@runtime_checkable
 class Fetchable(Protocol):
     """Optional data set capability: published data with a home page, a licence and a download.
 

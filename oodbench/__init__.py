@@ -39,6 +39,7 @@ __all__ = [
     "HasFitInfo",
     "HasLayerNorms",
     "HasLogProbTerms",
+    "HasNotes",
     "HasScoreTerms",
     "HasStamp",
     "Images",

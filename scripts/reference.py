@@ -31,8 +31,8 @@ from harness.testing.statistics import STATISTIC_CHECKS
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONTRACTS = """
-Dataset HasStamp Fetchable DensityModel Preparable Trainable Samplable HasLogProbTerms Flow
-Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
+Dataset HasStamp HasNotes Fetchable DensityModel Preparable Trainable Samplable HasLogProbTerms
+Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
 HasScoreTerms HasFitInfo Baseline Executor Task
 """
 NOTE = "Written by `python scripts/reference.py` from the sources; a test compares both.\n"

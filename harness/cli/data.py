@@ -46,9 +46,11 @@ def list_data(
     items = [describe(folder, item) for item in find_datasets(names or (), plugin)]
     headers = ["name", "state", "example", "train", "test", "MB", "fingerprints"]
     print_items(items, [*headers, "home", "licence"], _row, json)
-    for item in items:
-        if item.state == "unusable" and not json:
+    for item in () if json else items:
+        if item.state == "unusable":
             tell(f"{item.name}: {item.problem}")
+        for note in item.notes:
+            tell(f"Note: {note}")
 
 
 def _row(item: Item) -> list[str]:
@@ -94,4 +96,7 @@ def verify_data(
         lambda item: [item.name, f"{item.size / 1e6:,.1f}", item.problem or "ok"],
         json,
     )
+    for item in () if json else found:
+        for note in item.notes:
+            tell(f"Note: {item.name}: {note}")
     raise typer.Exit(1 if any(item.problem for item in found) else 0)

@@ -21,7 +21,11 @@ def card_inputs(component: DatasetComponent) -> dict[str, Any]:
 
 def card_bytes(component: DatasetComponent, prepared: PreparedDataset) -> bytes:
     """Encode the manifest of a card: sizes and fingerprints for a data set, without any file."""
-    facts = {"counts": prepared.counts, "fingerprints": prepared.fingerprints}
+    facts = {
+        "counts": prepared.counts,
+        "fingerprints": prepared.fingerprints,
+        "notes": list(prepared.notes),
+    }
     return manifest_bytes(card_inputs(component), {}, facts)
 
 

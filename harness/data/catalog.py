@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from harness.contracts import Fetchable
-from harness.data.folder import DataFolder
+from harness.data.folder import DataFolder, described
+from harness.data.questions import notes_on_dataset
+from harness.domain import Images
 from harness.errors import BenchError, DataError, MissingDataError, OptionError, PluginError
 from harness.registry.options import dataset_options, validate_options
 from harness.registry.registry import Registry
 from harness.store.contents import Record, files_problem, find_record
 from harness.store.layout import DATASETS
-from harness.store.records import Store
+from harness.store.records import Manifest, Store
 from harness.suite import Component, DatasetComponent, load_suite
 from harness.text import known_names
 
@@ -35,6 +37,8 @@ class Item:
         fingerprints: sha256 over shape and content, by split; empty before conversion.
         licence: Licence, for a data set that can be fetched; otherwise empty.
         home: Address of the source, for a data set that can be fetched; otherwise empty.
+        notes: Remarks of the plugin, and what should be questioned: equal examples, splits without
+            contrast; empty before conversion.
     """
 
     name: str
@@ -46,16 +50,22 @@ class Item:
     fingerprints: dict[str, str] = field(default_factory=dict)
     licence: str = ""
     home: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Verified:
-    """Outcome of verifying a converted data set in full; `problem` is empty for sound files."""
+    """Outcome of verifying a converted data set in full; `problem` is empty for sound files.
+
+    Attributes:
+        notes: Remarks of the plugin, and what should be questioned about sound files.
+    """
 
     name: str
     key: str
     size: int
     problem: str
+    notes: list[str] = field(default_factory=list)
 
 
 def find_datasets(names: Sequence[str], requested: Sequence[str] = ()) -> list[DatasetComponent]:
@@ -121,6 +131,7 @@ def describe(folder: DataFolder, component: DatasetComponent) -> Item:
         return Item(state="ready", problem="", **about)
     files = folder.store.manifest(DATASETS, found.key).files
     about |= {"counts": found.counts, "fingerprints": found.fingerprints}
+    about |= {"notes": notes_on_dataset(found)}
     size = sum(file["bytes"] for file in files.values())
     return Item(state="converted", problem="", size=size, **about)
 
@@ -175,13 +186,23 @@ def verify(folder: DataFolder, components: Sequence[DatasetComponent] = ()) -> I
 
 def _verified(store: Store, record: Record) -> Verified:
     name, size, problem = record.key, 0, record.problem
+    notes: list[str] = []
     if record.manifest is not None:
         name = _record_name(record.manifest.inputs)
         size = sum(file["bytes"] for file in record.manifest.files.values())
         problem = files_problem(store.path(DATASETS, record.key), record.manifest)
+        notes = [] if problem else _notes_on_record(store, record.key, record.manifest)
     if problem:
         problem += f"; set aside as {store.quarantine(DATASETS, record.key)}"
-    return Verified(name, record.key, size, problem)
+    return Verified(name, record.key, size, problem, notes)
+
+
+def _notes_on_record(store: Store, key: str, manifest: Manifest) -> list[str]:
+    """Write the notes on a record; none on a record of before domains were recorded."""
+    if "domain" not in manifest.facts:
+        return []
+    domain, plugin = Images(**manifest.facts["domain"]), manifest.inputs["dataset"]["plugin"]
+    return notes_on_dataset(described(store, key, manifest, plugin, domain))
 
 
 def _record_name(inputs: dict[str, Any]) -> str:

@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contracts import Dataset, Fetchable, HasStamp
+from harness.contracts import Dataset, Fetchable, HasNotes, HasStamp
+from harness.data.contents import Contents, find_contents, keep_contents
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError, StoreError
 from harness.store.hashing import digest, file_sha256
 from harness.store.layout import DATASETS, MANIFEST
 from harness.store.locks import lock
-from harness.store.records import Store
+from harness.store.records import Manifest, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ class PreparedDataset:
     Attributes:
         counts: Number of examples in each split.
         fingerprints: sha256 over shape and content, by split, in hexadecimal digits.
+        notes: Remarks of the plugin about the files that were read.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PreparedDataset:
     key: str
     counts: dict[str, int]
     fingerprints: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     def load(self, split: str) -> NDArray[np.uint8]:
         """Open a split as a read-only memory map.
@@ -53,8 +56,6 @@ class PreparedDataset:
         Raises:
             StoreError: The file is damaged.
         """
-        import numpy as np
-
         store = Store(self.root)
         path = store.path(DATASETS, self.key) / f"{split}.npy"
         expected = store.manifest(DATASETS, self.key).files[path.name]
@@ -63,10 +64,34 @@ class PreparedDataset:
         if expected["bytes"] <= VERIFIED_BYTES and file_sha256(path) != expected["sha256"]:
             raise StoreError(f"{path} is damaged: its checksum does not match")
         try:
-            array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return _open_array(path)
         except ValueError as error:
             raise StoreError(f"{path} is damaged: {error}") from error
-        return array
+
+    def stored_contents(self, split: str) -> Contents | None:
+        """Read the contents of a split; None if the contents are not stored."""
+        return find_contents(Store(self.root), self.fingerprints[split], self.counts[split])
+
+    def contents(self, split: str) -> Contents | None:
+        """Read the contents of a split; the first use reads all examples and keeps the outcome.
+
+        Returns:
+            None if the contents are not stored and the examples are not on this machine.
+        """
+        found = self.stored_contents(split)
+        if found is not None or not self._has_examples(split):
+            return found
+        try:
+            found = Contents.of(self.load(split))
+        except StoreError:
+            return None
+        keep_contents(Store(self.root), self.fingerprints[split], found)
+        return found
+
+    def _has_examples(self, split: str) -> bool:
+        """Check that the examples are here; a card describes examples on another machine."""
+        manifest = Store(self.root).find_manifest(DATASETS, self.key)
+        return manifest is not None and f"{split}.npy" in manifest.files
 
 
 class DataFolder:
@@ -136,14 +161,19 @@ class DataFolder:
             self.store.quarantine(DATASETS, key)
         dataset = component.dataset
         arrays = {split: _checked(component.name, dataset, split) for split in dataset.splits}
-        facts = {
+        facts: dict[str, Any] = {
             "counts": {split: len(array) for split, array in arrays.items()},
             "fingerprints": {split: fingerprint(array) for split, array in arrays.items()},
+            "domain": {**vars(dataset.domain)},
             "plugin": component.registered.provenance(),
+            "notes": list(map(str, dataset.notes())) if isinstance(dataset, HasNotes) else [],
         }
         files = {f"{split}.npy": partial(_write_array, array) for split, array in arrays.items()}
         inputs = {"dataset": component.identity(), "stamps": _stamps(component)}
         self.store.write(DATASETS, key, files, inputs=inputs, facts=facts)
+        for split in arrays:  # from the file, which is in order even where the array is a view
+            written = _open_array(self.store.path(DATASETS, key) / f"{split}.npy")
+            keep_contents(self.store, facts["fingerprints"][split], Contents.of(written))
         prepared = self.find(component)
         if prepared is None:
             raise DataError(f"data set {component.name!r} changed while being read; try again")
@@ -155,9 +185,17 @@ def find_described(store: Store, key: str, component: DatasetComponent) -> Prepa
     manifest = store.find_manifest(DATASETS, key)
     if manifest is None or not describes_splits(manifest.facts):
         return None
+    return described(store, key, manifest, component.name, component.dataset.domain)
+
+
+def described(
+    store: Store, key: str, manifest: Manifest, name: str, domain: Images
+) -> PreparedDataset:
+    """Return the data set described by the manifest of a sound record, under a name."""
     counts, fingerprints = manifest.facts["counts"], manifest.facts["fingerprints"]
-    domain = component.dataset.domain
-    return PreparedDataset(component.name, domain, store.root, key, counts, fingerprints)
+    notes = manifest.facts.get("notes", [])
+    told = tuple(map(str, notes)) if isinstance(notes, list) else ()
+    return PreparedDataset(name, domain, store.root, key, counts, fingerprints, told)
 
 
 def describes_splits(facts: Mapping[str, Any]) -> bool:
@@ -207,6 +245,13 @@ def _checked(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
     levels = dataset.domain.levels
     if levels < 256 and int(array.max()) >= levels:
         raise DataError(f"data set {name!r}: {split} has values above {levels - 1}")
+    return array
+
+
+def _open_array(path: Path) -> NDArray[np.uint8]:
+    import numpy as np
+
+    array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 

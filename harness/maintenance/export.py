@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from harness.data.cards import card_bytes, card_inputs
+from harness.data.contents import contents_key
 from harness.data.folder import PreparedDataset
 from harness.errors import BenchError, NothingSelectedError, StoreError
 from harness.maintenance.required import required_failures, required_records
@@ -78,7 +79,8 @@ def export_suite(
     records = list(_record_files(plan, store, with_weights, notes))
     if not records:
         raise NothingSelectedError(f"nothing is stored for {plan.suite} yet")
-    members = sorted(dict([*cards, *records, *_loose_files(plan, store)]).items())
+    contents = [file for item in plan.prepared.values() for file in _contents_files(item)]
+    members = sorted(dict([*cards, *contents, *records, *_loose_files(plan, store)]).items())
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         _write(partial, plan.suite, members, advance)
@@ -94,6 +96,16 @@ def export_suite(
 def _card(component: DatasetComponent, prepared: PreparedDataset) -> Member:
     name = f"{layout.DATASETS}/{digest(card_inputs(component))}/{layout.MANIFEST}"
     return name, card_bytes(component, prepared)
+
+
+def _contents_files(prepared: PreparedDataset) -> Iterator[Member]:
+    """Yield the stored contents of a data set, for notes on a machine without the data."""
+    store = Store(prepared.root)
+    for split, fingerprint in prepared.fingerprints.items():
+        if prepared.stored_contents(split) is not None:
+            place = f"{layout.CONTENTS}/{contents_key(fingerprint)}"
+            for name in (layout.MANIFEST, layout.DIGESTS):
+                yield f"{place}/{name}", store.root / place / name
 
 
 def _record_files(

@@ -48,16 +48,24 @@ PLACE = "|".join(
         rf"{layout.DATASETS}/{HEX}/{layout.MANIFEST}",
         rf"{layout.CHECKPOINTS}/{HEX}/epoch-[0-9]{{6,12}}/[A-Za-z0-9_-][A-Za-z0-9_.-]*",
         rf"{layout.STATISTICS}/{HEX}/({layout.MANIFEST}|values\.npy)",
+        rf"{layout.CONTENTS}/{HEX}/({layout.MANIFEST}|digests\.npy)",
         rf"{layout.FAILURES}/{HEX}\.json",
         rf"{layout.RESULTS}/[^/\\\x00-\x1f]+(/only-[0-9a-f]{{8}})?/(results\.json|(results|scores)\.npz)",
     )
 )
 """Pattern for all names allowed in an archive; `.` and `..` are excluded separately."""
-FACTS = {
+FACTS: dict[str, dict[str, type]] = {
     layout.CHECKPOINTS: {"chain": str, "likelihood": str, "plugin": dict, "versions": dict},
     layout.STATISTICS: {"job": str, "plugin": dict, "versions": dict},
+    layout.CONTENTS: {"largest": int, "is_constant": bool},
 }
 """Types of the facts that reports read, by kind of record."""
+NEEDED = {
+    layout.CHECKPOINTS: layout.WEIGHTS,
+    layout.STATISTICS: layout.VALUES,
+    layout.CONTENTS: layout.DIGESTS,
+}
+"""File that a record must have, by kind."""
 MOST_MEMBERS = 1_000_000
 MOST_INDEX = 2**28
 MOST_JSON = 2**24
@@ -232,7 +240,7 @@ def _verified(aside: Store) -> list[Record]:
     """
     for kind, key in incomplete_folders(aside):
         raise StoreError(f"{kind}/{key} has no manifest")
-    kinds = (layout.DATASETS, layout.STATISTICS, layout.CHECKPOINTS)
+    kinds = (layout.DATASETS, layout.CONTENTS, layout.STATISTICS, layout.CHECKPOINTS)
     records = list(find_records(aside, kinds))
     for record in records:
         if record.manifest is None:
@@ -260,7 +268,9 @@ def _check_record(aside: Store, record: Record, manifest: Manifest) -> None:
         (folder / layout.LEFT_OUT).write_text(json.dumps(lacking))
     problem = record_problem(aside, record) or _form(record.kind, manifest)
     if not problem and record.kind == layout.STATISTICS:
-        problem = _array_problem((folder / layout.VALUES).read_bytes())
+        problem = _array_problem((folder / layout.VALUES).read_bytes(), "float64", 2)
+    if not problem and record.kind == layout.CONTENTS:
+        problem = _array_problem((folder / layout.DIGESTS).read_bytes(), "uint64", 1)
     if problem:
         raise StoreError(f"{where} is damaged: {problem}")
 
@@ -272,16 +282,16 @@ def _form(kind: str, manifest: Manifest) -> str:
     for name, form in FACTS[kind].items():
         if not isinstance(manifest.facts.get(name), form):
             return f"fact {name!r} is {short(manifest.facts.get(name))}"
-    needed = layout.WEIGHTS if kind == layout.CHECKPOINTS else layout.VALUES
+    needed = NEEDED[kind]
     return "" if needed in manifest.files else f"{needed} is not listed"
 
 
 @_read_with_care("the values cannot be read")
-def _array_problem(content: bytes) -> str:
+def _array_problem(content: bytes, dtype: str, dims: int) -> str:
     import numpy as np
 
     array = np.load(io.BytesIO(content), allow_pickle=False)
-    is_plain = array.dtype == np.float64 and array.ndim == 2
+    is_plain = array.dtype == dtype and array.ndim == dims
     return "" if is_plain else f"the values are {array.dtype} with shape {array.shape}"
 
 
@@ -299,8 +309,10 @@ def _content(record: Record | None) -> dict[str, Any] | None:
     """Return the part that is equal in two records with the same content; None if unknown."""
     if record is None or record.manifest is None:
         return None
-    manifest = record.manifest
-    return manifest.facts if record.kind == layout.DATASETS else manifest.files
+    facts = record.manifest.facts
+    if record.kind == layout.DATASETS:
+        return {"counts": facts.get("counts"), "fingerprints": facts.get("fingerprints")}
+    return record.manifest.files
 
 
 def _move(records: list[Record], aside: Store, store: Store, suite: str) -> Imported:

@@ -9,6 +9,7 @@ from harness import events
 from harness.data.cards import find_prepared
 from harness.data.catalog import describe, fetch
 from harness.data.folder import DataFolder, PreparedDataset
+from harness.data.questions import notes_on_dataset
 from harness.errors import DataError, MissingDataError
 from harness.events import Report
 from harness.plan.expand import make_plan
@@ -43,7 +44,15 @@ def plan_opened(suite: ResolvedSuite, settings: Settings, report: Report) -> Pla
     data = DataFolder(settings.data)
     names = make_plan(suite, {}).needed_datasets()
     report(events.StepStarted("data", "opening data sets", len(names), "sets"))
-    plan = _plan_with(suite, data.prepare, lambda name: report(events.StepAdvanced("data", 1)))
+
+    def get(component: DatasetComponent) -> PreparedDataset:
+        is_new = data.find(component) is None
+        prepared = data.prepare(component)
+        for note in notes_on_dataset(prepared) if is_new else ():
+            report(events.Message(note))
+        return prepared
+
+    plan = _plan_with(suite, get, lambda name: report(events.StepAdvanced("data", 1)))
     report(events.StepFinished("data"))
     return plan
 

@@ -17,6 +17,7 @@ from harness.metrics.roc import aupr, delong, fpr95
 from harness.plan.jobs import PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.results import Cell, Metrics, Result
+from harness.scoring.examples import ExampleNotes
 from harness.scoring.published import beside
 from harness.scoring.reader import StatisticReader
 from harness.scoring.validity import checked_scores, facts_of_fit, notes_on_scores, notes_on_seen
@@ -140,6 +141,7 @@ class _CellScorer:
         self.reader, self.plan = reader, reader.plan
         self.fitted: _Fitted | None = None
         self.bits: dict[tuple[StatisticJob, StatisticJob], _Bits] = {}
+        self.examples = ExampleNotes(reader.plan.prepared)
 
     def result(self, planned: PlannedCell) -> Result | None:
         """Return the result of a cell; None while a required job has not run."""
@@ -203,6 +205,7 @@ class _CellScorer:
             "fit": facts_of_fit(fitted.scorer),
             "notes": [
                 *planned.notes,
+                *self.examples.of(planned),
                 *notes_on_seen(planned, prepared),
                 *notes_on_scores(cell, fitted.scores_in, scores_out),
             ],

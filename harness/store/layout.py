@@ -10,10 +10,13 @@ RESULTS, RUNS, FAILURES, LOGS, RATES = "results", "runs", "failures", "logs", "r
 TEMPORARY, QUARANTINE, LOCKS = "tmp", "quarantine", "locks"
 """Other folders, which do not hold records."""
 
+CONTENTS = "contents"
+"""Records derived from the splits of data sets, made again whenever they are missing."""
+
 MANIFEST = "manifest.json"
 WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.safetensors"
-VALUES = "values.npy"
-"""File names in records: in all, in checkpoints and rolling states, and in statistics."""
+VALUES, DIGESTS = "values.npy", "digests.npy"
+"""File names in records: in all, in checkpoints and rolling states, in statistics, in contents."""
 
 LEFT_OUT = "left-out.json"
 """File next to a manifest with the names of files that an import left out."""

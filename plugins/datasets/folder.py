@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +17,7 @@ from pydantic import Field
 from oodbench import DataError, Images, MissingDataError
 from plugins.datasets._common import SPLITS, check_split, files_stamp
 from plugins.datasets.arrays import read_array
-from plugins.datasets.image_files import list_pictures, read_bytes, read_pictures
+from plugins.datasets.image_files import Depth, count_passed_over, list_pictures, read_pictures
 from plugins.datasets.npz import array_names
 
 LAYOUTS = (
@@ -40,14 +42,21 @@ class Folder:
     duplicates; a single split is enough for data used only as OOD.
 
     With `split = "seed"` all examples form a pool: `path` is a folder of pictures, an `.npy`
-    file, an `.npz` file with a single array, or an idx file. A hash of seed and content assigns
-    examples to the splits, so equal files (or equal images in an array) are never in both splits.
+    file, an `.npz` file with a single array, or an idx file. A hash of seed and pixels assigns
+    examples to the splits, so equal examples are never in both splits, whatever the format of the
+    picture files. The pixels are those of the finished example, so another size or another number
+    of channels is another division.
 
     Pictures (including pictures in subfolders, in sorted order) are cropped to the central square
     and resized with Pillow's antialiased Lanczos filter; EXIF orientation is applied, transparent
-    pixels are blended with black, and 16-bit values are reduced to the upper 8 bits. Resizing and
-    JPEG leave traces, and a score can learn to detect these traces: give every data set in a
-    comparison the same history.
+    pixels are blended with black. Resizing and JPEG leave traces, and a score can learn to detect
+    these traces: give every data set in a comparison the same history.
+
+    Of 16-bit values the upper 8 bits are kept. If the gray 16-bit pictures of both splits use 8 or
+    12 bits only (largest value 128 to 255, or 2,048 to 4,095), the upper 8 of these bits are kept
+    and a note says so; another largest value below 4,096 is ambiguous and refused.
+
+    Files in a folder of pictures with other suffixes are passed over, and a note counts them.
 
     Arrays are uint8 with the right size, as (N, H, W) for a single channel, (N, H, W, C) or
     (N, C, H, W). Pickled content is never loaded.
@@ -101,8 +110,25 @@ class Folder:
             raise MissingDataError(f"{self.path}: only {next(iter(parts))} found, not {split}")
         part = parts[split]
         if part.is_dir():
-            return read_pictures(list_pictures(part), self.domain)
+            return read_pictures(list_pictures(part), self.domain, self._depth)
         return read_array(part, self.domain, split)
+
+    def notes(self) -> list[str]:
+        """Return notes on the files passed over and on the depth of 16-bit pictures.
+
+        Raises:
+            MissingDataError: The path does not exist.
+            DataError: The path contains no images.
+        """
+        counts: Counter[str] = sum(map(count_passed_over, self._picture_folders()), Counter())
+        if not counts:
+            return self._depth.notes()
+        kinds = ", ".join(
+            f"{count:,} {suffix or 'without suffix'}"
+            for suffix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        )
+        files = "1 file was" if counts.total() == 1 else f"{counts.total():,} files were"
+        return [f"{files} passed over: {kinds}", *self._depth.notes()]
 
     def stamp(self) -> str:
         """Hash relative name, size and modification time for every file to read.
@@ -111,9 +137,10 @@ class Folder:
             MissingDataError: The path does not exist.
             DataError: The path contains no images.
         """
-        parts = set(self._parts().values()) if self._is_divided else {self._pool()}
         files = [
-            file for part in parts for file in (list_pictures(part) if part.is_dir() else [part])
+            file
+            for part in self._sources()
+            for file in (list_pictures(part) if part.is_dir() else [part])
         ]
         files.sort(key=lambda file: file.relative_to(self.path).as_posix())
         return files_stamp(self.path, files)
@@ -121,21 +148,34 @@ class Folder:
     def _load_share(self, split: str) -> NDArray[np.uint8]:
         pool = self._pool()
         if pool.is_dir():
-            files = list_pictures(pool)
-            chosen = self._chosen((read_bytes(file) for file in files), split)
-            return read_pictures([files[index] for index in chosen], self.domain)
-        array = read_array(pool, self.domain)
-        return array[self._chosen((example.tobytes() for example in array), split)]
+            examples = read_pictures(list_pictures(pool), self.domain, self._depth)
+        else:
+            examples = read_array(pool, self.domain)
+        return examples[self._chosen(examples, split)]
 
-    def _chosen(self, contents: Iterable[bytes], split: str) -> NDArray[np.int64]:
+    def _chosen(self, examples: NDArray[np.uint8], split: str) -> NDArray[np.int64]:
         """Return the ascending positions of the examples in a split."""
-        tickets = [ticket(self.seed, content) for content in contents]
+        tickets = [ticket(self.seed, example.tobytes()) for example in examples]
         if len(set(tickets)) < 2:
             raise DataError(
                 f"{self.path}: a split into train and test needs at least two different examples"
             )
         in_test = lowest(tickets, self.test_share)
         return np.flatnonzero(in_test if split == "test" else ~in_test)
+
+    @cached_property
+    def _depth(self) -> Depth:
+        folders = self._picture_folders()
+        return Depth([file for folder in folders for file in list_pictures(folder)])
+
+    def _picture_folders(self) -> list[Path]:
+        return [source for source in self._sources() if source.is_dir()]
+
+    def _sources(self) -> list[Path]:
+        """List the files and folders that hold all examples."""
+        if not self._is_divided:
+            return [self._pool()]
+        return list(dict.fromkeys(self._parts().values()))
 
     def _parts(self) -> dict[str, Path]:
         """Find the file or folder for each split by name; at least one split is present."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,9 @@ from plugins.datasets._common import check_file, data_errors, luma
 if TYPE_CHECKING:
     import PIL.Image
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
+)  # fmt: skip
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 2**26
 """Maximum number of pixels; checked before decoding, and below the limit for Pillow's warning."""
@@ -41,20 +45,40 @@ def list_pictures(folder: Path) -> list[Path]:
         DataError: The folder contains no pictures, a folder cannot be listed, or appears twice
             through links.
     """
-    found: dict[str, Path] = {}
+    found = {
+        file.relative_to(folder).as_posix(): file
+        for file in _visible_files(folder)
+        if file.name.lower().endswith(SUFFIXES)
+    }
+    if not found:
+        raise DataError(f"{folder}: no pictures found; supported are {', '.join(SUFFIXES)}")
+    return [found[name] for name in sorted(found)]
+
+
+def count_passed_over(folder: Path) -> Counter[str]:
+    """Count the files in a folder and all subfolders that are not pictures, by suffix.
+
+    Hidden files and hidden folders are not counted.
+
+    Returns:
+        Counts by suffix in lower case; by the empty text for files without a suffix.
+
+    Raises:
+        DataError: A folder cannot be listed, or appears twice through links.
+    """
+    suffixes = (file.suffix.lower() for file in _visible_files(folder))
+    return Counter(suffix for suffix in suffixes if suffix not in SUFFIXES)
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    """Yield all files in a folder and all subfolders; hidden files and folders are skipped."""
     seen: dict[str, str] = {}
     for here, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         twin = seen.setdefault(os.path.realpath(here), here)
         if twin != here:
             raise DataError(f"{here}: a link to {twin}; the pictures would count twice")
-        for name in names:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                file = Path(here, name)
-                found[file.relative_to(folder).as_posix()] = file
-    if not found:
-        raise DataError(f"{folder}: no pictures found; supported are {', '.join(SUFFIXES)}")
-    return [found[name] for name in sorted(found)]
+        yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
 def read_bytes(file: Path) -> bytes:
@@ -70,8 +94,69 @@ def read_bytes(file: Path) -> bytes:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def read_pictures(files: list[Path], domain: Images) -> NDArray[np.uint8]:
+class Depth:
+    """Number of bits that the 16-bit gray pictures of a data set use, found at the first of them.
+
+    Pictures of 8 or 12 bits are often saved with 16 bits, unchanged. All pictures of a data set
+    together decide, so that equal values stay equal:
+
+    - 16 bits, if the largest value is 4,096 or more
+    - 12 bits, if it is from 2,048 to 4,095
+    - 8 bits, if it is from 128 to 255
+
+    Any other largest value is ambiguous: the pictures could be dark, or of another depth.
+
+    Arguments:
+        files: All pictures of the data set.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._count, self._largest = 0, 0
+
+    @cached_property
+    def bits(self) -> int:
+        """Number of bits, from which the upper 8 are kept: 8, 12 or 16.
+
+        Raises:
+            DataError: The number is ambiguous, or a file cannot be read as a picture.
+        """
+        largest = [value for file in self._files if (value := _largest_if_deep(file)) is not None]
+        self._count, self._largest = len(largest), max(largest)
+        used = self._largest.bit_length()
+        if used >= 13:
+            return 16
+        if used not in (8, 12):
+            where = os.path.commonpath([file.parent for file in self._files])
+            raise DataError(
+                f"{where}: the largest value of {self._text()} is {self._largest:,}, neither 128 "
+                "to 255 (8 bits) nor 2,048 or more (12 or 16 bits); save them with 8 bits"
+            )
+        return used
+
+    def notes(self) -> list[str]:
+        """Return a note on pictures that do not use all of 16 bits, if any were read."""
+        if self._count == 0 or self.bits == 16:
+            return []
+        return [f"{self._text()} read as {self.bits}-bit; the largest value is {self._largest:,}"]
+
+    def _text(self) -> str:
+        return f"{self._count:,} 16-bit picture{'' if self._count == 1 else 's'}"
+
+
+def _largest_if_deep(file: Path) -> int | None:
+    """Return the largest value of a 16-bit gray picture; None for any other picture."""
+    with opened_picture(read_bytes(file), str(file)) as image:
+        return int(np.asarray(image).max()) if _is_deep(image) else None
+
+
+def read_pictures(files: Sequence[Path], domain: Images, depth: Depth) -> NDArray[np.uint8]:
     """Read picture files in the given order.
+
+    Arguments:
+        files: The files.
+        domain: Domain of the examples.
+        depth: Depth of all 16-bit pictures in the data set.
 
     Returns:
         uint8, (N, *domain.shape).
@@ -81,16 +166,16 @@ def read_pictures(files: list[Path], domain: Images) -> NDArray[np.uint8]:
     """
     examples = np.empty((len(files), *domain.shape), np.uint8)
     for index, file in enumerate(files):
-        examples[index] = read_picture(file, domain)
+        examples[index] = _read_picture(file, domain, depth)
     return examples
 
 
-def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
+def _read_picture(file: Path, domain: Images, depth: Depth) -> NDArray[np.uint8]:
     """Read a picture and resize the central square to a domain.
 
     The steps: the first frame is decoded and rotated according to the EXIF orientation;
-    transparent pixels are blended with black; 16-bit values are reduced to the upper 8 bits; the
-    longer side is cropped to the centre (an odd pixel is cut at the right or bottom); pictures
+    transparent pixels are blended with black; of 16-bit values the upper 8 bits in use are kept;
+    the longer side is cropped to the centre (an odd pixel is cut at the right or bottom); pictures
     with another size are resized by Pillow's antialiased Lanczos filter; colours are converted to
     gray by `luma` for domains with a single channel, and gray is repeated for three channels.
 
@@ -104,8 +189,8 @@ def read_picture(file: Path, domain: Images) -> NDArray[np.uint8]:
     import PIL.ImageOps
 
     with opened_picture(read_bytes(file), str(file)) as image:
-        kind = image.format
-        picture = _eight_bits(file, PIL.ImageOps.exif_transpose(image), kind)
+        shift = depth.bits - 8 if _is_deep(image) else None
+        picture = _eight_bits(file, PIL.ImageOps.exif_transpose(image), shift)
         pixels = np.asarray(_square(picture, domain.height))
     if pixels.ndim == 2:
         return np.broadcast_to(pixels, domain.shape)
@@ -137,13 +222,19 @@ def opened_picture(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
             yield image
 
 
-def _eight_bits(file: Path, image: PIL.Image.Image, kind: str | None) -> PIL.Image.Image:
-    """Convert a picture to mode L or RGB."""
+def _is_deep(image: PIL.Image.Image) -> bool:
+    """Check for a gray picture with 16 bits."""
+    # Older versions of Pillow open 16-bit PNG files in mode I, and all versions 16-bit PGM files.
+    is_wide = image.mode == "I" and image.format in ("PNG", "PPM")
+    return is_wide or image.mode.startswith("I;16")
+
+
+def _eight_bits(file: Path, image: PIL.Image.Image, shift: int | None) -> PIL.Image.Image:
+    """Convert a picture to mode L or RGB; the values of a 16-bit gray picture are shifted."""
     import PIL.Image
 
-    # Older versions of Pillow open 16-bit PNG files in mode I, and all versions 16-bit PGM files.
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
-        return PIL.Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
+    if shift is not None:
+        return PIL.Image.fromarray((np.asarray(image).astype(np.int64) >> shift).astype(np.uint8))
     if image.mode not in MODES:
         raise DataError(f"{file}: mode {image.mode} is not supported; save it with 8 bits")
     if image.has_transparency_data:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from oodbench import DataError, Dataset, HasStamp, Images
+from oodbench import DataError, Dataset, HasNotes, HasStamp, Images
 
 MOVES: Mapping[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     "flip-horizontal": lambda x: x[:, :, :, ::-1],
@@ -57,6 +57,8 @@ class Transformed:
         if isinstance(source, HasStamp):
             # An attribute instead of a method: without a stamped source this is not `HasStamp`.
             self.stamp = source.stamp
+        if isinstance(source, HasNotes):
+            self.notes = source.notes
 
     @property
     def domain(self) -> Images:

@@ -83,7 +83,7 @@ def refused(path, folder, message):
 def test_a_report_is_the_same_elsewhere_without_data_and_weights(made, archive, elsewhere):
     assert stored.results(elsewhere) == []
     done = take(archive, elsewhere)
-    assert (done.suite, done.new, done.there, done.differ) == ("small", 2 + 6 + 2, 0, [])
+    assert (done.suite, done.new, done.there, done.differ) == ("small", 2 + 6 + 2 + 4, 0, [])
     assert stored.results(elsewhere) == stored.results(made)
     assert not (elsewhere / "data").exists()
     assert not list((elsewhere / "store").rglob("*.safetensors"))
@@ -104,7 +104,7 @@ def test_again_changes_nothing(archive, elsewhere):
     take(archive, elsewhere)
     before = tree(elsewhere)
     done = take(archive, elsewhere)
-    assert (done.new, done.there) == (0, 10)
+    assert (done.new, done.there) == (0, 14)
     assert tree(elsewhere) == before
 
 
@@ -201,7 +201,7 @@ def test_own_numbers_stay(made, archive, elsewhere, tmp_path):
     take(archive, elsewhere)
     before = tree(elsewhere)
     done = take(changed(archive, tmp_path / "b.zip", change), elsewhere)
-    assert (done.new, done.there, len(done.differ)) == (0, 9, 1)
+    assert (done.new, done.there, len(done.differ)) == (0, 13, 1)
     assert tree(elsewhere) == before
 
 
@@ -230,6 +230,37 @@ def test_another_training_under_the_same_key_is_refused(archive, elsewhere, tmp_
     with pytest.raises(BenchError, match=r"is stored here with other content; .*--store"):
         take(changed(archive, tmp_path / "b.zip", change), elsewhere)
     assert tree(elsewhere) == before
+
+
+def test_a_card_of_before_notes_were_kept_is_the_same_card(archive, elsewhere):
+    take(archive, elsewhere)
+    paths = list((elsewhere / "store/datasets").rglob("manifest.json"))
+    for path in paths:
+        value = json.loads(path.read_bytes())
+        del value["facts"]["notes"]
+        path.write_bytes(manifest_bytes(value["inputs"], value["files"], value["facts"]))
+    before = tree(elsewhere)
+    done = take(archive, elsewhere)
+    assert (done.new, done.there, done.differ) == (0, 14, [])
+    assert tree(elsewhere) == before
+
+
+@pytest.mark.parametrize(
+    ("digests", "found"),
+    [(np.zeros(5), "float64"), (np.zeros((5, 1), np.uint64), r"uint64 with shape \(5, 1\)")],
+)
+def test_digests_must_be_a_row_of_whole_numbers(archive, elsewhere, tmp_path, digests, found):
+    def change(members):
+        name = member(members, "contents", "digests.npy")
+        members[name] = array_bytes(digests)
+        manifest = name.replace("digests.npy", "manifest.json")
+        value = json.loads(members[manifest])
+        sha = hashlib.sha256(members[name]).hexdigest()
+        files = {"digests.npy": {"sha256": sha, "bytes": len(members[name])}}
+        members[manifest] = manifest_bytes(value["inputs"], files, value["facts"])
+
+    path = changed(archive, tmp_path / "b.zip", change)
+    refused(path, elsewhere, f"contents/.* is damaged: the values are {found}")
 
 
 class Killed(BaseException):

@@ -317,9 +317,10 @@ def test_pictures_divided_by_a_seed(tmp_path):
     assert_conforms(check_dataset(lambda: gray(tmp_path, split="seed", test_share=0.3)))
     other = gray(tmp_path, split="seed", test_share=0.3, seed=1).load("test")
     assert rows(other) != rows(test)
-    # The division is that of the files: it does not depend on size and channels.
-    larger = Folder(path=tmp_path, size=8, split="seed", test_share=0.3).load("test")
-    assert larger.shape == (15, 3, 8, 8)
+    # Pictures are divided like the same images in an array.
+    np.save(tmp_path / "x.npy", GRAYS)
+    array = gray(tmp_path / "x.npy", split="seed", test_share=0.3)
+    assert sorted(rows(array.load("test"))) == sorted(rows(test))
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.npz", "x-ubyte", "x-ubyte.gz"])
@@ -340,6 +341,17 @@ def test_arrays_divided_by_a_seed(tmp_path, name):
     expected = [row for row, drawn in zip(rows(GRAYS), tickets, strict=True) if drawn <= limit]
     assert rows(test) == expected
     assert rows(train) == [row for row in rows(GRAYS) if row not in expected]
+
+
+def test_the_same_picture_in_two_formats_is_on_one_side(tmp_path):
+    names = [f"{index:02}" for index in range(50)]
+    write_pictures(tmp_path, GRAYS, [f"{name}.png" for name in names])
+    write_pictures(tmp_path, GRAYS, [f"{name}.bmp" for name in names])
+    dataset = gray(tmp_path, split="seed", test_share=0.3)
+    train, test = rows(dataset.load("train")), rows(dataset.load("test"))
+    assert (len(train), len(test)) == (70, 30)
+    assert not set(train) & set(test)
+    assert_conforms(check_dataset(lambda: gray(tmp_path, split="seed", test_share=0.3)))
 
 
 def test_tickets_are_a_hash_of_seed_and_content():
@@ -397,6 +409,37 @@ def test_single_files_that_are_not_understood(tmp_path):
         gray(tmp_path / "x.zip", split="seed"),
         f"{tmp_path}/x.zip: not a supported file; supported are *.npy, *.npz, *-ubyte, *-ubyte.gz",
     )
+
+
+# Notes
+
+
+def test_files_that_are_passed_over_are_noted(tmp_path):
+    write_pictures(tmp_path / "train", GRAYS[:10])
+    write_pictures(tmp_path / "test", GRAYS[10:12])
+    assert gray(tmp_path).notes() == []
+    for index in range(50):
+        image = PIL.Image.fromarray(GRAYS[index])
+        image.save(tmp_path / "train" / f"{index:02}.jfif", format="JPEG")
+    for split, name in (("train", "1.HEIC"), ("test", "2.heic"), ("test", "labels")):
+        (tmp_path / split / name).touch()
+    dataset = gray(tmp_path)
+    assert len(dataset.load("train")) == 60
+    assert dataset.notes() == ["3 files were passed over: 2 .heic, 1 without suffix"]
+    pool = gray(tmp_path / "train", split="seed")
+    assert pool.notes() == ["1 file was passed over: 1 .heic"]
+    np.save(tmp_path / "x.npy", GRAYS)
+    assert gray(tmp_path / "x.npy", split="seed").notes() == []
+
+
+def test_16_bit_pictures_of_both_splits_are_read_alike(tmp_path):
+    values = np.uint16([[[0, 1], [30, 300]], [[2, 3], [2000, 4000]]])
+    write_pictures(tmp_path / "train", values[:1])
+    write_pictures(tmp_path / "test", values[1:])
+    dataset = Folder(path=tmp_path, size=2, channels=1)
+    assert dataset.load("train").ravel().tolist() == [0, 0, 1, 18]
+    assert dataset.load("test").ravel().tolist() == [0, 0, 125, 250]
+    assert dataset.notes() == ["2 16-bit pictures read as 12-bit; the largest value is 4,000"]
 
 
 # Stamps

@@ -13,7 +13,13 @@ import pytest
 
 from oodbench import DataError, Images
 from plugins.datasets._common import luma
-from plugins.datasets.image_files import MAX_PIXELS, list_pictures, read_picture
+from plugins.datasets.image_files import (
+    MAX_PIXELS,
+    Depth,
+    count_passed_over,
+    list_pictures,
+    read_pictures,
+)
 
 GRAY, COLOUR = Images(1, 2, 2), Images(3, 2, 2)
 RGB = np.uint8([[[10, 20, 30], [40, 50, 60]], [[70, 80, 90], [100, 110, 250]]])
@@ -42,6 +48,11 @@ def png(width, height, *, bits=8, kind=2, rows=b"") -> bytes:
 def attribute(file, name):
     with PIL.Image.open(file) as image:
         return getattr(image, name)
+
+
+def read_picture(file, domain):
+    """A picture that is a data set of its own."""
+    return read_pictures([file], domain, Depth([file]))[0]
 
 
 def refused(file, message, domain=COLOUR):
@@ -92,11 +103,20 @@ def test_a_loop_of_links_ends(tmp_path):
 def test_no_picture(tmp_path):
     (tmp_path / "notes.txt").touch()
     message = (
-        f"{tmp_path}: no pictures found; supported are .bmp, .gif, .jpeg, .jpg, .pgm, .png, .ppm, "
-        ".tif, .tiff, .webp"
+        f"{tmp_path}: no pictures found; supported are .bmp, .gif, .jfif, .jpeg, .jpg, .pgm, "
+        ".png, .ppm, .tif, .tiff, .webp"
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         list_pictures(tmp_path)
+
+
+def test_files_that_are_no_pictures_are_counted_by_suffix(tmp_path):
+    names = ["a.png", "b/c.HEIC", "b/d.heic", "e.jfif", "f", "g.tar.gz", ".h.heic", ".i/j.heic"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert count_passed_over(tmp_path) == {".heic": 2, "": 1, ".gz": 1}
+    assert [file.name for file in list_pictures(tmp_path)] == ["a.png", "e.jfif"]
 
 
 # Channels and modes
@@ -188,6 +208,45 @@ def test_gray_with_alpha(tmp_path):
 def test_a_transparent_colour(tmp_path):
     file = saved(tmp_path, RGB, transparency=(40, 50, 60))
     assert read_picture(file, COLOUR)[0].tolist() == [[10, 0], [70, 100]]
+
+
+def deep(folder, largest, name="x.png"):
+    """A 16-bit picture with the values 0, 1 and two others."""
+    return saved(folder, np.uint16([[0, 1], [largest // 2, largest]]), name)
+
+
+@pytest.mark.parametrize(
+    ("largest", "bits"),
+    [(128, 8), (255, 8), (2048, 12), (4095, 12), (4096, 16), (30_000, 16), (65_535, 16)],
+)
+def test_the_bits_of_16_that_all_pictures_use_are_kept(tmp_path, largest, bits):
+    small, large = deep(tmp_path, 3), deep(tmp_path, largest, "y.tif")
+    depth = Depth([small, large])
+    found = read_pictures([small, large], GRAY, depth).reshape(2, 4).tolist()
+    values = [[0, 1, 1, 3], [0, 1, largest // 2, largest]]
+    assert found == [[value >> (bits - 8) for value in picture] for picture in values]
+    note = f"2 16-bit pictures read as {bits}-bit; the largest value is {largest:,}"
+    assert depth.notes() == ([] if bits == 16 else [note])
+
+
+@pytest.mark.parametrize("largest", [0, 1, 127, 256, 1000, 2047])
+def test_16_bits_of_which_the_number_in_use_is_ambiguous(tmp_path, largest):
+    file = deep(tmp_path, largest)
+    message = (
+        f"{tmp_path}: the largest value of 1 16-bit picture is {max(largest, 1):,}, neither 128 "
+        "to 255 (8 bits) nor 2,048 or more (12 or 16 bits); save them with 8 bits"
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        read_picture(file, GRAY)
+
+
+def test_pictures_of_8_bits_do_not_decide_on_those_of_16(tmp_path):
+    bright, faint = saved(tmp_path, np.full((2, 2), 255, np.uint8), "a.png"), deep(tmp_path, 3)
+    with pytest.raises(DataError, match="the largest value of 1 16-bit picture is 3"):
+        read_pictures([bright, faint], GRAY, Depth([bright, faint]))
+    depth = Depth([bright])
+    read_pictures([bright], GRAY, depth)
+    assert depth.notes() == []
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.pgm"])

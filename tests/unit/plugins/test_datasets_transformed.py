@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.registry.options import dataset_options, validate_options
-from oodbench import DataError, HasStamp, Images
+from oodbench import DataError, HasNotes, HasStamp, Images
 from plugins.datasets.transformed import Transformed
 
 
@@ -120,6 +120,17 @@ def test_stamp_is_the_sources_where_it_has_one():
     assert isinstance(stamped, HasStamp)
     assert stamped.stamp() == "as of today"
     assert isinstance(Transformed(source=stamped, transform="invert"), HasStamp)
+
+
+def test_notes_are_the_sources_where_it_has_some():
+    class Noted(Source):
+        def notes(self):
+            return ["1 file was passed over: 1 .heic"]
+
+    assert not isinstance(Transformed(source=Source(), transform="invert"), HasNotes)
+    noted = Transformed(source=Noted(), transform="invert")
+    assert isinstance(noted, HasNotes)
+    assert noted.notes() == ["1 file was passed over: 1 .heic"]
 
 
 def test_errors_of_the_source_come_through():
