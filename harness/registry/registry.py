@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,6 +20,7 @@ from harness import events, hookspecs
 from harness.errors import PluginError
 from harness.events import Event
 from harness.hookspecs import PROJECT, Entry
+from harness.registry.imports import file_digest, own_imports
 from harness.text import known_names
 from oodbench import _names
 
@@ -27,6 +28,8 @@ Kind: TypeAlias = Literal["models", "datasets", "statistics", "scorers", "execut
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FILE = "file"
 """`Source.distribution` for plugins given as a file."""
+MODULE = "module"
+"""`Source.distribution` for plugins given as a module."""
 
 HOOKS: dict[type[Event], str] = {
     events.RunStarted: "bench_run_started",
@@ -46,12 +49,15 @@ class Source:
             module.
         version: Version of the distribution, or the first digits of the file's sha256.
         where: Module or path, for messages; never part of a key.
+        imports: For a file or module, names and contents of the user's modules imported there
+            (`own_imports`).
     """
 
     plugin: str
     distribution: str
     version: str
     where: str
+    imports: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.plugin} ({self.distribution} {self.version}, {self.where})"
@@ -75,17 +81,24 @@ class Registered:
         """Version declared by the entry, or else the source's version."""
         return self.entry.version or self.source.version
 
-    def identity(self) -> dict[str, str]:
-        """Return the part that enters keys: name, version and distribution."""
-        return {
+    def identity(self) -> dict[str, Any]:
+        """Return the part that enters keys: name, version, distribution, and imported modules.
+
+        A version declared by the entry stands for the imported modules too.
+        """
+        named = {
             "plugin": self.entry.name,
             "version": self.version,
             "distribution": self.source.distribution,
         }
+        if self.entry.version or not self.source.imports:
+            return named
+        return named | {"imports": dict(self.source.imports)}
 
-    def provenance(self) -> dict[str, str]:
+    def provenance(self) -> dict[str, Any]:
         """Return the plugin's description for the records of stored numbers."""
-        return {**self.identity(), "distribution_version": self.source.version}
+        imports = {"imports": dict(self.source.imports)} if self.source.imports else {}
+        return {**self.identity(), "distribution_version": self.source.version, **imports}
 
     def load(self) -> Any:
         """Import the class or function behind the entry.
@@ -96,7 +109,10 @@ class Registered:
         module_name, _, attribute = self.entry.target.partition(":")
         try:
             if self.source.distribution == FILE and self.module not in sys.modules:
-                _import_file(self.module, Path(self.source.where))  # in a worker process
+                module = _import_file(self.module, Path(self.source.where))  # in a worker process
+                if _with_imports(self.source, module) != self.source:
+                    where = self.source.where
+                    raise PluginError(f"a module imported by {where} changed while in use")
             return getattr(importlib.import_module(module_name or self.module), attribute)
         except Exception as error:
             raise PluginError(
@@ -160,7 +176,7 @@ class Registry:
         if path.suffix == ".py" or path.is_file():
             self._load_file(path)
             return
-        source = Source(name, "module", _module_hash(name), name)
+        source = Source(name, MODULE, "", name)
         if not self._guarded(source, lambda: importlib.import_module(name)):
             raise PluginError(f"-p {name}: {self.broken[-1]}")
 
@@ -195,6 +211,7 @@ class Registry:
             misspelt = self._misspelt_hooks(module)
             if misspelt:
                 raise PluginError("; ".join(misspelt))
+            source = _with_imports(source, module)
             identity = f"{source.distribution}:{source.plugin}:{source.where}"
             try:
                 self._manager.register(module, identity)
@@ -291,15 +308,12 @@ def _checked_entries(kind: Kind, entries: Any) -> list[Entry]:
     return checked
 
 
-def _module_hash(name: str) -> str:
-    """Return the first digits of a module file's sha256; empty for a module without a file."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return ""
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        return ""
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:12]
+def _with_imports(source: Source, module: ModuleType) -> Source:
+    """Add the user's modules imported by a file or module, and the version of a module."""
+    if source.distribution not in (FILE, MODULE):
+        return source
+    version = source.version or file_digest(module)
+    return replace(source, version=version, imports=tuple(own_imports(module).items()))
 
 
 def _import_file(name: str, path: Path) -> ModuleType:
