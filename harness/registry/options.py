@@ -101,7 +101,7 @@ def constructor_arguments(
         datasets: Data sets named by options.
         scorers: Factories for scorers named by options; each use builds a separate scorer.
     """
-    arguments: dict[str, Any] = {}
+    arguments = parsed_options(target, options)
     for name, (hint, _) in signature_options(target).items():
         if hint is Dataset:
             arguments[name] = datasets[options[name]]
@@ -109,10 +109,22 @@ def constructor_arguments(
             arguments[name] = scorers[options[name]]()
         elif hint == SCORERS:
             arguments[name] = tuple(scorers[member]() for member in options[name])
-        else:
-            adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-            arguments[name] = adapter.validate_json(json.dumps(options[name]), strict=True)
     return arguments
+
+
+def parsed_options(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert validated options to the declared types; options given by name are left out.
+
+    Arguments:
+        target: Class or function with the options as parameters.
+        options: Result of `validate_options`.
+    """
+    parsed = {}
+    for name, (hint, _) in signature_options(target).items():
+        if hint not in NAMED:
+            adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+            parsed[name] = adapter.validate_json(json.dumps(options[name]), strict=True)
+    return parsed
 
 
 def dataset_options(target: Callable[..., Any]) -> list[str]:

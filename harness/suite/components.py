@@ -22,6 +22,7 @@ class Component:
         options: Every option of the plugin, including defaults, in JSON-like values.
         sources: The data sets named in the options, by option.
         members: The scorers named in the options, by option.
+        files: The options that name files, described by content, by option (`keyed_files`).
     """
 
     name: str
@@ -29,10 +30,11 @@ class Component:
     options: Mapping[str, Any]
     sources: Mapping[str, DatasetComponent] = field(default_factory=dict)
     members: Mapping[str, tuple[ScorerComponent, ...]] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """Return the part that enters keys. The name in the suite is not included."""
-        options = dict(self.options)
+        options = {**self.options, **self.files}
         for name, source in self.sources.items():
             options[name] = source.identity()
         for name, members in self.members.items():

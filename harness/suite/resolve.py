@@ -21,6 +21,7 @@ from harness.suite.components import (
     parse_input,
 )
 from harness.suite.files import Key, Merged, read_suite_files
+from harness.suite.option_files import keyed_files
 from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
 from harness.suite.schema import OTHERS, Suite
@@ -231,6 +232,8 @@ class _Resolver:
             registered = self.registry.get(kind, plugin)
             target = registered.load()
             checked = validate_options(target, options if isinstance(options, dict) else {})
+            # A data set has a stamp for its files, and a fingerprint of what is read from them.
+            files = {} if kind == "datasets" else keyed_files(target, checked)
         except PluginError as error:
             self._report(key, str(error))
             return None
@@ -246,7 +249,7 @@ class _Resolver:
         if sources is None or members is None:
             return None
         source = {option: dataset for option, (dataset,) in sources.items()}
-        return Component(name, registered, checked, source, members)
+        return Component(name, registered, checked, source, members, files)
 
     def _named(
         self,
