@@ -75,6 +75,9 @@ class PluginError(BenchError):
 class UnsupportedError(BenchError):
     """A request that a model or statistic can never meet; the cells are `unsupported`.
 
+    Tables show `n/a`. The job is not tried again before the plugin has a new version, so never
+    raise this error for a lack of memory or of a device.
+
     Example:
         >>> from oodbench import UnsupportedError
         >>> def terms_of(model):

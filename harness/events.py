@@ -149,6 +149,25 @@ class JobFailed(TaskEvent):
 
 
 @dataclass(frozen=True)
+class JobUnsupported(TaskEvent):
+    """A job that the model cannot do by its nature; no later run tries the job again.
+
+    Attributes:
+        message: Model, statistic and reason, the same for all jobs with this reason.
+
+    Example:
+        >>> from oodbench.events import JobUnsupported
+        >>> message = "vae on digits: jacobian_spectrum: needs a flow"
+        >>> event = JobUnsupported("vae on digits", "jacobian_spectrum of noise (out)", message)
+        >>> event.message
+        'vae on digits: jacobian_spectrum: needs a flow'
+    """
+
+    job: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Postponed(TaskEvent):
     """A task has done nothing, because another run is doing the same work; run the task again.
 

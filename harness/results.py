@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 Status: TypeAlias = Literal["ok", "failed", "unsupported", "missing_data"]
 
 
+STATUS_WORDS: Mapping[str, str] = {
+    "ok": "ok",
+    "failed": "failed",
+    "unsupported": "n/a",
+    "missing_data": "missing_data",
+}
+"""Words for people: `unsupported` is `n/a`, because nothing is wrong and nothing is to be done."""
+
 COLUMNS = ("model", "in", "out", "scorer", "epoch", "group_size", "seed")
 """Names for the parts of a cell in rows, suites and `--only`; `in` is a Python keyword."""
 

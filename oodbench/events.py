@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "JobFailed",
     "JobFinished",
+    "JobUnsupported",
     "Message",
     "Postponed",
     "RunFinished",

@@ -110,7 +110,7 @@ def verify(
         print_json([verdict.to_json() for verdict in verdicts])
     else:
         _print(verdicts)
-    without = len(unpinned(read, outcome.plan))
+    without = len(unpinned(read, outcome.plan, outcome.results))
     if without:
         tell(f"{without} cells of {suite} have no pin; bench pin {suite}")
     raise typer.Exit(exit_status(verdicts))

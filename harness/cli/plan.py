@@ -20,10 +20,12 @@ from harness.errors import DataError
 from harness.plan.estimate import estimate_chain
 from harness.plan.expand import select
 from harness.plan.explain import Reasons
-from harness.plan.jobs import Chain
+from harness.plan.jobs import Chain, StatisticJob
+from harness.plan.missing import is_impossible, statistic_failure, training_failure
 from harness.plan.plan import Plan
 from harness.run.prepare import plan_unopened
 from harness.settings import Settings, share_processors
+from harness.store.failures import Failure
 from harness.store.records import Store
 from harness.suite import load_suite
 from harness.text import one_line
@@ -66,11 +68,10 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
         for chain in plan.chains.values()
     ]
     estimates = [estimate_chain(plan, store, chain) for chain in plan.chains.values()]
-    new = sum(any(not plan.keys(store).has_statistic(job) for job in c.jobs()) for c in plan.cells)
     return {
         "suite": plan.suite,
         "chains": chains,
-        "cells": {"all": len(plan.cells), "new": new},
+        "cells": _count_cells(plan, store),
         "missing_data": plan.missing,
         "unusable_data": plan.unusable,
         "impossible": _impossible(plan),
@@ -79,6 +80,26 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
             "jobs_without_rate": sum(estimate.unknown for estimate in estimates),
         },
     }
+
+
+def _count_cells(plan: Plan, store: Store) -> dict[str, int]:
+    """Count all cells, the cells with new jobs, and the cells that the model cannot have."""
+    states: dict[StatisticJob, str] = {}
+    counts = {"all": len(plan.cells), "new": 0, "unsupported": 0}
+    for planned in plan.cells:
+        for job in planned.jobs():
+            if job not in states:
+                states[job] = _state(plan, store, job)
+        found = {states[job] for job in planned.jobs()}
+        if state := next((state for state in ("unsupported", "new") if state in found), None):
+            counts[state] += 1
+    return counts
+
+
+def _state(plan: Plan, store: Store, job: StatisticJob) -> str:
+    if plan.keys(store).has_statistic(job):
+        return "stored"
+    return "unsupported" if is_impossible(statistic_failure(plan, store, job)) else "new"
 
 
 def _impossible(plan: Plan) -> list[str]:
@@ -99,36 +120,58 @@ def _jobs(plan: Plan, store: Store, chain: Chain, reasons: Reasons | None) -> li
     jobs: list[dict[str, Any]] = []
     for epoch in sorted(chain.epochs):
         stored = keys.has_checkpoint(chain.id, epoch)
-        jobs.append({"job": f"train to epoch {epoch}", "stored": stored})
-        if reasons is not None and not stored:
+        failure = None if stored else training_failure(plan, store, chain.id, epoch)
+        jobs.append(_job(f"train to epoch {epoch}", stored, failure))
+        if reasons is not None and _is_new(jobs[-1]):
             jobs[-1]["why"] = reasons.training(chain.id, epoch)
     for item in chain.jobs:
         stored = keys.has_statistic(item)
+        failure = None if stored else statistic_failure(plan, store, item)
         text = f"{item.statistic} of {item.draw.dataset} ({item.draw.role}){item.details()}"
         epoch_text = "" if item.epoch is None else f"epoch {item.epoch}: "
-        jobs.append({"job": epoch_text + text, "stored": stored})
-        if reasons is not None and not stored:
+        jobs.append(_job(epoch_text + text, stored, failure))
+        if reasons is not None and _is_new(jobs[-1]):
             jobs[-1]["why"] = reasons.statistic(item)
     return jobs
+
+
+def _job(name: str, stored: bool, failure: Failure | None) -> dict[str, Any]:
+    """Describe a job; `unsupported` is the reason if the model cannot do the job."""
+    reason = failure.text if failure is not None and is_impossible(failure) else None
+    return {"job": name, "stored": stored, "unsupported": reason}
+
+
+def _is_stored(job: dict[str, Any]) -> bool:
+    return bool(job["stored"])
+
+
+def _is_new(job: dict[str, Any]) -> bool:
+    return not job["stored"] and job["unsupported"] is None
 
 
 def _row(chain: dict[str, Any]) -> list[Any]:
     """Make the table row for a chain: stored and new epochs, stored and new statistics."""
     trainings = [job for job in chain["jobs"] if job["job"].startswith("train ")]
     statistics = chain["jobs"][len(trainings) :]
-    epochs: dict[bool, list[str]] = {True: [], False: []}
-    for job in trainings:
-        epochs[job["stored"]].append(job["job"].rsplit(" ", 1)[-1])
-    shown = [" ".join(epochs[stored]) or "-" for stored in (True, False)]
-    stored = sum(job["stored"] for job in statistics)
-    return [chain["chain"], *shown, stored, len(statistics) - stored]
+    shown = [
+        " ".join(job["job"].rsplit(" ", 1)[-1] for job in trainings if counts(job)) or "-"
+        for counts in (_is_stored, _is_new)
+    ]
+    return [
+        chain["chain"],
+        *shown,
+        sum(map(_is_stored, statistics)),
+        sum(map(_is_new, statistics)),
+    ]
 
 
 def _print(described: dict[str, Any], why: bool) -> None:
     headers = ["training", "epochs stored", "epochs new", "statistics stored", "statistics new"]
     print_rows(headers, [_row(chain) for chain in described["chains"]])
     cells, estimate = described["cells"], described["estimate"]
-    print(f"\n{cells['all']:,} cells, {cells['new']:,} of them new")
+    impossible = cells["unsupported"]
+    lacking = f", {impossible:,} not applicable (n/a)" if impossible else ""
+    print(f"\n{cells['all']:,} cells, {cells['new']:,} of them new{lacking}")
     for message in (described["missing_data"] | described["unusable_data"]).values():
         print(one_line(message))
     for message in described["impossible"]:
@@ -144,8 +187,11 @@ def _print(described: dict[str, Any], why: bool) -> None:
 
 def _print_reasons(described: dict[str, Any]) -> None:
     for chain in described["chains"]:
-        new = [job for job in chain["jobs"] if not job["stored"]]
-        if new:
+        new = [job for job in chain["jobs"] if _is_new(job)]
+        reasons = dict.fromkeys(job["unsupported"] for job in chain["jobs"] if job["unsupported"])
+        if new or reasons:
             print(f"\n{chain['chain']}")
         for job in new:
             print(f"  {job['job']}: {job['why']}")
+        for reason in reasons:
+            print(f"  n/a: {one_line(reason)}")

@@ -29,8 +29,8 @@ from harness.events import Report
 from harness.plan.crossfit import CrossFitSplit, by_fit, cross_fit_splits
 from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.keys import checkpoint_key
+from harness.plan.missing import is_missing, missing_epochs
 from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
-from harness.results import Status
 from harness.settings import Settings
 from harness.store.failures import Failure, clear_failure, record_failure
 from harness.store.hashing import digest
@@ -105,15 +105,26 @@ class _ChainContext:
         """Send a message to the user."""
         self.report(events.Message(text))
 
+    def unsupported(self, job: str, what: str, failures: list[Any], error: Exception) -> None:
+        """Record that the model cannot do a job; `what` names the training or the statistic.
+
+        What a model lacks by its nature is the same for all epochs, seeds and examples, so the
+        stored text does not name them.
+        """
+        place = f"{self.chain.id.model} on {self.chain.id.dataset}"
+        failure = Failure(f"{place}: {what}", "unsupported", str(error))
+        for inputs in failures:
+            record_failure(self.store, inputs, failure)
+        self.report(events.JobUnsupported(self.task, job, failure.text))
+
     def failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
         """Record a failure; `memory` is the advice to give after an out-of-memory error."""
-        status: Status = "unsupported" if isinstance(error, UnsupportedError) else "failed"
         expected = isinstance(error, BenchError)
         message = str(error) if expected else f"{type(error).__name__}: {error}"
         if is_out_of_memory(error):
             message = f"out of memory; {memory} ({message})"
         for inputs in failures:
-            record_failure(self.store, inputs, Failure(job, status, message))
+            record_failure(self.store, inputs, Failure(job, "failed", message))
         details = "" if expected else traceback.format_exc()
         self.report(events.JobFailed(self.task, job, message, details))
 
@@ -152,16 +163,21 @@ class _Trainer:
             if lost := self._missing_epochs():  # checkpoints found damaged and skipped
                 self._train_to(lost)
         except Exception as error:
-            failures = [self._failure(epoch) for epoch in self._missing_epochs()]
-            job = f"{self._context.task}: training"
-            self._context.failed(job, failures, error, TRAINING_MEMORY)
+            self._fail(error)
         for epoch in missing:
             if self._context.is_stored(epoch):
                 clear_failure(self._store, self._failure(epoch))
 
+    def _fail(self, error: Exception) -> None:
+        failures = [self._failure(epoch) for epoch in self._missing_epochs()]
+        job = f"{self._context.task}: training"
+        if isinstance(error, UnsupportedError):
+            self._context.unsupported(job, "training", failures, error)
+        else:
+            self._context.failed(job, failures, error, TRAINING_MEMORY)
+
     def _missing_epochs(self) -> list[int]:
-        stored = self._context.is_stored
-        return [epoch for epoch in sorted(self._chain.epochs) if not stored(epoch)]
+        return missing_epochs(self._context.plan, self._store, self._chain)
 
     def _failure(self, epoch: int) -> Any:
         return training_failure_inputs(self._context.plan, self._chain.id, epoch)
@@ -292,10 +308,13 @@ class _Evaluator:
 
     def _fail(self, job: StatisticJob, error: Exception) -> None:
         failures = [failure_inputs(self._plan, job)]
-        self._context.failed(str(job), failures, error, STATISTIC_MEMORY)
+        if isinstance(error, UnsupportedError):
+            self._context.unsupported(str(job), job.statistic, failures, error)
+        else:
+            self._context.failed(str(job), failures, error, STATISTIC_MEMORY)
 
     def _lacks(self, job: StatisticJob) -> bool:
-        return self._plan.has_data(job) and not self._plan.keys(self._store).has_statistic(job)
+        return self._plan.has_data(job) and is_missing(self._plan, self._store, job)
 
     def _load_model(self, epoch: int) -> DensityModel:
         chain, key, device = self._chain, self._context.train_key, self._context.device

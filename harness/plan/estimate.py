@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.data.roles import Draw
 from harness.errors import DataError
 from harness.plan.jobs import Chain
+from harness.plan.missing import is_missing, missing_epochs
 from harness.plan.plan import Plan
 from harness.store.records import Store
 from harness.store.timings import fit_work, known_rate, statistic_work, training_work
@@ -30,13 +31,13 @@ class Estimate:
 def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
     """Estimate the remaining work for a chain."""
     estimate = Estimate()
-    missing = [e for e in sorted(chain.epochs) if not plan.keys(store).has_checkpoint(chain.id, e)]
+    missing = missing_epochs(plan, store, chain)
     if missing:
         rate = known_rate(store, training_work(chain.model, chain.domain))
         estimate.add(rate, _epochs_to_train(plan, store, chain, missing) * _examples(plan, chain))
     fits = set()
     for job, component in chain.jobs.items():
-        if not plan.keys(store).has_statistic(job):
+        if is_missing(plan, store, job):
             work = statistic_work(component, chain.model, chain.domain, job.group_size)
             estimate.add(known_rate(store, work), _drawn(plan, job.draw))
             fit = job.epoch, job.statistic, job.fit

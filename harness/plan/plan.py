@@ -14,7 +14,7 @@ from harness.plan.keys import checkpoint_key, statistic_inputs, train_inputs
 from harness.store.hashing import digest, ids_digest
 from harness.store.layout import CHECKPOINTS, STATISTICS, WEIGHTS
 from harness.store.records import Store
-from harness.suite import SuiteFingerprint
+from harness.suite import Component, SuiteFingerprint
 from harness.suite.references import Reference
 from harness.suite.selection import Selection
 
@@ -190,13 +190,24 @@ class Keys:
 
 
 def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
-    """Identify a statistic job when the key is not known yet."""
+    """Identify a statistic job when the key is not known yet.
+
+    Unlike a key, the identity has the versions of the distributions: a new one may do a job that
+    was unsupported before, although all numbers and the declared versions stay.
+    """
+    chain = plan.chains[job.chain]
+    statistic = chain.jobs[job]
     draw = _by_content(plan, job.draw)
-    identity = plan.chains[job.chain].jobs[job].identity()
     alone = job.epoch is None
     place = [None if alone else plan.train_key(job.chain), job.epoch, job.group_size]
     fit = {} if job.fit is None else {"fit": _by_content(plan, job.fit)}
-    return {"statistic": identity, "draw": draw, "place": place, **fit}
+    return {
+        "statistic": statistic.identity(),
+        "draw": draw,
+        "place": place,
+        "distributions": _distributions(statistic, *(() if alone else (chain.model,))),
+        **fit,
+    }
 
 
 def _by_content(plan: Plan, draw: Draw) -> dict[str, Any]:
@@ -205,5 +216,10 @@ def _by_content(plan: Plan, draw: Draw) -> dict[str, Any]:
 
 
 def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:
-    """Identify the training to an epoch."""
-    return {"train": plan.train_inputs(chain), "epoch": epoch}
+    """Identify the training to an epoch, with the version of the model's distribution."""
+    distributions = _distributions(plan.chains[chain].model)
+    return {"train": plan.train_inputs(chain), "epoch": epoch, "distributions": distributions}
+
+
+def _distributions(*components: Component) -> list[str]:
+    return [component.registered.source.version for component in components]

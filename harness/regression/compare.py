@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from harness.metrics.intervals import LEVEL, Z_95
 from harness.metrics.paired import Difference, holm, paired_test
 from harness.regression.runs import Run
-from harness.results import Cell, Result
+from harness.results import STATUS_WORDS, Cell, Result
 
 Judgement: TypeAlias = Literal["better", "worse", "tie"]
 EXAMPLES = ("in_split", "out_split", "draw_seed")
@@ -89,7 +89,7 @@ def _obstacle(a: Result, b: Result | None) -> str:
     if b is None:
         return "the cell is missing in B"
     if b.status != "ok":
-        return f"{b.status} in B: {b.message}"
+        return f"{STATUS_WORDS[b.status]} in B: {b.message}"
     sizes = [(len(x.scores[0]), len(x.scores[1])) for x in (a, b) if x.scores is not None]
     if sizes[0] != sizes[1]:
         return "A scored {} and {} groups, B {} and {}".format(*sizes[0], *sizes[1])

@@ -58,7 +58,7 @@ def make_pins(
             again with other batch sizes and numbers of threads, in temporary stores.
 
     Returns:
-        The pins, and a message for each cell without a number.
+        The pins, and a message for each other cell, except for cells that the model cannot have.
 
     Raises:
         NothingSelectedError: No results of the suite are stored.
@@ -90,7 +90,7 @@ def make_pins(
     problems = [
         f"{cell_name(result.cell)}: {result.message}"
         for result in outcome.results
-        if result.status != "ok"
+        if result.status not in ("ok", "unsupported")
     ]
     return Pins(suite.path, tuple(pins)), problems
 

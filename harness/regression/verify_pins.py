@@ -16,7 +16,7 @@ from harness.plan.plan import Plan
 from harness.regression.make_pins import medians, provenance_of
 from harness.regression.pinned_settings import SEEDED, cell_settings, settings_key
 from harness.regression.pins import Pin, Pins, cell_name
-from harness.results import Cell, Metrics, Result
+from harness.results import STATUS_WORDS, Cell, Metrics, Result
 
 State: TypeAlias = Literal["holds", "value moved", "key changed", "cell failed", "cell missing"]
 
@@ -68,10 +68,11 @@ def verify_pins(pins: Pins, plan: Plan, results: Iterable[Result]) -> list[Verdi
     return [_verdict(pin, plan, planned, found.get(pin.cell)) for pin in pins.pins]
 
 
-def unpinned(pins: Pins, plan: Plan) -> list[Cell]:
-    """List the cells in a suite that have no pin."""
-    pinned = {pin.cell for pin in pins.pins}
-    return [item.cell for item in plan.cells if item.cell not in pinned]
+def unpinned(pins: Pins, plan: Plan, results: Iterable[Result]) -> list[Cell]:
+    """List the cells in a suite that have no pin, without cells that the model cannot have."""
+    known = {pin.cell for pin in pins.pins}
+    known.update(result.cell for result in results if result.status == "unsupported")
+    return [item.cell for item in plan.cells if item.cell not in known]
 
 
 def exit_status(verdicts: Sequence[Verdict]) -> int:
@@ -90,7 +91,9 @@ def _verdict(
     if result is None:
         return Verdict(pin, "cell missing", "the cell is not computed yet; run bench run")
     if result.status != "ok":
-        return Verdict(pin, "cell failed", f"{result.status}: {result.message}", result)
+        return Verdict(
+            pin, "cell failed", f"{STATUS_WORDS[result.status]}: {result.message}", result
+        )
     try:
         settings = cell_settings(plan, planned[pin.cell]) or {}
     except DataError as error:

@@ -9,7 +9,7 @@ from statistics import fmean
 from harness.metrics.intervals import LEVEL
 from harness.metrics.paired import holm, paired_test
 from harness.report.next_step import next_look
-from harness.report.significance import is_wrong_way, number
+from harness.report.significance import is_wrong_way, number, status_of
 from harness.results import Cell, Result, place
 from harness.text import counted, one_line
 
@@ -44,13 +44,14 @@ def _counts(results: Sequence[Result]) -> str:
     total = counted(len(results), "cell")
     if ok == len(results):
         return f"All {total} have a number." if ok > 1 else "The only cell has a number."
-    lacking = Counter(
-        "failed" if result.status == "ok" else result.status
-        for result in results
-        if number(result) is None
-    )
+    lacking = Counter(status_of(result) for result in results if number(result) is None)
+    impossible = lacking.pop("unsupported", 0)
     reasons = ", ".join(f"{count} {status}" for status, count in lacking.items())
-    return f"{ok} of {total} {'has' if ok == 1 else 'have'} a number: {reasons}."
+    text = f"{ok} of {total} {'has' if ok == 1 else 'have'} a number"
+    text += f": {reasons}" if reasons else ""
+    if impossible:
+        text += f"; {impossible} {'does' if impossible == 1 else 'do'} not apply (n/a)"
+    return f"{text}."
 
 
 def _wrong_way_round(results: Sequence[Result]) -> list[str]:

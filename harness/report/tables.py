@@ -179,6 +179,8 @@ def _columns(columns: Sequence[Sequence[Seeds]]) -> list[list[TableCell]]:
 def _cell(seeds: Seeds, aurocs: Numbers, mark: Mark | None) -> TableCell:
     if not aurocs:
         statuses = [status_of(result) for result in seeds.values()]
+        # A seed that failed must not look as if nothing was to be done.
+        statuses.sort(key=lambda status: status == "unsupported")
         return TableCell(statuses[0] if statuses else None)
     if len(seeds) == 1:  # the usual case, kept fast for tables of very many cells
         (result,), (auroc,) = seeds.values(), aurocs.values()

@@ -43,9 +43,9 @@ class Outcome:
 
     @property
     def exit_status(self) -> int:
-        """Exit status of the command: 0 if every cell has a number, else 1."""
-        all_ok = all(result.status == "ok" for result in self.results)
-        return 0 if all_ok and not self.pending else 1
+        """Exit status of the command: 0 if every cell has a number or does not apply, else 1."""
+        all_done = all(result.status in ("ok", "unsupported") for result in self.results)
+        return 0 if all_done and not self.pending else 1
 
 
 def score_stored(plan: Plan, settings: Settings, report: Report) -> Outcome:

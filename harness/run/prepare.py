@@ -14,6 +14,7 @@ from harness.errors import DataError, MissingDataError
 from harness.events import Report
 from harness.plan.expand import make_plan
 from harness.plan.jobs import Chain
+from harness.plan.missing import is_missing, missing_epochs
 from harness.plan.plan import Plan
 from harness.settings import Settings
 from harness.store.records import Store
@@ -94,14 +95,9 @@ def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
     """List the epochs and statistics in a chain that are missing but can be computed, by name."""
     if chain.id.dataset not in plan.prepared:
         return []
-    keys = plan.keys(store)
-    epochs = [
-        f"{chain.id} epoch {epoch}"
-        for epoch in sorted(chain.epochs)
-        if not keys.has_checkpoint(chain.id, epoch)
-    ]
+    epochs = [f"{chain.id} epoch {epoch}" for epoch in missing_epochs(plan, store, chain)]
     statistics = [
-        str(job) for job in chain.jobs if plan.has_data(job) and not keys.has_statistic(job)
+        str(job) for job in chain.jobs if plan.has_data(job) and is_missing(plan, store, job)
     ]
     return epochs + statistics
 

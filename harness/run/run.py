@@ -12,6 +12,7 @@ from harness.errors import MissingDataError
 from harness.events import Report, RunStarted
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
+from harness.results import STATUS_WORDS
 from harness.run.event_log import new_run_folder
 from harness.run.outcome import Outcome, score_stored, without_pending
 from harness.run.prepare import missing_data_message, missing_jobs, plan_opened
@@ -45,16 +46,20 @@ def run(
     if plan.missing and not allow_missing:
         raise MissingDataError(missing_data_message(plan))
     store = Store(settings.store)
-    chains = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
-    jobs = sum(len(missing_jobs(plan, store, chain)) for chain in chains)
-    report(run_started(plan, jobs, new_run_folder(settings.store, plan.suite)))
+    missing = {chain: len(missing_jobs(plan, store, plan.chains[chain])) for chain in plan.chains}
+    chains = [plan.chains[chain] for chain, count in missing.items() if count]
+    report(run_started(plan, sum(missing.values()), new_run_folder(settings.store, plan.suite)))
     failures: dict[str, str] = {}
+    told: set[str] = set()
     preview = Preview(plan, store, report) if chains else None
 
     def follow(event: events.Event) -> None:
         if isinstance(event, events.JobFailed):
             failures[event.task] = event.message
         report(event)
+        if isinstance(event, events.JobUnsupported) and event.message not in told:
+            told.add(event.message)
+            report(events.Message(f"{STATUS_WORDS['unsupported']}: {event.message}"))
         if preview is not None:
             preview(event)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from harness.errors import DataError, ScoreError, StoreError
 from harness.plan.jobs import StatisticJob
 from harness.plan.keys import checkpoint_key
-from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
+from harness.plan.missing import statistic_failure
+from harness.plan.plan import Plan
 from harness.results import Status
-from harness.store.failures import find_failure
 from harness.store.layout import CHECKPOINTS, STATISTICS, VALUES, WEIGHTS
 from harness.store.records import Store
 
@@ -56,6 +56,12 @@ class StatisticReader:
             self._obstacles[job] = self._find_obstacle(job)
         return self._obstacles[job]
 
+    def obstacle_of(self, jobs: Sequence[StatisticJob]) -> tuple[Status, str] | None:
+        """Return the first obstacle; a job that is unsupported goes first: nothing can mend it."""
+        found = [self.obstacle(job) for job in jobs]
+        final = (item for item in found if item is not None and item[0] == "unsupported")
+        return next(final, found[0])
+
     def _find_obstacle(self, job: StatisticJob) -> tuple[Status, str] | None:
         for name in (job.chain.dataset, *job.datasets()):
             if name in self.plan.missing:
@@ -68,12 +74,8 @@ class StatisticReader:
             self.plan.keys(self.store).statistic_inputs(job)
         except (DataError, StoreError) as error:
             return "failed", str(error)
-        failure = find_failure(self.store, failure_inputs(self.plan, job))
-        has_checkpoint = self.plan.keys(self.store).has_checkpoint_of(job)
-        if failure is None and job.epoch is not None and not has_checkpoint:
-            inputs = training_failure_inputs(self.plan, job.chain, job.epoch)
-            failure = find_failure(self.store, inputs)
-        return None if failure is None else (failure.status, f"{failure.job}: {failure.message}")
+        failure = statistic_failure(self.plan, self.store, job)
+        return None if failure is None else (failure.status, failure.text)
 
     def groups(self, job: StatisticJob, size: int) -> NDArray[np.float64]:
         """Return a statistic in the scorer format, for groups of `size`: (M, F) or (M, b, F)."""

@@ -145,13 +145,10 @@ class _CellScorer:
 
     def result(self, planned: PlannedCell) -> Result | None:
         """Return the result of a cell; None while a required job has not run."""
-        for job in planned.jobs():
-            if self.reader.key(job) is None:
-                obstacle = self.reader.obstacle(job)
-                if obstacle is None:
-                    return None
-                status, message = obstacle
-                return Result(planned.cell, status, message)
+        lacking = [job for job in planned.jobs() if self.reader.key(job) is None]
+        if lacking:
+            obstacle = self.reader.obstacle_of(lacking)
+            return None if obstacle is None else Result(planned.cell, *obstacle)
         try:
             return self._score(planned)
         except Exception as error:

@@ -15,11 +15,19 @@ from harness.store.records import Store, replace_file
 
 @dataclass(frozen=True)
 class Failure:
-    """Reason why a job has no result; all cells that need the job show `status`."""
+    """Reason why a job has no result; all cells that need the job show `status`.
+
+    A job with the status `unsupported` is not tried again; every other job is.
+    """
 
     job: str
     status: Status
     message: str
+
+    @property
+    def text(self) -> str:
+        """Job and message in one line."""
+        return f"{self.job}: {self.message}"
 
 
 def record_failure(store: Store, inputs: Any, failure: Failure) -> None:

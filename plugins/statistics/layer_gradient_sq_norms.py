@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from oodbench import DensityModel, Per, ScoreError
+from oodbench import DensityModel, Per, UnsupportedError
 from plugins.statistics.fake_layers import FAKE_LAYERS
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ class LayerGradientSqNorms:
             in which the objective is not finite for some example.
 
         Raises:
-            ScoreError: The objective depends on none of the parameters, or the model does not
-                have `latent`.
+            ScoreError: The objective depends on none of the parameters.
+            UnsupportedError: The model does not have `latent`, for the objective `latent-sum`.
         """
         from plugins.statistics.layer_gradients.engine import ENGINES
 
         if self.objective == "latent-sum" and not hasattr(model, "latent"):
             name = type(model).__name__
-            raise ScoreError(
+            raise UnsupportedError(
                 f'objective = "latent-sum" needs a model with latent(x); {name} lacks this method'
             )
         return ENGINES[self.objective](model, groups).cpu().numpy()

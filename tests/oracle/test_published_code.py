@@ -8,7 +8,7 @@ import torch
 
 from harness.registry.options import validate_options
 from harness.testing.toy_models import TinyAutoregression
-from oodbench import Images, ScoreError
+from oodbench import Images, UnsupportedError
 from oodbench.testing import assert_conforms, check_model
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
@@ -130,7 +130,7 @@ def test_latent_sum_of_a_glow_depends_on_no_prior():
 
 def test_latent_sum_needs_a_latent():
     model = TinyAutoregression(TINY)
-    with pytest.raises(ScoreError) as caught:
+    with pytest.raises(UnsupportedError) as caught:
         LayerGradientSqNorms(objective="latent-sum")(model, ALL[:2].reshape(2, 1, *TINY.shape))
     assert str(caught.value) == (
         'objective = "latent-sum" needs a model with latent(x); '

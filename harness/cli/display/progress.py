@@ -111,7 +111,7 @@ class Progress:
         """Update the state with an event."""
         if isinstance(event, events.RunStarted):
             self._begin(event)
-        elif isinstance(event, events.JobFinished | events.JobFailed):
+        elif isinstance(event, events.JobFinished | events.JobFailed | events.JobUnsupported):
             self.jobs_done = min(self.jobs_done + 1, self.jobs)
             if isinstance(event, events.JobFailed):
                 self.jobs_failed += 1

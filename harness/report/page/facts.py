@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.plan.plan import Plan
 from harness.report.tables import failures, provenance_notes
-from harness.results import Result
+from harness.results import STATUS_WORDS, Result
 from harness.store.layout import DATASETS
 from harness.store.records import Store
 from harness.suite import Component, ModelComponent, ResolvedSuite
@@ -25,7 +25,7 @@ class Facts:
         parts: Kind, name, plugin and options for each statistic and scorer.
         versions: Distinct sets of package versions used for computing statistics.
         notes: Remarks about the numbers that a reader must know.
-        reasons: Status, count and message for cells without a number.
+        reasons: Status, word for the status, count and message for cells without a number.
     """
 
     models: list[dict[str, str]]
@@ -118,7 +118,18 @@ def _versions(results: Sequence[Result]) -> list[str]:
 
 def _reasons(results: Sequence[Result], pending: int) -> list[dict[str, Any]]:
     found = [
-        {**vars(failure), "message": one_line(failure.message)} for failure in failures(results)
+        {
+            "status": failure.status,
+            "word": STATUS_WORDS[failure.status],
+            "message": one_line(failure.message),
+            "count": failure.count,
+        }
+        for failure in failures(results)
     ]
-    waiting = {"status": "pending", "message": "not computed yet", "count": pending}
+    waiting = {
+        "status": "pending",
+        "word": "pending",
+        "message": "not computed yet",
+        "count": pending,
+    }
     return [*found, waiting] if pending else found

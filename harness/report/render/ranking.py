@@ -7,10 +7,10 @@ from typing import Any, Unpack
 
 from harness.metrics.ranks import Ranked
 from harness.plan.costs import Cost
-from harness.report.ranking import RankingTable, ranking_table
+from harness.report.ranking import RankingTable, Unranked, ranking_table
 from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import CellText, TextTable, as_notes, auroc_text, cell_texts
-from harness.results import Result
+from harness.results import STATUS_WORDS, Result
 
 COSTS = ("s/example", "extra training", "extra passes")
 RANKED = ("scorer", "mean rank", "mean AUROC", "numbers")
@@ -111,7 +111,7 @@ def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable
                 *cell_texts(scorer),
                 CellText(NONE) if found.auroc is None else auroc_text(found.auroc),
                 _numbers(table, scorer),
-                CellText(", ".join(f"{count} {why}" for why, count in found.reasons.items())),
+                CellText(_reasons(found)),
                 *_costs(costs.get(scorer)),
             ]
             for scorer, found in table.apart.items()
@@ -120,6 +120,13 @@ def _unranked_table(table: RankingTable, costs: Mapping[str, Cost]) -> TextTable
         left=1,
         caption=["AUROC is the mean over different blocks here than for the ranked scorers."],
         notes=[],
+    )
+
+
+def _reasons(found: Unranked) -> str:
+    """Count the missing numbers by reason."""
+    return ", ".join(
+        f"{count} {STATUS_WORDS.get(why, why)}" for why, count in found.reasons.items()
     )
 
 

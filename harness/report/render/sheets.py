@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.report.tables import Average, Failure, Table, TableCell
+from harness.results import STATUS_WORDS
 from harness.text import counted, one_line
 
 WRONG_WAY, BEATEN = "!", "#"
@@ -138,7 +139,7 @@ def reasons(failures: Sequence[Failure]) -> list[str]:
 
 def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> CellText:
     if cell.auroc is None:
-        return CellText(cell.status or "-")
+        return CellText("-" if cell.status is None else STATUS_WORDS[cell.status])
     error = ""
     if standard_errors and cell.se is not None:
         error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
@@ -220,6 +221,6 @@ def size_range(sizes: Collection[int]) -> str:
 
 def _failure(failure: Failure) -> str:
     message = one_line(failure.message)
-    return f"{failure.status} ({counted(failure.count, 'result')})" + (
+    return f"{STATUS_WORDS[failure.status]} ({counted(failure.count, 'result')})" + (
         f": {message}" if message else ""
     )

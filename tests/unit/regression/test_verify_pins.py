@@ -29,7 +29,7 @@ def test_what_was_pinned_holds(pins, scored):
     assert len(verdicts) == len(plan.cells) == 12
     assert states(verdicts) == {"holds"}
     assert exit_status(verdicts) == 0
-    assert unpinned(pins, plan) == []
+    assert unpinned(pins, plan, results) == []
 
 
 def without_log_term(scorer, statistics):

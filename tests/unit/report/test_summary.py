@@ -30,7 +30,7 @@ def test_all_four_sentences():
         result("lucky", "textures", status="unsupported"),
     ]
     assert summary(results) == [
-        "9 of 13 cells have a number: 1 missing_data, 2 failed, 1 unsupported.",
+        "9 of 13 cells have a number: 1 missing_data, 2 failed; 1 does not apply (n/a).",
         "[fisher] has the highest mean AUROC: 0.750 over 4 cells, 0.272 above "
         "log-likelihood; the significance of the lead could not be tested.",
         "Scorers that are the wrong way round (95 % interval of the AUROC below 0.5): "

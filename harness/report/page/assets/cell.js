@@ -46,7 +46,7 @@ class CellView {
     if (COLUMNS.auroc[row] === null) {
       const status = value("status", row);
       const message = value("message", row) || (status === "pending" ? "This cell is not computed yet." : "");
-      return el("p", {}, el("span", { class: `status ${status}` }, status), " ", message);
+      return el("p", {}, el("span", { class: `status ${status}` }, statusWord(row)), " ", message);
     }
     const pairs = [
       ["AUROC", `${fixed(COLUMNS.auroc[row])} [${fixed(COLUMNS.auroc_low[row])}, ${fixed(COLUMNS.auroc_high[row])}]`],

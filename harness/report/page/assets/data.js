@@ -23,6 +23,12 @@ function value(key, row) {
   return key in NAMES ? NAMES[key][found] : found;
 }
 
+/** The status of a cell, as a word for people. */
+function statusWord(row) {
+  const status = value("status", row);
+  return status === "unsupported" ? "n/a" : status;
+}
+
 /** The distinct values of a column: numbers ascending, names in suite order. */
 function choices(key) {
   if (key in NAMES) return NAMES[key].map((name, place) => [place, name]);

@@ -100,7 +100,7 @@ function aurocButton(row, open) {
   const mark = value("mark", row);
   const auroc = COLUMNS.auroc[row];
   const status = value("status", row);
-  const text = auroc === null ? status : fixed(auroc);
+  const text = auroc === null ? statusWord(row) : fixed(auroc);
   return el("button", { type: "button", class: `auroc ${mark} ${auroc === null ? "status " + status : ""}`, onclick: () => open(row), title: hoverText(row) },
     isWrongWay(row) ? [el("span", { "aria-hidden": "true", class: "wrong" }, "▼"), hidden("wrong way round ")] : null,
     text,

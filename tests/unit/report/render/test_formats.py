@@ -59,13 +59,13 @@ def test_markdown():
 | scorer     |   epoch |   bits/dim |            a\|b |          50%\_x |   &lt;script> |
 |:-----------|--------:|-----------:|----------------:|----------------:|--------------:|
 | \[fisher\] |      10 |      3.500 | **0.900**±0.012 | **0.800**±0.012 |             - |
-| =cmd()     |      10 |      3.500 |     0.500±0.250 |     unsupported |             - |
+| =cmd()     |      10 |      3.500 |     0.500±0.250 |             n/a |             - |
 | \*12e4\*   |      10 |      3.500 |   missing\_data |               - |        failed |
 
 AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance. Bold is the best of its column, chosen on these same groups; \~ does not differ significantly from the best (paired DeLong test, p > 0.05). 1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing. ± is the DeLong standard error. bits/dim is the mean over the in-distribution examples at that epoch. A dash marks a missing result. Groups scored: 500 in; out: 500 a\|b, 500 50%\_x.
 
 - Note: limit\_10 &amp; more
-- unsupported (1 result): no &lt;b>gradient {x}
+- n/a (1 result): no &lt;b>gradient {x}
 - missing\_data (1 result): \~/data\\svhn: \$HOME
 - failed (1 result): -1^2 \#3
 """  # noqa: E501 (as printed)
@@ -83,7 +83,7 @@ def test_latex():
  scorer       &   epoch &   bits/dim &             a\textbar{}b &                  50\%\_x &   \textless{}script\textgreater{} \\
 \hline
  {[}fisher{]} &      10 &      3.500 & \textbf{0.900}$\pm$0.012 & \textbf{0.800}$\pm$0.012 &                                 - \\
- =cmd()       &      10 &      3.500 &          0.500$\pm$0.250 &              unsupported &                                 - \\
+ =cmd()       &      10 &      3.500 &          0.500$\pm$0.250 &                      n/a &                                 - \\
  {*}12e4{*}   &      10 &      3.500 &            missing\_data &                        - &                            failed \\
 \hline
 \end{tabular}
@@ -96,7 +96,7 @@ bits/dim is the mean over the in-distribution examples at that epoch.
 A dash marks a missing result.
 Groups scored: 500 in; out: 500 a\textbar{}b, 500 50\%\_x.
 Note: limit\_10 \& more
-unsupported (1 result): no \textless{}b\textgreater{}gradient \{x\}
+n/a (1 result): no \textless{}b\textgreater{}gradient \{x\}
 missing\_data (1 result): $\sim$/data\textbackslash{}svhn: \$HOME
 failed (1 result): -1\textasciicircum{}2 \#3}
 \end{table}

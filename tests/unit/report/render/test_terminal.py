@@ -169,18 +169,18 @@ def test_names_are_not_markup_and_every_status_is_a_word():
 
 glow, in-distribution cifar10, group size 1
 
-scorer          epoch  bits/dim           a|b        50%_x  <script>   [red]
-────────────────────────────────────────────────────────────────────────────
-[fisher]           10     3.500        0.900        0.800*    0.800*       -
-[/x]               10     3.500        0.910*  unsupported         -       -
-=cmd()\\x1b[31m     10     3.500  missing_data            -         -  failed
+scorer          epoch  bits/dim           a|b   50%_x  <script>   [red]
+───────────────────────────────────────────────────────────────────────
+[fisher]           10     3.500        0.900   0.800*    0.800*       -
+[/x]               10     3.500        0.910*     n/a         -       -
+=cmd()\\x1b[31m     10     3.500  missing_data       -         -  failed
 
 {CAPTION_80}1 of 4 numbers could not be compared with the best: their scores or some of
 their seeds are missing.
 bits/dim is the mean over the in-distribution examples at that epoch.
 A dash marks a missing result.
 Groups scored: 500 in; out: 500 a|b, 500 50%_x, 500 <script>.
-unsupported (1 result): no [bold]gradient[/bold] of it
+n/a (1 result): no [bold]gradient[/bold] of it
 missing_data (1 result): not here
 failed (1 result)
 """,
