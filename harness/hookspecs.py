@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -33,6 +33,9 @@ class Entry:
         summary: A line for listings.
         version: Part of every key: change the version when the numbers change. The default is the
             version of the distribution, or the hash of a plugin given as a file.
+        added: Options that came after results had been stored, each with a neutral value. With
+            the neutral value an object computes what it computed before the option existed, so
+            keys omit the option, and stored results are still found.
 
     Example:
         >>> from oodbench import Entry, hookimpl
@@ -47,6 +50,7 @@ class Entry:
     target: str
     summary: str
     version: str = ""
+    added: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @hookspec

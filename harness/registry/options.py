@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -52,7 +53,7 @@ def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     function = target.__init__ if inspect.isclass(target) else target
     if function is object.__init__:
         return {}
-    hints = get_type_hints(function, include_extras=True)
+    hints = get_type_hints(function, localns=_names_for(target, function), include_extras=True)
     options = {}
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -60,6 +61,18 @@ def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
         if name != DOMAIN:
             options[name] = (hints.get(name, Any), parameter.default)
     return options
+
+
+def _names_for(target: Callable[..., Any], function: Any) -> dict[str, Any]:
+    """Collect the names in annotations of a constructor.
+
+    A dataclass takes over fields of its bases with annotations as text; the names in the text
+    belong to the modules of the bases.
+    """
+    names: dict[str, Any] = {}
+    for base in reversed(inspect.getmro(target) if inspect.isclass(target) else ()):
+        names |= getattr(sys.modules.get(base.__module__), "__dict__", {})
+    return names | getattr(function, "__globals__", {})
 
 
 def validate_options(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:

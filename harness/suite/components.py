@@ -33,8 +33,16 @@ class Component:
     files: Mapping[str, Any] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """Return the part that enters keys. The name in the suite is not included."""
-        options = {**self.options, **self.files}
+        """Return the part that enters keys, without the name in the suite.
+
+        Options that the entry lists as added are left out where they have the neutral value.
+        """
+        added = self.registered.entry.added
+        options = {
+            name: value
+            for name, value in {**self.options, **self.files}.items()
+            if name not in added or value != added[name]
+        }
         for name, source in self.sources.items():
             options[name] = source.identity()
         for name, members in self.members.items():

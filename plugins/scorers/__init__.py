@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from oodbench import Entry, hookimpl
 
@@ -99,9 +100,18 @@ ENTRIES = {
 }
 """Target in this package, and summary, by scorer name."""
 
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "gradient-gaussian": {"formula": "published-code", "constant_layers": "drop"},
+    "gradient-chi2": {"degrees_of_freedom": "moments"},
+    "ensemble": {"p_values": "rank"},
+    "combined-tests": {"p_values": "rank"},
+}
+"""Options that keys omit at these values, by scorer name: see `Entry.added`."""
+
 
 @hookimpl
 def bench_scorers() -> Iterable[Entry]:
     """Register the built-in scorers."""
     for name, (target, summary) in ENTRIES.items():
-        yield Entry(name, f"{__name__}.{target}", summary, version="1")
+        added = ADDED.get(name, {})
+        yield Entry(name, f"{__name__}.{target}", summary, version="1", added=added)

@@ -31,7 +31,8 @@ class LayerScorer(NamedColumns):
 
     Attributes:
         chosen_: Layers selected by `layers` and `top_k`, bool, (L,).
-        kept_: Selected layers with more than one value on the fit groups, bool, (L,).
+        kept_: Selected layers that a subclass scores, bool, (L,): by default those with more than
+            one value on the fit groups.
     """
 
     eps: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-10
@@ -69,19 +70,24 @@ class LayerScorer(NamedColumns):
                 f"{self.name}: {self.statistic} of the fit groups is not finite in {layers} layers"
             )
         chosen = self._fitting_layers(log_norms.shape[1])
-        varying = chosen & (log_norms.max(axis=0) > log_norms.min(axis=0))
-        if not varying.any():
+        usable = chosen & self._usable(log_norms)
+        if not usable.any():
             raise ScoreError(
                 f"{self.name}: all {int(chosen.sum())} layers are constant on the {groups} "
                 "fit groups"
             )
         if self.top_k is not None:
-            variance = np.where(varying, log_norms.var(axis=0), -1.0)
+            variance = np.where(usable, log_norms.var(axis=0), -1.0)
             chosen &= np.isin(
                 np.arange(chosen.size), np.argsort(-variance, kind="stable")[: self.top_k]
             )
-        self.chosen_, self.kept_ = chosen, chosen & varying
+        self.chosen_, self.kept_ = chosen, chosen & usable
         return log_norms
+
+    def _usable(self, log_norms: Array) -> Mask:
+        """Return the layers that can be scored, bool, (L,): by default those that vary."""
+        varying: Mask = log_norms.max(axis=0) > log_norms.min(axis=0)
+        return varying
 
     def _log_norms(self, statistics: Statistics) -> Array:
         """Return log(f + eps) for the kept layers, float64, (M, K).

@@ -9,7 +9,7 @@ import numpy as np
 
 from oodbench import NeedsFeatureNames, ScoreError, Scorer
 from plugins.scorers._base import Array, Statistics, fitted
-from plugins.scorers._p_values import upper_tail
+from plugins.scorers._p_values import P_VALUES, PValues
 
 
 class Ensemble:
@@ -32,9 +32,17 @@ class Ensemble:
     smoothed tail would add a model for the tail. The loss is small for n in the hundreds, and
     grows as n decreases, for example with large groups.
 
+    Departures from the code by Bergamin et al.:
+        The code uses p = 1 - ECDF + 1e-8; `p_values = "ecdf"` restores this formula. The code
+        fits and calibrates on the train split; scorers here never see the train split, and use
+        separate halves of the fit groups, because scores of the groups that a member was fitted
+        to are too small.
+
     Arguments:
         scorers: Names of two or more scorers, defined in the suite or by plugins.
         method: Combination rule for the p-values: `fisher` or `harmonic-mean`.
+        p_values: Formula for a p-value: `rank`, as above, or `ecdf`,
+            1 - #{s_j(Y) <= s_j(X)} / n + 1e-8.
 
     Raises:
         ScoreError: Fewer than two scorers are given.
@@ -60,11 +68,13 @@ class Ensemble:
         *,
         scorers: tuple[Scorer, ...],
         method: Literal["fisher", "harmonic-mean"] = "fisher",
+        p_values: PValues = "rank",
     ) -> None:
         if len(scorers) < 2:
             raise ScoreError(f"{self.name} combines two or more scorers, not {len(scorers)}")
         self.scorers = scorers
         self.method = method
+        self.p_values = p_values
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -117,11 +127,12 @@ class Ensemble:
         """
         calibrations = fitted(self.calibration_, self.name)
         pairs = zip(self._scores(statistics), calibrations, strict=True)
+        upper_tail = P_VALUES[self.p_values]
         p = np.stack([upper_tail(calibration, scores) for scores, calibration in pairs])  # (k, M)
         return combined(p, self.method)
 
     def fit_info(self) -> dict[str, float | int | str]:
-        """Return the number n of calibration groups; the smallest p-value is 1 / (n + 1).
+        """Return the number n of calibration groups; the smallest rank p-value is 1 / (n + 1).
 
         Raises:
             NotFittedError: `fit` was not called.
@@ -147,11 +158,11 @@ def combined(p: Array, method: Literal["fisher", "harmonic-mean"]) -> Array:
     """Combine p-values from k tests.
 
     Arguments:
-        p: P-values, float64, (k, M), in (0, 1].
+        p: P-values, float64, (k, M), positive.
         method: `fisher`, -2 Σ log p, or `harmonic-mean`, -log(k / Σ 1/p).
 
     Returns:
-        float64, (M,), never negative; higher is more OOD.
+        float64, (M,), not negative if no p-value is above 1; higher is more OOD.
     """
     if method == "fisher":
         found: Array = -2.0 * np.log(p).sum(axis=0)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Self
 
 import numpy as np
 
+from oodbench import ScoreError
 from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._layer_scorer import LayerScorer
 
+LAYER_SIZES = "layer_sizes"
 
+
+@dataclass(kw_only=True, eq=False)
 class GradientChi2(LayerScorer):
     r"""Minus the log-density of the log gradient norms per layer, for chi-square norms.
 
@@ -28,8 +34,20 @@ class GradientChi2(LayerScorer):
     does not depend on the unit per layer, and can be compared with `gradient-gaussian`. The unit
     of the group's objective (sum or mean, nats or bits) changes neither score.
 
+    With `degrees_of_freedom = "elements"` k_l is the number of elements in layer l, and only the
+    scale a_l = m_l / k_l, the maximum likelihood estimate, is fitted. A layer with many elements
+    then has a narrow distribution, as if the entries of the gradient were independent.
+
     A layer is left out if all fit groups have the same norm; `fit_info` gives the number of
     layers left out.
+
+    Departures from the authors' code:
+        The code fixes the degrees of freedom to the number of elements; here two moments are
+        fitted unless `degrees_of_freedom = "elements"`. The code has no `eps`, and leaves out
+        constant layers too.
+
+        The code adds log φ as the Jacobian in place of φ; this term depends on the unit of the
+        gradient, and is not finite for f < 1. No option restores the term.
 
     Arguments:
         eps: Added to f, and to v / m², to keep nearly constant layers from dominating the score.
@@ -39,6 +57,8 @@ class GradientChi2(LayerScorer):
             `*.weight`.
         top_k: Number of layers to keep, by largest variance of φ over the fit groups; None keeps
             all layers.
+        degrees_of_freedom: `moments`: k from the first two moments; `elements`: k is the number
+            of elements in the layer, read from the statistic `layer_sizes`.
 
     Attributes:
         mean_: m, float64, (K,), for the K kept layers.
@@ -48,21 +68,40 @@ class GradientChi2(LayerScorer):
         | Approximations to the Fisher Information Metric of Deep Generative Models for OOD
           Detection (Dauncey et al., 2024), the source for the chi-square distribution
         | https://openreview.net/forum?id=EcuwtinFs9
+        | https://github.com/SamD770/Generative-Models-Knowledge
         | An approximate distribution of estimates of variance components (Satterthwaite, 1946)
         | https://doi.org/10.2307/3002019
     """
 
     name = "gradient-chi2"
 
-    mean_: Array | None = None
-    shape_: Array | None = None
+    degrees_of_freedom: Literal["moments", "elements"] = "moments"
+
+    mean_: Array | None = field(default=None, init=False)
+    shape_: Array | None = field(default=None, init=False)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The statistic with the norms, and `layer_sizes` if the degrees of freedom are sizes."""
+        sizes = (LAYER_SIZES,) if self.degrees_of_freedom == "elements" else ()
+        return (self.statistic, *sizes)
+
+    def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
+        """Store the layer names.
+
+        Raises:
+            ScoreError: The sizes belong to other layers than the norms.
+        """
+        super().name_features(features)
+        if self.degrees_of_freedom == "elements" and tuple(features[LAYER_SIZES]) != self.names:
+            raise ScoreError(f"{self.name}: {LAYER_SIZES} has other layers than {self.statistic}")
 
     def fit(self, statistics: Statistics) -> Self:
-        """Fit a chi-square distribution per layer by matching the first two moments.
+        """Fit a chi-square distribution per layer.
 
         Arguments:
             statistics: Squared gradient norms under the name `statistic`, float64, (M, L), not
-                negative.
+                negative; with `degrees_of_freedom = "elements"` also `layer_sizes`, (M, L).
 
         Raises:
             ScoreError: Fewer than two groups are given, a norm is not finite, every layer is
@@ -72,7 +111,10 @@ class GradientChi2(LayerScorer):
         norms = statistics[self.statistic][:, self.kept_] + self.eps
         mean = norms.mean(axis=0)
         self.mean_ = mean
-        self.shape_ = 1 / ((norms / mean).var(axis=0) + self.eps)
+        if self.degrees_of_freedom == "elements":
+            self.shape_ = statistics[LAYER_SIZES][0, self.kept_] / 2
+        else:
+            self.shape_ = 1 / ((norms / mean).var(axis=0) + self.eps)
         return self
 
     def score(self, statistics: Statistics) -> Array:

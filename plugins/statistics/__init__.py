@@ -6,7 +6,8 @@ computations are in a folder next to the module, imported when the statistic is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from oodbench import Entry, hookimpl
 
@@ -40,6 +41,15 @@ ENTRIES = {
         "layer_fisher:LayerFisherEkfac",
         "score statistic of each layer: gradient in units of an EKFAC Fisher information",
     ),
+    "layer_fisher_kfac": (
+        "layer_fisher:LayerFisherKfac",
+        "score statistic of each layer: gradient in units of a Kronecker-factored Fisher "
+        "information",
+    ),
+    "layer_sizes": (
+        "layer_sizes:LayerSizes",
+        "number of elements in each layer",
+    ),
     "jacobian_spectrum": (
         "jacobian_spectrum:JacobianSpectrum",
         "log singular values of a flow's generator at each example",
@@ -54,9 +64,16 @@ ENTRIES = {
 VERSIONS = {"layer_fisher_diagonal": "2", "layer_fisher_ekfac": "2"}
 """Versions other than 1, by entry name."""
 
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "layer_fisher_diagonal": {"damping_unit": "relative"},
+    "layer_fisher_ekfac": {"damping_unit": "relative"},
+}
+"""Options that keys omit at these values, by entry name: see `Entry.added`."""
+
 
 @hookimpl
 def bench_statistics() -> Iterable[Entry]:
     """The built-in statistics."""
     for name, (target, summary) in ENTRIES.items():
-        yield Entry(name, f"{__name__}.{target}", summary, version=VERSIONS.get(name, "1"))
+        version, added = VERSIONS.get(name, "1"), ADDED.get(name, {})
+        yield Entry(name, f"{__name__}.{target}", summary, version=version, added=added)

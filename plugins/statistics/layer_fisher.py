@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from plugins.statistics.fisher.score import ScoreStatistic
 
-Damping = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Unit = Literal["relative", "absolute"]
 
 
 class LayerFisherDiagonal:
@@ -36,9 +37,16 @@ class LayerFisherDiagonal:
     examples; F is as large as the model (see docs/layer-gradients.md). A model that cannot be
     followed in batches is evaluated group by group.
 
+    Departures from the code by Bergamin et al.:
+        The code adds 1e-8 to F, whatever the scale of F; `damping = 1e-8` with
+        `damping_unit = "absolute"` restores this. The code estimates F on the train split; here F
+        comes from half of the fit examples, since statistics never see the train split.
+
     Arguments:
-        damping: λ, relative to the mean of F over the layer. λ bounds the contribution from a
-            parameter entry without any gradient on the fit examples.
+        damping: λ. It bounds the contribution from a parameter entry without any gradient on the
+            fit examples.
+        damping_unit: `relative`: λ counts in units of the mean of F over the layer; `absolute`:
+            the denominator is F_i + λ.
 
     References:
         | Large sample tests of statistical hypotheses concerning several parameters with
@@ -51,8 +59,8 @@ class LayerFisherDiagonal:
     per: Per = "group"
     fake_features = FAKE_LAYERS
 
-    def __init__(self, *, damping: Damping = 1e-3) -> None:
-        self.damping = damping
+    def __init__(self, *, damping: Positive = 1e-3, damping_unit: Unit = "relative") -> None:
+        self.damping, self.damping_unit = damping, damping_unit
         self._fitted: ScoreStatistic | None = None
 
     def features(self, model: DensityModel) -> Sequence[str]:
@@ -77,9 +85,10 @@ class LayerFisherDiagonal:
         return self
 
     def _fit(self, model: DensityModel, examples: Tensor) -> ScoreStatistic:
+        from plugins.statistics.fisher.moments import Damping
         from plugins.statistics.fisher.score import fit_diagonal
 
-        return fit_diagonal(model, examples, self.damping)
+        return fit_diagonal(model, examples, Damping(self.damping, self.damping_unit))
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate the score statistic; squares are summed in float64.
@@ -131,7 +140,9 @@ class LayerFisherEkfac(LayerFisherDiagonal):
         A side longer than `max_factor` does not get a factor, and U is the identity matrix.
 
     Arguments:
-        damping: λ, relative to the mean of s over the layer, equal to the mean of the diagonal F.
+        damping: λ. The mean of s over the layer equals the mean of the diagonal F.
+        damping_unit: `relative`: λ counts in units of this mean; `absolute`: the denominator is
+            s_ij + λ.
         max_factor: Maximum number of rows for which a factor is decomposed.
 
     References:
@@ -146,13 +157,55 @@ class LayerFisherEkfac(LayerFisherDiagonal):
     def __init__(
         self,
         *,
-        damping: Damping = 1e-3,
+        damping: Positive = 1e-3,
+        damping_unit: Unit = "relative",
         max_factor: Annotated[int, Field(gt=0)] = 1024,
     ) -> None:
-        super().__init__(damping=damping)
+        super().__init__(damping=damping, damping_unit=damping_unit)
         self.max_factor = max_factor
 
     def _fit(self, model: DensityModel, examples: Tensor) -> ScoreStatistic:
+        from plugins.statistics.fisher.moments import Damping
         from plugins.statistics.fisher.score import fit_ekfac
 
-        return fit_ekfac(model, examples, self.damping, self.max_factor)
+        damping = Damping(self.damping, self.damping_unit)
+        return fit_ekfac(model, examples, damping, self.max_factor)
+
+
+class LayerFisherKfac(LayerFisherEkfac):
+    r"""Score statistic for each layer with a Kronecker-factored Fisher information.
+
+    S_l(X) = 1/b Σ_ij (U_D^T G U_A)_ij² / (s_ij + λ mean s),   G = ∂/∂W Σ_{x in X} log p(x)
+    s_ij   = λ_j(A) λ_i(D) / (n R),   so that F = A ⊗ D / (n R)
+
+    over n fit examples with R rows in all, where A = Σ a a^T, D = Σ δ δ^T, their eigenvectors U
+    and the choices of rows a and δ are those of `LayerFisherEkfac`, and λ_i(D), λ_j(A) are the
+    eigenvalues. The eigenvalues s are not rescaled by second moments in the eigenbasis, unlike in
+    EKFAC. F is exact if a and δ are independent and the terms of the sum over positions are, too.
+
+    If either side is longer than `max_factor`, and for any tensor without factors, F is the
+    diagonal known from `LayerFisherDiagonal`. A single pass over the fit examples is enough.
+
+    Arguments:
+        damping: λ.
+        damping_unit: `relative`: λ counts in units of the mean of s over the layer; `absolute`:
+            the denominator is s_ij + λ.
+        max_factor: Maximum number of rows for which a factor is decomposed.
+
+    References:
+        | Optimizing Neural Networks with Kronecker-factored Approximate Curvature (Martens &
+          Grosse, 2015)
+        | https://arxiv.org/abs/1503.05671
+        | A Kronecker-factored approximate Fisher matrix for convolution layers (Grosse & Martens,
+          2016)
+        | https://arxiv.org/abs/1602.01407
+        | OOD Detection with Immature Models, Eqs. 3 to 7
+        | https://arxiv.org/abs/2502.00820
+    """
+
+    def _fit(self, model: DensityModel, examples: Tensor) -> ScoreStatistic:
+        from plugins.statistics.fisher.moments import Damping
+        from plugins.statistics.fisher.score import fit_kfac
+
+        damping = Damping(self.damping, self.damping_unit)
+        return fit_kfac(model, examples, damping, self.max_factor)

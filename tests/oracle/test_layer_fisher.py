@@ -15,7 +15,11 @@ from plugins.models.glow_linear import glow_linear
 from plugins.scorers.fisher import FisherDiagonal, FisherEkfac
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.statistics.fisher import gradients as fisher_gradients
-from plugins.statistics.layer_fisher import LayerFisherDiagonal, LayerFisherEkfac
+from plugins.statistics.layer_fisher import (
+    LayerFisherDiagonal,
+    LayerFisherEkfac,
+    LayerFisherKfac,
+)
 from plugins.statistics.layer_gradients import engine as engine_module
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.plan import plan_without_fused_rules
@@ -205,8 +209,8 @@ def delta_patches(module, x, delta):
     return x.movedim(1, -1).flatten(0, 2), d.mT.reshape(-1, d.shape[1])
 
 
-def explicit_ekfac(model, module, rows_of, examples, groups):
-    """EKFAC of one weight: rows by hooks, gradients as their products, example by example."""
+def explicit_products(model, module, rows_of, examples, groups):
+    """One weight's column, and what `ekfac` takes, by hooks, example by example."""
 
     def rows(x):
         calls = zip(*calls_of(model, module, x), strict=True)
@@ -221,7 +225,7 @@ def explicit_ekfac(model, module, rows_of, examples, groups):
     truth = loop(model, groups)[column].flatten(1).square().sum(1)
     np.testing.assert_allclose((found**2).sum((1, 2)), truth, rtol=1e-9)  # the same gradient
     a, d = rows(examples)
-    return column, ekfac(fit, found, a, d, groups.shape[1])
+    return column, (fit, found, a, d, groups.shape[1])
 
 
 def linear_rows(module, x, delta):
@@ -262,7 +266,8 @@ def test_ekfac_is_that_of_plain_matrices(name, size):
     model = randomised(make())
     examples, groups = examples_of(DOMAIN, 40), groups_of(DOMAIN, 3, size)
     module = weighted_modules(model)[number]
-    column, expected = explicit_ekfac(model, module, rows_of, examples, groups)
+    column, products = explicit_products(model, module, rows_of, examples, groups)
+    expected = ekfac(*products)
     statistic = LayerFisherEkfac(damping=DAMPING)
     found = evaluated(statistic, model, examples, groups)
     np.testing.assert_allclose(found[:, column], expected, rtol=1e-8)
@@ -274,9 +279,10 @@ def test_ekfac_is_that_of_plain_matrices(name, size):
 
 
 def test_what_a_suite_leaves_out_is_as_documented():
-    ekfac = LayerFisherEkfac()
-    assert LayerFisherDiagonal().damping == ekfac.damping == 1e-3
-    assert ekfac.max_factor == 1024
+    ekfac, kfac = LayerFisherEkfac(), LayerFisherKfac()
+    assert LayerFisherDiagonal().damping == ekfac.damping == kfac.damping == 1e-3
+    assert LayerFisherDiagonal().damping_unit == ekfac.damping_unit == "relative"
+    assert ekfac.max_factor == kfac.max_factor == 1024
 
 
 class Product(Density):
@@ -360,7 +366,7 @@ def test_grouped_convolutions_have_a_factor_for_each_group():
 # Edges
 
 
-STATISTICS = [LayerFisherDiagonal, LayerFisherEkfac]
+STATISTICS = [LayerFisherDiagonal, LayerFisherEkfac, LayerFisherKfac]
 
 
 @pytest.mark.parametrize("make", STATISTICS)
@@ -439,12 +445,13 @@ def test_what_cannot_be_fitted_says_so(make):
         make().fit(model, examples_of(DOMAIN, 5))
 
 
-def test_the_conformance_kit_on_a_flow():
+@pytest.mark.parametrize("statistic", [LayerFisherEkfac, LayerFisherKfac])
+def test_the_conformance_kit_on_a_flow(statistic):
     def small(domain):
         return glow(domain, levels=1, steps=1, width=3)
 
     domain = Images(3, 2, 2)
-    assert_conforms(check_statistic(LayerFisherEkfac, model=small, domain=domain))
+    assert_conforms(check_statistic(statistic, model=small, domain=domain))
 
 
 # Scorers on them
@@ -455,6 +462,7 @@ def test_the_conformance_kit_on_a_flow():
     [
         (LayerFisherDiagonal, "layer_fisher_diagonal", FisherDiagonal),
         (LayerFisherEkfac, "layer_fisher_ekfac", FisherEkfac),
+        (LayerFisherKfac, "layer_fisher_ekfac", FisherEkfac),
     ],
 )
 @pytest.mark.parametrize("size", [1, 5])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import get_type_hints
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from harness.registry.options import signature_options
 from oodbench import HasFitInfo, NotFittedError, ScoreError
 from oodbench.testing import assert_conforms, check_scorer
 from plugins.scorers.gradient_gaussian import GradientGaussian
@@ -188,8 +188,8 @@ def test_built_in_scorers_conform(scorer):
 
 
 def test_options_are_typed_for_validation():
-    hints = get_type_hints(GradientGaussian.__init__, include_extras=True)
-    eps, statistic = TypeAdapter(hints["eps"]), TypeAdapter(hints["statistic"])
+    options = signature_options(GradientGaussian)
+    eps, statistic = (TypeAdapter(options[name][0]) for name in ("eps", "statistic"))
     assert eps.validate_python(1e-3) == 1e-3
     assert statistic.validate_python("mine") == "mine"
     for adapter, wrong in ((eps, 0.0), (eps, math.inf), (eps, "much"), (statistic, "")):

@@ -14,7 +14,9 @@ from torch import nn
 from harness.testing.toy_models import TinyAutoregression
 from oodbench import DensityModel, Images, ScoreError, UnsupportedError
 from oodbench.testing import assert_conforms, check_statistic
+from plugins.models.glow import glow
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
+from plugins.statistics.layer_sizes import LayerSizes
 from plugins.statistics.log_prob import LogProb
 from plugins.statistics.log_prob_terms import LogProbTerms
 
@@ -312,3 +314,17 @@ def test_importing_needs_no_torch(module):
 @pytest.mark.parametrize("statistic", [LogProb, LayerGradientSqNorms])
 def test_built_in_statistics_conform(statistic, model):
     assert_conforms(check_statistic(statistic, model=model, domain=DOMAIN))
+
+
+# layer_sizes
+
+
+def test_layer_sizes_are_numbers_of_elements():
+    model = glow(Images(1, 4, 4), levels=1, steps=1, width=3)
+    statistic = LayerSizes()
+    sizes = statistic(model, torch.zeros((2, 5, 1, 4, 4), dtype=torch.uint8))
+    expected = {name: p.numel() for name, p in model.named_parameters()}
+    assert sizes.dtype == np.float64
+    for row in sizes:
+        assert dict(zip(statistic.features(model), row, strict=True)) == expected
+    assert expected["levels.0.steps.0.coupling.conv1.weight"] == 3 * 2 * 9

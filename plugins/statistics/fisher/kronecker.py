@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -47,9 +47,56 @@ class Factors:
         """
         bases = {}
         for column in list(self.sums):
-            a, d = (None if x is None else _eigenvectors(x) for x in self.sums.pop(column))
+            a, d = (
+                None if x is None else _decomposed(x).eigenvectors for x in self.sums.pop(column)
+            )
             bases[column] = a, d
         return bases
+
+
+class KroneckerFactors(SecondMoments):
+    """Kronecker factors where both sides are short enough; second moments for other gradients.
+
+    Arguments:
+        max_factor: Maximum number of columns in a and d for a gradient to have factors.
+
+    Attributes:
+        rows: Number of rows over groups and positions, for the columns with factors.
+    """
+
+    def __init__(self, max_factor: int) -> None:
+        super().__init__()
+        self._max_factor = max_factor
+        self._factors = Factors(max_factor)
+        self.rows: dict[int, int] = {}
+
+    def __call__(self, column: int, gradient: GroupGradient) -> Tensor:
+        """Add some groups; return 0 where the gradient is surely 0; float64, (m,)."""
+        if isinstance(gradient, Tensor) or self._is_long(gradient):
+            return super().__call__(column, gradient)
+        rows = len(gradient.a) * gradient.a.shape[-2]
+        self.rows[column] = self.rows.get(column, 0) + rows
+        return self._factors(column, gradient)
+
+    def decomposed(self) -> dict[int, tuple[Basis, Tensor]]:
+        """Return eigenvectors, and summed squares n s, by column; the factors are freed.
+
+        With A = Σ a a^T and D = Σ d d^T over n groups and R rows in all, the Fisher information
+        is A ⊗ D / (n R), as in KFC: the sum over positions has independent terms, in which a and
+        d are independent. The eigenvalues are products, n s_ij = λ_j(A) λ_i(D) / R.
+
+        Raises:
+            torch.linalg.LinAlgError: A factor is not finite.
+        """
+        found = {}
+        for column in list(self._factors.sums):
+            a, d = (_decomposed(x) for x in self._factors.sums.pop(column) if x is not None)
+            products = d.eigenvalues[..., :, None] * a.eigenvalues[..., None, :]
+            found[column] = (a.eigenvectors, d.eigenvectors), products / self.rows[column]
+        return found
+
+    def _is_long(self, gradient: Outer) -> bool:
+        return max(gradient.a.shape[-1], gradient.d.shape[-1]) > self._max_factor
 
 
 class RotatedMoments(SecondMoments):
@@ -80,8 +127,15 @@ def _product(rows: Tensor) -> Tensor:
     return rows.mT @ rows
 
 
-def _eigenvectors(factor: Tensor) -> Tensor:
+class _Decomposed(NamedTuple):
+    """Eigenvalues, ascending and not negative, (..., n), and eigenvectors in columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+def _decomposed(factor: Tensor) -> _Decomposed:
     if not bool(factor.isfinite().all()):
         raise torch.linalg.LinAlgError("a factor is not finite")
-    eigenvectors: Tensor = torch.linalg.eigh(factor).eigenvectors
-    return eigenvectors
+    eigenvalues, eigenvectors = torch.linalg.eigh(factor)
+    return _Decomposed(eigenvalues.clamp_min(0), eigenvectors)  # rounding may leave -1e-17

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -55,19 +57,36 @@ class SecondMoments:
         return torch.cat(norms)
 
 
-def weights(sums: Tensor, examples: int, damping: float) -> Tensor:
-    """Compute 1 / (F + damping mean(F)) with F the mean of squares; all 0 if F is all 0.
+@dataclass(frozen=True)
+class Damping:
+    """Number added to each entry of the Fisher information F in a layer.
+
+    Attributes:
+        value: λ.
+        unit: `relative`: λ times the mean of F over the layer is added; `absolute`: λ is added.
+    """
+
+    value: float
+    unit: Literal["relative", "absolute"] = "relative"
+
+    def added(self, mean: float) -> float:
+        """Return the number to add in a layer in which F has this mean."""
+        return self.value * (mean if self.unit == "relative" else 1.0)
+
+
+def weights(sums: Tensor, examples: int, damping: Damping) -> Tensor:
+    """Compute 1 / (F + damping) with F the mean of squares; all 0 if F is all 0.
 
     Arguments:
         sums: Summed squares, floating; overwritten by the result.
         examples: Number of squares in each sum, n.
-        damping: Damping relative to the mean of F over the layer.
+        damping: Added to each entry of F.
     """
     fisher = sums.div_(examples)
     mean = fisher.mean(dtype=torch.float64)
     if float(mean) == 0:
         return fisher.zero_()
-    return fisher.add_(damping * float(mean)).reciprocal_()
+    return fisher.add_(damping.added(float(mean))).reciprocal_()
 
 
 def weighted_sq_norms(gradient: GroupGradient, weight: Tensor) -> Tensor:

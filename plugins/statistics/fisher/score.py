@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,8 +11,14 @@ from torch import Tensor
 
 from oodbench import ScoreError
 from plugins.statistics.fisher.gradients import Gradients
-from plugins.statistics.fisher.kronecker import Basis, Factors, RotatedMoments, rotated
-from plugins.statistics.fisher.moments import SecondMoments, weighted_sq_norms, weights
+from plugins.statistics.fisher.kronecker import (
+    Basis,
+    Factors,
+    KroneckerFactors,
+    RotatedMoments,
+    rotated,
+)
+from plugins.statistics.fisher.moments import Damping, SecondMoments, weighted_sq_norms, weights
 from plugins.statistics.layer_gradients.graph import Untraceable
 from plugins.statistics.layer_gradients.norms import GroupGradient
 from plugins.statistics.layer_gradients.registry import Misaligned
@@ -47,7 +54,7 @@ class ScoreStatistic:
         return weighted_sq_norms(rotated(gradient, self._bases.get(column)), weight)
 
 
-def fit_diagonal(model: Any, examples: Tensor, damping: float) -> ScoreStatistic:
+def fit_diagonal(model: Any, examples: Tensor, damping: Damping) -> ScoreStatistic:
     """Fit F_i = mean of g_i² over the examples, uint8, (N, *shape).
 
     Raises:
@@ -59,22 +66,45 @@ def fit_diagonal(model: Any, examples: Tensor, damping: float) -> ScoreStatistic
     except (Untraceable, Misaligned):
         gradients.looped = True
         moments = gradients.added(model, groups, SecondMoments)
-    return ScoreStatistic(gradients, _weights(model, moments, len(examples), damping), {})
+    return ScoreStatistic(gradients, _weights(model, moments.sums, len(examples), damping), {})
 
 
-def fit_ekfac(model: Any, examples: Tensor, damping: float, max_factor: int) -> ScoreStatistic:
+def fit_ekfac(model: Any, examples: Tensor, damping: Damping, max_factor: int) -> ScoreStatistic:
     """Fit F in the Kronecker factors' eigenbases, with a second pass over the examples.
 
     Raises:
         ScoreError: A gradient is missing or not finite, or the model cannot be followed.
     """
     gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
-    try:
-        if gradients.looped:
-            raise Untraceable("module inputs do not determine the gradients")
+    with _kronecker_errors(model, gradients):
         factors = gradients.added(model, groups, lambda: Factors(max_factor))
         bases = factors.bases()
         moments = gradients.added(model, groups, lambda: RotatedMoments(bases))
+    return ScoreStatistic(gradients, _weights(model, moments.sums, len(examples), damping), bases)
+
+
+def fit_kfac(model: Any, examples: Tensor, damping: Damping, max_factor: int) -> ScoreStatistic:
+    """Fit F as Kronecker products, in a single pass over the examples.
+
+    Raises:
+        ScoreError: A gradient is missing or not finite, or the model cannot be followed.
+    """
+    gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
+    with _kronecker_errors(model, gradients):
+        factors = gradients.added(model, groups, lambda: KroneckerFactors(max_factor))
+        decomposed = factors.decomposed()
+    bases = {column: basis for column, (basis, _) in decomposed.items()}
+    sums = factors.sums | {column: products for column, (_, products) in decomposed.items()}
+    return ScoreStatistic(gradients, _weights(model, sums, len(examples), damping), bases)
+
+
+@contextmanager
+def _kronecker_errors(model: Any, gradients: Gradients) -> Iterator[None]:
+    """Raise errors within the context as a ScoreError; also if gradients have no factors."""
+    try:
+        if gradients.looped:
+            raise Untraceable("module inputs do not determine the gradients")
+        yield
     except (Untraceable, Misaligned) as error:
         raise ScoreError(
             f"Kronecker factors of {type(model).__name__} cannot be computed: {error}; "
@@ -82,16 +112,15 @@ def fit_ekfac(model: Any, examples: Tensor, damping: float, max_factor: int) -> 
         ) from error
     except torch.linalg.LinAlgError as error:
         raise ScoreError(f"Kronecker factors of {type(model).__name__}: {error}") from error
-    return ScoreStatistic(gradients, _weights(model, moments, len(examples), damping), bases)
 
 
 def _weights(
-    model: Any, moments: SecondMoments, examples: int, damping: float
+    model: Any, squares: Mapping[int, Tensor], examples: int, damping: Damping
 ) -> dict[int, Tensor]:
     names = [name for name, _ in model.named_parameters()]
-    for column, sums in moments.sums.items():
+    for column, sums in squares.items():
         if not bool(sums.isfinite().all()):
             raise ScoreError(
                 f"the gradient of {names[column]!r} is not finite on the fit examples"
             )
-    return {column: weights(sums, examples, damping) for column, sums in moments.sums.items()}
+    return {column: weights(sums, examples, damping) for column, sums in squares.items()}
