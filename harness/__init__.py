@@ -11,6 +11,7 @@ imports only from earlier entries in this list, and only `compute` and `testing`
     results         the outcome of each cell
     hookspecs       the hooks for plugins, and their entries
     contracts       the interface of each plugin kind
+    dequantise      noise within the bins of discrete examples, for bits per dimension
     settings        places and resources for a run; not part of any key
     metrics         AUROC and other metrics, paired tests, mean ranks
     registry        plugins discovered, options checked, new plugins started

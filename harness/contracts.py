@@ -178,6 +178,7 @@ class DensityModel(Protocol):
         The result is differentiable in the parameters, deterministic and per example (no number
         depends on the rest of the batch); `x` is left unchanged. Scaling is up to the model: a
         continuous density is evaluated at the middle of the bin and includes -dims * bits * ln 2.
+        That value is no probability, so such a model should also have `log_density`.
 
         Arguments:
             x: uint8, (N, *domain.shape), on the device of the parameters.
@@ -306,6 +307,45 @@ class HasLogProbTerms(Protocol):
 
         Returns:
             Floating, each (N,), in nats.
+        """
+
+
+@runtime_checkable
+class HasLogDensity(Protocol):
+    """Optional model capability: a density over real-valued images, behind `log_prob`.
+
+    The density p gives a discrete example x the probability E_u p(x + u), u uniform in [0, 1)^D.
+    Bits per dimension of a model with this capability are -E_u log p(x + u) / (D ln 2), an upper
+    bound by Jensen's inequality; bits per dimension of any other model come from `log_prob`.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import HasLogDensity
+        >>> class Uniform:
+        ...     def log_density(self, y):
+        ...         return -torch.full((len(y),), 256.0).log() * y[0].numel()
+        ...
+        ...     def log_prob(self, x):
+        ...         return self.log_density(x + 0.5)
+        >>> isinstance(Uniform(), HasLogDensity)
+        True
+        >>> Uniform().log_density(255 * torch.rand(2, 1, 1, 1)).exp().tolist()
+        [0.00390625, 0.00390625]
+    """
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """Return the log-density of real-valued images in grey levels.
+
+        A bin has volume 1, and `log_prob(x)` is `log_density(x + 1/2)`. The result is
+        differentiable in y and the parameters, deterministic and per example; `y` is left
+        unchanged.
+
+        Arguments:
+            y: Floating, (N, *domain.shape), with the dtype of the parameters, in grey levels: the
+                bin of a discrete example x is x to x + 1 in each dimension.
+
+        Returns:
+            Floating, (N,), in nats.
         """
 
 

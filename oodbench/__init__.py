@@ -13,6 +13,7 @@ from oodbench._names import lazily
 
 if TYPE_CHECKING:  # where type checkers find the names that `__all__` lists
     from harness.contracts import *
+    from harness.dequantise import *
     from harness.domain import *
     from harness.errors import *
     from harness.events import *
@@ -38,6 +39,7 @@ __all__ = [
     "HasFakeValues",
     "HasFitInfo",
     "HasLayerNorms",
+    "HasLogDensity",
     "HasLogProbTerms",
     "HasNotes",
     "HasScoreTerms",
@@ -63,12 +65,15 @@ __all__ = [
     "TrainingError",
     "UnsupportedError",
     "bits_per_dim",
+    "dequantised_log_prob",
+    "fixed_noise",
     "hookimpl",
     "is_out_of_memory",
     "raw_root",
 ]
 _HOMES = (
     "harness.contracts",
+    "harness.dequantise",
     "harness.domain",
     "harness.errors",
     "harness.events",

@@ -22,6 +22,7 @@ from harness.contracts import (
 )
 from harness.domain import Images
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
+from harness.testing.density import log_density
 from harness.testing.model_subject import (
     STATE,
     ModelUnderTest,
@@ -72,7 +73,7 @@ def check_model(
         >>> checks = check_model(Pixels)
         >>> assert_conforms(checks)
         >>> [check.name for check in checks if check.outcome == "skipped"]
-        ['prepare', 'training_loss', 'sample', 'log_prob_terms', 'to_noise']
+        ['prepare', 'training_loss', 'sample', 'log_density', 'log_prob_terms', 'to_noise']
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         subject = ModelUnderTest(build, domain, unit_domain)
@@ -312,7 +313,7 @@ def to_noise(subject: ModelUnderTest) -> None:
 def left_as_found(subject: ModelUnderTest) -> None:
     """Evaluating or sampling leaves mode, state, gradients and flags unchanged."""
     model, x = subject.model(), subject.examples(5)
-    for name, call in _calls(model, ("log_prob", "log_prob_terms", "sample")):
+    for name, call in _calls(model, ("log_prob", "log_density", "log_prob_terms", "sample")):
         for mode, may_change in (("evaluation", ()), ("training", (STATE,))):
             model.train(mode == "training")
             for what in changed_by(partial(call, x), model):
@@ -350,6 +351,7 @@ MODEL_CHECKS: tuple[Callable[[ModelUnderTest], str | None], ...] = (
     prepare,
     training_loss,
     sample,
+    log_density,
     log_prob_terms,
     to_noise,
     left_as_found,
@@ -362,6 +364,7 @@ def _calls(model: Any, methods: Sequence[str]) -> Iterator[tuple[str, Callable[[
     """Yield the methods available on a model, each as a function of examples."""
     calls: Mapping[str, Callable[[Tensor], object]] = {
         "log_prob": lambda x: model.log_prob(x),
+        "log_density": lambda x: model.log_density(x + 0.5),
         "log_prob_terms": lambda x: model.log_prob_terms(x),
         "training_loss": lambda x: model.training_loss(x, generator()),
         "prepare": lambda x: model.prepare(x),

@@ -13,6 +13,10 @@ from oodbench import Entry, hookimpl
 
 ENTRIES = {
     "log_prob": ("log_prob:LogProb", "log-probability of each example, in nats"),
+    "dequantised_log_prob": (
+        "dequantised_log_prob:DequantisedLogProb",
+        "log-density of each example with fixed noise, in nats: for bits per dimension",
+    ),
     "log_prob_terms": (
         "log_prob_terms:LogProbTerms",
         "terms of each example's log-probability, in nats: base density, ladj, by level",

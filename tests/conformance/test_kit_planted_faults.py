@@ -53,6 +53,9 @@ class GoodModel(nn.Module):
     def middle(self, x):
         return (x.flatten(1).to(self.loc.dtype) + 0.5) / self.domain.levels
 
+    def log_density(self, y):
+        return sum(self.density(y.flatten(1) / self.domain.levels).values())
+
     def log_prob_terms(self, x):
         return self.density(self.middle(x))
 
@@ -60,9 +63,8 @@ class GoodModel(nn.Module):
         return sum(self.log_prob_terms(x).values())
 
     def training_loss(self, x, generator):
-        noise = torch.rand(x.flatten(1).shape, generator=generator).to(self.loc)
-        y = (x.flatten(1).to(self.loc.dtype) + noise) / self.domain.levels
-        return -sum(self.density(y).values()).mean()
+        noise = torch.rand(x.shape, generator=generator).to(self.loc)
+        return -self.log_density(x.to(self.loc.dtype) + noise).mean()
 
     def prepare(self, x):
         with torch.no_grad():
@@ -227,6 +229,53 @@ class GlobalSamples(GoodModel):
         return super().sample(n, torch.default_generator, temperature)
 
 
+class ShiftedDensity(GoodModel):
+    """A density in which the bin of x is x - 1/2 to x + 1/2."""
+
+    def log_density(self, y):
+        return super().log_density(y + 0.5)
+
+
+class DensityOfTheUnitCube(GoodModel):
+    """A density per volume of all 4^D bins, not per bin."""
+
+    def log_density(self, y):
+        return super().log_density(y) + self.domain.dims * self.domain.bits * math.log(2)
+
+
+class DensityOfScaledImages(GoodModel):
+    """A density that takes y in 0 to 1."""
+
+    def log_density(self, y):
+        return sum(self.density(y.flatten(1)).values())
+
+
+class RoundedDensity(GoodModel):
+    def log_density(self, y):
+        return super().log_density(y.detach().floor() + 0.5)
+
+
+class NoisyDensity(GoodModel):
+    """Right in the middle of the bins only."""
+
+    def log_density(self, y):
+        noise = (y - y.floor() - 0.5).flatten(1).sum(1) * torch.randn(len(y))
+        return super().log_density(y) + noise
+
+
+class BatchDensity(GoodModel):
+    def log_density(self, y):
+        within = (y - y.floor() - 0.5).abs().mean()
+        return super().log_density(y) + within
+
+
+class DensityWritesInput(GoodModel):
+    def log_density(self, y):
+        values = super().log_density(y)
+        y.clamp_(min=1)
+        return values
+
+
 class WrongTerms(GoodModel):
     def log_prob_terms(self, x):
         return {**super().log_prob_terms(x), "more": torch.ones(len(x))}
@@ -312,7 +361,9 @@ def test_good_models_conform(model, domain):
 
 def test_capabilities_that_a_model_has_not_are_skipped():
     skipped = {check.name for check in check_model(PlainModel) if check.outcome == "skipped"}
-    assert skipped == {"prepare", "training_loss", "sample", "log_prob_terms", "to_noise"}
+    assert skipped == (
+        {"prepare", "training_loss", "sample", "log_density", "log_prob_terms", "to_noise"}
+    )
     assert "skipped" not in {check.outcome for check in check_model(GoodModel)}
 
 
@@ -350,6 +401,17 @@ MODEL_FAULTS = {
     "constant channels": (ConstantChannels, "prepare", "constant examples"),
     "samples outside the domain": (SamplesOutside, "sample", "a sample has the value"),
     "samples past the generator": (GlobalSamples, "sample", "without its generator"),
+    "a shifted density": (ShiftedDensity, "log_density", "the bin of x is x to x + 1"),
+    "a density per cube": (DensityOfTheUnitCube, "log_density", "-dims * bits * ln 2 is included"),
+    "a density of scaled images": (DensityOfScaledImages, "log_density", "y is in grey levels"),
+    "a rounded density": (RoundedDensity, "log_density", "is y rounded"),
+    "a density with noise": (NoisyDensity, "log_density", "draw no noise"),
+    "a density of the batch": (BatchDensity, "log_density", "rest of the batch"),
+    "a density that writes into y": (
+        DensityWritesInput,
+        "log_density",
+        "writes into the examples",
+    ),
     "terms that do not add up": (WrongTerms, "log_prob_terms", "do not sum"),
     "noise of rounded images": (RoundedNoise, "to_noise", "not invertible"),
     "noise of one level": (LastLevelOnly, "to_noise", "from every level"),
@@ -363,6 +425,9 @@ MODEL_FAULTS = {
 # What one fault cannot but break besides.
 MODELS_ALSO_FAIL = {
     "NaN in the gradient": {"unit"},
+    "a density per cube": {"unit"},
+    "a density of scaled images": {"unit"},
+    "a density with noise": {"training_loss"},
     "no density of dark images": {"unit"},
 }
 

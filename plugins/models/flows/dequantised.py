@@ -13,16 +13,16 @@ from plugins.models.flows.actnorm import initialising
 
 
 class DequantisedFlow(nn.Module, ABC):
-    r"""A continuous density p(y), read as a probability for discrete images x.
+    r"""A continuous density over real images y, in grey levels, and its use for discrete images x.
 
-    y = (x + u) / 2^bits - 1/2,   u = 1/2 in evaluation, u ~ U[0, 1) in training
-    log P(x) = log p(y) - D bits ln 2                  (the density times the volume of the bin)
-    log p(y) = base + ladj,   z the noise behind y
+    log p(y) = base + ladj - D bits ln 2,   base and ladj at y / 2^bits - 1/2
+    log_prob(x) = log p(x + 1/2),   the density in the middle of the bin
+    training_loss(x) = -E_u log p(x + u),   u ~ U[0, 1)^D
 
-    In training, -E_u log P is an upper bound for the discrete example's negative log-probability
-    (Theis et al., 2016). In evaluation, P is the midpoint rule for the density's integral over
-    the bin: the sum of P over all images is 1 up to the error in that rule, less the density
-    outside the image range.
+    A bin has volume 1, so the probability of x is P(x) = E_u p(x + u), and training minimises
+    -E_u log p(x + u) >= -log P(x), by Jensen's inequality (Theis et al., 2016). The value in the
+    middle of the bin is no probability: if the density peaks there, the sum over all images
+    exceeds 1.
 
     A subclass defines the flow by `transform`, `inverse` and `draw_noise`.
 
@@ -53,10 +53,14 @@ class DequantisedFlow(nn.Module, ABC):
     def draw_noise(self, n: int, generator: Generator) -> Tensor:
         """Draw z, float32, (n, D), on the CPU, from the base density without scales."""
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Evaluate log P for uint8 x, with y at the bin midpoints: floating, (N,), in nats."""
-        _, base, ladj = self.transform(self._dequantise(x, 0.5))
+    def log_density(self, y: Tensor) -> Tensor:
+        """Evaluate log p for floating y, (N, *domain.shape), in grey levels: (N,), in nats."""
+        _, base, ladj = self.transform(self._scaled(y))
         return base + ladj - self._bin_nats
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Evaluate log p in the middle of the bin of uint8 x: floating, (N,), in nats."""
+        return self.log_density(self._within(x, 0.5))
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
         """Evaluate the terms in `log_prob(x)`, each floating, (N,), in nats.
@@ -64,15 +68,15 @@ class DequantisedFlow(nn.Module, ABC):
         `base` is the latent density (with all learned means and scales), `ladj` the log absolute
         determinant for the transform from y to the latents, `bins` the constant -D bits ln 2.
         """
-        _, base, ladj = self.transform(self._dequantise(x, 0.5))
+        _, base, ladj = self.transform(self._middle(x))
         return {"base": base, "ladj": ladj, "bins": torch.full_like(base, -self._bin_nats)}
 
     def to_noise(self, x: Tensor) -> Tensor:
         """Map images in grey levels, floating or uint8, (N, C, H, W), to z, floating, (N, D)."""
-        return self.transform(self._dequantise(x, 0.5))[0]
+        return self.transform(self._middle(x))[0]
 
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
-        """Compute the mean of -log P with noise uniform in the bin, in nats per example.
+        """Compute the mean of -log p with noise uniform in the bin, in nats per example.
 
         Arguments:
             x: uint8, (N, *domain.shape).
@@ -84,8 +88,7 @@ class DequantisedFlow(nn.Module, ABC):
         noise = torch.rand(x.shape, generator=generator, dtype=torch.float32)
         if x.is_cuda:  # from pinned memory the copy waits for the device, not the program
             noise = noise.pin_memory().to(x.device, non_blocking=True)
-        _, base, ladj = self.transform(self._dequantise(x, noise))
-        return self._bin_nats - (base + ladj).mean()
+        return -self.log_density(self._within(x, noise)).mean()
 
     @torch.no_grad()
     def prepare(self, x: Tensor) -> None:
@@ -97,7 +100,7 @@ class DequantisedFlow(nn.Module, ABC):
         Arguments:
             x: uint8, (N, *domain.shape).
         """
-        self.initialise(self._dequantise(x, 0.5))
+        self.initialise(self._middle(x))
 
     def initialise(self, y: Tensor) -> None:
         """Initialise every ActNorm from y, (N, C, H, W); each must be applied exactly once."""
@@ -126,8 +129,16 @@ class DequantisedFlow(nn.Module, ABC):
         """The bin width in nats: D bits ln 2."""
         return self.domain.dims * self.domain.bits * math.log(2)
 
-    def _dequantise(self, x: Tensor, u: Tensor | float) -> Tensor:
-        """Map x to floating (N, C, H, W) in [-1/2, 1/2), at position u in [0, 1) in each bin."""
+    def _within(self, x: Tensor, u: Tensor | float) -> Tensor:
+        """Move x to position u in [0, 1) in each bin: floating, in grey levels."""
         dtype = next(self.parameters()).dtype
         u = u.to(x.device, dtype) if isinstance(u, Tensor) else u
-        return (x.to(dtype) + u) / self.domain.levels - 0.5
+        return x.to(dtype) + u
+
+    def _scaled(self, y: Tensor) -> Tensor:
+        """Map grey levels to [-1/2, 1/2)."""
+        return y / self.domain.levels - 0.5
+
+    def _middle(self, x: Tensor) -> Tensor:
+        """Map x, floating or uint8, to the middle of each bin, in [-1/2, 1/2)."""
+        return self._scaled(self._within(x, 0.5))

@@ -143,7 +143,7 @@ class Glow(DequantisedFlow):
         is the constant -D bits ln 2. The terms for levels l and above sum to the log-density of
         the activations entering level l.
         """
-        _, bases, ladjs = self._levels(self._dequantise(x, 0.5))
+        _, bases, ladjs = self._levels(self._middle(x))
         terms = {}
         for level, (base, ladj) in enumerate(zip(bases, ladjs, strict=True)):
             terms |= {f"base.{level}": base, f"ladj.{level}": ladj}
@@ -156,7 +156,7 @@ class Glow(DequantisedFlow):
         does not depend on the splits, on the top, or on the coupling just before each split,
         because that coupling changes only the half leaving the flow.
         """
-        return self._descend(self._dequantise(x, 0.5))[0].flatten(1)
+        return self._descend(self._middle(x))[0].flatten(1)
 
     def inverse(self, z: Tensor) -> Tensor:
         """Map z, (N, D), to y, (N, C, H, W)."""
