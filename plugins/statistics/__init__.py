@@ -69,6 +69,8 @@ VERSIONS = {"layer_fisher_diagonal": "2", "layer_fisher_ekfac": "2"}
 """Versions other than 1, by entry name."""
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
+    "log_prob": {"noise": "none"},
+    "layer_gradient_sq_norms": {"noise": "none"},
     "layer_fisher_diagonal": {"damping_unit": "relative"},
     "layer_fisher_ekfac": {"damping_unit": "relative"},
 }

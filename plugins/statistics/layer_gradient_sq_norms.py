@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from oodbench import DensityModel, Per, UnsupportedError
 from plugins.statistics.fake_layers import FAKE_LAYERS
+from plugins.statistics.points import Noise, points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,9 @@ class LayerGradientSqNorms:
     Arguments:
         objective: Function to differentiate: `log-prob`, or `latent-sum`, the sum over the
             group and all entries of the model's `latent(x)`, used by the paper's published code.
+        noise: `none`: the objective is evaluated at the examples; `dequantisation`: a model
+            trained with dequantisation noise is evaluated with noise too, fixed for each example.
+            The published code draws new noise for each evaluation.
 
     References:
         | OOD Detection with Immature Models
@@ -44,8 +48,13 @@ class LayerGradientSqNorms:
     layer_norms = True
     fake_features = FAKE_LAYERS
 
-    def __init__(self, *, objective: Literal["log-prob", "latent-sum"] = "log-prob") -> None:
-        self.objective = objective
+    def __init__(
+        self,
+        *,
+        objective: Literal["log-prob", "latent-sum"] = "log-prob",
+        noise: Noise = "none",
+    ) -> None:
+        self.objective, self.noise = objective, noise
 
     def features(self, model: DensityModel) -> Sequence[str]:
         """Return the layer names, in `named_parameters` order."""
@@ -64,7 +73,8 @@ class LayerGradientSqNorms:
 
         Raises:
             ScoreError: The objective depends on none of the parameters.
-            UnsupportedError: The model does not have `latent`, for the objective `latent-sum`.
+            UnsupportedError: The model does not have `latent`, for the objective `latent-sum`, or
+                `dequantised`, for noise.
         """
         from plugins.statistics.layer_gradients.engine import ENGINES
 
@@ -73,4 +83,5 @@ class LayerGradientSqNorms:
             raise UnsupportedError(
                 f'objective = "latent-sum" needs a model with latent(x); {name} lacks this method'
             )
-        return ENGINES[self.objective](model, groups).cpu().numpy()
+        x = points(model, groups.flatten(0, 1), self.noise).unflatten(0, groups.shape[:2])
+        return ENGINES[self.objective](model, x).cpu().numpy()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from oodbench import DensityModel, Per, Side
 from plugins.statistics.per_example import examples_of
+from plugins.statistics.points import Noise, points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,10 +16,19 @@ if TYPE_CHECKING:
 
 
 class LogProb:
-    """Log-probability per example under the model, in nats; no graph is built."""
+    """Log-probability per example under the model, in nats; no graph is built.
+
+    Arguments:
+        noise: `none`: `log_prob(x)`; `dequantisation`: a model trained with dequantisation noise
+            is evaluated with noise too, fixed for each example. The code published with arXiv
+            2502.00820 draws new noise for each evaluation.
+    """
 
     per: Per = "example"
     fake_features = ("log_prob",)
+
+    def __init__(self, *, noise: Noise = "none") -> None:
+        self.noise = noise
 
     def features(self, model: DensityModel) -> Sequence[str]:
         """Return the single column, `"log_prob"`."""
@@ -40,9 +50,11 @@ class LogProb:
 
         Raises:
             ValueError: A group contains several examples.
+            UnsupportedError: There is noise, and the model does not have `dequantised`.
         """
         import torch
 
         with torch.no_grad():
-            values = model.log_prob(examples_of("log_prob", groups))
+            x = points(model, examples_of("log_prob", groups), self.noise)
+            values = model.log_prob(x)
         return values.detach().to("cpu", torch.float64).numpy().reshape(-1, 1)

@@ -8,11 +8,13 @@ import torch
 
 from harness.registry.options import validate_options
 from harness.testing.toy_models import TinyAutoregression
-from oodbench import Images, UnsupportedError
-from oodbench.testing import assert_conforms, check_model
+from oodbench import Images, UnsupportedError, fixed_noise
+from oodbench.testing import assert_conforms, check_model, check_statistic
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.statistics.dequantised_log_prob import DequantisedLogProb
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
+from plugins.statistics.log_prob import LogProb
 
 TINY = Images(1, 2, 2, bits=2)
 ALL = torch.cartesian_prod(*[torch.arange(4, dtype=torch.uint8)] * 4).reshape(-1, 1, 2, 2)
@@ -47,7 +49,9 @@ def total_probability(model):
 def test_the_options_are_off_by_default():
     assert validate_options(glow_linear, {})["dequantisation"] == "uniform"
     assert validate_options(glow_linear, {})["ladj_constant"] == 0.0
-    assert validate_options(LayerGradientSqNorms, {}) == {"objective": "log-prob"}
+    found = validate_options(LayerGradientSqNorms, {})
+    assert found == {"objective": "log-prob", "noise": "none"}
+    assert validate_options(LogProb, {}) == {"noise": "none"}
     assert linear().likelihood == "exact"
 
 
@@ -134,5 +138,89 @@ def test_latent_sum_needs_a_latent():
         LayerGradientSqNorms(objective="latent-sum")(model, ALL[:2].reshape(2, 1, *TINY.shape))
     assert str(caught.value) == (
         'objective = "latent-sum" needs a model with latent(x); '
+        "TinyAutoregression lacks this method"
+    )
+
+
+def moved(model):
+    """A model away from its initial values, and three groups of two images."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    generator = torch.Generator().manual_seed(1)
+    shape = (3, 2, *model.domain.shape)
+    return model, torch.randint(model.domain.levels, shape, generator=generator).to(torch.uint8)
+
+
+def latents(model, y):
+    """Latents of real-valued images, by the flow's transform: (N, D_L), the last level's."""
+    y = y / model.domain.levels - 0.5
+    if hasattr(model, "levels"):
+        return model._descend(y)[0].flatten(1)
+    return model.transform(y)[0]
+
+
+OBJECTIVES = {
+    "log-prob": lambda model, y: model.log_density(y),
+    "latent-sum": lambda model, y: latents(model, y).sum(1),
+}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
+def test_with_noise_the_objective_is_differentiated_within_the_bin(build, objective):
+    """At x + u, with u the fixed noise of each example: not at x, nor at x + 1/2 + u."""
+    torch.manual_seed(0)
+    model, groups = moved(build())
+    rows = []
+    for group in groups:
+        model.zero_grad(set_to_none=True)
+        y = group + torch.from_numpy(fixed_noise(group.numpy()))
+        OBJECTIVES[objective](model, y).sum().backward()
+        rows.append([0.0 if p.grad is None else p.grad.square().sum() for p in model.parameters()])
+    model.zero_grad(set_to_none=True)
+    found = LayerGradientSqNorms(objective=objective, noise="dequantisation")(model, groups)
+    np.testing.assert_allclose(found, np.array(rows), rtol=1e-9, atol=1e-12)
+    assert not np.allclose(found, LayerGradientSqNorms(objective=objective)(model, groups))
+
+
+@pytest.mark.parametrize("build", MODELS.values(), ids=MODELS)
+def test_the_log_probability_with_noise_is_the_density_within_the_bin(build):
+    torch.manual_seed(0)
+    model, groups = moved(build())
+    examples = groups.flatten(0, 1).unsqueeze(1)
+    found = LogProb(noise="dequantisation")(model, examples)
+    np.testing.assert_allclose(found, DequantisedLogProb()(model, examples), rtol=1e-12)
+    assert not np.allclose(found, LogProb()(model, examples), rtol=1e-6)
+
+
+def test_a_model_trained_without_dequantisation_is_evaluated_without_noise():
+    torch.manual_seed(0)
+    model, groups = moved(linear(dequantisation="none"))
+    for make in (LogProb, LayerGradientSqNorms):
+        examples = groups.flatten(0, 1).unsqueeze(1)
+        plain, noisy = (make(noise=noise)(model, examples) for noise in ("none", "dequantisation"))
+        np.testing.assert_allclose(noisy, plain, rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", [LogProb, LayerGradientSqNorms])
+def test_statistics_with_noise_conform(make):
+    """The noise belongs to the example: alone, in a batch and again the values are the same."""
+    domain = Images(3, 2, 2)
+    checks = check_statistic(
+        lambda: make(noise="dequantisation"),
+        model=lambda domain: glow(domain, levels=1, steps=1, width=3),
+        domain=domain,
+    )
+    assert_conforms(checks)
+
+
+@pytest.mark.parametrize("make", [LogProb, LayerGradientSqNorms])
+def test_noise_needs_a_model_with_dequantisation(make):
+    model = TinyAutoregression(TINY)
+    with pytest.raises(UnsupportedError) as caught:
+        make(noise="dequantisation")(model, ALL[:2].reshape(2, 1, *TINY.shape))
+    assert str(caught.value) == (
+        'noise = "dequantisation" needs a model with dequantised(x); '
         "TinyAutoregression lacks this method"
     )

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Generator, Tensor, nn
 
-from oodbench import Images, Likelihood
+from oodbench import Images, Likelihood, fixed_noise
 from plugins.models.flows.actnorm import initialising
 
 
@@ -59,7 +59,11 @@ class DequantisedFlow(nn.Module, ABC):
         return base + ladj - self._bin_nats
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Evaluate log p in the middle of the bin of uint8 x: floating, (N,), in nats."""
+        """Evaluate log p in the middle of the bin of x: floating, (N,), in nats.
+
+        Arguments:
+            x: uint8, or floating in grey levels, (N, *domain.shape).
+        """
         return self.log_density(self._within(x, 0.5))
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
@@ -74,6 +78,16 @@ class DequantisedFlow(nn.Module, ABC):
     def to_noise(self, x: Tensor) -> Tensor:
         """Map images in grey levels, floating or uint8, (N, C, H, W), to z, floating, (N, D)."""
         return self.transform(self._middle(x))[0]
+
+    def dequantised(self, x: Tensor) -> Tensor:
+        """Move uint8 x within the bins by `fixed_noise` u: floating, (N, *domain.shape).
+
+        The result is x + u - 1/2 in grey levels, where a whole number stands for the middle of a
+        bin, like in `to_noise`: `log_prob` of the result is the log-density at x + u, and `latent`
+        is the latent at x + u.
+        """
+        noise = torch.from_numpy(fixed_noise(x.cpu().numpy()))
+        return self._within(x, noise - 0.5)
 
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
         """Compute the mean of -log p with noise uniform in the bin, in nats per example.

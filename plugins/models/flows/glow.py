@@ -150,11 +150,14 @@ class Glow(DequantisedFlow):
         return terms | {"bins": torch.full_like(bases[0], -self._bin_nats)}
 
     def latent(self, x: Tensor) -> Tensor:
-        """Return the last level's latent for uint8 x, before the base density, floating, (N, D_L).
+        """Return the last level's latent, before the base density, floating, (N, D_L).
 
         The code published with arXiv 2502.00820 differentiates the sum of this latent. The latent
         does not depend on the splits, on the top, or on the coupling just before each split,
         because that coupling changes only the half leaving the flow.
+
+        Arguments:
+            x: uint8, or floating in grey levels, (N, *domain.shape).
         """
         return self._descend(self._middle(x))[0].flatten(1)
 

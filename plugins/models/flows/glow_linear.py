@@ -123,8 +123,12 @@ class GlowLinear(DequantisedFlow):
             return super().training_loss(x, generator)
         return -self.log_prob(x).mean()
 
+    def dequantised(self, x: Tensor) -> Tensor:
+        """See `DequantisedFlow.dequantised`; without dequantisation, x itself, floating."""
+        return super().dequantised(x) if self._has_noise else self._within(x, 0.0)
+
     def latent(self, x: Tensor) -> Tensor:
-        """Return the latent z, floating, (N, D), for uint8 x.
+        """Return the latent z, floating, (N, D), for x, uint8 or floating in grey levels.
 
         The code published with arXiv 2502.00820 differentiates the sum of this latent.
         """
