@@ -24,9 +24,10 @@ CHUNK = 2**22
 def overlap(a: Floats, b: Floats) -> float:
     """Compute OVL = ∫ min(p(x), q(x)) dx for the kernel density estimates p of `a` and q of `b`.
 
-    As in the paper, the integral runs over the union of the sample ranges, from the smallest to
-    the largest value: the tails of the estimates outside are left out, so the OVL of a sample with
-    itself is slightly below 1 (0.99 for a thousand normal values). The rule is trapezoidal.
+    The integral runs over the union of the sample ranges, from the smallest to the largest value:
+    the tails of the estimates outside are left out, so the OVL of a sample with itself is slightly
+    below 1 (0.99 for a thousand normal values). Range, bandwidth and the trapezoidal rule are
+    choices of ours: the paper does not state how its OVL was computed.
 
     A sample without spread (all values equal, or a single value) is a point mass: the overlap with
     a density is 0, and the overlap with a point mass at the same place is 1.

@@ -27,8 +27,8 @@ class GradientGaussian(LayerScorer):
         square the variance. The default follows the code, which has the density of a Gaussian;
         `formula = "paper-equations"` follows the equations to the letter.
 
-        The variance divides by the number of fit groups n, not by n - 1. `eps` comes from the
-        authors' code and does not appear in the equations.
+        The variance divides by the number of fit groups n; the authors' code divides by n - 1.
+        `eps` comes from the authors' code and does not appear in the equations.
 
         A layer is left out if all fit groups have the same log norm: with zero variance the
         smallest change would decide the whole score. The authors' code includes these layers, as

@@ -85,9 +85,16 @@ def test_the_departures_of_the_code_are_in_its_suite_alone():
     text, code = opened("paper"), opened("paper-code")
     assert {item.fit_overlap for item in text.suite.comparisons} == {"none"}
     assert {item.fit_overlap for item in code.suite.comparisons} == {"paper"}
-    name = "layer_gradient_sq_norms"
-    assert text.statistics[name].options == {"objective": "log-prob"}
-    assert code.statistics[name].options == {"objective": "latent-sum"}
+    name, noisy = "layer_gradient_sq_norms", {"noise": "dequantisation"}
+    assert text.statistics[name].options == {"objective": "log-prob", "noise": "none"}
+    assert code.statistics[name].options == {"objective": "latent-sum", **noisy}
+    assert text.statistics["log_prob"].options == {"noise": "none"}
+    assert code.statistics["log_prob"].options == noisy
+    scorer = "gradient-gaussian"
+    assert code.scorers[scorer].options == {
+        **text.scorers[scorer].options,
+        "constant_layers": "keep",
+    }
     linear = code.models["glow-linear"].options
     assert linear == {
         **text.models["glow-linear"].options,
