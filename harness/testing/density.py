@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from harness.compute.examination import differs
 from harness.contracts import HasLogDensity
 from harness.testing.checks import Fault, NotApplicable
-from harness.testing.model_subject import ModelUnderTest, check_untouched, differs, settled
+from harness.testing.model_subject import ModelUnderTest, check_untouched, settled
 
 
 def log_density(subject: ModelUnderTest) -> None:
