@@ -40,7 +40,7 @@ def list_data(
 
     converted: stored in the data folder. ready: the files are available or no files are needed;
     converted when first used. missing: `bench data fetch` downloads the files or explains how to
-    get them.
+    get them. Notes name copies of images, splits without contrast and files passed over.
     """
     folder = DataFolder(data)
     items = [describe(folder, item) for item in find_datasets(names or (), plugin)]

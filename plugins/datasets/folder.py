@@ -29,6 +29,8 @@ LAYOUTS = (
     },
 )
 """File or folder names for each split; the first existing name is used."""
+SHOWN = 5
+"""Number of suffixes to name in a note."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -120,18 +122,24 @@ class Folder:
             MissingDataError: The path does not exist.
             DataError: The path contains no images.
         """
+        return [*self._passed_over(), *self._depth.notes()]
+
+    def _passed_over(self) -> list[str]:
+        """Return a note on the files passed over, if any."""
         counts: Counter[str] = sum(map(count_passed_over, self._picture_folders()), Counter())
         if not counts:
-            return self._depth.notes()
-        kinds = ", ".join(
-            f"{count:,} {suffix or 'without suffix'}"
-            for suffix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        )
+            return []
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        kinds = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in ordered[:SHOWN]]
+        if len(ordered) > SHOWN:
+            kinds.append(f"{sum(count for _, count in ordered[SHOWN:]):,} others")
         files = "1 file was" if counts.total() == 1 else f"{counts.total():,} files were"
-        return [f"{files} passed over: {kinds}", *self._depth.notes()]
+        return [f"{files} passed over: {', '.join(kinds)}"]
 
     def stamp(self) -> str:
         """Hash relative name, size and modification time for every file to read.
+
+        The numbers of files that are passed over enter too, because a note tells them.
 
         Raises:
             MissingDataError: The path does not exist.
@@ -143,7 +151,10 @@ class Folder:
             for file in (list_pictures(part) if part.is_dir() else [part])
         ]
         files.sort(key=lambda file: file.relative_to(self.path).as_posix())
-        return files_stamp(self.path, files)
+        stamp, passed_over = files_stamp(self.path, files), self._passed_over()
+        if not passed_over:
+            return stamp
+        return hashlib.sha256("\n".join([stamp, *passed_over]).encode()).hexdigest()
 
     def _load_share(self, split: str) -> NDArray[np.uint8]:
         pool = self._pool()

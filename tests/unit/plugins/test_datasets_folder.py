@@ -432,6 +432,15 @@ def test_files_that_are_passed_over_are_noted(tmp_path):
     assert gray(tmp_path / "x.npy", split="seed").notes() == []
 
 
+def test_a_note_names_few_suffixes(tmp_path):
+    write_pictures(tmp_path / "test", GRAYS[:1])
+    for index in range(20):
+        (tmp_path / "test" / f"{index}.{index % 8}").touch()
+    assert gray(tmp_path).notes() == [
+        "20 files were passed over: 3 .0, 3 .1, 3 .2, 3 .3, 2 .4, 6 others"
+    ]
+
+
 def test_16_bit_pictures_of_both_splits_are_read_alike(tmp_path):
     values = np.uint16([[[0, 1], [30, 300]], [[2, 3], [2000, 4000]]])
     write_pictures(tmp_path / "train", values[:1])
@@ -454,7 +463,11 @@ def test_stamp_of_folders(tmp_path):
     assert re.fullmatch("[0-9a-f]{64}", stamps[0])
 
     (tmp_path / "README.txt").write_text("not read")
-    (tmp_path / "train" / "labels.csv").write_text("not read")
+    assert dataset.stamp() == stamps[0]
+    (tmp_path / "train" / "labels.csv").write_text("not read, but told in a note")
+    assert dataset.stamp() != stamps[0]
+    stamps[0] = dataset.stamp()
+    (tmp_path / "train" / "labels.csv").write_text("not read, whatever it says")
     assert dataset.stamp() == stamps[0]
 
     file = tmp_path / "train" / "001.png"
