@@ -161,4 +161,4 @@ def test_the_command(ran):
     assert set(found["costs"]) == {"log-likelihood", "ratio"}
     both = report("--ranking", "--epochs")
     assert isinstance(both.exception, BenchError)
-    assert "two reports: ask for one" in str(both.exception)
+    assert "are different reports: choose one" in str(both.exception)
