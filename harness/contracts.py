@@ -73,7 +73,7 @@ class HasStamp(Protocol):
         >>> from oodbench import HasStamp
         >>> class Folder:
         ...     def stamp(self):
-        ...         return "a.png 120 bytes, b.png 98 bytes"
+        ...         return "a.png 9834876dcfb05cb1, b.png 4a44dc15364204a8"
         >>> isinstance(Folder(), HasStamp)
         True
     """
@@ -81,7 +81,10 @@ class HasStamp(Protocol):
     def stamp(self) -> str:
         """Return text that changes whenever the content may have changed.
 
-        For example the names, sizes and times of the files.
+        For example the names of the files with a hash of the contents. For files too large to be
+        read by every command: the names with `st_size`, `st_mtime_ns`, `st_ctime_ns` and
+        `st_ino`, because files with other content can have the same size and modification time.
+        After a change the files are read again; with equal content, no number is computed again.
         """
 
 

@@ -8,8 +8,9 @@ import typer
 
 from harness.cli.arguments import DataOption, JsonOption, PluginOption
 from harness.cli.output import print_items, tell
-from harness.data.catalog import Item, describe, fetch, find_datasets, verify
+from harness.data.catalog import Item, describe, fetch, find_datasets
 from harness.data.folder import DataFolder
+from harness.data.verification import verify
 from harness.errors import NothingSelectedError
 
 SHOWN_DIGITS = 12
@@ -80,20 +81,21 @@ def verify_data(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Verify the checksums of converted data sets.
+    """Verify converted data sets: checksums, and the content by the raw data.
 
-    Reads the named data sets in full, or without names all data sets in the data folder. A damaged
-    data set is set aside and converted again when next used.
+    Reads the named data sets in full, or without names all data sets in the data folder, and reads
+    the raw data again where present (minutes for large data sets). A data set that is damaged or
+    differs from the raw data is set aside and converted again when next used.
     """
     folder = DataFolder(data)
     components = find_datasets(names, plugin) if names else []
-    found = list(verify(folder, components))
+    found = list(verify(folder, components, plugin))
     if not found:
         raise NothingSelectedError(f"no converted data set in {folder.store.root} to verify")
     print_items(
         found,
-        ["data set", "MB", "outcome"],
-        lambda item: [item.name, f"{item.size / 1e6:,.1f}", item.problem or "ok"],
+        ["data set", "MB", "outcome", "raw data"],
+        lambda item: [item.name, f"{item.size / 1e6:,.1f}", item.problem or "ok", item.source],
         json,
     )
     for item in () if json else found:

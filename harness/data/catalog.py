@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from harness.contracts import Fetchable
-from harness.data.folder import DataFolder, described
+from harness.data.folder import DataFolder
 from harness.data.questions import notes_on_dataset
-from harness.domain import Images
 from harness.errors import BenchError, DataError, MissingDataError, OptionError, PluginError
 from harness.registry.options import dataset_options, validate_options
 from harness.registry.registry import Registry
-from harness.store.contents import Record, files_problem, find_record
 from harness.store.layout import DATASETS
-from harness.store.records import Manifest, Store
 from harness.suite import Component, DatasetComponent, load_suite
 from harness.text import known_names
 
@@ -50,21 +47,6 @@ class Item:
     fingerprints: dict[str, str] = field(default_factory=dict)
     licence: str = ""
     home: str = ""
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Verified:
-    """Outcome of verifying a converted data set in full; `problem` is empty for sound files.
-
-    Attributes:
-        notes: Remarks of the plugin, and what should be questioned about sound files.
-    """
-
-    name: str
-    key: str
-    size: int
-    problem: str
     notes: list[str] = field(default_factory=list)
 
 
@@ -163,54 +145,3 @@ def _with_sources(components: Sequence[DatasetComponent]) -> Iterator[DatasetCom
     for component in components:
         yield from _with_sources(list(component.sources.values()))
         yield component
-
-
-def verify(folder: DataFolder, components: Sequence[DatasetComponent] = ()) -> Iterator[Verified]:
-    """Read converted data sets in full and compare their checksums.
-
-    A damaged data set is set aside and converted again on the next use.
-
-    Arguments:
-        folder: Folder with the converted data sets.
-        components: Data sets to verify; if empty, all data sets in the folder, with any options.
-
-    Raises:
-        MissingDataError: A named data set has never been converted and lacks raw files.
-    """
-    keys = [folder.converted_key(component) for component in components]
-    for key in keys or folder.store.keys(DATASETS):
-        record = find_record(folder.store, DATASETS, key)
-        if record is not None:
-            yield _verified(folder.store, record)
-
-
-def _verified(store: Store, record: Record) -> Verified:
-    name, size, problem = record.key, 0, record.problem
-    notes: list[str] = []
-    if record.manifest is not None:
-        name = _record_name(record.manifest.inputs)
-        size = sum(file["bytes"] for file in record.manifest.files.values())
-        problem = files_problem(store.path(DATASETS, record.key), record.manifest)
-        notes = [] if problem else _notes_on_record(store, record.key, record.manifest)
-    if problem:
-        problem += f"; set aside as {store.quarantine(DATASETS, record.key)}"
-    return Verified(name, record.key, size, problem, notes)
-
-
-def _notes_on_record(store: Store, key: str, manifest: Manifest) -> list[str]:
-    """Write the notes on a record; none on a record of before domains were recorded."""
-    if "domain" not in manifest.facts:
-        return []
-    domain, plugin = Images(**manifest.facts["domain"]), manifest.inputs["dataset"]["plugin"]
-    return notes_on_dataset(described(store, key, manifest, plugin, domain))
-
-
-def _record_name(inputs: dict[str, Any]) -> str:
-    """Return plugin and options of a record in human-readable form."""
-    identity = inputs["dataset"]
-    options = ", ".join(f"{name} = {_shown(value)}" for name, value in identity["options"].items())
-    return f"{identity['plugin']}({options})"
-
-
-def _shown(value: Any) -> str:
-    return str(value["plugin"]) if isinstance(value, dict) and "plugin" in value else repr(value)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from harness.contracts import Dataset, Fetchable, HasNotes, HasStamp
 from harness.data.contents import Contents, find_contents, keep_contents
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError, StoreError
+from harness.store.contents import files_problem
 from harness.store.hashing import digest, file_sha256
 from harness.store.layout import DATASETS, MANIFEST
 from harness.store.locks import lock
@@ -127,13 +129,28 @@ class DataFolder:
 
     def _last_converted(self, component: DatasetComponent) -> str | None:
         """Return the key of the latest conversion with equal plugin and options, at any stamp."""
-        identity, found = component.identity(), []
+        found = [
+            ((self.store.path(DATASETS, key) / MANIFEST).stat().st_mtime, key)
+            for key, _ in self._conversions(component)
+        ]
+        return max(found)[1] if found else None
+
+    def _conversions(self, component: DatasetComponent) -> Iterator[tuple[str, Manifest]]:
+        """Yield the conversions with equal plugin and options, at any stamp."""
+        identity = component.identity()
         for key in self.store.keys(DATASETS):
             manifest = self.store.find_manifest(DATASETS, key)
             if manifest is not None and manifest.inputs.get("dataset") == identity:
-                path = self.store.path(DATASETS, key) / MANIFEST
-                found.append((path.stat().st_mtime, key))
-        return max(found)[1] if found else None
+                yield key, manifest
+
+    def _twin(self, component: DatasetComponent, prints: Mapping[str, str]) -> Path | None:
+        """Find an undamaged conversion with equal content; return the folder of the record."""
+        for key, manifest in self._conversions(component):
+            folder = self.store.path(DATASETS, key)
+            if manifest.facts.get("fingerprints") == prints:
+                if not files_problem(folder, manifest):
+                    return folder
+        return None
 
     def find(self, component: DatasetComponent) -> PreparedDataset | None:
         """Return the prepared data set, or None before the first conversion."""
@@ -160,15 +177,19 @@ class DataFolder:
         if self.store.has(DATASETS, key):
             self.store.quarantine(DATASETS, key)
         dataset = component.dataset
-        arrays = {split: _checked(component.name, dataset, split) for split in dataset.splits}
+        arrays = {split: read_split(component.name, dataset, split) for split in dataset.splits}
+        prints = {split: fingerprint(array) for split, array in arrays.items()}
         facts: dict[str, Any] = {
             "counts": {split: len(array) for split, array in arrays.items()},
-            "fingerprints": {split: fingerprint(array) for split, array in arrays.items()},
+            "fingerprints": prints,
             "domain": {**vars(dataset.domain)},
             "plugin": component.registered.provenance(),
             "notes": list(map(str, dataset.notes())) if isinstance(dataset, HasNotes) else [],
         }
-        files = {f"{split}.npy": partial(_write_array, array) for split, array in arrays.items()}
+        twin = self._twin(component, prints)
+        files = {
+            f"{split}.npy": partial(_write_shared, array, twin) for split, array in arrays.items()
+        }
         inputs = {"dataset": component.identity(), "stamps": _stamps(component)}
         self.store.write(DATASETS, key, files, inputs=inputs, facts=facts)
         for split in arrays:  # from the file, which is in order even where the array is a view
@@ -230,7 +251,13 @@ def _stamps(component: DatasetComponent) -> list[Any]:
     return [own, *(_stamps(source) for _, source in sorted(component.sources.items()))]
 
 
-def _checked(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
+def read_split(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
+    """Read the raw data of a split: uint8, (N, *domain.shape).
+
+    Raises:
+        MissingDataError: The raw data is missing.
+        DataError: The raw data does not match the declared domain.
+    """
     import numpy as np
 
     array = dataset.load(split)
@@ -253,6 +280,15 @@ def _open_array(path: Path) -> NDArray[np.uint8]:
 
     array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
+
+
+def _write_shared(array: NDArray[np.uint8], twin: Path | None, path: Path) -> None:
+    """Write an `.npy` file, or link the file with equal content in another record's folder."""
+    if twin is not None:
+        with suppress(OSError):  # no links here, or the file is on another disk
+            os.link((twin / path.name).resolve(), path)
+            return
+    _write_array(array, path)
 
 
 def _write_array(array: NDArray[np.uint8], path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ MOST_TEXT = 2**28
 """Maximum size of a text file with a list, in bytes."""
 CHUNK = 2**20
 """Number of bytes to read at a time."""
+HASHED_BYTES = 2**24
+"""Maximum size of all files together, in bytes, for a stamp of the contents."""
 DEFLATE_LIMIT = 1032
 """Upper bound on the compression ratio of deflate."""
 
@@ -152,21 +155,35 @@ def check_size(declared: int, file: Path, packed: int | None = None) -> None:
 
 
 def files_stamp(folder: Path, paths: Iterable[Path]) -> str:
-    """Hash names, sizes and modification times.
+    """Hash the names of files with the contents or, above HASHED_BYTES in all, with the states.
+
+    The state of a file is size, modification time, change time (`st_ctime`) and inode. Archives
+    and `rsync -t` can give another file the same size and modification time, but not the same
+    change time. A copy of large files elsewhere has another stamp, a copy of small files has not.
 
     Arguments:
         folder: Folder to which the hashed names are relative.
-        paths: Files and folders, in the order to hash; folders count with size 0.
+        paths: Files and folders, in the order to hash; a folder counts with size 0 and, like a
+            large file, with times and inode.
 
     Returns:
         SHA-256 in hexadecimal digits.
+
+    Raises:
+        DataError: A file cannot be read.
     """
+    states = [(path, path.stat()) for path in paths]
+    size = sum(state.st_size for _, state in states if stat.S_ISREG(state.st_mode))
     sha = hashlib.sha256()
-    for path in paths:
-        state = path.stat()
-        size = 0 if path.is_dir() else state.st_size
+    for path, state in states:
         name = path.relative_to(folder).as_posix()
-        sha.update(os.fsencode(f"{name}\0{size}\0{state.st_mtime_ns}\0"))
+        if stat.S_ISREG(state.st_mode) and size <= HASHED_BYTES:
+            with data_errors(f"{path}: cannot be read"), path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        else:
+            counted = 0 if stat.S_ISDIR(state.st_mode) else state.st_size
+            found = f"{counted} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
+        sha.update(os.fsencode(f"{name}\0{found}\0"))
     return sha.hexdigest()
 
 

@@ -137,13 +137,14 @@ class Folder:
         return [f"{files} passed over: {', '.join(kinds)}"]
 
     def stamp(self) -> str:
-        """Hash relative name, size and modification time for every file to read.
+        """Hash the relative name and the content or state of every file to read.
 
-        The numbers of files that are passed over enter too, because a note tells them.
+        The content counts for up to 16 MiB in all; above, size, times and inode of each file. The
+        numbers of files that are passed over enter too, because a note tells them.
 
         Raises:
             MissingDataError: The path does not exist.
-            DataError: The path contains no images.
+            DataError: The path contains no images, or a file cannot be read.
         """
         files = [
             file

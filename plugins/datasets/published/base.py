@@ -78,14 +78,17 @@ class Published(ABC):
         return examples
 
     def stamp(self) -> str:
-        """Hash relative name, size and modification time for every file to read.
+        """Hash the relative name and the content or state of every file to read.
 
+        The content counts for up to 16 MiB in all; above, size, times and inode of each file.
         For pictures in folders, the hash covers only the folders, because a check of 200,000
         pictures would take seconds. Folder times change if a picture is added, removed or
-        renamed, but not if a picture is overwritten in place.
+        renamed, but not if a picture is overwritten in place; `bench data verify` reads the
+        pictures.
 
         Raises:
             MissingDataError: A file is missing in either split.
+            DataError: A file cannot be read.
         """
         paths = [part for path in self._located(self.splits) for part in _folders(path) or [path]]
         return files_stamp(raw_root(), paths)

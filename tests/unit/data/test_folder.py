@@ -66,6 +66,45 @@ def test_a_changed_stamp_means_new_content(component, tmp_path):
     assert np.array_equal(other.load("train"), GOOD // 2)
 
 
+def stored(prepared):
+    return prepared.root / "datasets" / prepared.key / "train.npy"
+
+
+def test_equal_content_under_another_stamp_is_stored_once(component, tmp_path):
+    folder = DataFolder(tmp_path)
+    first = folder.prepare(made(component, GOOD, "here"))
+    again = made(component, GOOD, "copied to another machine")
+    second = folder.prepare(again)
+    assert again.dataset.loads == 2  # the train and the test split
+    assert second.key != first.key
+    assert second.fingerprints == first.fingerprints
+    assert stored(second).samefile(stored(first))
+    assert np.array_equal(second.load("train"), GOOD)
+    other = folder.prepare(made(component, GOOD // 2, "replaced"))
+    assert not stored(other).samefile(stored(first))
+
+
+def test_a_damaged_twin_is_not_shared(component, tmp_path):
+    folder = DataFolder(tmp_path)
+    first = stored(folder.prepare(made(component, GOOD, "monday")))
+    first.write_bytes(first.read_bytes()[:-1] + b"\x00")
+    second = folder.prepare(made(component, GOOD, "tuesday"))
+    assert not stored(second).samefile(first)
+    assert np.array_equal(second.load("train"), GOOD)
+
+
+def test_without_links_equal_content_is_written_again(component, tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(1, "Operation not permitted")
+
+    folder = DataFolder(tmp_path)
+    first = folder.prepare(made(component, GOOD, "monday"))
+    monkeypatch.setattr("os.link", refuse)
+    second = folder.prepare(made(component, GOOD, "tuesday"))
+    assert not stored(second).samefile(stored(first))
+    assert np.array_equal(second.load("train"), GOOD)
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [

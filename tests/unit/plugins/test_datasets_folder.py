@@ -6,7 +6,9 @@ import gzip
 import io
 import os
 import re
+import shutil
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -454,7 +456,15 @@ def test_16_bit_pictures_of_both_splits_are_read_alike(tmp_path):
 # Stamps
 
 
-def test_stamp_of_folders(tmp_path):
+@pytest.fixture(params=["contents", "states"])
+def hashed(request, monkeypatch):
+    """What stamps are made of; files too large to be hashed count by their states."""
+    if request.param == "states":
+        monkeypatch.setattr("plugins.datasets._common.HASHED_BYTES", 0)
+    return request.param
+
+
+def test_stamp_of_folders(tmp_path, hashed):
     write_pictures(tmp_path / "train", GRAYS[:3])
     write_pictures(tmp_path / "test", GRAYS[3:5])
     dataset = gray(tmp_path)
@@ -470,21 +480,71 @@ def test_stamp_of_folders(tmp_path):
     (tmp_path / "train" / "labels.csv").write_text("not read, whatever it says")
     assert dataset.stamp() == stamps[0]
 
-    file = tmp_path / "train" / "001.png"
-    state = file.stat()
-    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
-    stamps.append(dataset.stamp())
     (tmp_path / "test" / "000.png").rename(tmp_path / "test" / "renamed.png")
     stamps.append(dataset.stamp())
     (tmp_path / "test" / "001.png").unlink()
     stamps.append(dataset.stamp())
-    with file.open("ab") as stream:
+    with (tmp_path / "train" / "001.png").open("ab") as stream:
         stream.write(b"longer")
-    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
     stamps.append(dataset.stamp())
     (tmp_path / "train" / "000.png").rename(tmp_path / "test" / "000.png")
     stamps.append(dataset.stamp())
-    assert len(set(stamps)) == 6
+    assert len(set(stamps)) == 5
+
+
+def test_a_time_alone_changes_only_a_stamp_of_states(tmp_path, hashed):
+    write_pictures(tmp_path / "train", GRAYS[:3])
+    before, file = gray(tmp_path).stamp(), tmp_path / "train" / "001.png"
+    state = file.stat()
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
+    assert (gray(tmp_path).stamp() == before) == (hashed == "contents")
+
+
+@pytest.mark.parametrize("how", ["in place", "by another file"])
+def test_other_data_of_the_same_size_and_time_is_noticed(tmp_path, hashed, how):
+    """As `tar`, `zip`, container images and `rsync -t` leave it."""
+    file, other = tmp_path / "test.npy", tmp_path / "other"
+    np.save(file, GRAYS)
+    before, state = gray(tmp_path).stamp(), file.stat()
+    time.sleep(0.05)  # times of files advance in steps of some milliseconds
+    with other.open("wb") as stream:
+        np.save(stream, 255 - GRAYS)
+    if how == "in place":
+        file.write_bytes(other.read_bytes())
+    else:
+        other.replace(file)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    assert gray(tmp_path).stamp() != before
+
+
+def test_a_copy_of_small_files_has_the_same_stamp(tmp_path):
+    write_pictures(tmp_path / "a" / "train", GRAYS[:3])
+    stamp = gray(tmp_path / "a").stamp()
+    shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
+    assert gray(tmp_path / "b").stamp() == stamp
+
+
+def test_the_sizes_of_all_files_together_decide(tmp_path, monkeypatch):
+    np.save(tmp_path / "train.npy", GRAYS)
+    np.save(tmp_path / "test.npy", GRAYS)
+    size = (tmp_path / "test.npy").stat().st_size
+    found = []
+    for limit in (2 * size, 2 * size - 1, 0):
+        monkeypatch.setattr("plugins.datasets._common.HASHED_BYTES", limit)
+        found.append(gray(tmp_path).stamp())
+    assert found[0] != found[1] == found[2]
+
+
+def test_a_file_that_cannot_be_read_is_named_by_its_stamp(tmp_path, monkeypatch):
+    np.save(tmp_path / "train.npy", GRAYS)
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(DataError, match=r"train.npy: cannot be read \(.*Permission denied"):
+        gray(tmp_path).stamp()
+
+
+def denied(*arguments, **options):
+    raise PermissionError(13, "Permission denied")
 
 
 def test_stamp_does_not_depend_on_where_the_folder_is(tmp_path):
@@ -503,7 +563,7 @@ def test_stamp_of_a_file(tmp_path, split):
     dataset = gray(file, split=split)
     before = dataset.stamp()
     assert dataset.stamp() == before
-    os.utime(file, ns=(0, 0))
+    np.savez(file, train=255 - GRAYS)
     assert dataset.stamp() != before
 
 

@@ -38,8 +38,9 @@ def forget(home):
     """Forget the modules imported from a folder, as a new process would."""
     found = []
     for name, module in sys.modules.items():
-        places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
-        found += [name] * any(place.startswith(str(home)) for place in places)
+        facts = getattr(module, "__dict__", {})  # some modules make up attributes
+        places = [facts.get("__file__") or "", *facts.get("__path__", ())]
+        found += [name] * any(str(place).startswith(str(home)) for place in places)
     for name in found:
         del sys.modules[name]
 

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli.app import app
-from harness.data.catalog import describe, verify
+from harness.data.catalog import describe
 from harness.data.folder import DataFolder
+from harness.data.verification import verify
 from harness.events import Message
 from harness.maintenance.export import export_suite
 from harness.maintenance.import_archive import import_archive
