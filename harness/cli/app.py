@@ -49,7 +49,10 @@ COMMANDS = {
     "data": {
         "list": ("data.list_data", "List data sets: state, size, fingerprint, licence, home."),
         "fetch": ("data.fetch_data", "Download data sets, or explain how to get them."),
-        "verify": ("data.verify_data", "Verify the checksums of converted data sets."),
+        "verify": (
+            "data.verify_data",
+            "Verify converted data sets: checksums, and the content by the raw data.",
+        ),
     },
     "store": {
         "ls": ("store.list_store", "List stored records and the suites that need them."),
