@@ -82,6 +82,7 @@ def test_scorers_that_would_leave_too_few_blocks_are_listed_apart():
         "e": Unranked(None, {"unsupported": 2, "absent": 1}),
     }
     assert table.numbers == {"a": 3, "b": 3, "c": 3, "d": 1, "e": 0}
+    assert "2 n/a, 1 absent" in rendered("markdown", aurocs)
 
 
 def test_one_pair_ranks_but_tells_nothing_apart():

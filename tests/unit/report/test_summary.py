@@ -83,6 +83,14 @@ def test_nothing_and_nothing_with_a_number():
     ]
 
 
+def test_cells_that_do_not_apply_are_counted_apart_and_nothing_to_look_at():
+    lacking = [result("a", status="unsupported"), result("b", status="unsupported")]
+    assert summary(lacking) == ["0 of 2 cells have a number; 2 do not apply (n/a)."]
+    first, *others = summary([*lacking, result("c", auroc=0.9, high=0.95)])
+    assert first == "1 of 3 cells has a number; 2 do not apply (n/a)."
+    assert not any("without a number" in sentence for sentence in others)
+
+
 def test_of_two_results_for_a_cell_the_later_counts():
     assert summary([result("a"), result("a", auroc=0.9)])[0] == "The only cell has a number."
 

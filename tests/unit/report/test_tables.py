@@ -112,6 +112,11 @@ def test_a_failed_seed_leaves_the_mean_of_the_others_and_its_reason():
     assert table.failures == (Failure("failed", "boom", 1),)
 
 
+def test_a_seed_that_failed_is_shown_before_one_that_does_not_apply():
+    (table,) = auroc_tables([result(status="unsupported"), result(seed=1, status="failed")])
+    assert table.rows[0].cells == (TableCell("failed"),)
+
+
 def test_reasons_are_distinct_and_counted():
     results = [result(out=str(i), message="boom") for i in range(3)]
     results += [result(out="4", status="unsupported", message="boom"), result(out="5", auroc=0.5)]

@@ -244,6 +244,15 @@ def test_pending_and_failed_cells(made):
     assert "1 of 24 cells: out of &lt;/script&gt; memory" in page
 
 
+def test_a_cell_that_does_not_apply_is_n_a_for_people_and_unsupported_in_data(made):
+    first, *others = made.outcome.results
+    lacking = Result(first.cell, "unsupported", "needs a flow")
+    page = made.page(outcome=Outcome(made.outcome.plan, [lacking, *others], []))
+    assert column(data_of(page), "status")[0] == "unsupported"
+    assert '<span class="status unsupported">n/a</span> 1 of 24 cells: needs a flow' in page
+    assert "23 of 24 cells have a number; 1 does not apply (n/a)." in page
+
+
 def test_a_number_that_is_none_is_a_failure(made):
     first, *others = made.outcome.results
     broken = with_metrics(first, auroc=float("nan"))
