@@ -16,6 +16,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from harness.report.render.formats import render
+from harness.results import Result
+from harness.run.outcome import Outcome
 from tests.page_of import SCORER, SCRIPT, TITLE, make
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -257,6 +259,26 @@ def test_the_csv_is_that_of_the_harness(page, made, tmp_path):
             assert row[key] == other[key]
         for key in ("auroc", "auroc_low", "fpr95", "bits_per_dim_out", "ovl"):
             assert float(row[key]) == pytest.approx(float(other[key]), abs=6e-7)
+
+
+def test_a_cell_that_does_not_apply_is_n_a_in_the_matrix_and_in_its_cell(browser, made, tmp_path):
+    kept = [x for x in made.outcome.results if x.cell.scorer != SCORER]
+    lacking = [
+        Result(x.cell, "unsupported", "needs a flow")
+        for x in made.outcome.results
+        if x.cell.scorer == SCORER
+    ]
+    outcome = Outcome(made.outcome.plan, [*kept, *lacking], [])
+    path = tmp_path / "report.html"
+    path.write_text(made.page(outcome=outcome), encoding="utf-8")
+    browser.get(path.as_uri())
+    shown = browser.find_elements(By.CSS_SELECTOR, "#matrix .auroc.status")
+    assert {button.text for button in shown} == {"n/a"}
+    shown[0].click()
+    (told,) = browser.find_elements(By.CSS_SELECTOR, "dialog .status.unsupported")
+    assert told.text == "n/a"
+    assert "needs a flow" in browser.find_element(By.TAG_NAME, "dialog").text
+    browser.get_log("browser"), browser.get_log("performance")  # the next test reads its own
 
 
 def test_it_can_be_read_aloud_and_reached_by_keyboard(page):
