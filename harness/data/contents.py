@@ -1,4 +1,4 @@
-"""Contents of a split: a digest of each example, by which equal examples are found."""
+"""Contents of a split: a digest of each example, for finding equal examples."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Contents:
 
     @cached_property
     def distinct(self) -> NDArray[np.uint64]:
-        """Digests of the distinct examples, ascending."""
+        """Sorted digests without repetition: uint64, (m,)."""
         return distinct(self.digests)
 
     @classmethod
@@ -115,7 +115,7 @@ def find_contents(store: Store, fingerprint: str, count: int) -> Contents | None
 
 
 def keep_contents(store: Store, fingerprint: str, contents: Contents) -> None:
-    """Store the contents of a split; a folder that cannot be written is left as it is."""
+    """Store the contents of a split; a read-only folder stays unchanged."""
     inputs = _inputs(fingerprint)
     key = digest(inputs)
     facts = {"largest": contents.largest, "is_constant": contents.is_constant}

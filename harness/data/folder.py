@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -156,8 +156,16 @@ class DataFolder:
         """Return the prepared data set, or None before the first conversion."""
         return find_described(self.store, self.converted_key(component), component)
 
-    def prepare(self, component: DatasetComponent) -> PreparedDataset:
+    def prepare(
+        self,
+        component: DatasetComponent,
+        converted: Callable[[PreparedDataset], None] = lambda prepared: None,
+    ) -> PreparedDataset:
         """Return the prepared data set; the first use loads and converts the raw data.
+
+        Arguments:
+            component: Data set.
+            converted: Called after a conversion, and not for a data set converted before.
 
         Raises:
             MissingDataError: The raw data is missing.
@@ -171,7 +179,9 @@ class DataFolder:
                     for split in found.counts:
                         found.load(split)
                     return found
-            return self._convert(component, key)
+            prepared = self._convert(component, key)
+        converted(prepared)
+        return prepared
 
     def _convert(self, component: DatasetComponent, key: str) -> PreparedDataset:
         if self.store.has(DATASETS, key):

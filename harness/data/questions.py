@@ -56,7 +56,7 @@ def notes_on_values(prepared: PreparedDataset, split: str, contents: Contents) -
 def notes_on_training(
     scored: PreparedDataset, test: Contents, trained: PreparedDataset, train: Contents
 ) -> list[str]:
-    """Write a note on the test examples of a data set that a train split contains as well.
+    """Write a note on test examples repeated in a train split.
 
     Arguments:
         scored: Data set with the test examples.
@@ -73,7 +73,7 @@ def notes_on_training(
 
 
 def notes_on_copies(what: str, digests: NDArray[np.uint64]) -> list[str]:
-    """Write a note on examples that are copies of one another.
+    """Write a note on repeated examples.
 
     Arguments:
         what: Name of the examples, with their number.
@@ -86,7 +86,7 @@ def notes_on_copies(what: str, digests: NDArray[np.uint64]) -> list[str]:
 
 
 def count_shared(digests: NDArray[np.uint64], others: NDArray[np.uint64]) -> int:
-    """Count the examples that are also among others.
+    """Count examples with a digest among other digests.
 
     Arguments:
         digests: uint64, (n,); a repeated example counts each time.

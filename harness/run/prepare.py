@@ -46,12 +46,12 @@ def plan_opened(suite: ResolvedSuite, settings: Settings, report: Report) -> Pla
     names = make_plan(suite, {}).needed_datasets()
     report(events.StepStarted("data", "opening data sets", len(names), "sets"))
 
-    def get(component: DatasetComponent) -> PreparedDataset:
-        is_new = data.find(component) is None
-        prepared = data.prepare(component)
-        for note in notes_on_dataset(prepared) if is_new else ():
+    def tell_notes(prepared: PreparedDataset) -> None:
+        for note in notes_on_dataset(prepared):
             report(events.Message(note))
-        return prepared
+
+    def get(component: DatasetComponent) -> PreparedDataset:
+        return data.prepare(component, tell_notes)
 
     plan = _plan_with(suite, get, lambda name: report(events.StepAdvanced("data", 1)))
     report(events.StepFinished("data"))

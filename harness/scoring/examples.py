@@ -120,7 +120,7 @@ class ExampleNotes:
         return notes
 
     def _equal_splits(self, name: str, out: str) -> list[str]:
-        """List the splits of a data set that have the images of an OOD set, in any order."""
+        """List the splits of a data set with the same images as an OOD set, in any order."""
         test = self._contents(out, "test")
         return [
             split

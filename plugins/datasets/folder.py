@@ -56,7 +56,8 @@ class Folder:
 
     Of 16-bit values the upper 8 bits are kept. If the gray 16-bit pictures of both splits use 8 or
     12 bits only (largest value 128 to 255, or 2,048 to 4,095), the upper 8 of these bits are kept
-    and a note says so; another largest value below 4,096 is ambiguous and refused.
+    and a note says so; another largest value below 4,096 is ambiguous and refused. Of colours with
+    16 bits Pillow keeps the upper 8 bits; a note tells if they are nearly black.
 
     Files in a folder of pictures with other suffixes are passed over, and a note counts them.
 

@@ -40,7 +40,9 @@ BUILT = [
 def test_entries():
     entries = [entry for entry in bench_datasets() if ".published." not in entry.target]
     assert [entry.name for entry in entries] == NAMES
-    assert [entry.version for entry in entries] == ["1"] * len(NAMES)
+    assert {entry.name: entry.version for entry in entries} == dict.fromkeys(NAMES, "1") | {
+        "folder": "2"
+    }
     for entry, target in zip(entries, TARGETS, strict=True):
         module, _, attribute = entry.target.partition(":")
         assert getattr(import_module(module), attribute) is target

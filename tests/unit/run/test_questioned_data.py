@@ -232,15 +232,18 @@ def write_pictures(folder, images, suffix="png"):
         PIL.Image.fromarray(image).save(folder / f"{index:02}.{suffix}")
 
 
-def test_remarks_of_a_plugin_are_told_at_conversion_and_below_tables(suite_of, tmp_path):
-    write_pictures(tmp_path / "pictures" / "test", IMAGES[100:110].astype(np.uint16) * 16)
+@pytest.mark.parametrize(("scale", "bits"), [(1, 8), (16, 12)])
+def test_remarks_of_a_plugin_are_told_at_conversion_and_below_tables(
+    suite_of, tmp_path, scale, bits
+):
+    write_pictures(tmp_path / "pictures" / "test", IMAGES[100:110].astype(np.uint16) * scale)
     (tmp_path / "pictures" / "test" / "1.HEIC").touch()
     suite, settings, told = suite_of(pictures={}), settings_in(tmp_path), []
     plan = plan_opened(suite, settings, told.append)
-    largest = int(IMAGES[100:110].max()) * 16
+    largest = int(IMAGES[100:110].max()) * scale
     expected = [
         "pictures: 1 file was passed over: 1 .heic",
-        f"pictures: 10 16-bit pictures read as 12-bit; the largest value is {largest:,}",
+        f"pictures: 10 16-bit pictures read as {bits}-bit; the largest value is {largest:,}",
     ]
     assert [event.text for event in told if isinstance(event, Message)] == expected
     np.testing.assert_array_equal(plan.prepared["pictures"].load("test")[:, 0], IMAGES[100:110])
