@@ -18,6 +18,7 @@ CONSEQUENCES = {
     layout.STATISTICS: "evaluated again when a suite needs it",
     layout.ROLLING: "the training continues from an earlier state",
     layout.DATASETS: "reports need the data set itself, or another import",
+    layout.CONTENTS: "notes on data need the data set itself, or another import",
     layout.RESULTS: "written again by the next bench run",
     layout.FAILURES: "the job is tried again",
     layout.RATES: "measured again",

@@ -13,6 +13,7 @@ from harness.store.records import Store
 NO_CHECKPOINT = "statistics without a checkpoint"
 OTHERS = {
     layout.DATASETS: "cards of data sets",
+    layout.CONTENTS: "digests of examples",
     layout.RATES: "rates, for estimates",
     layout.LOGS: "logs",
     layout.RUNS: "events of runs",

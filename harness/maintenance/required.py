@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.data.cards import card_inputs
+from harness.data.contents import contents_key
 from harness.errors import DataError, StoreError
 from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
@@ -52,8 +53,10 @@ class RequiredRecords:
             self.unknown[suite] = unknown
         for kind, key in required_records(plan, store):
             _append(self.records, (kind, key), suite)
-        for name in plan.prepared:
+        for name, prepared in plan.prepared.items():
             _append(self.records, (layout.DATASETS, digest(card_inputs(datasets[name]))), suite)
+            for fingerprint in prepared.fingerprints.values():
+                _append(self.records, (layout.CONTENTS, contents_key(fingerprint)), suite)
         for chain in plan.chains:
             train_key = plan.train_key(chain)
             if train_key is not None:

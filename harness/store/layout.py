@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 CHECKPOINTS, ROLLING, STATISTICS, DATASETS = "checkpoints", "rolling", "statistics", "datasets"
-KINDS = (CHECKPOINTS, ROLLING, STATISTICS, DATASETS)
+CONTENTS = "contents"
+KINDS = (CHECKPOINTS, ROLLING, STATISTICS, DATASETS, CONTENTS)
 """Kinds of records; keys of the first two kinds begin with the train key."""
 
 RESULTS, RUNS, FAILURES, LOGS, RATES = "results", "runs", "failures", "logs", "rates"
 TEMPORARY, QUARANTINE, LOCKS = "tmp", "quarantine", "locks"
 """Other folders, which do not hold records."""
-
-CONTENTS = "contents"
-"""Records derived from the splits of data sets, made again whenever they are missing."""
 
 MANIFEST = "manifest.json"
 WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.safetensors"

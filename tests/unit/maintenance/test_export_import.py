@@ -15,11 +15,14 @@ from harness.errors import BenchError, NothingSelectedError, StoreError
 from harness.maintenance.export import INDEX, export_suite
 from harness.maintenance.fsck import check_store
 from harness.maintenance.import_archive import import_archive
+from harness.maintenance.required import RequiredRecords
 from harness.plan.plan import training_failure_inputs
+from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.store.failures import Failure, find_failure, record_failure
 from harness.store.records import array_bytes, manifest_bytes
 from harness.suite import load_suite
+from tests.places import settings_in
 from tests.unit import stored
 
 
@@ -243,6 +246,21 @@ def test_a_card_of_before_notes_were_kept_is_the_same_card(archive, elsewhere):
     done = take(archive, elsewhere)
     assert (done.new, done.there, done.differ) == (0, 14, [])
     assert tree(elsewhere) == before
+
+
+def test_digests_that_came_along_are_verified_and_collected(archive, elsewhere):
+    take(archive, elsewhere)
+    store, suite = stored.store(elsewhere), load_suite(elsewhere / "small.toml")
+    needs = RequiredRecords()
+    needs.add(plan_unopened(suite, settings_in(elsewhere)), store, dict(suite.datasets))
+    keys = list(store.keys("contents"))
+    assert len(keys) == 4
+    assert all(needs.records["contents", key] == ["small"] for key in keys)
+    store.path("contents", keys[0]).joinpath("digests.npy").write_bytes(b"x")
+    [damage] = check_store(store, lambda size: None).damaged
+    assert damage.what == f"contents {keys[0]}"
+    assert damage.consequence == "notes on data need the data set itself, or another import"
+    assert list(store.keys("contents")) == keys[1:]
 
 
 @pytest.mark.parametrize(
