@@ -60,14 +60,19 @@ class Metrics(NamedTuple):
         aupr: Area under the precision-recall curve, OOD positive.
         fpr95: Share of ID groups flagged when 95 % of OOD groups are caught.
         n_in: Number of scored ID groups; `n_out` counts OOD groups.
-        bits_per_dim_in: Mean bits per dimension of the scored ID examples; None if the model does
-            not define bits per dimension, for example with an unnormalized likelihood.
+        bits_per_dim_in: Mean bits per dimension of the scored ID examples, with one draw of noise
+            per example if the model has a continuous density; None if unknown, or if the model
+            does not define bits per dimension, for example with an unnormalized likelihood.
         bits_per_dim_out: Mean bits per dimension of the scored OOD examples.
         ovl: Overlap between the densities of bits per dimension for ID and OOD examples, from 0
             (apart) to 1 (equal); depends on the model and the epoch, not on the scorer.
         ovl_scores: Overlap between the score densities for ID and OOD groups.
         aupr_in: Area under the precision-recall curve with ID as the positive class, for which
             lower scores are more positive.
+        bits_per_dim_midpoint_in: Mean of -log_prob / (D ln 2) over the scored ID examples. For a
+            continuous density this is the density in the middle of the bin, not a probability,
+            and tends to be lower than `bits_per_dim_in`.
+        bits_per_dim_midpoint_out: The same for the scored OOD examples.
     """
 
     auroc: float
@@ -83,6 +88,8 @@ class Metrics(NamedTuple):
     ovl: float | None
     ovl_scores: float
     aupr_in: float
+    bits_per_dim_midpoint_in: float | None
+    bits_per_dim_midpoint_out: float | None
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,11 @@ class Result:
             return None
         return self.scores_in, self.scores_out
 
+    @property
+    def likelihood(self) -> str | None:
+        """What the log-probability of the model is, like `DensityModel.likelihood`."""
+        return self.provenance.get("likelihood")
+
     def to_json(self) -> dict[str, Any]:
         """Convert to the output format of `bench report --format json`, without the scores."""
         numbers = self.metrics or (None,) * len(Metrics._fields)
@@ -157,6 +169,7 @@ class Result:
             "status": self.status,
             "message": self.message,
             **dict(zip(Metrics._fields, numbers, strict=True)),
+            "likelihood": self.likelihood,
             "published": vars(self.published) if self.published else None,
             "beaten_by": [vars(beaten) for beaten in self.beaten_by],
             "provenance": self.provenance,

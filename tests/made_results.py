@@ -11,6 +11,7 @@ UNKNOWN = {
     **dict.fromkeys(("aupr", "fpr95", "ovl_scores", "aupr_in"), 0.5),
     **dict.fromkeys(("n_in", "n_out"), 1),
     **dict.fromkeys(("bits_per_dim_in", "bits_per_dim_out", "ovl")),
+    **dict.fromkeys(("bits_per_dim_midpoint_in", "bits_per_dim_midpoint_out")),
 }
 
 

@@ -256,7 +256,7 @@ class _Trainer:
             inputs=self._context.train_inputs,
             facts={
                 **facts,
-                "own_bits_per_dim": own if abs(own) < float("inf") else None,
+                "own_dequantised_bits_per_dim": own if abs(own) < float("inf") else None,
                 "likelihood": training.model.likelihood,
                 "chain": str(self._chain.id),
                 **self._context.origin(self._chain.model),

@@ -25,6 +25,7 @@ from harness.compute.device import in_chunks
 from harness.compute.seeds import derived_seed, generator
 from harness.contracts import DensityModel, Preparable, Trainable
 from harness.data.roles import permutation
+from harness.dequantise import dequantised_log_prob
 from harness.domain import Images, bits_per_dim
 from harness.errors import DataError, TrainingError
 from harness.suite import ModelComponent, Recipe
@@ -189,11 +190,14 @@ class Training:
         return float(torch.stack(losses).double().mean())
 
     def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
-        """Return mean bits per dimension over at most 512 test images of the model's data set."""
+        """Return mean bits per dimension over at most 512 test images of the model's data set.
+
+        A continuous density is evaluated with fixed noise, see `dequantised_log_prob`.
+        """
         own = torch.from_numpy(subset(images, OWN_EXAMPLES, self.seed, "own test examples"))
 
         def total_of(x: Tensor) -> float:
-            return float(self.model.log_prob(x.to(self.device)).double().sum())
+            return float(dequantised_log_prob(self.model, x.to(self.device)).double().sum())
 
         self.model.eval()
         with torch.no_grad():

@@ -17,7 +17,7 @@ from harness.plan.plan import Plan
 from harness.results import Cell
 from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
 from harness.suite.components import Input
-from harness.suite.resolve import LOG_PROB
+from harness.suite.resolve import DEQUANTISED, LOG_PROB
 from harness.suite.selection import parse_selection
 from harness.text import counted
 
@@ -109,8 +109,10 @@ class _Builder:
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.kinds: dict[str, _Kind] = {}
         self.asked = 0
-        has_bits = LOG_PROB in suite.statistics
-        self.log_prob = Input(LOG_PROB, LOG_PROB) if has_bits else None
+        self.for_bits = [
+            Input(name, name) if name in suite.statistics else None
+            for name in (LOG_PROB, DEQUANTISED)
+        ]
 
     def add(self, comparison: Comparison) -> None:
         """Add the cells for a comparison.
@@ -155,17 +157,19 @@ class _Builder:
         """Add the cells that differ only in the OOD set."""
         chain, place = row.chain, (epoch, group_size)
         inputs = {item.text: self._input(row, item, *place) for item in scorer.inputs}
-        bits = None if self.log_prob is None else self._input(row, self.log_prob, *place)
+        for_bits = [None if x is None else self._input(row, x, *place) for x in self.for_bits]
         for name, out in row.outs.items():
             cell = Cell(chain.model, chain.dataset, name, scorer.name, *place, chain.seed)
             draws = (row.fit, row.in_, out)
             if not self._is_new(cell, draws) or not self.suite.only.selects(cell):
                 continue
             reads = {text: ByRole(*map(job, draws)) for text, job in inputs.items()}
-            log_prob = None if bits is None else (bits(row.in_), bits(out))
-            notes = self._notes(row, cell, reads)
-            number = len(self.seen) - 1
-            self.plan.cells.append(PlannedCell(cell, scorer, reads, log_prob, notes, number))
+            midpoint, dequantised = (
+                None if job is None else (job(row.in_), job(out)) for job in for_bits
+            )
+            notes, number = self._notes(row, cell, reads), len(self.seen) - 1
+            planned = PlannedCell(cell, scorer, reads, midpoint, dequantised, notes, number)
+            self.plan.cells.append(planned)
 
     def _is_new(self, cell: Cell, draws: tuple[Draw, Draw, Draw]) -> bool:
         """Record a cell; return True if the cell is new.

@@ -72,6 +72,9 @@ class ByRole(NamedTuple):
 Reads: TypeAlias = Mapping[str, ByRole]
 """The jobs of each input of a scorer."""
 
+Sides: TypeAlias = tuple[StatisticJob, StatisticJob]
+"""The jobs of a statistic with roles in and out."""
+
 
 @dataclass
 class Chain:
@@ -88,19 +91,27 @@ class PlannedCell(NamedTuple):
     """A cell, the scorer, and the statistics to read, by role.
 
     Attributes:
-        log_prob: The jobs for bits per dimension, with roles in and out; None if not available.
+        midpoint: The jobs for the log-density in the middle of the bin; None if not available.
+        dequantised: The jobs for bits per dimension; None if not available. A score does not need
+            them.
         number: Position among all cells in the suite, independent of the selection.
     """
 
     cell: Cell
     scorer: ScorerComponent
     reads: Reads
-    log_prob: tuple[StatisticJob, StatisticJob] | None
+    midpoint: Sides | None
+    dequantised: Sides | None
     notes: tuple[str, ...]
     number: int
 
     def jobs(self) -> Iterator[StatisticJob]:
-        """Yield every job needed by the cell."""
+        """Yield every job of the cell."""
+        yield from self.required()
+        yield from self.dequantised or ()
+
+    def required(self) -> Iterator[StatisticJob]:
+        """Yield the jobs without which the cell has no result."""
         for jobs in self.reads.values():
             yield from jobs
-        yield from self.log_prob or ()
+        yield from self.midpoint or ()

@@ -100,6 +100,7 @@ class Table(ModelTable):
         n_in: Distinct counts of scored ID groups, ascending; normally a single count.
         n_out: Distinct counts of scored OOD groups, per column.
         notes: Distinct notes found in result provenance.
+        likelihood: What the log-probability of the model is; None if unknown.
     """
 
     out_datasets: tuple[str, ...]
@@ -109,6 +110,7 @@ class Table(ModelTable):
     n_out: tuple[tuple[int, ...], ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
+    likelihood: str | None
 
 
 def auroc_tables(results: Sequence[Result]) -> list[Table]:
@@ -164,6 +166,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         n_out=tuple(tuple(sorted(sizes)) for sizes in n_out.values()),
         failures=failures(results),
         notes=provenance_notes(results),
+        likelihood=next((x.likelihood for x in results if x.likelihood is not None), None),
     )
 
 

@@ -32,6 +32,13 @@ SIDES = ("scores_in", "scores_out")
 WHOLE = {name for name, kind in get_type_hints(Metrics).items() if kind is int}
 """Names of the metrics with integer values."""
 
+OF_BITS = ("bits_per_dim_in", "bits_per_dim_out", "ovl")
+MIDPOINTS = dict(
+    zip(("bits_per_dim_midpoint_in", "bits_per_dim_midpoint_out"), OF_BITS, strict=False)
+)
+"""Metrics of densities in the middle of the bin, with their names in older files, where bits per
+dimension and their overlap were of these densities."""
+
 DAMAGE = (
     *(OSError, EOFError, BadZipFile, ValueError, LookupError, TypeError),
     *(AttributeError, OverflowError),
@@ -120,6 +127,8 @@ class SavedResults:
 
     def _numbers(self, name: str) -> list[Any]:
         """Return the values of a metric; None if unknown, for example in an older file."""
+        if MIDPOINTS.keys().isdisjoint(self._file):  # a file from before bits had noise
+            name = MIDPOINTS.get(name, "" if name in OF_BITS else name)
         if name not in self._file:
             return [None] * len(self._rows)
         kind = int if name in WHOLE else float

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harness.contracts import HasScoreTerms, NeedsFeatureNames, Scorer
-from harness.domain import bits_per_dim
 from harness.errors import BenchError, ScoreError, UnsupportedError
 from harness.metrics.overlap import overlap
 from harness.metrics.roc import aupr, delong, fpr95
-from harness.plan.jobs import PlannedCell, StatisticJob
+from harness.plan.jobs import PlannedCell
 from harness.plan.plan import Plan
 from harness.results import Cell, Metrics, Result
+from harness.scoring.bits import BitsReader
 from harness.scoring.examples import ExampleNotes
 from harness.scoring.published import beside
 from harness.scoring.reader import StatisticReader
@@ -25,9 +25,6 @@ from harness.store.records import Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-HAS_BITS = ("exact", "lower_bound", "estimate")
 
 
 @dataclass
@@ -116,36 +113,18 @@ class _Fitted:
     scores_in: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class _Bits:
-    """Mean bits per dimension for ID and OOD examples, and the OVL between both densities."""
-
-    mean_in: float | None = None
-    mean_out: float | None = None
-    ovl: float | None = None
-
-    @classmethod
-    def of(cls, bits_in: NDArray[np.float64], bits_out: NDArray[np.float64]) -> _Bits:
-        sides = bits_in.ravel(), bits_out.ravel()
-        mean_in, mean_out = (
-            float(side.mean()) if np.isfinite(side).all() else None for side in sides
-        )
-        unknown = mean_in is None or mean_out is None
-        return cls(mean_in, mean_out, None if unknown else overlap(*sides))
-
-
 class _CellScorer:
     """Scores the cells of a plan; neighbours share a fitted scorer and bits per dimension."""
 
     def __init__(self, reader: StatisticReader) -> None:
         self.reader, self.plan = reader, reader.plan
         self.fitted: _Fitted | None = None
-        self.bits: dict[tuple[StatisticJob, StatisticJob], _Bits] = {}
+        self.bits = BitsReader(reader)
         self.examples = ExampleNotes(reader.plan.prepared)
 
     def result(self, planned: PlannedCell) -> Result | None:
         """Return the result of a cell; None while a required job has not run."""
-        lacking = [job for job in planned.jobs() if self.reader.key(job) is None]
+        lacking = [job for job in planned.required() if self.reader.key(job) is None]
         if lacking:
             obstacle = self.reader.obstacle_of(lacking)
             return None if obstacle is None else Result(planned.cell, *obstacle)
@@ -162,7 +141,8 @@ class _CellScorer:
         fitted = self._fit(planned)
         scores_out = checked_scores(fitted.scorer, self._read(planned, "out"), "OOD", planned.cell)
         estimate = delong(fitted.scores_in, scores_out)
-        bits = self._bits(planned)
+        bits = self.bits.of(planned.dequantised)
+        midpoint = self.bits.of(planned.midpoint)
         return Result(
             planned.cell,
             "ok",
@@ -180,6 +160,8 @@ class _CellScorer:
                 ovl=bits.ovl,
                 ovl_scores=overlap(fitted.scores_in, scores_out),
                 aupr_in=aupr(-scores_out, -fitted.scores_in),
+                bits_per_dim_midpoint_in=midpoint.mean_in,
+                bits_per_dim_midpoint_out=midpoint.mean_out,
             ),
             scores_in=fitted.scores_in,
             scores_out=scores_out,
@@ -200,11 +182,13 @@ class _CellScorer:
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
             "draw_seed": next(planned.jobs()).draw.seed,
             "fit": facts_of_fit(fitted.scorer),
+            "likelihood": self.bits.likelihood(planned.midpoint),
             "notes": [
                 *planned.notes,
                 *self.examples.of(planned),
                 *notes_on_seen(planned, prepared),
                 *notes_on_scores(cell, fitted.scores_in, scores_out),
+                *self.bits.notes(planned.dequantised),
             ],
         }
 
@@ -258,15 +242,3 @@ class _CellScorer:
                             f"({jobs.fit.draw.role}): column {place} is {new!r}, not {old!r}; "
                             "give the changed plugin a new version, and run again"
                         )
-
-    def _bits(self, planned: PlannedCell) -> _Bits:
-        """Compute bits per dimension for both sides, shared by all scorers and group sizes."""
-        jobs = planned.log_prob
-        if jobs is None or self.reader.checkpoint(jobs[0])["facts"]["likelihood"] not in HAS_BITS:
-            return _Bits()
-        if jobs not in self.bits:
-            dims = self.plan.chains[jobs[0].chain].domain.dims
-            self.bits[jobs] = _Bits.of(
-                *(bits_per_dim(self.reader.values(job), dims) for job in jobs)
-            )
-        return self.bits[jobs]

@@ -28,8 +28,9 @@ from harness.suite.schema import OTHERS, Suite
 from harness.text import known_names, short
 
 C = TypeVar("C", bound=Component)
-LOG_PROB = "log_prob"
-"""The statistic behind bits per dimension; resolved for every suite."""
+LOG_PROB, DEQUANTISED = "log_prob", "dequantised_log_prob"
+"""The statistics behind bits per dimension, in the middle of the bin and with noise; resolved for
+every suite."""
 
 
 def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
@@ -280,8 +281,9 @@ class _Resolver:
     def _resolve_inputs(self, suite: Suite) -> None:
         """Look up the statistics and models read by scorers."""
         known = {*_table(self.merged.values, "statistics"), *self.registry.names("statistics")}
-        if LOG_PROB in known and LOG_PROB not in self.statistics:
-            self._statistic(LOG_PROB)
+        for name in (LOG_PROB, DEQUANTISED):
+            if name in known and name not in self.statistics:
+                self._statistic(name)
         for name, scorer in self.scorers.items():
             key = ("scorers", name)
             for item in scorer.inputs if scorer else ():

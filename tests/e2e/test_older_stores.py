@@ -39,24 +39,58 @@ def approximately(value):
     return pytest.approx(value, rel=1e-9, abs=1e-12) if isinstance(value, float) else value
 
 
-def test_nothing_of_an_imported_store_is_computed_again(imported):
+NEW_METRICS = ("ovl_scores", "aupr_in")
+BITS = ("bits_per_dim_in", "bits_per_dim_out")
+NOTE = "bits/dim are unknown: dequantised_log_prob is not stored; bench run computes it"
+
+
+def compare_with_before(rows, notes):
+    """Every number is what it was; bits per dimension were those in the middle of the bin."""
+    before = json.loads((OLDER / "results" / "results.json").read_text("utf-8"))["results"]
+    assert len(rows) == len(before) == 48
+    bits = []
+    for row, earlier in zip(rows, before, strict=True):
+        bits.append([*(row.pop(name) for name in (*BITS, "ovl")), earlier.pop("ovl")])
+        for name in BITS:
+            row[name] = row.pop(name.replace("dim", "dim_midpoint"))
+        for name in NEW_METRICS:
+            del row[name]
+        assert row["provenance"].pop("likelihood") == row.pop("likelihood") == "exact"
+        earlier["provenance"]["notes"] += notes
+        assert row == approximately(earlier)
+    return bits
+
+
+def test_only_bits_per_dimension_of_an_imported_store_are_computed(imported):
+    """One pass for each checkpoint and draw; no training, and no other statistic."""
     done = bench("run", SUITE, "--display", "none")
     assert done.returncode == 0, done.stderr
     plan = bench("plan", SUITE).stdout
     assert plan.splitlines()[-1] == "48 cells, 0 of them new"
     results = json.loads((imported / "results" / "suite" / "results.json").read_text("utf-8"))
-    before = json.loads((OLDER / "results" / "results.json").read_text("utf-8"))
-    assert len(before["results"]) == 48
-    for row in results["results"]:
-        del row["ovl_scores"], row["aupr_in"]  # metrics that did not exist
-    assert results == approximately(before)
-    # A run that computes something stores a record; those are the imported ones.
+    for in_, out, ovl, earlier in compare_with_before(results["results"], []):
+        assert 0 < in_ < 9
+        assert 0 < out < 20
+        assert ovl == pytest.approx(earlier, abs=0.1)
     again = bench("store", "import", OLDER / "store.zip")
     assert again.returncode == 0, again.stderr
     events = next((imported / "runs" / "suite").glob("*/events.jsonl")).read_text("utf-8")
-    assert not {"EpochFinished", "JobFinished"} & {
-        json.loads(line)["event"] for line in events.splitlines()
-    }
+    found = [json.loads(line) for line in events.splitlines()]
+    assert not any(event["event"] == "EpochFinished" for event in found)
+    jobs = [event["job"] for event in found if event["event"] == "JobFinished"]
+    assert jobs
+    assert all(": dequantised_log_prob of " in job for job in jobs)
+
+
+def test_a_report_of_an_older_store_says_that_bits_are_unknown(imported):
+    done = bench("report", SUITE, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    bits = compare_with_before(json.loads(done.stdout)["results"], [NOTE])
+    assert {value for *now, _ in bits for value in now} == {None}
+    shown = bench("report", SUITE)
+    assert shown.returncode == 0, shown.stderr
+    assert f"Note: {NOTE}" in " ".join(shown.stdout.split())
+    assert not (imported / "runs").exists()
 
 
 KEYS = {
@@ -67,13 +101,14 @@ KEYS = {
 
 
 def test_keys_are_what_they_were(imported, tmp_path):
-    """Train keys in full; of statistics those of the records in the archive."""
+    """Train keys in full; of statistics those of the records in the archive, and new ones."""
     settings = settings_in(tmp_path)
     plan = plan_opened(load_suite(SUITE), settings, lambda event: None)
     assert {str(chain): plan.train_key(chain) for chain in plan.chains} == KEYS
     store = Store(settings.store)
     stored = plan.keys(store)
-    keys = {stored.statistic_key(job) for chain in plan.chains.values() for job in chain.jobs}
+    jobs = [job for chain in plan.chains.values() for job in chain.jobs]
+    keys = {stored.statistic_key(job) for job in jobs if job.statistic != "dequantised_log_prob"}
     with zipfile.ZipFile(OLDER / "store.zip") as archive:
         names = [name.split("/") for name in archive.namelist()]
     assert len(keys) == 60

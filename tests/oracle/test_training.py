@@ -13,6 +13,7 @@ import torch
 from harness.compute.augment import augment, mutate, translate
 from harness.compute.seeds import derived_seed, generator
 from harness.compute.trainer import Training, _optimizer, learning_rate, subset
+from harness.dequantise import fixed_noise
 from harness.domain import Images
 from harness.errors import DataError, TrainingError
 from harness.suite import Recipe
@@ -216,6 +217,19 @@ def test_few_examples_are_random_and_nested():
 def test_own_bits_per_dim_is_the_mean_over_the_images(images):
     training = Training(component(Slope, precision="float64"), DOMAIN, images, 0, CPU)
     expected = images.astype(float).mean() / (16 * math.log(2))
+    assert training.own_bits_per_dim(images) == pytest.approx(expected, rel=1e-12)
+
+
+class Sloping(Slope):
+    """A density over real-valued images that falls with the sum of the pixels."""
+
+    def log_density(self, y):
+        return -y.to(torch.float64).flatten(1).sum(1)
+
+
+def test_own_bits_per_dim_is_of_the_density_with_noise_in_the_bin(images):
+    training = Training(component(Sloping, precision="float64"), DOMAIN, images, 0, CPU)
+    expected = (images + fixed_noise(images)).mean() / math.log(2)
     assert training.own_bits_per_dim(images) == pytest.approx(expected, rel=1e-12)
 
 

@@ -75,9 +75,9 @@ class TrainingResults:
 
     def bits(self, planned: PlannedCell) -> tuple[Floats, Floats]:
         """Compute bits per dimension for each scored example: float64 (n,) ID and (m,) OOD."""
-        assert planned.log_prob is not None, "its OVL is known"
+        assert planned.dequantised is not None, "its OVL is known"
         dims = self.plan.chains[self.chain].domain.dims
-        in_, out = (bits_per_dim(self._values(job).ravel(), dims) for job in planned.log_prob)
+        in_, out = (bits_per_dim(self._values(job).ravel(), dims) for job in planned.dequantised)
         return in_, out
 
     def layers(self, out: str, epoch: int, group_size: int) -> tuple[Floats, Floats] | None:

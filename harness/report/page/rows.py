@@ -46,6 +46,7 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
         "message": (one_line(result.message) if result else "" for result in found),
         "mark": _marks(cells, list(results.values())),
         "beaten_by": (_beaten_by(result) if result else "" for result in found),
+        "likelihood": ((result.likelihood if result else None) or "" for result in found),
     }
     for key, values in texts.items():
         columns[key], names[key] = _places(values)

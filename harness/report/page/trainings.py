@@ -24,7 +24,8 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
     """Collect stored epochs with bits per dimension, for each training.
 
     `train` is the mean training loss during the epoch, `own` the mean loss after the epoch on
-    examples from the test split of the training data set; both are None if unknown. `likelihood`
+    examples from the test split of the training data set; both are None if unknown. Checkpoints of
+    earlier versions have no `own`: they store the density in the middle of the bin. `likelihood`
     names the kind of density computed by the model.
     """
     found = []
@@ -42,7 +43,7 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
                 "asked": sorted(planned.epochs),
                 "epochs": list(facts),
                 "train": [rounded(x.get("train_bits_per_dim")) for x in facts.values()],
-                "own": [rounded(x.get("own_bits_per_dim")) for x in facts.values()],
+                "own": [rounded(x.get("own_dequantised_bits_per_dim")) for x in facts.values()],
                 "likelihood": next((str(x.get("likelihood")) for x in facts.values()), ""),
             }
         )

@@ -36,6 +36,8 @@ LATEX = str.maketrans(
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
         "±": r"$\pm$",
+        "≤": r"$\le$",
+        "≈": r"$\approx$",
     }
 )
 

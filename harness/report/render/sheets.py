@@ -12,6 +12,11 @@ from harness.text import counted, one_line
 
 WRONG_WAY, BEATEN = "!", "#"
 WRONG_WAY_ROUND = f"{WRONG_WAY} is the wrong way round: the 95 % interval lies below 0.5."
+BOUND, ESTIMATE = "≤", "≈"
+BITS_SIGNS = {"lower_bound": BOUND, "estimate": ESTIMATE}
+"""Signs before bits per dimension by the likelihood of the model: a lower bound of the
+log-probability gives an upper bound of bits per dimension."""
+NOT_RANKED = "models with another sign are not ranked against this one by bits/dim."
 MOST_REASONS = 20
 """Maximum number of reasons for missing numbers under a table; JSON has all reasons."""
 
@@ -83,7 +88,7 @@ def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
         body=[
             [
                 *cell_texts(row.scorer, row.epoch),
-                _average(row.bits_per_dim, table.seeds),
+                _bits_per_dim(row.bits_per_dim, table),
                 *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
             ]
             for row in table.rows
@@ -122,11 +127,31 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
         lines.append(WRONG_WAY_ROUND)
     lines += _beaten(table)
     lines += _how_sure(table, cells, standard_errors)
-    if any(row.bits_per_dim for row in table.rows):
-        lines.append("bits/dim is the mean over the in-distribution examples at that epoch.")
+    lines += _about_bits(table)
     if any(cell.status is None for cell in cells):
         lines.append("A dash marks a missing result.")
     return lines + _sizes(table)
+
+
+def _about_bits(table: Table) -> list[str]:
+    """Say what bits/dim is for the model of a table: a bound, an estimate, or undefined."""
+    if table.likelihood == "unnormalized":
+        return ["There is no bits/dim: the model is unnormalised, not a probability."]
+    if not any(row.bits_per_dim for row in table.rows):
+        return []
+    lines = ["bits/dim is the mean over the in-distribution examples at that epoch."]
+    if table.likelihood in ("exact", "lower_bound"):
+        lines.append(
+            "Noise in the bins of a continuous density makes it an upper bound on average."
+        )
+    if table.likelihood == "lower_bound":
+        lines.append(
+            f"{BOUND} is an upper bound of bits/dim, from a lower bound of the log-probability; "
+            f"{NOT_RANKED}"
+        )
+    if table.likelihood == "estimate":
+        lines.append(f"{ESTIMATE} is an estimate, no bound; {NOT_RANKED}")
+    return lines
 
 
 def reasons(failures: Sequence[Failure]) -> list[str]:
@@ -147,6 +172,12 @@ def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> CellText:
     flags = WRONG_WAY * cell.wrong_way + BEATEN * bool(cell.beaten_by)
     shown = _average(cell.auroc, seeds, mark, error, flags)
     return shown._replace(auroc=cell.auroc.mean)
+
+
+def _bits_per_dim(average: Average | None, table: Table) -> CellText:
+    shown = _average(average, table.seeds)
+    sign = "" if average is None else BITS_SIGNS.get(table.likelihood or "", "")
+    return shown._replace(text=sign + shown.text)
 
 
 def _average(

@@ -70,8 +70,11 @@ def seconds_of(store, kind, model, key=""):
     """Seconds of each record of a model, by the digest of its weights or by its key."""
     found = {}
     for place, manifest in manifests(store, kind):
-        if manifest["inputs"]["model"]["plugin"] == model and place.endswith(key):
-            name = manifest["inputs"].get("weights", place)
+        inputs = manifest["inputs"]
+        if inputs.get("statistic", {}).get("plugin") == "dequantised_log_prob":
+            continue  # for bits per dimension, and read by no scorer
+        if inputs["model"]["plugin"] == model and place.endswith(key):
+            name = inputs.get("weights", place)
             found.setdefault(name, []).append(manifest["facts"].get("seconds"))
     return found
 

@@ -36,8 +36,8 @@ def amended(path, old, new):
 def test_a_plan_without_data_lists_every_job_once(tiny_suite, settings):
     plan, store, _ = plan_of(tiny_suite, settings)
     (chain,) = plan.chains.values()
-    # log_prob: 4 draws; gradients: 4 draws and 2 group sizes; each at 2 epochs
-    assert len(chain.jobs) == 2 * (4 + 4 * 2)
+    # log_prob: 4 draws; with noise: 3 draws; gradients: 4 draws and 2 group sizes; at 2 epochs
+    assert len(chain.jobs) == 2 * (4 + 3 + 4 * 2)
     assert len(plan.cells) == 2 * 2 * 2 * 3  # epochs, sizes, out sets, scorers
     reason = Reasons(plan, store).training(ChainId("flow", "digits", 0), 2)
     assert reason == "data set 'digits' has not been opened yet"
@@ -98,7 +98,7 @@ def test_comparisons_that_overlap_share_jobs(tiny_suite, settings):
     tiny_suite.write_text(text + again.replace('"others"', '["noise"]'))
     plan, _, _ = plan_of(tiny_suite, settings)
     (chain,) = plan.chains.values()
-    assert len(chain.jobs) == 2 * (4 + 4 * 2)
+    assert len(chain.jobs) == 2 * (4 + 3 + 4 * 2)
     assert len(plan.cells) == 24
 
 

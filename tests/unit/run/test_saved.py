@@ -142,6 +142,20 @@ def test_columns_are_found_by_name(folder):
     assert read_results(path).results()[1].metrics == whole("b", ovl=None).metrics
 
 
+def test_bits_of_an_older_file_are_of_the_middle_of_the_bin(folder):
+    """They are not shown as bits per dimension, which have noise now."""
+    path, midpoints = by_hand(folder, whole("a")), ("midpoint_in", "midpoint_out")
+    change(
+        path / "results.npz",
+        lambda arrays: [arrays.pop(f"bits_per_dim_{name}") for name in midpoints],
+    )
+    before, found = whole("a").metrics, read_results(path).results()[0].metrics
+    assert (found.bits_per_dim_in, found.bits_per_dim_out, found.ovl) == (None, None, None)
+    assert found.bits_per_dim_midpoint_in == before.bits_per_dim_in
+    assert found.bits_per_dim_midpoint_out == before.bits_per_dim_out
+    assert found.aupr_in == before.aupr_in
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [

@@ -8,17 +8,23 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import average_precision_score
 
 from harness import events
 from harness.cli.display.displays import NoDisplay
+from harness.compute.checkpoints import load_model
 from harness.errors import MissingDataError, SuiteError
 from harness.metrics.overlap import overlap
+from harness.results import Metrics
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.run.saved import read_results
+from harness.store.layout import STATISTICS
+from harness.store.records import Store
 from harness.suite import load_suite
+from oodbench import fixed_noise
 
 PLUGIN = """
 import math
@@ -233,31 +239,91 @@ def test_a_model_without_a_density_has_no_bits_per_dimension(suite_with, setting
         (SCORERS, '["log-likelihood"]'),
     )
     results = outcome_of(suite, settings).results
-    assert {
-        (r.metrics.bits_per_dim_in, r.metrics.bits_per_dim_out, r.metrics.ovl) for r in results
-    } == {(None,) * 3}
+    of_bits = [name for name in Metrics._fields if name.startswith("bits_per_dim")]
+    assert len(of_bits) == 4
+    for result in results:
+        assert {getattr(result.metrics, name) for name in (*of_bits, "ovl")} == {None}
+        assert result.provenance["likelihood"] == "unnormalized"
+        assert not any("bits/dim" in note for note in result.provenance["notes"])
 
 
-def test_bits_per_dim_is_the_mean_log_prob_of_the_scored_examples(tiny_suite, settings):
+def of_the_scored_examples(outcome, settings, statistic):
+    """Bits per dimension of both sides by OOD set and epoch, from checkpoints and images."""
+    plan, store, found = outcome.plan, Store(settings.store), {}
+    for planned in plan.cells:
+        cell = planned.cell
+        sides = []
+        for job in planned.midpoint:
+            chain = plan.chains[job.chain]
+            where = (store, chain.model, chain.domain, plan.train_key(job.chain), cell.epoch)
+            model = load_model(*where, torch.device("cpu")).eval()
+            prepared = plan.prepared[job.draw.dataset]
+            ids = job.draw.ids(prepared.counts["test"])
+            x = torch.from_numpy(prepared.load("test")[ids])
+            with torch.no_grad():
+                sides.append(-statistic(model, x).double().numpy() / (64 * np.log(2)))
+        found[cell.out_dataset, cell.epoch] = sides
+    return found
+
+
+def test_bits_per_dim_is_of_the_density_with_noise_in_the_bin(tiny_suite, settings):
+    """And not of the density in the middle of the bin, which has metrics of its own."""
+    outcome = outcome_of(load_suite(tiny_suite), settings)
+    noisy = of_the_scored_examples(
+        outcome,
+        settings,
+        lambda model, x: model.log_density(x + torch.from_numpy(fixed_noise(x.numpy())).float()),
+    )
+    middle = of_the_scored_examples(outcome, settings, lambda model, x: model.log_prob(x))
+    assert {result.cell.scorer for result in outcome.results} > {"log-likelihood"}
+    for result in outcome.results:
+        metrics, place = result.metrics, (result.cell.out_dataset, result.cell.epoch)
+        for side, (dequantised, midpoint) in enumerate(
+            zip(noisy[place], middle[place], strict=True)
+        ):
+            end = ("in", "out")[side]
+            found = getattr(metrics, f"bits_per_dim_{end}")
+            assert found == pytest.approx(dequantised.mean(), rel=5e-7)
+            found_middle = getattr(metrics, f"bits_per_dim_midpoint_{end}")
+            assert found_middle == pytest.approx(midpoint.mean(), rel=5e-7)
+            assert abs(found - found_middle) > 1.5e-5
+        assert result.provenance["likelihood"] == "exact"
+        assert metrics.ovl == pytest.approx(overlap(*noisy[place]), rel=1e-3)
+
+
+def test_scores_are_of_the_middle_of_the_bin(tiny_suite, settings):
     outcome = outcome_of(load_suite(tiny_suite), settings)
     for result in outcome.results:
         if result.cell.scorer == "log-likelihood" and result.cell.group_size == 1:
-            expected = result.scores_in.mean() / (64 * np.log(2))
-            assert result.metrics.bits_per_dim_in == pytest.approx(expected, rel=1e-12)
-            expected = result.scores_out.mean() / (64 * np.log(2))
-            assert result.metrics.bits_per_dim_out == pytest.approx(expected, rel=1e-12)
+            for scores, side in zip(result.scores, ("in", "out"), strict=True):
+                found = getattr(result.metrics, f"bits_per_dim_midpoint_{side}")
+                assert found == pytest.approx(scores.mean() / (64 * np.log(2)), rel=1e-12)
+
+
+def test_without_the_dequantised_statistic_a_score_stands_and_bits_are_unknown(
+    tiny_suite, settings
+):
+    """A store of an earlier version; a run computes the statistic, and a report says so."""
+    before = outcome_of(load_suite(tiny_suite), settings)
+    plan, store = before.plan, Store(settings.store)
+    for job in {job for planned in plan.cells for job in planned.dequantised}:
+        shutil.rmtree(store.path(STATISTICS, plan.keys(store).statistic_key(job)))
+    again = score_stored(plan_unopened(load_suite(tiny_suite), settings), settings, NoDisplay())
+    assert not again.pending
+    note = "bits/dim are unknown: dequantised_log_prob is not stored; bench run computes it"
+    for result, earlier in zip(again.results, before.results, strict=True):
+        assert result.provenance["notes"] == [*earlier.provenance["notes"], note]
+        unknown = dict.fromkeys(("bits_per_dim_in", "bits_per_dim_out", "ovl"))
+        assert result.metrics == earlier.metrics._replace(**unknown)
+    after = outcome_of(load_suite(tiny_suite), settings)
+    assert [x.to_json() for x in after.results] == [x.to_json() for x in before.results]
 
 
 def test_ovl_is_that_of_the_scored_examples_for_every_scorer_and_group_size(tiny_suite, settings):
     results = outcome_of(load_suite(tiny_suite), settings).results
-    expected = {
-        (result.cell.out_dataset, result.cell.epoch): overlap(result.scores_in, result.scores_out)
-        for result in results
-        if result.cell.scorer == "log-likelihood" and result.cell.group_size == 1
-    }  # scores are minus nats, which have the OVL of bits per dimension
+    expected = {(x.cell.out_dataset, x.cell.epoch): x.metrics.ovl for x in results}
     for result in results:
-        found = expected[result.cell.out_dataset, result.cell.epoch]
-        assert result.metrics.ovl == pytest.approx(found, rel=1e-9)
+        assert result.metrics.ovl == expected[result.cell.out_dataset, result.cell.epoch]
         assert result.to_json()["ovl"] == result.metrics.ovl
     assert len(set(expected.values())) > 1
 
@@ -478,7 +544,7 @@ def test_events_tell_the_story_of_a_run(tiny_suite, settings):
     outcome = run(load_suite(tiny_suite), settings, seen.append)
     started = next(event for event in seen if isinstance(event, events.RunStarted))
     finished = [event for event in seen if isinstance(event, events.JobFinished)]
-    assert started.jobs == len(finished) == 2 + 2 * (4 + 8)
+    assert started.jobs == len(finished) == 2 + 2 * (4 + 3 + 8)
     epochs = [event.epoch for event in seen if isinstance(event, events.EpochFinished)]
     assert epochs == [1, 2]
     cells = [event.result for event in seen if isinstance(event, events.CellFinished)]

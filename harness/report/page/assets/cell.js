@@ -53,7 +53,8 @@ class CellView {
       ["AUPR", `${fixed(COLUMNS.aupr[row])} OOD, ${fixed(COLUMNS.aupr_in[row])} ID`],
       ["FPR95", fixed(COLUMNS.fpr95[row])],
       ["Groups", `${COLUMNS.n_in[row]} ID, ${COLUMNS.n_out[row]} OOD`],
-      ["Bits/dim", `${fixed(COLUMNS.bits_per_dim_in[row])} ID, ${fixed(COLUMNS.bits_per_dim_out[row])} OOD`],
+      ["Bits/dim", `${signedBits("bits_per_dim_in", row)} ID, ${signedBits("bits_per_dim_out", row)} OOD`],
+      ["Likelihood", value("likelihood", row).replace("_", " ") || null],
       ["OVL", `${fixed(COLUMNS.ovl[row])} bits/dim, ${fixed(COLUMNS.ovl_scores[row])} scores`],
       ["Published", COLUMNS.published[row] === null ? null
         : `${fixed(COLUMNS.published[row], 4)} (difference ${signed(publishedDifference(row), 4)}, ${COLUMNS.within_error[row] ? "within" : "beyond"} error)`],

@@ -12,7 +12,7 @@ const LABELS = {
   seed: "Seed", status: "Status", mark: "Mark", auroc: "AUROC", auroc_low: "95 % interval",
   aupr: "AUPR", aupr_in: "AUPR ID", fpr95: "FPR95", ovl: "OVL", ovl_scores: "OVL scores",
   bits_per_dim_in: "bits ID",
-  bits_per_dim_out: "bits OOD", n_in: "ID groups", n_out: "OOD groups",
+  bits_per_dim_out: "bits OOD", likelihood: "Likelihood", n_in: "ID groups", n_out: "OOD groups",
 };
 const MARKS = { best: "best", tied: "tied" };
 const MINUS = "\u2212";
@@ -128,7 +128,7 @@ function titleOf(row) {
 function csv(rows) {
   const keys = [...PLACE, "status", "message", "mark", "beaten_by", "auroc", "auroc_se", "auroc_low",
     "auroc_high", "aupr", "fpr95", "n_in", "n_out", "bits_per_dim_in", "bits_per_dim_out", "ovl",
-    "ovl_scores", "aupr_in",
+    "ovl_scores", "aupr_in", "bits_per_dim_midpoint_in", "bits_per_dim_midpoint_out", "likelihood",
     "published", "published_se", "within_error"];
   const lines = rows.map((row) => keys.map((key) => csvField(value(key, row))).join(","));
   return [keys.join(","), ...lines].join("\n") + "\n";
@@ -139,6 +139,14 @@ function csvField(found) {
   if (typeof found !== "string") return String(found);
   const text = DATA.formula.some((start) => found.startsWith(start)) ? `'${found}` : found;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+const BITS_SIGNS = { lower_bound: "\u2264", estimate: "\u2248" };
+
+/** Bits per dimension, with a sign for an upper bound or an estimate. */
+function signedBits(key, row) {
+  const number = COLUMNS[key][row];
+  return number === null ? fixed(null) : (BITS_SIGNS[value("likelihood", row)] ?? "") + fixed(number);
 }
 
 function fixed(number, digits = 3) {

@@ -26,6 +26,13 @@ function numberColumn(key, digits = 3, title = null) {
   return { key, label: LABELS[key], title, number: true, sort: (row) => COLUMNS[key][row], draw: (row) => fixed(COLUMNS[key][row], digits) };
 }
 
+/** Bits per dimension. Exact values, bounds and estimates are not ranked against one another. */
+function bitsColumn(key, side) {
+  const title = `bits per dimension, mean over the ${side} examples; \u2264 is an upper bound, \u2248 an estimate; sorts each kind of likelihood by itself`;
+  const sort = (row) => COLUMNS[key][row] === null ? null : COLUMNS.likelihood[row] * 1e9 + COLUMNS[key][row];
+  return { ...numberColumn(key, 3, title), sort, draw: (row) => signedBits(key, row) };
+}
+
 function cellColumns() {
   const optional = (isThere, column) => (isThere ? [column] : []);
   const has = (key) => COLUMNS[key].some((found) => found !== null);
@@ -46,8 +53,8 @@ function cellColumns() {
       sort: publishedDifference, draw: drawPublished,
     }),
     numberColumn("aupr"), numberColumn("fpr95", 3, "ID flagged when 95 % of OOD is caught; lower is better"),
-    ...optional(has("bits_per_dim_in"), numberColumn("bits_per_dim_in", 3, "bits per dimension, mean over the ID examples")),
-    ...optional(has("bits_per_dim_out"), numberColumn("bits_per_dim_out", 3, "bits per dimension, mean over the OOD examples")),
+    ...optional(has("bits_per_dim_in"), bitsColumn("bits_per_dim_in", "ID")),
+    ...optional(has("bits_per_dim_out"), bitsColumn("bits_per_dim_out", "OOD")),
     ...optional(has("ovl"), numberColumn("ovl", 3, "overlap of the densities of bits per dimension")),
     numberColumn("ovl_scores", 3, "overlap of the densities of the scores"), numberColumn("aupr_in", 3, "AUPR with in-distribution as the positive class"),
   ];

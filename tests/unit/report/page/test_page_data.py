@@ -26,7 +26,7 @@ from harness.report.figures.series import training_results
 from harness.report.page import build as page_module
 from harness.report.page.layers import unpacked_band
 from harness.report.tables import auroc_tables
-from harness.results import Beaten, Published, Result
+from harness.results import Beaten, Metrics, Published, Result
 from harness.run.outcome import Outcome
 from tests.made_results import with_metrics
 from tests.page_of import SCORER, SCRIPT, TITLE, column, data_of, make
@@ -59,10 +59,11 @@ def test_every_number_is_that_of_its_result(made, data):
     assert column(data, "scorer") == [row.cell.scorer for row in rows]
     for key in ("epoch", "group_size", "seed"):
         assert column(data, key) == [getattr(row.cell, key) for row in rows]
-    for key in (*METRICS, "bits_per_dim_in", "bits_per_dim_out"):
+    for key in (*METRICS, *(name for name in Metrics._fields if name.startswith("bits"))):
         expected = [getattr(row.metrics, key) for row in rows]
         np.testing.assert_allclose(column(data, key), expected, rtol=0, atol=5.1e-7)
     assert set(column(data, "status")) == {"ok"}
+    assert set(column(data, "likelihood")) == {"exact"}
 
 
 def test_marks_are_those_of_the_tables(made, data):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -152,14 +153,14 @@ def test_no_results():
 
 def test_csv_has_a_row_per_result_and_no_formula():
     expected = r"""
-model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,ovl_scores,aupr_in,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
-glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,0.9,0.9,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,
-glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,0.8,0.8,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,
-glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,0.25,0.5,0.5,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,
+model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,ovl_scores,aupr_in,bits_per_dim_midpoint_in,bits_per_dim_midpoint_out,likelihood,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
+glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,0.9,0.9,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,,,,
+glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,0.8,0.8,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,,,,
+glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,0.25,0.5,0.5,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,,,,
 glow,cifar10,50%_x,'=cmd(),10,1,0,unsupported,"no <b>gradient
-{x}",,,,,,,,,,,,,,,,,,,
-glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,,,
-glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,,,
+{x}",,,,,,,,,,,,,,,,,,,,,,
+glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,,,,,,
+glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,,,,,,
 """
     assert rendered(hostile(), "csv") == expected.removeprefix("\n")
 
@@ -209,6 +210,9 @@ def test_json_is_every_result_in_full():
       "ovl": null,
       "ovl_scores": 0.5,
       "aupr_in": 0.5,
+      "bits_per_dim_midpoint_in": null,
+      "bits_per_dim_midpoint_out": null,
+      "likelihood": null,
       "published": null,
       "beaten_by": [],
       "provenance": {
@@ -241,6 +245,9 @@ def test_json_is_every_result_in_full():
       "ovl": null,
       "ovl_scores": null,
       "aupr_in": null,
+      "bits_per_dim_midpoint_in": null,
+      "bits_per_dim_midpoint_out": null,
+      "likelihood": null,
       "published": null,
       "beaten_by": [],
       "provenance": {}
@@ -249,6 +256,47 @@ def test_json_is_every_result_in_full():
 }
 """
     assert rendered(hostile()[:4:3], "json") == expected.removeprefix("\n")
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "sign", "about"),
+    [
+        ("exact", "", ""),
+        (
+            "lower_bound",
+            "≤",
+            "≤ is an upper bound of bits/dim, from a lower bound of the log-prob",
+        ),
+        ("estimate", "≈", "≈ is an estimate, no bound; models with another sign are not ranked"),
+    ],
+)
+def test_bits_per_dim_have_the_sign_of_the_likelihood(likelihood, sign, about):
+    """A lower bound of the log-probability is an upper bound of bits per dimension."""
+    results = [result("s", "o", 0.9, provenance={"likelihood": likelihood})]
+    text = " ".join(rendered(results, "table").split())
+    assert f" {sign}3.500 " in text
+    assert about in text
+    bound_of_noise = (
+        "Noise in the bins of a continuous density makes it an upper bound on average."
+    )
+    assert (bound_of_noise in text) == (likelihood != "estimate")
+    assert [each for each in "≤≈" if each in text] == list(sign)
+    markdown = rendered(results, "markdown")
+    assert f"{sign}3.500 |" in markdown
+    latex = rendered(results, "latex")
+    assert {"": "& 3.500", "≤": r"& $\le$3.500", "≈": r"& $\approx$3.500"}[sign] in re.sub(
+        " +", " ", latex
+    )
+    (row,) = csv.DictReader(io.StringIO(rendered(results, "csv")))
+    assert (row["likelihood"], row["bits_per_dim_in"]) == (likelihood, "3.5")
+    assert json.loads(rendered(results, "json"))["results"][0]["likelihood"] == likelihood
+
+
+def test_an_unnormalised_model_has_no_bits_per_dim():
+    values = {"bits_per_dim_in": None, "provenance": {"likelihood": "unnormalized"}}
+    text = " ".join(rendered([result("s", "o", 0.9, **values)], "table").split())
+    assert "There is no bits/dim: the model is unnormalised, not a probability." in text
+    assert "bits/dim is the mean" not in text
 
 
 def test_the_same_results_give_the_same_bytes():
