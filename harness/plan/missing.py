@@ -1,7 +1,7 @@
 """Missing jobs: neither stored nor known to be impossible for the model.
 
-A job is impossible if it once raised `UnsupportedError`. The failure that was stored then is found
-again by the versions, options and data of the job, so a new version of a plugin is tried.
+A job is impossible after an `UnsupportedError`. The stored failure is found by the versions,
+options and data of the job, so a new version of a plugin is tried.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from harness.store.records import Store
 
 
 def training_failure(plan: Plan, store: Store, chain: ChainId, epoch: int) -> Failure | None:
-    """Return the stored failure for the training to an epoch; None without any."""
+    """Return the stored failure for the training to an epoch, if any."""
     if chain.dataset not in plan.prepared:
         return None
     return find_failure(store, training_failure_inputs(plan, chain, epoch))
 
 
 def statistic_failure(plan: Plan, store: Store, job: StatisticJob) -> Failure | None:
-    """Return the stored failure for a statistic, or else for the training before it."""
+    """Return the stored failure for a statistic, or else for the training, if any."""
     if not plan.has_data(job):
         return None
     failure = find_failure(store, failure_inputs(plan, job))
@@ -30,7 +30,7 @@ def statistic_failure(plan: Plan, store: Store, job: StatisticJob) -> Failure | 
 
 
 def is_impossible(failure: Failure | None) -> bool:
-    """Return True if no later run can mend a failure: the model lacks something by its nature."""
+    """Return True if no later run can mend a failure, by the nature of the model."""
     return failure is not None and failure.status == "unsupported"
 
 
