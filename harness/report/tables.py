@@ -26,6 +26,10 @@ from harness.report.significance import (
 from harness.results import Beaten, Result, Status
 from harness.text import one_line
 
+BITS_SIGNS = {"lower_bound": "≤", "estimate": "≈"}
+"""Signs before bits per dimension by the likelihood of the model: a lower bound of the
+log-probability gives an upper bound of bits per dimension."""
+
 
 class Average(NamedTuple):
     """Mean over the seeds, and the standard deviation between seeds, None for a single seed."""

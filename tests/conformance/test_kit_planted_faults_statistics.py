@@ -269,7 +269,7 @@ STATISTIC_FAULTS = {
     "writing into the groups": (WritesGroups, {"input_untouched"}, "work on a copy"),
     "noise": (NoisyStatistic, {"deterministic"}, "random draws"),
     "float32": (SingleStatistic, {"shape_and_dtype"}, "not float32"),
-    "too few names": (TooFewNames, {"shape_and_dtype"}, "(6, 2), not (6, 1)"),
+    "too few names": (TooFewNames, {"shape_and_dtype"}, "(6, 3), not (6, 1)"),
     "NaN": (NaNStatistic, {"finite"}, "12 of 12 values"),
     "a fit of nothing": (FitsNothing, {"fit_as_found"}, "not NoneType"),
     "a fit that writes": (FitWrites, {"fit_as_found"}, "into the examples"),

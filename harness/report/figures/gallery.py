@@ -95,7 +95,9 @@ def bits_figure(trainings: Sequence[TrainingResults]) -> Figure | None:
     if not panels:
         return None
     grid = [panels[start : start + 2] for start in range(0, len(panels), 2)]
-    title = f"{_model(trainings[0].chain)}, bits per dimension at the last epoch (filled: ID)"
+    title = (
+        f"{_model(trainings[0].chain)}, {trainings[0].bits_name} at the last epoch (filled: ID)"
+    )
     return draw_histograms(grid, title=title, unit="bits/dim", share_of="examples")
 
 
@@ -135,7 +137,9 @@ def auroc_figure(training: TrainingResults) -> Figure:
         ]
         for out in training.outs
     ]
-    title = f"{training.chain}: AUROC along the epochs, bands are 95 % intervals (DeLong)"
+    has_bits = any(panel.bits for row in grid for panel in row)
+    shown = f"AUROC and {training.bits_name}" if has_bits else "AUROC"
+    title = f"{training.chain}: {shown} along the epochs, bands are 95 % intervals"
     return draw_curves(grid, title=title)
 
 
@@ -164,7 +168,7 @@ def overlap_figure(training: TrainingResults) -> Figure | None:
             rows[out] = (panels, OverlapCurves(ovl, auroc))
     if not rows:
         return None
-    title = f"{training.chain}: overlap of bits per dimension, and AUROC at b = {size}"
+    title = f"{training.chain}: overlap of {training.bits_name}, and AUROC at b = {size}"
     return draw_densities(rows, in_dataset=training.chain.dataset, title=title)
 
 

@@ -9,6 +9,7 @@ from harness.domain import bits_per_dim
 from harness.metrics.placements import Floats
 from harness.plan.jobs import ByRole, ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
+from harness.report.tables import BITS_SIGNS
 from harness.results import Cell, Metrics, Result
 from harness.store.layout import STATISTICS, VALUES
 from harness.store.records import Store
@@ -48,6 +49,13 @@ class TrainingResults:
     def group_sizes(self) -> list[int]:
         """The group sizes, ascending."""
         return sorted({planned.cell.group_size for planned in self.cells})
+
+    @property
+    def bits_name(self) -> str:
+        """Bits per dimension, with a sign for an upper bound or an estimate."""
+        found = (result.likelihood for result in self.results.values())
+        sign = BITS_SIGNS.get(next(filter(None, found), ""))
+        return "bits per dimension" + (f" ({sign})" if sign else "")
 
     def metrics(self, cell: Cell) -> Metrics:
         """Return the metrics for a cell in `cells`."""

@@ -6,16 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.report.tables import Average, Failure, Table, TableCell
+from harness.report.tables import BITS_SIGNS, Average, Failure, Table, TableCell
 from harness.results import STATUS_WORDS
 from harness.text import counted, one_line
 
 WRONG_WAY, BEATEN = "!", "#"
 WRONG_WAY_ROUND = f"{WRONG_WAY} is the wrong way round: the 95 % interval lies below 0.5."
-BOUND, ESTIMATE = "≤", "≈"
-BITS_SIGNS = {"lower_bound": BOUND, "estimate": ESTIMATE}
-"""Signs before bits per dimension by the likelihood of the model: a lower bound of the
-log-probability gives an upper bound of bits per dimension."""
 NOT_RANKED = "models with another sign are not ranked against this one by bits/dim."
 MOST_REASONS = 20
 """Maximum number of reasons for missing numbers under a table; JSON has all reasons."""
@@ -146,11 +142,11 @@ def _about_bits(table: Table) -> list[str]:
         )
     if table.likelihood == "lower_bound":
         lines.append(
-            f"{BOUND} is an upper bound of bits/dim, from a lower bound of the log-probability; "
-            f"{NOT_RANKED}"
+            f"{BITS_SIGNS['lower_bound']} is an upper bound of bits/dim, from a lower bound of "
+            f"the log-probability; {NOT_RANKED}"
         )
     if table.likelihood == "estimate":
-        lines.append(f"{ESTIMATE} is an estimate, no bound; {NOT_RANKED}")
+        lines.append(f"{BITS_SIGNS['estimate']} is an estimate, no bound; {NOT_RANKED}")
     return lines
 
 

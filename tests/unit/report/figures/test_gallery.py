@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -135,6 +137,21 @@ def check_samples(story):
     assert not np.array_equal(first, other)
     cold = stored_samples(story.plan, story.store, chain, 2, 0.0)
     assert (cold == cold[0]).all()
+
+
+def test_bits_per_dimension_have_the_sign_of_the_likelihood(told):
+    (story,) = told
+    for likelihood, shown in (("exact", ""), ("lower_bound", " (≤)"), ("estimate", " (≈)")):
+        results = {
+            cell: replace(result, provenance={"likelihood": likelihood})
+            for cell, result in story.results.items()
+        }
+        changed = replace(story, results=results)
+        drawn = gallery.bits_figure([changed]), gallery.overlap_figure(changed)
+        for figure in (*drawn, gallery.auroc_figure(changed)):
+            title = " ".join(figure.get_suptitle().split())
+            assert f"bits per dimension{shown}" in title
+            assert ("(≤)" in title, "(≈)" in title) == ("≤" in shown, "≈" in shown)
 
 
 def test_a_model_without_samples_or_density_has_the_other_figures(tiny_suite, settings, tmp_path):
