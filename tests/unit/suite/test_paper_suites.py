@@ -114,7 +114,7 @@ def test_the_departures_of_the_code_are_in_its_suite_alone():
 
 def test_the_protocol_of_the_paper_scores_1000_examples_of_each_side(suite):
     for planned in make_plan(select(suite, ["epoch=1"]), {}).cells:
-        in_, out = (job.draw for job in planned.log_prob)
+        in_, out = (job.draw for job in planned.dequantised)
         assert len(in_.ids(10_000)) == len(out.ids(10_000)) == 1000
 
 

@@ -85,7 +85,7 @@ def test_the_plan_holds_what_the_selected_cells_need_and_no_more(tiny_suite):
     assert len(plan.cells) == 2  # group sizes
     (chain,) = plan.chains.values()
     assert chain.epochs == {2}
-    assert {job.statistic for job in chain.jobs} == {"log_prob"}
+    assert {job.statistic for job in chain.jobs} == {"log_prob", "dequantised_log_prob"}
     assert {job.draw.dataset for job in chain.jobs} == {"digits", "noise"}
     assert plan.needed_datasets() == ["digits", "noise"]
 
