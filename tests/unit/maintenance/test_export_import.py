@@ -86,7 +86,7 @@ def refused(path, folder, message):
 def test_a_report_is_the_same_elsewhere_without_data_and_weights(made, archive, elsewhere):
     assert stored.results(elsewhere) == []
     done = take(archive, elsewhere)
-    assert (done.suite, done.new, done.there, done.differ) == ("small", 2 + 6 + 2 + 4, 0, [])
+    assert (done.suite, done.new, done.there, done.differ) == ("small", 2 + 10 + 2 + 4, 0, [])
     assert stored.results(elsewhere) == stored.results(made)
     assert not (elsewhere / "data").exists()
     assert not list((elsewhere / "store").rglob("*.safetensors"))

@@ -59,13 +59,13 @@ def test_gc_says_first_and_deletes_on_request(folder):
     (folder / "other.toml").write_text(text.replace("epochs = [0, 2]", "epochs = 2"))
     young = bench("store", "gc", "other.toml")
     assert "0 items, 0.0 MB, would be removed" in young.stdout
-    assert "5 more are kept: written within the last hour" in young.stdout
+    assert "7 more are kept: written within the last hour" in young.stdout
     stored.make_old(folder / "store")
     said = bench("store", "gc", "other.toml")
     assert "nothing was removed; use --delete to remove" in said.stderr
     assert (folder / "store/results/small").exists()
     done = json.loads(bench("store", "gc", "other.toml", "--delete", "--json").stdout)
-    assert (done["deleted"], len(done["leftovers"]), done["kept"]) == (True, 5, [])
+    assert (done["deleted"], len(done["leftovers"]), done["kept"]) == (True, 7, [])
     assert not (folder / "store/results/small").exists()
     assert bench("store", "gc").exit_code == 2  # no suite: everything would be gone
 
@@ -76,7 +76,7 @@ def test_export_and_import(folder, tmp_path):
     shutil.rmtree(folder / "store")
     shutil.rmtree(folder / "data")
     done = bench("store", "import", "a.zip", "--store", folder / "other")
-    assert done.stdout == "small: 14 records imported, 0 already present\n"
+    assert done.stdout == "small: 18 records imported, 0 already present\n"
     after = bench("report", "small.toml", "--format", "csv", "--store", folder / "other")
     assert after.stdout == before
 
