@@ -72,7 +72,7 @@ def test_gc_says_first_and_deletes_on_request(folder):
 
 def test_export_and_import(folder, tmp_path):
     before = bench("report", "small.toml", "--format", "csv").stdout
-    assert "14 records" in bench("store", "export", "small.toml", "a.zip").stdout
+    assert "18 records" in bench("store", "export", "small.toml", "a.zip").stdout
     shutil.rmtree(folder / "store")
     shutil.rmtree(folder / "data")
     done = bench("store", "import", "a.zip", "--store", folder / "other")
