@@ -2,7 +2,8 @@
 
 Writes losses epoch by epoch and, at the end, every cell's AUROC, as scalars over the epochs, into
 the subfolder `tensorboard` in the run's folder; `tensorboard --logdir STORE/runs` shows all runs.
-Model options and recipes are included as text. Needs `pip install 'oodbench[tensorboard]'`.
+Model options and recipes are included as text. Needs the distribution `tensorboard`, which the
+wheel of oodbench installs with its extra `tensorboard`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ try:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 except ImportError as error:
     raise ImportError(
-        f"TensorBoard is not installed: pip install 'oodbench[tensorboard]' ({error})"
+        "TensorBoard is not installed: pip install tensorboard, or install the wheel of oodbench "
+        f"with its extra [tensorboard] ({error})"
     ) from error
 
 FOLDER = "tensorboard"
