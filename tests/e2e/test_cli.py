@@ -248,7 +248,10 @@ def test_a_worker_that_is_killed_fails_its_cells_and_no_others(tiny_suite):
     tiny_suite.with_name("mortal.py").write_text(MORTAL_PLUGIN)
     done = bench("run", tiny_suite, "--executor", "processes")
     assert done.returncode == 1
-    assert "mortal on digits: its process was ended by signal 9 (probably out of memory" in done.stdout
+    assert (
+        "mortal on digits: its process was ended by signal 9 (probably out of memory"
+        in done.stdout
+    )
     assert "; run again to resume" in done.stdout
     rows = json.loads(bench("report", tiny_suite, "--format", "json").stdout)["results"]
     assert {(row["model"], row["status"]) for row in rows} == {("flow", "ok")}

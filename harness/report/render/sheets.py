@@ -138,7 +138,8 @@ def _about_bits(table: Table) -> list[str]:
     lines = ["bits/dim is the mean over the in-distribution examples at that epoch."]
     if table.likelihood in ("exact", "lower_bound"):
         lines.append(
-            "Noise in the bins of a continuous density makes it an upper bound on average."
+            "For a continuous density, uniform noise is added to the integer pixels, so bits/dim "
+            "is an upper bound on average."
         )
     if table.likelihood == "lower_bound":
         lines.append(

@@ -277,7 +277,7 @@ def test_bits_per_dim_have_the_sign_of_the_likelihood(likelihood, sign, about):
     assert f" {sign}3.500 " in text
     assert about in text
     bound_of_noise = (
-        "Noise in the bins of a continuous density makes it an upper bound on average."
+        "uniform noise is added to the integer pixels, so bits/dim is an upper bound on average."
     )
     assert (bound_of_noise in text) == (likelihood != "estimate")
     assert [each for each in "≤≈" if each in text] == list(sign)
