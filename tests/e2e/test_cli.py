@@ -291,7 +291,8 @@ def test_check_tries_everything_without_data(tiny_suite):
     assert {item["problem"] for item in found} == {""}
     assert found[0]["what"] == "flow on 1x8x8"
     assert found[0]["detail"].startswith("17 parameter tensors")
-    assert len(found) == 1 + 1 + 2 + 3 * 2  # model, log_prob, gradients at b = 1 and 5, scorers
+    # model, log_prob with and without noise, gradients at b = 1 and 5, scorers
+    assert len(found) == 1 + 2 + 2 + 3 * 2
     plan = json.loads(bench("plan", tiny_suite, "--json").stdout)
     assert plan["estimate"]["jobs_without_rate"] == 0
 
@@ -322,12 +323,14 @@ def test_only_a_part_of_a_suite(tiny_suite):
             f"epoch 0: log_prob of {draw}"
             for draw in ("digits (fit)", "digits (in)", "noise (out)")
         ),
+        *(f"epoch 0: dequantised_log_prob of {draw}" for draw in ("digits (in)", "noise (out)")),
     ]
     assert bench("run", tiny_suite, *part).returncode == 0
     rows = json.loads(bench("report", tiny_suite, *part, "--format", "json").stdout)["results"]
     assert [(row["epoch"], row["out"], row["status"]) for row in rows] == [(0, "noise", "ok")] * 2
     checked = json.loads(bench("check", tiny_suite, *part, "--json").stdout)
-    assert len(checked) == 1 + 1 + 2  # model, log_prob, typicality at two group sizes
+    # model, log_prob with and without noise, typicality at two group sizes
+    assert len(checked) == 1 + 2 + 2
     for command in ("run", "plan", "report", "check"):
         done = bench(command, tiny_suite, "--only", "out=nose")
         assert done.returncode == 2

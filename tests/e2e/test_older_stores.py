@@ -40,6 +40,7 @@ def approximately(value):
 
 
 NEW_METRICS = ("ovl_scores", "aupr_in")
+INTERVAL = ("auroc_low", "auroc_high")
 BITS = ("bits_per_dim_in", "bits_per_dim_out")
 NOTE = "bits/dim are unknown: dequantised_log_prob is not stored; bench run computes it"
 
@@ -55,6 +56,10 @@ def compare_with_before(rows, notes):
             row[name] = row.pop(name.replace("dim", "dim_midpoint"))
         for name in NEW_METRICS:
             del row[name]
+        low, high = (row.pop(name) for name in INTERVAL)  # by another formula
+        assert 0 <= low <= row["auroc"] <= high <= 1
+        for name in INTERVAL:
+            del earlier[name]
         assert row["provenance"].pop("likelihood") == row.pop("likelihood") == "exact"
         earlier["provenance"]["notes"] += notes
         assert row == approximately(earlier)

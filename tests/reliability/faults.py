@@ -182,7 +182,8 @@ class Faults:
         self.must_be_clear(done, f"{what}: report")
         sound = {_cell(row): row for row in self.rows}
         for row in done.rows if done.output.strip() else []:
-            if row["status"] == "ok" and row != sound[_cell(row)]:
+            expected = sound[_cell(row)]
+            if row["status"] == "ok" and row != expected and row != _without_bits(expected, row):
                 raise Wrong(f"{what}: a wrong number: {row}")
 
     # Kills: several in a row on one store, then the run that ends.
@@ -400,6 +401,16 @@ def _bench_outside(folder: Path, *arguments: str) -> forked.Done:
         (folder / "store").mkdir(exist_ok=True)
         (folder / "data").mkdir(exist_ok=True)
         return forked.bench(outside, *arguments)
+
+
+def _without_bits(sound: dict, row: dict) -> dict:
+    """The sound row with the doubt of a report that has lost the bits per dimension."""
+    bits = {name: None for name in ("bits_per_dim_in", "bits_per_dim_out", "ovl")}
+    notes = [
+        note for note in row["provenance"]["notes"] if note.startswith("bits/dim are unknown: ")
+    ]
+    provenance = sound["provenance"] | {"notes": sound["provenance"]["notes"] + notes[:1]}
+    return sound | (bits if notes else {}) | {"provenance": provenance}
 
 
 def _cell(row: dict) -> tuple:

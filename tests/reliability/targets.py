@@ -33,7 +33,7 @@ from harness.suite.references import read_reference
 from oodbench import Images
 from plugins.datasets.arrays import read_array
 from plugins.datasets.folder import Folder
-from plugins.datasets.image_files import read_picture
+from plugins.datasets.image_files import Depth, read_pictures
 from plugins.datasets.npz import array_names
 from plugins.datasets.published.batches import read_batch
 from plugins.datasets.published.celeba import read_partition
@@ -187,7 +187,7 @@ class Photographs(Files):
         return made
 
     def read(self, path):
-        read_picture(path, Images(3, 8, 8))
+        read_pictures([path], Images(3, 8, 8), Depth([path]))
 
 
 class PackedPhotographs(Files):
