@@ -138,8 +138,8 @@ def _about_bits(table: Table) -> list[str]:
     lines = ["bits/dim is the mean over the in-distribution examples at that epoch."]
     if table.likelihood in ("exact", "lower_bound"):
         lines.append(
-            "For a continuous density, uniform noise is added to the integer pixels, so bits/dim "
-            "is an upper bound on average."
+            "A continuous density is evaluated at integer pixels plus uniform noise; the mean is "
+            "then, in expectation, at least the bits/dim of the integer images."
         )
     if table.likelihood == "lower_bound":
         lines.append(

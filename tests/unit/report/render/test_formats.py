@@ -276,9 +276,7 @@ def test_bits_per_dim_have_the_sign_of_the_likelihood(likelihood, sign, about):
     text = " ".join(rendered(results, "table").split())
     assert f" {sign}3.500 " in text
     assert about in text
-    bound_of_noise = (
-        "uniform noise is added to the integer pixels, so bits/dim is an upper bound on average."
-    )
+    bound_of_noise = "in expectation, at least the bits/dim of the integer images."
     assert (bound_of_noise in text) == (likelihood != "estimate")
     assert [each for each in "≤≈" if each in text] == list(sign)
     markdown = rendered(results, "markdown")
