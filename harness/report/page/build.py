@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STYLES = ("page.css",)
 SCRIPTS = ("data.js", "table.js", "charts.js", "matrix.js", "cell.js", "page.js")
 
-DETAILS, LAYERS, EXAMPLES, SAMPLES = 3_000_000, 3_000_000, 3_000_000, 1_500_000
+DETAILS, LAYERS, EXAMPLES, SAMPLES = 2_200_000, 2_200_000, 2_200_000, 1_000_000
 """Maximum bytes for each kind of picture; less important cells have no picture."""
 
 MOST_ROWS = 20_000
