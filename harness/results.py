@@ -158,7 +158,7 @@ class Result:
 
     @property
     def likelihood(self) -> str | None:
-        """What the log-probability of the model is, like `DensityModel.likelihood`."""
+        """Kind of log-probability, one of the values of `DensityModel.likelihood`."""
         return self.provenance.get("likelihood")
 
     def to_json(self) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _options(given: Sequence[str], entries: list[Registered]) -> dict[str, Any]:
     for text in given:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise PluginError(f"-o {text}: expected KEY=VALUE, such as -o steps=2")
+            raise PluginError(f"-o {text}: expected KEY=VALUE, for example -o steps=2")
         try:
             options[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

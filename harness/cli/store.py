@@ -170,7 +170,8 @@ def export(
     suite: SuitePath,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The archive to write.")],
     weights: Annotated[
-        bool, typer.Option("--weights", help="Include weights, so that training can continue.")
+        bool,
+        typer.Option("--weights", help="Include the weights, for further training."),
     ] = False,
     *,
     plugin: PluginOption,

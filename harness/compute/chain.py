@@ -46,7 +46,7 @@ STATISTIC_MEMORY = "not even one group fits: try a smaller group size or another
 
 @dataclass(frozen=True)
 class ChainTask:
-    """One chain with everything that a worker process needs to complete it."""
+    """A chain with all inputs for a worker process."""
 
     plan: Plan
     chain: Chain

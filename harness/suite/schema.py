@@ -92,7 +92,7 @@ class _Table(BaseModel):
 
 
 class Plugins(_Table):
-    """Locations of plugins that are not installed."""
+    """Locations of plugins outside any installed distribution."""
 
     paths: tuple[str, ...] = ()
     """Python files with hooks, relative to the suite file."""
@@ -222,7 +222,7 @@ class Suite(_Table):
     include: tuple[str, ...] = ()
     """Other suite files, relative to this file, with tables and comparisons to include."""
     plugins: Plugins = Plugins()
-    """Locations of plugins that are not installed."""
+    """Locations of plugins outside any installed distribution."""
     models: dict[Name, Model] = {}
     """Models by name."""
     training: dict[Name, Recipe] = {}

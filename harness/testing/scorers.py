@@ -221,7 +221,7 @@ def reads_only_inputs(subject: ScorerUnderTest) -> None:
             found = "uses statistics other than its inputs"
         if lure.asked:
             names = ", ".join(sorted({repr(name) for name in lure.asked}))
-            raise Fault(f"{method} requests {names}, which is not among its inputs ({inputs})")
+            raise Fault(f"{method} requests {names}, but `inputs` has only {inputs}")
         _same(scores, expected, f"{method} {found} ({inputs}): read each input by name")
 
 

@@ -51,7 +51,7 @@ class Transformed:
         ],
     ) -> None:
         if transform == "shuffle-channels" and source.domain.channels == 1:
-            raise DataError("transformed: 'shuffle-channels' needs more than one channel")
+            raise DataError("transformed: 'shuffle-channels' needs at least 2 channels")
         self._source = source
         self._transform = transform
         if isinstance(source, HasStamp):

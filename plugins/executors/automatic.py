@@ -1,4 +1,4 @@
-"""The executor that fits the number of workers."""
+"""Choice of an executor by the number of workers."""
 
 from __future__ import annotations
 

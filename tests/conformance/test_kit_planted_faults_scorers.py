@@ -270,7 +270,7 @@ SCORER_FAULTS = {
     "asking for out in fit": (
         AsksForOut,
         "reads_only_inputs",
-        "fit requests 'layer_gradient_sq_norms@out', which is not among its inputs",
+        "fit requests 'layer_gradient_sq_norms@out', but `inputs` has only",
     ),
     "looking for out in fit": (LooksForOut, "reads_only_inputs", "fit requests 'out'"),
     "fitting to all there is": (FitsEverything, "reads_only_inputs", "fit uses statistics"),

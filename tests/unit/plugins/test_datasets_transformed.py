@@ -108,7 +108,7 @@ def test_one_channel_cannot_be_shuffled():
     class Gray(Source):
         domain = Images(1, 2, 4)
 
-    message = "transformed: 'shuffle-channels' needs more than one channel"
+    message = "transformed: 'shuffle-channels' needs at least 2 channels"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         Transformed(source=Gray(), transform="shuffle-channels")
 

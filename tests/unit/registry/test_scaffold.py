@@ -143,7 +143,7 @@ def test_options_reach_what_is_checked():
         "heigth: unknown option (did you mean 'height'?)"
     )
     assert problem("noise", "-o", "height") == (
-        "-o height: expected KEY=VALUE, such as -o steps=2"
+        "-o height: expected KEY=VALUE, for example -o steps=2"
     )
 
 
