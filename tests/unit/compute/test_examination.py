@@ -9,7 +9,7 @@ import torch
 
 from harness.compute.device import find_device
 from harness.compute.dry_run import check_suite
-from harness.compute.examination import examine
+from harness.compute.examination import differs, examine
 from harness.errors import ScoreError
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
@@ -183,3 +183,20 @@ def test_gradients_where_the_density_is_zero_are_no_score(tmp_path):
     assert set(failed) == {"log-likelihood", "gradient-norm"}
     assert "not finite" in failed["gradient-norm"]
     assert "at test example" in failed["gradient-norm"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rounding", "leak"),
+    [
+        (torch.float64, 5e-9, 5e-8),
+        (torch.float32, 5e-5, 5e-4),
+        (torch.float16, 5e-3, 5e-2),
+    ],
+)
+def test_the_tolerance_is_some_units_of_rounding(dtype, rounding, leak):
+    values = torch.tensor([-1000.0, -250.0], dtype=dtype)
+    factor = torch.tensor(1.0, dtype=torch.float64)
+    assert not differs((values.double() * (factor + rounding)).to(dtype), values)
+    assert differs((values.double() * (factor + leak)).to(dtype), values)
+    assert differs(torch.full_like(values, torch.nan), values)
+    assert not differs(torch.full_like(values, torch.nan), torch.full_like(values, torch.nan))
