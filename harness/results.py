@@ -55,11 +55,20 @@ class Metrics(NamedTuple):
     """Numbers for a cell. JSON, CSV and the page have a column for each field, in this order.
 
     Attributes:
-        auroc: Area under the ROC curve, OOD positive; `auroc_se`, `auroc_low`, `auroc_high` are
-            its DeLong standard error and 95 % interval.
+        auroc: Area under the ROC curve, OOD positive.
+        auroc_se: Standard error of the AUROC for other test examples and another fit; None if
+            the scorer was fitted and the error of the fit is unknown.
+        auroc_se_examples: Part of the standard error for other test examples, by DeLong.
+        auroc_se_fit: Part for another fit of the same size, by the jackknife; 0 if nothing is
+            fitted.
+        auroc_low: Lower end of the 95 % interval; None if the standard error is unknown, or with
+            fewer than five groups on a side. The interval is not `auroc` ± 1.96 `auroc_se`.
+        auroc_high: Upper end of the 95 % interval.
         aupr: Area under the precision-recall curve, OOD positive.
         fpr95: Share of ID groups flagged when 95 % of OOD groups are caught.
         n_in: Number of scored ID groups; `n_out` counts OOD groups.
+        n_fit: Number of groups that the scorer was fitted to; 0 if nothing is fitted, None if
+            unknown, in results saved by an earlier version.
         bits_per_dim_in: Mean bits per dimension of the scored ID examples, with one draw of noise
             per example if the model has a continuous density; None if unknown, or if the model
             does not define bits per dimension, for example with an unnormalized likelihood.
@@ -76,13 +85,16 @@ class Metrics(NamedTuple):
     """
 
     auroc: float
-    auroc_se: float
-    auroc_low: float
-    auroc_high: float
+    auroc_se: float | None
+    auroc_se_examples: float
+    auroc_se_fit: float | None
+    auroc_low: float | None
+    auroc_high: float | None
     aupr: float
     fpr95: float
     n_in: int
     n_out: int
+    n_fit: int | None
     bits_per_dim_in: float | None
     bits_per_dim_out: float | None
     ovl: float | None
@@ -98,7 +110,11 @@ class Published:
 
     Attributes:
         value: The published AUROC.
-        se: Standard error of the published AUROC by Hanley and McNeil.
+        se: Standard error of the published AUROC by Hanley and McNeil; at 0 and 1, the distance
+            to the other end of the interval, divided by 1.96.
+        low: Lower end of the 95 % interval of the published AUROC, from the value as printed and
+            the number of groups.
+        high: Upper end of this interval.
         difference: AUROC of the run minus the published AUROC.
         within_error: True if the difference is at most 1.96 standard errors of the difference.
         source: Title or address of the publication.
@@ -106,6 +122,8 @@ class Published:
 
     value: float
     se: float
+    low: float
+    high: float
     difference: float
     within_error: bool
     source: str
@@ -118,8 +136,8 @@ class Beaten:
     Attributes:
         scorer: Name of the baseline.
         difference: AUROC of the baseline minus AUROC of the judged scorer; above 0.
-        beyond_error: True if the difference is significant by the paired DeLong test (p <= 0.05);
-            None if the test is impossible, because scores for the same groups are missing.
+        beyond_error: True if the difference is significant by a paired test (p <= 0.05); None if
+            the test is impossible, because groups are too few or scores are missing.
     """
 
     scorer: str
@@ -136,6 +154,8 @@ class Result:
         published: The published value, if the reference of the suite includes the cell.
         beaten_by: The trivial baselines with a higher AUROC in the same cell, by name.
         scores_in: float64, (n_in,), higher is more OOD; `scores_out` float64, (n_out,).
+        refits: AUROC after refits of the scorer, each without a tenth of the fit groups, float64,
+            (g,); None if nothing is fitted, or if the scorer could not be refitted.
         provenance: Versions and keys on which the number depends.
     """
 
@@ -147,6 +167,7 @@ class Result:
     beaten_by: tuple[Beaten, ...] = ()
     scores_in: NDArray[np.float64] | None = None
     scores_out: NDArray[np.float64] | None = None
+    refits: NDArray[np.float64] | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property

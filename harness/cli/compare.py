@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -10,9 +11,10 @@ import typer
 from harness.cli.arguments import DataOption, JsonOption, OnlyOption, PluginOption, StoreOption
 from harness.cli.output import print_json, print_rows
 from harness.errors import NothingSelectedError
-from harness.regression.compare import Compared, LeftOut, compare_runs
+from harness.regression.compare import Compared, LeftOut, checked_names, compare_runs
 from harness.regression.ranking import Ranking, rank_scorers
 from harness.regression.runs import load_run
+from harness.report.coverage import coverage
 from harness.results import COLUMNS
 from harness.settings import Settings
 
@@ -42,6 +44,16 @@ def compare(
         ),
     ] = None,
     *,
+    names: Annotated[
+        list[str],
+        typer.Option(
+            "--map",
+            metavar="OLD=NEW",
+            help="Compare OLD in RUN_A with NEW in RUN_B: a model, data set or scorer.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
     only: OnlyOption,
     plugin: PluginOption,
     store: StoreOption,
@@ -50,13 +62,13 @@ def compare(
 ) -> None:
     """Compare two runs on the examples in both.
 
-    Differences are B minus A, with paired DeLong intervals and tests, Holm-corrected over all
-    cells. Wins, ties and losses for B by scorer follow, then the mean rank for each scorer in
-    both runs.
+    Differences are B minus A, means over the seeds, with paired intervals and tests,
+    Holm-corrected over all places. Wins, ties and losses for B by scorer follow, then the mean
+    rank for each scorer in both runs. The seeds of both runs may differ.
     """
     settings = Settings(store, data)
     a, b = (load_run(name, plugin, settings, only) for name in (run_a, run_b))
-    compared, left_out = compare_runs(a, b)
+    compared, left_out = compare_runs(a, b, checked_names(names, a, b))
     if not compared:
         reasons = ", ".join(sorted({item.reason for item in left_out})) or "A has no number"
         raise NothingSelectedError(f"no cell can be compared: {reasons}")
@@ -70,6 +82,7 @@ def compare(
                 "left_out": [item.to_json() for item in left_out],
                 "scorers": _counts(compared),
                 "ranking": ranking and ranking.to_json(),
+                "covers": _coverage(compared),
             }
         )
     else:
@@ -107,12 +120,12 @@ def _print(
 ) -> None:
     apart = [item for item in compared if item.judgement != "tie"]
     if apart:
-        rows = [[*item.cell, *_numbers(item)] for item in apart]
-        print_rows([*COLUMNS, "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
+        rows = [[*item.cell[:-1], *_numbers(item)] for item in apart]
+        print_rows([*COLUMNS[:-1], "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
         print()
     print(
-        f"{len(apart)} of {len(compared)} cells differ significantly (paired DeLong tests, "
-        "Holm-corrected)\n"
+        f"{len(apart)} of {len(compared)} places differ significantly (paired tests, "
+        "Holm-corrected).\n" + "\n".join(_coverage(compared)) + "\n"
     )
     counts = [[*row.values()] for row in _counts(compared)]
     rows = [[*wins, f"{difference:+.4f}"] for *wins, difference in counts]
@@ -121,15 +134,24 @@ def _print(
         _print_ranking(ranking)
     for reason in dict.fromkeys(item.reason for item in left_out):
         count = sum(item.reason == reason for item in left_out)
-        print(f"\nnot compared: {count} cells: {reason}")
+        print(f"\nnot compared: {count} places: {reason}")
+
+
+def _coverage(compared: Sequence[Compared]) -> list[str]:
+    """Say what intervals and tests cover, in a sentence for each combination that occurs."""
+    found = Counter((item.n_fit, item.trainings) for item in compared)
+    if len(found) == 1:
+        return [coverage(*next(iter(found)))]
+    return [f"{count} places: {coverage(*sources)}" for sources, count in found.items()]
 
 
 def _numbers(item: Compared) -> list[str]:
+    interval = "-" if item.low is None else f"{item.low:+.4f}, {item.high:+.4f}"
     return [
         f"{item.auroc_a:.4f}",
         f"{item.auroc_b:.4f}",
-        f"{item.difference:+.4f} [{item.low:+.4f}, {item.high:+.4f}]",
-        f"{item.p_adjusted:.2g}",
+        f"{item.difference:+.4f} [{interval}]",
+        "-" if item.p_adjusted is None else f"{item.p_adjusted:.2g}",
         item.judgement,
     ]
 

@@ -106,22 +106,49 @@ def win_counts_by_row(scores_in: Floats, scores_out: Floats) -> Wins:
     return wins[:, n:], wins[:, :n]
 
 
-def standard_error(wins_out: Floats, wins_in: Floats) -> Floats:
-    """Compute sqrt(var(V) / m + var(W) / n).
+def variance(wins_out: Floats, wins_in: Floats) -> Floats:
+    """Compute DeLong's variance of an AUROC, var(V) / m + var(W) / n; divisors m - 1 and n - 1.
 
     Arguments:
         wins_out: 2n V, (..., m), or differences of two scorers.
         wins_in: 2m W, (..., n), or differences of two scorers.
+
+    Returns:
+        float64, (...).
     """
     m, n = wins_out.shape[-1], wins_in.shape[-1]
-    variance_out = _variance(wins_out) / (2 * n) ** 2
-    variance_in = _variance(wins_in) / (2 * m) ** 2
-    error: Floats = np.sqrt(variance_out / m + variance_in / n)
-    return error
+    of_out = _squares(wins_out) / (2 * n) ** 2 / (m - 1)
+    of_in = _squares(wins_in) / (2 * m) ** 2 / (n - 1)
+    found: Floats = of_out / m + of_in / n
+    return found
 
 
-def _variance(values: Floats) -> Floats:
-    """Compute `np.var(values, axis=-1, ddof=1)`, four times faster for a few hundred values."""
-    apart = values - values.sum(-1, keepdims=True) / values.shape[-1]
-    variance: Floats = (apart * apart).sum(-1) / (values.shape[-1] - 1)
-    return variance
+def variance_by_image(wins_out: Floats, wins_in: Floats) -> Floats:
+    """Compute the variance of an AUROC whose OOD group i has copies of the images in ID group i.
+
+    q / (q - 1) Σ_i ((V_i - A) / m + (W_i - A) / n)², q = max(m, n): a group without a partner has
+    one of the two terms. For independent sides this is DeLong's variance in expectation.
+
+    Arguments:
+        wins_out: 2n V, (..., m), or differences of two scorers.
+        wins_in: 2m W, (..., n).
+    """
+    m, n = wins_out.shape[-1], wins_in.shape[-1]
+    q = max(m, n)
+    total = np.zeros((*wins_out.shape[:-1], q))
+    total[..., :m] += _apart(wins_out) / (2 * n * m)
+    total[..., :n] += _apart(wins_in) / (2 * m * n)
+    found: Floats = q / (q - 1) * (total * total).sum(-1)
+    return found
+
+
+def _squares(values: Floats) -> Floats:
+    """Compute the sum of squares about the mean, four times faster than `np.var`."""
+    apart = _apart(values)
+    total: Floats = (apart * apart).sum(-1)
+    return total
+
+
+def _apart(values: Floats) -> Floats:
+    apart: Floats = values - values.sum(-1, keepdims=True) / values.shape[-1]
+    return apart

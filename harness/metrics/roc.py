@@ -1,4 +1,4 @@
-"""Metrics for a single scorer: AUROC with standard error, AUPR and FPR95. OOD is positive.
+"""Metrics for a single scorer: AUROC, AUPR and FPR95. OOD is positive.
 
 Scores are float64, without unit, one per group, higher for more OOD. Only ranks matter.
 """
@@ -6,28 +6,14 @@ Scores are float64, without unit, one per group, higher for more OOD. Only ranks
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from harness.metrics.intervals import auroc_interval
 from harness.metrics.placements import (
     Floats,
     checked_sides,
     doubled_counts_below,
-    standard_error,
-    win_counts,
 )
-
-
-@dataclass(frozen=True)
-class AurocEstimate:
-    """An AUROC with the DeLong standard error and the 95 % interval, all in [0, 1]."""
-
-    auroc: float
-    se: float
-    low: float
-    high: float
 
 
 def auroc(scores_in: Floats, scores_out: Floats) -> float:
@@ -45,38 +31,6 @@ def auroc(scores_in: Floats, scores_out: Floats) -> float:
     scores_in, scores_out = checked_sides(scores_in, scores_out)
     wins = doubled_counts_below(scores_out, scores_in)
     return float(wins.sum() / (2 * scores_in.size * scores_out.size))
-
-
-def delong(scores_in: Floats, scores_out: Floats) -> AurocEstimate:
-    """Compute the AUROC with the DeLong standard error and the 95 % interval.
-
-    se² = var(V_i) / m + var(W_j) / n, where V_i is the share of ID groups beaten by OOD group i,
-    W_j the share of OOD groups that beat ID group j (ties half), and var divides by size - 1. The
-    shares come from sorting (midranks), in time O((m + n) log(m + n)). `auroc_interval` has the
-    interval.
-
-    `se` is 0 in two cases only, both outside the scope of DeLong's method: all scores are equal,
-    A = ½, or a perfect separation, A = 1 or 0.
-
-    Arguments:
-        scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
-        scores_out: float64, (m,), scores of the OOD groups; m >= 2.
-
-    Raises:
-        ScoreError: See `auroc`; also if a side has a single score, and therefore no variance.
-
-    References:
-        | Comparing the areas under two or more correlated ROC curves (DeLong et al., 1988)
-        | https://doi.org/10.2307/2531595
-        | Fast implementation of DeLong's algorithm (Sun and Xu, 2014)
-        | https://doi.org/10.1109/LSP.2014.2337313
-    """
-    wins_out, wins_in = win_counts(scores_in, scores_out)
-    m, n = wins_out.size, wins_in.size
-    area = float(wins_out.sum() / (2 * n * m))
-    se = float(standard_error(wins_out, wins_in))
-    low, high = auroc_interval(area, se, wins_out, wins_in)
-    return AurocEstimate(auroc=area, se=se, low=low, high=high)
 
 
 def hanley_mcneil(area: float, n_in: int, n_out: int) -> float:

@@ -248,7 +248,7 @@ def notes_on_trainings(
     if comparison.fit_overlap == "paper":
         notes.append(
             "scorers were fitted on ID test examples that include the scored examples "
-            '(fit_overlap = "paper"), which flatters them'
+            '(fit_overlap = "paper"), which flatters them; intervals and tests do not hold'
         )
     for model in models:
         examples = suite.models[model].recipe.examples

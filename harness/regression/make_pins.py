@@ -162,7 +162,7 @@ def _pin(
     return Pin(
         result.cell,
         _quantity(auroc, aurocs, least),
-        result.metrics.auroc_se,
+        result.metrics.auroc_se_examples,
         _median(medians_in, result.scores_in, least),
         _median(medians_out, result.scores_out, least),
         settings_key(settings),

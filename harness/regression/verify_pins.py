@@ -51,7 +51,7 @@ class Verdict:
             "tolerance": pin.auroc.tolerance,
             "se": pin.se,
             "auroc": metrics and metrics.auroc,
-            "auroc_se": metrics and metrics.auroc_se,
+            "auroc_se": metrics and metrics.auroc_se_examples,
         }
 
 
@@ -143,7 +143,7 @@ def _auroc_moved(pin: Pin, metrics: Metrics, is_other_draw: bool) -> list[str]:
     """
     allowed, seeds = pin.auroc.tolerance, ""
     if is_other_draw:
-        allowed += Z_95 * math.hypot(pin.se, metrics.auroc_se)
+        allowed += Z_95 * math.hypot(pin.se, metrics.auroc_se_examples)
         seeds = ", examples drawn with another seed"
     off = metrics.auroc - pin.auroc.value
     if abs(off) <= allowed:

@@ -1,62 +1,66 @@
-"""Early stopping in plain data: the best epoch, the earliest equally good epoch, the last epoch.
+"""How early is enough, in plain data: epochs shown not to be worse by a margin.
 
-Choosing the best epoch and judging the choice on the same groups would be biased. Even-numbered
-groups on each side therefore choose the epoch, and odd-numbered groups judge the choice. Groups
-are consecutive examples in a recorded random draw, so parity is a recorded random split, for ID
-and OOD groups alike.
+Epoch e is shown to be enough against epoch j if the one-sided 95 % upper limit of A_j - A_e is
+below the margin (non-inferiority). From the last epoch, the search goes back while the epochs are
+shown. This order is fixed in advance, so it needs no correction for the number of epochs, and a
+further epoch in a suite never makes an earlier epoch "shown".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from harness.metrics.intervals import LEVEL, Z_95
-from harness.metrics.paired import delong_difference, holm, p_value, z_ratio
-from harness.metrics.placements import Floats
-from harness.metrics.roc import auroc
+from harness.metrics.estimates import limits
+from harness.metrics.evidence import Evidence, evidence_of, shape_of
+from harness.metrics.paired import LEAST_TESTED, difference_limits
 from harness.report.significance import Seeds, metrics_of, number
 from harness.report.tables import ModelTable, by_table, provenance_notes
 from harness.results import Metrics, Result
 
-CHOOSE, JUDGE = slice(0, None, 2), slice(1, None, 2)
-"""Groups used to choose the best epoch, and groups used to judge the choice."""
+MARGIN = 0.01
+"""Default margin: the largest loss of AUROC that counts as no loss."""
 
-SPLIT = "even-numbered groups of each side choose the best epoch, odd-numbered groups judge it"
+Z_ONE_SIDED = 1.6448536269514722
+"""The normal quantile at .95, for one-sided limits."""
 
-LEAST = 4
-"""Minimum number of groups per side: a paired test needs two in the judging half."""
+Rule: TypeAlias = Literal["any", "last", "paper"]
+"""How an epoch is found.
+
+- `any`: the earliest epoch shown not to be worse than any other epoch by the margin, going back
+  from the last epoch; None if the last epoch itself is not shown.
+- `last`: the same, against the last epoch only: the claim of "OOD Detection with Immature Models".
+- `paper`: the epoch with the highest AUROC on the scored groups, as that paper chooses it. The
+  AUROC of the best of many epochs is too high on the groups that chose it.
+"""
 
 
-class Verdict(NamedTuple):
-    """Comparison between the epochs in a row. JSON and CSV have a column for each field.
+class Answer(NamedTuple):
+    """The epoch found by a rule. JSON and CSV have a column for each field.
 
     Attributes:
-        best_epoch: The epoch with the highest AUROC on the choosing half, averaged over the seeds;
-            the first epoch if several are equal.
-        earliest_epoch: The first epoch not significantly worse than the best on the judging half,
-            by paired DeLong tests for all epochs before the best, Holm-corrected over all tests.
-        auroc_best: Best-epoch AUROC on the judging half; `auroc_last` is the last-epoch AUROC.
-        difference: Best-epoch AUROC minus last-epoch AUROC on the judging half; `difference_low`
-            and `difference_high` are the DeLong 95 % interval.
-        training_saved: Share of training saved by the earliest epoch: 1 - earliest / last.
-        n_in: ID groups in the judging half; `n_out` counts the OOD groups.
+        epoch: None if no epoch is shown.
+        auroc: AUROC at the epoch, a mean over the seeds; `ovl_scores` is the overlap of scores.
+        difference: AUROC at the epoch minus AUROC at the last epoch; `difference_low` and
+            `difference_high` are its 95 % interval, None for `paper`.
+        training_saved: 1 - epoch / last epoch; None if nothing is saved: the epoch is the last,
+            the scorer does not depend on the training, or no epoch is shown to be above chance.
+        times: Multiple of the groups, for the fit too, with which the next epoch back would be
+            shown if all AUROCs stayed the same; None if its AUROC is lower by the margin or more.
     """
 
-    best_epoch: int
-    earliest_epoch: int
-    last_epoch: int
-    auroc_best: float
-    auroc_last: float
-    difference: float
-    difference_low: float
-    difference_high: float
-    training_saved: float
-    n_in: int
-    n_out: int
+    rule: Rule
+    epoch: int | None
+    auroc: float | None = None
+    ovl_scores: float | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    training_saved: float | None = None
+    times: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,58 +68,74 @@ class EpochRow:
     """A scorer against an OOD data set.
 
     Attributes:
-        verdict: None if fewer than two epochs can be compared.
+        answers: An answer per rule; empty if fewer than two epochs can be compared.
+        last_epoch: The last compared epoch; `auroc_last` and `ovl_last` are its numbers.
+        n_in: Number of ID groups; `n_out` counts OOD groups.
         compared: Number of epochs compared.
         left_out: Number of epochs skipped because some seed lacks scores for the same groups.
-        along: All metrics at each epoch, ascending, on all groups: means over the seeds with a
-            number, or None if any such seed lacks the metric.
+        along: All metrics at each epoch, ascending: means over the seeds with a number, or None if
+            any such seed lacks the metric.
     """
 
     out_dataset: str
     scorer: str
-    verdict: Verdict | None
-    compared: int
-    left_out: int
+    answers: tuple[Answer, ...]
+    last_epoch: int | None = None
+    auroc_last: float | None = None
+    ovl_last: float | None = None
+    n_in: int | None = None
+    n_out: int | None = None
+    compared: int = 0
+    left_out: int = 0
     along: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class EpochTable(ModelTable):
-    """Early stopping for a model on an in-distribution data set at a group size."""
+    """How early is enough, for a model on an in-distribution data set at a group size.
 
+    Attributes:
+        margin: The largest loss of AUROC that counts as no loss.
+        n_fit: Distinct counts of fit groups of the scorers that are fitted.
+    """
+
+    margin: float
     rows: tuple[EpochRow, ...]
     seeds: int
+    n_fit: tuple[int, ...]
     notes: tuple[str, ...]
 
 
-def epoch_tables(results: Sequence[Result]) -> list[EpochTable]:
+def epoch_tables(results: Sequence[Result], margin: float = MARGIN) -> list[EpochTable]:
     """Make a table for each model, in-distribution data set and group size, in result order.
 
     Rows are sorted by OOD data set, then scorer, in the order of the results. If two results are
-    for the same cell, the later result counts. With several seeds, AUROC, differences and standard
-    errors are means over the seeds, like in the AUROC tables.
+    for the same cell, the later result counts. With several seeds, numbers are means, and limits
+    include the spread between trainings.
     """
-    return [_table(*key, group) for key, group in by_table(results).items()]
+    return [_table(*key, group, margin) for key, group in by_table(results).items()]
 
 
 @dataclass(frozen=True)
 class EarlyEnough:
-    """Early stopping for a scorer: medians over all rows with this scorer.
+    """How early is enough for a scorer, over all rows with an answer.
 
     Attributes:
-        rows: Number of rows with a verdict.
+        rows: Number of rows.
+        shown: Number of rows in which an epoch before the last is enough against the last.
+        epoch: Median of these epochs; None without any.
+        saved: Median share of training saved in these rows.
     """
 
     scorer: str
     rows: int
-    best: float
-    earliest: float
-    last: float
-    saved: float
+    shown: int
+    epoch: float | None
+    saved: float | None
 
 
 def early_enough(results: Sequence[Result], most: int) -> tuple[list[EarlyEnough], int, int]:
-    """Summarise early stopping for each scorer.
+    """Summarise for each scorer how early is enough against the last epoch.
 
     Arguments:
         results: Results whose order determines the order of the scorers.
@@ -133,22 +153,25 @@ def early_enough(results: Sequence[Result], most: int) -> tuple[list[EarlyEnough
         places.setdefault(place, []).append(result)
     count = min(len(places), max(1, most * len(places) // max(1, len(results))))
     chosen = Random(0).sample(list(places), count)
-    verdicts: dict[str, list[Verdict]] = {result.cell.scorer: [] for result in results}
+    answers: dict[str, list[Answer]] = {result.cell.scorer: [] for result in results}
     for place in chosen:
         for row in (row for table in epoch_tables(places[place]) for row in table.rows):
-            if row.verdict is not None:
-                verdicts[row.scorer].append(row.verdict)
-    return [_in_short(*item) for item in verdicts.items() if item[1]], count, len(places)
+            answers[row.scorer] += [answer for answer in row.answers if answer.rule == "last"]
+    return [_in_short(*item) for item in answers.items() if item[1]], count, len(places)
 
 
-def _in_short(scorer: str, verdicts: Sequence[Verdict]) -> EarlyEnough:
-    columns = ((v.best_epoch, v.earliest_epoch, v.last_epoch, v.training_saved) for v in verdicts)
-    return EarlyEnough(scorer, len(verdicts), *map(median, zip(*columns, strict=True)))
+def _in_short(scorer: str, answers: Sequence[Answer]) -> EarlyEnough:
+    shown = [(x.epoch, x.training_saved) for x in answers if x.epoch is not None]
+    early = [(epoch, saved) for epoch, saved in shown if saved is not None]
+    if not early:
+        return EarlyEnough(scorer, len(answers), 0, None, None)
+    epochs, saved = zip(*early, strict=True)
+    return EarlyEnough(scorer, len(answers), len(early), median(epochs), median(saved))
 
 
-def to_json(table: EpochTable, row: EpochRow) -> dict[str, Any]:
-    """Convert a row to JSON for `bench report --epochs`; without a verdict, values are null."""
-    verdict = row.verdict or (None,) * len(Verdict._fields)
+def to_json(table: EpochTable, row: EpochRow, answer: Answer | None) -> dict[str, Any]:
+    """Convert an answer to JSON for `bench report --epochs`; without one, its values are null."""
+    values = answer or (None,) * len(Answer._fields)
     return {
         "model": table.model,
         "in": table.in_dataset,
@@ -158,35 +181,145 @@ def to_json(table: EpochTable, row: EpochRow) -> dict[str, Any]:
         "seeds": table.seeds,
         "epochs_compared": row.compared,
         "epochs_left_out": row.left_out,
-        **dict(zip(Verdict._fields, verdict, strict=True)),
+        "n_in": row.n_in,
+        "n_out": row.n_out,
+        "margin": table.margin,
+        "last_epoch": row.last_epoch,
+        "auroc_last": row.auroc_last,
+        "ovl_scores_last": row.ovl_last,
+        **dict(zip(Answer._fields, values, strict=True)),
     }
 
 
-def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Result]) -> EpochTable:
+def _table(
+    model: str, in_dataset: str, group_size: int, results: Sequence[Result], margin: float
+) -> EpochTable:
     rows: dict[str, dict[str, dict[int, dict[int, Result]]]] = {}
     for result in results:
         cell = result.cell
         epochs = rows.setdefault(cell.out_dataset, {}).setdefault(cell.scorer, {})
         epochs.setdefault(cell.epoch, {})[cell.seed] = result
+    n_fit = {result.metrics.n_fit for result in results if result.metrics}
     return EpochTable(
         model=model,
         in_dataset=in_dataset,
         group_size=group_size,
+        margin=margin,
         rows=tuple(
-            _row(out, scorer, epochs)
+            _row(out, scorer, epochs, margin)
             for out, scorers in rows.items()
             for scorer, epochs in scorers.items()
         ),
         seeds=len({result.cell.seed for result in results}),
+        n_fit=tuple(sorted(count for count in n_fit if count)),
         notes=provenance_notes(results),
     )
 
 
-def _row(out: str, scorer: str, epochs: Mapping[int, Seeds]) -> EpochRow:
+def _row(out: str, scorer: str, epochs: Mapping[int, Seeds], margin: float) -> EpochRow:
     usable = _comparable(epochs)
-    verdict = _verdict(usable) if len(usable) > 1 else None
     along = tuple({"epoch": epoch, **_means(epochs[epoch])} for epoch in sorted(epochs))
-    return EpochRow(out, scorer, verdict, len(usable), len(epochs) - len(usable), along)
+    left_out = len(epochs) - len(usable)
+    if len(usable) < 2:
+        return EpochRow(out, scorer, (), compared=len(usable), left_out=left_out, along=along)
+    search = _Search(usable, margin)
+    last = search.numbers[-1]
+    return EpochRow(
+        out,
+        scorer,
+        search.answers(),
+        last_epoch=search.epochs[-1],
+        auroc_last=last["auroc"],
+        ovl_last=last["ovl_scores"],
+        n_in=search.evidence.wins_in.shape[-1],
+        n_out=search.evidence.wins_out.shape[-1],
+        compared=len(usable),
+        left_out=left_out,
+        along=along,
+    )
+
+
+class _Search:
+    """Search for the earliest epoch that is enough, over comparable epochs in ascending order."""
+
+    def __init__(self, epochs: Mapping[int, Seeds], margin: float) -> None:
+        self.epochs = list(epochs)
+        self.margin = margin
+        self.numbers = [_means(seeds) for seeds in epochs.values()]
+        rows = [[seeds[seed] for seed in sorted(seeds)] for seeds in epochs.values()]
+        self.evidence = evidence_of(rows)
+        self.aurocs = self.evidence.aurocs.mean(1)
+        self.saves = self._depends_on_training() and self._is_above_chance()
+
+    def answers(self) -> tuple[Answer, ...]:
+        """Return the answer of each rule."""
+        last = len(self.epochs) - 1
+        everything = list(range(len(self.epochs)))
+        best = self.epochs[int(self.aurocs.argmax())]
+        return (
+            self._answer("any", *self._back(last, everything)),
+            self._answer("last", *self._back(last, [last])),
+            self._answer("paper", self.epochs.index(best), None),
+        )
+
+    def _back(self, place: int, against: Sequence[int]) -> tuple[int | None, float | None]:
+        """Go back from a place while epochs are shown; return the last shown, and `times`."""
+        found = None
+        while place >= 0:
+            is_shown, times = self._judge(place, [other for other in against if other != place])
+            if not is_shown:
+                return found, times
+            found, place = place, place - 1
+        return found, None
+
+    def _judge(self, place: int, against: Sequence[int]) -> tuple[bool, float | None]:
+        """Judge an epoch against others: is it shown, or with how many times the groups."""
+        if not against:
+            return True, None
+        others, own = self._take(against), self._take([place])
+        _, high = difference_limits(others, own, "same", Z_ONE_SIDED)
+        difference = self.aurocs[against] - self.aurocs[place]
+        if (high < self.margin).all():
+            return True, None
+        if (difference >= self.margin).any():
+            return False, None
+        return False, float((((high - difference) / (self.margin - difference)) ** 2).max())
+
+    def _take(self, places: Sequence[int]) -> Evidence:
+        parts = (self.evidence.wins_out, self.evidence.wins_in, self.evidence.refits)
+        wins_out, wins_in, refits = (part[list(places)] for part in parts)
+        return Evidence(wins_out, wins_in, refits, self.evidence.is_by_image)
+
+    def _answer(self, rule: Rule, place: int | None, times: float | None) -> Answer:
+        if place is None:
+            return Answer(rule, None, times=times)
+        last = len(self.epochs) - 1
+        low, high = None, None
+        if rule != "paper" and place != last:
+            ends = difference_limits(self._take([place]), self._take([last]), "same")
+            low, high = (float(end[0]) for end in ends)
+        saved = 1.0 - self.epochs[place] / self.epochs[last]
+        return Answer(
+            rule,
+            self.epochs[place],
+            auroc=self.numbers[place]["auroc"],
+            ovl_scores=self.numbers[place]["ovl_scores"],
+            difference=float(self.aurocs[place] - self.aurocs[last]),
+            difference_low=low,
+            difference_high=high,
+            training_saved=saved if self.saves and place != last else None,
+            times=times,
+        )
+
+    def _depends_on_training(self) -> bool:
+        """Check that the scores are not the same at all epochs, as those of a baseline are."""
+        wins = self.evidence.wins_out, self.evidence.wins_in
+        return any(bool((part != part[:1]).any()) for part in wins)
+
+    def _is_above_chance(self) -> bool:
+        """Check that some epoch is above chance by the lower 95 % limit of its AUROC."""
+        low, _ = limits(self._take([int(self.aurocs.argmax())]))
+        return bool(low[0] > 0.5)
 
 
 def _means(seeds: Seeds) -> dict[str, float | None]:
@@ -214,52 +347,6 @@ def _groups(seeds: Seeds) -> tuple[tuple[Any, ...], ...]:
         for seed, result in sorted(seeds.items())
         if number(result) is not None
         and result.scores is not None
-        and min(map(len, result.scores)) >= LEAST
+        and shape_of(result) is not None
+        and min(map(len, result.scores)) >= LEAST_TESTED
     )
-
-
-def _verdict(epochs: Mapping[int, Seeds]) -> Verdict:
-    last = max(epochs)
-    best = max(epochs, key=lambda epoch: _auroc(epochs[epoch], CHOOSE))  # max takes the first
-    earlier = [epoch for epoch in epochs if epoch < best]
-    tests = [_difference(epochs[best], epochs[epoch]) for epoch in earlier]
-    adjusted = holm([p_value(z_ratio(*test)) for test in tests])
-    worse = {
-        epoch
-        for epoch, (difference, _), p in zip(earlier, tests, adjusted, strict=True)
-        if difference > 0 and p <= LEVEL
-    }
-    earliest = next(epoch for epoch in [*earlier, best] if epoch not in worse)
-    difference, se = _difference(epochs[best], epochs[last])
-    scores_in, scores_out = next(_halves(epochs[best], JUDGE))
-    return Verdict(
-        best_epoch=best,
-        earliest_epoch=earliest,
-        last_epoch=last,
-        auroc_best=_auroc(epochs[best], JUDGE),
-        auroc_last=_auroc(epochs[last], JUDGE),
-        difference=difference,
-        difference_low=difference - Z_95 * se,
-        difference_high=difference + Z_95 * se,
-        training_saved=1.0 - earliest / last,
-        n_in=len(scores_in),
-        n_out=len(scores_out),
-    )
-
-
-def _halves(seeds: Seeds, half: slice) -> Iterator[tuple[Floats, Floats]]:
-    """Yield ID and OOD scores for half of the groups, seed by seed."""
-    for _, result in sorted(seeds.items()):
-        if result.scores is not None:
-            yield result.scores[0][half], result.scores[1][half]
-
-
-def _auroc(seeds: Seeds, half: slice) -> float:
-    return fmean(auroc(*sides) for sides in _halves(seeds, half))
-
-
-def _difference(a: Seeds, b: Seeds) -> tuple[float, float]:
-    """Compute the AUROC difference a - b on the judging half, and the mean standard error."""
-    pairs = zip(_halves(a, JUDGE), _halves(b, JUDGE), strict=True)
-    found = [delong_difference(*of_a, *of_b) for of_a, of_b in pairs]
-    return fmean(x.difference for x in found), fmean(x.se for x in found)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from harness.metrics.roc import AurocEstimate, delong
+from harness.metrics.estimates import Estimate, estimate_of
+from harness.metrics.evidence import evidence_of_scores
 from harness.plan.plan import Plan
 from harness.report.tables import ModelTable
 from harness.results import Cell, Result
@@ -19,11 +20,12 @@ class Layer:
     """A layer, or another term in a score.
 
     Attributes:
-        estimate: AUROC for this term alone, OOD positive, with DeLong error and interval.
+        estimate: AUROC for this term alone, OOD positive; the error covers other test examples,
+            not another fit.
     """
 
     name: str
-    estimate: AurocEstimate
+    estimate: Estimate
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,14 @@ def by_out(cells: list[CellLayers]) -> list[CellLayers]:
 
 def to_json(cell: CellLayers, layer: Layer) -> dict[str, Any]:
     """Convert a layer in a cell to JSON for `bench report --layers`."""
-    found = asdict(layer.estimate)
+    found = layer.estimate
     return {
         **cell.cell.as_row(),
         "layer": layer.name,
-        "auroc": found.pop("auroc"),
-        **{f"auroc_{name}": value for name, value in found.items()},
+        "auroc": found.auroc,
+        "auroc_se": found.se,
+        "auroc_low": found.low,
+        "auroc_high": found.high,
         "auroc_of_score": cell.auroc,
         "n_in": cell.n_in,
         "n_out": cell.n_out,
@@ -101,7 +105,7 @@ def to_json(cell: CellLayers, layer: Layer) -> dict[str, Any]:
 
 def _cell_layers(terms: CellTerms, aurocs: Mapping[Cell, float]) -> CellLayers:
     layers = [
-        Layer(name, delong(values, terms.terms_out[name]))
+        Layer(name, estimate_of(evidence_of_scores(values, terms.terms_out[name])))
         for name, values in terms.terms_in.items()
     ]
     layers.sort(key=lambda layer: -layer.estimate.auroc)

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from harness.report.significance import metrics_of, number
-from harness.results import Cell, Metrics, Result, place
+from harness.results import Cell, Result, place
 from harness.text import counted
+
+
+class Interval(NamedTuple):
+    """An AUROC with its 95 % interval."""
+
+    auroc: float
+    auroc_low: float
+    auroc_high: float
 
 
 def next_look(results: Sequence[Result]) -> list[str]:
@@ -76,7 +85,7 @@ def _beaten(results: Sequence[Result]) -> str:
 
 
 def _blind(results: Sequence[Result]) -> str:
-    best: dict[Cell, tuple[Metrics, Cell]] = {}
+    best: dict[Cell, tuple[Interval, Cell]] = {}
     for metrics, cell in _known(results):
         pair = cell._replace(scorer="", epoch=0, seed=0)
         if pair not in best or metrics.auroc_low > best[pair][0].auroc_low:
@@ -94,7 +103,7 @@ def _blind(results: Sequence[Result]) -> str:
 
 
 def _disagreement(results: Sequence[Result]) -> str:
-    cells: dict[Cell, list[tuple[Metrics, Cell]]] = {}
+    cells: dict[Cell, list[tuple[Interval, Cell]]] = {}
     for metrics, cell in _known(results):
         cells.setdefault(cell._replace(scorer=""), []).append((metrics, cell))
     widest, pair = 0.0, None
@@ -126,6 +135,13 @@ def _widest(results: Sequence[Result]) -> str:
     )
 
 
-def _known(results: Sequence[Result]) -> list[tuple[Metrics, Cell]]:
-    """Return the metrics of each cell with a number."""
-    return [(found, x.cell) for x in results if (found := metrics_of(x)) is not None]
+def _known(results: Sequence[Result]) -> list[tuple[Interval, Cell]]:
+    """Return the interval of each cell that has one."""
+    return [(found, x.cell) for x in results if (found := _interval(x)) is not None]
+
+
+def _interval(result: Result) -> Interval | None:
+    metrics = metrics_of(result)
+    if metrics is None or metrics.auroc_low is None or metrics.auroc_high is None:
+        return None
+    return Interval(metrics.auroc, metrics.auroc_low, metrics.auroc_high)

@@ -7,9 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Literal, TypeAlias
 
-from harness.metrics.intervals import LEVEL, Z_95
-from harness.metrics.paired import p_value, paired_each, z_ratio
-from harness.metrics.placements import Sides
+from harness.metrics.intervals import LEVEL
+from harness.metrics.multiple import against_best
+from harness.metrics.paired import (
+    Trainings,
+    are_comparable,
+    is_surely_different,
+    p_values_each,
+)
 from harness.results import Metrics, Result, Status
 
 Seeds: TypeAlias = Mapping[int, Result]
@@ -22,7 +27,7 @@ Mark: TypeAlias = Literal["best", "tied", "worse", "untested"]
 """Relation of a number to the best number of a column.
 
 `tied`: does not differ significantly from the best; `worse`: differs significantly; `untested`:
-was not compared, because scores or some of the seeds are missing.
+was not compared, because groups are too few, or scores or some of the seeds are missing.
 """
 
 
@@ -55,7 +60,7 @@ def numbers(seeds: Seeds) -> Numbers:
 def is_wrong_way(result: Result) -> bool:
     """Check whether the whole 95 % interval lies below 0.5: OOD groups score below ID groups."""
     metrics = metrics_of(result)
-    return metrics is not None and metrics.auroc_high < 0.5
+    return metrics is not None and metrics.auroc_high is not None and metrics.auroc_high < 0.5
 
 
 def marks(
@@ -63,15 +68,17 @@ def marks(
 ) -> list[list[Mark | None]]:
     """Mark each cell in several columns; cells without a number have the mark None.
 
-    The best cell has the highest mean over the seeds; the first cell wins a tie. A cell that lacks
-    seeds present elsewhere in the column is neither best nor compared with the best.
+    The best cell has the highest mean over the seeds; all cells with exactly this mean are best. A
+    cell is `worse` if its test against the best is significant after `against_best`, which allows
+    for the choice of the best on the same groups. A cell that lacks seeds present elsewhere in the
+    column is neither best nor compared with the best.
 
     Arguments:
         columns: The cells by column.
         aurocs: The result of `numbers` for each cell.
     """
     marked = [_Column(*column) for column in zip(columns, aurocs, strict=True)]
-    tests = iter(paired_each([pair for column in marked for pair in column.pairs()]))
+    tests = iter(p_values_each([pair for column in marked for pair in column.pairs()]))
     for column in marked:
         column.conclude(tests)
     return [column.marks for column in marked]
@@ -83,6 +90,7 @@ class _Column:
     Attributes:
         marks: A mark for each cell; cells in `tested` get their final mark in `conclude`.
         tested: Indices of the cells whose comparison with the best needs a test.
+        sure: Indices of the cells that differ for certain, without a test.
         best: Results of the best cell by seed, without seeds lacking a number.
     """
 
@@ -90,70 +98,55 @@ class _Column:
         self.cells = cells
         self.marks: list[Mark | None] = ["untested" if known else None for known in aurocs]
         self.tested: list[int] = []
+        self.sure: list[int] = []
         self.best: Seeds = {}
         most = max(map(len, aurocs))
         if most:
             means = [_mean(known) if len(known) == most else -math.inf for known in aurocs]
             best = means.index(max(means))
             self.best = {seed: cells[best][seed] for seed in aurocs[best]}
-            self._compare(aurocs, best)
-            self.marks[best] = "best"
+            self._compare(aurocs, means, best)
 
-    def pairs(self) -> Iterator[tuple[Sides, Sides]]:
-        """Yield the scores to compare, for each cell in `tested` and each seed."""
+    def pairs(self) -> Iterator[tuple[Trainings, Trainings]]:
+        """Yield the results to compare, for each cell in `tested`."""
         for place in self.tested:
-            for seed, best in self.best.items():
-                yield _sides(best), _sides(self.cells[place][seed])
+            yield self._trainings(place)
 
-    def conclude(self, tests: Iterator[tuple[float, float]]) -> None:
-        """Mark the tested cells, given the differences and standard errors of `pairs`.
+    def conclude(self, tests: Iterator[float | None]) -> None:
+        """Mark the tested cells, given the p-values of `pairs`.
 
-        The test uses the mean difference over the seeds. The standard error is the mean of the
-        standard errors per seed, because seeds share examples and are not independent.
+        Cells without a test could have been the best too, so they count, with a p-value of 1.
         """
-        for place in self.tested:
-            seeds = [next(tests) for _ in self.best]
-            difference, se = map(fmean, zip(*seeds, strict=True))
-            self.marks[place] = "tied" if p_value(z_ratio(difference, se)) > LEVEL else "worse"
+        p_values = dict.fromkeys(self.sure, 0.0)
+        p_values |= {place: p for place in self.tested if (p := next(tests)) is not None}
+        others = sum(mark is not None for mark in self.marks) - 1 - len(p_values)
+        adjusted = against_best([*p_values.values(), *([1.0] * others)])
+        for place, p in zip(p_values, adjusted, strict=False):
+            self.marks[place] = "tied" if p > LEVEL else "worse"
 
-    def _compare(self, aurocs: Sequence[Numbers], best: int) -> None:
-        """Mark the cells that are certain without a test, and collect the cells to test."""
-        seeds = self.best.keys()
-        shapes = [_shape(result) for result in self.best.values()]
-        for place, (cell, known) in enumerate(zip(self.cells, aurocs, strict=True)):
-            if place == best or known.keys() != seeds:
+    def _compare(self, aurocs: Sequence[Numbers], means: Sequence[float], best: int) -> None:
+        """Mark the best cells, and collect the cells that need a test."""
+        pairs = len(aurocs) * (len(aurocs) - 1) // 2
+        for place, known in enumerate(aurocs):
+            if known.keys() != self.best.keys():
                 continue
-            if self._is_certain(cell):
-                self.marks[place] = "worse"
-            elif None not in shapes and [_shape(cell[seed]) for seed in seeds] == shapes:
+            if means[place] == means[best]:
+                self.marks[place] = "best"
+            elif len(known) == 1 and is_surely_different(*self._first(place), pairs):
+                self.sure.append(place)
+            elif are_comparable(*self._trainings(place)):
                 self.tested.append(place)
 
-    def _is_certain(self, cell: Seeds) -> bool:
-        """Check whether a cell is certainly significantly worse; this saves most tests.
+    def _first(self, place: int) -> tuple[Result, Result]:
+        (seed, best), *_ = self.best.items()
+        return best, self.cells[place][seed]
 
-        The standard error of a difference is at most the sum of both errors (Cauchy and Schwarz).
-        """
-        difference = errors = 0.0
-        for seed, best in self.best.items():
-            a, b = best.metrics, cell[seed].metrics
-            if a is None or b is None:
-                return False
-            difference += a.auroc - b.auroc
-            errors += a.auroc_se + b.auroc_se
-        return difference > Z_95 * errors
+    def _trainings(self, place: int) -> tuple[Trainings, Trainings]:
+        cell = self.cells[place]
+        return list(self.best.values()), [cell[seed] for seed in self.best]
 
 
 def _mean(known: Numbers) -> float:
     """Average over the seeds; the input must not be empty."""
     values = known.values()
     return next(iter(values)) if len(values) == 1 else fmean(values)
-
-
-def _shape(result: Result) -> tuple[int, int] | None:
-    """Count the ID and OOD groups with scores; None without scores."""
-    return None if result.scores is None else (len(result.scores[0]), len(result.scores[1]))
-
-
-def _sides(result: Result) -> Sides:
-    assert result.scores is not None, "only what has a shape is tested"
-    return result.scores

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from harness.metrics.intervals import LEVEL
-from harness.metrics.paired import holm, paired_test
+from harness.metrics.multiple import holm
+from harness.metrics.paired import compared
 from harness.report.next_step import next_look
 from harness.report.significance import is_wrong_way, number, status_of
 from harness.results import Cell, Result, place
@@ -15,9 +16,6 @@ from harness.text import counted, one_line
 
 MOST_TESTED = 2000
 """Maximum number of cells tested, spread evenly over all cells; a test takes up to 1 ms."""
-
-FAR = 6.0
-"""Multiple of the summed standard errors beyond which a difference needs no test: p < 1e-8."""
 
 
 def summary(results: Sequence[Result]) -> list[str]:
@@ -135,10 +133,6 @@ def _test(a: Result, b: Result) -> tuple[int, float] | None:
     """Return the sign of a - b and the p-value of the paired test, or None if not testable."""
     if a.metrics is None or b.metrics is None:
         return None
-    difference = a.metrics.auroc - b.metrics.auroc
-    sign = (difference > 0) - (difference < 0)
-    # the error of a difference is at most the sum of both errors: p stays small after correction
-    if abs(difference) > FAR * (a.metrics.auroc_se + b.metrics.auroc_se):
-        return sign, 0.0
-    test = paired_test(a, b)
-    return None if test is None else (sign, test.p_value)
+    sign = (a.metrics.auroc > b.metrics.auroc) - (a.metrics.auroc < b.metrics.auroc)
+    test = compared([a], [b])
+    return None if test is None or test.p_value is None else (sign, test.p_value)

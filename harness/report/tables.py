@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import NamedTuple
 
+from harness.metrics.estimates import Estimate, estimate
 from harness.report.significance import (
     Mark,
     Numbers,
     Seeds,
-    is_wrong_way,
     marks,
     number,
     numbers,
@@ -45,15 +45,15 @@ class TableCell(NamedTuple):
     Attributes:
         status: None without any result; `"ok"` if and only if the cell has a number.
         auroc: Mean AUROC over the seeds with a number.
-        se: Mean DeLong standard error over these seeds, valid for a single-seed AUROC.
+        estimate: Standard errors by part and 95 % interval of the mean; None if unknown.
         mark: Relation to the best number in the column.
-        wrong_way: Whether the 95 % interval of every seed lies below 0.5.
+        wrong_way: Whether the 95 % interval of the mean lies below 0.5.
         beaten_by: Trivial baselines with a higher AUROC at any seed, each with the largest lead.
     """
 
     status: Status | None
     auroc: Average | None = None
-    se: float | None = None
+    estimate: Estimate | None = None
     mark: Mark | None = None
     wrong_way: bool = False
     beaten_by: tuple[Beaten, ...] = ()
@@ -103,6 +103,7 @@ class Table(ModelTable):
         seeds: Number of seeds among the results.
         n_in: Distinct counts of scored ID groups, ascending; normally a single count.
         n_out: Distinct counts of scored OOD groups, per column.
+        n_fit: Distinct counts of fit groups of the scorers that are fitted, ascending.
         notes: Distinct notes found in result provenance.
         likelihood: What the log-probability of the model is; None if unknown.
     """
@@ -112,6 +113,7 @@ class Table(ModelTable):
     seeds: int
     n_in: tuple[int, ...]
     n_out: tuple[tuple[int, ...], ...]
+    n_fit: tuple[int, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     likelihood: str | None
@@ -124,10 +126,8 @@ def auroc_tables(results: Sequence[Result]) -> list[Table]:
     are for the same cell, the later result counts.
 
     Each column marks the best number, and every number that does not differ significantly from the
-    best by the paired DeLong test (p > 0.05). With several seeds, the test uses the mean
-    difference and the mean standard error over the seeds: seeds share examples, and dividing by
-    the square root of the seed count would understate the error. The best number was chosen on the
-    same examples; the test corrects neither for this choice nor for the row count.
+    best (see `harness.report.significance.marks`). With several seeds, numbers are means, and
+    intervals and tests include the spread between trainings.
     """
     return [_table(*key, group) for key, group in by_table(results).items()]
 
@@ -144,6 +144,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
     cells: defaultdict[tuple[str, int], defaultdict[str, dict[int, Result]]]
     cells = defaultdict(lambda: defaultdict(dict))
     n_in: set[int] = set()
+    n_fit: set[int] = set()
     n_out: defaultdict[str, set[int]] = defaultdict(set)
     for result in results:
         cell = result.cell
@@ -151,6 +152,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         sizes = n_out[cell.out_dataset]
         if result.metrics is not None:
             n_in.add(result.metrics.n_in)
+            n_fit.add(result.metrics.n_fit or 0)
             sizes.add(result.metrics.n_out)
     place = {scorer: i for i, scorer in enumerate(dict.fromkeys(scorer for scorer, _ in cells))}
     keys = sorted(cells, key=lambda key: (place[key[0]], key[1]))
@@ -168,6 +170,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         seeds=len({result.cell.seed for result in results}),
         n_in=tuple(sorted(n_in)),
         n_out=tuple(tuple(sorted(sizes)) for sizes in n_out.values()),
+        n_fit=tuple(sorted(n_fit - {0})),
         failures=failures(results),
         notes=provenance_notes(results),
         likelihood=next((x.likelihood for x in results if x.likelihood is not None), None),
@@ -189,15 +192,10 @@ def _cell(seeds: Seeds, aurocs: Numbers, mark: Mark | None) -> TableCell:
         # A seed that failed must not look as if nothing was to be done.
         statuses.sort(key=lambda status: status == "unsupported")
         return TableCell(statuses[0] if statuses else None)
-    if len(seeds) == 1:  # the usual case, kept fast for tables of very many cells
-        (result,), (auroc,) = seeds.values(), aurocs.values()
-        se = result.metrics.auroc_se if result.metrics else None
-        flags = is_wrong_way(result), result.beaten_by
-        return TableCell("ok", Average(auroc, None, 1), se, mark, *flags)
     known = [seeds[seed] for seed in aurocs]
-    se = fmean(result.metrics.auroc_se for result in known if result.metrics)
-    wrong_way = all(is_wrong_way(result) for result in known)
-    return TableCell("ok", _average(aurocs.values()), se, mark, wrong_way, _beaten_by(known))
+    found = estimate(known)
+    wrong_way = found is not None and found.high is not None and found.high < 0.5
+    return TableCell("ok", _average(aurocs.values()), found, mark, wrong_way, _beaten_by(known))
 
 
 def _beaten_by(results: Sequence[Result]) -> tuple[Beaten, ...]:

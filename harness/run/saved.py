@@ -28,8 +28,8 @@ from harness.store.records import Store, replace_file
 FILE, FOR_PEOPLE = "results.npz", "results.json"
 VERSION = 1
 COUNTED = COLUMNS[4:]
-SIDES = ("scores_in", "scores_out")
-WHOLE = {name for name, kind in get_type_hints(Metrics).items() if kind is int}
+ARRAYS = ("scores_in", "scores_out", "refits")
+WHOLE = {name for name, kind in get_type_hints(Metrics).items() if kind in (int, int | None)}
 """Names of the metrics with integer values."""
 
 OF_BITS = ("bits_per_dim_in", "bits_per_dim_out", "ovl")
@@ -93,9 +93,12 @@ class SavedResults:
         self._provenance = list(zip(*map(self._column, self._facts), strict=True))
         scores = file["scores"]
         self._sides = [scores[low:high] for low, high in pairwise(file["ends"].tolist())]
-        self._places = list(zip(*(file[name].tolist() for name in SIDES), strict=True))
-        for status, places in zip(self._status, self._places, strict=True):
-            if status == "ok" and not all(0 <= place < len(self._sides) for place in places):
+        absent = np.full(len(self._rows), -1)  # a file from before refits were saved
+        places = (file[name] if name in file else absent for name in ARRAYS)
+        self._places = list(zip(*(of_array.tolist() for of_array in places), strict=True))
+        for status, (in_, out, refits) in zip(self._status, self._places, strict=True):
+            known = range(len(self._sides))
+            if status == "ok" and not (in_ in known and out in known and refits in (-1, *known)):
                 raise ValueError("the file lacks scores for a result")
 
     def find(self, cell: Cell) -> Result | None:
@@ -103,13 +106,14 @@ class SavedResults:
         row = self._rows.get(cell)
         if row is None or self._status[row] != "ok":
             return None
-        in_, out = self._places[row]
+        in_, out, refits = self._places[row]
         return Result(
             cell,
             "ok",
             metrics=self._metrics[row],
             scores_in=self._sides[in_],
             scores_out=self._sides[out],
+            refits=None if refits < 0 else self._sides[refits],
             provenance=dict(zip(self._keys, self._provenance[row], strict=True)),
         )
 
@@ -129,6 +133,8 @@ class SavedResults:
         """Return the values of a metric; None if unknown, for example in an older file."""
         if MIDPOINTS.keys().isdisjoint(self._file):  # a file from before bits had noise
             name = MIDPOINTS.get(name, "" if name in OF_BITS else name)
+        if name == "auroc_se_examples" and name not in self._file:
+            name = "auroc_se"  # a file from before the error had parts
         if name not in self._file:
             return [None] * len(self._rows)
         kind = int if name in WHOLE else float
@@ -214,12 +220,12 @@ def _shallow(item: Any) -> Hashable:
 
 
 def _scores(results: Sequence[Result]) -> dict[str, NDArray[Any]]:
-    """Return the scores of all sides, each side once, and the position for each result."""
+    """Return scores and refits of all results, each array once, with the place for each result."""
     known: dict[int, int] = {}
     sides: list[NDArray[np.float64]] = []
-    places: dict[str, list[int]] = {name: [] for name in SIDES}
+    places: dict[str, list[int]] = {name: [] for name in ARRAYS}
     for result in results:
-        for name in SIDES:
+        for name in ARRAYS:
             scores = getattr(result, name)
             place = -1 if scores is None else known.setdefault(id(scores), len(sides))
             if place == len(sides):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from harness.contracts import Baseline, Scorer
-from harness.metrics.intervals import LEVEL, Z_95
-from harness.metrics.paired import paired_test
+from harness.metrics.intervals import LEVEL
+from harness.metrics.paired import are_comparable, is_surely_different, p_values_each
 from harness.plan.plan import Plan
 from harness.results import Beaten, Cell, Result
 
@@ -36,38 +36,40 @@ def flag_beaten(results: Sequence[Result], baselines: Collection[str]) -> list[R
     if not baselines:
         return list(results)
     by_cell = {result.cell: result for result in results if result.cell.scorer in baselines}
+    pairs = [
+        (result, other)
+        for result in results
+        if result.cell.scorer not in baselines
+        for name in sorted(baselines)
+        if (other := by_cell.get(result.cell._replace(scorer=name))) is not None
+        and _difference(other, result) > 0
+    ]
+    found: dict[Cell, list[Beaten]] = {}
+    for (result, other), beyond in zip(pairs, _beyond_error(pairs), strict=True):
+        beaten = Beaten(other.cell.scorer, _difference(other, result), beyond)
+        found.setdefault(result.cell, []).append(beaten)
     return [
-        replace(result, beaten_by=beaten)
-        if (beaten := _beaten(result, by_cell, baselines))
-        else result
+        replace(result, beaten_by=tuple(found[result.cell])) if result.cell in found else result
         for result in results
     ]
 
 
-def _beaten(
-    result: Result, by_cell: Mapping[Cell, Result], baselines: Collection[str]
-) -> tuple[Beaten, ...]:
-    if result.metrics is None or result.cell.scorer in baselines:
-        return ()
-    found = []
-    for name in sorted(baselines):
-        other = by_cell.get(result.cell._replace(scorer=name))
-        if other is not None and other.metrics is not None:
-            difference = other.metrics.auroc - result.metrics.auroc
-            if difference > 0:
-                errors = other.metrics.auroc_se + result.metrics.auroc_se
-                is_beyond = _is_beyond_error(other, result, difference, errors)
-                found.append(Beaten(name, difference, is_beyond))
-    return tuple(found)
+def _difference(a: Result, b: Result) -> float:
+    """Return AUROC of a minus AUROC of b; 0 if a number is missing."""
+    if a.metrics is None or b.metrics is None:
+        return 0.0
+    return a.metrics.auroc - b.metrics.auroc
 
 
-def _is_beyond_error(a: Result, b: Result, difference: float, errors: float) -> bool | None:
-    """Return True if a and b differ significantly by the paired DeLong test (p <= 0.05).
-
-    Returns None if the test is impossible. The standard error of a difference is at most the sum
-    of both standard errors (Cauchy and Schwarz), so a large difference needs no test.
-    """
-    if difference > Z_95 * errors:
-        return True
-    test = paired_test(a, b)
-    return None if test is None else test.p_value <= LEVEL
+def _beyond_error(pairs: Sequence[tuple[Result, Result]]) -> list[bool | None]:
+    """Say whether each pair differs significantly (p <= 0.05); None if the test is impossible."""
+    found: list[bool | None] = [is_surely_different(*pair) or None for pair in pairs]
+    open_ = [
+        (place, ([a], [b]))
+        for place, (a, b) in enumerate(pairs)
+        if found[place] is None and are_comparable([a], [b])
+    ]
+    p_values = p_values_each([pair for _, pair in open_])
+    for (place, _), p in zip(open_, p_values, strict=True):
+        found[place] = None if p is None else p <= LEVEL
+    return found

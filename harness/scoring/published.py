@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from harness.metrics.intervals import Z_95
+import numpy as np
+
+from harness.metrics.intervals import Z_95, expected_trials, wilson
 from harness.metrics.roc import hanley_mcneil
 from harness.results import Published, Result
 from harness.suite.references import Reference
@@ -13,17 +15,38 @@ from harness.suite.references import Reference
 def beside(reference: Reference | None, result: Result) -> Published | None:
     """Compare our number for a cell with the published value; None if either is missing.
 
-    Published values come without scores, so the standard error follows Hanley and McNeil, for the
-    group count per side given by the number of examples.
+    Published values come without scores, so their error follows from the value and the number of
+    groups on each side, given by the number of examples.
     """
     value = reference.value(result.cell) if reference else None
     if reference is None or value is None or result.metrics is None:
         return None
     groups = reference.examples // result.cell.group_size
-    se = hanley_mcneil(value, groups, groups)
+    low, high = published_interval(value, groups, reference.decimals)
+    se = hanley_mcneil(value, groups, groups) or max(value - low, high - value) / Z_95
     difference = result.metrics.auroc - value
-    is_within = within_error(difference, result.metrics.auroc_se, se)
-    return Published(value, se, difference, is_within, reference.source)
+    ours = result.metrics.auroc_se
+    is_within = within_error(
+        difference, result.metrics.auroc_se_examples if ours is None else ours, se
+    )
+    return Published(value, se, low, high, difference, is_within, reference.source)
+
+
+def published_interval(value: float, groups: int, decimals: int) -> tuple[float, float]:
+    """Compute the 95 % interval of a printed AUROC, by Wilson with H(A) trials.
+
+    The lower end is that of the smallest AUROC that is printed as `value`, the upper end that of
+    the largest, so that a printed 1.0000 has an interval too.
+
+    Arguments:
+        value: The printed AUROC.
+        groups: Number of groups on each side.
+        decimals: Number of printed decimals.
+    """
+    half = 0.5 * 10.0**-decimals
+    ends = np.clip([value - half, value + half], 0.0, 1.0)
+    lows, highs = wilson(ends, 1 / expected_trials(ends, groups, groups), groups, groups)
+    return float(lows[0]), float(highs[1])
 
 
 def within_error(difference: float, se_ours: float, se_theirs: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,16 +11,26 @@ import numpy as np
 
 from harness.contracts import HasScoreTerms, NeedsFeatureNames, Scorer
 from harness.errors import BenchError, ScoreError, UnsupportedError
+from harness.metrics.estimates import estimate_of
+from harness.metrics.evidence import evidence_of_scores
 from harness.metrics.overlap import overlap
-from harness.metrics.roc import aupr, delong, fpr95
+from harness.metrics.roc import aupr, fpr95
 from harness.plan.jobs import PlannedCell
 from harness.plan.plan import Plan
 from harness.results import Cell, Metrics, Result
 from harness.scoring.bits import BitsReader
 from harness.scoring.examples import ExampleNotes
+from harness.scoring.fits import Refits, fit
 from harness.scoring.published import beside
 from harness.scoring.reader import StatisticReader
-from harness.scoring.validity import checked_scores, facts_of_fit, notes_on_scores, notes_on_seen
+from harness.scoring.validity import (
+    checked_scores,
+    facts_of_fit,
+    notes_on_fit,
+    notes_on_fitted_statistics,
+    notes_on_scores,
+    notes_on_seen,
+)
 from harness.store.records import Store
 
 if TYPE_CHECKING:
@@ -106,10 +116,11 @@ def score_terms(plan: Plan, store: Store, cells: Container[Cell]) -> Iterator[Ce
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A fitted scorer with the ID scores, for all OOD sets in a row."""
+    """A fitted scorer with the ID scores, for all OOD sets in a row; `n_fit` as in `Metrics`."""
 
     key: Any
     scorer: Scorer
+    n_fit: int
     scores_in: NDArray[np.float64]
 
 
@@ -119,6 +130,7 @@ class _CellScorer:
     def __init__(self, reader: StatisticReader) -> None:
         self.reader, self.plan = reader, reader.plan
         self.fitted: _Fitted | None = None
+        self.refits: tuple[Any, Refits] | None = None
         self.bits = BitsReader(reader)
         self.examples = ExampleNotes(reader.plan.prepared)
 
@@ -140,36 +152,45 @@ class _CellScorer:
         self._check_features(planned)
         fitted = self._fit(planned)
         scores_out = checked_scores(fitted.scorer, self._read(planned, "out"), "OOD", planned.cell)
-        estimate = delong(fitted.scores_in, scores_out)
+        refits, problem = self._refit(planned, fitted)
+        found = estimate_of(evidence_of_scores(fitted.scores_in, scores_out, refits))
+        is_known = not problem
         bits = self.bits.of(planned.dequantised)
         midpoint = self.bits.of(planned.midpoint)
+        metrics = Metrics(
+            auroc=found.auroc,
+            auroc_se=found.se if is_known else None,
+            auroc_se_examples=found.se_examples,
+            auroc_se_fit=found.se_fit if is_known else None,
+            auroc_low=found.low if is_known else None,
+            auroc_high=found.high if is_known else None,
+            aupr=aupr(fitted.scores_in, scores_out),
+            fpr95=fpr95(fitted.scores_in, scores_out),
+            n_in=len(fitted.scores_in),
+            n_out=len(scores_out),
+            n_fit=fitted.n_fit,
+            bits_per_dim_in=bits.mean_in,
+            bits_per_dim_out=bits.mean_out,
+            ovl=bits.ovl,
+            ovl_scores=overlap(fitted.scores_in, scores_out),
+            aupr_in=aupr(-scores_out, -fitted.scores_in),
+            bits_per_dim_midpoint_in=midpoint.mean_in,
+            bits_per_dim_midpoint_out=midpoint.mean_out,
+        )
+        notes = [*notes_on_scores(planned.cell, fitted.scores_in, scores_out)]
+        notes += notes_on_fit(planned.cell, problem, metrics)
         return Result(
             planned.cell,
             "ok",
-            metrics=Metrics(
-                auroc=estimate.auroc,
-                auroc_se=estimate.se,
-                auroc_low=estimate.low,
-                auroc_high=estimate.high,
-                aupr=aupr(fitted.scores_in, scores_out),
-                fpr95=fpr95(fitted.scores_in, scores_out),
-                n_in=len(fitted.scores_in),
-                n_out=len(scores_out),
-                bits_per_dim_in=bits.mean_in,
-                bits_per_dim_out=bits.mean_out,
-                ovl=bits.ovl,
-                ovl_scores=overlap(fitted.scores_in, scores_out),
-                aupr_in=aupr(-scores_out, -fitted.scores_in),
-                bits_per_dim_midpoint_in=midpoint.mean_in,
-                bits_per_dim_midpoint_out=midpoint.mean_out,
-            ),
+            metrics=metrics,
             scores_in=fitted.scores_in,
             scores_out=scores_out,
-            provenance=self._provenance(planned, fitted, scores_out),
+            refits=refits,
+            provenance=self._provenance(planned, fitted, notes),
         )
 
     def _provenance(
-        self, planned: PlannedCell, fitted: _Fitted, scores_out: NDArray[np.float64]
+        self, planned: PlannedCell, fitted: _Fitted, notes: Sequence[str]
     ) -> dict[str, Any]:
         """Collect the facts behind a number: scorer, statistics, data splits, fit and notes."""
         cell, prepared = planned.cell, self.plan.prepared
@@ -187,7 +208,8 @@ class _CellScorer:
                 *planned.notes,
                 *self.examples.of(planned),
                 *notes_on_seen(planned, prepared),
-                *notes_on_scores(cell, fitted.scores_in, scores_out),
+                *notes_on_fitted_statistics(planned),
+                *notes,
                 *self.bits.notes(planned.dequantised),
             ],
         }
@@ -205,14 +227,33 @@ class _CellScorer:
         jobs = tuple((name, jobs.fit, jobs.in_) for name, jobs in reads)
         key = (planned.cell.scorer, planned.cell.group_size, jobs)
         if self.fitted is None or self.fitted.key != key:
-            scorer: Scorer = planned.scorer.build()
-            if isinstance(scorer, NeedsFeatureNames):
-                names = {name: self.reader.features(jobs.fit) for name, jobs in reads}
-                scorer.name_features(names)
-            scorer.fit(self._read(planned, "fit"))
+            scorer = self._built(planned)
+            n_fit = fit(scorer, self._read(planned, "fit"))
             scores_in = checked_scores(scorer, self._read(planned, "in_"), "ID", planned.cell)
-            self.fitted = _Fitted(key, scorer, scores_in)
+            self.fitted = _Fitted(key, scorer, n_fit, scores_in)
         return self.fitted
+
+    def _refit(
+        self, planned: PlannedCell, fitted: _Fitted
+    ) -> tuple[NDArray[np.float64] | None, str]:
+        """Return the AUROCs of the refits, None if nothing is fitted or if a problem is named."""
+        if not fitted.n_fit:
+            return None, ""
+        try:
+            if self.refits is None or self.refits[0] != fitted.key:
+                read = self._read(planned, "fit"), self._read(planned, "in_")
+                self.refits = fitted.key, Refits(lambda: self._built(planned), *read)
+            return self.refits[1].aurocs(self._read(planned, "out")), ""
+        except Exception as error:  # the number exists: an error of a refit must not remove it
+            return None, str(error)
+
+    def _built(self, planned: PlannedCell) -> Scorer:
+        """Build an unfitted scorer that knows its column names."""
+        scorer: Scorer = planned.scorer.build()
+        if isinstance(scorer, NeedsFeatureNames):
+            reads = planned.reads.items()
+            scorer.name_features({name: self.reader.features(jobs.fit) for name, jobs in reads})
+        return scorer
 
     def _read(
         self, planned: PlannedCell, role: Literal["fit", "in_", "out"]

@@ -8,8 +8,12 @@ import numpy as np
 
 from harness.contracts import HasFitInfo, Scorer
 from harness.errors import ScoreError
-from harness.results import Cell
+from harness.results import Cell, Metrics
 from harness.store.hashing import canonical_json
+
+SMALL_FIT = 75
+"""Number of fit groups below which intervals are approximate, if many more groups are scored: in
+simulations with 30 fit groups and 1,000 scored, .86 to .96 of intervals hold the true value."""
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +54,30 @@ def notes_on_scores(
         return []
     where = f"{cell.scorer} at epoch {cell.epoch} against {cell.out_dataset}"
     return [f"{where}: all scores are equal, so the AUROC is 0.5 and says nothing"]
+
+
+def notes_on_fit(cell: Cell, problem: str, metrics: Metrics) -> list[str]:
+    """Write a note on a doubtful error of the fit, or the problem by which it is unknown."""
+    where = f"{cell.scorer} at epoch {cell.epoch}, group size {cell.group_size}"
+    if problem:
+        return [f"{where}: no interval and no test, because a refit is impossible: {problem}"]
+    n_fit = metrics.n_fit or 0
+    if 0 < n_fit < SMALL_FIT and max(metrics.n_in, metrics.n_out) > 2 * n_fit:
+        return [
+            f"group size {cell.group_size}: scorers are fitted to only {n_fit} groups, so their "
+            "intervals are approximate"
+        ]
+    return []
+
+
+def notes_on_fitted_statistics(planned: PlannedCell) -> list[str]:
+    """Write a note on each fitted statistic that the scorer reads."""
+    fitted = [name for name, jobs in planned.reads.items() if jobs.fit.fit is not None]
+    return [
+        f"{name} is fitted to ID examples: intervals and tests of scorers that read it do not "
+        "cover this fit"
+        for name in fitted
+    ]
 
 
 def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset]) -> list[str]:

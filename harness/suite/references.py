@@ -43,11 +43,13 @@ class Reference:
     Attributes:
         source: Title or address of the publication.
         examples: Number of scored examples per side.
+        decimals: Number of printed decimals: the largest number among the values in the file.
         values: OOD positive, by place; `"last"` is replaced by an epoch number.
     """
 
     source: str
     examples: int
+    decimals: int
     values: Mapping[Place, float]
 
     def value(self, cell: Cell) -> float | None:
@@ -82,7 +84,8 @@ def read_reference(path: Path, suite: Suite) -> Reference:
     for item in sorted(file.values, key=lambda item: item.epoch != "last"):
         epoch = last.get(item.in_dataset, 0) if item.epoch == "last" else item.epoch
         values[item.in_dataset, item.out, file.scorer, epoch, item.group_size] = item.auroc
-    return Reference(file.source, file.examples, values)
+    decimals = max((len(str(value).partition(".")[2]) for value in values.values()), default=1)
+    return Reference(file.source, file.examples, decimals, values)
 
 
 def _last_epochs(suite: Suite) -> dict[str, int]:

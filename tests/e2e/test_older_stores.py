@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.metrics.roc import delong
 from harness.run.prepare import plan_opened
 from harness.store.records import Store
 from harness.suite import load_suite
 from tests.e2e.test_cli import bench
+from tests.made_results import estimated
 from tests.places import settings_in
 
 OLDER = Path(__file__).parents[1] / "data" / "older"
@@ -59,8 +59,18 @@ def compare_with_before(rows, notes):
         for name in NEW_METRICS:
             del row[name]
         # The interval has another formula now, on the same scores.
-        again = delong(scores[f"{number}.in"], scores[f"{number}.out"])
-        earlier |= {"auroc_low": again.low, "auroc_high": again.high}
+        again = estimated(scores[f"{number}.in"], scores[f"{number}.out"])
+        earlier["auroc_se_examples"] = earlier.pop("auroc_se")
+        if row.pop("n_fit"):
+            assert row["auroc_low"] <= again.low <= again.high <= row["auroc_high"]
+            assert row.pop("auroc_se") >= row["auroc_se_examples"]
+        else:
+            assert (row["auroc_low"], row["auroc_high"]) == (again.low, again.high)
+            assert row.pop("auroc_se") == row["auroc_se_examples"]
+        for name in ("auroc_low", "auroc_high"):
+            del row[name], earlier[name]
+        assert row.pop("auroc_se_fit") >= 0
+        row.pop("over_seeds", None)
         assert row["provenance"].pop("likelihood") == row.pop("likelihood") == "exact"
         earlier["provenance"]["notes"] += notes
         assert row == approximately(earlier)

@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from harness.report.epochs import SPLIT, epoch_tables
+from harness.report.epochs import epoch_tables
 from harness.report.epochs import to_json as epoch_row
 from harness.report.page.budget import ByteBudget, by_importance
 from harness.report.page.distributions import details
@@ -132,13 +132,18 @@ def _pictures(outcome: Outcome, results: dict[Cell, Result], store: Store) -> di
 
 
 def _epochs(results: Sequence[Result]) -> dict[str, Any]:
-    """Collect the rows about early stopping."""
+    """Collect the answers to how early is enough."""
     if len(results) > MOST_ROWS:
-        return {"split": SPLIT, "rows": [], "most": MOST_ROWS}
+        return {"rows": [], "most": MOST_ROWS}
     names = ("model", "in", "out", "scorer")
-    rows = [epoch_row(table, row) for table in epoch_tables(results) for row in table.rows]
+    rows = [
+        epoch_row(table, row, answer)
+        for table in epoch_tables(results)
+        for row in table.rows
+        for answer in row.answers
+    ]
     shown = [row | {name: one_line(row[name]) for name in names} for row in rows]
-    return {"split": SPLIT, "rows": shown, "most": MOST_ROWS}
+    return {"rows": shown, "most": MOST_ROWS}
 
 
 def _joined(names: Sequence[str]) -> str:

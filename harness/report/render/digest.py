@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.report.epochs import early_enough
+from harness.report.epochs import MARGIN, early_enough
 from harness.report.ranking import RankingTable, ranking_table
 from harness.report.render.ranking import RANKED, ranked_cells
 from harness.report.render.sheets import (
@@ -33,7 +33,7 @@ MOST_JUDGED = 5_000
 """Approximate number of results tested for the early-stopping summary, to limit run time."""
 
 EXTREME = ("AUROC", "scorer", "model", "in", "out", "epoch", "group size", "seed")
-EPOCHS = ("scorer", "best epoch", "earliest epoch", "last epoch", "saved", "judged")
+EPOCHS = ("scorer", "shown", "epoch", "saved")
 
 
 def digest_sheets(results: Sequence[Result]) -> list[TextTable]:
@@ -105,18 +105,18 @@ def _early_enough(results: Sequence[Result]) -> list[TextTable]:
         return []
     body = [
         [
-            *cell_texts(early.scorer),
-            *(CellText(f"{epoch:g}") for epoch in (early.best, early.earliest, early.last)),
-            CellText(f"{100 * early.saved:.0f} %"),
-            CellText(str(early.rows)),
+            *cell_texts(early.scorer, f"{early.shown} of {early.rows}"),
+            CellText("-" if early.epoch is None else f"{early.epoch:g}"),
+            CellText("-" if early.saved is None else f"{100 * early.saved:.0f} %"),
         ]
         for early in found
     ]
     drawn = f"drawn at random from {places:,}" if judged < places else "with none left out"
     caption = [
-        "The earliest epoch is the first that does not differ significantly from the best; saved "
-        "is the share of training saved by stopping there.",
-        f"Medians over {judged:,} combinations of model, data sets and group size, {drawn}; "
-        "--epochs lists each combination.",
+        f"shown: combinations in which an epoch before the last is shown not to be worse than "
+        f"the last by {MARGIN:g} or more; epoch and saved share of training are medians over "
+        "these.",
+        f"{judged:,} combinations of model, data sets and group size, {drawn}; --epochs lists "
+        "each combination.",
     ]
     return [TextTable("How early is enough", EPOCHS, body, 1, 1, caption, ())]

@@ -1,17 +1,26 @@
-"""Early stopping, in every format supported by `bench report --epochs`."""
+"""How early is enough, in every format supported by `bench report --epochs`."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Unpack
 
-from harness.report.epochs import SPLIT, EpochRow, EpochTable, Verdict, epoch_tables, to_json
+from harness.report.coverage import coverage
+from harness.report.epochs import (
+    MARGIN,
+    Answer,
+    EpochRow,
+    EpochTable,
+    Rule,
+    epoch_tables,
+    to_json,
+)
 from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import (
     CellText,
     TextTable,
     as_notes,
-    auroc_text,
     cell_texts,
     size_range,
 )
@@ -20,102 +29,121 @@ from harness.results import Result
 HEADER = (
     "out",
     "scorer",
-    "best epoch",
-    "earliest epoch",
-    "last epoch",
-    "AUROC at best",
-    "best - last [95 %]",
+    "rule",
+    "epoch",
+    "AUROC (last)",
+    "OVL (last)",
+    "epoch - last [95 %]",
     "saved",
+    "groups for an earlier epoch",
 )
+NAMES: dict[Rule, str] = {"any": "any epoch", "last": "last epoch", "paper": "paper"}
 
 
-def render_epochs(results: Sequence[Result], **printing: Unpack[Printing]) -> str:
-    """Render early stopping for all results in the requested format."""
-    tables = epoch_tables(results)
-    rows = [to_json(table, row) for table in tables for row in table.rows]
-    along = [list(row.along) for table in tables for row in table.rows]
-    whole = [{**row, "along": metrics} for row, metrics in zip(rows, along, strict=True)]
-    blank = to_json(EpochTable("", "", 0, (), 0, ()), EpochRow("", "", None, 0, 0))
+def render_epochs(
+    results: Sequence[Result], *, margin: float = MARGIN, **printing: Unpack[Printing]
+) -> str:
+    """Render how early is enough, for all results, in the requested format."""
+    tables = epoch_tables(results, margin)
+    found = [
+        (to_json(table, row, answer), row)
+        for table in tables
+        for row in table.rows
+        for answer in row.answers or (None,)
+    ]
+    blank = EpochTable("", "", 0, margin, (), 0, (), ())
     return render_document(
         printing,
-        found={"split": SPLIT, "epochs": whole},
-        rows=rows,
-        columns=list(blank),
+        found={"epochs": [{**values, "along": list(row.along)} for values, row in found]},
+        rows=[values for values, _ in found],
+        columns=list(to_json(blank, EpochRow("", "", ()), None)),
         sheets=map(sheet, tables),
     )
 
 
 def sheet(table: EpochTable) -> TextTable:
-    """Format an early-stopping table for printing."""
+    """Format a table for printing."""
     return TextTable(
         title=f"How early is enough: {table.heading}",
         header=HEADER,
-        body=[_cells(row) for row in table.rows],
-        lead=2,
-        left=2,
+        body=[_cells(row, answer) for row in table.rows for answer in row.answers or (None,)],
+        lead=3,
+        left=3,
         caption=_caption(table),
         notes=as_notes(table.notes),
     )
 
 
-def _cells(row: EpochRow) -> list[CellText]:
+def _cells(row: EpochRow, answer: Answer | None) -> list[CellText]:
     names = cell_texts(row.out_dataset, row.scorer)
-    verdict = row.verdict
-    if verdict is None:
+    if answer is None:
         return names + [CellText("-")] * (len(HEADER) - len(names))
+    needed = _groups(row, answer.times)
+    if answer.epoch is None:
+        return [*names, *cell_texts(NAMES[answer.rule], "not shown"), *_dashes(4), needed]
+    saved = answer.training_saved
     return [
         *names,
-        *cell_texts(verdict.best_epoch, verdict.earliest_epoch, verdict.last_epoch),
-        auroc_text(verdict.auroc_best),
-        _difference(verdict),
-        CellText(f"{100 * verdict.training_saved:.0f} %"),
+        *cell_texts(NAMES[answer.rule], answer.epoch),
+        CellText(_beside_last(answer.auroc, row.auroc_last), auroc=answer.auroc),
+        CellText(_beside_last(answer.ovl_scores, row.ovl_last)),
+        _difference(row, answer),
+        CellText("-" if saved is None else f"{100 * saved:.0f} %"),
+        needed,
     ]
 
 
-def _difference(verdict: Verdict) -> CellText:
-    if verdict.best_epoch == verdict.last_epoch:
+def _dashes(count: int) -> list[CellText]:
+    return [CellText("-")] * count
+
+
+def _beside_last(value: float | None, last: float | None) -> str:
+    shown, at_last = ("-" if x is None else f"{x:.3f}" for x in (value, last))
+    return f"{shown} ({at_last})"
+
+
+def _difference(row: EpochRow, answer: Answer) -> CellText:
+    if answer.epoch == row.last_epoch or answer.difference is None:
         return CellText("same")
-    interval = f" [{verdict.difference_low:+.3f}, {verdict.difference_high:+.3f}]"
-    return CellText(f"{verdict.difference:+.3f}", beside=interval)
+    low, high = answer.difference_low, answer.difference_high
+    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+    return CellText(f"{answer.difference:+.3f}", beside=interval)
+
+
+def _groups(row: EpochRow, times: float | None) -> CellText:
+    """Format the numbers of groups with which an earlier epoch would be shown."""
+    if times is None or row.n_in is None or row.n_out is None:
+        return CellText("-")
+    n_in, n_out = (math.ceil(times * size) for size in (row.n_in, row.n_out))
+    return CellText(f"{n_in:,} in, {n_out:,} out")
 
 
 def _caption(table: EpochTable) -> list[str]:
     """Explain the table, one sentence per line."""
+    margin = f"{table.margin:g}"
     lines = [
-        "The best epoch is chosen by AUROC on half of the groups on each side (even-numbered "
-        "groups); everything else is judged on the other half, to avoid selection bias.",
-        "The earliest epoch is the first epoch not significantly worse than the best by the "
-        "paired DeLong test (p > 0.05, Holm-corrected over the epochs before the best); a "
-        "difference that is not significant does not prove equality.",
-        "best - last is the difference in AUROC; its 95 % interval is in brackets (DeLong).",
-        "saved is the share of training saved by stopping at the earliest epoch, "
-        "1 - earliest / last; it means little for an AUROC near 0.5, where no epoch is useful.",
+        f"any epoch: going back from the last epoch, the earliest that is shown not to be worse "
+        f"than any other epoch by {margin} or more, by one-sided 95 % limits of the difference.",
+        "last epoch: the same, against the last epoch only, which is the claim of the paper "
+        "(OOD Detection with Immature Models).",
+        "paper: the epoch with the highest AUROC on these same groups, as the paper chooses it; "
+        "the AUROC of the best of many epochs is too high on the groups that chose it.",
+        f"not shown: not even the last epoch can be shown to be within {margin} of all others "
+        "with this many groups.",
+        "OVL is the overlap of the scores of ID and OOD groups; in parentheses: the last epoch.",
+        "saved is the share of training saved, 1 - epoch / last; a dash if the epoch is the "
+        "last, if the scores do not depend on training, or if no epoch is shown to be above "
+        "chance.",
+        f"groups: about so many would show the next epoch back, if all AUROCs stayed the same; "
+        f"a dash if its AUROC is lower by {margin} or more.",
+        coverage(table.n_fit, table.seeds),
     ]
-    if table.seeds > 1:
-        lines.append(
-            f"Means over {table.seeds} seeds; intervals and tests use the mean standard error."
-        )
-    verdicts = [row.verdict for row in table.rows if row.verdict]
-    if any(
-        v.difference_low == v.difference_high and v.best_epoch < v.last_epoch for v in verdicts
-    ):
-        lines.append(
-            "An interval of zero width means that both epochs separate perfectly, and DeLong's "
-            "error is 0."
-        )
-    lacking = sum(row.left_out for row in table.rows)
-    if lacking:
+    if lacking := sum(row.left_out for row in table.rows):
         lines.append(
             f"Left out over all rows: {lacking} epochs without scores for the same groups."
         )
-    if any(row.verdict is None for row in table.rows):
-        lines.append("A dash means that fewer than two epochs can be compared.")
-    return lines + _sizes(verdicts)
-
-
-def _sizes(verdicts: Sequence[Verdict]) -> list[str]:
-    if not verdicts:
-        return []
-    n_in = size_range([verdict.n_in for verdict in verdicts])
-    n_out = size_range([verdict.n_out for verdict in verdicts])
-    return [f"Judging groups: {n_in} in, {n_out} out."]
+    if any(not row.answers for row in table.rows):
+        lines.append("A row of dashes: fewer than two epochs can be compared.")
+    n_in = size_range([row.n_in for row in table.rows if row.n_in is not None])
+    n_out = size_range([row.n_out for row in table.rows if row.n_out is not None])
+    return [*lines, f"Groups: {n_in} in, {n_out} out."] if n_in else lines

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Unpack
 
 from harness.errors import ScoreError
+from harness.metrics.estimates import Estimate, estimate
 from harness.report.render.digest import MOST_CELLS, digest_sheets
 from harness.report.render.documents import Printing, csv_text, json_text, render_sheets
 from harness.report.render.published import published_sheets
 from harness.report.render.sheets import sheet
+from harness.report.significance import number
 from harness.report.tables import auroc_tables
 from harness.results import Cell, Published, Result
+
+OVER_SEEDS = ("seeds", "se", *(field.name for field in fields(Estimate)))
+"""Numbers about the mean AUROC over the seeds of a place."""
 
 
 def render(
@@ -28,7 +33,7 @@ def render(
 
     Arguments:
         results: Results, whose order determines the order of scorers, data sets and rows.
-        standard_errors: Whether the tables show DeLong standard errors.
+        standard_errors: Whether the tables show standard errors.
         show_all: Whether a `table` lists every result; otherwise more than `MOST_CELLS` results
             are printed in a digest.
         printing: Options for printing; `csv` and `json` hold one row or object per result, all
@@ -54,7 +59,10 @@ def render(
 
 
 def _json(results: Sequence[Result], suite: str) -> str:
-    found = [result.to_json() for result in results]
+    over_seeds = _over_seeds(results)
+    found = [
+        result.to_json() | {"over_seeds": over_seeds.get(_place(result))} for result in results
+    ]
     try:
         return json_text({"suite": suite, "results": found})
     except ValueError as error:
@@ -82,14 +90,42 @@ def _name(cell: Cell) -> str:
 
 def _csv(results: Sequence[Result]) -> str:
     """Format a row per result, with the JSON fields except provenance."""
+    over_seeds = _over_seeds(results)
     blank = Result(Cell("", "", "", "", 0, 0, 0), "failed")
-    columns = [key for key in _flat(blank) if key != "provenance"]
-    return csv_text(columns, [_flat(result) for result in results])
+    columns = [key for key in _flat(blank, {}) if key != "provenance"]
+    rows = [_flat(result, over_seeds.get(_place(result), {})) for result in results]
+    return csv_text(columns, rows)
 
 
-def _flat(result: Result) -> dict[str, object]:
-    """Return the JSON fields for a result, with a separate column for each published number."""
+def _place(result: Result) -> Cell:
+    return result.cell._replace(seed=0)
+
+
+def _over_seeds(results: Sequence[Result]) -> dict[Cell, dict[str, float | int | None]]:
+    """Estimate the mean AUROC over the seeds of each place, with the parts of its error.
+
+    The results must be for the same groups with each seed, as those of a suite are.
+    """
+    places: dict[Cell, dict[int, Result]] = {}
+    for result in results:
+        if number(result) is not None:
+            places.setdefault(_place(result), {})[result.cell.seed] = result
+    estimates = {
+        place: (len(seeds), estimate(list(seeds.values())))
+        for place, seeds in places.items()
+        if len(seeds) > 1
+    }
+    return {
+        place: {"seeds": seeds, "se": found.se, **vars(found)}
+        for place, (seeds, found) in estimates.items()
+        if found is not None
+    }
+
+
+def _flat(result: Result, over_seeds: Mapping[str, object]) -> dict[str, object]:
+    """Return the JSON fields for a result, with a separate column for each number."""
     values = result.to_json()
+    values |= {f"over_seeds_{name}": over_seeds.get(name) for name in OVER_SEEDS}
     published = values.pop("published") or {}
     values.pop("beaten_by")
     names = [field.name for field in fields(Published)]

@@ -9,7 +9,14 @@ from harness.errors import NothingSelectedError
 from harness.plan.plan import Plan
 from harness.report.layers import CellLayers, Layer, LayerTable, layer_tables, to_json
 from harness.report.render.documents import Printing, render_document
-from harness.report.render.sheets import CellText, TextTable, auroc_text, cell_texts, size_range
+from harness.report.render.sheets import (
+    CellText,
+    TextTable,
+    auroc_text,
+    cell_texts,
+    interval_text,
+    size_range,
+)
 from harness.results import Result
 from harness.store.records import Store
 from harness.text import one_line
@@ -59,7 +66,7 @@ def _cells(cell: CellLayers, layer: Layer) -> list[CellText]:
     found = layer.estimate
     return [
         *cell_texts(cell.cell.out_dataset, cell.cell.epoch, layer.name),
-        auroc_text(found.auroc, f" [{found.low:.3f}, {found.high:.3f}]"),
+        auroc_text(found.auroc, interval_text(found.low, found.high)),
         auroc_text(cell.auroc),
     ]
 
@@ -70,8 +77,8 @@ def _caption(table: LayerTable) -> list[str]:
     n_in = size_range([cell.n_in for cell in table.cells])
     n_out = size_range([cell.n_out for cell in table.cells])
     return [
-        "AUROC of the score term from each layer alone, OOD positive; the 95 % interval is in "
-        "brackets (DeLong). all layers: AUROC of the whole score.",
+        "AUROC of the score term from each layer alone, OOD positive; the 95 % interval for "
+        "other test examples is in brackets. all layers: AUROC of the whole score.",
         f"At most the {MOST_LAYERS} best of {counts} layers are shown; --format json and csv "
         "have all layers.",
         "Layers are chosen on the same groups that judge them, which biases the best of many "

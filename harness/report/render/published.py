@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from harness.metrics.estimates import estimate
 from harness.report.render.sheets import CellText, TextTable, as_notes, cell_texts
 from harness.report.significance import number
 from harness.report.tables import provenance_notes
@@ -53,7 +54,9 @@ def _compare(seeds: Sequence[Result]) -> tuple[Published, float, float, bool]:
     published = seeds[0].published
     assert published is not None, "rows are made of results that have it"
     ours = fmean(number(result) or 0.0 for result in seeds)
-    se = fmean(result.metrics.auroc_se for result in seeds if result.metrics)
+    found = estimate(seeds)
+    known = [result.metrics.auroc_se_examples for result in seeds if result.metrics]
+    se = fmean(known) if found is None else found.se
     is_within = within_error(ours - published.value, se, published.se)
     return published, ours, se, is_within
 
@@ -77,11 +80,11 @@ def _caption(results: Sequence[Result], within: int, compared: int) -> list[str]
     seeds = len({result.cell.seed for result in results})
     lines = [
         f"Published: {one_line('; '.join(sources))}.",
-        "± is the standard error: DeLong for our AUROC; Hanley and McNeil for the published "
-        "value, from the value and the number of groups.",
+        "± is the standard error: for our AUROC as in the tables above; for the published value "
+        "by Hanley and McNeil, from the value and the number of groups.",
         f"{within} of {compared} differences, ours minus published, are within error: at most "
         "1.96 standard errors, assuming independent samples.",
     ]
     if seeds > 1:
-        lines.append(f"Our AUROC and standard error are means over {seeds} seeds.")
+        lines.append(f"Our AUROC is the mean over {seeds} seeds.")
     return lines

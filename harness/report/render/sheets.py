@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.report.coverage import coverage
 from harness.report.tables import BITS_SIGNS, Average, Failure, Table, TableCell
 from harness.results import STATUS_WORDS
 from harness.text import counted, one_line
@@ -52,6 +53,11 @@ def cell_texts(*values: object) -> list[CellText]:
 def auroc_text(auroc: float, beside: str = "", flags: str = "") -> CellText:
     """Make a cell for an AUROC, with flags and the text shown after the number."""
     return CellText(f"{auroc:.3f}", beside=beside, flags=flags, auroc=auroc)
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Format a 95 % interval in brackets, after a blank; a dash if it is unknown."""
+    return " [-]" if low is None or high is None else f" [{low:.3f}, {high:.3f}]"
 
 
 @dataclass(frozen=True)
@@ -111,14 +117,17 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
     ]
     if "best" in marks:
         lines.append(
-            f"{best} is the best of its column, chosen on these same groups; ~ does not differ "
-            "significantly from the best (paired DeLong test, p > 0.05)."
+            f"{best} is the best of its column; ~ does not differ significantly from the best "
+            "(paired test, p > 0.05, corrected for the choice of the best on these same groups)."
         )
     if untested := sum(cell.mark == "untested" for cell in cells):
         lines.append(
             f"{untested} of {sum(cell.mark is not None for cell in cells)} numbers could not be "
-            "compared with the best: their scores or some of their seeds are missing."
+            "compared with the best: fewer than 10 groups on a side, or scores, refits or some "
+            "of the seeds are missing."
         )
+    if marks - {None}:
+        lines.append(coverage(table.n_fit, table.seeds))
     if any(cell.wrong_way for cell in cells):
         lines.append(WRONG_WAY_ROUND)
     lines += _beaten(table)
@@ -163,8 +172,9 @@ def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> CellText:
     if cell.auroc is None:
         return CellText("-" if cell.status is None else STATUS_WORDS[cell.status])
     error = ""
-    if standard_errors and cell.se is not None:
-        error = f" ({cell.se:.3f})" if seeds > 1 else f"±{cell.se:.3f}"
+    if standard_errors and cell.estimate is not None:
+        se = cell.estimate.se
+        error = f" ({se:.3f})" if seeds > 1 else f"±{se:.3f}"
     mark = {"best": "*", "tied": "~"}.get(cell.mark or "", "")
     flags = WRONG_WAY * cell.wrong_way + BEATEN * bool(cell.beaten_by)
     shown = _average(cell.auroc, seeds, mark, error, flags)
@@ -202,7 +212,7 @@ def _beaten(table: Table) -> list[str]:
     worst, row, out = max(found, key=lambda item: item[0].difference)
     line = (
         f"{BEATEN} is beaten by a trivial baseline: {counted(len(cells), 'number')}, {beyond} "
-        f"beyond error (paired DeLong test, p <= 0.05); worst: {row.scorer} at epoch {row.epoch} "
+        f"beyond error (paired test, p <= 0.05); worst: {row.scorer} at epoch {row.epoch} "
         f"against {out}, {worst.difference:.3f} below {worst.scorer}."
     )
     return [one_line(line)]
@@ -211,7 +221,7 @@ def _beaten(table: Table) -> list[str]:
 def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -> list[str]:
     """Explain the text shown after the numbers."""
     lines = []
-    shown = standard_errors and any(cell.se is not None for cell in cells)
+    shown = standard_errors and any(cell.estimate is not None for cell in cells)
     if table.seeds > 1:
         lines.append(f"Mean ± standard deviation over {table.seeds} seeds.")
         averages = [cell.auroc for cell in cells if cell.auroc is not None]
@@ -220,9 +230,9 @@ def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -
                 f"[k/{table.seeds}] is the mean of k seeds: the other seeds have no number."
             )
         if shown:
-            lines.append("In parentheses: the DeLong standard error of one seed.")
+            lines.append("In parentheses: the standard error of the mean.")
     elif shown:
-        lines.append("± is the DeLong standard error.")
+        lines.append("± is the standard error.")
     return lines
 
 
@@ -236,7 +246,8 @@ def _sizes(table: Table) -> list[str]:
         if size
     ]
     out = f", {outs[0]} out" if len(set(outs)) == 1 else f"; out: {', '.join(counted)}"
-    return [f"Groups scored: {size_range(table.n_in)} in{out}."]
+    of_fit = f"; fitted to {size_range(table.n_fit)}" if table.n_fit else ""
+    return [f"Groups scored: {size_range(table.n_in)} in{out}{of_fit}."]
 
 
 def size_range(sizes: Collection[int]) -> str:

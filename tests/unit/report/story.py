@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.metrics.roc import delong
 from harness.results import Cell, Published
 from harness.scoring.baselines import flag_beaten
-from tests.made_results import made_result
+from tests.made_results import estimated, made_result, scored_result
 
 TITLE = "Story: a|b, 50 % of [bold]it[/bold]"
 BASELINES = ("mean-intensity",)
@@ -54,23 +53,16 @@ def _result(cell, groups):
     shift = OUTS[cell.out_dataset] * (sees + learns * cell.epoch) * cell.group_size**0.5
     spread = _spread(groups, len(cell.scorer))
     scores_in, scores_out = spread, spread[::-1] * 0.9 + shift
-    estimate = delong(scores_in, scores_out)
     published = None
     if cell.scorer == "50%_x" and cell.out_dataset in ("svhn", "a|b") and cell.group_size == 1:
-        published = Published(0.8, 0.02, estimate.auroc - 0.8, estimate.auroc < 0.85, "Table_1")
-    return made_result(
+        difference = estimated(scores_in, scores_out).auroc - 0.8
+        published = Published(0.8, 0.02, 0.76, 0.84, difference, difference < 0.05, "Table_1")
+    return scored_result(
         cell,
-        "ok",
-        auroc=estimate.auroc,
-        auroc_se=estimate.se,
-        auroc_low=estimate.low,
-        auroc_high=estimate.high,
-        n_in=groups,
-        n_out=groups,
+        scores_in,
+        scores_out,
         bits_per_dim_in=4.0 - cell.epoch / 16,
         published=published,
-        scores_in=scores_in,
-        scores_out=scores_out,
         provenance={"notes": ["trained on 1,000 examples & no more"]},
     )
 

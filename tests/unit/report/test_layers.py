@@ -11,7 +11,6 @@ import pytest
 
 from harness.cli.display.displays import NoDisplay
 from harness.errors import NothingSelectedError
-from harness.metrics.roc import delong
 from harness.plan.expand import select
 from harness.report.layers import CellLayers, by_out, layer_tables
 from harness.report.render.layers import MOST_LAYERS, render_layers
@@ -23,6 +22,7 @@ from harness.store.layout import STATISTICS
 from harness.store.records import Store
 from harness.suite import load_suite
 from plugins.scorers.gradient_gaussian import GradientGaussian
+from tests.made_results import estimated
 from tests.places import settings_in
 
 PLUGIN = """
@@ -142,7 +142,7 @@ def test_each_layer_has_the_auroc_of_its_own_gaussian(found):
                     scorer.score({"layer_gradient_sq_norms": values[:, one]})
                     for values in (in_, out)
                 )
-                expected[name] = delong(*sides)
+                expected[name] = estimated(*sides)
         about = (planned.cell.out_dataset, planned.cell.epoch)
         mine = {row["layer"]: row for row in rows if (row["out"], row["epoch"]) == about}
         assert len(expected) == len(names) - 1 == 8

@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.metrics.paired import delong_difference
-from harness.metrics.roc import delong
+from harness.metrics.paired import compared
 from harness.report.next_step import next_look
 from harness.report.summary import winner
 from harness.results import Beaten, Cell
-from tests.made_results import made_result
+from tests.made_results import made_result, scored_result
 
 N = 60
 NONE = "no difference is significant (paired DeLong tests, Holm-corrected)"
@@ -22,17 +21,7 @@ def scored(scorer, shift, out="svhn", *, seed=1, epoch=4):
     """Scores of one random order of 60 groups a side for every scorer, OOD so much higher."""
     noise = np.random.default_rng(seed).normal(size=(2, N))
     scores_in, scores_out = noise[0], noise[1] + shift
-    estimate = delong(scores_in, scores_out)
-    return made_result(
-        Cell("glow", "cifar10", out, scorer, epoch, 1, 0),
-        "ok",
-        auroc=estimate.auroc,
-        auroc_se=estimate.se,
-        auroc_low=estimate.low,
-        auroc_high=estimate.high,
-        scores_in=scores_in,
-        scores_out=scores_out,
-    )
+    return scored_result(Cell("glow", "cifar10", out, scorer, epoch, 1, 0), scores_in, scores_out)
 
 
 def bare(scorer, auroc, out="svhn", *, low=None, high=None, beaten_by=(), message="", **where):
@@ -90,8 +79,8 @@ def test_holm_asks_for_more_where_there_are_more_cells():
     near = [
         (scored("a", 0.3, f"o{i}", seed=i), scored("b", 0.3, f"o{i}", seed=i)) for i in range(19)
     ]
-    scores = [side for x in one for side in (x.scores_in, x.scores_out)]
-    assert 0.05 / 20 < delong_difference(*scores).p_value < 0.05
+    a, b = one
+    assert 0.05 / 20 < compared([a], [b]).p_value < 0.05
     assert "better in 1" in winner(one)[0]
     many = [result for pair in near for result in pair]
     assert NONE in winner([*one, *many])[0]

@@ -8,21 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.metrics.roc import delong
+from harness.metrics.estimates import Estimate, estimate
 from harness.report.tables import Average, Failure, TableCell, auroc_tables
 from harness.results import Cell
-from tests.made_results import made_result
+from tests.made_results import estimated, made_result
 
 
 def result(scorer="s", out="o", epoch=1, seed=0, auroc=None, se=0.01, scores=None, **values):
     """One result: with `auroc`, or the AUROC of `scores`, or `status="failed"`."""
     cell = Cell("m", "i", out, scorer, epoch, 1, seed)
     if scores is not None:
-        found = delong(*scores)
+        found = estimated(*scores)
         auroc, se = found.auroc, found.se
         values |= {"scores_in": scores[0], "scores_out": scores[1]}
     if auroc is not None:
-        values = {"n_in": 10, "n_out": 10} | values
+        sizes = (len(side) for side in scores) if scores is not None else (100, 100)
+        values = dict(zip(("n_in", "n_out"), sizes, strict=True)) | values
     values = {"status": "ok" if auroc is not None else "failed"} | values
     return made_result(cell, auroc=auroc, auroc_se=se if auroc is not None else None, **values)
 
@@ -37,6 +38,10 @@ def normal(shift, n=200, noise=0.0):
 def marks(results, column=0):
     (table,) = auroc_tables(results)
     return [row.cells[column].mark for row in table.rows]
+
+
+KNOWN = Estimate(0.7, 0.01, 0.0, None, 0.7, 0.7)
+"""The error of `result(auroc=0.7)`."""
 
 
 def test_one_table_per_model_in_data_set_and_group_size_in_order_of_occurrence():
@@ -68,7 +73,7 @@ def test_scorers_and_columns_keep_their_order_and_epochs_ascend():
     ]  # fmt: skip
     assert table.rows[0].cells == (
         TableCell(None),
-        TableCell("ok", Average(0.7, None, 1), 0.01, "best"),
+        TableCell("ok", Average(0.7, None, 1), KNOWN, "best"),
     )
 
 
@@ -91,23 +96,28 @@ def test_ok_without_a_finite_number_is_failed(auroc):
     assert table.failures == (Failure("failed", "odd", 1),)
 
 
-def test_seeds_are_averaged_apart_from_the_standard_error():
-    seeds = [result(seed=k, auroc=x, se=e) for k, x, e in [(0, 0.8, 0.01), (5, 0.9, 0.03)]]
+def test_seeds_are_averaged_and_the_error_includes_their_spread():
+    seeds = [result(seed=k, scores=normal(shift)) for k, shift in [(0, 1.5), (5, 1.0)]]
     (table,) = auroc_tables(seeds)
     cell = table.rows[0].cells[0]
+    aurocs = [x.metrics.auroc for x in seeds]
     assert table.seeds == 2
-    assert cell.auroc == Average(pytest.approx(0.85), pytest.approx(np.std([0.8, 0.9], ddof=1)), 2)
-    assert cell.se == pytest.approx(0.02)
+    assert cell.auroc == Average(
+        pytest.approx(np.mean(aurocs)), pytest.approx(np.std(aurocs, ddof=1)), 2
+    )
+    assert cell.estimate == estimate(seeds)
+    assert cell.estimate.se_training > 0.04
 
 
-def test_the_standard_error_of_seeds_is_the_mean_of_theirs():
+def test_without_scores_the_error_of_a_mean_is_unknown():
     (table,) = auroc_tables([result(auroc=0.8), result(seed=1, auroc=0.9, se=0.03)])
-    assert table.rows[0].cells[0].se == pytest.approx(0.02)
+    assert table.rows[0].cells[0].estimate is None
 
 
 def test_a_failed_seed_leaves_the_mean_of_the_others_and_its_reason():
     (table,) = auroc_tables([result(auroc=0.8), result(seed=1, message="boom")])
-    assert table.rows[0].cells == (TableCell("ok", Average(0.8, None, 1), 0.01, "best"),)
+    known = replace(KNOWN, auroc=0.8, low=0.8, high=0.8)
+    assert table.rows[0].cells == (TableCell("ok", Average(0.8, None, 1), known, "best"),)
     assert table.seeds == 2
     assert table.failures == (Failure("failed", "boom", 1),)
 
@@ -162,28 +172,40 @@ def test_best_and_what_cannot_be_told_from_it():
         result("near", scores=normal(1.5, noise=0.2)),
         result("best", scores=normal(1.5)),
         result("failed"),
-        # 0.03 below the best: within its interval, and yet told apart by the paired test
-        result("noisy", scores=normal(1.5, noise=0.6)),
+        # within the interval of the best, and yet told apart by the paired test
+        result("noisy", scores=normal(1.5, noise=0.9)),
     ]
     (table,) = auroc_tables(results)
     aurocs = {row.scorer: row.cells[0].auroc.mean for row in table.rows if row.cells[0].auroc}
     assert 0 < aurocs["best"] - aurocs["near"] < 0.005
-    best = delong(*normal(1.5))
-    assert best.low < aurocs["noisy"] < aurocs["best"]
     assert marks(results) == ["worse", "tied", "best", None, "worse"]
 
 
-def test_equal_numbers_are_tied_and_the_first_is_the_best():
+def test_of_many_scorers_one_must_be_clearer_worse():
+    """The best was chosen on the same groups: the test allows for all pairs of scorers."""
+    pair = [result("a", scores=normal(1.5)), result("b", scores=normal(1.5, noise=0.6))]
+    assert marks(pair) == ["best", "worse"]
+    others = [result(f"o{k}", scores=normal(1.5, noise=0.3)) for k in range(20)]
+    assert marks([*pair, *others])[:2] == ["best", "tied"]
+
+
+def test_equal_numbers_are_all_the_best():
     scores = normal(1.0)
-    assert marks([result("a", scores=scores), result("b", scores=scores)]) == ["best", "tied"]
+    assert marks([result("a", scores=scores), result("b", scores=scores)]) == ["best", "best"]
 
 
 def test_perfect_separation_against_less():
-    low, high = np.arange(5.0), np.arange(5.0) + 9
-    results = [result("a", scores=(low, low + 9)), result("b", scores=(low, high * 2))]
+    low, high = np.arange(12.0), np.arange(12.0) + 20
+    results = [result("a", scores=(low, low + 20)), result("b", scores=(low, high * 2))]
     assert marks([*results, result("flat", scores=(low * 0, low * 0))]) == [
-        "best", "tied", "worse"
+        "best", "best", "worse"
     ]  # fmt: skip
+
+
+def test_with_fewer_than_ten_groups_nothing_is_tested():
+    low = np.arange(9.0)
+    results = [result("a", scores=(low, low + 20)), result("b", scores=(low, low - 20))]
+    assert marks(results) == ["best", "untested"]
 
 
 def test_without_scores_of_the_same_groups_nothing_is_tied():
@@ -200,7 +222,7 @@ def test_without_scores_of_the_same_groups_nothing_is_tied():
     for other in others:
         assert marks([same, other]) == ["best", "untested"]
     for bare in (replace(same, scores_in=None), replace(same, scores_out=None)):
-        assert marks([bare, result("b", scores=scores)]) == ["best", "untested"]
+        assert marks([bare, result("b", scores=normal(0.9))]) == ["best", "untested"]
 
 
 def test_far_numbers_are_told_apart_without_scores():
@@ -209,7 +231,7 @@ def test_far_numbers_are_told_apart_without_scores():
     assert marks([result("a", auroc=0.9), result("b", auroc=0.87)]) == ["best", "untested"]
 
 
-def test_several_seeds_are_compared_by_their_mean_difference_and_mean_error():
+def test_several_seeds_are_compared_by_their_mean_difference_and_spread():
     # in one seed a is a little better, in the other b: neither scorer is told from the other,
     # though each seed tells them apart
     good, bad = normal(1.5), normal(1.5, noise=0.6)
@@ -217,10 +239,10 @@ def test_several_seeds_are_compared_by_their_mean_difference_and_mean_error():
         result("a", scores=good),
         result("b", scores=bad),
         result("a", seed=1, scores=bad),
-        result("b", seed=1, scores=good),
+        result("b", seed=1, scores=normal(1.5, noise=0.1)),
     ]
     assert marks(split[:2]) == ["best", "worse"]
-    assert marks(split) == ["best", "tied"]
+    assert marks(split) == ["tied", "best"]
     same = [*split[:2], result("a", seed=1, scores=good), result("b", seed=1, scores=bad)]
     assert marks(same) == ["best", "worse"]
 

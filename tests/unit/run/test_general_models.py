@@ -156,6 +156,10 @@ SPECIFIC = """
 GENERAL = ChainId("general", "both", 0)
 RIVER = ChainId("river", "pictures", 0)
 TRAINED = "general was trained on the train split of both"
+FITTED = (
+    "fit_mean@general is fitted to ID examples: intervals and tests of scorers that read it do "
+    "not cover this fit"
+)
 
 
 def seen(scorer, out):
@@ -312,15 +316,15 @@ def test_tables_say_what_it_was_trained_on_and_which_score_has_seen_ood_data(ran
     tables = auroc_tables(outcome.results)
     assert [table.in_dataset for table in tables] == ["china", "flower"]
     for table in tables:
-        assert set(table.notes) == {TRAINED, *(seen(*pair) for pair in pairs)}
+        assert set(table.notes) == {TRAINED, FITTED, *(seen(*pair) for pair in pairs)}
     for result in outcome.results:
         cell, notes = result.cell, result.provenance["notes"]
         if cell.scorer == "log-likelihood":
             assert notes == []
-        elif cell.out_dataset == "noise":
-            assert notes == [TRAINED]
         else:
-            assert notes == [TRAINED, seen(cell.scorer, cell.out_dataset)]
+            about = [] if cell.out_dataset == "noise" else [seen(cell.scorer, cell.out_dataset)]
+            fitted = [FITTED] if cell.scorer == "means" else []
+            assert notes == [TRAINED, *about, *fitted]
 
 
 def test_results_and_pages_say_what_it_was_trained_on(ran, plan):
@@ -397,7 +401,7 @@ def test_its_data_set_and_records_are_needed(ran, apart, store):
     assert (DATASETS, digest(card_inputs(apart.datasets["both"]))) in needs.records
     assert plan.train_key(GENERAL) in needs.trainings
     results = score_stored(plan, settings_in(ran[0]), lambda event: None).results
-    assert {note for item in results for note in item.provenance["notes"]} == {TRAINED}
+    assert {note for item in results for note in item.provenance["notes"]} == {TRAINED, FITTED}
 
 
 def elsewhere(ran, dataset):

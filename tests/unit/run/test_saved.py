@@ -107,9 +107,9 @@ def whole(name, **values):
     numbers = dict(
         zip(Metrics._fields, np.linspace(0.1, 0.9, len(Metrics._fields)).tolist(), strict=True)
     )
-    metrics = Metrics(**{**numbers, "n_in": 3, "n_out": 4, **values})
+    metrics = Metrics(**{**numbers, "n_in": 3, "n_out": 4, "n_fit": 7, **values})
     facts = {"statistics": {"log_prob": {"key": "k"}}, "fit": {"mean": 1.0}, "notes": ["a note"]}
-    sides = {"scores_in": np.arange(3.0), "scores_out": np.arange(4.0)}
+    sides = {"scores_in": np.arange(3.0), "scores_out": np.arange(4.0), "refits": np.ones(7)}
     return Result(Cell("m", "i", name, "s", 1, 2, 3), "ok", "", metrics, provenance=facts, **sides)
 
 
@@ -123,7 +123,21 @@ def test_numbers_failures_and_provenance_are_read_back(folder):
     assert [item.cell for item in found] == [item.cell for item in results]
     assert found[0].scores_in.tolist() == [0.0, 1.0, 2.0]
     assert found[0].scores_out.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert found[0].refits.tolist() == [1.0] * 7
     assert found[2].scores is None
+
+
+def test_a_file_from_before_errors_had_parts(folder):
+    """Its standard error covers the examples; the fit is unknown."""
+    path = by_hand(folder, whole("a"))
+    new = ("auroc_se_examples", "auroc_se_fit", "n_fit", "refits")
+    change(path / "results.npz", lambda arrays: [arrays.pop(name) for name in new])
+    (found,) = read_results(path).results()
+    old = whole("a").metrics.auroc_se
+    assert (
+        found.metrics == whole("a", auroc_se_examples=old, auroc_se_fit=None, n_fit=None).metrics
+    )
+    assert found.refits is None
 
 
 def change(path, changes):

@@ -157,7 +157,7 @@ def test_marks_and_their_line_in_every_format():
         ["dark"],
     )
     line = (
-        "is beaten by a trivial baseline: 2 numbers, 1 beyond error (paired DeLong test, p <= "
+        "is beaten by a trivial baseline: 2 numbers, 1 beyond error (paired test, p <= "
         "0.05); worst: 50%_x at epoch 4 against svhn, 0.300 below dark."
     )
     table = render(results, suite="s", title="t", format="table")

@@ -13,7 +13,7 @@ from harness.plan.expand import make_plan
 from harness.report.render.formats import render
 from harness.results import Cell, Published
 from harness.run.run import run
-from harness.scoring.published import beside, within_error
+from harness.scoring.published import beside, published_interval, within_error
 from harness.suite import load_suite
 from harness.suite.references import Reference
 from tests.made_results import made_result
@@ -92,13 +92,35 @@ def test_a_reference_that_is_not_there(tiny_suite):
 
 
 def test_ours_is_set_beside_the_published():
-    reference = Reference("A paper", 1000, {("digits", "noise", "typicality", 2, 5): 0.9})
+    reference = Reference("A paper", 1000, 4, {("digits", "noise", "typicality", 2, 5): 0.9})
     found = beside(reference, made_result(cell(group_size=5), auroc=0.93, auroc_se=0.02))
-    assert found == Published(0.9, hanley_mcneil(0.9, 200, 200), 0.93 - 0.9, True, "A paper")
+    interval = published_interval(0.9, 200, 4)
+    se = hanley_mcneil(0.9, 200, 200)
+    assert found == Published(0.9, se, *interval, 0.93 - 0.9, True, "A paper")
     found = beside(reference, made_result(cell(group_size=5), auroc=0.99, auroc_se=0.001))
     assert not found.within_error
     assert beside(reference, made_result(cell(group_size=1), auroc=0.9, auroc_se=0.02)) is None
     assert beside(None, made_result(cell(), auroc=0.9)) is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "low", "se"),
+    [(1000, 0.9980, 0.0010), (200, 0.9903, 0.0049), (10_000, 0.9997, 1e-4)],
+)
+def test_a_published_value_of_one_has_an_interval(groups, low, se):
+    assert published_interval(1.0, groups, 4) == (pytest.approx(low, abs=6e-5), 1.0)
+    assert published_interval(0.0, groups, 4)[1] == pytest.approx(1 - low, abs=6e-5)
+    reference = Reference("A paper", groups, 4, {("digits", "noise", "typicality", 2, 1): 1.0})
+    found = beside(reference, made_result(cell(), auroc=0.93, auroc_se=0.02))
+    assert found.se == pytest.approx(se, abs=6e-5)
+    assert not found.within_error
+
+
+def test_the_interval_of_a_published_value_includes_its_rounding():
+    low, high = published_interval(0.9, 200, 1)
+    fine_low, fine_high = published_interval(0.9, 200, 6)
+    assert (fine_low - low, high - fine_high) == pytest.approx((0.057, 0.042), abs=0.01)
+    assert fine_high - fine_low == pytest.approx(3.92 * hanley_mcneil(0.9, 200, 200), rel=0.05)
 
 
 def test_a_difference_is_within_error_up_to_two_standard_errors_of_it():
@@ -118,13 +140,16 @@ def test_a_run_shows_them_and_keeps_them(referring, settings):
     assert result.published.se == hanley_mcneil(0.5, 30, 30)
     kept = json.loads((settings.store / "results" / "tiny" / "results.json").read_bytes())
     (row,) = [row for row in kept["results"] if row["published"] and row["epoch"] == 2]
-    assert set(row["published"]) == {"value", "se", "difference", "within_error", "source"}
+    assert set(row["published"]) == {
+        *("value", "se", "low", "high", "difference", "within_error", "source")
+    }
 
 
 def result(auroc, se, published, **place):
     theirs = hanley_mcneil(published, 200, 200)
     is_within = within_error(auroc - published, se, theirs)
-    beside = Published(published, theirs, auroc - published, is_within, "A *paper*")
+    interval = published_interval(published, 200, 4)
+    beside = Published(published, theirs, *interval, auroc - published, is_within, "A *paper*")
     provenance = {"notes": ["flow was trained on 10 examples"]}
     numbers = {"auroc": auroc, "auroc_se": se, "aupr": 0.5, "fpr95": 0.5}
     return made_result(cell(**place), **numbers, published=beside, provenance=provenance)
@@ -136,7 +161,9 @@ RESULTS = [
     result(0.92, 0.01, 0.9, epoch=0, group_size=5),
     result(1.0, 0.0, 1.0, epoch=2, group_size=1),
     made_result(cell(epoch=1), auroc=0.7, auroc_se=0.1, aupr=0.5, fpr95=0.5),
-    made_result(cell(epoch=3), "failed", published=Published(0.5, 0.1, 0.1, True, "A *paper*")),
+    made_result(
+        cell(epoch=3), "failed", published=Published(0.5, 0.1, 0.3, 0.7, 0.1, True, "A *paper*")
+    ),
 ]
 
 
@@ -157,8 +184,8 @@ photos           5      2  0.9100±0.0200  0.9000±0.0160     +0.0100           
 noise            5      2  0.9800±0.0100  0.9000±0.0160     +0.0800            no
 
 Published: A *paper*.
-± is the standard error: DeLong for our AUROC; Hanley and McNeil for the published value, from \
-the value and the number of groups.
+± is the standard error: for our AUROC as in the tables above; for the published value by Hanley \
+and McNeil, from the value and the number of groups.
 3 of 4 differences, ours minus published, are within error: at most 1.96 standard errors, \
 assuming independent samples.
 Note: flow was trained on 10 examples
@@ -180,6 +207,8 @@ def test_json_and_csv():
     assert rows[1]["published"] == {
         "value": 0.9,
         "se": hanley_mcneil(0.9, 200, 200),
+        "low": published_interval(0.9, 200, 4)[0],
+        "high": published_interval(0.9, 200, 4)[1],
         "difference": 0.98 - 0.9,
         "within_error": False,
         "source": "A *paper*",
@@ -192,12 +221,12 @@ def test_json_and_csv():
     assert second.endswith(",0.07999999999999996,False,A *paper*,")
 
 
-def test_seeds_are_averaged_and_their_errors_too():
+def test_seeds_are_averaged():
     place = {"epoch": 2, "group_size": 5}
     seeds = [result(0.90 + 0.04 * s, 0.01 + 0.02 * s, 0.9, seed=s, **place) for s in (0, 1)]
     text = text_of(seeds, "table")
     assert "noise           5      2  0.9200±0.0200  0.9000±0.0160     +0.0200" in text
-    assert "Our AUROC and standard error are means over 2 seeds." in text
+    assert "Our AUROC is the mean over 2 seeds." in text
 
 
 def test_without_published_values_there_is_no_table():

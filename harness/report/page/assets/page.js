@@ -186,9 +186,9 @@ function meansByEpoch(rows) {
 // How early is enough
 
 function drawVerdicts(parent) {
-  const rows = DATA.epochs.rows.filter((row) => row.best_epoch !== null);
+  const rows = DATA.epochs.rows;
   if (!rows.length) {
-    const why = DATA.epochs.rows.length || CELLS <= DATA.epochs.most ? "No row has two epochs that can be compared."
+    const why = CELLS <= DATA.epochs.most ? "No row has two epochs that can be compared."
       : `Left out, because the suite has more than ${DATA.epochs.most.toLocaleString("en")} cells; a page for part of the suite (--only) includes this table.`;
     parent.replaceChildren(hint(why));
     return;
@@ -197,26 +197,37 @@ function drawVerdicts(parent) {
   const number = (key, label, draw, title) => ({ key, label, title, number: true, sort: (row) => row[key], draw });
   const area = el("div");
   parent.replaceChildren(
-    hint("The earliest epoch is the first epoch not significantly worse than the best by the paired DeLong test (p > 0.05, Holm-corrected). " +
-      `To avoid selection bias, ${DATA.epochs.split}.`), area);
+    hint(`any epoch: going back from the last epoch, the earliest that is shown not to be worse than any other epoch by ${rows[0].margin} or more ` +
+      "(one-sided 95 % limits of the difference). last epoch: the same, against the last epoch only. paper: the epoch with the highest AUROC on these same groups, " +
+      "which is too high on the groups that chose it. A dash: nothing is shown, or nothing is saved."), area);
   const table = new SortedTable(area, {
     caption: "How early is enough", unit: "rows",
     columns: [
       text("model", "Model"), text("in", "ID"), text("out", "OOD"), text("scorer", "Scorer", true),
       number("group_size", "b", (row) => String(row.group_size)),
-      number("earliest_epoch", "Earliest", (row) => el("b", {}, String(row.earliest_epoch)), "first epoch as good as the best"),
-      number("best_epoch", "Best", (row) => String(row.best_epoch)),
+      { ...text("rule", "Rule"), draw: (row) => RULES[row.rule] },
+      number("epoch", "Epoch", (row) => row.epoch === null ? "not shown" : el("b", {}, String(row.epoch))),
       number("last_epoch", "Last", (row) => String(row.last_epoch)),
-      number("auroc_best", "AUROC at best", (row) => fixed(row.auroc_best)),
-      number("difference", "Best − last", drawGain),
-      number("training_saved", "Training saved", (row) => `${Math.round(100 * row.training_saved)} %`),
+      number("auroc", "AUROC", (row) => orDash(row.auroc, fixed)),
+      number("auroc_last", "AUROC at last", (row) => orDash(row.auroc_last, fixed)),
+      number("ovl_scores", "OVL", (row) => orDash(row.ovl_scores, fixed), "overlap of the scores of ID and OOD groups"),
+      number("difference", "Epoch − last", drawGain),
+      number("training_saved", "Training saved", (row) => orDash(row.training_saved, (x) => `${Math.round(100 * x)} %`)),
     ],
   });
   table.setItems(rows);
 }
 
+const RULES = { any: "any epoch", last: "last epoch", paper: "paper" };
+
+function orDash(number, format) {
+  return number === null ? "–" : format(number);
+}
+
 function drawGain(row) {
-  if (row.best_epoch === row.last_epoch) return "same";
+  if (row.epoch === null) return "–";
+  if (row.epoch === row.last_epoch) return "same";
+  if (row.difference_low === null) return signed(row.difference);
   return `${signed(row.difference)} [${signed(row.difference_low)}, ${signed(row.difference_high)}]`;
 }
 

@@ -78,7 +78,7 @@ def test_marks_are_those_of_the_tables(made, data):
 
 
 def test_published_values(made):
-    published = Published(0.9, 0.01, -0.05, False, "a paper")
+    published = Published(0.9, 0.01, 0.88, 0.92, -0.05, False, "a paper")
     first, *others = made.outcome.results
     changed = [replace(first, published=published), *others]
     data = data_of(made.page(outcome=Outcome(made.outcome.plan, changed, [])))
@@ -156,10 +156,14 @@ def test_training_curves_and_how_early_is_enough(made, data):
     assert training["epochs"] == [0, 2]
     assert training["train"][0] is None
     assert training["own"][1] < training["own"][0]
-    rows = [to_json(t, row) for t in epoch_tables(made.outcome.results) for row in t.rows]
-    assert [row["earliest_epoch"] for row in data["epochs"]["rows"]] == [
-        row["earliest_epoch"] for row in rows
+    rows = [
+        to_json(t, row, answer)
+        for t in epoch_tables(made.outcome.results)
+        for row in t.rows
+        for answer in row.answers
     ]
+    assert len(rows) > 3
+    assert data["epochs"]["rows"] == rows
 
 
 def test_samples_are_drawn_if_asked_for(made, data):

@@ -63,7 +63,7 @@ def test_markdown():
 | =cmd()     |      10 |      3.500 |     0.500±0.250 |             n/a |             - |
 | \*12e4\*   |      10 |      3.500 |   missing\_data |               - |        failed |
 
-AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance. Bold is the best of its column, chosen on these same groups; \~ does not differ significantly from the best (paired DeLong test, p > 0.05). 1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing. ± is the DeLong standard error. bits/dim is the mean over the in-distribution examples at that epoch. A dash marks a missing result. Groups scored: 500 in; out: 500 a\|b, 500 50%\_x.
+AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance. Bold is the best of its column; \~ does not differ significantly from the best (paired test, p > 0.05, corrected for the choice of the best on these same groups). 1 of 3 numbers could not be compared with the best: fewer than 10 groups on a side, or scores, refits or some of the seeds are missing. Intervals and tests cover other test examples, but not differences between trainings. ± is the standard error. bits/dim is the mean over the in-distribution examples at that epoch. A dash marks a missing result. Groups scored: 500 in; out: 500 a\|b, 500 50%\_x.
 
 - Note: limit\_10 &amp; more
 - n/a (1 result): no &lt;b>gradient {x}
@@ -90,9 +90,10 @@ def test_latex():
 \end{tabular}
 \caption{glow, in-distribution cifar10, group size 1.
 AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance.
-Bold is the best of its column, chosen on these same groups; $\sim$ does not differ significantly from the best (paired DeLong test, p \textgreater{} 0.05).
-1 of 3 numbers could not be compared with the best: their scores or some of their seeds are missing.
-$\pm$ is the DeLong standard error.
+Bold is the best of its column; $\sim$ does not differ significantly from the best (paired test, p \textgreater{} 0.05, corrected for the choice of the best on these same groups).
+1 of 3 numbers could not be compared with the best: fewer than 10 groups on a side, or scores, refits or some of the seeds are missing.
+Intervals and tests cover other test examples, but not differences between trainings.
+$\pm$ is the standard error.
 bits/dim is the mean over the in-distribution examples at that epoch.
 A dash marks a missing result.
 Groups scored: 500 in; out: 500 a\textbar{}b, 500 50\%\_x.
@@ -122,23 +123,26 @@ def test_markdown_and_latex_show_seeds_and_spread():
     }
     assert shown == {
         "markdown": [
-            "| a        |      10 | 3.500 ±0.000 | **0.910** ±0.010 (0.012) |",
-            "| a        |      10 | 3.500 ±0.000 | **0.910** ±0.010 (0.012) |",
-            r"| b        |      10 | 3.500 ±0.000 |    0.500 (0.012) \[1/3\] |",
+            "| a        |      10 | 3.500 ±0.000 | **0.910** ±0.010 |",
+            "| a        |      10 | 3.500 ±0.000 |      **0.910** ±0.010 |",
+            r"| b        |      10 | 3.500 ±0.000 | 0.500 (0.012) \[1/3\] |",
         ],
         "latex": [
-            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 (0.012) \\",
-            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 (0.012) \\",
-            r" b        &      10 & 3.500 $\pm$0.000 &           0.500 (0.012) {[}1/3{]} \\",
+            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 \\",
+            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 \\",
+            r" b        &      10 & 3.500 $\pm$0.000 &   0.500 (0.012) {[}1/3{]} \\",
         ],
     }
 
 
 def test_tied_numbers_keep_their_mark():
-    scores = np.array([0.0, 1.0, 3.0]), np.array([2.0, 4.0])
-    same = {"scores_in": scores[0], "scores_out": scores[1]}
-    results = [result(name, "o", 0.75, **same) for name in ("a", "b")]
-    assert "| b        |      10 |      3.500 |   0.750\\~ |\n" in rendered(results, "markdown")
+    noise = np.random.default_rng(0).normal(size=(4, 40))
+    sides = [{"scores_in": noise[k], "scores_out": noise[k + 1] + 1} for k in (0, 2)]
+    results = [
+        result(name, "o", auroc, n_in=40, n_out=40, **scores)
+        for (name, auroc), scores in zip((("a", 0.75), ("b", 0.76)), sides, strict=True)
+    ]
+    assert "| a        |      10 |      3.500 |   0.750\\~ |\n" in rendered(results, "markdown")
     assert r"0.750$\sim$ \\" in rendered(results, "latex")
 
 
@@ -153,14 +157,14 @@ def test_no_results():
 
 def test_csv_has_a_row_per_result_and_no_formula():
     expected = r"""
-model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,bits_per_dim_in,bits_per_dim_out,ovl,ovl_scores,aupr_in,bits_per_dim_midpoint_in,bits_per_dim_midpoint_out,likelihood,published_value,published_se,published_difference,published_within_error,published_source,beaten_by
-glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,0.9,0.9,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,,,,
-glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,0.8,0.8,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,,,,
-glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,0.25,0.5,0.5,0.5,0.5,500,500,3.5,,,0.5,0.5,,,,,,,,,
+model,in,out,scorer,epoch,group_size,seed,status,message,auroc,auroc_se,auroc_se_examples,auroc_se_fit,auroc_low,auroc_high,aupr,fpr95,n_in,n_out,n_fit,bits_per_dim_in,bits_per_dim_out,ovl,ovl_scores,aupr_in,bits_per_dim_midpoint_in,bits_per_dim_midpoint_out,likelihood,over_seeds_seeds,over_seeds_se,over_seeds_auroc,over_seeds_se_examples,over_seeds_se_fit,over_seeds_se_training,over_seeds_low,over_seeds_high,published_value,published_se,published_low,published_high,published_difference,published_within_error,published_source,beaten_by
+glow,cifar10,a|b,[fisher],10,1,0,ok,,0.9,0.012,0.012,0.0,0.9,0.9,0.5,0.5,500,500,0,3.5,,,0.5,0.5,,,,,,,,,,,,,,,,,,,
+glow,cifar10,50%_x,[fisher],10,1,0,ok,,0.8,0.012,0.012,0.0,0.8,0.8,0.5,0.5,500,500,0,3.5,,,0.5,0.5,,,,,,,,,,,,,,,,,,,
+glow,cifar10,a|b,'=cmd(),10,1,0,ok,,0.5,0.25,0.25,0.0,0.5,0.5,0.5,0.5,500,500,0,3.5,,,0.5,0.5,,,,,,,,,,,,,,,,,,,
 glow,cifar10,50%_x,'=cmd(),10,1,0,unsupported,"no <b>gradient
-{x}",,,,,,,,,,,,,,,,,,,,,,
-glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,,,,,,
-glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,,,,,,
+{x}",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
+glow,cifar10,a|b,*12e4*,10,1,0,missing_data,~/data\svhn: $HOME,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
+glow,cifar10,<script>,*12e4*,10,1,0,failed,'-1^2 #3,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,
 """
     assert rendered(hostile(), "csv") == expected.removeprefix("\n")
 
@@ -170,9 +174,12 @@ def test_csv_holds_what_json_does():
     results = [result(name, "o", -0.25, aupr=1e-17, message="=x") for name in names]
     rows = list(csv.DictReader(io.StringIO(rendered(results, "csv"))))
     found = json.loads(rendered(results, "json"))["results"]
-    published = ("value", "se", "difference", "within_error", "source")
+    published = ("value", "se", "low", "high", "difference", "within_error", "source")
+    apart = ("published", "provenance", "beaten_by", "over_seeds")
+    over_seeds = ("seeds", "se", "auroc", "se_examples", "se_fit", "se_training", "low", "high")
     assert list(rows[0]) == [
-        *(key for key in found[0] if key not in ("published", "provenance", "beaten_by")),
+        *(key for key in found[0] if key not in apart),
+        *(f"over_seeds_{name}" for name in over_seeds),
         *(f"published_{name}" for name in published),
         "beaten_by",
     ]
@@ -199,12 +206,15 @@ def test_json_is_every_result_in_full():
       "message": "",
       "auroc": 0.9,
       "auroc_se": 0.012,
+      "auroc_se_examples": 0.012,
+      "auroc_se_fit": 0.0,
       "auroc_low": 0.9,
       "auroc_high": 0.9,
       "aupr": 0.5,
       "fpr95": 0.5,
       "n_in": 500,
       "n_out": 500,
+      "n_fit": 0,
       "bits_per_dim_in": 3.5,
       "bits_per_dim_out": null,
       "ovl": null,
@@ -220,7 +230,8 @@ def test_json_is_every_result_in_full():
           "limit_10 & more"
         ],
         "fit": "secret"
-      }
+      },
+      "over_seeds": null
     },
     {
       "model": "glow",
@@ -234,12 +245,15 @@ def test_json_is_every_result_in_full():
       "message": "no <b>gradient\n{x}",
       "auroc": null,
       "auroc_se": null,
+      "auroc_se_examples": null,
+      "auroc_se_fit": null,
       "auroc_low": null,
       "auroc_high": null,
       "aupr": null,
       "fpr95": null,
       "n_in": null,
       "n_out": null,
+      "n_fit": null,
       "bits_per_dim_in": null,
       "bits_per_dim_out": null,
       "ovl": null,
@@ -250,7 +264,8 @@ def test_json_is_every_result_in_full():
       "likelihood": null,
       "published": null,
       "beaten_by": [],
-      "provenance": {}
+      "provenance": {},
+      "over_seeds": null
     }
   ]
 }

@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from harness.metrics.roc import AurocEstimate
+from harness.metrics.estimates import Estimate
 from harness.plan.costs import Cost
 from harness.report.epochs import early_enough, epoch_tables
 from harness.report.layers import CellLayers, Layer, LayerTable
@@ -81,7 +81,8 @@ def shown_layers(console):
             result.metrics.auroc,
             [
                 Layer(
-                    f"blocks.{k}.coupling.weight", AurocEstimate(auroc, 0.02, auroc - 0.04, auroc)
+                    f"blocks.{k}.coupling.weight",
+                    Estimate(auroc, 0.02, 0.0, None, auroc - 0.04, auroc),
                 )
                 for k, auroc in enumerate((1.0, 0.871, 0.652, 0.5, 0.333, 0.1))
             ],
@@ -191,14 +192,14 @@ def test_the_early_enough_summary_has_the_medians_of_its_rows():
     assert (judged, places) == (6, 6)
     assert [early.scorer for early in found] == list(SCORERS)
     for early in found:
-        verdicts = [row.verdict for row in table.rows if row.scorer == early.scorer]
-        assert early.rows == len(verdicts)
-        assert early.best == median(verdict.best_epoch for verdict in verdicts)
-        assert early.earliest == median(verdict.earliest_epoch for verdict in verdicts)
-        assert (early.last, early.saved) == (
-            16,
-            median(verdict.training_saved for verdict in verdicts),
-        )
+        rows = [row for row in table.rows if row.scorer == early.scorer]
+        answers = [answer for row in rows for answer in row.answers if answer.rule == "last"]
+        shown = [answer for answer in answers if answer.training_saved is not None]
+        assert (early.rows, early.shown) == (len(answers), len(shown))
+        if shown:
+            assert early.epoch == median(answer.epoch for answer in shown)
+            assert early.saved == median(answer.training_saved for answer in shown)
+    assert any(early.shown for early in found)
     few, judged, places = early_enough(story()[:72], 24)
     assert (judged, places) == (2, 6)
     assert {early.rows for early in few} == {2}

@@ -6,6 +6,7 @@ import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -21,16 +22,22 @@ LONG = "gaussian-noise-of-many-levels"
 CAPTION_80 = """\
 AUROC with out-of-distribution as the positive class: higher is better for
 detection, 0.5 is chance.
-* is the best of its column, chosen on these same groups; ~ does not differ
-significantly from the best (paired DeLong test, p > 0.05).
+* is the best of its column; ~ does not differ significantly from the best
+(paired test, p > 0.05, corrected for the choice of the best on these same
+groups).
+"""
+COVERAGE_80 = """\
+Intervals and tests cover other test examples, but not differences between
+trainings.
 """
 CAPTION_WIDE = (
     "AUROC with out-of-distribution as the positive class: higher is better for detection, "
     "0.5 is chance.\n"
-    "* is the best of its column, chosen on these same groups; ~ does not differ "
-    "significantly from the best (paired DeLong test, p > 0.05).\n"
-    "4 of 16 numbers could not be compared with the best: their scores or some of their seeds "
-    "are missing.\n"
+    "* is the best of its column; ~ does not differ significantly from the best (paired test, "
+    "p > 0.05, corrected for the choice of the best on these same groups).\n"
+    "4 of 16 numbers could not be compared with the best: fewer than 10 groups on a side, or "
+    "scores, refits or some of the seeds are missing.\n"
+    "Intervals and tests cover other test examples, but not differences between trainings.\n"
 )
 
 
@@ -70,13 +77,14 @@ def hostile():
 
 def seeds():
     """Three seeds of two scorers, one of which failed once."""
+    scores = {"scores_in": np.arange(500.0), "scores_out": np.arange(500.0) + 270}
     best = [
-        result("a", "svhn", auroc, seed=seed, bits_per_dim_in=3 + seed / 10)
+        result("a", "svhn", auroc, seed=seed, bits_per_dim_in=3 + seed / 10, **scores)
         for seed, auroc in enumerate((0.9, 0.92, 0.91))
     ]
     other = [(0.5, ""), (None, "boom"), (0.6, "")]
     return best + [
-        result("b", "svhn", auroc, seed=seed, message=message)
+        result("b", "svhn", auroc, seed=seed, message=message, **scores)
         for seed, (auroc, message) in enumerate(other)
     ]
 
@@ -142,9 +150,9 @@ log-likelihood      20     3.500  0.120   0.130           0.140     0.150
 layer-gradients      0     3.500  0.900   0.910           0.920     0.930
 layer-gradients     20     3.500  0.920*  0.930*          0.940*    0.950*
 
-{CAPTION_80}4 of 16 numbers could not be compared with the best: their scores or some of
-their seeds are missing.
-bits/dim is the mean over the in-distribution examples at that epoch.
+{CAPTION_80}4 of 16 numbers could not be compared with the best: fewer than 10 groups on a
+side, or scores, refits or some of the seeds are missing.
+{COVERAGE_80}bits/dim is the mean over the in-distribution examples at that epoch.
 Groups scored: 500 in, 500 out.
 """,
     )
@@ -175,9 +183,9 @@ scorer          epoch  bits/dim           a|b   50%_x  <script>   [red]
 [/x]               10     3.500        0.910*     n/a         -       -
 =cmd()\\x1b[31m     10     3.500  missing_data       -         -  failed
 
-{CAPTION_80}1 of 4 numbers could not be compared with the best: their scores or some of
-their seeds are missing.
-bits/dim is the mean over the in-distribution examples at that epoch.
+{CAPTION_80}1 of 4 numbers could not be compared with the best: fewer than 10 groups on a
+side, or scores, refits or some of the seeds are missing.
+{COVERAGE_80}bits/dim is the mean over the in-distribution examples at that epoch.
 A dash marks a missing result.
 Groups scored: 500 in; out: 500 a|b, 500 50%_x, 500 <script>.
 n/a (1 result): no [bold]gradient[/bold] of it
@@ -200,8 +208,9 @@ scorer  epoch      bits/dim                 svhn
 a          10  3.100 ±0.100  0.910* ±0.010
 b          10  3.100 ±0.100  0.550  ±0.071 [2/3]
 
-{CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
-their seeds are missing.
+{CAPTION_80}1 of 2 numbers could not be compared with the best: fewer than 10 groups on a
+side, or scores, refits or some of the seeds are missing.
+Intervals and tests cover other test examples and other trainings (3 seeds).
 Mean ± standard deviation over 3 seeds.
 [k/3] is the mean of k seeds: the other seeds have no number.
 bits/dim is the mean over the in-distribution examples at that epoch.
@@ -221,14 +230,15 @@ glow, in-distribution cifar10, group size 1
 
 scorer  epoch      bits/dim                         svhn
 ────────────────────────────────────────────────────────
-a          10  3.100 ±0.100  0.910* ±0.010 (0.012)
-b          10  3.100 ±0.100  0.550  ±0.071 (0.012) [2/3]
+a          10  3.100 ±0.100  0.910* ±0.010 (0.009)
+b          10  3.100 ±0.100  0.550  ±0.071 (0.009) [2/3]
 
-{CAPTION_80}1 of 2 numbers could not be compared with the best: their scores or some of
-their seeds are missing.
+{CAPTION_80}1 of 2 numbers could not be compared with the best: fewer than 10 groups on a
+side, or scores, refits or some of the seeds are missing.
+Intervals and tests cover other test examples and other trainings (3 seeds).
 Mean ± standard deviation over 3 seeds.
 [k/3] is the mean of k seeds: the other seeds have no number.
-In parentheses: the DeLong standard error of one seed.
+In parentheses: the standard error of the mean.
 bits/dim is the mean over the in-distribution examples at that epoch.
 Groups scored: 500 in, 500 out.
 failed (1 result): boom
