@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from rich.console import Console
@@ -32,7 +32,7 @@ from harness.report.render.documents import Format
 from harness.report.render.epochs import render_epochs
 from harness.report.render.formats import render
 from harness.report.render.layers import render_layers
-from harness.report.render.ranking import render_ranking
+from harness.report.render.ranking import render_model_ranking, render_ranking
 from harness.run.outcome import Outcome, cached_outcome
 from harness.run.prepare import plan_unopened
 from harness.settings import Settings
@@ -50,7 +50,11 @@ LayersOption: TypeAlias = Annotated[
     bool, typer.Option("--layers", help="Print which layers carry the scores, instead.")
 ]
 RankingOption: TypeAlias = Annotated[
-    bool, typer.Option("--ranking", help="Print the scorers ranked, with costs, instead.")
+    Literal["scorers", "models"] | None,
+    typer.Option(
+        "--ranking",
+        help="Print the scorers ranked, with costs, or the models, with bits/dim, instead.",
+    ),
 ]
 FiguresOption: TypeAlias = Annotated[
     Path | None,
@@ -75,7 +79,10 @@ Render: TypeAlias = Callable[..., str]
 REPORTS: dict[str, Callable[[Plan, Store], Render]] = {
     "--epochs": lambda plan, store: render_epochs,
     "--layers": lambda plan, store: partial(render_layers, plan=plan, store=store),
-    "--ranking": lambda plan, store: partial(render_ranking, costs=scorer_costs(plan, store)),
+    "--ranking scorers": lambda plan, store: partial(
+        render_ranking, costs=scorer_costs(plan, store)
+    ),
+    "--ranking models": lambda plan, store: render_model_ranking,
 }
 """Reports printed instead of the AUROC tables, by option."""
 
@@ -87,7 +94,7 @@ def report(
     errors: ErrorsOption = False,
     epochs: EpochsOption = False,
     layers: LayersOption = False,
-    ranking: RankingOption = False,
+    ranking: RankingOption = None,
     figures: FiguresOption = None,
     html: HtmlOption = None,
     samples: SamplesOption = False,
@@ -102,7 +109,8 @@ def report(
 
     Nothing is trained or evaluated.
     """
-    name = _asked({"--epochs": epochs, "--layers": layers, "--ranking": ranking})
+    ranked = ranking is not None
+    name = _asked({"--epochs": epochs, "--layers": layers, f"--ranking {ranking}": ranked})
     if samples and html is None:
         raise BenchError("--samples are drawn for the page: name the file with --html FILE")
     resolved = select(load_suite(suite, plugin), only)

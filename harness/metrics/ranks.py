@@ -11,10 +11,11 @@ rank nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -28,7 +29,13 @@ Pair: TypeAlias = tuple[str, str]
 """ID set and OOD set."""
 
 Block: TypeAlias = tuple[Pair, tuple[str, int, int, int]]
-"""A pair of data sets, and model, epoch, group size and seed."""
+"""A pair of data sets, and model, epoch, group size and seed; the scorer if models are ranked."""
+
+By: TypeAlias = Literal["scorer", "model"]
+"""What is ranked."""
+
+LEAST_SHARE = 0.5
+"""Minimum share of blocks in which all compared methods have a number; see `compared`."""
 
 
 def ranks(values: Floats) -> Floats:
@@ -79,10 +86,38 @@ def critical_difference(k: int, n: int) -> float:
     return q * math.sqrt(k * (k + 1) / (6 * n))
 
 
-def block_of(cell: Cell) -> Block:
-    """Return the block of a cell: all coordinates except the scorer."""
-    place = (cell.model, cell.epoch, cell.group_size, cell.seed)
-    return (cell.in_dataset, cell.out_dataset), place
+def block_of(cell: Cell, by: By = "scorer") -> Block:
+    """Return the block of a cell: all coordinates except the ranked one."""
+    other = cell.model if by == "scorer" else cell.scorer
+    return (cell.in_dataset, cell.out_dataset), (other, cell.epoch, cell.group_size, cell.seed)
+
+
+def compared(blocks: Collection[Collection[Method]]) -> list[Method]:
+    """Choose the methods to compare, by the number of blocks that they have in common.
+
+    Only blocks with numbers for two methods or more compare anything. While the chosen methods
+    have fewer than `LEAST_SHARE` of these blocks in common, the methods with the fewest numbers
+    are left out: all of them, so that equally available methods are treated alike. If that would
+    leave fewer than two methods, all remaining methods are compared, over few blocks.
+
+    Arguments:
+        blocks: The methods with a number in each block.
+
+    Returns:
+        Two methods or more, in the order of the blocks; empty without common blocks.
+    """
+    kept = list(dict.fromkeys(method for found in blocks for method in found))
+    sets = [set(found) for found in blocks]
+    while True:
+        sets = [found & set(kept) for found in sets]
+        sets = [found for found in sets if len(found) > 1]
+        counts = Counter(method for found in sets for method in found)
+        kept = [method for method in kept if method in counts]
+        complete = sum(len(found) == len(kept) for found in sets)
+        more = [method for method in kept if counts[method] > min(counts.values())]
+        if complete >= LEAST_SHARE * len(sets) or len(more) < 2:
+            return kept if complete else []
+        kept = more
 
 
 @dataclass(frozen=True)
@@ -93,14 +128,14 @@ class Ranked(Generic[Method]):
 
     Attributes:
         mean_ranks: By method, the best first.
-        aurocs: Mean AUROC by method, over the same pairs.
+        means: Mean value by method, over the same pairs.
         pairs: Number of pairs, N.
-        blocks: Number of blocks; the AUROC for a pair is a mean over blocks.
+        blocks: Number of blocks; the value for a pair is a mean over blocks.
         ranks: float64, (N, k), the rank for each pair and method.
     """
 
     mean_ranks: dict[Method, float]
-    aurocs: dict[Method, float]
+    means: dict[Method, float]
     pairs: int
     blocks: int
     ranks: Floats = field(repr=False, compare=False)
@@ -128,13 +163,13 @@ def rank_methods(
 ) -> Ranked[Method] | None:
     """Rank methods over the pairs (ID set, OOD set).
 
-    The AUROC for a pair is the mean over the blocks of the pair: blocks share examples, so further
+    The value for a pair is the mean over the blocks of the pair: blocks share examples, so further
     blocks are not further evidence and would make the critical difference too small. Pairs that
     share a data set still share examples, so the critical difference remains somewhat too small.
     Only blocks with all methods count; a pair without such blocks is left out.
 
     Arguments:
-        blocks: AUROC by method.
+        blocks: Value by method, for example the AUROC; higher is better.
         methods: Methods to rank.
 
     Returns:

@@ -1,28 +1,23 @@
-"""Ranking of all scorers in a suite, in plain data."""
+"""Ranking of all scorers, or of all models, in a suite, in plain data."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness.metrics.ranks import Block, Ranked, block_of, rank_methods
-from harness.report.significance import number, status_of
+from harness.metrics.ranks import Block, By, Ranked, block_of, compared, rank_methods
+from harness.report.significance import metrics_of, number, status_of
 from harness.report.tables import provenance_notes
 from harness.results import Result
-
-LEAST_SHARE = 0.5
-"""Minimum share of blocks in which all ranked scorers have a number.
-
-Scorers with the fewest numbers are dropped from the ranking until the share is reached.
-"""
 
 
 @dataclass(frozen=True)
 class Unranked:
-    """A scorer without a rank.
+    """A scorer or model without a rank.
 
     Attributes:
         auroc: Mean AUROC over the blocks with a number; None if no block has a number.
@@ -34,17 +29,47 @@ class Unranked:
 
 
 @dataclass(frozen=True)
-class RankingTable:
-    """All scorers, either ranked or listed separately.
+class Density:
+    """Bits per dimension of a model, ranked among the models with the same kind of likelihood.
 
     Attributes:
-        ranked: Ranked scorers; None if no result has a number.
-        apart: Scorers without a rank, in result order.
-        numbers: For each scorer, the count of blocks with a number.
-        blocks: Total count of blocks; a block is a model, data sets, epoch, group size and seed.
+        likelihood: Kind of log-probability; None if unknown.
+        bits_per_dim: Mean for the ID sets, epochs and seeds that all ranked models of the kind
+            have in common; of an only model, for all of its own. None if not ranked.
+        rank: Mean rank over the ID sets, where 1 has the fewest bits; None if not ranked.
+        models: Number of models ranked within the kind.
+    """
+
+    likelihood: str | None
+    bits_per_dim: float | None
+    rank: float | None
+    models: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to the columns of `bench report --ranking models`."""
+        return {
+            "likelihood": self.likelihood,
+            "bits_per_dim": self.bits_per_dim,
+            "bits_per_dim_rank": self.rank,
+            "bits_per_dim_models": self.models,
+        }
+
+
+@dataclass(frozen=True)
+class RankingTable:
+    """All scorers or all models, either ranked or listed separately.
+
+    Attributes:
+        by: What is ranked.
+        ranked: Ranked scorers or models, at least two; None if nothing can be ranked.
+        apart: Scorers or models without a rank, in result order.
+        numbers: For each scorer or model, the count of blocks with a number.
+        blocks: Count of blocks in which a scorer or model has a number; a block is a model (or
+            scorer, where models are ranked), data sets, epoch, group size and seed.
         notes: Distinct notes found in result provenance.
     """
 
+    by: By
     ranked: Ranked[str] | None
     apart: dict[str, Unranked]
     numbers: dict[str, int]
@@ -56,23 +81,23 @@ class RankingTable:
         ranked = self.ranked
         places = ranked.mean_ranks if ranked else {}
         return {
-            "scorers": [
+            f"{self.by}s": [
                 {
-                    "scorer": scorer,
+                    self.by: name,
                     "mean_rank": rank,
-                    "mean_auroc": ranked and ranked.aurocs[scorer],
-                    "numbers": self.numbers[scorer],
+                    "mean_auroc": ranked and ranked.means[name],
+                    "numbers": self.numbers[name],
                 }
-                for scorer, rank in places.items()
+                for name, rank in places.items()
             ],
             "apart": [
                 {
-                    "scorer": scorer,
+                    self.by: name,
                     "mean_auroc": apart.auroc,
-                    "numbers": self.numbers[scorer],
+                    "numbers": self.numbers[name],
                     "without": apart.reasons,
                 }
-                for scorer, apart in self.apart.items()
+                for name, apart in self.apart.items()
             ],
             "blocks": self.blocks,
             "blocks_ranked": ranked.blocks if ranked else 0,
@@ -83,51 +108,85 @@ class RankingTable:
         }
 
 
-def ranking_table(results: Sequence[Result]) -> RankingTable:
-    """Rank the scorers over the blocks in which all ranked scorers have a number.
+def ranking_table(results: Sequence[Result], by: By = "scorer") -> RankingTable:
+    """Rank the scorers, or the models, over the blocks in which all ranked ones have a number.
 
-    Scorers that would leave too few complete blocks (`LEAST_SHARE`) are listed separately. If two
-    results are for the same cell, the later result counts.
+    `harness.metrics.ranks.compared` chooses the ranked ones; the others are listed separately.
+    Blocks in which none has a number do not count. If two results are for the same cell, the later
+    result counts.
     """
     last = {result.cell: result for result in results}
+    names = list(dict.fromkeys(getattr(cell, by) for cell in last))
     blocks: dict[Block, dict[str, float]] = {}
     for cell, result in last.items():
-        found = blocks.setdefault(block_of(cell), {})
         if (auroc := number(result)) is not None:
-            found[cell.scorer] = auroc
-    scorers = list(dict.fromkeys(cell.scorer for cell in last))
-    numbers = {name: sum(name in found for found in blocks.values()) for name in scorers}
-    kept = _kept(blocks, numbers)
+            blocks.setdefault(block_of(cell, by), {})[getattr(cell, by)] = auroc
+    kept = compared(blocks.values())
+    lacking: dict[str, list[Result]] = {name: [] for name in names}
+    for cell, result in last.items():
+        if number(result) is None and block_of(cell, by) in blocks:
+            lacking[getattr(cell, by)].append(result)
     return RankingTable(
+        by,
         rank_methods(blocks, kept),
-        {
-            name: _unranked(name, blocks, [x for x in last.values() if x.cell.scorer == name])
-            for name in scorers
-            if name not in kept
-        },
-        numbers,
+        {name: _unranked(name, blocks, lacking[name]) for name in names if name not in kept},
+        {name: sum(name in found for found in blocks.values()) for name in names},
         len(blocks),
         provenance_notes(results),
     )
 
 
-def _kept(blocks: Mapping[Block, Mapping[str, float]], numbers: Mapping[str, int]) -> list[str]:
-    """Select the scorers to rank; if two have equally few numbers, the later scorer is dropped."""
-    kept = [name for name, count in numbers.items() if count]
-    while len(kept) > 1 and _complete(blocks.values(), kept) < LEAST_SHARE * len(blocks):
-        kept.remove(min(reversed(kept), key=numbers.__getitem__))  # min takes the first
-    return kept
-
-
-def _complete(blocks: Iterable[Mapping[str, float]], scorers: Sequence[str]) -> int:
-    return sum(all(name in found for name in scorers) for found in blocks)
-
-
 def _unranked(
-    scorer: str, blocks: Mapping[Block, Mapping[str, float]], results: Sequence[Result]
+    name: str, blocks: Mapping[Block, Mapping[str, float]], lacking: Sequence[Result]
 ) -> Unranked:
-    aurocs = [found[scorer] for found in blocks.values() if scorer in found]
-    reasons = Counter[str](status_of(x) for x in results if number(x) is None)
-    if absent := len(blocks) - len(results):
+    aurocs = [found[name] for found in blocks.values() if name in found]
+    reasons = Counter[str](map(status_of, lacking))
+    if absent := len(blocks) - len(aurocs) - len(lacking):
         reasons["absent"] = absent
     return Unranked(fmean(aurocs) if aurocs else None, dict(reasons))
+
+
+def densities(results: Sequence[Result]) -> dict[str, Density]:
+    """Rank the models by bits per dimension of the ID examples, each kind of likelihood by itself.
+
+    Bounds, estimates and exact values are not comparable. A block is an ID set, epoch and seed;
+    the models are chosen like in `ranking_table`.
+    """
+    kinds: dict[str, str | None] = {}
+    blocks: dict[Block, dict[str, float]] = {}
+    for result in results:
+        cell, metrics = result.cell, metrics_of(result)
+        kinds[cell.model] = kinds.get(cell.model) or result.likelihood
+        bits = None if metrics is None else metrics.bits_per_dim_in
+        if bits is not None and math.isfinite(bits):
+            block = (cell.in_dataset, cell.in_dataset), ("", cell.epoch, 0, cell.seed)
+            blocks.setdefault(block, {}).setdefault(cell.model, -bits)
+    found: dict[str, Density] = {}
+    for kind in dict.fromkeys(kinds.values()):
+        models = [model for model in kinds if kinds[model] == kind]
+        own = {
+            block: {model: values[model] for model in models if model in values}
+            for block, values in blocks.items()
+        }
+        found |= _densities_of(kind, models, own)
+    return found
+
+
+def _densities_of(
+    kind: str | None, models: Sequence[str], blocks: Mapping[Block, Mapping[str, float]]
+) -> dict[str, Density]:
+    """Rank models of one kind of likelihood; an only model has a mean without a rank."""
+    several = len(models) > 1
+    ranked = rank_methods(blocks, compared(blocks.values()) if several else models)
+    if ranked is None:
+        return {model: Density(kind, None, None, 0) for model in models}
+    places = ranked.mean_ranks if several else {}
+    return {
+        model: Density(
+            kind,
+            -ranked.means[model] if model in ranked.means else None,
+            places.get(model),
+            len(places),
+        )
+        for model in models
+    }

@@ -80,11 +80,15 @@ def test_a_run_of_many_scorers_ranks_them_below_the_tables(tiny_suite):
     text = tiny_suite.read_text().replace(listed, more).replace("[0, 2]", "[0]")
     tiny_suite.write_text(text)
     printed = bench("run", tiny_suite).stdout
-    ranked = bench("report", "--ranking", tiny_suite).stdout.partition("Scorers by mean rank")[2]
+    ranking = bench("report", "--ranking", "scorers", tiny_suite).stdout
+    ranked = ranking.partition("Scorers by mean rank")[2]
     assert ranked.count("mean-intensity") == 1
     assert "\n\nScorers by mean rank" + ranked in printed
     tiny_suite.write_text(text.replace(', "total-variation"', ""))
     assert "Scorers by mean rank" not in bench("run", tiny_suite).stdout
+    assert "Nothing is ranked" in bench("report", tiny_suite, "--ranking", "models").stdout
+    wrong = bench("report", "--ranking", tiny_suite)
+    assert (wrong.returncode, "is not one of 'scorers', 'models'" in wrong.stderr) == (2, True)
 
 
 def test_report_has_every_format(tiny_suite):

@@ -63,10 +63,11 @@ def _ranking(table: RankingTable) -> list[TextTable]:
     body = [ranked_cells(table, table.ranked, scorer) for scorer in table.ranked.mean_ranks]
     caption = [
         f"Mean rank over the pairs of ID and OOD set ({table.ranked.pairs}), 1 is best; "
-        "--ranking tests the differences.",
+        "--ranking scorers tests the differences.",
         *(f"{one_line(name)} is not ranked, because numbers are missing." for name in table.apart),
     ]
-    return [TextTable("Scorers by mean rank", RANKED, body, 1, 1, caption, ())]
+    header = (table.by, *RANKED)
+    return [TextTable("Scorers by mean rank", header, body, 1, 1, caption, ())]
 
 
 def _auroc(result: Result) -> float:
