@@ -30,6 +30,7 @@ from harness.report.render.terminal import wrapped
 from harness.report.summary import summary
 from harness.run.outcome import Outcome
 from harness.run.prepare import fetch_missing
+from harness.scoring.baselines import baseline_names
 from harness.settings import BATCH_SIZE, Settings
 from harness.store.layout import LOGS
 from harness.store.records import Store
@@ -112,4 +113,4 @@ def _print_report(outcome: Outcome, store: Path, title: str, errors: bool) -> No
             outcome.results, costs, suite=name, title="", format="table", console=console
         )
         sys.stdout.write(ranking.lstrip("\n") + "\n")
-    sys.stdout.write(wrapped(summary(outcome.results), console))
+    sys.stdout.write(wrapped(summary(outcome.results, baseline_names(outcome.plan)), console))

@@ -31,9 +31,9 @@ def next_look(results: Sequence[Result]) -> list[str]:
         not count, because nothing can be done about them.
      2. A trivial baseline beats the best scorer of a place beyond error: report the largest lead.
         If no best scorer is beaten, report the largest lead over any scorer.
-     3. No scorer at any epoch and seed is above chance beyond error: among the pairs (model, ID,
-        OOD, group size) whose highest lower bound of a 95 % interval is at most 0.5, report the
-        lowest.
+     3. No scorer with a number is above chance beyond error at any epoch and seed: among the pairs
+        (model, ID, OOD, group size) whose highest lower bound of a 95 % interval is at most 0.5,
+        report the lowest.
      4. Scorers disagree: report the cell where the 95 % intervals are farthest apart.
      5. The least certain number: report the widest 95 % interval.
 
@@ -85,20 +85,23 @@ def _beaten(results: Sequence[Result]) -> str:
 
 
 def _blind(results: Sequence[Result]) -> str:
-    best: dict[Cell, tuple[Interval, Cell]] = {}
+    pairs: dict[Cell, list[tuple[Interval, Cell]]] = {}
     for metrics, cell in _known(results):
-        pair = cell._replace(scorer="", epoch=0, seed=0)
-        if pair not in best or metrics.auroc_low > best[pair][0].auroc_low:
-            best[pair] = metrics, cell
-    if not best:
+        pairs.setdefault(cell._replace(scorer="", epoch=0, seed=0), []).append((metrics, cell))
+    if not pairs:
         return ""
-    metrics, cell = min(best.values(), key=lambda item: item[0].auroc_low)
+    best = [max(found, key=lambda item: item[0].auroc_low) for found in pairs.values()]
+    metrics, cell = min(best, key=lambda item: item[0].auroc_low)
     if metrics.auroc_low > 0.5:
         return ""
+    pair = pairs[cell._replace(scorer="", epoch=0, seed=0)]
+    scorers = {other.scorer for _, other in pair}
+    none = f"none of the {len(scorers)} scorers" if len(scorers) > 1 else "the only scorer"
+    verb = "is" if len(scorers) > 1 else "is not"
     return (
         f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, group size "
-        f"{cell.group_size}: no scorer is above chance beyond error at any epoch; the closest is "
-        f"{cell.scorer} at epoch {cell.epoch} with {metrics.auroc:.3f}"
+        f"{cell.group_size}: {none} there {verb} above chance beyond error at any epoch; the "
+        f"closest is {cell.scorer} at epoch {cell.epoch} with {metrics.auroc:.3f}"
     )
 
 

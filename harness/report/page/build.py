@@ -23,6 +23,7 @@ from harness.report.page.trainings import sample_data, training_data
 from harness.report.summary import summary
 from harness.results import Cell, Result
 from harness.run.outcome import Outcome
+from harness.scoring.baselines import baseline_names
 from harness.store.records import Store
 from harness.suite import ResolvedSuite
 from harness.text import one_line
@@ -82,7 +83,7 @@ def render_page(
     return template.render(
         title=one_line(suite.suite.title or suite.name),
         suite=one_line(suite.name),
-        sentences=summary(outcome.results),
+        sentences=summary(outcome.results, baseline_names(outcome.plan)),
         facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),
         cells=len(outcome.plan.cells),
         pending=len(outcome.pending),

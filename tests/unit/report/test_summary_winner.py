@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from harness.metrics.paired import compared
+from harness.report.common_cells import compare
 from harness.report.next_step import next_look
-from harness.report.summary import winner
+from harness.report.summary import winner as winner_of
 from harness.results import Beaten, Cell
 from tests.made_results import made_result, scored_result
 
 N = 60
-NONE = "no difference is significant (paired DeLong tests, Holm-corrected)"
+HOW = "(paired tests for the given trainings, Holm-corrected)"
+NONE = f"no difference is significant {HOW}"
 
 
 def scored(scorer, shift, out="svhn", *, seed=1, epoch=4):
@@ -30,6 +32,11 @@ def bare(scorer, auroc, out="svhn", *, low=None, high=None, beaten_by=(), messag
     status = "failed" if auroc is None else "ok"
     interval = {"auroc_low": low, "auroc_high": high, "beaten_by": beaten_by}
     return made_result(cell, status, message, auroc=auroc, **interval)
+
+
+def winner(results, baselines=()):
+    comparison = compare(results, baselines)
+    return [] if comparison is None else winner_of(comparison, baselines)
 
 
 def test_the_lead_and_in_how_many_cells_it_is_told_apart():
@@ -48,7 +55,7 @@ def test_the_lead_and_in_how_many_cells_it_is_told_apart():
     assert winner(results) == [
         f"a has the highest mean AUROC: {means['a']:.3f} over 3 cells, "
         f"{means['a'] - means['b']:.3f} above b; cell by cell, it is significantly better in 1, "
-        "worse in 1, and not significantly different in 1 (paired DeLong tests, Holm-corrected)."
+        f"worse in 1, and not significantly different in 1 {HOW}."
     ]
 
 
@@ -97,12 +104,65 @@ def test_of_very_many_cells_some_spread_over_all_are_tested():
     assert "; among 1,334 tested cells, it is significantly better in 1,334, worse in 0," in text
 
 
-def test_scorers_with_fewer_numbers_do_not_win():
-    results = [bare("lucky", 1.0), bare("a", 0.6), bare("a", 0.7, "noise")]
-    assert winner(results) == [
-        "a has the highest mean AUROC: 0.650 over 2 cells; all other scorers have numbers in "
-        "fewer cells."
+def test_the_means_are_over_common_cells():
+    """To be asked for in one cell more is neither an advantage nor a disadvantage."""
+    for more in (0.1, 1.0):
+        results = [bare("a", 0.7), bare("b", 0.6), bare("b", more, "noise")]
+        assert winner(results) == [
+            "a has the highest mean AUROC: 0.700 over 1 of 2 cells, those with a number for both "
+            "compared scorers, 0.100 above b; the significance of the lead could not be tested."
+        ]
+
+
+@pytest.mark.parametrize("status", ["failed", "missing_data", "unsupported"])
+def test_a_scorer_does_not_win_by_failing(status):
+    """A failure counts as if the scorer could lose the whole cell; what does not apply is none."""
+    easy = [bare("a", 0.2, "easy"), bare("lucky", 1.0, "easy")]
+    hard = [bare("a", 0.2, "hard"), replace(bare("lucky", None, "hard"), status=status)]
+    (text,) = winner([*easy, *hard])
+    over = "over 1 of 2 cells, those with a number for both compared scorers"
+    if status == "unsupported":
+        assert text.startswith(f"lucky has the highest mean AUROC: 1.000 {over}, 0.800 above a")
+    else:
+        assert text == (
+            "No scorer is shown to have the highest mean AUROC: lucky is 0.800 above a "
+            f"{over}, but has no number in 1 other."
+        )
+    (text,) = winner([*easy, bare("a", 0.2), bare("lucky", 0.9), *hard])
+    assert text.startswith("lucky has the highest mean AUROC: 0.950 over 2 of 3 cells")
+
+
+def test_a_failure_of_a_scorer_that_is_not_first_changes_nothing():
+    results = [bare("a", 0.6), bare("b", 0.7), bare("a", None, "noise"), bare("b", 0.1, "noise")]
+    assert winner(results)[0].startswith("b has the highest mean AUROC: 0.700 over 1 of 2 cells")
+
+
+def test_scorers_with_few_common_cells_are_not_compared():
+    cells = [
+        bare(name, auroc, out)
+        for out in ("x", "y", "z")
+        for name, auroc in (("a", 0.6), ("b", 0.5), ("c", 0.9), ("d", 0.9))
+        if name in "ab" or out == "x"
     ]
+    first, apart = winner(cells)
+    assert first.startswith("a has the highest mean AUROC: 0.600 over 3 cells, 0.100 above b;")
+    assert apart == "Not compared, for want of common cells: c, d."
+
+
+def test_without_common_cells_nothing_is_said():
+    assert winner([bare("a", 0.9), bare("b", 0.1, "noise")]) == []
+
+
+def test_a_trivial_baseline_is_called_so_and_loses_a_tie():
+    results = [bare("dark", 0.8), bare("a", 0.8), bare("size", 0.5)]
+    baselines = ("dark", "size")
+    assert winner(results, baselines)[0].startswith(
+        "a has the highest mean AUROC: 0.800 over 1 cell, equal to dark (a trivial baseline);"
+    )
+    assert winner([results[0], results[2]], baselines)[0].startswith(
+        "dark (a trivial baseline) has the highest mean AUROC: 0.800 over 1 cell, 0.300 above "
+        "size (a trivial baseline);"
+    )
 
 
 @pytest.mark.parametrize("results", [[], [bare("a", 0.5)], [bare("a", 0.5), bare("b", None)]])
@@ -171,8 +231,8 @@ def test_then_at_what_no_scorer_tells_apart():
         bare("b", 0.50, "flipped", low=0.495, high=0.505),
     ]
     assert next_look(results) == [
-        "Look next at glow, cifar10 against svhn, group size 1: no scorer is above chance beyond "
-        "error at any epoch; the closest is b at epoch 4 with 0.520."
+        "Look next at glow, cifar10 against svhn, group size 1: none of the 2 scorers there is "
+        "above chance beyond error at any epoch; the closest is b at epoch 4 with 0.520."
     ]
 
 
