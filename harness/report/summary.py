@@ -67,7 +67,8 @@ def winner(comparison: Comparison, baselines: Collection[str]) -> list[str]:
     """Name the scorer with the highest mean AUROC and the lead over the next scorer.
 
     The mean gives the size of the lead. The certainty is given by the number of common cells in
-    which the two scorers differ significantly, by paired tests, Holm-corrected over all cells. Cells share examples, so the count is not a test and must not be read like one.
+    which the two scorers differ significantly, by paired tests, Holm-corrected over all cells.
+    Cells share examples, so the count is not a test and must not be read like one.
 
     Returns:
         The sentence, and a second one if scorers are not compared.
