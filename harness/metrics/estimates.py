@@ -89,7 +89,7 @@ def limits(evidence: Evidence, z: float = Z_95) -> Limits:
 
     Each part has an interval of its own: `examples_interval`; and logit intervals with Student's t
     on g - 1 degrees of freedom for the fit, and on S - 1 for the trainings. So few refits and few
-    seeds widen only their own part.
+    seeds widen only their own part. The joined ends are cut at 0 and 1.
 
     Arguments:
         evidence: Of AUROCs, not of differences.
@@ -105,4 +105,5 @@ def limits(evidence: Evidence, z: float = Z_95) -> Limits:
         found.append(logit_interval(area, t * np.sqrt(parts.fit)))
     if (parts.training > 0).any():
         found.append(logit_interval(area, t_quantile(z, parts.df[0]) * np.sqrt(parts.training)))
-    return joined(area, found)
+    low, high = joined(area, found)
+    return np.maximum(0.0, low), np.minimum(1.0, high)
