@@ -31,6 +31,10 @@ BLOCKS = 10
 LEAST_FIT = 5
 """Minimum number of fit groups for an error of the fit."""
 
+ROUNDING = 1e-12
+"""Share of a variance below which a covariance is 0: at A = 1 the covariance is 0 but for rounding,
+and a correlation computed from the rest would be any number."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -182,7 +186,8 @@ def _shared(each: Floats, whole: Floats) -> tuple[Floats, Floats]:
     trainings = each.shape[1]
     if trainings == 1:
         return whole, whole
-    return np.maximum(0.0, (trainings * whole - each.mean(1)) / (trainings - 1)), whole
+    shared = (trainings * whole - each.mean(1)) / (trainings - 1)
+    return np.where(shared > ROUNDING * whole, shared, 0.0), whole
 
 
 def _of_examples(evidence: Evidence) -> Floats:
