@@ -23,6 +23,9 @@ Seeds: TypeAlias = Mapping[int, Result]
 Numbers: TypeAlias = Mapping[int, float]
 """The AUROC of a cell of a table by seed, of the seeds that have one."""
 
+ROUNDING = 1e-12
+"""Largest difference between equal means over seeds; counts of wins make larger steps."""
+
 Mark: TypeAlias = Literal["best", "tied", "worse", "untested"]
 """Relation of a number to the best number of a column.
 
@@ -130,7 +133,7 @@ class _Column:
         for place, known in enumerate(aurocs):
             if known.keys() != self.best.keys():
                 continue
-            if means[place] == means[best]:
+            if means[best] - means[place] <= ROUNDING:
                 self.marks[place] = "best"
             elif len(known) == 1 and is_surely_different(*self._first(place), pairs):
                 self.sure.append(place)
