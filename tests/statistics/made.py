@@ -35,11 +35,12 @@ def scores(rng, shifts, sizes, *, blocks=0, correlation=0.6, step=0.0, spread=1.
 def result(of, *, scorer="s", seed=0, epoch=0, **values):
     """A result with scores, refits if any, and the numbers that marks depend on."""
     scores_in, scores_out, refits = of
-    found = variances(evidence_of_scores(scores_in, scores_out, refits if len(refits) else None))
+    evidence = evidence_of_scores(scores_in, scores_out, refits if len(refits) else None)
+    found = variances(evidence)
     se_examples, se_fit = math.sqrt(found.examples[0]), math.sqrt(found.fit[0])
     numbers = {
         **dict.fromkeys(Metrics._fields, 0.0),
-        "auroc": parts_of(scores_in, scores_out).auroc,
+        "auroc": float(evidence.aurocs[0, 0]),
         "auroc_se": math.hypot(se_examples, se_fit),
         "auroc_se_examples": se_examples,
         "auroc_se_fit": se_fit,
