@@ -17,11 +17,13 @@ import sys
 import time
 import zlib
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks import measured
 from benchmarks.simulated import FAMILIES, ONE_SIDED, SHAPES, TWO_SIDED
+from harness.metrics.multiple import holm
 
 AREAS = (0.5, 0.8, 0.95, 0.99, 0.998)
 SMALL, MIDDLE, USUAL, LARGE = (30, 20), (75, 75), (150, 100), (1000, 1000)
@@ -62,7 +64,7 @@ def rng_of(key):
 
 
 def label(value):
-    """Write a value of a row: numbers of groups as 30/20, two AUROCs as .9 - .8."""
+    """Write a value that names a row or column, for example 30/20 groups, or 0.9 - 0.8."""
     if isinstance(value, tuple):
         return (" - " if isinstance(value[0], float) else "/").join(map(str, value))
     return str(value)
@@ -94,6 +96,17 @@ def examples(runs):
     rows = list(product(SHAPES, (SMALL, MIDDLE, USUAL, LARGE)))
     title = "Examples: covered (by A ∓ 1.96 DeLong errors; ratio of lengths)"
     print_table(title, ("scores", "groups"), rows, AREAS, measure, runs)
+
+
+def few_groups(runs):
+    """The same for fewer groups than a test needs."""
+
+    def measure(rng, count, row, area):
+        return beside_plain(measured.of_examples(rng, "normal, OOD spread 1", *row, area, count))
+
+    rows = [((groups, groups),) for groups in (3, 5, 8, 10)]
+    title = "Few groups: covered (by A ∓ 1.96 DeLong errors; ratio of lengths)"
+    print_table(title, ("groups",), rows, AREAS[:3], measure, runs)
 
 
 def print_fits(title, conditions, runs):
@@ -195,11 +208,27 @@ def marks(runs):
 
     def measure(rng, count, row, scorers):
         area, sizes, correlation = row
+        count *= max(4 if sizes == LARGE else 1, 24 // scorers)
         return text(measured.of_marks(rng, [area] * scorers, sizes, correlation, count).false)
 
     rows = list(product((0.8, 0.95, 0.99), (SMALL, USUAL, LARGE), (0, 0.5, 0.9)))
-    title = "Marks: columns with a false mark, for 2, 4, 12, 30 equal scorers"
+    title = (
+        "Marks: columns of equal scorers with a false mark; k = 2, 4, 12, 30 with 12, 6, 2, 1 "
+        "times the runs, for 1,000 groups 12, 6, 4, 4 times"
+    )
     print_table(title, ("A", "groups", "correlation"), rows, (2, 4, 12, 30), measure, runs)
+
+
+def holm_marks(runs):
+    """The same with Holm's factors, which do not allow for the choice of the best."""
+
+    def measure(rng, count, row, scorers):
+        with patch("harness.report.significance.against_best", holm):
+            return text(measured.of_marks(rng, [0.8] * scorers, *row, count).false)
+
+    rows = list(product((USUAL,), (0, 0.5, 0.9)))
+    title = "Marks with Holm's factors, A = .8: columns of equal scorers with a false mark"
+    print_table(title, ("groups", "correlation"), rows, (4, 12, 30), measure, runs)
 
 
 def found_marks(runs):
@@ -287,6 +316,7 @@ def images(runs):
 
 PARTS = {
     "examples": (examples, 4000),
+    "few-groups": (few_groups, 4000),
     "fits": (fits, 400),
     "small-fits": (small_fits, 400),
     "large-fits": (large_fits, 400),
@@ -295,6 +325,7 @@ PARTS = {
     "trainings": (trainings, 4000),
     "training-tests": (training_tests, 4000),
     "marks": (marks, 400),
+    "holm-marks": (holm_marks, 400),
     "found-marks": (found_marks, 400),
     "epochs": (epochs, 1600),
     "early-epochs": (early_epochs, 200),

@@ -32,7 +32,7 @@ from harness.report.significance import marks
 
 
 class Covered(NamedTuple):
-    """How often intervals cover the true value.
+    """Coverage of the true value by intervals.
 
     Attributes:
         share: Share of runs in which the interval covers.
@@ -162,7 +162,7 @@ def significant_trainings(rng, kind, areas, spreads, trainings, sizes, runs, *, 
 
 
 class Marked(NamedTuple):
-    """How columns are marked.
+    """Outcome of marking columns.
 
     Attributes:
         false: Share of columns in which a scorer lacks a mark although it is as good as the best.
@@ -190,7 +190,7 @@ def of_marks(rng, areas, sizes, correlation, runs):
 
 
 class Early(NamedTuple):
-    """How early is named enough.
+    """Outcome of asking how early is enough.
 
     Attributes:
         wrong: Share of runs in which rule `any` names an epoch worse than the best by the margin.

@@ -22,11 +22,11 @@ Z_95 = 1.959963984540054
 """The normal quantile at 1 - LEVEL / 2."""
 
 LEAST_GROUPS = 5
-"""Minimum number of groups on each side for an interval: 3 against 3 would cover .90."""
+"""Minimum number of groups on each side for an interval: 3 against 3 cover .91 at A = .5."""
 
 PRIOR_ERRORS = 10.0
 """Weight of the variance expected from A alone, in groups with an error. With few such groups the
-DeLong variance rests on few of them; 5 and 20 in place of 10 change coverages by .01."""
+DeLong variance rests on few of them."""
 
 
 def examples_interval(
@@ -43,8 +43,8 @@ def examples_interval(
     the bound for a perfect separation, so that a score with an inversion does not have a narrower
     interval than a perfect score (beyond 1e-4). At A = 1 the interval ends at 1, at A = 0 at 0.
 
-    In simulations (normal scores, 30/20 to 1000/1000 groups, A = .8 to .998) the interval covers
-    the AUROC in .94 to .99 of runs; `benchmarks/coverage.py` prints the table.
+    In simulations (normal scores, 30/20 to 1000/1000 groups, A = .5 to .998) the interval covers
+    the AUROC in .93 to .99 of runs; `benchmarks/coverage.py` prints the table.
 
     Arguments:
         area: A, in [0, 1], (...).

@@ -20,7 +20,7 @@ def against_best(p_values: Sequence[float]) -> list[float]:
 
     p̃_(j) = max_{i <= j} min(1, r (r + 1) / 2 p_(i)),  r = k - i: the number of all pairs among the
     scorers that are left, because each of them could have been the best. Holm's factors r are too
-    small: with 12 equal scorers, .14 to .17 of columns then have a false mark.
+    small: with 12 equal scorers, .12 to .17 of columns then have a false mark.
 
     Arguments:
         p_values: k - 1 p-values.

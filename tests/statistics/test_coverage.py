@@ -1,7 +1,7 @@
 """Coverage of intervals in simulations with a fixed seed; all are in `benchmarks/coverage.py`.
 
 Shares are compared with two standard errors of the simulation: with 1,000 runs .016 at .93, with
-300 runs .029, with 80 runs .057.
+300 runs .029, with 80 runs .057, with 40 runs .081.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def test_whole_outliers_are_the_known_exception(rng):
         ("typicality", 300, (0.5, 0.8, 0.95, 0.998)),
         ("gradient-gaussian", 80, (0.5, 0.8, 0.95, 0.998)),
         ("dose (KDE)", 80, (0.5, 0.95, 0.998)),
-        ("gradient-svm", 60, (0.5, 0.95)),
+        ("gradient-svm", 40, (0.5, 0.95)),
     ],
 )
 def test_the_interval_covers_another_fit(rng, name, runs, areas, kind):
@@ -122,5 +122,5 @@ def test_the_interval_by_image_covers(rng, correlation):
         assert is_at_least(found.share, 0.93, 600)
         if correlation >= 0.5:
             assert found.length < found.plain_length
-        if correlation < 0 and area < 0.9:
-            assert not is_at_least(found.plain, 0.93, 600)
+        if correlation < 0:
+            assert found.plain < found.share - 0.02
