@@ -90,7 +90,7 @@ class JacobianSpectrum:
             float64, (M, D), descending, log σ with σ in grey levels per noise unit.
 
         Raises:
-            UnsupportedError: The model is not a flow.
+            UnsupportedError: The model is not a flow, or `to_noise` has no derivative.
             ValueError: A group contains several examples.
         """
         from plugins.statistics.jacobians.exact import exact_spectra

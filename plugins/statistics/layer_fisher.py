@@ -75,8 +75,9 @@ class LayerFisherDiagonal:
             examples: uint8, (N, *domain.shape).
 
         Raises:
-            ScoreError: The examples are empty, a gradient is not finite, or the model's log p
-                does not depend on any parameter.
+            ScoreError: The examples are empty, or a gradient is not finite.
+            UnsupportedError: The model's log p does not depend on any parameter, or Kronecker
+                factors are needed and the model cannot be followed in batches.
         """
         if not len(examples):
             raise ScoreError("the Fisher information needs at least one fit example")
@@ -86,9 +87,9 @@ class LayerFisherDiagonal:
 
     def _fit(self, model: DensityModel, examples: Tensor) -> ScoreStatistic:
         from plugins.statistics.fisher.moments import Damping
-        from plugins.statistics.fisher.score import fit_diagonal
+        from plugins.statistics.fisher.score import DiagonalStatistic
 
-        return fit_diagonal(model, examples, Damping(self.damping, self.damping_unit))
+        return DiagonalStatistic(model, examples, Damping(self.damping, self.damping_unit))
 
     def __call__(self, model: DensityModel, groups: Tensor) -> NDArray[np.float64]:
         """Evaluate the score statistic; squares are summed in float64.
@@ -102,7 +103,7 @@ class LayerFisherDiagonal:
 
         Raises:
             NotFittedError: `fit` was not called.
-            ScoreError: The model runs different modules or operations from the fit.
+            UnsupportedError: The model runs different modules or operations from the fit.
         """
         if self._fitted is None:
             raise NotFittedError(f"{type(self).__name__} was called before `fit`")

@@ -72,8 +72,8 @@ class LayerGradientSqNorms:
             in which the objective is not finite for some example.
 
         Raises:
-            ScoreError: The objective depends on none of the parameters.
-            UnsupportedError: The model does not have `latent`, for the objective `latent-sum`, or
+            UnsupportedError: The objective depends on none of the parameters, a parameter is not
+                floating, or the model does not have `latent`, for the objective `latent-sum`, or
                 `dequantised`, for noise.
         """
         from plugins.statistics.layer_gradients.engine import ENGINES

@@ -77,6 +77,8 @@ class LikelihoodRegret:
             float64, (M, 1), in nats; never negative.
 
         Raises:
+            UnsupportedError: The model is not a `torch.nn.Module`, or its log-probability has no
+                gradient.
             ValueError: A group contains several examples.
         """
         from plugins.statistics.regret import Ascent, regrets

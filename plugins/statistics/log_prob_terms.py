@@ -41,9 +41,9 @@ class LogProbTerms:
         """
         import torch
 
-        parameter = next(parameter for _, parameter in model.named_parameters())
-        shape = (1, *model.domain.shape)
-        return tuple(_terms(model, torch.zeros(shape, dtype=torch.uint8, device=parameter.device)))
+        devices = (parameter.device for _, parameter in model.named_parameters())
+        shape, device = (1, *model.domain.shape), next(devices, None)
+        return tuple(_terms(model, torch.zeros(shape, dtype=torch.uint8, device=device)))
 
     def fake_values(self, noise: NDArray[np.float64], side: Side) -> NDArray[np.float64]:
         """Terms of two levels, and the width of the bins, which is constant."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from oodbench import DensityModel, is_out_of_memory
+from oodbench import DensityModel, UnsupportedError, is_out_of_memory
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
 
 Parameters: TypeAlias = dict[str, Tensor]
@@ -79,8 +79,14 @@ def regrets(model: DensityModel, x: Tensor, ascent: Ascent) -> Tensor:
         model: Left unchanged: every evaluation uses copies in place of the parameters.
         x: uint8, (N, *domain.shape).
         ascent: Steps, learning rate and optimiser.
+
+    Raises:
+        UnsupportedError: The model is not a module, or its log-probability has no gradient.
     """
-    module = cast(nn.Module, model)
+    if not isinstance(model, nn.Module):
+        name = type(model).__name__
+        raise UnsupportedError(f"likelihood_regret needs a torch.nn.Module, which {name} is not")
+    module = model
     named = {name: p.detach() for name, p in model.named_parameters() if p.is_floating_point()}
     size = sum(p.numel() * p.element_size() for p in named.values())
     together = COPY_BYTES // max(1, TENSORS * size)
@@ -114,6 +120,9 @@ def _alone(module: nn.Module, named: Parameters, x: Tensor, ascent: Ascent) -> T
         leaves = {name: p.detach().requires_grad_(True) for name, p in parameters.items()}
         with torch.enable_grad():
             value = _log_prob(module, leaves, x)
+            if not value.requires_grad:
+                name = type(module).__name__
+                raise UnsupportedError(f"log_prob of {name} does not depend on any parameter")
             found = torch.autograd.grad(value.sum(), [*leaves.values()], allow_unused=True)
         pairs = zip(leaves.items(), found, strict=True)
         return {n: torch.zeros_like(p) if g is None else g for (n, p), g in pairs}, value

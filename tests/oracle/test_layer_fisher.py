@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from oodbench import Images, NotFittedError, ScoreError
+from oodbench import Images, NotFittedError, ScoreError, UnsupportedError
 from oodbench.testing import assert_conforms, check_statistic
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
@@ -39,6 +39,7 @@ from tests.oracle.layer_gradient_models import (
     randomised,
     with_unused_parameter,
 )
+from tests.unit.plugins.odd_models import Branching
 
 DAMPING = 0.03
 COLOUR, GRAY = Images(3, 4, 4), Images(1, 4, 4, bits=5)
@@ -402,10 +403,38 @@ def test_a_model_that_cannot_be_followed_is_done_by_the_loop_or_refused():
     examples, groups = examples_of(DOMAIN, 6), groups_of(DOMAIN, 3, 2)
     found = evaluated(LayerFisherDiagonal(damping=DAMPING), model, examples, groups)
     np.testing.assert_allclose(found, diagonal(model, examples, groups), rtol=1e-9, atol=1e-12)
-    with pytest.raises(
-        ScoreError, match="Kronecker factors of Energy cannot be computed.*diagonal"
-    ):
+    reason = "Kronecker factors of Energy cannot be computed: the model differentiates.*diagonal"
+    for statistic in (LayerFisherEkfac, LayerFisherKfac):
+        with pytest.raises(UnsupportedError, match=reason):
+            statistic().fit(model, examples)
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    for statistic in (LayerFisherEkfac, LayerFisherKfac):
+        with pytest.raises(ScoreError, match="not finite for 6 of 6 fit examples"):
+            statistic().fit(model, examples)
+
+
+def test_examples_that_take_another_way_through_the_model_than_the_fit():
+    torch.manual_seed(0)
+    model, groups = Branching(DOMAIN).double(), groups_of(DOMAIN, 6, 1)
+    dark, bright = groups // 2, 128 + groups // 2
+    statistic = LayerFisherDiagonal(damping=DAMPING).fit(model, dark[:, 0])
+    for some in (dark, bright, dark):
+        expected = diagonal(model, dark[:, 0], some)
+        np.testing.assert_allclose(statistic(model, some), expected, rtol=1e-9, atol=1e-12)
+    with pytest.raises(UnsupportedError, match="^Branching computes these groups otherwise"):
+        LayerFisherEkfac().fit(model, dark[:, 0])(model, bright)
+
+
+def test_a_lack_of_memory_is_not_the_nature_of_a_model(monkeypatch):
+    def planner(wrapped, candidates):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(fisher_gradients, "ENGINE", LayerGradientEngine(planner=planner))
+    model, examples = randomised(flat(nn.Linear(FEATURES, 2))), examples_of(DOMAIN, 5)
+    with pytest.raises(MemoryError, match="^out of memory$"):
         LayerFisherEkfac().fit(model, examples)
+    assert (evaluated(LayerFisherDiagonal(), model, examples, groups_of(DOMAIN, 3, 2)) > 0).any()
 
 
 @pytest.mark.parametrize("make", STATISTICS)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from harness.testing.toy_models import TinyAutoregression
-from oodbench import Images, ScoreError
+from oodbench import Images, UnsupportedError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradients import engine as engine_module
@@ -293,7 +293,9 @@ def test_nothing_to_do(shape):
 def test_a_density_of_no_parameter_is_an_error():
     model = flat(nn.Linear(48, 4))
     model.log_prob = lambda x: torch.zeros(len(x))
-    with pytest.raises(ScoreError, match="^log_prob of Plain does not depend on any parameter$"):
+    with pytest.raises(
+        UnsupportedError, match="^log_prob of Plain does not depend on any parameter$"
+    ):
         LayerGradientEngine()(model, groups_of(DOMAIN, 3, 2))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from oodbench import Images, ScoreError
+from oodbench import Images, UnsupportedError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
@@ -118,5 +118,7 @@ def test_an_objective_of_ones_own():
 def test_an_objective_of_no_parameter_is_an_error():
     model = flat(nn.Linear(48, 4))
     model.latent = lambda x: torch.zeros(len(x), 3)
-    with pytest.raises(ScoreError, match="^latent_sum of Plain does not depend on any parameter"):
+    with pytest.raises(
+        UnsupportedError, match="^latent_sum of Plain does not depend on any parameter"
+    ):
         LayerGradientEngine(latent_sum)(model, groups_of(DOMAIN, 3, 2))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from oodbench import ScoreError
+from oodbench import ScoreError, UnsupportedError
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.graph import Untraceable
 from plugins.statistics.layer_gradients.norms import Measure, MeasureTable
@@ -32,19 +32,25 @@ class Gradients:
     statistic is fitted, because the two methods give gradients in different shapes.
 
     Attributes:
+        obstacle: The reason for processing the groups in turn; None where a batch is possible.
         looped: Whether the groups are processed in turn.
     """
 
     def __init__(self, model: Any, examples: Tensor) -> None:
         # A plan that holds for groups with 2 examples holds for any group size.
         pairs = torch.stack((examples, examples.roll(1, 0)), dim=1)
-        self.looped = not isinstance(model, nn.Module) or ENGINE.plan(model, pairs) is None
+        self.obstacle = (
+            ENGINE.obstacle(model, pairs)
+            if isinstance(model, nn.Module)
+            else Untraceable("the model is not a torch.nn.Module")
+        )
+        self.looped = self.obstacle is not None
 
     def each(self, model: Any, groups: Tensor, measure: Measure) -> Tensor:
         """Measure each layer and group, float64, (M, L); 0 where the gradient is missing.
 
         Raises:
-            ScoreError: The model runs different modules or operations from the fit.
+            UnsupportedError: The model runs different modules or operations from the fit.
         """
         if self.looped:
             return looped_layer_gradients(model, groups, log_prob, measure)
@@ -52,8 +58,8 @@ class Gradients:
             return ENGINE.follow(model, groups, partial(MeasureTable, measure))
         except (Untraceable, Misaligned) as error:
             name = type(model).__name__
-            raise ScoreError(
-                f"the computation of {name} has changed since the fit: {error}"
+            raise UnsupportedError(
+                f"{name} computes these groups otherwise than the fit examples: {error}"
             ) from error
 
     def added(self, model: Any, groups: Tensor, start: Callable[[], Sum]) -> Sum:
@@ -68,10 +74,11 @@ class Gradients:
         Raises:
             Untraceable, Misaligned: The model cannot be followed.
             ScoreError: A log-probability is not finite.
+            UnsupportedError: The log-probability does not depend on any parameter.
         """
         if self.looped:
             measure = start()
-            _require_finite(looped_layer_gradients(model, groups, log_prob, measure))
+            require_finite(looped_layer_gradients(model, groups, log_prob, measure))
             return measure
         while True:
             measure, tabulated = start(), 0
@@ -81,12 +88,12 @@ class Gradients:
                 tabulated += count
                 return MeasureTable(measure, count)
 
-            _require_finite(ENGINE.follow(model, groups, table))
+            require_finite(ENGINE.follow(model, groups, table))
             if tabulated == len(groups):
                 return measure
 
 
-def _require_finite(values: Tensor) -> None:
+def require_finite(values: Tensor) -> None:
     """Raise if a group has NaN; (M, L), one fit example per group."""
     bad = values.isnan().any(1).nonzero()
     if len(bad):

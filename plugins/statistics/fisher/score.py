@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from oodbench import ScoreError
-from plugins.statistics.fisher.gradients import Gradients
+from oodbench import ScoreError, UnsupportedError
+from plugins.statistics.fisher.gradients import Gradients, require_finite
 from plugins.statistics.fisher.kronecker import (
     Basis,
     Factors,
@@ -21,6 +21,7 @@ from plugins.statistics.fisher.kronecker import (
 from plugins.statistics.fisher.moments import Damping, SecondMoments, weighted_sq_norms, weights
 from plugins.statistics.layer_gradients.graph import Untraceable
 from plugins.statistics.layer_gradients.norms import GroupGradient
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from plugins.statistics.layer_gradients.registry import Misaligned
 
 
@@ -42,7 +43,7 @@ class ScoreStatistic:
         """Evaluate groups, uint8, (M, b, *shape), without the 1/b; float64, (M, L), >= 0.
 
         Raises:
-            ScoreError: The model runs different modules or operations from the fit.
+            UnsupportedError: The model runs different modules or operations from the fit.
         """
         return self._gradients.each(model, groups, self._measure)
 
@@ -54,29 +55,58 @@ class ScoreStatistic:
         return weighted_sq_norms(rotated(gradient, self._bases.get(column)), weight)
 
 
-def fit_diagonal(model: Any, examples: Tensor, damping: Damping) -> ScoreStatistic:
-    """Fit F_i = mean of g_i² over the examples, uint8, (N, *shape).
+class DiagonalStatistic(ScoreStatistic):
+    """Score statistic with F_i = mean of g_i² over the examples.
+
+    Where a batch cannot be followed, the groups are processed in turn; where this shows only after
+    the fit, because other examples take another way through the model, F is fitted anew.
+
+    Arguments:
+        model: The model.
+        examples: uint8, (N, *shape).
+        damping: Added to F.
 
     Raises:
-        ScoreError: A gradient is missing or not finite.
+        ScoreError: A gradient is not finite.
+        UnsupportedError: No gradient exists.
     """
-    gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
-    try:
-        moments = gradients.added(model, groups, SecondMoments)
-    except (Untraceable, Misaligned):
-        gradients.looped = True
-        moments = gradients.added(model, groups, SecondMoments)
-    return ScoreStatistic(gradients, _weights(model, moments.sums, len(examples), damping), {})
+
+    def __init__(self, model: Any, examples: Tensor, damping: Damping) -> None:
+        super().__init__(Gradients(model, examples), {}, {})
+        self._examples, self._damping = examples, damping
+        try:
+            self._fit(model)
+        except (Untraceable, Misaligned):
+            self._fit_in_turn(model)
+
+    def __call__(self, model: Any, groups: Tensor) -> Tensor:
+        """Evaluate groups, as in the base class."""
+        try:
+            return super().__call__(model, groups)
+        except UnsupportedError:
+            if self._gradients.looped:
+                raise
+            self._fit_in_turn(model)
+            return super().__call__(model, groups)
+
+    def _fit(self, model: Any) -> None:
+        moments = self._gradients.added(model, self._examples.unsqueeze(1), SecondMoments)
+        self._weight = _weights(model, moments.sums, len(self._examples), self._damping)
+
+    def _fit_in_turn(self, model: Any) -> None:
+        self._gradients.looped = True
+        self._fit(model)
 
 
 def fit_ekfac(model: Any, examples: Tensor, damping: Damping, max_factor: int) -> ScoreStatistic:
     """Fit F in the Kronecker factors' eigenbases, with a second pass over the examples.
 
     Raises:
-        ScoreError: A gradient is missing or not finite, or the model cannot be followed.
+        ScoreError: A gradient is not finite.
+        UnsupportedError: No gradient exists, or the model cannot be followed.
     """
     gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
-    with _kronecker_errors(model, gradients):
+    with _kronecker_errors(model, gradients, groups):
         factors = gradients.added(model, groups, lambda: Factors(max_factor))
         bases = factors.bases()
         moments = gradients.added(model, groups, lambda: RotatedMoments(bases))
@@ -87,10 +117,11 @@ def fit_kfac(model: Any, examples: Tensor, damping: Damping, max_factor: int) ->
     """Fit F as Kronecker products, in a single pass over the examples.
 
     Raises:
-        ScoreError: A gradient is missing or not finite, or the model cannot be followed.
+        ScoreError: A gradient is not finite.
+        UnsupportedError: No gradient exists, or the model cannot be followed.
     """
     gradients, groups = Gradients(model, examples), examples.unsqueeze(1)
-    with _kronecker_errors(model, gradients):
+    with _kronecker_errors(model, gradients, groups):
         factors = gradients.added(model, groups, lambda: KroneckerFactors(max_factor))
         decomposed = factors.decomposed()
     bases = {column: basis for column, (basis, _) in decomposed.items()}
@@ -99,14 +130,19 @@ def fit_kfac(model: Any, examples: Tensor, damping: Damping, max_factor: int) ->
 
 
 @contextmanager
-def _kronecker_errors(model: Any, gradients: Gradients) -> Iterator[None]:
-    """Raise errors within the context as a ScoreError; also if gradients have no factors."""
+def _kronecker_errors(model: Any, gradients: Gradients, groups: Tensor) -> Iterator[None]:
+    """Raise errors within the context for the user; also if gradients have no factors.
+
+    A model that cannot be followed never has factors. Numbers that are not finite can hide this
+    model from the engine, so the plain loop looks for such numbers first.
+    """
     try:
-        if gradients.looped:
-            raise Untraceable("module inputs do not determine the gradients")
+        if gradients.obstacle is not None:
+            raise gradients.obstacle
         yield
     except (Untraceable, Misaligned) as error:
-        raise ScoreError(
+        require_finite(looped_layer_gradients(model, groups))
+        raise UnsupportedError(
             f"Kronecker factors of {type(model).__name__} cannot be computed: {error}; "
             "layer_fisher_diagonal works for any model with finite gradients"
         ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from oodbench import DensityModel, Flow
+from oodbench import DensityModel, Flow, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,9 @@ def exact_spectra(flow: Flow, model: DensityModel, x: Tensor) -> NDArray[np.floa
         flow: Provides `to_noise`.
         model: The same model, providing the parameters' dtype and device.
         x: uint8, (N, *domain.shape).
+
+    Raises:
+        UnsupportedError: `to_noise` is not differentiable in x.
     """
     dims = model.domain.dims
     chunk = max(1, JACOBIAN_BYTES // (8 * dims * dims))
@@ -54,12 +57,31 @@ def noise_jacobian(flow: Flow, x: Tensor) -> Tensor:
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
         columns = flow.to_noise(x).sum(0)
-        rows = [
-            torch.autograd.grad(column, x, retain_graph=True)[0].flatten(1) for column in columns
-        ]
+        rows = [differentiated(column, x).flatten(1) for column in columns]
     return torch.stack(rows, dim=1)
 
 
+def differentiated(
+    output: Tensor, source: Tensor, direction: Tensor | None = None, *, create_graph: bool = False
+) -> Tensor:
+    """Differentiate, as `torch.autograd.grad` does, and keep the graph.
+
+    Raises:
+        UnsupportedError: The output has no derivative.
+    """
+    found = None
+    if output.requires_grad:
+        keep = {"retain_graph": True, "create_graph": create_graph, "allow_unused": True}
+        (found,) = torch.autograd.grad(output, source, direction, **keep)
+    if found is None:
+        raise UnsupportedError(
+            "jacobian_spectrum needs a flow with to_noise(x) differentiable in x, and twice "
+            "differentiable above exact_up_to dimensions"
+        )
+    return found
+
+
 def floating_type(model: DensityModel) -> torch.dtype:
-    """Return the dtype shared by the parameters."""
-    return next(parameter.dtype for _, parameter in model.named_parameters())
+    """Return the dtype shared by the parameters; without parameters, the default of torch."""
+    dtypes = (parameter.dtype for _, parameter in model.named_parameters())
+    return next(dtypes, torch.get_default_dtype())

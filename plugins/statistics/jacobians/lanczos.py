@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from oodbench import DensityModel, Flow
-from plugins.statistics.jacobians.exact import floating_type
+from plugins.statistics.jacobians.exact import differentiated, floating_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,16 +66,19 @@ def gram_product(flow: Flow, x: Tensor) -> Callable[[Tensor], Tensor]:
     Arguments:
         flow: Provides z by `to_noise`.
         x: Floating, (N, *domain.shape), in grey levels.
+
+    Raises:
+        UnsupportedError: `to_noise` is not differentiable in x; from the map: not twice.
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
         z = flow.to_noise(x)
         u = torch.zeros_like(z, requires_grad=True)
-        back = torch.autograd.grad(z, x, u, create_graph=True)[0].flatten(1)  # J'u, (N, D)
+        back = differentiated(z, x, u, create_graph=True).flatten(1)  # J'u, (N, D)
 
     def product(v: Tensor) -> Tensor:
-        forward = torch.autograd.grad(back, u, v, retain_graph=True)[0]  # J v
-        return torch.autograd.grad(z, x, forward, retain_graph=True)[0].flatten(1)
+        forward = differentiated(back, u, v)  # J v
+        return differentiated(z, x, forward).flatten(1)
 
     return product
 

@@ -93,7 +93,8 @@ class LayerGradientEngine:
             a very typical group.
 
         Raises:
-            ScoreError: The objective does not depend on any parameter.
+            UnsupportedError: The objective does not depend on any parameter, or a parameter is not
+                floating.
         """
         if isinstance(model, nn.Module) and groups.numel():
             known = self._find(model, groups)
@@ -118,12 +119,16 @@ class LayerGradientEngine:
         """
         known = self._find(model, groups)
         if known.plan is None:
-            raise Untraceable("the model cannot be followed")
+            raise Untraceable(f"the model cannot be followed: {known.obstacle}")
         return self._norms(model, known, known.plan, groups, table)
 
     def plan(self, model: nn.Module, groups: Tensor) -> Plan | None:
         """Return the verified plan for a model, making the plan if needed; None for the loop."""
         return self._find(model, groups).plan
+
+    def obstacle(self, model: nn.Module, groups: Tensor) -> Exception | None:
+        """Return the reason why there is no verified plan; None if there is a plan."""
+        return self._find(model, groups).obstacle
 
     def _find(self, model: nn.Module, groups: Tensor) -> _Known:
         wrapped = ObjectiveModule(model, self._objective)
@@ -136,6 +141,7 @@ class LayerGradientEngine:
                 known.verified = min(2, groups.shape[1])
             except Exception as error:  # the loop fails too if the model is at fault
                 _note(model, error)
+                known.obstacle = _copy(error)
         return known
 
     def _norms(
@@ -151,6 +157,7 @@ class _Known:
 
     signature: object
     plan: Plan | None = None
+    obstacle: Exception | None = None  # to a plan
     verified: int = 0  # verified group size, 1 or 2; 2 stands for all larger sizes
     most_examples: int = 2**31
     bytes: dict[int, int] = field(default_factory=dict)  # per group, by group size
@@ -195,8 +202,8 @@ class _Evaluation:
         """Return whether the plan held unchanged; if repair fails, leave the model to the loop."""
         try:
             return verify_again(self.wrapped, self.plan, groups)
-        except Untraceable:
-            self.known.plan = None
+        except Untraceable as error:
+            self.known.plan, self.known.obstacle = None, _copy(error)
             raise
 
     def _chunks(self) -> Tensor:
@@ -243,6 +250,12 @@ def _chunk(
         values = Recorder(wrapped, plan, table).run(groups.flatten(0, 1))
         finite = values.isfinite().view(groups.shape[:2]).all(1)
         return table.result(len(parameters), groups), finite
+
+
+def _copy(error: Exception) -> Exception:
+    """Copy an error without the traceback, which would keep the model in memory."""
+    kind = MemoryError if is_out_of_memory(error) else Untraceable
+    return kind(str(error) or type(error).__name__)
 
 
 def _note(model: nn.Module, error: Exception) -> None:
