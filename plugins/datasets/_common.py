@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +26,8 @@ CHUNK = 2**20
 """Number of bytes to read at a time."""
 HASHED_BYTES = 2**24
 """Maximum size of all files together, in bytes, for a stamp of the contents."""
+HASHED_FILES = 2**12
+"""Maximum number of files for a stamp of the contents."""
 DEFLATE_LIMIT = 1032
 """Upper bound on the compression ratio of deflate."""
 
@@ -154,17 +155,20 @@ def check_size(declared: int, file: Path, packed: int | None = None) -> None:
         )
 
 
-def files_stamp(folder: Path, paths: Iterable[Path]) -> str:
-    """Hash the names of files with the contents or, above HASHED_BYTES in all, with the states.
+def files_stamp(folder: Path, names: Sequence[str]) -> str:
+    """Hash the names of files with the contents or, of large or many files, with the states.
 
-    The state of a file is size, modification time, change time (`st_ctime`) and inode. Archives
-    and `rsync -t` can give another file the same size and modification time, but not the same
-    change time. A copy of large files elsewhere has another stamp, a copy of small files has not.
+    The contents count for up to HASHED_FILES files of up to HASHED_BYTES in all. The state of a
+    file is size, modification time, change time (`st_ctime`) and inode. Archives and `rsync -t`
+    can give another file the same size and modification time, but not the same change time. A
+    copy of large files elsewhere has another stamp, a copy of small files has not.
+
+    Reading the states of 200,000 files takes about a second.
 
     Arguments:
-        folder: Folder to which the hashed names are relative.
-        paths: Files and folders, in the order to hash; a folder counts with size 0 and, like a
-            large file, with times and inode.
+        folder: Folder with the files, or a single file.
+        names: Paths relative to the folder, with `/`, in the order to hash; `.` is the folder
+            itself.
 
     Returns:
         SHA-256 in hexadecimal digits.
@@ -172,19 +176,23 @@ def files_stamp(folder: Path, paths: Iterable[Path]) -> str:
     Raises:
         DataError: A file cannot be read.
     """
-    states = [(path, path.stat()) for path in paths]
-    size = sum(state.st_size for _, state in states if stat.S_ISREG(state.st_mode))
+    paths = [f"{folder}/{name}" if name != "." else str(folder) for name in names]
     sha = hashlib.sha256()
-    for path, state in states:
-        name = path.relative_to(folder).as_posix()
-        if stat.S_ISREG(state.st_mode) and size <= HASHED_BYTES:
-            with data_errors(f"{path}: cannot be read"), path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        else:
-            counted = 0 if stat.S_ISDIR(state.st_mode) else state.st_size
-            found = f"{counted} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
-        sha.update(os.fsencode(f"{name}\0{found}\0"))
+    with data_errors(f"{folder}: a file cannot be read"):
+        states = [os.stat(path) for path in paths]
+    are_few = len(paths) <= HASHED_FILES
+    if are_few and sum(state.st_size for state in states) <= HASHED_BYTES:
+        found = [_content_digest(Path(path)) for path in paths]
+    else:
+        found = [f"{x.st_size} {x.st_mtime_ns} {x.st_ctime_ns} {x.st_ino}" for x in states]
+    for name, text in zip(names, found, strict=True):
+        sha.update(os.fsencode(f"{name}\0{text}\0"))
     return sha.hexdigest()
+
+
+def _content_digest(path: Path) -> str:
+    with data_errors(f"{path}: cannot be read"), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Readable(Protocol):

@@ -140,8 +140,9 @@ class Folder:
     def stamp(self) -> str:
         """Hash the relative name and the content or state of every file to read.
 
-        The content counts for up to 16 MiB in all; above, size, times and inode of each file. The
-        numbers of files that are passed over enter too, because a note tells them.
+        The content counts for up to 4,096 files of up to 16 MiB in all; else size, times and inode
+        of each file. The numbers of files that are passed over enter too, because a note tells
+        them.
 
         Raises:
             MissingDataError: The path does not exist.
@@ -152,8 +153,8 @@ class Folder:
             for part in self._sources()
             for file in (list_pictures(part) if part.is_dir() else [part])
         ]
-        files.sort(key=lambda file: file.relative_to(self.path).as_posix())
-        stamp, passed_over = files_stamp(self.path, files), self._passed_over()
+        names = sorted(file.relative_to(self.path).as_posix() for file in files)
+        stamp, passed_over = files_stamp(self.path, names), self._passed_over()
         if not passed_over:
             return stamp
         return hashlib.sha256("\n".join([stamp, *passed_over]).encode()).hexdigest()

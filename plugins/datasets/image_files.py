@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,14 +45,10 @@ def list_pictures(folder: Path) -> list[Path]:
         DataError: The folder contains no pictures, a folder cannot be listed, or appears twice
             through links.
     """
-    found = {
-        file.relative_to(folder).as_posix(): file
-        for file in _visible_files(folder)
-        if file.name.lower().endswith(SUFFIXES)
-    }
+    found = [name for name in visible_names(folder) if name.lower().endswith(SUFFIXES)]
     if not found:
         raise DataError(f"{folder}: no pictures found; supported are {', '.join(SUFFIXES)}")
-    return [found[name] for name in sorted(found)]
+    return [folder / name for name in sorted(found)]
 
 
 def count_passed_over(folder: Path) -> Counter[str]:
@@ -66,19 +62,27 @@ def count_passed_over(folder: Path) -> Counter[str]:
     Raises:
         DataError: A folder cannot be listed, or appears twice through links.
     """
-    suffixes = (file.suffix.lower() for file in _visible_files(folder))
+    suffixes = (PurePosixPath(name).suffix.lower() for name in visible_names(folder))
     return Counter(suffix for suffix in suffixes if suffix not in SUFFIXES)
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
-    """Yield all files in a folder and all subfolders; hidden files and folders are skipped."""
+def visible_names(folder: Path) -> Iterator[str]:
+    """Yield the paths of all files in a folder and all subfolders, relative, with `/`.
+
+    Links are followed. Hidden files and hidden folders are skipped.
+
+    Raises:
+        DataError: A folder cannot be listed, or appears twice through links.
+    """
     seen: dict[str, str] = {}
     for here, subfolders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         twin = seen.setdefault(os.path.realpath(here), here)
         if twin != here:
             raise DataError(f"{here}: a link to {twin}; the pictures would count twice")
-        yield from (Path(here, name) for name in names if not name.startswith("."))
+        inside = Path(here).relative_to(folder).as_posix()
+        start = "" if inside == "." else f"{inside}/"
+        yield from (start + name for name in names if not name.startswith("."))
 
 
 def read_bytes(file: Path) -> bytes:

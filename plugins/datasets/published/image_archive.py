@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from oodbench import DataError, Images
 from plugins.datasets._common import data_errors
-from plugins.datasets.image_files import list_pictures, opened_picture, read_bytes
+from plugins.datasets.image_files import opened_picture, read_bytes, visible_names
 
 MAX_BYTES = 2**26
 """Maximum size of an archive member in bytes; checked before reading."""
@@ -51,8 +51,7 @@ class Pictures:
             DataError: No picture has the suffix.
         """
         if self._archive is None:
-            files = [file.relative_to(self.path) for file in list_pictures(self.path)]
-            names = [file.as_posix() for file in files]
+            names = list(visible_names(self.path))
         else:
             top = f"{self.path.stem}/"
             names = [name[len(top) :] for name in self._archive.namelist() if name.startswith(top)]

@@ -2,6 +2,7 @@
 
 Every writer takes the folder of raw files and returns what its files hold, by split: arrays as
 published, (N, C, H, W), or the pictures before they are resized, as lists of (H, W, C) or (H, W).
+With `times` every split has so many times the usual few examples.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ COUNTS = {"train": 10, "test": 4}
 
 
 def pixels(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).integers(0, 256, shape, np.uint8)
+    """Random values from 0 to 255, few enough for PNG files of different sizes."""
+    return 17 * np.random.default_rng([seed, *shape]).integers(0, 16, shape, np.uint8)
 
 
 def smooth(height, width, channels, seed):
@@ -31,12 +33,12 @@ def smooth(height, width, channels, seed):
     return np.stack(planes, axis=-1).round().astype(np.uint8)
 
 
-def write_idx(root: Path, folder: str, suffix: str = ""):
+def write_idx(root: Path, folder: str, suffix: str = "", times: int = 1):
     raw = root / folder / "raw"
     raw.mkdir(parents=True)
     arrays = {}
     for split, start in (("train", "train"), ("test", "t10k")):
-        images = pixels(COUNTS[split], 28, 28, seed=len(folder))
+        images = pixels(times * COUNTS[split], 28, 28, seed=len(folder))
         labels = np.arange(len(images), dtype=np.uint8) % 10
         contents = {
             "images-idx3": struct.pack(">4I", 0x803, *images.shape) + images.tobytes(),
@@ -49,24 +51,25 @@ def write_idx(root: Path, folder: str, suffix: str = ""):
     return arrays
 
 
-def write_mnist(root: Path):
-    return write_idx(root, "MNIST")
+def write_mnist(root: Path, times: int = 1):
+    return write_idx(root, "MNIST", times=times)
 
 
-def write_fashion_mnist(root: Path):
-    return write_idx(root, "FashionMNIST")
+def write_fashion_mnist(root: Path, times: int = 1):
+    return write_idx(root, "FashionMNIST", times=times)
 
 
-def write_kmnist(root: Path):
-    return write_idx(root, "KMNIST", ".gz")
+def write_kmnist(root: Path, times: int = 1):
+    return write_idx(root, "KMNIST", ".gz", times=times)
 
 
-def write_svhn(root: Path):
+def write_svhn(root: Path, times: int = 1):
     from scipy.io import savemat
 
     (root / "svhn").mkdir(parents=True)
     arrays = {}
-    for split, count in COUNTS.items():
+    for split, few in COUNTS.items():
+        count = times * few
         x = pixels(32, 32, 3, count)
         y = np.arange(1, count + 1, dtype=np.uint8)[:, np.newaxis]
         savemat(root / f"svhn/{split}_32x32.mat", {"X": x, "y": y}, do_compression=True)
@@ -74,11 +77,12 @@ def write_svhn(root: Path):
     return arrays
 
 
-def write_cifar10(root: Path):
+def write_cifar10(root: Path, times: int = 1):
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
-    arrays = {"train": pixels(10, 3, 32, 32), "test": pixels(4, 3, 32, 32)}
-    batches = {f"data_batch_{n}": arrays["train"][2 * n - 2 : 2 * n] for n in range(1, 6)}
+    arrays = {split: pixels(times * few, 3, 32, 32) for split, few in COUNTS.items()}
+    fifths = np.split(arrays["train"], 5)
+    batches = {f"data_batch_{n}": fifth for n, fifth in enumerate(fifths, 1)}
     for name, images in {**batches, "test_batch": arrays["test"]}.items():
         rows = np.stack([np.concatenate([plane.ravel() for plane in image]) for image in images])
         (folder / name).write_bytes(python_2_batch(rows))
@@ -110,10 +114,10 @@ def python_2_batch(rows: np.ndarray) -> bytes:
     return b"\x80\x02}q\x00(" + b"".join(items) + b"u."
 
 
-def write_imagenet32(root: Path, form: str = "npz", folders: bool = False):
+def write_imagenet32(root: Path, form: str = "npz", folders: bool = False, times: int = 1):
     """`form` is `npz` or `pickle`; with `folders`, as the archives unpack."""
     ending = "_npz" if form == "npz" else ""
-    arrays = {"train": pixels(15, 3, 32, 32), "test": pixels(4, 3, 32, 32)}
+    arrays = {"train": pixels(15 * times, 3, 32, 32), "test": pixels(4 * times, 3, 32, 32)}
     parts = {f"train_data_batch_{n}": arrays["train"][n - 1 : n] for n in range(1, 10)}
     parts["train_data_batch_10"] = arrays["train"][9:]
     for name, images in {**parts, "val_data": arrays["test"]}.items():
@@ -134,12 +138,12 @@ CELEBA = ["test", "train", "valid", "train", "test", "train"]
 """The splits of the pictures, in the order of the list."""
 
 
-def write_celeba(root: Path, packed: bool = False):
+def write_celeba(root: Path, packed: bool = False, times: int = 1):
     folder = root / "celeba/img_align_celeba"
     folder.mkdir(parents=True)
     given = {"train": [], "test": [], "valid": []}
     lines = []
-    for number, split in enumerate(CELEBA, 1):
+    for number, split in enumerate(CELEBA * times, 1):
         file = folder / f"{number:06}.jpg"
         PIL.Image.fromarray(smooth(218, 178, 3, number)).save(file, quality=95)
         with PIL.Image.open(file) as image:
@@ -151,10 +155,10 @@ def write_celeba(root: Path, packed: bool = False):
     return given
 
 
-def write_gtsrb(root: Path):
+def write_gtsrb(root: Path, times: int = 1):
     base = root / "gtsrb/GTSRB"
     given = {"train": [], "test": []}
-    shapes = [(32, 32), (15, 17), (90, 60)]
+    shapes = [(32, 32), (15, 17), (90, 60)] * times
     for kind in (0, 42):
         folder = base / f"Training/{kind:05}"
         folder.mkdir(parents=True)
@@ -177,7 +181,7 @@ def write_gtsrb(root: Path):
     return given
 
 
-def write_omniglot(root: Path, packed: bool = True):
+def write_omniglot(root: Path, packed: bool = True, times: int = 1):
     given = {"train": [], "test": []}
     parts = {
         "train": ("images_background", {"Alphabet_of_the_Magi": 2, "Greek": 1}),
@@ -188,7 +192,7 @@ def write_omniglot(root: Path, packed: bool = True):
             for character in range(1, characters + 1):
                 folder = root / f"omniglot-py/{part}/{alphabet}/character{character:02}"
                 folder.mkdir(parents=True)
-                for drawer in (1, 2):
+                for drawer in range(1, 2 * times + 1):
                     picture = strokes(len(given[split]) + (split == "test") * 50)
                     name = f"{700 + len(given[split]):04}_{drawer:02}.png"
                     PIL.Image.fromarray(picture).convert("1").save(folder / name)

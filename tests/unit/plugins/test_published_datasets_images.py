@@ -276,7 +276,7 @@ def test_gtsrb_folder_empty(root):
     folder = root / "gtsrb/GTSRB/Training"
     shutil.rmtree(folder)
     folder.mkdir()
-    with pytest.raises(DataError, match=f"^{re.escape(str(folder))}: no pictures found"):
+    with pytest.raises(DataError, match=f"^{re.escape(str(folder))}: no .ppm pictures found"):
         Gtsrb(verify=False).load("train")
 
 
