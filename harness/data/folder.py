@@ -194,7 +194,7 @@ class DataFolder:
             "fingerprints": prints,
             "domain": {**vars(dataset.domain)},
             "plugin": component.registered.provenance(),
-            "notes": list(map(str, dataset.notes())) if isinstance(dataset, HasNotes) else [],
+            "notes": remarks(dataset),
         }
         twin = self._twin(component, prints)
         files = {
@@ -209,6 +209,11 @@ class DataFolder:
         if prepared is None:
             raise DataError(f"data set {component.name!r} changed while being read; try again")
         return prepared
+
+
+def remarks(dataset: Dataset) -> list[str]:
+    """Return the remarks of a data set about its files, after all splits have been loaded."""
+    return list(map(str, dataset.notes())) if isinstance(dataset, HasNotes) else []
 
 
 def find_described(store: Store, key: str, component: DatasetComponent) -> PreparedDataset | None:

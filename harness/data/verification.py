@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.data.folder import DataFolder, described, fingerprint, read_split
+from harness.contracts import HasNotes
+from harness.data.folder import DataFolder, described, fingerprint, read_split, remarks
 from harness.data.questions import notes_on_dataset
 from harness.domain import Images
 from harness.errors import BenchError, MissingDataError, PluginError
@@ -79,24 +80,25 @@ def _verified(folder: DataFolder, record: Record, wanted: DatasetComponent | Reg
     problem = files_problem(folder.store.path(DATASETS, record.key), record.manifest)
     if problem:
         return _set_aside(folder, record, name, problem)
+    known = None
     try:
         known = (
             wanted if isinstance(wanted, DatasetComponent) else _rebuilt(wanted, identity, name)
         )
         if folder.key(known) != record.key:
             source = "not compared: converted from an earlier state of the raw files"
-            return _sound(folder.store, record, name, source)
+            return _sound(folder.store, record, name, source, known)
         problem = _difference(known, record.manifest.facts["fingerprints"])
     except MissingDataError:
-        return _sound(folder.store, record, name, "not compared: raw files are missing")
+        return _sound(folder.store, record, name, "not compared: raw files are missing", known)
     except PluginError as error:
-        return _sound(folder.store, record, name, f"not compared: {error}")
+        return _sound(folder.store, record, name, f"not compared: {error}", known)
     except Exception as error:  # an error in a plugin must not end the verification
         text = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         return Verified(name, record.key, _size(record), f"raw data: {text}", "")
     if problem:
         return _set_aside(folder, record, name, problem)
-    return _sound(folder.store, record, name, SAME)
+    return _sound(folder.store, record, name, SAME, known)
 
 
 def _difference(component: DatasetComponent, fingerprints: Mapping[str, str]) -> str:
@@ -136,18 +138,45 @@ def _set_aside(folder: DataFolder, record: Record, name: str, problem: str) -> V
     return Verified(name, record.key, _size(record), f"{problem}; set aside as {aside}", "")
 
 
-def _sound(store: Store, record: Record, name: str, source: str) -> Verified:
+def _sound(
+    store: Store, record: Record, name: str, source: str, known: DatasetComponent | None
+) -> Verified:
     assert record.manifest is not None, "a sound record has a manifest"
-    notes = _notes_on_record(store, record.key, record.manifest)
+    notes = _notes_on_record(store, record.key, record.manifest, known, source == SAME)
     return Verified(name, record.key, _size(record), "", source, notes)
 
 
-def _notes_on_record(store: Store, key: str, manifest: Manifest) -> list[str]:
-    """Write the notes on a record; none on a record of before domains were recorded."""
-    if "domain" not in manifest.facts:
-        return []
-    domain, plugin = Images(**manifest.facts["domain"]), manifest.inputs["dataset"]["plugin"]
-    return notes_on_dataset(described(store, key, manifest, plugin, domain))
+def _notes_on_record(
+    store: Store, key: str, manifest: Manifest, known: DatasetComponent | None, was_read: bool
+) -> list[str]:
+    """Write the notes on a record; digests that are not stored are computed from the arrays.
+
+    Arguments:
+        store: Data folder.
+        key: Key of the record.
+        manifest: Manifest of the record.
+        known: The data set, if the plugin is known.
+        was_read: The raw data has just been read.
+    """
+    facts, plugin = manifest.facts, manifest.inputs["dataset"]["plugin"]
+    older = (
+        f"{plugin} was converted before they were kept; to convert it again, delete "
+        f"{store.path(DATASETS, key)}"
+    )
+    if "domain" in facts:
+        domain = Images(**facts["domain"])
+    elif known is not None:
+        domain = known.dataset.domain
+    else:
+        return [f"notes on the data are unknown: {older}"]
+    prepared, unknown = described(store, key, manifest, plugin, domain), []
+    if "notes" not in facts and known is not None and was_read:
+        prepared = replace(prepared, notes=tuple(remarks(known.dataset)))
+    elif "notes" not in facts and (known is None or isinstance(known.dataset, HasNotes)):
+        unknown = [f"remarks of the plugin on its files are unknown: {older}"]
+    for split in prepared.counts:
+        prepared.contents(split)
+    return notes_on_dataset(prepared) + unknown
 
 
 def _size(record: Record) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contracts import Dataset, HasStamp
+from harness.contracts import Dataset, HasNotes, HasStamp
 from harness.domain import Images
 from harness.errors import DataError, MissingDataError
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
@@ -192,6 +192,21 @@ def stamp(subject: DatasetUnderTest) -> None:
         raise Fault(f"`stamp` changed although no file changed: {first!r}, then {second!r}")
 
 
+def notes(subject: DatasetUnderTest) -> None:
+    """The remarks, if the data set makes remarks, are lines of text and the same each time."""
+    subject.splits()
+    dataset, other = subject.build(), subject.build()
+    if not isinstance(dataset, HasNotes) or not isinstance(other, HasNotes):
+        raise NotApplicable("the data set has no `notes`")
+    first = _remarks(dataset)
+    for again in (_remarks(dataset), _remarks(other)):
+        if again != first:
+            raise Fault(
+                f"`notes` returned {first!r}, then {again!r} from the same files: find the "
+                "remarks anew in each call, and sort file names"
+            )
+
+
 DATASET_CHECKS: tuple[Callable[[DatasetUnderTest], str | None], ...] = (
     interface,
     shape_and_dtype,
@@ -202,7 +217,21 @@ DATASET_CHECKS: tuple[Callable[[DatasetUnderTest], str | None], ...] = (
     own_copy,
     unknown_split,
     stamp,
+    notes,
 )
+
+
+def _remarks(dataset: Any) -> list[str]:
+    """Return the remarks after all splits have been loaded."""
+    for split in dataset.splits:
+        dataset.load(split)
+    found = dataset.notes()
+    if isinstance(found, str) or not isinstance(found, Sequence):
+        raise Fault(f"`notes` must return a sequence with one line per remark, not {found!r}")
+    for line in found:
+        if not isinstance(line, str) or len(line.splitlines()) != 1 or not line.strip():
+            raise Fault(f"each remark of `notes` must be one line of text, not {line!r}")
+    return list(found)
 
 
 def _digests(x: NDArray[Any]) -> list[bytes]:

@@ -54,6 +54,66 @@ class StampedDataset(GoodDataset):
         return "50 examples"
 
 
+class NotedDataset(GoodDataset):
+    def __init__(self):
+        super().__init__()
+        self.loaded = []
+
+    def load(self, split):
+        self.loaded.append(split)
+        return super().load(split)
+
+    def notes(self):
+        return [f"the {split} split was read" for split in dict.fromkeys(self.loaded)]
+
+
+class SilentDataset(GoodDataset):
+    def notes(self):
+        return ()
+
+
+class OneText(NotedDataset):
+    def notes(self):
+        return "a file was passed over"
+
+
+class NoNotes(NotedDataset):
+    def notes(self):
+        return None
+
+
+class NumberedNotes(NotedDataset):
+    def notes(self):
+        return [1]
+
+
+class LongNote(NotedDataset):
+    def notes(self):
+        return ["a file was passed over:\na.heic"]
+
+
+class EmptyNote(NotedDataset):
+    def notes(self):
+        return [""]
+
+
+class GrowingNotes(NotedDataset):
+    def notes(self):
+        return [f"the {split} split was read" for split in self.loaded]
+
+
+class NotesOfOneInstance(NotedDataset):
+    made = 0
+
+    def __init__(self):
+        super().__init__()
+        type(self).made += 1
+        self.number = self.made
+
+    def notes(self):
+        return [f"instance {self.number}"]
+
+
 class Overlapping(GoodDataset):
     def __init__(self):
         super().__init__()
@@ -123,7 +183,10 @@ class NotHere(GoodDataset):
         raise MissingDataError("run `bench data fetch`")
 
 
-@pytest.mark.parametrize("dataset", [GoodDataset, ReadOnlyDataset, StampedDataset])
+GOOD = [GoodDataset, ReadOnlyDataset, StampedDataset, NotedDataset, SilentDataset]
+
+
+@pytest.mark.parametrize("dataset", GOOD)
 def test_good_datasets_conform(dataset):
     assert_conforms(check_dataset(dataset))
 
@@ -145,6 +208,13 @@ DATASET_FAULTS = {
     "any split": (AnySplit, "unknown_split", "raise DataError"),
     "splits in a list": (StrangeSplits, "interface", "must be a tuple"),
     "a stamp that moves": (MovingStamp, "stamp", "although no file changed"),
+    "a text as notes": (OneText, "notes", "one line per remark, not 'a file was passed over'"),
+    "no notes at all": (NoNotes, "notes", "must return a sequence with one line per remark"),
+    "a number as note": (NumberedNotes, "notes", "must be one line of text, not 1"),
+    "a note of two lines": (LongNote, "notes", "must be one line of text"),
+    "an empty note": (EmptyNote, "notes", "must be one line of text, not ''"),
+    "notes that pile up": (GrowingNotes, "notes", "find the remarks anew in each call"),
+    "notes of an instance": (NotesOfOneInstance, "notes", "from the same files"),
 }
 
 
