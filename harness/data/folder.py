@@ -111,24 +111,31 @@ class DataFolder:
         return digest({"dataset": component.identity(), "stamps": _stamps(component)})
 
     def converted_key(self, component: DatasetComponent) -> str:
-        """Return the key, or the key of the last conversion if published raw files are gone.
+        """Return the key, or the key of the last conversion of published raw files.
 
-        A user's private files must always be present, because the content may have changed.
+        The last conversion counts if the raw files are gone, or if the data folder is read-only
+        and has no record with the key: a copy of a folder gives large files another stamp. A
+        user's private files must always be present, because the content may have changed.
 
         Raises:
             MissingDataError: The files are missing, and the data set has never been converted or
                 consists of private files.
         """
         try:
-            return self.key(component)
+            key = self.key(component)
         except MissingDataError:
-            found = self._last_converted(component) if _is_published(component) else None
+            found = self._last_converted(component)
             if found is None:
                 raise
             return found
+        if self.store.has(DATASETS, key) or os.access(self.store.root, os.W_OK):
+            return key
+        return self._last_converted(component) or key
 
     def _last_converted(self, component: DatasetComponent) -> str | None:
-        """Return the key of the latest conversion with equal plugin and options, at any stamp."""
+        """Return the key of the latest conversion of published files, at any stamp."""
+        if not _is_published(component):
+            return None
         found = [
             ((self.store.path(DATASETS, key) / MANIFEST).stat().st_mtime, key)
             for key, _ in self._conversions(component)
