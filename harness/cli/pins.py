@@ -20,7 +20,7 @@ from harness.cli.arguments import (
 from harness.cli.display.displays import DisplayKind
 from harness.cli.display.session import session
 from harness.cli.output import print_json, tell
-from harness.regression.pins import pins_path, read_pins, write_pins
+from harness.regression.pins import pins_path, read_pins, read_pins_of, write_pins
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.settings import Settings
@@ -61,7 +61,7 @@ def pin(
 
     Runs SUITE twice more, in temporary stores, with other batch sizes and thread counts: the
     largest difference between runs decides how far a value may move later. Prints the changes
-    from the previous pins.
+    from the previous pins. Never replaces the pins of another suite.
     """
     # Imported here, because importing PyTorch takes seconds and `--help` should not wait.
     from harness.regression.make_pins import changes, make_pins
@@ -69,7 +69,7 @@ def pin(
     path = pins or pins_path(suite)
     settings = Settings(store, data, device, workers=workers)
     resolved = load_suite(suite, plugin)
-    before = read_pins(path) if path.exists() else None
+    before = read_pins_of(suite, path) if path.exists() else None
     log = settings.store / LOGS / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
         made, problems = make_pins(resolved, settings, report, tolerance)
@@ -101,8 +101,8 @@ def verify(
     # Imported here for the same reason.
     from harness.regression.verify_pins import exit_status, unpinned, verify_pins
 
-    read = read_pins(pins or pins_path(suite))
     resolved = load_suite(suite, plugin)
+    read = read_pins(pins) if pins else read_pins_of(suite, pins_path(suite))
     settings = Settings(store, data)
     outcome = score_stored(plan_unopened(resolved, settings), settings, lambda event: None)
     verdicts = verify_pins(read, outcome.plan, outcome.results)

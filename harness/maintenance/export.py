@@ -24,6 +24,7 @@ from harness.data.folder import PreparedDataset
 from harness.errors import BenchError, NothingSelectedError, StoreError
 from harness.maintenance.required import required_failures, required_records
 from harness.plan.plan import Plan
+from harness.run.saved import OTHER, suite_folder
 from harness.store import layout
 from harness.store.contents import find_records, names_left_out, record_problem
 from harness.store.hashing import digest, file_sha256
@@ -134,9 +135,11 @@ def _loose_files(plan: Plan, store: Store) -> Iterator[Member]:
         path = store.root / layout.FAILURES / f"{name}.json"
         if path.is_file():
             yield f"{layout.FAILURES}/{path.name}", path.read_bytes()
-    for path in sorted((store.root / layout.RESULTS / plan.suite).rglob("*.*")):
-        if path.is_file() and not path.name.startswith("."):
-            yield path.relative_to(store.root).as_posix(), path.read_bytes()
+    results = suite_folder(plan, store)
+    for path in sorted(results.rglob("*.*")):
+        name = path.relative_to(results).as_posix()
+        if path.is_file() and not path.name.startswith(".") and not name.startswith(OTHER):
+            yield f"{layout.RESULTS}/{plan.suite}/{name}", path.read_bytes()
 
 
 def _write(path: Path, suite: str, members: list[Member], advance: Callable[[int], None]) -> None:

@@ -102,9 +102,16 @@ class _Kind:
 class _Builder:
     def __init__(self, suite: ResolvedSuite, prepared: Mapping[str, PreparedDataset]) -> None:
         self.suite = suite
-        title, only, reference = suite.suite.title, suite.only, suite.reference
         self.plan = Plan(
-            suite.name, title, {}, [], dict(prepared), suite.fingerprint(), only, reference
+            suite.name,
+            suite.path,
+            suite.suite.title,
+            {},
+            [],
+            dict(prepared),
+            suite.fingerprint(),
+            suite.only,
+            suite.reference,
         )
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.kinds: dict[str, _Kind] = {}

@@ -24,6 +24,7 @@ class Plan:
     """All work and cells requested by a suite, or the selected part.
 
     Attributes:
+        path: Path to the suite's file.
         only: The selection.
         suite_fingerprint: Origin of all cells in the suite.
         reference: Published values, if the suite names a reference.
@@ -33,6 +34,7 @@ class Plan:
     """
 
     suite: str
+    path: Path
     title: str
     chains: dict[ChainId, Chain]
     cells: list[PlannedCell]

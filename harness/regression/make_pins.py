@@ -62,8 +62,8 @@ def make_pins(
 
     Raises:
         NothingSelectedError: No results of the suite are stored.
-        BenchError: Some cells are not computed yet, or a re-run failed although the stored run
-            did not.
+        BenchError: Some cells are not computed yet, or no cell has a number, or a re-run failed
+            although the stored run did not.
     """
     plan = plan_unopened(suite, settings)
     outcome = score_stored(plan, settings, lambda event: None)
@@ -74,6 +74,13 @@ def make_pins(
             f"{len(outcome.pending)} of {len(plan.cells)} cells are not computed yet; "
             f"run: bench run {suite.path}"
         )
+    problems = [
+        f"{cell_name(result.cell)}: {result.message}"
+        for result in outcome.results
+        if result.status not in ("ok", "unsupported")
+    ]
+    if not any(result.status == "ok" for result in outcome.results):
+        raise BenchError("\n".join([f"{suite.path}: no cell has a number to pin", *problems]))
     reruns = [] if tolerance is not None else _rerun(suite, settings, report)
     least = LEAST if tolerance is None else tolerance
     planned = {item.cell: item for item in plan.cells}
@@ -86,11 +93,6 @@ def make_pins(
         )
         for result in outcome.results
         if result.status == "ok"
-    ]
-    problems = [
-        f"{cell_name(result.cell)}: {result.message}"
-        for result in outcome.results
-        if result.status not in ("ok", "unsupported")
     ]
     return Pins(suite.path, tuple(pins)), problems
 

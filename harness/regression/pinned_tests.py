@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,12 @@ def main() -> None:
 def pinned_cells(pins: str) -> dict[str, Any]:
     """Return the names of the cells pinned in a file, or the problem with the file."""
     try:
-        return {"cells": [cell_name(pin.cell) for pin in read_pins(Path(pins)).pins]}
+        read = read_pins(Path(pins))
     except BenchError as error:
         return {"problem": str(error)}
+    if not read.pins:
+        return {"problem": f"{pins}: no cell is pinned; write pins with bench pin {read.suite}"}
+    return {"cells": [cell_name(pin.cell) for pin in read.pins]}
 
 
 def run_session(
@@ -84,8 +88,9 @@ def _new_folders(folder: Path) -> list[str]:
     """Create a store and a data folder for the session, sharing only raw files with other runs."""
     data, raw = folder / "data", raw_root().absolute()
     data.mkdir(exist_ok=True)
-    if raw.is_dir() and not (data / "raw").exists():
-        (data / "raw").symlink_to(raw, target_is_directory=True)
+    if raw.is_dir():
+        with suppress(FileExistsError):  # made for another suite of this session
+            (data / "raw").symlink_to(raw, target_is_directory=True)
     return ["--store", str(folder / "store"), "--data", str(data)]
 
 

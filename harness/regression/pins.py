@@ -101,6 +101,21 @@ def read_pins(path: Path) -> Pins:
     return Pins(suite, pins)
 
 
+def read_pins_of(suite: Path, path: Path) -> Pins:
+    """Read the pins for a suite from a file; pins of a suite that is gone count as the suite's.
+
+    Raises:
+        BenchError: The file cannot be read, or contains the pins for another suite.
+    """
+    pins = read_pins(path)
+    if pins.suite.exists() and not pins.suite.samefile(suite):
+        raise BenchError(
+            f"{path}: expected the pins for {suite}, found the pins for "
+            f"{os.path.normpath(pins.suite)}; name another file with --pins"
+        )
+    return pins
+
+
 def write_pins(path: Path, pins: Pins) -> None:
     """Write pins atomically; settings and provenance shared by several cells are written once."""
     parts: dict[str, dict[str, Any]] = {"settings": {}, "provenance": {}}

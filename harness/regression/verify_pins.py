@@ -76,11 +76,11 @@ def unpinned(pins: Pins, plan: Plan, results: Iterable[Result]) -> list[Cell]:
 
 
 def exit_status(verdicts: Sequence[Verdict]) -> int:
-    """Return 3 if a value moved; 1 if not, but some pins could not be compared; 0 if all hold."""
+    """Return 3 if a value moved; 0 if all pins hold; 1 otherwise, also if there are no pins."""
     found = {item.state for item in verdicts}
     if "value moved" in found:
         return REGRESSED
-    return UNVERIFIED if found - {"holds"} else 0
+    return 0 if found == {"holds"} else UNVERIFIED
 
 
 def _verdict(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness import events
@@ -16,7 +16,6 @@ from harness.results import Cell, Result
 from harness.scoring.baselines import baseline_names, flag_beaten
 from harness.settings import Settings
 from harness.store.records import Store
-from harness.suite.selection import Selection
 
 if TYPE_CHECKING:
     from harness.scoring.score import Scored
@@ -65,7 +64,7 @@ def cached_outcome(plan: Plan, settings: Settings) -> Outcome:
     unchanged; cells added since then are scored.
     """
     from harness.run.basis import Basis
-    from harness.run.saved import read_results, results_folder, save_results
+    from harness.run.saved import read_results, save_results, suite_folder
     from harness.scoring.score import score_plan
 
     store = Store(settings.store)
@@ -74,7 +73,7 @@ def cached_outcome(plan: Plan, settings: Settings) -> Outcome:
     basis = Basis(plan, store)
     saved = None
     with suppress(BenchError):
-        saved = read_results(results_folder(replace(plan, only=Selection()), store))
+        saved = read_results(suite_folder(plan, store))
     known = saved.find if saved is not None and basis.holds(saved.basis) else lambda cell: None
     outcome = _outcome(plan, score_plan(plan, store, lambda result: None, known))
     if outcome.fresh >= SAVED_FROM and not plan.only.as_arguments():

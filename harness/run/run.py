@@ -18,6 +18,7 @@ from harness.run.outcome import Outcome, score_stored, without_pending
 from harness.run.prepare import missing_data_message, missing_jobs, plan_opened
 from harness.scoring.preview import Preview
 from harness.settings import Settings, share_processors
+from harness.store.layout import RESULTS
 from harness.store.records import Store
 from harness.suite import ResolvedSuite
 
@@ -75,9 +76,20 @@ def run(
         outcome = score_stored(plan, settings, report)
     outcome = without_pending(outcome, failures)
     save_results(plan, store, outcome.results, Basis(plan, store).of(outcome.results))
+    _tell_other_place(plan, store, report)
     counts = Counter[str](result.status for result in outcome.results)
     report(events.RunFinished(plan.suite, dict(counts)))
     return outcome
+
+
+def _tell_other_place(plan: Plan, store: Store, report: Report) -> None:
+    """Say where the results are if another suite with the same file name has the usual folder."""
+    from harness.run.saved import results_folder, results_owner, suite_folder
+
+    usual = store.root / RESULTS / plan.suite
+    if suite_folder(plan, store) != usual:
+        of, place = results_owner(usual), results_folder(plan, store)
+        report(events.Message(f"{usual} has the results of {of}; those of this run: {place}"))
 
 
 def _execute(

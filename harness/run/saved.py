@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -26,6 +28,13 @@ from harness.store.layout import RESULTS
 from harness.store.records import Store, replace_file
 
 FILE, FOR_PEOPLE = "results.npz", "results.json"
+OWNER = ".suite"
+"""File with the path to the suite whose results are in a folder, relative to the folder, so that
+a copy of suite and store belong together; an archive leaves the file out."""
+
+OTHER = "other-"
+"""Beginning of the folder name for another suite with the same file name."""
+
 VERSION = 1
 COUNTED = COLUMNS[4:]
 ARRAYS = ("scores_in", "scores_out", "refits")
@@ -47,10 +56,29 @@ DAMAGE = (
 
 
 def results_folder(plan: Plan, store: Store) -> Path:
-    """Return the folder for a suite's results; a selection has a subfolder."""
-    folder = store.root / RESULTS / plan.suite
-    only = plan.only.as_arguments()
+    """Return the folder for a plan's results: a suite's folder, or a subfolder for a selection."""
+    folder, only = suite_folder(plan, store), plan.only.as_arguments()
     return folder / f"only-{digest(only)[:8]}" if only else folder
+
+
+def suite_folder(plan: Plan, store: Store) -> Path:
+    """Return the folder for the results of a whole suite.
+
+    The folder `results/SUITE` belongs to the first suite that saved results there, as long as its
+    file exists. Another suite with the same file name has a subfolder.
+    """
+    folder, path = store.root / RESULTS / plan.suite, plan.path.resolve()
+    is_taken = results_owner(folder) not in (None, path)
+    return folder / f"{OTHER}{digest(str(path))[:8]}" if is_taken else folder
+
+
+def results_owner(folder: Path) -> Path | None:
+    """Return the suite whose results are in a folder; None if unknown, or if its file is gone."""
+    with suppress(OSError, ValueError):
+        path = folder / (folder / OWNER).read_text(encoding="utf-8")
+        if path.is_file():
+            return path.resolve()
+    return None
 
 
 def save_results(plan: Plan, store: Store, results: Sequence[Result], basis: Any) -> None:
@@ -65,7 +93,9 @@ def save_results(plan: Plan, store: Store, results: Sequence[Result], basis: Any
     Raises:
         OSError: A file cannot be written.
     """
-    folder = results_folder(plan, store)
+    folder, whole = results_folder(plan, store), suite_folder(plan, store)
+    origin = os.path.relpath(plan.path.resolve(), whole.resolve())
+    replace_file(whole / OWNER, origin.encode())
     head = {"suite": plan.suite, "only": plan.only.as_arguments()}
     rows = {**head, "results": [result.to_json() for result in results]}
     replace_file(folder / FILE, _content(results, {"version": VERSION, **head, "basis": basis}))

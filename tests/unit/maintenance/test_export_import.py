@@ -94,6 +94,23 @@ def test_a_report_is_the_same_elsewhere_without_data_and_weights(made, archive, 
     assert check_store(stored.store(elsewhere), lambda size: None).damaged == []
 
 
+def test_an_archive_has_only_the_results_of_its_suite(made, elsewhere, tmp_path):
+    """Another suite with the same file name has results in a folder below."""
+    here = stored.copy(made, tmp_path / "here")
+    first = export(here, tmp_path / "first.zip").read_bytes()
+    other = here / "b" / "small.toml"
+    other.parent.mkdir()
+    other.write_text((here / "small.toml").read_text().replace("[0, 2]", "0"))
+    resolved = load_suite(other)
+    run(resolved, settings_in(here), lambda event: None)
+    assert export(here, tmp_path / "again.zip").read_bytes() == first
+    plan, path = plan_unopened(resolved, settings_in(here)), tmp_path / "other.zip"
+    export_suite(plan, dict(resolved.datasets), stored.store(here), path, False, lambda size: None)
+    take(path, elsewhere)
+    rows = json.loads((elsewhere / "store/results/small/results.json").read_text())["results"]
+    assert {row["epoch"] for row in rows} == {0}
+
+
 def test_the_same_content_gives_the_same_bytes(made, archive, tmp_path):
     assert export(made, tmp_path / "b.zip").read_bytes() == archive.read_bytes()
 

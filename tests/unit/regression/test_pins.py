@@ -18,6 +18,7 @@ from harness.regression.pins import (
     Quantity,
     cell_name,
     read_pins,
+    read_pins_of,
     write_pins,
 )
 from harness.results import Cell
@@ -146,3 +147,22 @@ def test_other_files_are_refused(tmp_path, text, message):
     with pytest.raises(BenchError) as error:
         read_pins(path)
     assert message in str(error.value)
+
+
+def test_pins_belong_to_a_suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = Path("a/suite.toml"), Path("b/suite.toml")
+    for suite in (first, second):
+        suite.parent.mkdir()
+        suite.touch()
+    path = Path("pins/suite.toml")
+    write_pins(path, Pins(first, (a_pin(0, width=4),)))
+    assert read_pins_of(first, path) == read_pins_of(tmp_path / first, path) == read_pins(path)
+    with pytest.raises(BenchError) as error:
+        read_pins_of(second, path)
+    assert str(error.value) == (
+        "pins/suite.toml: expected the pins for b/suite.toml, found the pins for a/suite.toml; "
+        "name another file with --pins"
+    )
+    first.unlink()  # as when a suite moves to another folder
+    assert read_pins_of(second, path) == read_pins(path)

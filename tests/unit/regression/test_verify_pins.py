@@ -7,10 +7,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.errors import ScoreError
-from harness.regression.make_pins import changes
+from harness.cli.display.displays import NoDisplay
+from harness.errors import BenchError, ScoreError
+from harness.plan.expand import select
+from harness.regression.make_pins import changes, make_pins
 from harness.regression.pins import Pins, Quantity
 from harness.regression.verify_pins import exit_status, unpinned, verify_pins
+from harness.suite import load_suite
 from plugins.scorers.gradient_gaussian import GradientGaussian
 from plugins.scorers.typicality import Typicality
 
@@ -30,6 +33,7 @@ def test_what_was_pinned_holds(pins, scored):
     assert states(verdicts) == {"holds"}
     assert exit_status(verdicts) == 0
     assert unpinned(pins, plan, results) == []
+    assert exit_status([]) == 1  # nothing was verified
 
 
 def without_log_term(scorer, statistics):
@@ -94,10 +98,11 @@ def test_a_changed_setting_is_named(pins, scored):
     assert exit_status(verdicts) == 1
 
 
-def test_a_cell_that_failed_says_why(pins, scored, monkeypatch):
-    def fail(scorer, statistics):
-        raise ScoreError("by design")
+def fail(scorer, statistics):
+    raise ScoreError("by design")
 
+
+def test_a_cell_that_failed_says_why(pins, scored, monkeypatch):
     monkeypatch.setattr(Typicality, "score", fail)
     verdicts = verify_pins(pins, *scored())
     failed = of(verdicts, "typicality")
@@ -105,6 +110,16 @@ def test_a_cell_that_failed_says_why(pins, scored, monkeypatch):
         ("cell failed", "failed: by design")
     }
     assert exit_status(verdicts) == 1
+
+
+def test_without_a_number_nothing_is_pinned(ran, monkeypatch):
+    path, settings = ran
+    monkeypatch.setattr(Typicality, "score", fail)
+    suite = select(load_suite(path), ("scorer=typicality", "group_size=1", "out=noise"))
+    with pytest.raises(BenchError) as error:
+        make_pins(suite, settings, NoDisplay(), tolerance=0.1)
+    cell = "model=flow,in=digits,out=noise,scorer=typicality,epoch=1,group_size=1,seed=0"
+    assert str(error.value) == f"{path}: no cell has a number to pin\n{cell}: by design"
 
 
 def test_a_cell_that_is_gone_and_one_that_is_not_computed_are_missing(pins, scored):

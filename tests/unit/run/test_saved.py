@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness import events
 from harness.errors import BenchError, StoreError
 from harness.plan.expand import select
 from harness.plan.keys import checkpoint_key
@@ -21,7 +22,7 @@ from harness.run.basis import Basis
 from harness.run.outcome import cached_outcome, score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
-from harness.run.saved import VERSION, read_results, results_folder, save_results
+from harness.run.saved import VERSION, read_results, results_folder, save_results, suite_folder
 from harness.scoring import score as scoring
 from harness.store.layout import CHECKPOINTS, STATISTICS
 from harness.suite import load_suite
@@ -101,6 +102,41 @@ def by_hand(folder, *results):
     plan, _ = stored.plan_of(folder)
     save_results(plan, stored.store(folder), results, None)
     return results_folder(plan, stored.store(folder))
+
+
+def test_suites_of_the_same_name_keep_their_results_apart(folder):
+    def run_said(path):
+        said = []
+        run(load_suite(path), settings_in(folder), said.append)
+        return [x.text for x in said if isinstance(x, events.Message)]
+
+    first = folder / "small.toml"
+    second = folder / "b" / "small.toml"
+    second.parent.mkdir()
+    second.write_text(first.read_text().replace("epochs = [0, 2]", "epochs = 0"))
+    assert run_said(first) == []
+    before = file_of(folder).read_bytes()
+    (said,) = run_said(second)
+    plan = plan_unopened(load_suite(second), settings_in(folder))
+    place = suite_folder(plan, stored.store(folder))
+    usual = file_of(folder).parent
+    assert place.parent == usual
+    assert said == f"{usual} has the results of {first}; those of this run: {place}"
+    assert file_of(folder).read_bytes() == before
+    assert {item.cell.epoch for item in read_results(place).results()} == {0}
+    assert run_said(second) == [said]
+    assert run_said(first) == []
+    first.unlink()  # as when a suite moves to another folder
+    assert run_said(second) == []
+    assert {item.cell.epoch for item in read_results(usual).results()} == {0}
+
+
+def test_a_copy_of_suite_and_store_belongs_together(folder, tmp_path):
+    run(load_suite(folder / "small.toml"), settings_in(folder), lambda event: None)
+    other = tmp_path / "copied"
+    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("copied"))
+    plan, _ = stored.plan_of(other)
+    assert suite_folder(plan, stored.store(other)) == file_of(other).parent
 
 
 def whole(name, **values):
