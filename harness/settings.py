@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +45,16 @@ def default_store() -> Path:
 
 
 def default_data() -> Path:
-    """Return `$BENCH_DATA`, or the user data folder on this platform."""
+    """Return `$BENCH_DATA`, or the user data folder, or `bench-data` for a user without a home."""
     import platformdirs
 
-    return Path(os.environ.get(DATA_VARIABLE) or platformdirs.user_data_path("oodbench"))
+    if given := os.environ.get(DATA_VARIABLE):
+        return Path(given)
+    with suppress(RuntimeError):  # no home; older versions of platformdirs return "~/..." instead
+        folder = platformdirs.user_data_path("oodbench")
+        if folder.is_absolute():
+            return folder
+    return Path("bench-data")
 
 
 def raw_root() -> Path:

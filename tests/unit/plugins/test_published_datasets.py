@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +132,20 @@ def test_raw_root(monkeypatch, tmp_path):
             monkeypatch.setenv("BENCH_DATA", value)
         assert raw_root() == default_data() / "raw"
         assert raw_root().is_absolute()
+
+
+def test_the_data_folder_of_a_user_without_a_home(monkeypatch):
+    """As in a container that is run with a number for a user."""
+
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("BENCH_DATA", "HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert default_data() == Path("bench-data")
+    monkeypatch.setenv("HOME", "/home/user")
+    assert default_data().is_absolute()
 
 
 @pytest.mark.parametrize("name", NAMES)
