@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import textwrap
 from pathlib import Path
@@ -56,6 +57,16 @@ def own_folders(tmp_path, monkeypatch):
     """No test touches the user's store or data."""
     monkeypatch.setenv("BENCH_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def collected_garbage():
+    """No test leaves objects frozen, as `bench report` does just before its process ends.
+
+    At the end of a process of tests, Triton would call its frozen objects leaked.
+    """
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
