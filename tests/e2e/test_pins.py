@@ -129,6 +129,7 @@ def test_pins_guard_a_suite_in_a_repository_of_its_own(repository):
     assert max(pin.auroc.tolerance for pin in pins) > 0.004
     assert max(pin.score_in.tolerance for pin in pins) > 1
 
+    assert_another_suite_keeps_off(repository, path)
     (repository / "runs").unlink()
     assert_all_hold_and_the_suite_is_run_once(repository)
     cells = {(pin.cell.scorer, pin.cell.out_dataset): pin for pin in pins}
@@ -140,6 +141,22 @@ def test_pins_guard_a_suite_in_a_repository_of_its_own(repository):
     (repository / "broken").touch()
     assert_failures_are_told_apart(repository, dark)
     assert_an_update_shows_what_is_different(repository, path)
+
+
+def assert_another_suite_keeps_off(repository, path):
+    """A suite with the same file name neither replaces the pins nor is compared with them."""
+    other = repository / "other" / "mine.toml"
+    other.parent.mkdir()
+    other.write_text((repository / "suites" / "mine.toml").read_text())
+    before = path.read_bytes()
+    for command in ("pin", "verify"):
+        done = bench(command, "other/mine.toml", "--store", repository / "store", cwd=repository)
+        assert (done.returncode, done.stderr) == (
+            2,
+            "bench: pins/mine.toml: expected the pins for other/mine.toml, found the pins for "
+            "suites/mine.toml; name another file with --pins\n",
+        )
+    assert path.read_bytes() == before
 
 
 def assert_all_hold_and_the_suite_is_run_once(repository):
@@ -198,7 +215,8 @@ def test_without_pins_the_plugin_imports_nothing_heavy(tmp_path):
 
 def test_a_broken_file_of_pins_is_an_error(tmp_path):
     (tmp_path / "pins").mkdir()
-    (tmp_path / "pins" / "mine.toml").write_text("format = 1\n[[cells]]\n<<<<<<< HEAD\n")
+    conflict = 'format = 1\nsuite = "../suite.toml"\n[[cells]]\n<<<<<<< HEAD\n'
+    (tmp_path / "pins" / "mine.toml").write_text(conflict)
     done = run_pytest(tmp_path, "-n", "0")
     assert done.returncode == 2
     assert "pins/mine.toml: not a pin file: " in done.stdout
