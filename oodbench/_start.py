@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 from oodbench._names import take_names
 
@@ -18,9 +19,22 @@ def start(module: str) -> None:
     try:
         take_names()
     except ImportError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        sys.exit(2)
-    import_module(module).main()
+        _give_up(str(error))
+    try:
+        run = import_module(module).main
+    except Exception:
+        # Imported here, because reading the records takes longer than starting `bench --help`.
+        from oodbench._installed import ADVICE, describe_changes, installed_files
+
+        if not (changes := describe_changes(installed_files())):
+            raise
+        _give_up(f"{changes}; {ADVICE}")
+    run()
+
+
+def _give_up(reason: str) -> NoReturn:
+    print(f"bench: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

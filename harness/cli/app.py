@@ -21,6 +21,7 @@ from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry.registry import Registry
 from harness.store.layout import LOGS
 from harness.text import printable
+from oodbench._installed import ADVICE, describe_changes, installed_files
 
 INTERNAL_ERROR = 70
 FILES_FAILED = 74
@@ -148,6 +149,8 @@ def main() -> None:
         sys.exit(error.exit_status)
     except OSError as error:
         sys.exit(_files_failed(error))
+    except ModuleNotFoundError as error:
+        sys.exit(_module_not_found(error))
     except Exception as error:
         sys.exit(_internal_error(error))
 
@@ -203,21 +206,31 @@ def _files_failed(error: OSError) -> int:
     return FILES_FAILED
 
 
+def _module_not_found(error: ModuleNotFoundError) -> int:
+    """Report a missing torch: reports and comparisons work without, everything else needs it."""
+    if error.name not in ("torch", "torchvision"):
+        return _internal_error(error)
+    print(f"bench: this command needs {error.name}, which is not installed", file=sys.stderr)
+    return BenchError.exit_status
+
+
 def _internal_error(error: Exception) -> int:
     where = _log_traceback(error) or "".join(traceback.format_exception(error))
+    if changes := describe_changes(installed_files()):
+        where = f"{changes}; {ADVICE}; {where}"
     print(f"bench: internal error: {type(error).__name__}: {error}; {where}", file=sys.stderr)
     return INTERNAL_ERROR
 
 
 def _log_traceback(error: Exception) -> str:
     """Write the traceback to a log; return a note with the path, or empty on failure."""
-    # Imported here, because only internal errors need these modules and `bench --help` does not.
-    from harness.settings import default_store
-    from harness.store.records import replace_file
-
-    path = default_store() / LOGS / "internal-error.log"
     try:
+        # Imported here, because only errors need these modules and `bench --help` does not.
+        from harness.settings import default_store
+        from harness.store.records import replace_file
+
+        path = default_store() / LOGS / "internal-error.log"
         replace_file(path, "".join(traceback.format_exception(error)).encode())
-    except OSError:
+    except (ImportError, OSError):
         return ""
     return f"the traceback is in {path}"

@@ -29,7 +29,12 @@ def _remember_store(store: Path) -> Path:
 
 
 SuitePath: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="SUITE", help="A suite: a TOML file.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="SUITE",
+        help="A suite: a TOML file, or a name in `bench list suites`.",
+        show_default=False,
+    ),
 ]
 PluginOption: TypeAlias = Annotated[
     list[str],

@@ -46,21 +46,25 @@ def _entry_row(item: dict[str, str]) -> list[str]:
 
 
 def _list_suites(json: bool) -> None:
-    """List the suites in the current folder and the suites shipped with the project."""
+    """List the suites in the current folder, and the suites shipped with the project by name."""
     # Imported here, because this import takes longer than listing plugins.
-    from harness.suite.files import shipped_suites
+    from harness.suite.files import shipped_by_name
 
+    shipped = shipped_by_name()
+    own = [
+        path
+        for path in sorted(Path("suites").glob("*.toml"))
+        if path.resolve() not in shipped.values()
+    ]
     rows = []
-    folders = {Path("suites").resolve(): "suites", shipped_suites(): ""}
-    for folder, shown in folders.items():
-        for path in sorted(folder.glob("*.toml")):
-            try:
-                values = tomllib.loads(path.read_text(encoding="utf-8"))
-                title = str(values.get("title", ""))
-            except (OSError, ValueError) as error:
-                title = f"cannot be read: {error}"
-            rows.append({"suite": f"{shown}/{path.name}" if shown else str(path), "title": title})
-    print_items(rows, ["suite", "title"], lambda row: [*row.values()], json)
+    for name, path in ({path.as_posix(): path for path in own} | shipped).items():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            title = str(values.get("title", ""))
+        except (OSError, ValueError) as error:
+            title = f"cannot be read: {error}"
+        rows.append({"suite": name, "title": title, "path": path})
+    print_items(rows, ["suite", "title"], lambda row: [row["suite"], row["title"]], json)
 
 
 def schema() -> None:

@@ -15,6 +15,7 @@ from harness.registry.options import dataset_options, validate_options
 from harness.registry.registry import Registry
 from harness.store.layout import DATASETS
 from harness.suite import Component, DatasetComponent, load_suite
+from harness.suite.files import shipped_by_name
 from harness.text import known_names
 
 State: TypeAlias = Literal["converted", "ready", "missing", "unusable"]
@@ -54,20 +55,20 @@ def find_datasets(names: Sequence[str], requested: Sequence[str] = ()) -> list[D
     """Find data sets by plugin name, at default options, or all data sets in a suite.
 
     Arguments:
-        names: Plugin names and suite paths (`.toml`); if empty, every plugin without required
-            options is found.
+        names: Plugin names, suite files (`.toml`) and names of shipped suites; if empty, every
+            plugin without required options is found.
         requested: Plugins requested on the command line, in the form accepted by `Registry`.
 
     Raises:
         BenchError: A name is unknown, a plugin needs options, or a suite cannot be used.
     """
     registry = Registry(requested)
+    known = registry.names("datasets")
     if not names:
-        known = registry.names("datasets")
         return [item for name in known if (item := _default(registry, name)) is not None]
     found: list[DatasetComponent] = []
     for name in names:
-        if name.endswith(".toml"):
+        if name.endswith(".toml") or (name not in known and name in shipped_by_name()):
             found += load_suite(Path(name), requested).datasets.values()
         else:
             found.append(_named(registry, name))

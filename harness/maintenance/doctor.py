@@ -22,6 +22,9 @@ from typing import Any, Literal, TypeAlias
 from harness.errors import PluginError
 from harness.registry.registry import KINDS, Registry
 from harness.settings import processors
+from harness.text import counted
+from oodbench._installed import ADVICE, describe_changes, installed_files
+from oodbench._names import FOLDER
 
 State: TypeAlias = Literal["ok", "note", "bad"]
 LITTLE_BYTES, FEW_BYTES = 10 * 10**9, 10**9
@@ -87,6 +90,7 @@ def examine(store: Path, data: Path, requested: Sequence[str] = ()) -> Iterator[
     yield _folder("store", store, "choose another folder with --store or $BENCH_STORE")
     yield _folder("data folder", data, "choose another folder with --data or $BENCH_DATA")
     yield from _plugins(requested)
+    yield _files()
     probed = probe()
     yield torch_finding(probed)
     yield torchvision_finding(probed)
@@ -151,6 +155,16 @@ def _plugins(requested: Sequence[str]) -> Iterator[Finding]:
         else:
             found = f"{len(own)} entries, {source.distribution} {source.version}"
             yield Finding(what, "ok", found)
+
+
+def _files() -> Finding:
+    """Check that no other distribution has overwritten our files."""
+    files = installed_files()
+    if changes := describe_changes(files):
+        return Finding("files", "bad", changes, ADVICE)
+    if not files:
+        return Finding("files", "ok", f"{FOLDER}, not installed from a wheel")
+    return Finding("files", "ok", f"{counted(len(files), 'file')} in {FOLDER}, as installed")
 
 
 def probe() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from harness.run.saved import FILE, FOR_PEOPLE, read_results
 from harness.settings import Settings
 from harness.store.layout import RESULTS
 from harness.suite import load_suite
+from harness.suite.files import shipped_by_name
 from harness.suite.selection import parse_selection
 
 
@@ -29,8 +30,8 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
     """Load the results of a run.
 
     Arguments:
-        name: A suite file (`.toml`), scored from stored statistics; or a folder with the results
-            saved by a run, `STORE/results/SUITE`.
+        name: A suite (a `.toml` file or the name of a shipped suite), scored from stored
+            statistics; or a folder with the results saved by a run, `STORE/results/SUITE`.
         requested: Plugins requested on the command line.
         settings: Where a suite's results are stored.
         only: Selections in the form `KEY=VALUE`.
@@ -40,10 +41,10 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
         NothingSelectedError: The run has no results, or the selection excludes all results.
     """
     path = Path(name)
-    if path.suffix == ".toml":
-        found = _scored(path, requested, settings)
-    elif any((path / name).is_file() for name in (FILE, FOR_PEOPLE)):
+    if any((path / file).is_file() for file in (FILE, FOR_PEOPLE)):
         found = read_results(path).results()
+    elif path.suffix == ".toml" or name in shipped_by_name():
+        found = _scored(path, requested, settings)
     else:
         raise BenchError(
             f"{name} is not a run: expected a suite (.toml) or a folder with {FILE}, "

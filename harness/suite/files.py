@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from harness.text import known_names
 
 Key = tuple[str | int, ...]
 NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")
+PARTS = "common/"
+"""Folder of files that the shipped suites include; they are not suites."""
 MAX_BYTES = 1_000_000
 MAX_FILES = 100
 
@@ -24,6 +27,20 @@ def shipped_suites() -> Path:
     root = Path(harness.__file__).parent.parent
     installed = root / "oodbench" / "suites"
     return installed if installed.is_dir() else root / "suites"
+
+
+def shipped_by_name() -> dict[str, Path]:
+    """Return the files of the shipped suites by name, such as `studies/rivals`."""
+    root = shipped_suites()
+    names = {
+        path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.toml")
+    }
+    return {name: names[name] for name in sorted(names) if not name.startswith(PARTS)}
+
+
+def find_suite(path: Path) -> Path:
+    """Return the file of a suite; a path that is not a file may be the name of a shipped suite."""
+    return path if path.is_file() else shipped_by_name().get(path.as_posix(), path)
 
 
 @dataclass
@@ -85,7 +102,7 @@ def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...]) -> None:
             merged.problems.append(Problem(message, file=str(path)))
         return
     try:
-        values, lines = _read_toml(path)
+        values, lines = _read_toml(path, () if chain else shipped_by_name())
     except SuiteError as error:
         merged.problems += error.problems
         return
@@ -100,8 +117,12 @@ def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...]) -> None:
     _merge(merged, values, origins, path)
 
 
-def _read_toml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
+def _read_toml(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[Key, int]]:
     """Read the values in a file, and the line for each value.
+
+    Arguments:
+        path: The file.
+        names: Names that are known besides the files next to the path.
 
     Raises:
         SuiteError: The file cannot be read or is not TOML.
@@ -115,8 +136,8 @@ def _read_toml(path: Path) -> tuple[dict[str, Any], dict[Key, int]]:
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text), locate(text)
     except FileNotFoundError:
-        siblings = [item.name for item in path.parent.glob("*.toml")]
-        raise _unusable(path, "no such file", hint=known_names(path.name, siblings)) from None
+        known = [*(item.name for item in path.parent.glob("*.toml")), *names]
+        raise _unusable(path, "no such file", hint=known_names(path.name, known)) from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -20,7 +20,7 @@ from harness.suite.components import (
     ScorerComponent,
     parse_input,
 )
-from harness.suite.files import Key, Merged, read_suite_files
+from harness.suite.files import Key, Merged, find_suite, read_suite_files
 from harness.suite.option_files import keyed_files
 from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
@@ -37,13 +37,14 @@ def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
     """Read, validate and resolve a suite. Touches no data and builds no model.
 
     Arguments:
-        path: The suite's TOML file.
+        path: The suite's TOML file, or the name of a shipped suite.
         requested: Plugins requested on the command line, in the format of `Registry`.
 
     Raises:
         SuiteError: With every detectable mistake, located by file, line and key.
         PluginError: A plugin named by the suite or the command line is broken.
     """
+    path = find_suite(path)
     merged = read_suite_files(path)
     registry = Registry(requested, merged.plugin_paths)
     suite = _validate(merged, registry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,52 @@ def test_unknown_names_end_with_2(arguments, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Absent:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "torchvision"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent)
+from oodbench._start import main
+main()
+"""
+
+
+def test_results_are_reported_and_compared_where_torch_is_absent(tiny_suite, tmp_path):
+    """On another machine, to which the stored results were copied without the data."""
+    tiny_suite.write_text(tiny_suite.read_text().replace("[0, 2]", "[0]"))
+    tables = bench("run", tiny_suite, "--display", "none").stdout
+    bench("store", "export", tiny_suite, tmp_path / "tiny.zip")
+    saved = shutil.copytree(tmp_path / "store" / "results" / "tiny", tmp_path / "saved")
+    for folder in ("store", "data"):
+        shutil.rmtree(tmp_path / folder)
+
+    def without_torch(*arguments):
+        command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    done = without_torch("store", "import", tmp_path / "tiny.zip")
+    assert done.returncode == 0, done.stderr
+    page = tmp_path / "page.html"
+    done = without_torch("report", tiny_suite, "--html", page, "--figures", tmp_path / "figures")
+    assert done.returncode == 0, done.stderr
+    assert tables.startswith(done.stdout)
+    assert "gradient-gaussian" in page.read_text(encoding="utf-8")
+    assert any((tmp_path / "figures").glob("*.pdf"))
+    for run in (tiny_suite, saved):
+        done = without_torch("compare", run, saved)
+        assert "0 of 12 cells differ significantly" in done.stdout, done.stderr
+    assert without_torch("run", tiny_suite).stdout == tables
+    done = without_torch("check", tiny_suite)
+    assert done.stderr.splitlines()[-1] == (
+        "bench: this command needs torch, which is not installed"
+    )
+    assert done.returncode == 2
 
 
 def test_an_unknown_device_is_an_error(tiny_suite):

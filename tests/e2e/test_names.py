@@ -76,6 +76,7 @@ def repository(tmp_path, write_suite):
     (root / "tests").mkdir()
     (root / "tests" / "test_own.py").write_text(OWN_TEST)
     write_suite(SUITE, "own/tiny.toml")
+    write_suite(SUITE, "own/suites/own.toml")
     return root
 
 
@@ -115,11 +116,14 @@ def test_commands_use_their_own_packages(python, repository, monkeypatch):
 
 def test_suites_are_shipped_in_the_package(python, repository):
     rows = json.loads(bench(python, "list", "suites", "--json", cwd=repository).stdout)
-    paths = {Path(row["suite"]).name: Path(row["suite"]) for row in rows}
-    assert paths["quickstart.toml"].parent.parts[-2:] == ("oodbench", "suites")
-    assert {path.name for path in ROOT.joinpath("suites").glob("*.toml")} == set(paths)
-    planned = bench(python, "plan", paths["paper.toml"], cwd=repository)
-    assert planned.returncode == 0, planned.stderr
+    paths = {row["suite"]: Path(row["path"]) for row in rows}
+    assert paths["quickstart"].parent.parts[-2:] == ("oodbench", "suites")
+    suites = {path.relative_to(ROOT / "suites") for path in ROOT.glob("suites/**/*.toml")}
+    names = {str(path.with_suffix("")) for path in suites if path.parent.name != "common"}
+    assert set(paths) == names | {"suites/own.toml"}
+    for name in paths:
+        planned = bench(python, "plan", name, cwd=repository)
+        assert planned.returncode == 0, planned.stderr
 
 
 @pytest.mark.parametrize("executor", ["processes", "sequential"])

@@ -64,6 +64,8 @@ def test_all_that_needs_no_option_is_found_and_those_of_the_paper_can_be_fetched
 def test_names_and_suites_are_found(suite):
     names = [item.name for item in find_datasets(["digits", str(suite)])]
     assert names == ["digits", "characters", "mirrored"]
+    shipped = [item.name for item in find_datasets(["studies/one-channel"])]
+    assert {"mnist", "fashion-mnist"} <= set(shipped)
 
 
 @pytest.mark.parametrize(

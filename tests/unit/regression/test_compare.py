@@ -198,3 +198,8 @@ def test_a_suite_that_was_run_equals_the_results_that_it_kept(tiny_suite, settin
     compared, left_out = compare_runs(scored, kept, {})
     assert (len(compared), left_out) == (12, [])
     assert {item.difference for item in compared} == {0.0}
+
+
+def test_a_shipped_suite_is_a_run_by_name(settings):
+    with pytest.raises(NothingSelectedError, match="compute them with bench run"):
+        load_run("quickstart", (), settings, ())

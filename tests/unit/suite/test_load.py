@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+import tomllib
+from pathlib import Path
+
 import pytest
 
 from harness.errors import PluginError, SuiteError
 from harness.suite import Suite, load_suite
 from harness.suite.components import parse_input
+from harness.suite.files import shipped_by_name, shipped_suites
 
 BASE = """
     [training.brief]
@@ -217,6 +222,32 @@ def test_a_missing_file_is_answered_with_its_nearest_sibling(write_suite):
     path = write_suite(BASE, "quickstart.toml")
     with pytest.raises(SuiteError, match=r"no such file \(did you mean 'quickstart.toml'\?\)"):
         load_suite(path.with_name("quikstart.toml"))
+
+
+def test_shipped_suites_are_found_by_name_unless_a_file_has_this_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()  # a folder is not in the way
+    assert load_suite(Path("quickstart")).path == shipped_suites() / "quickstart.toml"
+    study = load_suite(Path("studies/rivals"))
+    assert study.suite.title == "FashionMNIST against MNIST, every scorer"
+    (tmp_path / "pinned").write_text(textwrap.dedent(BASE))
+    assert load_suite(Path("pinned")).path == Path("pinned")
+    for missing in ("quickstrat", "suites/quickstart.toml"):
+        with pytest.raises(SuiteError, match=r"no such file \(did you mean 'quickstart'\?\)"):
+            load_suite(Path(missing))
+
+
+def test_every_file_that_is_not_included_by_others_is_a_suite():
+    included = {
+        path.parent.joinpath(name).resolve()
+        for path in shipped_suites().rglob("*.toml")
+        for name in tomllib.loads(path.read_text()).get("include", ())
+    }
+    shipped = set(shipped_by_name().values())
+    assert shipped >= set(shipped_suites().rglob("*.toml")) - included
+    parts = set(shipped_suites().joinpath("common").iterdir())
+    assert parts <= included
+    assert not parts & shipped
 
 
 def test_other_than_text_is_refused(tmp_path):
