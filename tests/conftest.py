@@ -8,12 +8,17 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.places import settings_in
 
 # Tests and the processes that they start compute one thing at a time: small tensors are slowed
 # down by threads, and threads of several processes slow one another down.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A deadline for each example would make a test fail wherever the machine is busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TINY_SUITE = """
     title = "Tiny"

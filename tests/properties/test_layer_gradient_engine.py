@@ -144,7 +144,7 @@ def networks(draw):
     return steps
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(networks(), st.integers(1, 5), st.integers(1, 3), st.integers(0, 99))
 def test_the_engine_equals_the_loop(steps, count, size, seed):
     model = randomised(Network(steps), seed)

@@ -129,7 +129,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("idx")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(content=st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(HEADER.__add__)))
 def test_garbage_is_refused(folder, content):
     images = reads_or_refuses(folder / "garbage-ubyte", content)
@@ -137,7 +137,7 @@ def test_garbage_is_refused(folder, content):
     assert reads_or_refuses(folder / "garbage-ubyte.gz", content) is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(sizes=st.tuples(*[st.integers(0, 2**32 - 1)] * 3), length=st.integers(0, 40))
 def test_any_declared_size_is_compared_with_the_length(folder, sizes, length):
     content = b"\0\0\x08\x03" + struct.pack(">3I", *sizes) + bytes(length)
@@ -147,7 +147,7 @@ def test_any_declared_size_is_compared_with_the_length(folder, sizes, length):
     assert (reads_or_refuses(folder / "sizes-ubyte.gz", packed) is not None) == fits
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_damaged_compression_is_refused(folder, data):
     content = bytearray(gzip.compress(HEADER + PIXELS))

@@ -172,7 +172,7 @@ def test_truncated_anywhere(tmp_path):
         assert reads_or_refuses(tmp_path, CONTENT[:length]) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(CONTENT) - 1), st.binary(min_size=1, max_size=4))
 def test_damaged_anywhere(tmp_path_factory, place, damage):
     folder = tmp_path_factory.getbasetemp()

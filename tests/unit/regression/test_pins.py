@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import BenchError
@@ -49,7 +49,6 @@ def a_pin(epoch, **settings):
     )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES))
 def test_toml_that_is_written_is_what_python_reads(values):
     with TemporaryDirectory() as folder:
