@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 MOST_SHOWN = 50
 """Maximum number of mistakes printed per input."""
@@ -70,6 +71,14 @@ class OptionError(InputError):
 
 class PluginError(BenchError):
     """A plugin that is unknown, ambiguous or cannot be loaded."""
+
+
+class PluginFileError(PluginError):
+    """A plugin file that cannot be used."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        self.path = path
+        super().__init__(message)
 
 
 class UnsupportedError(BenchError):
@@ -174,6 +183,16 @@ class NothingSelectedError(BenchError):
     """A command with nothing to work on, for example because the selection is empty."""
 
     exit_status = 4
+
+
+class NothingStoredError(NothingSelectedError):
+    """A store without results for a suite."""
+
+    def __init__(self, suite: str, store: Path, command: str) -> None:
+        """Name the suite, the store, and the arguments of `bench run` that compute results."""
+        super().__init__(
+            f"no results of {suite} are stored in {store.absolute()}; run: bench run {command}"
+        )
 
 
 class Interrupted(BaseException):

@@ -6,6 +6,7 @@ Options with a `default_factory` have no default in the signature of a command a
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -83,4 +84,20 @@ OnlyOption: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+SetOption: TypeAlias = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a value of the suite, as in training.NAME.learning_rate=3e-3; repeatable.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def suite_words(suite: Path, plugins: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """Return the arguments that name the same suite again in another command; not quoted."""
+    options = (("--plugin", plugins), ("--set", changes))
+    return [str(suite), *(f"{option}={value}" for option, values in options for value in values)]

@@ -9,6 +9,7 @@ from harness.cli.arguments import (
     JsonOption,
     OnlyOption,
     PluginOption,
+    SetOption,
     StoreOption,
     SuitePath,
 )
@@ -22,6 +23,7 @@ from harness.suite import load_suite
 def check(
     suite: SuitePath,
     only: OnlyOption,
+    changes: SetOption,
     plugin: PluginOption,
     store: StoreOption,
     device: DeviceOption = "auto",
@@ -35,7 +37,7 @@ def check(
     # Imported here, because importing PyTorch takes seconds and `--help` should not wait.
     from harness.compute.dry_run import check_suite
 
-    resolved = select(load_suite(suite, plugin), only)
+    resolved = select(load_suite(suite, plugin, changes), only)
     plan = make_plan(resolved, {})
     found = []
     records = Store(store)

@@ -20,6 +20,7 @@ from harness.cli.arguments import (
 from harness.cli.display.displays import DisplayKind
 from harness.cli.display.session import session
 from harness.cli.output import print_json, tell
+from harness.errors import NothingStoredError
 from harness.regression.pins import pins_path, read_pins, read_pins_of, write_pins
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
@@ -110,6 +111,8 @@ def verify(
         print_json([verdict.to_json() for verdict in verdicts])
     else:
         _print(verdicts)
+    if not outcome.results:
+        tell(str(NothingStoredError(str(suite), store, str(suite))))
     without = len(unpinned(read, outcome.plan, outcome.results))
     if without:
         tell(f"{without} cells of {suite} have no pin; bench pin {suite}")

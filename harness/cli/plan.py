@@ -11,6 +11,7 @@ from harness.cli.arguments import (
     JsonOption,
     OnlyOption,
     PluginOption,
+    SetOption,
     StoreOption,
     SuitePath,
 )
@@ -36,6 +37,7 @@ def plan(
     why: Annotated[bool, typer.Option("--why", help="Give the reason for each new job.")] = False,
     *,
     only: OnlyOption,
+    changes: SetOption,
     plugin: PluginOption,
     store: StoreOption,
     data: DataOption,
@@ -45,7 +47,7 @@ def plan(
 
     Lists jobs and cells in SUITE; with --why, the reason for each new job. Estimates the time.
     """
-    resolved = select(load_suite(suite, plugin), only)
+    resolved = select(load_suite(suite, plugin, changes), only)
     settings = Settings(store, data)
     found = plan_unopened(resolved, settings)
     records = Store(settings.store)
@@ -70,6 +72,7 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
     estimates = [estimate_chain(plan, store, chain) for chain in plan.chains.values()]
     return {
         "suite": plan.suite,
+        "set": plan.changes,
         "chains": chains,
         "cells": _count_cells(plan, store),
         "missing_data": plan.missing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ from harness.cli.arguments import (
     ErrorsOption,
     OnlyOption,
     PluginOption,
+    SetOption,
     StoreOption,
     SuitePath,
+    suite_words,
 )
 from harness.cli.output import tell
-from harness.errors import BenchError, NothingSelectedError
+from harness.errors import BenchError, NothingStoredError
 from harness.plan.costs import scorer_costs
 from harness.plan.expand import select
 from harness.plan.plan import Plan
@@ -101,6 +104,7 @@ def report(
     temperature: TemperatureOption = 1.0,
     *,
     only: OnlyOption,
+    changes: SetOption,
     plugin: PluginOption,
     store: StoreOption,
     data: DataOption,
@@ -113,34 +117,35 @@ def report(
     name = _asked({"--epochs": epochs, "--layers": layers, f"--ranking {ranking}": ranked})
     if samples and html is None:
         raise BenchError("--samples are drawn for the page: name the file with --html FILE")
-    resolved = select(load_suite(suite, plugin), only)
-    settings = Settings(store, data)
+    resolved = select(load_suite(suite, plugin, changes), only)
+    settings, words = Settings(store, data), suite_words(suite, plugin, changes)
     with _no_collection():
         outcome = cached_outcome(plan_unopened(resolved, settings), settings)
         if not outcome.results:
-            raise NothingSelectedError(
-                f"no results of {suite} are stored yet; run: bench run {suite}"
-            )
+            raise NothingStoredError(str(suite), store, shlex.join(words))
         tables = partial(render, standard_errors=errors, show_all=show_all)
         write = REPORTS[name](outcome.plan, Store(store)) if name else tables
-        title = resolved.suite.title or resolved.name
         text = write(
-            outcome.results, suite=resolved.name, title=title, format=format, console=Console()
+            outcome.results,
+            suite=resolved.name,
+            changes=changes,
+            title=resolved.title,
+            format=format,
+            console=Console(),
         )
     sys.stdout.write(text)
     if figures is not None:
         _write_figures(outcome, Store(store), figures, temperature)
     if html is not None:
-        arguments = [str(suite), *(f"--plugin={name}" for name in plugin)]
         of_samples = temperature if samples else None
         page = render_page(
-            resolved, outcome, Store(store), arguments=arguments, temperature=of_samples
+            resolved, outcome, Store(store), arguments=words, temperature=of_samples
         )
         _write_page(html, page)
     if outcome.pending:
         tell(
             f"{len(outcome.pending)} of {len(outcome.plan.cells)} cells are not computed yet; "
-            f"bench run {suite}"
+            f"bench run {shlex.join(words)}"
         )
     raise typer.Exit(outcome.exit_status)
 

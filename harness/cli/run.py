@@ -15,6 +15,7 @@ from harness.cli.arguments import (
     ErrorsOption,
     OnlyOption,
     PluginOption,
+    SetOption,
     StoreOption,
     SuitePath,
     WorkersOption,
@@ -43,6 +44,7 @@ RANKED_FROM = 5
 def run(
     suite: SuitePath,
     only: OnlyOption,
+    changes: SetOption,
     plugin: PluginOption,
     store: StoreOption,
     data: DataOption,
@@ -83,13 +85,13 @@ def run(
         compile=compile,
         executor=executor,
     )
-    resolved = select(load_suite(suite, plugin), only)
+    resolved = select(load_suite(suite, plugin, changes), only)
     log = settings.store / LOGS / f"{resolved.name}.log"
     with session(resolved.registry, display, log) as report:
         if download:
             fetch_missing(resolved, settings.data, report)
         outcome = run_suite(resolved, settings, report, allow_missing)
-    _print_report(outcome, settings.store, resolved.suite.title, errors)
+    _print_report(outcome, settings.store, resolved.title, errors)
     if outcome.exit_status:
         sys.stderr.write(f"some cells have no number; see the notes above and {log}\n")
     raise typer.Exit(outcome.exit_status)
@@ -100,7 +102,7 @@ def _print_report(outcome: Outcome, store: Path, title: str, errors: bool) -> No
     tables = render(
         outcome.results,
         suite=name,
-        title=title or name,
+        title=title,
         format="table",
         standard_errors=errors,
         console=console,

@@ -10,7 +10,14 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from harness import events
-from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption, SuitePath
+from harness.cli.arguments import (
+    DataOption,
+    JsonOption,
+    PluginOption,
+    SetOption,
+    StoreOption,
+    SuitePath,
+)
 from harness.cli.display.displays import make_display
 from harness.cli.output import print_json, print_rows, tell
 from harness.maintenance.export import export_suite
@@ -174,6 +181,7 @@ def export(
         typer.Option("--weights", help="Include the weights, for further training."),
     ] = False,
     *,
+    changes: SetOption,
     plugin: PluginOption,
     store: StoreOption,
     data: DataOption,
@@ -183,7 +191,7 @@ def export(
     On another machine, `bench store import` imports the archive, and `bench report` then shows the
     same results without the data. Without --weights, models needed there are trained again.
     """
-    resolved = load_suite(suite, plugin)
+    resolved = load_suite(suite, plugin, changes)
     settings = Settings(store, data)
     plan, records = plan_unopened(resolved, settings), Store(settings.store)
     with _progress(f"writing {file}", folder_size(records.root)) as advance:

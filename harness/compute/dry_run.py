@@ -23,7 +23,8 @@ from harness.store.records import Store
 from harness.store.timings import estimate_rate, statistic_work, training_work
 from harness.suite import Component, ModelComponent, ResolvedSuite
 
-GROUPS = 2
+GROUPS = 4
+"""Number of groups to fit and to score: a scorer may set half of the groups aside."""
 TRIAL_MINIBATCH = 2
 
 
@@ -107,9 +108,11 @@ def _trial(
 
 
 def _images(domain: Images, count: int) -> NDArray[np.uint8]:
-    shape = (count, *domain.shape)
-    drawn = torch.randint(0, domain.levels, shape, generator=generator(0, "check"))
-    images: NDArray[np.uint8] = drawn.to(torch.uint8).numpy()
+    """Return images of random and black pixels in various shares: no statistic is constant."""
+    drawn = torch.randint(0, domain.levels, (count, domain.dims), generator=generator(0, "check"))
+    shares = torch.arange(1, count + 1)[:, None] / count
+    drawn[torch.arange(domain.dims) >= shares * domain.dims] = 0
+    images: NDArray[np.uint8] = drawn.to(torch.uint8).reshape(count, *domain.shape).numpy()
     return images
 
 
@@ -146,7 +149,7 @@ def _check_scorers(
     label: str,
     values: dict[tuple[str, int], _Values],
 ) -> Iterator[Checked]:
-    """Fit and score every scorer that reads only this model, on the two random groups."""
+    """Fit and score every scorer that reads only this model, on the random groups."""
     wanted = {
         (planned.cell.scorer, planned.cell.group_size): planned
         for planned in plan.cells

@@ -202,6 +202,7 @@ class DataFolder:
             "domain": {**vars(dataset.domain)},
             "plugin": component.registered.provenance(),
             "notes": remarks(dataset),
+            "folder": str(component.folder),
         }
         twin = self._twin(component, prints)
         files = {

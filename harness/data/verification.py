@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from harness.contracts import HasNotes
@@ -83,7 +84,9 @@ def _verified(folder: DataFolder, record: Record, wanted: DatasetComponent | Reg
     known = None
     try:
         known = (
-            wanted if isinstance(wanted, DatasetComponent) else _rebuilt(wanted, identity, name)
+            wanted
+            if isinstance(wanted, DatasetComponent)
+            else _rebuilt(wanted, identity, name, Path(record.manifest.facts.get("folder", "")))
         )
         if folder.key(known) != record.key:
             source = "not compared: converted from an earlier state of the raw files"
@@ -112,8 +115,16 @@ def _difference(component: DatasetComponent, fingerprints: Mapping[str, str]) ->
     return ""
 
 
-def _rebuilt(registry: Registry, identity: Mapping[str, Any], name: str) -> DatasetComponent:
+def _rebuilt(
+    registry: Registry, identity: Mapping[str, Any], name: str, folder: Path
+) -> DatasetComponent:
     """Build the data set of a record from the plugin and options in the manifest.
+
+    Arguments:
+        registry: The plugins.
+        identity: Plugin and options.
+        name: Name for the data set.
+        folder: Folder for relative paths in the options.
 
     Raises:
         PluginError: The plugin is not known, or is another version.
@@ -127,9 +138,10 @@ def _rebuilt(registry: Registry, identity: Mapping[str, Any], name: str) -> Data
     options = dict(identity["options"])
     sources = {}
     for option in dataset_options(target):
-        sources[option] = _rebuilt(registry, options[option], option)
+        sources[option] = _rebuilt(registry, options[option], option, folder)
         options[option] = option
-    component = Component(name, registered, validate_options(target, options), sources)
+    checked = validate_options(target, options)
+    component = Component(name, registered, checked, sources, folder=folder)
     return DatasetComponent(**vars(component), dataset=component.build())
 
 

@@ -79,7 +79,7 @@ def export_suite(
     cards = [_card(datasets[name], prepared) for name, prepared in plan.prepared.items()]
     records = list(_record_files(plan, store, with_weights, notes))
     if not records:
-        raise NothingSelectedError(f"nothing is stored for {plan.suite} yet")
+        raise NothingSelectedError(f"nothing of {plan.suite} is stored in {store.root.absolute()}")
     contents = [file for item in plan.prepared.values() for file in _contents_files(item)]
     members = sorted(dict([*cards, *contents, *records, *_loose_files(plan, store)]).items())
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")

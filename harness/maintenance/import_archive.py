@@ -50,7 +50,7 @@ PLACE = "|".join(
         rf"{layout.STATISTICS}/{HEX}/({layout.MANIFEST}|values\.npy)",
         rf"{layout.CONTENTS}/{HEX}/({layout.MANIFEST}|digests\.npy)",
         rf"{layout.FAILURES}/{HEX}\.json",
-        rf"{layout.RESULTS}/[^/\\\x00-\x1f]+(/only-[0-9a-f]{{8}})?/(results\.json|(results|scores)\.npz)",
+        rf"{layout.RESULTS}/[^/\\\x00-\x1f]+(/(only|set)-[0-9a-f]{{8}})?/(results\.json|(results|scores)\.npz)",
     )
 )
 """Pattern for all names allowed in an archive; `.` and `..` are excluded separately."""

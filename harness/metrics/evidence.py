@@ -32,8 +32,8 @@ LEAST_FIT = 5
 """Minimum number of fit groups for an error of the fit."""
 
 ROUNDING = 1e-12
-"""Share of a variance below which a covariance is 0. At A = 1 the covariance is 0 but for rounding,
-and a correlation computed from the rest would be any number."""
+"""Share of a variance below which a covariance is 0: at A = 1 it is 0 but for rounding, and a
+correlation computed from the rest would be any number."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from harness.contracts import FittedStatistic, Statistic
 from harness.data.folder import PreparedDataset
 from harness.data.roles import Draw
-from harness.errors import NothingSelectedError, Problem, SuiteError
+from harness.errors import NothingSelectedError, SuiteError
 from harness.plan.jobs import ByRole, Chain, ChainId, PlannedCell, Reads, StatisticJob
 from harness.plan.plan import Plan
 from harness.results import Cell
@@ -57,13 +57,11 @@ def select(suite: ResolvedSuite, texts: Sequence[str]) -> ResolvedSuite:
     return replace(suite, only=only)
 
 
-def _conflict(suite: ResolvedSuite, cell: Cell) -> Problem:
+def _conflict(cell: Cell) -> str:
     about = f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}"
-    return Problem(
+    return (
         f"two comparisons ask for {about} on different examples: n_in, n_fit, n_out, fit_overlap "
-        "and draw_seed must be the same, or the model must have another name",
-        file=str(suite.path),
-        key="comparisons",
+        "and draw_seed must be the same, or the model must have another name"
     )
 
 
@@ -105,14 +103,16 @@ class _Builder:
         self.plan = Plan(
             suite.name,
             suite.path,
-            suite.suite.title,
+            suite.title,
             {},
             [],
             dict(prepared),
             suite.fingerprint(),
-            suite.only,
-            suite.reference,
+            only=suite.only,
+            changes=suite.changes,
+            reference=suite.reference,
         )
+        self.comparisons = 0
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}
         self.kinds: dict[str, _Kind] = {}
         self.asked = 0
@@ -127,6 +127,7 @@ class _Builder:
         Raises:
             SuiteError: A cell already exists with different examples, or there are too many cells.
         """
+        self.comparisons += 1
         self._check_size(comparison)
         for model in comparison.models:
             for in_dataset in comparison.in_datasets:
@@ -144,7 +145,12 @@ class _Builder:
         self.asked += rows * pairs
         if self.asked > MOST_CELLS:
             message = f"the suite asks for more than {MOST_CELLS:,} cells; divide it"
-            raise SuiteError([Problem(message, file=str(self.suite.path), key="comparisons")])
+            raise self._error(message)
+
+    def _error(self, message: str) -> SuiteError:
+        """Build an error about the comparison that was added last."""
+        key = ("comparisons", self.comparisons - 1)
+        return SuiteError([self.suite.origins.problem(key, message)])
 
     def _add_chain(self, comparison: Comparison, chain: ChainId) -> None:
         outs = self.suite.out_datasets(comparison, chain.dataset)
@@ -186,7 +192,7 @@ class _Builder:
         """
         known = len(self.seen)
         if self.seen.setdefault(cell, draws) != draws:
-            raise SuiteError([_conflict(self.suite, cell)])
+            raise self._error(_conflict(cell))
         return len(self.seen) > known
 
     def _notes(self, row: _Row, cell: Cell, reads: Reads) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ class Plan:
     Attributes:
         path: Path to the suite's file.
         only: The selection.
+        changes: Values set on the command line, as `KEY=VALUE`.
         suite_fingerprint: Origin of all cells in the suite.
         reference: Published values, if the suite names a reference.
         prepared: The data sets that have been opened before.
@@ -41,6 +42,7 @@ class Plan:
     prepared: dict[str, PreparedDataset]
     suite_fingerprint: SuiteFingerprint
     only: Selection = field(default_factory=Selection)
+    changes: tuple[str, ...] = ()
     reference: Reference | None = None
     missing: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)

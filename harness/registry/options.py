@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
+import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import GenericAlias, MappingProxyType
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -105,16 +108,20 @@ def constructor_arguments(
     options: Mapping[str, Any],
     datasets: Mapping[str, Dataset],
     scorers: Mapping[str, Callable[[], Scorer]] = MappingProxyType({}),
+    folder: Path = Path(),
 ) -> dict[str, Any]:
-    """Convert validated options to the declared types, and resolve names.
+    """Convert validated options to the declared types, resolve names, and place relative paths.
 
     Arguments:
         target: Class or function with the options as parameters.
         options: Result of `validate_options`.
         datasets: Data sets named by options.
         scorers: Factories for scorers named by options; each use builds a separate scorer.
+        folder: Folder for relative paths; the current folder by default.
     """
-    arguments = parsed_options(target, options)
+    arguments: dict[str, Any] = map_paths(
+        parsed_options(target, options), lambda path: placed(path, folder)
+    )
     for name, (hint, _) in signature_options(target).items():
         if hint is Dataset:
             arguments[name] = datasets[options[name]]
@@ -135,9 +142,37 @@ def parsed_options(target: Callable[..., Any], options: Mapping[str, Any]) -> di
     parsed = {}
     for name, (hint, _) in signature_options(target).items():
         if hint not in NAMED:
-            adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-            parsed[name] = adapter.validate_json(json.dumps(options[name]), strict=True)
+            # In a tuple, because pydantic refuses a configuration for a dataclass or model alone.
+            config = ConfigDict(arbitrary_types_allowed=True)
+            single: Any = GenericAlias(tuple, (hint,))
+            adapter: TypeAdapter[tuple[Any]] = TypeAdapter(single, config=config)
+            (parsed[name],) = adapter.validate_json(json.dumps([options[name]]), strict=True)
     return parsed
+
+
+def placed(path: Path, folder: Path) -> Path:
+    """Return the path in a folder, or in the home directory for `~`; an absolute path stays."""
+    return folder / os.path.expanduser(path)
+
+
+def map_paths(value: Any, change: Callable[[Path], Path]) -> Any:
+    """Replace every path inside of a value, in collections, dataclasses and models too."""
+    if isinstance(value, Path):
+        return change(value)
+    if isinstance(value, dict):
+        return {name: map_paths(item, change) for name, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [map_paths(item, change) for item in value]
+        return value._make(items) if hasattr(value, "_make") else type(value)(items)
+    inner: Iterable[str] = ()
+    if isinstance(value, BaseModel):
+        inner = type(value).model_fields
+    elif is_dataclass(value):
+        inner = [field.name for field in fields(value)]
+    copied = copy.copy(value) if inner else value
+    for name in inner:
+        object.__setattr__(copied, name, map_paths(getattr(value, name), change))
+    return copied
 
 
 def dataset_options(target: Callable[..., Any]) -> list[str]:
@@ -170,16 +205,16 @@ def describe_options(target: Callable[..., Any]) -> list[Option]:
 
 
 def _schema(known: Mapping[str, tuple[Any, Any]]) -> type[BaseModel]:
-    fields: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for number, (name, (hint, default)) in enumerate(known.items()):
         hint = NAMED.get(hint, hint)
         given = {} if default is REQUIRED else {"default": default}
         # A generated field name, because an option may have the name of a pydantic attribute.
-        fields[f"option_{number}"] = (hint, Field(alias=name, **given))
+        columns[f"option_{number}"] = (hint, Field(alias=name, **given))
     config = ConfigDict(
         extra="forbid", validate_default=False, allow_inf_nan=False, arbitrary_types_allowed=True
     )
-    return create_model("Options", __config__=config, **fields)
+    return create_model("Options", __config__=config, **columns)
 
 
 def _problem(item: Any, options: Mapping[str, Any], known: Mapping[str, Any]) -> Problem:

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import pluggy
 
 from harness import events, hookspecs
-from harness.errors import PluginError
+from harness.errors import PluginError, PluginFileError
 from harness.events import Event
 from harness.hookspecs import PROJECT, Entry
 from harness.registry.imports import file_digest, own_imports
@@ -181,19 +181,21 @@ class Registry:
             raise PluginError(f"-p {name}: {self.broken[-1]}")
 
     def _load_file(self, path: Path) -> None:
+        where = path.absolute()
         if path.exists() and not path.is_file():
-            raise PluginError(f"plugin file {path} is not a file")
+            raise PluginFileError(path, f"plugin file {where} is not a file")
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise PluginError(f"plugin file {path} cannot be read: {error.strerror}") from error
+            message = f"plugin file {where} cannot be read: {error.strerror}"
+            raise PluginFileError(path, message) from error
         digest = hashlib.sha256(content).hexdigest()
         name = f"bench_plugin_{path.stem}_{digest[:12]}"
         source = Source(path.stem, FILE, digest[:12], str(path.resolve()))
         if name not in self._modules and not self._guarded(
             source, lambda: _import_file(name, path)
         ):
-            raise PluginError(str(self.broken[-1]))
+            raise PluginFileError(path, str(self.broken[-1]))
 
     def _check_blocked_names(self) -> None:
         used = {name for source in self.blocked for name in source.blocked_by()}

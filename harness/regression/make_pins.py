@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness import events
-from harness.errors import BenchError, NothingSelectedError
+from harness.errors import BenchError, NothingStoredError
 from harness.events import Report
 from harness.metrics.placements import Floats
 from harness.plan.explain import differences, flatten
@@ -61,17 +61,18 @@ def make_pins(
         The pins, and a message for each other cell, except for cells that the model cannot have.
 
     Raises:
-        NothingSelectedError: No results of the suite are stored.
+        NothingStoredError: No results of the suite are stored.
         BenchError: Some cells are not computed yet, or no cell has a number, or a re-run failed
             although the stored run did not.
     """
     plan = plan_unopened(suite, settings)
     outcome = score_stored(plan, settings, lambda event: None)
     if not outcome.results:
-        raise NothingSelectedError(f"no results for {suite.path} yet; run: bench run {suite.path}")
+        raise NothingStoredError(str(suite.path), settings.store, str(suite.path))
     if outcome.pending:
         raise BenchError(
-            f"{len(outcome.pending)} of {len(plan.cells)} cells are not computed yet; "
+            f"{len(outcome.pending)} of {len(plan.cells)} cells are not stored in "
+            f"{settings.store.absolute()}; "
             f"run: bench run {suite.path}"
         )
     problems = [

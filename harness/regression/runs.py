@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BenchError, NothingSelectedError
+from harness.errors import BenchError, NothingSelectedError, NothingStoredError
 from harness.results import Cell, Result
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
@@ -53,8 +53,12 @@ def load_run(name: str, requested: Sequence[str], settings: Settings, only: Sequ
     taken = parse_selection(only, [result.cell for result in found])
     results = {result.cell: result for result in found if taken.selects(result.cell)}
     if not results:
-        raise NothingSelectedError(f"{name}: no results; compute them with bench run")
+        raise NothingSelectedError(f"{name} has no results{_asked(only)}")
     return Run(name, results)
+
+
+def _asked(only: Sequence[str]) -> str:
+    return f" for {' '.join(f'--only {text}' for text in only)}" if only else ""
 
 
 def _hint(path: Path) -> str:
@@ -65,4 +69,7 @@ def _hint(path: Path) -> str:
 
 def _scored(path: Path, requested: Sequence[str], settings: Settings) -> list[Result]:
     plan = plan_unopened(load_suite(path, requested), settings)
-    return score_stored(plan, settings, lambda event: None).results
+    found = score_stored(plan, settings, lambda event: None).results
+    if not found:
+        raise NothingStoredError(str(path), settings.store, str(path))
+    return found

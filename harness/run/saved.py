@@ -56,8 +56,11 @@ DAMAGE = (
 
 
 def results_folder(plan: Plan, store: Store) -> Path:
-    """Return the folder for a plan's results: a suite's folder, or a subfolder for a selection."""
-    folder, only = suite_folder(plan, store), plan.only.as_arguments()
+    """Return the folder for a plan's results; a changed or selected suite has a subfolder."""
+    folder = suite_folder(plan, store)
+    only, changes = plan.only.as_arguments(), list(plan.changes)
+    if changes:
+        return folder / f"set-{digest([changes, only])[:8]}"
     return folder / f"only-{digest(only)[:8]}" if only else folder
 
 
@@ -96,7 +99,11 @@ def save_results(plan: Plan, store: Store, results: Sequence[Result], basis: Any
     folder, whole = results_folder(plan, store), suite_folder(plan, store)
     origin = os.path.relpath(plan.path.resolve(), whole.resolve())
     replace_file(whole / OWNER, origin.encode())
-    head = {"suite": plan.suite, "only": plan.only.as_arguments()}
+    head = {
+        "suite": plan.suite,
+        "set": list(plan.changes),
+        "only": plan.only.as_arguments(),
+    }
     rows = {**head, "results": [result.to_json() for result in results]}
     replace_file(folder / FILE, _content(results, {"version": VERSION, **head, "basis": basis}))
     replace_file(folder / FOR_PEOPLE, json.dumps(rows, indent=1, allow_nan=False).encode())

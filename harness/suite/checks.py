@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from harness.suite.files import Key
+from harness.suite.origins import Key
 from harness.suite.resolved import ResolvedSuite
 from harness.suite.schema import Comparison
 

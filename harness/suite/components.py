@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from harness.contracts import Dataset, HasLayerNorms
@@ -23,6 +24,7 @@ class Component:
         sources: The data sets named in the options, by option.
         members: The scorers named in the options, by option.
         files: The options that name files, described by content, by option (`keyed_files`).
+        folder: Folder for relative paths in the options; never part of a key.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Component:
     sources: Mapping[str, DatasetComponent] = field(default_factory=dict)
     members: Mapping[str, tuple[ScorerComponent, ...]] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
 
     def identity(self) -> dict[str, Any]:
         """Return the part that enters keys, without the name in the suite.
@@ -54,7 +57,8 @@ class Component:
         target = self.registered.load()
         datasets = {source.name: source.dataset for source in self.sources.values()}
         scorers = {member.name: member.build for member in self.all_members()}
-        return target(*arguments, **constructor_arguments(target, self.options, datasets, scorers))
+        options = constructor_arguments(target, self.options, datasets, scorers, self.folder)
+        return target(*arguments, **options)
 
     @cached_property
     def has_layer_norms(self) -> bool:

@@ -12,9 +12,9 @@ from typing import Any
 import harness
 from harness.errors import Problem, SuiteError
 from harness.suite.locations import locate
+from harness.suite.origins import Key, Origin, Origins
 from harness.text import known_names
 
-Key = tuple[str | int, ...]
 NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")
 PARTS = "common/"
 """Folder of files that the shipped suites include; they are not suites."""
@@ -45,34 +45,20 @@ def find_suite(path: Path) -> Path:
 
 @dataclass
 class Merged:
-    """The merged TOML of a suite, with file and line for each value."""
+    """The merged TOML of a suite.
+
+    Attributes:
+        origins: File and line of each value; the suite file itself has the empty key.
+        plugin_files: Plugin files named by the suite, with the origin of the name.
+        is_complete: Whether every file could be read.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Key, tuple[str, int]] = field(default_factory=dict)
-    plugin_paths: list[Path] = field(default_factory=list)
-    reference: Path | None = None
+    origins: Origins = field(default_factory=Origins)
+    plugin_files: dict[Path, Origin] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     files: int = 0
-
-    def problem(self, key: Key, message: str, hint: str = "") -> Problem:
-        """Create a problem at a key, located at the nearest known ancestor."""
-        name = format_key(key)
-        for length in range(len(key), -1, -1):
-            if key[:length] in self.origins:
-                file, line = self.origins[key[:length]]
-                return Problem(message, file=file, line=line, key=name, hint=hint)
-        return Problem(message, key=name, hint=hint)
-
-
-def format_key(key: Key) -> str:
-    """Format a key path for people: `comparisons[0].epochs[1]`."""
-    text = ""
-    for part in key:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += ("." if text else "") + part
-    return text
+    is_complete: bool = True
 
 
 def read_suite_files(path: Path) -> Merged:
@@ -84,37 +70,53 @@ def read_suite_files(path: Path) -> Merged:
     if not path.stem.strip("."):
         raise SuiteError([Problem("a suite needs a name, as in NAME.toml", file=str(path))])
     merged = Merged()
-    _read_into(merged, path, ())
-    if any(problem.line is None or not problem.key for problem in merged.problems):
+    _read_into(merged, path, (), (str(path), None))
+    if not merged.is_complete:
         raise SuiteError(merged.problems)
+    merged.origins[()] = (str(path), 1)
     return merged
 
 
-def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...]) -> None:
+def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...], named_at: Origin) -> None:
+    """Read a file and the included files into `merged`.
+
+    Arguments:
+        merged: Receives values and problems.
+        path: The file.
+        chain: The files around, each included by the one before.
+        named_at: Origin of the name in `include`; without a line for the suite itself.
+    """
     resolved = path.resolve()
-    if resolved in chain:
-        merged.problems.append(Problem("the file includes itself", file=str(path)))
-        return
     merged.files += 1
-    if merged.files > MAX_FILES:  # repeated includes could grow without end
-        if merged.files == MAX_FILES + 1:
-            message = f"a suite includes at most {MAX_FILES} files"
-            merged.problems.append(Problem(message, file=str(path)))
-        return
     try:
+        if resolved in chain:
+            raise _unusable(path, "the file includes itself")
+        if merged.files > MAX_FILES:  # repeated includes could grow without end
+            raise _unusable(path, f"a suite includes at most {MAX_FILES} files")
         values, lines = _read_toml(path, () if chain else shipped_by_name())
     except SuiteError as error:
-        merged.problems += error.problems
+        if merged.files <= MAX_FILES + 1:
+            merged.problems += [_named(problem, named_at) for problem in error.problems]
+        merged.is_complete = False
         return
-    origins = {key: (str(path), line) for key, line in lines.items()}
+    origins: dict[Key, Origin] = {key: (str(path), line) for key, line in lines.items()}
     includes = values.pop("include", [])
     if isinstance(includes, list) and all(isinstance(item, str) for item in includes):
-        for item in includes:
-            _read_into(merged, path.parent / item, (*chain, resolved))
+        for number, item in enumerate(includes):
+            place = origins["include", number]
+            _read_into(merged, path.parent / item, (*chain, resolved), place)
     else:
         problem = Problem("expected a list of file names", *origins[("include",)], "include")
         merged.problems.append(problem)
     _merge(merged, values, origins, path)
+
+
+def _named(problem: Problem, origin: Origin) -> Problem:
+    """Locate a problem of a whole file where a suite includes the file."""
+    file, line = origin
+    if line is None or problem.line is not None:
+        return problem
+    return Problem(f"{problem.file}: {problem.message}", file, line, "include", problem.hint)
 
 
 def _read_toml(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[Key, int]]:
@@ -137,26 +139,28 @@ def _read_toml(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[K
         return tomllib.loads(text), locate(text)
     except FileNotFoundError:
         known = [*(item.name for item in path.parent.glob("*.toml")), *names]
-        raise _unusable(path, "no such file", hint=known_names(path.name, known)) from None
+        message = f"no such file in {path.absolute().parent}"
+        raise _unusable(path, message, hint=known_names(path.name, known)) from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise _unusable(path, "not UTF-8 text") from error
+        number = error.object[: error.start].count(b"\n") + 1
+        raise _unusable(path, "not UTF-8 text", number) from error
     except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         line = re.search(r"at line (\d+)", str(error))
         number = int(line.group(1)) if line else text.count("\n") + 1
         raise _unusable(path, f"not valid TOML: {error}", number) from error
     except RecursionError:
-        raise _unusable(path, "nested too deeply") from None
+        depths = [line.count("[") + line.count("{") for line in text.split("\n")]
+        number = depths.index(max(depths)) + 1
+        raise _unusable(path, "nested too deeply", number) from None
 
 
 def _unusable(path: Path, message: str, line: int | None = None, hint: str = "") -> SuiteError:
     return SuiteError([Problem(message, file=str(path), line=line, hint=hint)])
 
 
-def _merge(
-    merged: Merged, values: dict[str, Any], origins: dict[Key, tuple[str, int]], path: Path
-) -> None:
+def _merge(merged: Merged, values: dict[str, Any], origins: dict[Key, Origin], path: Path) -> None:
     """Append the tables in a file to earlier tables; a repeated name is a mistake."""
     offset = len(merged.values.get("comparisons", []))
     moved = {_shift(key, offset): where for key, where in origins.items()}
@@ -174,11 +178,11 @@ def _merge(
         values["comparisons"] = [*merged.values.get("comparisons", []), *comparisons]
     plugins = values.get("plugins")
     if isinstance(plugins, dict) and isinstance(plugins.get("paths"), list):
-        paths = [item for item in plugins["paths"] if isinstance(item, str)]
-        merged.plugin_paths += [path.parent / item for item in paths]
-    if isinstance(values.get("reference"), str):
-        merged.reference = path.parent / values["reference"]
-    merged.origins = {**merged.origins, **moved}
+        for number, item in enumerate(plugins["paths"]):
+            if isinstance(item, str):
+                named_at = origins["plugins", "paths", number]
+                merged.plugin_files.setdefault(path.parent / item, named_at)
+    merged.origins.update(moved)
     merged.values = {**merged.values, **values}
 
 

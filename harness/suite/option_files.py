@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from harness.errors import OptionError, Problem
-from harness.registry.options import parsed_options
+from harness.registry.options import map_paths, parsed_options, placed
 
 
-def keyed_files(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def keyed_files(
+    target: Callable[..., Any], options: Mapping[str, Any], folder: Path = Path()
+) -> dict[str, Any]:
     """Describe the files and folders named by options of type `Path`, by last name and content.
 
     Arguments:
         target: Class or function with the options as parameters.
         options: Result of `validate_options`.
+        folder: Folder for relative paths.
 
     Returns:
         Every option with a path, also inside of lists and tables, in JSON-like values with `name`
@@ -35,7 +35,7 @@ def keyed_files(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[
     problems = []
     for name, value in parsed_options(target, options).items():
         try:
-            described = {str(path): _described(path) for path in _paths(value)}
+            described = {str(path): _described(path, folder) for path in _paths(value)}
         except OSError as error:
             message = f"{error.filename} cannot be read: {error.strerror}"
             problems.append(Problem(message, key=name, hint="numbers depend on the content"))
@@ -47,19 +47,16 @@ def keyed_files(target: Callable[..., Any], options: Mapping[str, Any]) -> dict[
     return found
 
 
-def _paths(value: Any) -> Iterator[Path]:
-    """Yield the paths inside of an option's value."""
-    inner: Any = ()
-    if isinstance(value, Path):
-        yield value
-    elif isinstance(value, Mapping):
-        inner = value.values()
-    elif isinstance(value, list | tuple | set | frozenset):
-        inner = value
-    elif isinstance(value, BaseModel) or is_dataclass(value):
-        inner = vars(value).values()
-    for item in inner:
-        yield from _paths(item)
+def _paths(value: Any) -> list[Path]:
+    """List the paths inside of an option's value."""
+    found: list[Path] = []
+
+    def note(path: Path) -> Path:
+        found.append(path)
+        return path
+
+    map_paths(value, note)
+    return found
 
 
 def _replaced(value: Any, described: Mapping[str, Any]) -> Any:
@@ -71,13 +68,13 @@ def _replaced(value: Any, described: Mapping[str, Any]) -> Any:
     return described.get(value, value) if isinstance(value, str) else value
 
 
-def _described(path: Path) -> dict[str, str]:
+def _described(path: Path, folder: Path) -> dict[str, str]:
     """Describe a file or folder.
 
     Raises:
         OSError: The path cannot be read; `filename` and `strerror` are set.
     """
-    place = Path(os.path.expanduser(path))
+    place = placed(path, folder)
     if not place.is_dir():
         return {"name": path.name, "sha256": _sha256(place)}
     listing = hashlib.sha256()

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.errors import BenchError, OptionError, PluginError, Problem, SuiteError
+from harness.errors import (
+    BenchError,
+    OptionError,
+    PluginError,
+    PluginFileError,
+    Problem,
+    SuiteError,
+)
 from harness.registry.options import dataset_options, scorer_options, validate_options
 from harness.registry.registry import Kind, Registry
 from harness.suite.checks import comparison_problems
@@ -20,11 +28,13 @@ from harness.suite.components import (
     ScorerComponent,
     parse_input,
 )
-from harness.suite.files import Key, Merged, find_suite, read_suite_files
+from harness.suite.files import Merged, find_suite, read_suite_files
 from harness.suite.option_files import keyed_files
+from harness.suite.origins import Key
 from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
-from harness.suite.schema import OTHERS, Suite
+from harness.suite.schema import OTHERS, Comparison, Suite
+from harness.suite.set_values import set_values
 from harness.text import known_names, short
 
 C = TypeVar("C", bound=Component)
@@ -33,25 +43,46 @@ LOG_PROB, DEQUANTISED = "log_prob", "dequantised_log_prob"
 every suite."""
 
 
-def load_suite(path: Path, requested: Sequence[str] = ()) -> ResolvedSuite:
+def load_suite(
+    path: Path, requested: Sequence[str] = (), changes: Sequence[str] = ()
+) -> ResolvedSuite:
     """Read, validate and resolve a suite. Touches no data and builds no model.
 
     Arguments:
         path: The suite's TOML file, or the name of a shipped suite.
         requested: Plugins requested on the command line, in the format of `Registry`.
+        changes: Values set on the command line, in the format of `set_values`.
 
     Raises:
         SuiteError: With every detectable mistake, located by file, line and key.
-        PluginError: A plugin named by the suite or the command line is broken.
+        PluginError: A plugin requested on the command line is broken.
     """
     path = find_suite(path)
     merged = read_suite_files(path)
-    registry = Registry(requested, merged.plugin_paths)
+    set_values(merged, changes)
+    registry = _registry(merged, requested)
     suite = _validate(merged, registry)
     resolved = _Resolver(merged, registry, suite).resolve(path)
     if merged.problems or resolved is None:
         raise SuiteError(_in_order(merged.problems))
-    return resolved
+    return replace(resolved, changes=tuple(changes))
+
+
+def _registry(merged: Merged, requested: Sequence[str]) -> Registry:
+    """Load all plugins.
+
+    Raises:
+        SuiteError: A plugin file named by the suite cannot be used.
+        PluginError: A plugin requested on the command line is broken.
+    """
+    try:
+        return Registry(requested, merged.plugin_files)
+    except PluginFileError as error:
+        if error.path not in merged.plugin_files:
+            raise
+        file, line = merged.plugin_files[error.path]
+        problem = Problem(str(error), file, line, "plugins.paths")
+        raise SuiteError([*merged.problems, problem]) from error
 
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:
@@ -97,16 +128,16 @@ def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
     context = item.get("ctx", {})
     if item["type"] == "extra_forbidden":
         known = _fields_at(key[:-1])
-        return merged.problem(key, "unknown key", known_names(str(key[-1]), known))
+        return merged.origins.problem(key, "unknown key", known_names(str(key[-1]), known))
     if item["type"] == "missing":
-        return merged.problem(key, "missing key")
+        return merged.origins.problem(key, "missing key")
     if item["type"] == "unknown_name":
         broken = "".join(f"; {plugin}" for plugin in registry.broken)
-        return merged.problem(key, item["msg"] + broken, context["hint"])
+        return merged.origins.problem(key, item["msg"] + broken, context["hint"])
     message = item["msg"][0].lower() + item["msg"][1:]
     value = item.get("input")
     shown = f", not {short(value)}" if isinstance(value, str | int | float) else ""
-    return merged.problem(key, message + shown)
+    return merged.origins.problem(key, message + shown)
 
 
 def _fields_at(key: Key) -> list[str]:
@@ -130,6 +161,7 @@ class _Resolver:
 
     def __init__(self, merged: Merged, registry: Registry, suite: Suite | None) -> None:
         self.merged = merged
+        self.origins = merged.origins
         self.registry = registry
         self.suite = suite
         self.models: dict[str, ModelComponent] = {}
@@ -151,15 +183,12 @@ class _Resolver:
         suite = self.suite
         if suite is None:
             return None
-        for model in suite.models.values():
+        for name, model in suite.models.items():
             if model.dataset is not None:
+                self._use("datasets", model.dataset, ("models", name, "dataset"))
                 self._dataset(model.dataset)
-        for comparison in suite.comparisons:
-            for scorer in comparison.scorers:
-                self._scorer(scorer)
-            for dataset in (*comparison.in_datasets, *comparison.out_datasets):
-                if dataset != OTHERS:
-                    self._dataset(dataset)
+        for place, comparison in enumerate(suite.comparisons):
+            self._named_by(comparison, ("comparisons", place))
         self._resolve_inputs(suite)
         resolved = ResolvedSuite(
             path.stem,
@@ -171,11 +200,28 @@ class _Resolver:
             self.statistics,
             _present(self.scorers),
             self._reference(suite),
+            origins=self.origins,
         )
         if not self.merged.problems:
             for key, message in comparison_problems(resolved):
                 self._report(key, message)
         return resolved
+
+    def _named_by(self, comparison: Comparison, key: Key) -> None:
+        """Resolve the scorers and data sets named by a comparison."""
+        for place, scorer in enumerate(comparison.scorers):
+            self._use("scorers", scorer, (*key, "scorers", place))
+            self._scorer(scorer)
+        sides = (("in", comparison.in_datasets), ("out", comparison.out_datasets))
+        for side, datasets in sides:
+            for place, dataset in enumerate(datasets):
+                if dataset != OTHERS:
+                    self._use("datasets", dataset, (*key, side, place))
+                    self._dataset(dataset)
+
+    def _use(self, kind: Kind, name: str, key: Key) -> None:
+        """Give a component without a table in the suite the origin of the first use."""
+        self.origins.setdefault((kind, name), self.origins.origin(key))
 
     def _model(self, name: str) -> None:
         component = self._component("models", name)
@@ -225,6 +271,7 @@ class _Resolver:
     def _component(self, kind: Kind, name: str) -> Component | None:
         """Look up a component: the table in the suite, or else the plugin with the same name."""
         key = (kind, name)
+        folder = self.origins.folder(key)
         table = _table(self.merged.values, kind).get(name, {"plugin": name})
         plugin = table.get("plugin") if isinstance(table, dict) else None
         if not isinstance(plugin, str) or plugin not in self.registry.names(kind):
@@ -235,7 +282,7 @@ class _Resolver:
             target = registered.load()
             checked = validate_options(target, options if isinstance(options, dict) else {})
             # A data set has a stamp for its files, and a fingerprint of what is read from them.
-            files = {} if kind == "datasets" else keyed_files(target, checked)
+            files = {} if kind == "datasets" else keyed_files(target, checked, folder)
         except PluginError as error:
             self._report(key, str(error))
             return None
@@ -251,7 +298,7 @@ class _Resolver:
         if sources is None or members is None:
             return None
         source = {option: dataset for option, (dataset,) in sources.items()}
-        return Component(name, registered, checked, source, members, files)
+        return Component(name, registered, checked, source, members, files, folder)
 
     def _named(
         self,
@@ -268,6 +315,7 @@ class _Resolver:
             place = (*key, "options", option)
             found = []
             for name in names:
+                self._use(kind, name, place)
                 if name not in known:
                     self._report(place, f"there is no {what} {name!r}", known_names(name, known))
                 elif (component := find(name)) is not None:
@@ -288,6 +336,7 @@ class _Resolver:
         for name, scorer in self.scorers.items():
             key = ("scorers", name)
             for item in scorer.inputs if scorer else ():
+                self._use("statistics", item.statistic, key)
                 if item.statistic not in known:
                     message = f"scorer {name!r} reads unknown statistic {item.statistic!r}"
                     self._report(key, message, known_names(item.statistic, known))
@@ -298,16 +347,17 @@ class _Resolver:
                     self._report(key, message, known_names(item.model, suite.models))
 
     def _reference(self, suite: Suite) -> Reference | None:
-        if self.merged.reference is None:
+        if not suite.reference:
             return None
+        key: Key = ("reference",)
         try:
-            return read_reference(self.merged.reference, suite)
+            return read_reference(self.origins.folder(key) / suite.reference, suite)
         except ValueError as error:
-            self._report(("reference",), str(error))
+            self._report(key, str(error))
             return None
 
     def _report(self, key: Key, message: str, hint: str = "") -> None:
-        self.merged.problems.append(self.merged.problem(key, message, hint))
+        self.merged.problems.append(self.origins.problem(key, message, hint))
 
 
 def _present(found: Mapping[str, C | None]) -> dict[str, C]:

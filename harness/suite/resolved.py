@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.registry.registry import FILE, Registered, Registry
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
+from harness.suite.origins import Origins
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite
 from harness.suite.selection import Selection
@@ -36,6 +37,8 @@ class ResolvedSuite:
     Attributes:
         reference: Published values for the cells, if the suite names a reference.
         only: The cells to plan; all cells unless a selection was made.
+        changes: Values set on the command line, as `KEY=VALUE`.
+        origins: File and line of each value.
     """
 
     name: str
@@ -48,6 +51,14 @@ class ResolvedSuite:
     scorers: Mapping[str, ScorerComponent]
     reference: Reference | None = None
     only: Selection = field(default_factory=Selection)
+    changes: tuple[str, ...] = ()
+    origins: Origins = field(default_factory=Origins)
+
+    @property
+    def title(self) -> str:
+        """Title for reports, with the values set on the command line."""
+        title = self.suite.title or self.name
+        return f"{title}, with {', '.join(self.changes)}" if self.changes else title
 
     def fingerprint(self) -> SuiteFingerprint:
         """Compute the fingerprint, from the origin of all cells."""

@@ -65,7 +65,7 @@ class Folder:
     (N, C, H, W). Pickled content is never loaded.
 
     Arguments:
-        path: Folder or file; relative to the current directory, `~` is the home directory.
+        path: Folder or file; relative to the suite, `~` is the home directory.
         size: Height and width of an image, in pixels.
         channels: 3 for colour (gray pictures are repeated), 1 for gray (colours are converted to
             luma, ITU-R BT.601); arrays must have the same number of channels.

@@ -81,7 +81,7 @@ def render_page(
     style, script = _joined(STYLES), _joined(SCRIPTS)
     template = _environment().get_template("page.html")
     return template.render(
-        title=one_line(suite.suite.title or suite.name),
+        title=one_line(suite.title),
         suite=one_line(suite.name),
         sentences=summary(outcome.results, baseline_names(outcome.plan)),
         facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),

@@ -47,6 +47,7 @@ class Printing(TypedDict):
 
     Attributes:
         suite: Suite name, recorded in JSON.
+        changes: Values set on the command line, recorded in JSON as `set`.
         title: Heading above the tables.
         format: `csv` and `json` hold one row or object per result; all other formats hold tables.
         console: Console that will print a `table`, for width, styles and encoding. Without a
@@ -54,6 +55,7 @@ class Printing(TypedDict):
     """
 
     suite: str
+    changes: NotRequired[Sequence[str]]
     title: str
     format: Format
     console: NotRequired[Console | None]
@@ -78,11 +80,16 @@ def render_document(
     """
     format = printing["format"]
     if format == "json":
-        return json_text({"suite": printing["suite"], **found})
+        return json_text({**json_head(printing), **found})
     if format == "csv":
         return csv_text(columns, rows)
     console = printing.get("console")
     return render_sheets(list(sheets), title=printing["title"], format=format, console=console)
+
+
+def json_head(printing: Printing) -> dict[str, Any]:
+    """Return the JSON fields that tell what the results belong to."""
+    return {"suite": printing["suite"], "set": [*printing.get("changes", ())]}
 
 
 def json_text(found: object) -> str:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Unpack
+from typing import Any, Unpack
 
 from harness.errors import ScoreError
 from harness.metrics.estimates import Estimate, estimate
 from harness.report.render.digest import MOST_CELLS, digest_sheets
-from harness.report.render.documents import Printing, csv_text, json_text, render_sheets
+from harness.report.render.documents import (
+    Printing,
+    csv_text,
+    json_head,
+    json_text,
+    render_sheets,
+)
 from harness.report.render.published import published_sheets
 from harness.report.render.sheets import sheet
 from harness.report.significance import number
@@ -44,7 +50,7 @@ def render(
     """
     format = printing["format"]
     if format == "json":
-        return _json(results, printing["suite"])
+        return _json(results, json_head(printing))
     if format == "csv":
         return _csv(results)
     if format == "table" and len(results) > MOST_CELLS and not show_all:
@@ -58,13 +64,13 @@ def render(
     return render_sheets(sheets, title=printing["title"], format=format, console=console)
 
 
-def _json(results: Sequence[Result], suite: str) -> str:
+def _json(results: Sequence[Result], head: Mapping[str, Any]) -> str:
     over_seeds = _over_seeds(results)
     found = [
         result.to_json() | {"over_seeds": over_seeds.get(_place(result))} for result in results
     ]
     try:
-        return json_text({"suite": suite, "results": found})
+        return json_text({**head, "results": found})
     except ValueError as error:
         for result, values in zip(results, found, strict=True):
             for key, value in values.items():

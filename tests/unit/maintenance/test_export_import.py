@@ -173,7 +173,7 @@ def test_failures_come_along(made, elsewhere, tmp_path):
 
 
 def test_nothing_stored_and_a_file_that_is_there(made, elsewhere, archive):
-    with pytest.raises(NothingSelectedError, match="nothing is stored for small yet"):
+    with pytest.raises(NothingSelectedError, match="nothing of small is stored in /"):
         export(elsewhere, elsewhere / "a.zip")
     with pytest.raises(BenchError, match="already exists"):
         export(made, archive)

@@ -231,7 +231,7 @@ def test_what_is_a_critical_difference_off_the_best_has_no_mark():
 
 def test_json_has_costs_in_a_field_of_their_own():
     found = json.loads(rendered("json"))
-    assert set(found) == {"suite", "ranking", "costs"}
+    assert set(found) == {"suite", "set", "ranking", "costs"}
     assert found["ranking"]["scorers"][0] == {
         "scorer": "b",
         "mean_rank": 1.5,

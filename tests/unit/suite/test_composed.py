@@ -150,7 +150,7 @@ def test_it_is_fitted_to_the_fit_draw_of_its_id_set_alone(written):
         (
             '"typicality", ',
             '"waic", ',
-            "14: scorers.waic.options: waic: give either seeds or epochs, for example "
+            "20: scorers.waic.options: waic: give either seeds or epochs, for example "
             "seeds = [0, 1, 2]",
         ),
     ],

@@ -213,6 +213,6 @@ def test_a_missing_file_names_suite_line_key_and_path(suite, files):
         load_suite(suite)
     line = suite.read_text().splitlines().index('options = { factor = "factor.txt" }') + 1
     assert str(caught.value).splitlines()[0] == (
-        f"{suite}:{line}: statistics.scaled.options.factor: factor.txt cannot be read: No such "
-        "file or directory (numbers depend on the content)"
+        f"{suite}:{line}: statistics.scaled.options.factor: {files / 'factor.txt'} "
+        "cannot be read: No such file or directory (numbers depend on the content)"
     )

@@ -18,7 +18,7 @@ class CSV:
     """Gray images from `train.csv` and `test.csv`: an image per line, integers from 0 to 255.
 
     Arguments:
-        path: Folder containing both files; relative to the current directory.
+        path: Folder containing both files; relative to the suite.
         size: Height and width; a line has size * size numbers, row after row.
     """
 

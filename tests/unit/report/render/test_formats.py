@@ -150,7 +150,7 @@ def test_no_results():
     title = r"# A \# title\_ of two lines"
     assert rendered([], "markdown") == f"{title}\n\nThere are no results.\n"
     assert rendered([], "latex") == "% A # title_ of two lines\n"
-    assert rendered([], "json") == '{\n  "suite": "paper",\n  "results": []\n}\n'
+    assert rendered([], "json") == '{\n  "suite": "paper",\n  "set": [],\n  "results": []\n}\n'
     assert rendered([], "csv").startswith("model,in,out,")
     assert rendered([], "csv").count("\n") == 1
 
@@ -193,6 +193,7 @@ def test_json_is_every_result_in_full():
     expected = r"""
 {
   "suite": "paper",
+  "set": [],
   "results": [
     {
       "model": "glow",
