@@ -99,7 +99,6 @@ app = typer.Typer(
     help="Find out which score, on which deep generative model, stopped at which epoch, "
     "separates out-of-distribution from in-distribution inputs.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from harness.cli.completion import complete_suites
 from harness.settings import DATA_VARIABLE, STORE_VARIABLE, default_data, default_store
 
 
@@ -34,6 +35,7 @@ SuitePath: TypeAlias = Annotated[
     typer.Argument(
         metavar="SUITE",
         help="A suite: a TOML file, or a name in `bench list suites`.",
+        autocompletion=complete_suites,
         show_default=False,
     ),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from harness.cli.arguments import (
@@ -16,8 +18,12 @@ from harness.cli.arguments import (
 from harness.cli.output import print_items, tell
 from harness.compute.device import find_device
 from harness.plan.expand import make_plan, select
+from harness.results import STATUS_WORDS
 from harness.store.records import Store
 from harness.suite import load_suite
+
+if TYPE_CHECKING:
+    from harness.compute.dry_run import Checked
 
 
 def check(
@@ -42,12 +48,18 @@ def check(
     found = []
     records = Store(store)
     for item in check_suite(resolved, plan, records, find_device(device)):
-        tell(f"{item.what}: {item.problem or 'ok'}")
+        tell(f"{item.what}: {_outcome(item)}")
         found.append(item)
     print_items(
         found,
         ["checked", "outcome", "seconds", "detail"],
-        lambda item: [item.what, item.problem or "ok", f"{item.seconds:.2f}", item.detail],
+        lambda item: [item.what, _outcome(item), f"{item.seconds:.2f}", item.detail],
         json,
     )
     raise typer.Exit(1 if any(item.problem for item in found) else 0)
+
+
+def _outcome(item: Checked) -> str:
+    if item.unsupported:
+        return f"{STATUS_WORDS['unsupported']}: {item.unsupported}"
+    return item.problem or "ok"

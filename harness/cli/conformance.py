@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
+from harness.cli.completion import complete_entries
 from harness.cli.output import print_json, print_rows
 from harness.domain import Images
 from harness.errors import PluginError
@@ -29,6 +30,7 @@ def check(
         typer.Argument(
             metavar="NAME|PATH",
             help="A model, data set, statistic or scorer; or a plugin file, to check all entries.",
+            autocompletion=complete_entries,
             show_default=False,
         ),
     ],

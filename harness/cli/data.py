@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from harness.cli.arguments import DataOption, JsonOption, PluginOption
+from harness.cli.completion import complete_datasets
 from harness.cli.output import print_items, tell
 from harness.data.catalog import Item, describe, fetch, find_datasets
 from harness.data.folder import DataFolder
@@ -21,12 +22,18 @@ Names: TypeAlias = Annotated[
     typer.Argument(
         metavar="NAME|SUITE",
         help="Data sets, or all in a suite; by default, all.",
+        autocompletion=complete_datasets,
         show_default=False,
     ),
 ]
 SomeNames: TypeAlias = Annotated[
     list[str],
-    typer.Argument(metavar="NAME|SUITE", help="Data sets, or all in a suite.", show_default=False),
+    typer.Argument(
+        metavar="NAME|SUITE",
+        help="Data sets, or all in a suite.",
+        autocompletion=complete_datasets,
+        show_default=False,
+    ),
 ]
 
 

@@ -6,25 +6,44 @@ import inspect
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
+from harness.cli.completion import complete_entries
 from harness.cli.output import print_items, print_json, print_rows
-from harness.registry.registry import KINDS, Registry
+from harness.errors import PluginError
+from harness.registry.registry import KINDS, Kind, Registry
+from harness.text import known_names
+
+Listed: TypeAlias = Kind | Literal["suites"]
+LISTED: tuple[Listed, ...] = (*KINDS, "suites")
+
+
+def _complete_kinds(incomplete: str) -> list[str]:
+    return [name for name in LISTED if name.startswith(incomplete)]
 
 
 def list_entries(
     kind: Annotated[
-        Literal["models", "datasets", "statistics", "scorers", "executors", "suites"],
-        typer.Argument(help="The kind to list.", show_default=False),
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help=f"The kind to list, in singular or plural: {', '.join(LISTED)}.",
+            autocompletion=_complete_kinds,
+            show_default=False,
+        ),
     ],
     plugin: PluginOption,
     json: JsonOption = False,
 ) -> None:
     """List models, data sets, scorers, ..."""
-    if kind == "suites":
+    kinds = {name.removesuffix("s"): name for name in LISTED}
+    listed = kinds.get(kind.removesuffix("s"))
+    if listed is None:
+        raise PluginError(f"there is no kind {kind!r} to list ({known_names(kind, LISTED)})")
+    if listed == "suites":
         _list_suites(json)
         return
     rows = [
@@ -35,7 +54,7 @@ def list_entries(
             "plugin": item.source.plugin,
             "distribution": item.source.distribution,
         }
-        for item in Registry(plugin).entries(kind)
+        for item in Registry(plugin).entries(listed)
     ]
     print_items(rows, ["name", "summary", "version", "from"], _entry_row, json)
 
@@ -76,7 +95,13 @@ def schema() -> None:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A model, data set, statistic, scorer or executor.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, data set, statistic, scorer or executor.",
+            autocompletion=complete_entries,
+        ),
+    ],
     plugin: PluginOption,
     json: JsonOption = False,
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
-from harness.cli.output import print_items
+from harness.cli.output import print_json, print_rows
 from harness.registry.registry import KINDS, Registry, Source
 from harness.registry.scaffold import PluginKind, new_file, new_package
 
@@ -39,18 +41,42 @@ def new(
         print(f'  in a suite: plugins.paths = ["{first}"]')
 
 
+COLUMNS = ("plugin", "distribution", "version", "state")
+WIDTH = 80
+"""Maximum width of the list of plugins, in characters, where names permit."""
+
+
 def list_plugins(plugin: PluginOption, json: JsonOption = False) -> None:
     """List plugins: active, blocked or broken, and why."""
     registry = Registry(plugin)
     rows = [_describe(registry, source, "active") for source in registry.sources]
     rows += [_describe(registry, source, "blocked") for source in registry.blocked]
     rows += [_describe(registry, item.source, "broken", item.reason) for item in registry.broken]
-    print_items(rows, ["plugin", "distribution", "version", "state", "offers"], _row, json)
+    if json:
+        print_json(rows)
+    else:
+        print_rows([*COLUMNS, "offers"], [*_lines(rows)])
 
 
-def _row(item: dict[str, Any]) -> list[str]:
-    offers = item["reason"] or ", ".join(item["offers"])
-    return [item["plugin"], item["distribution"], item["version"], item["state"], offers]
+def _lines(items: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield the table rows of plugins; long offers take several rows, up to WIDTH characters."""
+    heads = [[str(item[name]) for name in COLUMNS] for item in items]
+    used = sum(2 + max(map(len, column)) for column in zip(COLUMNS, *heads, strict=True))
+    for head, item in zip(heads, items, strict=True):
+        names: dict[str, list[str]] = {}
+        for offer in item["offers"]:
+            kind, _, name = offer.partition(": ")
+            names.setdefault(kind, []).append(name)
+        offers = "; ".join(f"{kind}: {', '.join(some)}" for kind, some in names.items())
+        lines = textwrap.wrap(
+            item["reason"] or offers,
+            max(WIDTH - used, 16),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        first, *rest = lines or [""]
+        yield [*head, first]
+        yield from ([*[""] * len(head), line] for line in rest)
 
 
 def _describe(registry: Registry, source: Source, state: str, reason: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from harness.cli.arguments import (
     SuitePath,
     WorkersOption,
 )
+from harness.cli.completion import complete_executors
 from harness.cli.display.displays import DisplayKind
 from harness.cli.display.session import session
 from harness.plan.costs import scorer_costs
@@ -57,7 +58,10 @@ def run(
     compile: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile, where possible.")
     ] = False,
-    executor: Annotated[str, typer.Option(help="See: bench list executors.")] = "auto",
+    executor: Annotated[
+        str,
+        typer.Option(help="See: bench list executors.", autocompletion=complete_executors),
+    ] = "auto",
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Run the cells with available data.")
     ] = False,

@@ -18,6 +18,7 @@ from harness.cli.arguments import (
     StoreOption,
     SuitePath,
 )
+from harness.cli.completion import complete_suites
 from harness.cli.display.displays import make_display
 from harness.cli.output import print_json, print_rows, tell
 from harness.maintenance.export import export_suite
@@ -42,11 +43,21 @@ from harness.text import one_line
 
 Suites: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="SUITE", help="Show the needs of these suites.", show_default=False),
+    typer.Argument(
+        metavar="SUITE",
+        help="Show the needs of these suites.",
+        autocompletion=complete_suites,
+        show_default=False,
+    ),
 ]
 SomeSuites: TypeAlias = Annotated[
     list[Path],
-    typer.Argument(metavar="SUITE", help="Suites whose records are kept.", show_default=False),
+    typer.Argument(
+        metavar="SUITE",
+        help="Suites whose records are kept.",
+        autocompletion=complete_suites,
+        show_default=False,
+    ),
 ]
 
 

@@ -17,6 +17,7 @@ from harness.compute.seeds import generator
 from harness.compute.trainer import Training
 from harness.contracts import DensityModel, FittedStatistic, NeedsFeatureNames
 from harness.domain import Images
+from harness.errors import UnsupportedError
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
 from harness.store.records import Store
@@ -30,12 +31,26 @@ TRIAL_MINIBATCH = 2
 
 @dataclass
 class Checked:
-    """Outcome of one attempt: name, error (empty if it passed), details and duration."""
+    """Outcome of one attempt.
+
+    Attributes:
+        what: What was tried.
+        problem: The error; empty without an error.
+        unsupported: The reason if the model can never do this; such cells are no failure.
+        detail: Remark on an attempt that passed.
+        seconds: Duration.
+    """
 
     what: str
     problem: str = ""
+    unsupported: str = ""
     detail: str = ""
     seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether the attempt came to its end."""
+        return not self.problem and not self.unsupported
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ def _check_model(
         numbers = sum(parameter.numel() for parameter in tensors)
         checked.detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
     yield checked
-    if checked.problem:
+    if not checked.passed:
         return
     estimate_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
     values: dict[tuple[str, int], _Values] = {}
@@ -83,7 +98,7 @@ def _check_model(
             found = _statistic(component, training.model, chain.domain, group_size or 1, device)
             checked.detail = f"{len(found.features):,} columns"
         yield checked
-        if not checked.problem:
+        if checked.passed:
             values[component.name, group_size or 0] = found
             work = statistic_work(component, chain.model, chain.domain, group_size)
             estimate_rate(store, work, checked.seconds, GROUPS * (group_size or 1))
@@ -185,6 +200,8 @@ def _tried(what: str) -> Iterator[Checked]:
     checked, started = Checked(what), time.perf_counter()
     try:
         yield checked
+    except UnsupportedError as error:
+        checked.unsupported = str(error)
     except Exception as error:
         checked.problem = f"{type(error).__name__}: {error}"
     checked.seconds = time.perf_counter() - started

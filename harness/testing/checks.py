@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +12,10 @@ from typing import Literal, TypeAlias, TypeVar
 
 from harness.errors import NotFittedError
 from harness.text import known_names
+
+UINT8 = re.compile(r"Byte|unsigned char|uint8")
+SINGLE, DOUBLE = re.compile(r"\b([Ff]loat|float32)\b"), re.compile(r"\b([Dd]ouble|float64)\b")
+"""Names of dtypes in the messages of torch."""
 
 Outcome: TypeAlias = Literal["passed", "failed", "skipped", "expected failure"]
 Subject = TypeVar("Subject")
@@ -134,7 +140,7 @@ def _run_one(function: Callable[[Subject], str | None], subject: Subject) -> Che
     except NotApplicable as reason:
         return Check(name, "skipped", str(reason), meaning)
     except Exception as error:
-        return Check(name, "failed", _describe(error), meaning)
+        return Check(name, "failed", describe(error), meaning)
     return Check(name, "passed", remark or "", meaning)
 
 
@@ -149,8 +155,31 @@ def _strict(check: Check, reason: str | None) -> Check:
     return replace(check, outcome="failed", message=message)
 
 
-def _describe(error: Exception) -> str:
-    """Describe an error and the line that raised it."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+def describe(error: Exception) -> str:
+    """Describe an error and the last line outside torch; errors about dtypes come with advice."""
+    frames = traceback.extract_tb(error.__traceback__)
+    torch = str(getattr(sys.modules.get("torch"), "__file__", "") or "none")
+    outside = [
+        frame for frame in frames if not Path(frame.filename).is_relative_to(Path(torch).parent)
+    ]
+    frame = (outside or frames)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
-    return f"raised {type(error).__name__}: {error} ({where})"
+    advice = _dtype_advice(error) if isinstance(error, RuntimeError) else ""
+    return f"{advice}raised {type(error).__name__}: {error} ({where})"
+
+
+def _dtype_advice(error: RuntimeError) -> str:
+    """Say what to do about an error of torch about dtypes; empty for any other error."""
+    text = str(error)
+    if UINT8.search(text):
+        return (
+            "the examples are uint8 where floating-point numbers are needed: convert the examples "
+            "first, for example x.to(next(self.parameters()).dtype); "
+        )
+    if SINGLE.search(text) and DOUBLE.search(text):
+        return (
+            "float32 meets float64: convert the examples to the dtype of the parameters, for "
+            "example x.to(next(self.parameters()).dtype), keep constants in buffers, and create "
+            "no tensor without dtype=x.dtype; "
+        )
+    return ""

@@ -21,7 +21,7 @@ from harness.contracts import (
     Trainable,
 )
 from harness.domain import Images
-from harness.testing.checks import Check, Fault, NotApplicable, run_checks
+from harness.testing.checks import Check, Fault, NotApplicable, describe, run_checks
 from harness.testing.density import log_density
 from harness.testing.model_subject import (
     STATE,
@@ -328,7 +328,7 @@ def float64(subject: ModelUnderTest) -> None:
     try:
         double = log_prob(subject.double(), x)
     except RuntimeError as error:
-        raise Fault(f"after .to(torch.float64) log_prob raises: {error}") from error
+        raise Fault(f"after .to(torch.float64) log_prob fails: {describe(error)}") from error
     if double.dtype != torch.float64:
         raise Fault(
             f"after .to(torch.float64) log_prob is {double.dtype}: cast the examples to the "

@@ -178,7 +178,7 @@ def test_mistakes_end_with_2_and_without_a_traceback(write_suite):
     [
         (["show", "glo"], "bench: there is no 'glo' (did you mean 'glow'?)"),
         (["list", "scorers", "-p", "no:scorer"], "no such plugin (did you mean 'scorers'?)"),
-        (["list", "scorers", "-p", "absent.py"], "plugin file absent.py cannot be read"),
+        (["list", "scorers", "-p", "absent.py"], "absent.py cannot be read"),
         (["lst"], "No such command 'lst'"),
         (["run", "absent.toml"], "bench: absent.toml: no such file"),
     ],

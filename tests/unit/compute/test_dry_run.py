@@ -1,0 +1,70 @@
+"""`bench check`: everything is tried without data, and only true problems are told."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from harness.cli.app import app
+from harness.compute.dry_run import check_suite
+from harness.errors import OptionError
+from harness.plan.expand import make_plan
+from harness.registry.options import validate_options
+from harness.registry.registry import Registry
+from harness.store.records import Store
+from harness.suite import load_suite
+
+SCORERS = """
+    [scorers.both]
+    plugin = "ensemble"
+    options = { scorers = ["gradient-gaussian", "input-complexity"] }
+
+    [scorers.seeds]
+    plugin = "waic"
+    options = { seeds = [0, 1] }
+
+    [scorers.ratio]
+    plugin = "likelihood-ratio"
+    options = { background = "flow" }
+"""
+
+
+@pytest.fixture
+def every_scorer(tiny_suite):
+    """A suite with all scorers in the distribution; `hierarchical-ratio` needs two levels."""
+    names = ["both", "seeds", "ratio"]
+    for registered in Registry().entries("scorers"):
+        try:
+            validate_options(registered.load(), {})
+        except OptionError:
+            continue
+        names.append(registered.entry.name)
+    names.remove("waic")  # needs one of two options
+    text = tiny_suite.read_text()
+    listed = text[text.index("scorers = [") :].splitlines()[0]
+    text = text.replace(listed, f"scorers = {names}").replace("levels = 1", "levels = 2")
+    text = text.replace("epochs = [0, 2]", "epochs = 0").replace("[1, 5]", "[1, 2]")
+    tiny_suite.write_text(text + "\n".join(map(str.strip, SCORERS.splitlines())))
+    return tiny_suite
+
+
+def test_every_scorer_passes(every_scorer, settings):
+    suite = load_suite(every_scorer)
+    found = list(
+        check_suite(suite, make_plan(suite, {}), Store(settings.store), torch.device("cpu"))
+    )
+    assert [(item.what, item.problem, item.unsupported) for item in found if not item.passed] == []
+    tried = {item.what.partition(": ")[2].partition(",")[0] for item in found}
+    comparison = suite.suite.comparisons[0]
+    assert set(comparison.scorers) - tried == {"ratio"}  # reads another model
+
+
+def test_what_a_model_cannot_do_is_no_problem(tiny_suite, settings):
+    text = tiny_suite.read_text().replace('"typicality"', '"hierarchical-ratio", "png-size"')
+    tiny_suite.write_text(text.replace('"glow"', '"glow-linear"').replace("levels = 1, ", ""))
+    options = ["check", str(tiny_suite), f"--store={settings.store}", "--device=cpu"]
+    done = CliRunner().invoke(app, options)
+    assert "hierarchical-ratio" in done.output
+    assert "n/a: " in done.output, done.output
+    assert done.exit_code == 0, done.output
