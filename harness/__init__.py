@@ -1,8 +1,8 @@
 """The harness of `bench`. Plugins import `oodbench`, never this package.
 
 The modules in this folder are the shared vocabulary, and each folder is a room. A module or room
-imports only from earlier entries in this list, and only `compute` and `testing` import torch;
-`tests/unit/test_imports.py` reads this list.
+imports only from earlier entries in this list, and only `compute` and `testing` import torch, with
+the rooms inside; `tests/unit/test_imports.py` reads this list.
 
     text            text for terminals and messages
     domain          description of an example, shared by models and data sets
@@ -19,6 +19,7 @@ imports only from earlier entries in this list, and only `compute` and `testing`
     store           records on disk: hashes, locks, layout
     data            data sets: converted, listed, drawn from for the roles fit, in, out
     plan            jobs and cells of a suite: keys, estimates, explanations
+    compute.saved   weights of models trained elsewhere: read, matched, loaded
     compute         training and the evaluation of statistics
     scoring         statistics -> scores -> results
     run             a run from start to end; saved results; event log

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -182,6 +182,11 @@ class Result:
         """Kind of log-probability, one of the values of `DensityModel.likelihood`."""
         return self.provenance.get("likelihood")
 
+    @property
+    def unit(self) -> str:
+        """What the number on the epochs axis counts: `"epoch"`, or `"step"` for saved steps."""
+        return unit_of([self])
+
     def to_json(self) -> dict[str, Any]:
         """Convert to the output format of `bench report --format json`, without the scores."""
         numbers = self.metrics or (None,) * len(Metrics._fields)
@@ -197,10 +202,20 @@ class Result:
         }
 
 
-def place(cell: Cell) -> str:
-    """Describe the coordinates of a cell, without the scorer."""
+def unit_of(results: Iterable[Result]) -> str:
+    """Return what the epochs axis of results counts: `"epoch"`, `"step"`, `"epoch or step"`.
+
+    A result without a number does not know, and counts only if no other does.
+    """
+    known = {result.provenance.get("unit") for result in results} - {None}
+    return " or ".join(sorted(map(str, known))) or "epoch"
+
+
+def place(result: Result) -> str:
+    """Describe the coordinates of a result, without the scorer."""
+    cell = result.cell
     seed = f", seed {cell.seed}" if cell.seed else ""
     return (
-        f"{cell.model} at epoch {cell.epoch}, {cell.in_dataset} against {cell.out_dataset}, "
-        f"group size {cell.group_size}{seed}"
+        f"{cell.model} at {result.unit} {cell.epoch}, {cell.in_dataset} against "
+        f"{cell.out_dataset}, group size {cell.group_size}{seed}"
     )

@@ -143,6 +143,7 @@ def keys() -> Iterator[str]:
         "`[plugins]`": "Plugins",
         "`[training.NAME]`": "Recipe",
         "`[models.NAME]`": "Model",
+        "`[models.NAME.checkpoints]`": "Checkpoints",
         "`[datasets.NAME]`": "DatasetTable",
         "`[statistics.NAME]`": "Statistic",
         "`[scorers.NAME]`": "Scorer",
@@ -166,7 +167,7 @@ def table(title: str, schema: dict[str, Any], tables: dict[str, Any]) -> Iterato
             raise ValueError(f"the key {key} of {title} has no docstring")
         is_required = key in schema.get("required", ())
         default = "required" if is_required else f"default `{toml(found.get('default'))}`"
-        if "$ref" in found or "$ref" in str(found.get("additionalProperties", "")):
+        if "$ref" in found or "$ref" in str(found.get("additionalProperties", found.get("anyOf"))):
             yield entry(key, meaning, ", a table of its own")
         else:
             yield entry(f"{key}: {kind_of(found)}", meaning, f", {default}")

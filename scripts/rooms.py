@@ -31,6 +31,7 @@ PLACES = {
     "plan": (1.6, 5),
     "metrics": (3.8, 5),
     "data": (1.6, 6),
+    "compute.saved": (2.85, 6),
     "store": (1.6, 7),
     "suite": (1.6, 8),
     "registry": (3.5, 9),
@@ -129,7 +130,7 @@ def picture() -> Iterator[str]:
         yield _arrow(here, there)
     for name in graph:
         wide = width - 40 if name == "cli" else WIDTH
-        kind = "box torch" if name in ("compute", "testing") else "box"
+        kind = "box torch" if name.split(".")[0] in ("compute", "testing") else "box"
         yield _box(*_centre(name), wide, kind, name)
     x, y = LEFT + 4.55 * COLUMN, TOP + 8 * ROW
     yield _box(x, y, WIDTH, "box", "plugins/")

@@ -29,7 +29,7 @@ from harness.settings import Settings, share_processors
 from harness.store.failures import Failure
 from harness.store.records import Store
 from harness.suite import load_suite
-from harness.text import one_line
+from harness.text import counted, one_line
 
 
 def plan(
@@ -74,6 +74,7 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
         "suite": plan.suite,
         "set": plan.changes,
         "chains": chains,
+        "saved": _saved(plan),
         "cells": _count_cells(plan, store),
         "missing_data": plan.missing,
         "unusable_data": plan.unusable,
@@ -83,6 +84,16 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
             "jobs_without_rate": sum(estimate.unknown for estimate in estimates),
         },
     }
+
+
+def _saved(plan: Plan) -> list[str]:
+    """Describe the models that are read and never trained, in a line each."""
+    found: dict[str, None] = {}
+    for chain in plan.chains.values():
+        if (saved := chain.model.saved) is not None:
+            count = counted(len(saved.paths), saved.unit)
+            found[f"{chain.id.model}: {count} in {saved.source}, read and never trained"] = None
+    return list(found)
 
 
 def _count_cells(plan: Plan, store: Store) -> dict[str, int]:
@@ -118,20 +129,26 @@ def _impossible(plan: Plan) -> list[str]:
 
 
 def _jobs(plan: Plan, store: Store, chain: Chain, reasons: Reasons | None) -> list[dict[str, Any]]:
-    """Describe trainings and statistics in a chain; with `reasons`, new jobs get a reason."""
-    keys = plan.keys(store)
+    """Describe checkpoints and statistics in a chain; with `reasons`, new jobs get a reason."""
+    keys, unit = plan.keys(store), plan.unit(chain.id)
     jobs: list[dict[str, Any]] = []
     for epoch in sorted(chain.epochs):
         stored = keys.has_checkpoint(chain.id, epoch)
         failure = None if stored else training_failure(plan, store, chain.id, epoch)
-        jobs.append(_job(f"train to epoch {epoch}", stored, failure))
+        saved = chain.model.saved
+        text = (
+            f"train to epoch {epoch}"
+            if saved is None
+            else f"read {unit} {epoch} from {saved.paths[chain.id.seed, epoch]}"
+        )
+        jobs.append({**_job(text, stored, failure), "epoch": epoch})
         if reasons is not None and _is_new(jobs[-1]):
             jobs[-1]["why"] = reasons.training(chain.id, epoch)
     for item in chain.jobs:
         stored = keys.has_statistic(item)
         failure = None if stored else statistic_failure(plan, store, item)
         text = f"{item.statistic} of {item.draw.dataset} ({item.draw.role}){item.details()}"
-        epoch_text = "" if item.epoch is None else f"epoch {item.epoch}: "
+        epoch_text = "" if item.epoch is None else f"{unit} {item.epoch}: "
         jobs.append(_job(epoch_text + text, stored, failure))
         if reasons is not None and _is_new(jobs[-1]):
             jobs[-1]["why"] = reasons.statistic(item)
@@ -154,10 +171,10 @@ def _is_new(job: dict[str, Any]) -> bool:
 
 def _row(chain: dict[str, Any]) -> list[Any]:
     """Make the table row for a chain: stored and new epochs, stored and new statistics."""
-    trainings = [job for job in chain["jobs"] if job["job"].startswith("train ")]
-    statistics = chain["jobs"][len(trainings) :]
+    checkpoints = [job for job in chain["jobs"] if "epoch" in job]
+    statistics = chain["jobs"][len(checkpoints) :]
     shown = [
-        " ".join(job["job"].rsplit(" ", 1)[-1] for job in trainings if counts(job)) or "-"
+        " ".join(str(job["epoch"]) for job in checkpoints if counts(job)) or "-"
         for counts in (_is_stored, _is_new)
     ]
     return [
@@ -171,6 +188,8 @@ def _row(chain: dict[str, Any]) -> list[Any]:
 def _print(described: dict[str, Any], why: bool) -> None:
     headers = ["training", "epochs stored", "epochs new", "statistics stored", "statistics new"]
     print_rows(headers, [_row(chain) for chain in described["chains"]])
+    for line in described["saved"]:
+        print(one_line(line))
     cells, estimate = described["cells"], described["estimate"]
     impossible = cells["unsupported"]
     lacking = f", {impossible:,} not applicable (n/a)" if impossible else ""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -17,30 +13,31 @@ import torch
 from numpy.typing import NDArray
 
 from harness import events
-from harness.compute.checkpoints import load_model
-from harness.compute.device import find_device, keep_freed_memory
+from harness.compute.checkpoints import build_model, load_model, tensor_bytes
+from harness.compute.context import ChainContext
+from harness.compute.device import keep_freed_memory
 from harness.compute.evaluate import Fits, evaluate
 from harness.compute.examination import EXAMPLES, examine
 from harness.compute.rolling import Rolling
+from harness.compute.saved.loading import load_saved
 from harness.compute.trainer import Training, subset
 from harness.contracts import DensityModel, FittedStatistic
-from harness.errors import BenchError, StoreError, UnsupportedError, is_out_of_memory
+from harness.errors import DataError, StoreError, UnsupportedError
 from harness.events import Report
 from harness.plan.crossfit import CrossFitSplit, by_fit, cross_fit_splits
 from harness.plan.jobs import Chain, StatisticJob
-from harness.plan.keys import checkpoint_key
-from harness.plan.missing import is_missing, missing_epochs
-from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
+from harness.plan.missing import is_missing
+from harness.plan.plan import Plan, failure_inputs
 from harness.settings import Settings
-from harness.store.failures import Failure, clear_failure, record_failure
+from harness.store.failures import clear_failure
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, OPTIMIZER, STATISTICS, VALUES, WEIGHTS
 from harness.store.locks import is_free, try_lock
-from harness.store.records import Store, array_bytes
+from harness.store.records import array_bytes
 from harness.store.timings import fit_work, record_rate, statistic_work, training_work
-from harness.suite import Component
 
 TRAINING_MEMORY = "try a smaller minibatch (a new training), a smaller model or another --device"
+READING_MEMORY = "the file has to fit into memory: leave the optimiser out of it"
 STATISTIC_MEMORY = "not even one group fits: try a smaller group size or another --device"
 
 
@@ -74,113 +71,49 @@ class ChainTask:
         with lock:
             torch.set_num_threads(self.threads)
             keep_freed_memory()
-            context = _ChainContext(self, report)
-            trainer = _Trainer(context)
-            trainer.train()
-            _Evaluator(context, trainer).evaluate()
+            context = ChainContext(self.plan, self.chain, self.settings, report)
+            is_saved = self.chain.model.saved is not None
+            make = _Reader(context).read if is_saved else _Trainer(context).train
+            make()
+            _Evaluator(context, make).evaluate()
 
     @property
     def _train_key(self) -> str:
         return str(self.plan.train_key(self.chain.id))
 
 
-class _ChainContext:
-    """State shared by training and evaluation in a chain: plan, store, device and reporting."""
-
-    def __init__(self, task: ChainTask, report: Report) -> None:
-        self.task, self.settings = task.name, task.settings
-        self.plan, self.chain = task.plan, task.chain
-        self.report = report
-        self.store = Store(task.settings.store)
-        self.device = find_device(task.settings.device)
-        inputs = self.plan.train_inputs(self.chain.id)
-        assert inputs is not None, "data sets are prepared before chains start"
-        self.train_inputs, self.train_key = inputs, digest(inputs)
-
-    def is_stored(self, epoch: int) -> bool:
-        """Return True if the checkpoint for an epoch is stored."""
-        return self.store.has(CHECKPOINTS, checkpoint_key(self.train_key, epoch))
-
-    def note(self, text: str) -> None:
-        """Send a message to the user."""
-        self.report(events.Message(text))
-
-    def unsupported(self, job: str, what: str, failures: list[Any], error: Exception) -> None:
-        """Record that the model cannot do a job; `what` names the training or the statistic.
-
-        What a model lacks by its nature is the same for all epochs, seeds and examples, so the
-        stored text does not name them.
-        """
-        place = f"{self.chain.id.model} on {self.chain.id.dataset}"
-        failure = Failure(f"{place}: {what}", "unsupported", str(error))
-        for inputs in failures:
-            record_failure(self.store, inputs, failure)
-        self.report(events.JobUnsupported(self.task, job, failure.text))
-
-    def failed(self, job: str, failures: list[Any], error: Exception, memory: str) -> None:
-        """Record a failure; `memory` is the advice to give after an out-of-memory error."""
-        expected = isinstance(error, BenchError)
-        message = str(error) if expected else f"{type(error).__name__}: {error}"
-        if is_out_of_memory(error):
-            message = f"out of memory; {memory} ({message})"
-        for inputs in failures:
-            record_failure(self.store, inputs, Failure(job, "failed", message))
-        details = "" if expected else traceback.format_exc()
-        self.report(events.JobFailed(self.task, job, message, details))
-
-    def origin(self, component: Component) -> dict[str, Any]:
-        """Return the origin of a number: plugin, versions and device."""
-        packages = ("oodbench", "torch", "numpy", "pillow")
-        versions = {"python": platform.python_version()} | {x: version(x) for x in packages}
-        plugin = component.registered.provenance()
-        return {"plugin": plugin, "versions": versions, "device": str(self.device)}
-
-    @contextmanager
-    def step(self, step: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Report the start and end of a step, and yield a function that reports progress."""
-        self.report(events.StepStarted(self.task, step, total, "examples"))
-        try:
-            yield lambda amount: self.report(events.StepAdvanced(self.task, amount))
-        finally:
-            self.report(events.StepFinished(self.task))
-
-
 class _Trainer:
     """Trains a chain to the missing epochs and stores each checkpoint immediately."""
 
-    def __init__(self, context: _ChainContext) -> None:
+    def __init__(self, context: ChainContext) -> None:
         self._context, self._chain, self._store = context, context.chain, context.store
-        self._rolling = Rolling(
-            context.store, context.train_key, context.train_inputs, context.note
-        )
+        inputs = context.plan.train_inputs(context.chain.id)
+        assert inputs is not None, "data sets are prepared before chains start"
+        self._train_key = digest(inputs)
+        self._rolling = Rolling(context.store, self._train_key, inputs, context.note)
 
     def train(self) -> None:
         """Train to the missing epochs; store each checkpoint as soon as the epoch is reached."""
-        missing = self._missing_epochs()
+        missing = self._context.missing_epochs()
         try:
             if missing:
                 self._train_to(missing)
-            if lost := self._missing_epochs():  # checkpoints found damaged and skipped
+            if lost := self._context.missing_epochs():  # checkpoints found damaged and skipped
                 self._train_to(lost)
         except Exception as error:
             self._fail(error)
         for epoch in missing:
             if self._context.is_stored(epoch):
-                clear_failure(self._store, self._failure(epoch))
+                clear_failure(self._store, self._context.failure_of(epoch))
 
     def _fail(self, error: Exception) -> None:
-        failures = [self._failure(epoch) for epoch in self._missing_epochs()]
+        context = self._context
+        failures = [context.failure_of(epoch) for epoch in context.missing_epochs()]
         job = f"{self._context.task}: training"
         if isinstance(error, UnsupportedError):
-            self._context.unsupported(job, "training", failures, error)
+            context.unsupported(job, "training", failures, error)
         else:
-            self._context.failed(job, failures, error, TRAINING_MEMORY)
-
-    def _missing_epochs(self) -> list[int]:
-        return missing_epochs(self._context.plan, self._store, self._chain)
-
-    def _failure(self, epoch: int) -> Any:
-        return training_failure_inputs(self._context.plan, self._chain.id, epoch)
+            context.failed(job, failures, error, TRAINING_MEMORY)
 
     def _train_to(self, missing: list[int]) -> None:
         chain, device = self._chain, self._context.device
@@ -212,7 +145,7 @@ class _Trainer:
 
     def _jump_to_checkpoint(self, training: Training, after: int, target: int) -> bool:
         for epoch in self._stored_epochs(after, target):
-            key = checkpoint_key(self._context.train_key, epoch)
+            key = self._context.key(epoch)
             try:
                 weights = self._store.read(CHECKPOINTS, key, WEIGHTS)
                 optimizer = self._store.read(CHECKPOINTS, key, OPTIMIZER)
@@ -225,7 +158,7 @@ class _Trainer:
         return False
 
     def _stored_epochs(self, after: int, before: int) -> list[int]:
-        folder = self._store.path(CHECKPOINTS, self._context.train_key)
+        folder = self._store.path(CHECKPOINTS, self._train_key)
         found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
         within = sorted((epoch for epoch in found if after < epoch < before), reverse=True)
         return [epoch for epoch in within if self._context.is_stored(epoch)]
@@ -249,30 +182,68 @@ class _Trainer:
             return
         weights, optimizer = training.state()
         own = training.own_bits_per_dim(own_test)
-        self._store.write(
-            CHECKPOINTS,
-            checkpoint_key(self._context.train_key, training.epoch),
-            {WEIGHTS: weights, OPTIMIZER: optimizer},
-            inputs=self._context.train_inputs,
-            facts={
-                **facts,
-                "own_dequantised_bits_per_dim": own if abs(own) < float("inf") else None,
-                "likelihood": training.model.likelihood,
-                "chain": str(self._chain.id),
-                **self._context.origin(self._chain.model),
-            },
-        )
+        files = {WEIGHTS: weights, OPTIMIZER: optimizer}
+        measured = {"own_dequantised_bits_per_dim": own if abs(own) < float("inf") else None}
+        self._context.store_checkpoint(training.epoch, training.model, files, facts | measured)
         self._rolling.forget(training.steps)
         self._rolling.postpone()
-        self._context.report(events.JobFinished(self._context.task, f"epoch {training.epoch}"))
+
+
+class _Reader:
+    """Reads the missing epochs of a model that was trained elsewhere, and trains nothing."""
+
+    def __init__(self, context: ChainContext) -> None:
+        self._context, self._chain = context, context.chain
+
+    def read(self) -> None:
+        """Store the missing epochs, then refuse epochs with equal weights."""
+        context = self._context
+        if not (missing := context.missing_epochs()):
+            return
+        with context.step(f"reading saved {context.unit}s", len(missing), "files") as advance:
+            for epoch in missing:
+                self._try(epoch, self._read)
+                advance(1)
+        for epoch in sorted(self._chain.epochs):
+            self._try(epoch, self._refuse_copy)
+            if context.is_stored(epoch):
+                clear_failure(context.store, context.failure_of(epoch))
+
+    def _try(self, epoch: int, do: Callable[[int], None]) -> None:
+        job = f"{self._context.task}: {self._context.unit} {epoch}"
+        try:
+            do(epoch)
+        except UnsupportedError as error:
+            failures = [self._context.failure_of(epoch)]
+            self._context.unsupported(job, "saved epochs", failures, error)
+        except Exception as error:
+            failures = [self._context.failure_of(epoch)]
+            self._context.failed(job, failures, error, READING_MEMORY)
+
+    def _read(self, epoch: int) -> None:
+        chain, saved = self._chain, self._chain.model.saved
+        if self._context.store.has(CHECKPOINTS, self._context.key(epoch)):
+            return  # a copy of another epoch
+        assert saved is not None, "only of models with saved epochs"
+        inputs = self._context.plan.checkpoint_inputs(chain.id, epoch) or {}
+        model = build_model(chain.model, chain.domain, 0)
+        way = load_saved(model, saved, chain.id.seed, epoch, inputs["saved"]["content"])
+        facts = {"file": str(saved.paths[chain.id.seed, epoch]), "found": way}
+        files = {WEIGHTS: tensor_bytes(model.state_dict())}
+        self._context.store_checkpoint(epoch, model, files, facts)
+
+    def _refuse_copy(self, epoch: int) -> None:
+        twin, saved = self._context.keys.twin(self._chain.id, epoch), self._chain.model.saved
+        if twin is not None and saved is not None:
+            raise DataError(saved.copy_message(self._chain.id.seed, twin, epoch))
 
 
 class _Evaluator:
     """Evaluates the missing statistics in a chain, one checkpoint after another."""
 
-    def __init__(self, context: _ChainContext, trainer: _Trainer) -> None:
+    def __init__(self, context: ChainContext, make: Callable[[], None]) -> None:
         self._context, self._chain, self._store = context, context.chain, context.store
-        self._plan, self._trainer = context.plan, trainer
+        self._plan, self._make_checkpoints = context.plan, make
 
     def evaluate(self) -> None:
         """Evaluate the missing statistics, one checkpoint after another."""
@@ -317,14 +288,15 @@ class _Evaluator:
         return self._plan.has_data(job) and is_missing(self._plan, self._store, job)
 
     def _load_model(self, epoch: int) -> DensityModel:
-        chain, key, device = self._chain, self._context.train_key, self._context.device
-        load = partial(load_model, self._store, chain.model, chain.domain, key, epoch, device)
+        chain, key, device = self._chain, self._context.key(epoch), self._context.device
+        load = partial(load_model, self._store, chain.model, chain.domain, key, device)
         try:
             return load()
         except StoreError as error:
-            self._store.quarantine(CHECKPOINTS, checkpoint_key(key, epoch))
-            self._context.note(f"{error}; set aside, trained again")
-        self._trainer.train()
+            self._store.quarantine(CHECKPOINTS, key)
+            again = "trained" if chain.model.saved is None else "read"
+            self._context.note(f"{error}; set aside, {again} again")
+        self._make_checkpoints()
         return load()
 
     def _evaluate(self, job: StatisticJob, model: DensityModel, fits: Fits) -> None:
@@ -338,7 +310,7 @@ class _Evaluator:
         for part in cross_fit_splits(job, prepared.counts["test"], fitted_on.counts["test"]):
             fit = partial(self._fit, job, part, model)
             statistic, took = fits.ready(component, part, fit)
-            with self._context.step(_step_name(job), len(part.ids)) as advance:
+            with self._context.step(self._step_name(job), len(part.ids)) as advance:
                 started = time.perf_counter()
                 chunks = (self._context.settings.batch_size, self._context.device, advance)
                 pieces.append(evaluate(statistic, model, images[part.ids], size, *chunks))
@@ -368,7 +340,8 @@ class _Evaluator:
         """Fit a statistic to the examples assigned to one part."""
         assert part.fit is not None
         images = self._plan.prepared[part.fit_dataset].load("test")[part.fit]
-        name = f"epoch {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"
+        unit = self._context.unit
+        name = f"{unit} {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"
         with self._context.step(name, len(images)) as advance:
             started = time.perf_counter()
             statistic.fit(model, torch.from_numpy(images).to(self._context.device))
@@ -377,7 +350,6 @@ class _Evaluator:
         work = fit_work(self._chain.jobs[job], self._chain.model, self._chain.domain)
         record_rate(self._store, work, seconds, len(images))
 
-
-def _step_name(job: StatisticJob) -> str:
-    epoch = "" if job.epoch is None else f"epoch {job.epoch}: "
-    return f"{epoch}{job.statistic} of {job.draw.dataset}{job.details()}"
+    def _step_name(self, job: StatisticJob) -> str:
+        epoch = "" if job.epoch is None else f"{self._context.unit} {job.epoch}: "
+        return f"{epoch}{job.statistic} of {job.draw.dataset}{job.details()}"

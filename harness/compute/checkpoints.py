@@ -12,7 +12,6 @@ from torch import Tensor
 from harness.contracts import DensityModel
 from harness.domain import Images
 from harness.errors import StoreError
-from harness.plan.keys import checkpoint_key
 from harness.store.layout import CHECKPOINTS, WEIGHTS
 from harness.store.records import Store
 from harness.suite import ModelComponent, Recipe
@@ -59,8 +58,7 @@ def load_model(
     store: Store,
     component: ModelComponent,
     domain: Images,
-    train_key: str,
-    epoch: int,
+    key: str,
     device: torch.device,
 ) -> DensityModel:
     """Load the model from a stored checkpoint, in evaluation mode.
@@ -69,7 +67,7 @@ def load_model(
         StoreError: The checkpoint is damaged.
     """
     model = build_model(component, domain, 0)
-    weights = store.read(CHECKPOINTS, checkpoint_key(train_key, epoch), WEIGHTS)
+    weights = store.read(CHECKPOINTS, key, WEIGHTS)
     model.load_state_dict(load_tensors(weights))
     return model.to(device).eval()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,18 +12,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.compute.checkpoints import build_model, tensor_bytes
 from harness.compute.evaluate import evaluate
 from harness.compute.examination import EXAMPLES, examine
+from harness.compute.saved.loading import load_saved
 from harness.compute.seeds import generator
 from harness.compute.trainer import Training
 from harness.contracts import DensityModel, FittedStatistic, NeedsFeatureNames
 from harness.domain import Images
-from harness.errors import UnsupportedError
+from harness.errors import DataError, UnsupportedError
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
 from harness.store.records import Store
 from harness.store.timings import estimate_rate, statistic_work, training_work
 from harness.suite import Component, ModelComponent, ResolvedSuite
+from harness.text import counted
 
 GROUPS = 4
 """Number of groups to fit and to score: a scorer may set half of the groups aside."""
@@ -70,11 +74,43 @@ def check_suite(
     so the time estimated for training is too high rather than too low.
     """
     kinds: dict[tuple[str, Images], Chain] = {}
+    saved: dict[tuple[str, Images, int], tuple[Chain, set[int]]] = {}
     for chain in plan.chains.values():
         first = kinds.setdefault((chain.id.model, chain.domain), chain)
         first.jobs.update(chain.jobs)
+        if chain.model.saved is not None:
+            place = (chain.id.model, chain.domain, chain.id.seed)
+            saved.setdefault(place, (chain, set()))[1].update(chain.epochs)
+    for chain, epochs in saved.values():
+        yield from _check_saved(chain, epochs)
     for chain in kinds.values():
         yield from _check_model(suite, plan, chain, store, device)
+
+
+def _check_saved(chain: Chain, epochs: set[int]) -> Iterator[Checked]:
+    """Read saved epochs of a chain, and look for equal weights."""
+    saved, seed, first = chain.model.saved, chain.id.seed, dict[bytes, int]()
+    assert saved is not None, "only of models with saved epochs"
+    name = f"{chain.id.model} on {chain.domain}" + (f" (seed {seed})" if seed else "")
+    for epoch in sorted(epochs):
+        path = saved.paths[seed, epoch]
+        with _tried(f"{name}: {saved.unit} {epoch} in {path}") as checked:
+            model, way = _load_saved(chain, epoch)
+            state = model.state_dict()
+            checked.detail = counted(len(state), "tensor") + (f", {way}" if way else "")
+            weights = hashlib.sha256(tensor_bytes(state)).digest()
+            twin = first.setdefault(weights, epoch)
+            if twin != epoch and not saved.table.allow_equal:
+                raise DataError(saved.copy_message(seed, twin, epoch))
+        yield checked
+
+
+def _load_saved(chain: Chain, epoch: int) -> tuple[DensityModel, str]:
+    """Load a saved epoch; return the model, and how the weights were found."""
+    saved, seed = chain.model.saved, chain.id.seed
+    assert saved is not None, "only of models with saved epochs"
+    model = build_model(chain.model, chain.domain, 0)
+    return model, load_saved(model, saved, seed, epoch, saved.content(seed, epoch))
 
 
 def _check_model(
@@ -82,20 +118,19 @@ def _check_model(
 ) -> Iterator[Checked]:
     label = f"{chain.id.model} on {chain.domain}"
     with _tried(label) as checked:
-        training, seconds = _trial(chain.model, chain.domain, device)
-        examine(training.model, torch.from_numpy(_images(chain.domain, EXAMPLES)).to(device))
-        tensors = [parameter for _, parameter in training.model.named_parameters()]
+        model = _model(chain, store, device)
+        examine(model, torch.from_numpy(_images(chain.domain, EXAMPLES)).to(device))
+        tensors = [parameter for _, parameter in model.named_parameters()]
         numbers = sum(parameter.numel() for parameter in tensors)
         checked.detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
     yield checked
     if not checked.passed:
         return
-    estimate_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
     values: dict[tuple[str, int], _Values] = {}
     for component, group_size in _wanted(chain):
         size = "" if group_size is None else f", b = {group_size}"
         with _tried(f"{label}: {component.name}{size}") as checked:
-            found = _statistic(component, training.model, chain.domain, group_size or 1, device)
+            found = _statistic(component, model, chain.domain, group_size or 1, device)
             checked.detail = f"{len(found.features):,} columns"
         yield checked
         if checked.passed:
@@ -103,6 +138,16 @@ def _check_model(
             work = statistic_work(component, chain.model, chain.domain, group_size)
             estimate_rate(store, work, checked.seconds, GROUPS * (group_size or 1))
     yield from _check_scorers(suite, plan, chain, label, values)
+
+
+def _model(chain: Chain, store: Store, device: torch.device) -> DensityModel:
+    """Return a model to try, in evaluation mode: of a saved epoch, or after two trial steps."""
+    if chain.model.saved is not None:
+        model, _ = _load_saved(chain, min(chain.epochs))
+        return model.to(device).eval()
+    training, seconds = _trial(chain.model, chain.domain, device)
+    estimate_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
+    return training.model
 
 
 def _trial(

@@ -30,9 +30,8 @@ def stored_samples(
     from harness.compute.checkpoints import load_model
 
     planned = plan.chains[chain]
-    key = str(plan.train_key(chain))
-    device = torch.device("cpu")
-    model = load_model(store, planned.model, planned.domain, key, epoch, device)
+    key = str(plan.checkpoint_key(chain, epoch))
+    model = load_model(store, planned.model, planned.domain, key, torch.device("cpu"))
     if not isinstance(model, Samplable):
         return None
     generator = torch.Generator().manual_seed(SEED)

@@ -9,7 +9,6 @@ from typing import TypeVar
 from harness.data.cards import card_inputs
 from harness.data.contents import contents_key
 from harness.errors import DataError, StoreError
-from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan, failure_inputs, training_failure_inputs
 from harness.store import layout
 from harness.store.contents import Record
@@ -57,10 +56,10 @@ class RequiredRecords:
             _append(self.records, (layout.DATASETS, digest(card_inputs(datasets[name]))), suite)
             for fingerprint in prepared.fingerprints.values():
                 _append(self.records, (layout.CONTENTS, contents_key(fingerprint)), suite)
-        for chain in plan.chains:
-            train_key = plan.train_key(chain)
-            if train_key is not None:
-                _append(self.trainings, train_key, suite)
+        for chain, planned in plan.chains.items():
+            sources = {plan.source_key(chain, epoch) for epoch in planned.epochs}
+            for source in {plan.train_key(chain), *sources} - {None}:
+                _append(self.trainings, str(source), suite)
         for name in required_failures(plan):
             _append(self.failures, name, suite)
 
@@ -78,11 +77,10 @@ def required_records(plan: Plan, store: Store) -> Iterator[tuple[str, str]]:
     weights are stored.
     """
     for chain in plan.chains.values():
-        train_key = plan.train_key(chain.id)
-        if train_key is None:
+        if chain.id.dataset not in plan.prepared:
             continue
         for epoch in sorted(chain.epochs):
-            yield layout.CHECKPOINTS, checkpoint_key(train_key, epoch)
+            yield layout.CHECKPOINTS, str(plan.checkpoint_key(chain.id, epoch))
         for job in chain.jobs:
             try:
                 key = plan.keys(store).statistic_key(job)

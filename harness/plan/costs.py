@@ -10,7 +10,6 @@ from typing import Any
 from harness.errors import DataError, StoreError
 from harness.plan.crossfit import cross_fit_splits
 from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
-from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan
 from harness.store.hashing import ids_digest
 from harness.store.layout import CHECKPOINTS, STATISTICS
@@ -146,8 +145,8 @@ class _Measured:
         """Estimate the seconds of training to an epoch, assuming equal time for all epochs."""
         if epoch == 0:
             return 0.0
-        key = checkpoint_key(str(self._plan.train_key(chain)), epoch)
-        facts = self._facts(CHECKPOINTS, key)
+        key = self._plan.checkpoint_key(chain, epoch)
+        facts = None if key is None else self._facts(CHECKPOINTS, key)
         return None if facts is None else float(epoch * facts["seconds"])
 
     def _facts(self, kind: str, key: str) -> Mapping[str, Any] | None:

@@ -32,7 +32,7 @@ def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
     """Estimate the remaining work for a chain."""
     estimate = Estimate()
     missing = missing_epochs(plan, store, chain)
-    if missing:
+    if missing and chain.model.saved is None:  # saved epochs are read in no time
         rate = known_rate(store, training_work(chain.model, chain.domain))
         estimate.add(rate, _epochs_to_train(plan, store, chain, missing) * _examples(plan, chain))
     fits = set()

@@ -15,7 +15,13 @@ from harness.errors import NothingSelectedError, SuiteError
 from harness.plan.jobs import ByRole, Chain, ChainId, PlannedCell, Reads, StatisticJob
 from harness.plan.plan import Plan
 from harness.results import Cell
-from harness.suite import Comparison, Component, ResolvedSuite, ScorerComponent
+from harness.suite import (
+    Comparison,
+    Component,
+    ModelComponent,
+    ResolvedSuite,
+    ScorerComponent,
+)
 from harness.suite.components import Input
 from harness.suite.resolve import DEQUANTISED, LOG_PROB
 from harness.suite.selection import parse_selection
@@ -264,6 +270,9 @@ def notes_on_trainings(
             '(fit_overlap = "paper"), which flatters them; intervals and tests do not hold'
         )
     for model in models:
+        if suite.models[model].saved is not None:
+            notes.append(_note_on_saved(suite.models[model], cell))
+            continue
         examples = suite.models[model].recipe.examples
         dataset = suite.trained_on(model, cell.in_dataset)
         own = dataset == cell.in_dataset
@@ -277,3 +286,16 @@ def notes_on_trainings(
         elif not own:
             notes.append(f"{model} was trained on {split}")
     return tuple(dict.fromkeys(notes))
+
+
+def _note_on_saved(model: ModelComponent, cell: Cell) -> str:
+    """Write the note on a model with saved epochs: what the suite says about the training."""
+    if model.dataset is None:
+        return (
+            f"{model.name} was not trained here, and the suite does not say on which data; the "
+            f"results hold if it was trained on {cell.in_dataset}"
+        )
+    return (
+        f"{model.name} was not trained here; according to the suite it was trained on "
+        f"{model.dataset}"
+    )

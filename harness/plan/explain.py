@@ -27,6 +27,8 @@ class Reasons:
         """Explain why an epoch is not stored, and where the training would start."""
         if chain.dataset not in self.plan.prepared:
             return self._no_data(chain.dataset)
+        if self.plan.chains[chain].model.saved is not None:
+            return self._saved(chain, epoch)
         key = str(self.plan.train_key(chain))
         folder = self.store.path(CHECKPOINTS, key)
         stored = sorted(int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
@@ -36,6 +38,13 @@ class Reasons:
         if stored:
             return f"epoch {epoch} was not kept while training to epoch {stored[0]}"
         return self._nearest(CHECKPOINTS, self.plan.train_inputs(chain) or {})
+
+    def _saved(self, chain: ChainId, epoch: int) -> str:
+        """Explain why a saved epoch is not stored."""
+        twin = self.plan.keys(self.store).twin(chain, epoch)
+        if twin is not None:
+            return f"its weights are those of {twin}"
+        return self._nearest(CHECKPOINTS, self.plan.checkpoint_inputs(chain, epoch) or {})
 
     def statistic(self, job: StatisticJob) -> str:
         """Explain why a statistic is not stored."""

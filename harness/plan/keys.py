@@ -30,6 +30,10 @@ ADDED_TO_RECIPES: Mapping[str, Any] = {"mutation_rate": 0.0}
 """Recipe keys added after trainings had been stored, each with a neutral value: with that value a
 training is bit for bit the same as without the key, so the train key omits the key."""
 
+SAVED_KEY_SETTINGS = frozenset({"checkpoints", "files", "state", "strip", "add"})
+"""Settings that enter the key of a saved epoch, by value or (files) by content; `epochs` and
+`precision` do too."""
+
 STATISTIC_KEY_SETTINGS = frozenset(
     {"epochs", "group_sizes", "out_datasets", "n_in", "n_fit", "n_out", "fit_overlap", "draw_seed"}
 )
@@ -37,6 +41,7 @@ STATISTIC_KEY_SETTINGS = frozenset(
 
 NOT_KEY_SETTINGS = frozenset(
     {"training", "models", "scorers"}  # names; the contents enter keys or are recomputed
+    | {"allow_equal"}  # whether there is a number at all
     | {"device", "batch_size", "workers", "threads", "compile", "executor"}
     | {"store", "data"}
 )
@@ -61,6 +66,23 @@ def train_inputs(
         "recipe": _recipe_identity(model.recipe),
         "train_split": fingerprint,
         "seed": seed,
+    }
+
+
+def saved_inputs(model: ModelComponent, domain: Images, content: str) -> dict[str, Any]:
+    """Collect the dependencies of a saved epoch; seed, epoch and names of files are none.
+
+    Arguments:
+        model: Plugin, options and the way to read the files.
+        domain: Domain of the model.
+        content: Digest of the files with the weights.
+    """
+    assert model.saved is not None, "only of models with saved epochs"
+    return {
+        "format": FORMAT,
+        "model": model.identity(),
+        "domain": {**vars(domain)},
+        "saved": model.saved.identity(content),
     }
 
 

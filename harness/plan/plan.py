@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from harness.data.folder import PreparedDataset
 from harness.data.roles import Draw
 from harness.errors import DataError, StoreError
 from harness.plan.jobs import Chain, ChainId, PlannedCell, StatisticJob
-from harness.plan.keys import checkpoint_key, statistic_inputs, train_inputs
+from harness.plan.keys import checkpoint_key, saved_inputs, statistic_inputs, train_inputs
 from harness.store.hashing import digest, ids_digest
 from harness.store.layout import CHECKPOINTS, STATISTICS, WEIGHTS
 from harness.store.records import Store
@@ -47,6 +48,9 @@ class Plan:
     missing: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)
+    _saved: dict[tuple[ChainId, int], tuple[dict[str, Any], str]] = field(
+        default_factory=dict, repr=False
+    )
     _ids: dict[Draw, tuple[str, int]] = field(default_factory=dict, repr=False)
     # Not copied by `replace`, because the keys belong to a single plan.
     _keys: dict[Path, Keys] = field(default_factory=dict, init=False, repr=False)
@@ -61,13 +65,64 @@ class Plan:
         return train_inputs(planned.model, planned.domain, fingerprint, chain.seed)
 
     def train_key(self, chain: ChainId) -> str | None:
-        """Return the train key; None if the data set has not been opened yet."""
+        """Return the key that trainings are locked by; None if the data set has not been opened.
+
+        Saved epochs are not trained: all ID sets share the key of the files, which are read once.
+        """
         if chain not in self._train_keys:
-            inputs = self.train_inputs(chain)
+            saved = self.chains[chain].model.saved
+            inputs: Any = self.train_inputs(chain) if saved is None else None
+            if saved is not None and chain.dataset in self.prepared:
+                inputs = ["saved", str(min(saved.paths.values())), chain.seed]
             if inputs is None:
                 return None
             self._train_keys[chain] = digest(inputs)
         return self._train_keys[chain]
+
+    def checkpoint_inputs(self, chain: ChainId, epoch: int) -> dict[str, Any] | None:
+        """Collect the dependencies of a checkpoint: those of the training, or a saved file.
+
+        Returns:
+            None if the data set has not been opened yet.
+
+        Raises:
+            DataError: The file of a saved epoch cannot be read.
+        """
+        if self.chains[chain].model.saved is None:
+            return self.train_inputs(chain)
+        return self._saved_file(chain, epoch)[0] if chain.dataset in self.prepared else None
+
+    def source_key(self, chain: ChainId, epoch: int) -> str | None:
+        """Return the digest of `checkpoint_inputs`: the train key, or the key of a saved file."""
+        if self.chains[chain].model.saved is None:
+            return self.train_key(chain)
+        return self._saved_file(chain, epoch)[1] if chain.dataset in self.prepared else None
+
+    def _saved_file(self, chain: ChainId, epoch: int) -> tuple[dict[str, Any], str]:
+        """Return the dependencies of a saved epoch and their digest, as at the first look."""
+        if (chain, epoch) not in self._saved:
+            planned = self.chains[chain]
+            assert planned.model.saved is not None, "only of models with saved epochs"
+            content = planned.model.saved.content(chain.seed, epoch)
+            inputs = saved_inputs(planned.model, planned.domain, content)
+            self._saved[chain, epoch] = inputs, digest(inputs)
+        return self._saved[chain, epoch]
+
+    def unit(self, chain: ChainId) -> str:
+        """Return what the numbers of the epochs of a chain count: `"epoch"` or `"step"`."""
+        planned = self.chains.get(chain)
+        saved = planned.model.saved if planned else None
+        return saved.unit if saved else "epoch"
+
+    def trained_on(self, chain: ChainId) -> str | None:
+        """Return the name of the training data set; None for saved epochs of unknown origin."""
+        model = self.chains[chain].model
+        return chain.dataset if model.saved is None else model.dataset
+
+    def checkpoint_key(self, chain: ChainId, epoch: int) -> str | None:
+        """Return the key of a checkpoint; None if the data set has not been opened yet."""
+        source = self.source_key(chain, epoch)
+        return None if source is None else checkpoint_key(source, epoch)
 
     def has_data(self, job: StatisticJob) -> bool:
         """Return True if all data sets for a job have been opened."""
@@ -119,11 +174,38 @@ class Keys:
     def __init__(self, plan: Plan, store: Store) -> None:
         self._plan, self._store = plan, store
         self._weights: dict[str, str] = {}
+        self._twins: dict[ChainId, dict[int, int]] = {}
 
     def has_checkpoint(self, chain: ChainId, epoch: int) -> bool:
-        """Return True if an epoch is stored."""
-        key = self._plan.train_key(chain)
-        return key is not None and self._store.has(CHECKPOINTS, checkpoint_key(key, epoch))
+        """Return True if an epoch is stored, and not a refused copy of another."""
+        key = self._plan.checkpoint_key(chain, epoch)
+        if key is None or not self._store.has(CHECKPOINTS, key):
+            return False
+        return self.twin(chain, epoch) is None
+
+    def twin(self, chain: ChainId, epoch: int) -> int | None:
+        """Return the earlier saved epoch with the same weights, where that is an error.
+
+        Only epochs in the plan that are stored already count. A training may well stand still.
+        """
+        if chain not in self._twins:
+            twins: dict[int, int] = {}
+            first: dict[str, int] = {}
+            planned = self._plan.chains[chain]
+            saved = planned.model.saved
+            refuses = saved is not None and not saved.table.allow_equal
+            complete = True
+            for other in sorted(planned.epochs) if refuses else ():
+                weights = None
+                with suppress(StoreError):
+                    weights = self._stored_weights(chain, other)
+                complete = complete and weights is not None
+                if weights and first.setdefault(weights, other) != other:
+                    twins[other] = first[weights]
+            if not complete:
+                return twins.get(epoch)
+            self._twins[chain] = twins
+        return self._twins[chain].get(epoch)
 
     def has_checkpoint_of(self, job: StatisticJob) -> bool:
         """Return True if the checkpoint for a statistic is stored, or not needed."""
@@ -135,9 +217,14 @@ class Keys:
         Raises:
             StoreError: The checkpoint's manifest is damaged.
         """
-        key = checkpoint_key(str(self._plan.train_key(chain)), epoch)
+        return None if self.twin(chain, epoch) is not None else self._stored_weights(chain, epoch)
+
+    def _stored_weights(self, chain: ChainId, epoch: int) -> str | None:
+        key = self._plan.checkpoint_key(chain, epoch)
+        if key is None:
+            return None
         if key not in self._weights:
-            if not self.has_checkpoint(chain, epoch):
+            if not self._store.has(CHECKPOINTS, key):
                 return None
             manifest = self._store.manifest(CHECKPOINTS, key)
             if WEIGHTS not in manifest.files:
@@ -203,7 +290,8 @@ def failure_inputs(plan: Plan, job: StatisticJob) -> Any:
     statistic = chain.jobs[job]
     draw = _by_content(plan, job.draw)
     alone = job.epoch is None
-    place = [None if alone else plan.train_key(job.chain), job.epoch, job.group_size]
+    source = None if job.epoch is None else plan.source_key(job.chain, job.epoch)
+    place = [source, job.epoch, job.group_size]
     fit = {} if job.fit is None else {"fit": _by_content(plan, job.fit)}
     return {
         "statistic": statistic.identity(),
@@ -220,9 +308,10 @@ def _by_content(plan: Plan, draw: Draw) -> dict[str, Any]:
 
 
 def training_failure_inputs(plan: Plan, chain: ChainId, epoch: int) -> Any:
-    """Identify the training to an epoch, with the version of the model's distribution."""
+    """Identify the training to an epoch or a saved epoch, with the model's distribution."""
     distributions = _distributions(plan.chains[chain].model)
-    return {"train": plan.train_inputs(chain), "epoch": epoch, "distributions": distributions}
+    inputs = plan.checkpoint_inputs(chain, epoch)
+    return {"train": inputs, "epoch": epoch, "distributions": distributions}
 
 
 def _distributions(*components: Component) -> list[str]:

@@ -16,6 +16,7 @@ def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]]
     """Return the settings that determine a cell's number, besides epoch, group size and seed.
 
     Checksums of weights are not included: rounding on another machine leads to other weights.
+    The content of a saved epoch is included, because it does not depend on the machine.
 
     Arguments:
         plan: A plan with its data sets found.
@@ -28,7 +29,11 @@ def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]]
     Raises:
         DataError: A data set has fewer examples than requested.
     """
-    inputs = {job.chain: plan.train_inputs(job.chain) for job in planned.jobs()}
+    inputs = {
+        job: plan.checkpoint_inputs(job.chain, job.epoch)
+        for job in planned.jobs()
+        if job.epoch is not None
+    }
     reads = next(iter(planned.reads.values()))
     prepared = [plan.prepared.get(job.draw.dataset) for job in reads]
     if None in inputs.values() or None in prepared:
@@ -50,10 +55,11 @@ def cell_settings(plan: Plan, planned: PlannedCell) -> dict[str, dict[str, Any]]
         part = parts[f"statistic {text}"] = plan.chains[job.chain].jobs[job].identity()
         if job.epoch is None:
             continue
-        if job.chain == own:
-            parts["training"] = inputs[job.chain] or {}
+        is_saved = plan.chains[job.chain].model.saved is not None
+        if job.chain == own and not (is_saved and job.epoch != cell.epoch):
+            parts["training"] = inputs[job] or {}
         else:
-            part["training"] = inputs[job.chain]
+            part["training"] = inputs[job]
         if job.epoch != cell.epoch:
             part["epoch"] = job.epoch
     return parts

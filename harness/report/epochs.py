@@ -19,7 +19,7 @@ from harness.metrics.evidence import Evidence, evidence_of, shape_of
 from harness.metrics.paired import LEAST_TESTED, difference_limits
 from harness.report.significance import Seeds, metrics_of, number
 from harness.report.tables import ModelTable, by_table, provenance_notes
-from harness.results import Metrics, Result
+from harness.results import Metrics, Result, unit_of
 
 MARGIN = 0.01
 """Default margin: the largest loss of AUROC that counts as no loss."""
@@ -104,6 +104,7 @@ class EpochTable(ModelTable):
     seeds: int
     n_fit: tuple[int, ...]
     notes: tuple[str, ...]
+    unit: str
 
 
 def epoch_tables(results: Sequence[Result], margin: float = MARGIN) -> list[EpochTable]:
@@ -179,6 +180,7 @@ def to_json(table: EpochTable, row: EpochRow, answer: Answer | None) -> dict[str
         "scorer": row.scorer,
         "group_size": table.group_size,
         "seeds": table.seeds,
+        "unit": table.unit,
         "epochs_compared": row.compared,
         "epochs_left_out": row.left_out,
         "n_in": row.n_in,
@@ -213,6 +215,7 @@ def _table(
         seeds=len({result.cell.seed for result in results}),
         n_fit=tuple(sorted(count for count in n_fit if count)),
         notes=provenance_notes(results),
+        unit=unit_of(results),
     )
 
 

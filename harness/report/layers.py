@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.metrics.estimates import Estimate, estimate_of
 from harness.metrics.evidence import evidence_of_scores
+from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.report.tables import ModelTable
 from harness.results import Cell, Result
@@ -50,11 +51,13 @@ class LayerTable(ModelTable):
 
     Attributes:
         seed: Training seed, or None if the suite has only a single seed.
+        unit: What the epochs axis counts.
     """
 
     scorer: str
     seed: int | None
     cells: tuple[CellLayers, ...]
+    unit: str
 
 
 def layer_tables(plan: Plan, results: Iterable[Result], store: Store) -> list[LayerTable]:
@@ -76,6 +79,7 @@ def layer_tables(plan: Plan, results: Iterable[Result], store: Store) -> list[La
             row.scorer,
             row.seed if several else None,
             tuple(by_out(cells)),
+            plan.unit(ChainId(row.model, row.in_dataset, row.seed)),
         )
         for row, cells in tables.items()
     ]

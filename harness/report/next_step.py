@@ -78,50 +78,52 @@ def _beaten(results: Sequence[Result]) -> str:
             is_one_of_many = is_best and len(places[result.cell._replace(scorer="")]) > 1
             than = f"every scorer, the best of which is {name}" if is_one_of_many else name
             return (
-                f"{place(result.cell)}: the trivial baseline {beaten.scorer} is "
+                f"{place(result)}: the trivial baseline {beaten.scorer} is "
                 f"{beaten.difference:.3f} above {than}"
             )
     return ""
 
 
 def _blind(results: Sequence[Result]) -> str:
-    pairs: dict[Cell, list[tuple[Interval, Cell]]] = {}
-    for metrics, cell in _known(results):
-        pairs.setdefault(cell._replace(scorer="", epoch=0, seed=0), []).append((metrics, cell))
+    pairs: dict[Cell, list[tuple[Interval, Result]]] = {}
+    for metrics, result in _known(results):
+        pair = result.cell._replace(scorer="", epoch=0, seed=0)
+        pairs.setdefault(pair, []).append((metrics, result))
     if not pairs:
         return ""
     best = [max(found, key=lambda item: item[0].auroc_low) for found in pairs.values()]
-    metrics, cell = min(best, key=lambda item: item[0].auroc_low)
+    metrics, result = min(best, key=lambda item: item[0].auroc_low)
     if metrics.auroc_low > 0.5:
         return ""
-    pair = pairs[cell._replace(scorer="", epoch=0, seed=0)]
-    scorers = {other.scorer for _, other in pair}
+    cell, unit = result.cell, result.unit
+    pair_of_cell = pairs[cell._replace(scorer="", epoch=0, seed=0)]
+    scorers = {other.cell.scorer for _, other in pair_of_cell}
     none = f"none of the {len(scorers)} scorers" if len(scorers) > 1 else "the only scorer"
     verb = "is" if len(scorers) > 1 else "is not"
     return (
         f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, group size "
-        f"{cell.group_size}: {none} there {verb} above chance beyond error at any epoch; the "
-        f"closest is {cell.scorer} at epoch {cell.epoch} with {metrics.auroc:.3f}"
+        f"{cell.group_size}: {none} there {verb} above chance beyond error at any {unit}; the "
+        f"closest is {cell.scorer} at {unit} {cell.epoch} with {metrics.auroc:.3f}"
     )
 
 
 def _disagreement(results: Sequence[Result]) -> str:
-    cells: dict[Cell, list[tuple[Interval, Cell]]] = {}
-    for metrics, cell in _known(results):
-        cells.setdefault(cell._replace(scorer=""), []).append((metrics, cell))
+    cells: dict[Cell, list[tuple[Interval, Result]]] = {}
+    for metrics, result in _known(results):
+        cells.setdefault(result.cell._replace(scorer=""), []).append((metrics, result))
     widest, pair = 0.0, None
     for found in cells.values():
-        high = max(found, key=lambda item: item[0].auroc_low)
-        low = min(found, key=lambda item: item[0].auroc_high)
-        gap = high[0].auroc_low - low[0].auroc_high
+        best = max(found, key=lambda item: item[0].auroc_low)
+        worst = min(found, key=lambda item: item[0].auroc_high)
+        gap = best[0].auroc_low - worst[0].auroc_high
         if gap > widest:
-            widest, pair = gap, (high, low)
+            widest, pair = gap, (best, worst)
     if pair is None:
         return ""
-    (high_metrics, high_cell), (low_metrics, low_cell) = pair
+    (high_metrics, high), (low_metrics, low) = pair
     return (
-        f"{place(high_cell)}, where the scorers disagree most: {high_metrics.auroc:.3f} by "
-        f"{high_cell.scorer}, {low_metrics.auroc:.3f} by {low_cell.scorer}"
+        f"{place(high)}, where the scorers disagree most: {high_metrics.auroc:.3f} by "
+        f"{high.cell.scorer}, {low_metrics.auroc:.3f} by {low.cell.scorer}"
     )
 
 
@@ -129,18 +131,18 @@ def _widest(results: Sequence[Result]) -> str:
     known = _known(results)
     if not known:
         return ""
-    metrics, cell = max(known, key=lambda item: item[0].auroc_high - item[0].auroc_low)
+    metrics, result = max(known, key=lambda item: item[0].auroc_high - item[0].auroc_low)
     if metrics.auroc_high == metrics.auroc_low:
         return ""
     return (
-        f"{place(cell)}, {cell.scorer}, the least certain number: {metrics.auroc:.3f} "
+        f"{place(result)}, {result.cell.scorer}, the least certain number: {metrics.auroc:.3f} "
         f"with a 95 % interval from {metrics.auroc_low:.3f} to {metrics.auroc_high:.3f}"
     )
 
 
-def _known(results: Sequence[Result]) -> list[tuple[Interval, Cell]]:
-    """Return the interval of each cell that has one."""
-    return [(found, x.cell) for x in results if (found := _interval(x)) is not None]
+def _known(results: Sequence[Result]) -> list[tuple[Interval, Result]]:
+    """Return each result that has an interval, and the interval."""
+    return [(found, x) for x in results if (found := _interval(x)) is not None]
 
 
 def _interval(result: Result) -> Interval | None:

@@ -23,7 +23,7 @@ from harness.report.significance import (
     numbers,
     status_of,
 )
-from harness.results import Beaten, Result, Status
+from harness.results import Beaten, Result, Status, unit_of
 from harness.text import one_line
 
 BITS_SIGNS = {"lower_bound": "≤", "estimate": "≈"}
@@ -106,6 +106,7 @@ class Table(ModelTable):
         n_fit: Distinct counts of fit groups of the scorers that are fitted, ascending.
         notes: Distinct notes found in result provenance.
         likelihood: What the log-probability of the model is; None if unknown.
+        unit: What the epochs axis counts.
     """
 
     out_datasets: tuple[str, ...]
@@ -117,6 +118,7 @@ class Table(ModelTable):
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
     likelihood: str | None
+    unit: str
 
 
 def auroc_tables(results: Sequence[Result]) -> list[Table]:
@@ -174,6 +176,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         failures=failures(results),
         notes=provenance_notes(results),
         likelihood=next((x.likelihood for x in results if x.likelihood is not None), None),
+        unit=unit_of(results),
     )
 
 

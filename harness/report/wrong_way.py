@@ -55,11 +55,11 @@ def wrong_way_round(results: Sequence[Result], leader: str | None) -> list[str]:
         for scorer, count in counts.most_common()
     )
     lowest, metrics = wrong[0]
-    by = f"{metrics.auroc:.3f} by {lowest.cell.scorer}, {place(lowest.cell)}"
+    by = f"{metrics.auroc:.3f} by {lowest.cell.scorer}, {place(lowest)}"
     sentences = [f"Scorers {claim}: {scorers}{alone}; lowest: {by}."]
     own = [(result, found) for result, found in wrong if result.cell.scorer == leader]
     if own:
-        named = [f"{found.auroc:.3f} for {place(x.cell)}" for x, found in own[:MOST_NAMED]]
+        named = [f"{found.auroc:.3f} for {place(x)}" for x, found in own[:MOST_NAMED]]
         if (more := len(own) - MOST_NAMED) > 0:
             named.append(f"and {counted(more, 'more cell')}")
         sentences.append(f"{leader} itself is the wrong way round with {'; '.join(named)}.")

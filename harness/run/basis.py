@@ -89,7 +89,7 @@ class Basis:
         weights = None
         with suppress(StoreError):
             weights = self._plan.keys(self._store).weights_of(chain, epoch)
-        return None if weights is None else f"{self._plan.train_key(chain)} {weights}"
+        return None if weights is None else f"{self._plan.source_key(chain, epoch)} {weights}"
 
 
 def _code(packages: Iterable[str]) -> str:

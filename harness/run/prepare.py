@@ -68,7 +68,7 @@ def _plan_with(
     A data set that fails to load is noted in the plan; cells on other data sets are unaffected.
     """
     plan = make_plan(suite, {})
-    trained_on = {chain.dataset for chain in plan.chains}
+    trained_on = {id_.dataset for id_, chain in plan.chains.items() if chain.model.saved is None}
     for name in plan.needed_datasets():
         try:
             found = get(suite.datasets[name])

@@ -126,13 +126,15 @@ def run_started(plan: Plan, jobs: int, folder: Path) -> RunStarted:
 
 
 def _training(chain: Chain) -> dict[str, Any]:
+    saved = chain.model.saved
     return {
         "model": chain.id.model,
         "in": chain.id.dataset,
         "seed": chain.id.seed,
         "plugin": chain.model.registered.provenance(),
         "options": dict(chain.model.options),
-        "recipe": chain.model.recipe.model_dump(mode="json"),
+        "recipe": None if saved else chain.model.recipe.model_dump(mode="json"),
+        "saved": saved.source if saved else None,
         "epochs": sorted(chain.epochs),
     }
 

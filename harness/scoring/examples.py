@@ -60,7 +60,8 @@ class ExampleNotes:
         return self._notes(tuple(job.draw for job in first), trained_on)
 
     def _find(self, name: str, split: str) -> Contents | None:
-        return self._prepared[name].contents(split)
+        prepared = self._prepared[name]  # the ID set of saved epochs may have no train split
+        return prepared.contents(split) if split in prepared.counts else None
 
     def _draw(self, draw: Draw) -> _Drawn | None:
         contents = self._contents(draw.dataset, "test")

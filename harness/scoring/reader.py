@@ -9,7 +9,6 @@ import numpy as np
 
 from harness.errors import DataError, ScoreError, StoreError
 from harness.plan.jobs import StatisticJob
-from harness.plan.keys import checkpoint_key
 from harness.plan.missing import statistic_failure
 from harness.plan.plan import Plan
 from harness.results import Status
@@ -122,7 +121,7 @@ class StatisticReader:
     def checkpoint(self, job: StatisticJob) -> dict[str, Any]:
         """Return the facts and the sha256 of the weights for the checkpoint behind a statistic."""
         assert job.epoch is not None, "only of statistics that read a model"
-        key = checkpoint_key(str(self.plan.train_key(job.chain)), job.epoch)
+        key = str(self.plan.checkpoint_key(job.chain, job.epoch))
         if key not in self._checkpoints:
             manifest = self.store.manifest(CHECKPOINTS, key)
             weights = manifest.files[WEIGHTS]["sha256"]
@@ -138,8 +137,8 @@ class StatisticReader:
                 checkpoint = self.checkpoint(job)
                 self._origins[job] |= {
                     "model": checkpoint["facts"]["plugin"],
-                    "trained_on": job.chain.dataset,
-                    "train_key": self.plan.train_key(job.chain),
+                    "trained_on": self.plan.trained_on(job.chain),
+                    "train_key": self.plan.source_key(job.chain, job.epoch),
                     "epoch": job.epoch,
                     "weights": checkpoint["weights"],
                 }

@@ -15,7 +15,7 @@ from harness.metrics.estimates import estimate_of
 from harness.metrics.evidence import evidence_of_scores
 from harness.metrics.overlap import overlap
 from harness.metrics.roc import aupr, fpr95
-from harness.plan.jobs import PlannedCell
+from harness.plan.jobs import ChainId, PlannedCell
 from harness.plan.plan import Plan
 from harness.results import Cell, Metrics, Result
 from harness.scoring.bits import BitsReader
@@ -198,11 +198,12 @@ class _CellScorer:
         return {
             "scorer": planned.scorer.provenance(),
             "statistics": {name: self.reader.origin(jobs.fit) for name, jobs in reads},
-            "train_split": prepared[cell.in_dataset].fingerprints["train"],
+            "train_split": prepared[cell.in_dataset].fingerprints.get("train"),
             "in_split": prepared[cell.in_dataset].fingerprints["test"],
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
             "draw_seed": next(planned.jobs()).draw.seed,
             "fit": facts_of_fit(fitted.scorer),
+            "unit": self.plan.unit(ChainId(cell.model, cell.in_dataset, cell.seed)),
             "likelihood": self.bits.likelihood(planned.midpoint),
             "notes": [
                 *planned.notes,

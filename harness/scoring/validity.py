@@ -97,7 +97,7 @@ def notes_on_seen(planned: PlannedCell, prepared: Mapping[str, PreparedDataset])
         f"reads, was trained on the {split} split of {cell.out_dataset}"
         for chain in general
         for split, fingerprint in prepared[cell.out_dataset].fingerprints.items()
-        if fingerprint == prepared[chain.dataset].fingerprints["train"]
+        if fingerprint == prepared[chain.dataset].fingerprints.get("train")
     ]
 
 

@@ -1,4 +1,4 @@
-"""Checks of comparisons with known names: equal domains, and valid training data."""
+"""Checks of comparisons with known names: equal domains, valid training data, saved epochs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def comparison_problems(resolved: ResolvedSuite) -> Iterator[Found]:
             yield from _out(resolved, comparison, in_dataset, (*key, "out"))
             yield from _judged(resolved, comparison, in_dataset, (*key, "models"))
             yield from _read(resolved, comparison, in_dataset)
+        yield from _saved(resolved, comparison)
 
 
 def _out(
@@ -66,3 +67,18 @@ def _read(resolved: ResolvedSuite, comparison: Comparison, in_dataset: str) -> I
                     f"{trained_on!r} is {other}, but scorer {scorer!r} reads the model on "
                     f"{in_dataset!r}, which is {domain}",
                 )
+
+
+def _saved(resolved: ResolvedSuite, comparison: Comparison) -> Iterator[Found]:
+    """Find epochs and seeds of saved models, judged or read by scorers, that have no file."""
+    inputs = [item for name in comparison.scorers for item in resolved.scorers[name].inputs]
+    for model in comparison.models:
+        asked = [(model, comparison.seeds, comparison.epochs)]
+        for item in inputs:
+            seeds = comparison.seeds if item.seed is None else (item.seed,)
+            epochs = comparison.epochs if item.epoch is None else (item.epoch,)
+            asked.append((item.model or model, seeds, epochs))
+        for name, seeds, epochs in dict.fromkeys(asked):
+            saved = resolved.models[name].saved
+            for message in saved.lacking(seeds, epochs) if saved else ():
+                yield ("models", name, "checkpoints"), message

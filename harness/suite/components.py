@@ -12,6 +12,7 @@ from typing import Any
 from harness.contracts import Dataset, HasLayerNorms
 from harness.registry.options import constructor_arguments
 from harness.registry.registry import Registered
+from harness.suite.saved import SavedEpochs
 from harness.suite.schema import Recipe
 
 
@@ -78,15 +79,18 @@ class Component:
 
 @dataclass(frozen=True)
 class ModelComponent(Component):
-    """A model with a training recipe.
+    """A model with a training recipe, or with saved epochs.
 
     Attributes:
+        recipe: With saved epochs only the precision has a meaning.
         dataset: Name of the data set for training, regardless of the ID set; None to train on the
             ID set.
+        saved: Files with the weights of a model that was trained elsewhere.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     dataset: str | None = None
+    saved: SavedEpochs | None = None
 
 
 @dataclass(frozen=True)

@@ -76,10 +76,10 @@ def _described(path: Path, folder: Path) -> dict[str, str]:
     """
     place = placed(path, folder)
     if not place.is_dir():
-        return {"name": path.name, "sha256": _sha256(place)}
+        return {"name": path.name, "sha256": sha256_of(place)}
     listing = hashlib.sha256()
     for file in _files(place):
-        listing.update(f"{file.relative_to(place).as_posix()}\0{_sha256(file)}\0".encode())
+        listing.update(f"{file.relative_to(place).as_posix()}\0{sha256_of(file)}\0".encode())
     return {"name": path.name, "sha256": listing.hexdigest()}
 
 
@@ -97,7 +97,12 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: The path is not a file, or cannot be read; `filename` and `strerror` are set.
+    """
     file.stat()  # raises with the reason if the path does not exist
     if not file.is_file():  # reading from a pipe or a device may never end
         raise OSError(None, "not a file or folder", str(file))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from harness.errors import (
     BenchError,
+    DataError,
     OptionError,
     PluginError,
     PluginFileError,
@@ -33,7 +34,8 @@ from harness.suite.option_files import keyed_files
 from harness.suite.origins import Key
 from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
-from harness.suite.schema import OTHERS, Comparison, Suite
+from harness.suite.saved import SavedEpochs, find_saved_epochs
+from harness.suite.schema import OTHERS, Checkpoints, Comparison, Recipe, Suite
 from harness.suite.set_values import set_values
 from harness.text import known_names, short
 
@@ -124,8 +126,10 @@ def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
-    key: Key = tuple(part for part in item["loc"] if part != "[key]")
     context = item.get("ctx", {})
+    key: Key = tuple(part for part in item["loc"] if part != "[key]")
+    if "key" in context:  # a rule about a whole table names one of the keys
+        key = (*key, context["key"])
     if item["type"] == "extra_forbidden":
         known = _fields_at(key[:-1])
         return merged.origins.problem(key, "unknown key", known_names(str(key[-1]), known))
@@ -137,7 +141,7 @@ def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
     message = item["msg"][0].lower() + item["msg"][1:]
     value = item.get("input")
     shown = f", not {short(value)}" if isinstance(value, str | int | float) else ""
-    return merged.origins.problem(key, message + shown)
+    return merged.origins.problem(key, message + shown, context.get("hint", ""))
 
 
 def _fields_at(key: Key) -> list[str]:
@@ -151,6 +155,7 @@ def _fields_at(key: Key) -> list[str]:
         else:
             (named,) = node.get("patternProperties", {"": {}}).values()
             node = node.get("properties", {}).get(part) or named
+        node = node.get("anyOf", [node])[0]
         while "$ref" in node:
             node = definitions[node["$ref"].rsplit("/", 1)[-1]]
     return list(node.get("properties", {}))
@@ -227,9 +232,25 @@ class _Resolver:
         component = self._component("models", name)
         if component is not None and self.suite is not None:
             model = self.suite.models[name]
-            recipe = self.suite.training[model.training]
-            found = ModelComponent(**vars(component), recipe=recipe, dataset=model.dataset)
-            self.models[name] = found
+            fields: dict[str, Any] = {**vars(component), "dataset": model.dataset}
+            if model.training is not None:
+                recipe = self.suite.training[model.training]
+                self.models[name] = ModelComponent(**fields, recipe=recipe)
+            elif model.checkpoints and (saved := self._saved(name, model.checkpoints)):
+                recipe = Recipe(precision=saved.table.precision)
+                self.models[name] = ModelComponent(**fields, recipe=recipe, saved=saved)
+
+    def _saved(self, model: str, table: Checkpoints) -> SavedEpochs | None:
+        """Find the files of saved epochs; names are relative to the file with the table."""
+        key: Key = ("models", model, "checkpoints")
+        file, _ = self.merged.origins[key]
+        try:
+            return find_saved_epochs(table, Path(file).parent)
+        except DataError as error:
+            self._report((*key, "epochs" if table.files is None else "files"), str(error))
+        except OSError as error:
+            self._report(key, f"{error.filename} cannot be read: {error.strerror}")
+        return None
 
     def _statistic(self, name: str) -> None:
         if built := self._built("statistics", name):

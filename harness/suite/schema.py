@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
@@ -131,18 +132,67 @@ class Recipe(_Table):
     separately) replaced by uniform random levels, redrawn at every step; in training only."""
 
 
+class Checkpoints(_Table):
+    """Saved epochs of a model that was trained elsewhere; such a model is never trained here."""
+
+    files: str | None = None
+    """Pattern for the files or folders, relative to the suite file. `{epoch}` or `{step}` stands
+    for the number on the epochs axis, `{seed}` for the training seed, `*` for any characters and
+    `?` for a single character within a name."""
+    epochs: dict[Epoch, str] = {}
+    """Files or folders by epoch, in place of `files`; names may contain `{seed}`."""
+    state: str = ""
+    """Entry with the weights, for example `"state_dict_ema"`; by default the only entry that
+    matches the model."""
+    strip: str = ""
+    """Prefix removed from the names of the tensors in the files; tensors without the prefix are
+    left out."""
+    add: str = ""
+    """Prefix added to the names of the tensors in the files, after `strip`."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Floating-point type of the parameters; weights are never rounded to it."""
+    allow_equal: bool = False
+    """Accept epochs with equal weights, which are an error otherwise."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.files is None) == (not self.epochs):
+            raise PydanticCustomError("one_source", "needs one key of 'files' and 'epochs'")
+        return self
+
+
 class Model(_Table):
-    """A model to be trained."""
+    """A model to be trained, or with saved epochs."""
 
     plugin: ModelPlugin
     """Name of the model plugin."""
     options: dict[str, Any] = {}
     """Options of the plugin; see `bench show NAME`."""
-    training: RecipeName
-    """Name of the training recipe."""
+    training: RecipeName | None = None
+    """Name of the training recipe; required without `checkpoints`."""
     dataset: DatasetName | None = None
     """Data set with the train split for a general model; scorers can read such a model regardless
-    of the ID set (`log_prob@NAME`). The default is the `in` data set of the comparison."""
+    of the ID set (`log_prob@NAME`). The default is the `in` data set of the comparison. For saved
+    epochs: the data set that the model was trained on."""
+    checkpoints: Checkpoints | None = None
+    """Saved epochs, in place of a training."""
+
+    @model_validator(mode="after")
+    def _trained_or_saved(self) -> Self:
+        if self.training is None and self.checkpoints is None:
+            raise PydanticCustomError(
+                "no_weights",
+                "missing key",
+                {"key": "training", "hint": "or a table 'checkpoints' with saved epochs"},
+            )
+        if self.training is not None and self.checkpoints is not None:
+            raise PydanticCustomError(
+                "two_sources",
+                "saved epochs are never trained, so 'training' and 'checkpoints' exclude each "
+                "other",
+                {"key": "training"},
+            )
+        return self
 
 
 class DatasetTable(_Table):

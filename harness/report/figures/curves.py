@@ -60,8 +60,8 @@ def curve(results: Mapping[int, Result]) -> Curve:
     return Curve(epochs, auroc, low, high)
 
 
-def draw_curves(grid: list[list[CurvePanel]], *, title: str) -> Figure:
-    """Draw a figure with a full grid of panels."""
+def draw_curves(grid: list[list[CurvePanel]], *, title: str, unit: str = "epoch") -> Figure:
+    """Draw a figure with a full grid of panels; `unit` is what the epochs axis counts."""
     figure, axes = new_figure(len(grid), len(grid[0]), width=WIDTH, height=2.1, title=title)
     scorers = dict.fromkeys(scorer for row in grid for panel in row for scorer in panel.curves)
     places = {scorer: place for place, scorer in enumerate(scorers)}
@@ -70,7 +70,7 @@ def draw_curves(grid: list[list[CurvePanel]], *, title: str) -> Figure:
             _draw_panel(ax, panel, places, last_column=panel is row[-1])
         row_axes[0].set_ylabel("AUROC")
     for ax in axes[-1]:
-        ax.set_xlabel("epoch")
+        ax.set_xlabel(unit)
     keys = [key(label(scorer), **marked_line(place)) for scorer, place in places.items()]
     if any(panel.bits for row in grid for panel in row):
         keys.append(key("bits/dim, in-distribution (right)", **BITS))

@@ -112,6 +112,7 @@ def draw_densities(
     *,
     in_dataset: str,
     title: str,
+    unit: str = "epoch",
 ) -> Figure:
     """Draw a figure with a row for each OOD data set: densities at some epochs, then curves."""
     columns = max(len(panels) for panels, _ in rows.values()) + 1
@@ -120,12 +121,13 @@ def draw_densities(
     places = {scorer: place for place, scorer in enumerate(scorers, 2)}
     for (out, (panels, curves)), row_axes in zip(rows.items(), axes, strict=True):
         for panel, ax in zip(panels, row_axes, strict=False):
-            _draw_panel(ax, panel)
+            _draw_panel(ax, panel, unit)
         for ax in row_axes[len(panels) : -1]:
             ax.set_axis_off()
         _draw_curves(row_axes[-1], curves, places)
+        row_axes[-1].set_title(f"OVL and AUROC by {unit}")
         row_axes[0].set_ylabel(f"{fold(out, HEIGHT)}\ndensity")
-    axes[-1][-1].set_xlabel("epoch")
+    axes[-1][-1].set_xlabel(unit)
     keys = [
         key(f"in-distribution {label(in_dataset)}", **line(0)),
         key("OOD data set of the row", **line(1)),
@@ -136,7 +138,7 @@ def draw_densities(
     return figure
 
 
-def _draw_panel(ax: Axes, panel: DensityPanel) -> None:
+def _draw_panel(ax: Axes, panel: DensityPanel, unit: str) -> None:
     found = densities(panel.bits_in, panel.bits_out)
     lower = np.minimum(found.own.values, found.other.values)
     ax.fill_between(found.points, lower, color="0.8", linewidth=0)
@@ -145,7 +147,7 @@ def _draw_panel(ax: Axes, panel: DensityPanel) -> None:
             ax.plot(found.points, density.values, **line(place))
         else:
             ax.axvline(density.mass, **line(place))
-    ax.set_title(f"epoch {panel.epoch}: OVL {panel.ovl:.3f}")
+    ax.set_title(f"{unit} {panel.epoch}: OVL {panel.ovl:.3f}")
     ax.set_xlabel("bits/dim" + found.scale.remark)
     ax.set_ylim(bottom=0)
     ax.set_yticks([])
@@ -158,4 +160,3 @@ def _draw_curves(ax: Axes, curves: OverlapCurves, places: Mapping[str, int]) -> 
         ax.plot(list(values), list(values.values()), **marked_line(places[scorer]), clip_on=False)
     ax.plot(list(curves.ovl), list(curves.ovl.values()), **OVL, clip_on=False)
     ax.set_ylim(0, 1)
-    ax.set_title("OVL and AUROC by epoch")

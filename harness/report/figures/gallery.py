@@ -91,13 +91,14 @@ def bits_figure(trainings: Sequence[TrainingResults]) -> Figure | None:
                 own, other = training.bits(found[epoch])
                 samples |= {training.chain.dataset: own, out: other}
         if samples:
-            panels.append(Panel(f"trained on {training.chain.dataset}", samples))
+            dataset = training.plan.trained_on(training.chain)
+            what = f"trained on {dataset}" if dataset else f"with ID {training.chain.dataset}"
+            panels.append(Panel(what, samples))
     if not panels:
         return None
     grid = [panels[start : start + 2] for start in range(0, len(panels), 2)]
-    title = (
-        f"{_model(trainings[0].chain)}, {trainings[0].bits_name} at the last epoch (filled: ID)"
-    )
+    first = trainings[0]
+    title = f"{_model(first.chain)}, {first.bits_name} at the last {first.unit} (filled: ID)"
     return draw_histograms(grid, title=title, unit="bits/dim", share_of="examples")
 
 
@@ -113,7 +114,7 @@ def scores_figure(training: TrainingResults, scorer: str) -> Figure:
                 if result and result.scores is not None:
                     samples |= dict(zip((training.chain.dataset, out), result.scores, strict=True))
             if samples:
-                row.append(Panel(f"epoch {epoch}, b = {size}", samples))
+                row.append(Panel(f"{training.unit} {epoch}, b = {size}", samples))
         if row:
             grid.append(row)
     title = f"{training.chain}: {scorer} (filled: ID)"
@@ -139,8 +140,8 @@ def auroc_figure(training: TrainingResults) -> Figure:
     ]
     has_bits = any(panel.bits for row in grid for panel in row)
     shown = f"AUROC and {training.bits_name}" if has_bits else "AUROC"
-    title = f"{training.chain}: {shown} along the epochs, bands are 95 % intervals"
-    return draw_curves(grid, title=title)
+    title = f"{training.chain}: {shown} along the {training.unit}s, bands are 95 % intervals"
+    return draw_curves(grid, title=title, unit=training.unit)
 
 
 def overlap_figure(training: TrainingResults) -> Figure | None:
@@ -169,7 +170,7 @@ def overlap_figure(training: TrainingResults) -> Figure | None:
     if not rows:
         return None
     title = f"{training.chain}: overlap of {training.bits_name}, and AUROC at b = {size}"
-    return draw_densities(rows, in_dataset=training.chain.dataset, title=title)
+    return draw_densities(rows, in_dataset=training.chain.dataset, title=title, unit=training.unit)
 
 
 def layers_figure(training: TrainingResults) -> Figure | None:
@@ -190,7 +191,9 @@ def layers_figure(training: TrainingResults) -> Figure | None:
     title = (
         f"{training.chain}: gradients layer by layer, b = {size} (median, 5 % to 95 % of groups)"
     )
-    return draw_layers(rows, names, in_dataset=training.chain.dataset, title=title)
+    return draw_layers(
+        rows, names, in_dataset=training.chain.dataset, title=title, unit=training.unit
+    )
 
 
 def samples_figure(
@@ -206,7 +209,8 @@ def samples_figure(
             notes.append(note)
     if not grids:
         return None
-    return draw_samples(grids, title=f"{chain}: samples at temperature {temperature:g}")
+    title = f"{chain}: samples at temperature {temperature:g}"
+    return draw_samples(grids, title=title, unit=training.unit)
 
 
 def own_bits(training: TrainingResults, out: str) -> dict[int, float]:

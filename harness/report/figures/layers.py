@@ -84,6 +84,7 @@ def draw_layers(
     *,
     in_dataset: str,
     title: str,
+    unit: str = "epoch",
 ) -> Figure:
     """Draw a figure with a row of panels for each OOD data set, and a column for each epoch.
 
@@ -92,6 +93,7 @@ def draw_layers(
         names: Layer names, in `named_parameters` order.
         in_dataset: Name of the in-distribution data set.
         title: Figure title.
+        unit: What the epochs axis counts.
     """
     from matplotlib.patches import Patch
 
@@ -107,7 +109,7 @@ def draw_layers(
             ax.set_xlim(-0.5, len(names) - 0.5)
             _mark_blocks(ax, names, named=place == len(rows))
             if place == 1:
-                ax.set_title(f"epoch {panel.epoch}")
+                ax.set_title(f"{unit} {panel.epoch}")
         row_axes[0].set_ylabel(f"{fold(f'against {out}', HEIGHT)}\nlog sq. gradient norm")
     sets = [in_dataset, *rows]
     add_legend(

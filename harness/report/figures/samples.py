@@ -59,12 +59,12 @@ def tiled(images: Images, levels: int) -> Images:
     return square
 
 
-def draw_samples(grids: Mapping[int, Images], *, title: str) -> Figure:
+def draw_samples(grids: Mapping[int, Images], *, title: str, unit: str = "epoch") -> Figure:
     """Draw a figure with a square of samples for each epoch; `grids` come from `tiled`."""
     figure, (row,) = new_figure(1, len(grids), width=2.3, height=2.05, title=title)
     for (epoch, grid), ax in zip(grids.items(), row, strict=True):
         ax.imshow(grid, interpolation="nearest")
         ax.set_xlim(-2.5, grid.shape[1] + 1.5)  # a gap wider than the lines between tiles
-        ax.set_title(f"epoch {epoch}")
+        ax.set_title(f"{unit} {epoch}")
         ax.set_axis_off()
     return figure

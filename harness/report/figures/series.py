@@ -31,6 +31,11 @@ class TrainingResults:
     store: Store
 
     @property
+    def unit(self) -> str:
+        """What the epochs axis counts."""
+        return self.plan.unit(self.chain)
+
+    @property
     def outs(self) -> list[str]:
         """The OOD data sets, in plan order."""
         return list(dict.fromkeys(planned.cell.out_dataset for planned in self.cells))

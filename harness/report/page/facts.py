@@ -72,7 +72,10 @@ def _models(plan: Plan) -> list[dict[str, str]]:
 
 
 def _recipe(model: ModelComponent) -> str:
-    """Format every training setting."""
+    """Format every training setting, or where saved epochs are from."""
+    if model.saved is not None:
+        place = f", trained on {model.dataset}" if model.dataset else ""
+        return one_line(f"not trained here: {model.saved.unit}s in {model.saved.source}{place}")
     settings = {**model.recipe.model_dump(), "dataset": model.dataset}
     return _options({key: value for key, value in settings.items() if value is not None})
 

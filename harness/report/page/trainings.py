@@ -6,7 +6,6 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.plan.jobs import ChainId
-from harness.plan.keys import checkpoint_key
 from harness.plan.plan import Plan
 from harness.report.figures.samples import try_to_sample
 from harness.report.page.atlas import atlas
@@ -99,7 +98,6 @@ def _facts(plan: Plan, store: Store, chain: ChainId, epoch: int) -> dict[str, An
     if not plan.keys(store).has_checkpoint(chain, epoch):
         return None
     try:
-        key = checkpoint_key(str(plan.train_key(chain)), epoch)
-        return store.manifest(CHECKPOINTS, key).facts
+        return store.manifest(CHECKPOINTS, str(plan.checkpoint_key(chain, epoch))).facts
     except StoreError:
         return None

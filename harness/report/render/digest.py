@@ -20,7 +20,7 @@ from harness.report.render.sheets import (
 )
 from harness.report.significance import is_wrong_way, number
 from harness.report.tables import failures
-from harness.results import Cell, Result
+from harness.results import Cell, Result, unit_of
 from harness.text import one_line
 
 MOST_CELLS = 2_000
@@ -31,9 +31,6 @@ EXTREMES = 10
 
 MOST_JUDGED = 5_000
 """Approximate number of results tested for the early-stopping summary, to limit run time."""
-
-EXTREME = ("AUROC", "scorer", "model", "in", "out", "epoch", "group size", "seed")
-EPOCHS = ("scorer", "shown", "epoch", "saved")
 
 
 def digest_sheets(results: Sequence[Result]) -> list[TextTable]:
@@ -88,7 +85,10 @@ def _extremes(title: str, extreme: str, results: Sequence[Result]) -> TextTable:
         caption.append(WRONG_WAY_ROUND)
     if any(result.beaten_by for result in shown):
         caption.append(f"{BEATEN} is beaten by a trivial baseline.")
-    return TextTable(title, EXTREME, [_row(result) for result in shown], 1, 5, caption, ())
+    places = ("scorer", "model", "in", "out", unit_of(results), "group size", "seed")
+    return TextTable(
+        title, ["AUROC", *places], [_row(result) for result in shown], 1, 5, caption, ()
+    )
 
 
 def _row(result: Result) -> list[CellText]:
@@ -112,12 +112,14 @@ def _early_enough(results: Sequence[Result]) -> list[TextTable]:
         ]
         for early in found
     ]
+    unit = unit_of(results)
     drawn = f"drawn at random from {places:,}" if judged < places else "with none left out"
     caption = [
-        f"shown: combinations in which an epoch before the last is shown not to be worse than "
-        f"the last by {MARGIN:g} or more; epoch and saved share of training are medians over "
+        f"shown: combinations in which an {unit} before the last is shown not to be worse than "
+        f"the last by {MARGIN:g} or more; {unit} and saved share of training are medians over "
         "these.",
         f"{judged:,} combinations of model, data sets and group size, {drawn}; --epochs lists "
         "each combination.",
     ]
-    return [TextTable("How early is enough", EPOCHS, body, 1, 1, caption, ())]
+    header = ("scorer", "shown", unit, "saved")
+    return [TextTable("How early is enough", header, body, 1, 1, caption, ())]

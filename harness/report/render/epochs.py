@@ -12,7 +12,6 @@ from harness.report.epochs import (
     Answer,
     EpochRow,
     EpochTable,
-    Rule,
     epoch_tables,
     to_json,
 )
@@ -26,18 +25,8 @@ from harness.report.render.sheets import (
 )
 from harness.results import Result
 
-HEADER = (
-    "out",
-    "scorer",
-    "rule",
-    "epoch",
-    "AUROC (last)",
-    "OVL (last)",
-    "epoch - last [95 %]",
-    "saved",
-    "groups for an earlier epoch",
-)
-NAMES: dict[Rule, str] = {"any": "any epoch", "last": "last epoch", "paper": "paper"}
+COLUMNS = 9
+"""Number of columns of the table."""
 
 
 def render_epochs(
@@ -51,7 +40,7 @@ def render_epochs(
         for row in table.rows
         for answer in row.answers or (None,)
     ]
-    blank = EpochTable("", "", 0, margin, (), 0, (), ())
+    blank = EpochTable("", "", 0, margin, (), 0, (), (), "")
     return render_document(
         printing,
         found={"epochs": [{**values, "along": list(row.along)} for values, row in found]},
@@ -65,8 +54,15 @@ def sheet(table: EpochTable) -> TextTable:
     """Format a table for printing."""
     return TextTable(
         title=f"How early is enough: {table.heading}",
-        header=HEADER,
-        body=[_cells(row, answer) for row in table.rows for answer in row.answers or (None,)],
+        header=[
+            *("out", "scorer", "rule", table.unit, "AUROC (last)", "OVL (last)"),
+            *(f"{table.unit} - last [95 %]", "saved", f"groups for an earlier {table.unit}"),
+        ],
+        body=[
+            _cells(row, answer, table.unit)
+            for row in table.rows
+            for answer in row.answers or (None,)
+        ],
         lead=3,
         left=3,
         caption=_caption(table),
@@ -74,17 +70,18 @@ def sheet(table: EpochTable) -> TextTable:
     )
 
 
-def _cells(row: EpochRow, answer: Answer | None) -> list[CellText]:
+def _cells(row: EpochRow, answer: Answer | None, unit: str) -> list[CellText]:
     names = cell_texts(row.out_dataset, row.scorer)
     if answer is None:
-        return names + [CellText("-")] * (len(HEADER) - len(names))
+        return names + [CellText("-")] * (COLUMNS - len(names))
+    rule = answer.rule if answer.rule == "paper" else f"{answer.rule} {unit}"
     needed = _groups(row, answer.times)
     if answer.epoch is None:
-        return [*names, *cell_texts(NAMES[answer.rule], "not shown"), *_dashes(4), needed]
+        return [*names, *cell_texts(rule, "not shown"), *_dashes(4), needed]
     saved = answer.training_saved
     return [
         *names,
-        *cell_texts(NAMES[answer.rule], answer.epoch),
+        *cell_texts(rule, answer.epoch),
         CellText(_beside_last(answer.auroc, row.auroc_last), auroc=answer.auroc),
         CellText(_beside_last(answer.ovl_scores, row.ovl_last)),
         _difference(row, answer),
@@ -120,30 +117,30 @@ def _groups(row: EpochRow, times: float | None) -> CellText:
 
 def _caption(table: EpochTable) -> list[str]:
     """Explain the table, one sentence per line."""
-    margin = f"{table.margin:g}"
+    margin, unit = f"{table.margin:g}", table.unit
     lines = [
-        f"any epoch: going back from the last epoch, the earliest that is shown not to be worse "
-        f"than any other epoch by {margin} or more, by one-sided 95 % limits of the difference.",
-        "last epoch: the same, against the last epoch only, which is the claim of the paper "
+        f"any {unit}: going back from the last {unit}, the earliest that is shown not to be worse "
+        f"than any other {unit} by {margin} or more, by one-sided 95 % limits of the difference.",
+        f"last {unit}: the same, against the last {unit} only, which is the claim of the paper "
         "(OOD Detection with Immature Models).",
-        "paper: the epoch with the highest AUROC on these same groups, as the paper chooses it; "
-        "the AUROC of the best of many epochs is too high on the groups that chose it.",
-        f"not shown: not even the last epoch can be shown to be within {margin} of all others "
+        f"paper: the {unit} with the highest AUROC on these same groups, as the paper chooses it; "
+        f"the AUROC of the best of many {unit}s is too high on the groups that chose it.",
+        f"not shown: not even the last {unit} can be shown to be within {margin} of all others "
         "with this many groups.",
-        "OVL is the overlap of the scores of ID and OOD groups; in parentheses: the last epoch.",
-        "saved is the share of training saved, 1 - epoch / last; a dash if the epoch is the "
-        "last, if the scores do not depend on training, or if no epoch is shown to be above "
+        f"OVL is the overlap of the scores of ID and OOD groups; in parentheses: the last {unit}.",
+        f"saved is the share of training saved, 1 - {unit} / last; a dash if the {unit} is the "
+        f"last, if the scores do not depend on training, or if no {unit} is shown to be above "
         "chance.",
-        f"groups: about so many would show the next epoch back, if all AUROCs stayed the same; "
+        f"groups: about so many would show the next {unit} back, if all AUROCs stayed the same; "
         f"a dash if its AUROC is lower by {margin} or more.",
         coverage(table.n_fit, table.seeds),
     ]
     if lacking := sum(row.left_out for row in table.rows):
         lines.append(
-            f"Left out over all rows: {lacking} epochs without scores for the same groups."
+            f"Left out over all rows: {lacking} {unit}s without scores for the same groups."
         )
     if any(not row.answers for row in table.rows):
-        lines.append("A row of dashes: fewer than two epochs can be compared.")
+        lines.append(f"A row of dashes: fewer than two {unit}s can be compared.")
     n_in = size_range([row.n_in for row in table.rows if row.n_in is not None])
     n_out = size_range([row.n_out for row in table.rows if row.n_out is not None])
     return [*lines, f"Groups: {n_in} in, {n_out} out."] if n_in else lines

@@ -21,7 +21,6 @@ from harness.results import Result
 from harness.store.records import Store
 from harness.text import one_line
 
-HEADER = ("out", "epoch", "layer", "AUROC [95 %]", "all layers")
 MOST_LAYERS = 5
 """Maximum number of layers per cell in a table; JSON and CSV have all layers."""
 
@@ -53,7 +52,7 @@ def sheet(table: LayerTable) -> TextTable:
     seed = "" if table.seed is None else f", seed {table.seed}"
     return TextTable(
         title=one_line(f"Layers of {table.scorer}: {table.heading}{seed}"),
-        header=HEADER,
+        header=["out", table.unit, "layer", "AUROC [95 %]", "all layers"],
         body=[_cells(cell, layer) for cell in table.cells for layer in cell.layers[:MOST_LAYERS]],
         lead=3,
         left=3,

@@ -86,7 +86,7 @@ def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
     """Format an AUROC table for printing; `best` names the style for the best numbers."""
     return TextTable(
         title=table.heading,
-        header=["scorer", "epoch", "bits/dim", *map(one_line, table.out_datasets)],
+        header=["scorer", table.unit, "bits/dim", *map(one_line, table.out_datasets)],
         body=[
             [
                 *cell_texts(row.scorer, row.epoch),
@@ -144,7 +144,7 @@ def _about_bits(table: Table) -> list[str]:
         return ["There is no bits/dim: the model is unnormalised, not a probability."]
     if not any(row.bits_per_dim for row in table.rows):
         return []
-    lines = ["bits/dim is the mean over the in-distribution examples at that epoch."]
+    lines = [f"bits/dim is the mean over the in-distribution examples at that {table.unit}."]
     if table.likelihood in ("exact", "lower_bound"):
         lines.append(
             "A continuous density is evaluated at integer pixels plus uniform noise; the mean is "
@@ -212,7 +212,7 @@ def _beaten(table: Table) -> list[str]:
     worst, row, out = max(found, key=lambda item: item[0].difference)
     line = (
         f"{BEATEN} is beaten by a trivial baseline: {counted(len(cells), 'number')}, {beyond} "
-        f"beyond error (paired test, p <= 0.05); worst: {row.scorer} at epoch {row.epoch} "
+        f"beyond error (paired test, p <= 0.05); worst: {row.scorer} at {table.unit} {row.epoch} "
         f"against {out}, {worst.difference:.3f} below {worst.scorer}."
     )
     return [one_line(line)]

@@ -15,13 +15,16 @@ from harness.plan.jobs import ChainId
 from harness.settings import Settings
 from harness.store import hashing
 from harness.suite import load_suite
-from harness.suite.schema import Comparison, Model, Recipe, Statistic
+from harness.suite.schema import Checkpoints, Comparison, Model, Recipe, Statistic
 
 
 def test_every_setting_is_declared_to_be_key_or_not():
-    declared = [keys.TRAIN_KEY_SETTINGS, keys.STATISTIC_KEY_SETTINGS, keys.NOT_KEY_SETTINGS]
+    declared = [
+        *(keys.TRAIN_KEY_SETTINGS, keys.SAVED_KEY_SETTINGS),
+        *(keys.STATISTIC_KEY_SETTINGS, keys.NOT_KEY_SETTINGS),
+    ]
     settings = {field.name for field in dataclasses.fields(Settings)}
-    for table in (Comparison, Model, Recipe, Statistic):
+    for table in (Checkpoints, Comparison, Model, Recipe, Statistic):
         settings |= set(table.model_fields)
     assert settings == set().union(*declared)
     assert sum(len(side) for side in declared) == len(set().union(*declared))

@@ -272,7 +272,7 @@ def test_the_ratio_is_that_of_the_two_models(ran, plan, specific, store, in_data
     def log_prob(plan, chain):
         """From the weights, without any statistic."""
         found = plan.chains[chain]
-        place = plan.train_key(chain), 1, torch.device("cpu")
+        place = plan.checkpoint_key(chain, 1), torch.device("cpu")
         model = load_model(store, found.model, found.domain, *place)
         with torch.no_grad():
             return model.log_prob(torch.from_numpy(images)).double().numpy()

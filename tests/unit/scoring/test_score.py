@@ -255,8 +255,8 @@ def of_the_scored_examples(outcome, settings, statistic):
         sides = []
         for job in planned.midpoint:
             chain = plan.chains[job.chain]
-            where = (store, chain.model, chain.domain, plan.train_key(job.chain), cell.epoch)
-            model = load_model(*where, torch.device("cpu")).eval()
+            key = plan.checkpoint_key(job.chain, cell.epoch)
+            model = load_model(store, chain.model, chain.domain, key, torch.device("cpu"))
             prepared = plan.prepared[job.draw.dataset]
             ids = job.draw.ids(prepared.counts["test"])
             x = torch.from_numpy(prepared.load("test")[ids])

@@ -134,7 +134,7 @@ class CellView {
   samples(row) {
     const sheet = DATA.samples.sheets.find((one) => one.model === value("model", row) && one.in === value("in", row) &&
       one.seed === COLUMNS.seed[row] && one.epoch === COLUMNS.epoch[row]);
-    return sheet ? section("Samples of the model at this epoch", sampleGrid(sheet)) : null;
+    return sheet ? section(`Samples of the model at this ${UNIT}`, sampleGrid(sheet)) : null;
   }
 
   command(row) {

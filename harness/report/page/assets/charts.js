@@ -98,7 +98,7 @@ function epochChart({ series, label, yLabel, domain = null, chance = null, at = 
   const y = domain ?? spread(points.map((point) => point.value));
   const { root, inner, atX, atY } = frame({
     ...size, label,
-    x: { ...ends(epochs.map(epochPlace)), ticks: epochs.map((e) => [epochPlace(e), String(e)]), label: "epoch" },
+    x: { ...ends(epochs.map(epochPlace)), ticks: epochs.map((e) => [epochPlace(e), String(e)]), label: UNIT },
     y: { ...y, ticks: niceTicks(y.low, y.high).map((t) => [t, short(t)]), label: yLabel },
   });
   if (chance !== null) {
@@ -121,7 +121,7 @@ function epochChart({ series, label, yLabel, domain = null, chance = null, at = 
       const dot = marker(one.place, px, py);
       const point = one.points[k];
       const interval = point.low === null || point.low === undefined ? "" : ` [${fixed(point.low)}, ${fixed(point.high)}]`;
-      dot.append(svg("title", {}, `${one.label}, epoch ${point.epoch}: ${fixed(point.value)}${interval}`));
+      dot.append(svg("title", {}, `${one.label}, ${UNIT} ${point.epoch}: ${fixed(point.value)}${interval}`));
       group.append(dot);
     });
     root.append(group);

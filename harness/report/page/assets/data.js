@@ -6,9 +6,11 @@ const CELLS = DATA.cells;
 const COLUMNS = Object.fromEntries(Object.entries(DATA.columns).map(
   ([key, column]) => [key, Array.isArray(column) ? column : new Array(CELLS).fill(column.all)]));
 const NAMES = DATA.names;
+const UNIT = DATA.unit;
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const PLACE = ["model", "in", "out", "scorer", "epoch", "group_size", "seed"];
 const LABELS = {
-  model: "Model", in: "ID", out: "OOD", scorer: "Scorer", epoch: "Epoch", group_size: "b",
+  model: "Model", in: "ID", out: "OOD", scorer: "Scorer", epoch: capital(UNIT), group_size: "b",
   seed: "Seed", status: "Status", mark: "Mark", auroc: "AUROC", auroc_low: "95 % interval",
   aupr: "AUPR", aupr_in: "AUPR ID", fpr95: "FPR95", ovl: "OVL", ovl_scores: "OVL scores",
   bits_per_dim_in: "bits ID",
@@ -121,7 +123,7 @@ function commandOf(row) {
 function titleOf(row) {
   const seed = CHOICES.seed.length > 1 ? `, seed ${COLUMNS.seed[row]}` : "";
   return `${value("model", row)}, ${value("in", row)} against ${value("out", row)}: ` +
-    `${value("scorer", row)}, b = ${COLUMNS.group_size[row]}, epoch ${COLUMNS.epoch[row]}${seed}`;
+    `${value("scorer", row)}, b = ${COLUMNS.group_size[row]}, ${UNIT} ${COLUMNS.epoch[row]}${seed}`;
 }
 
 /** Rows in CSV: a missing number is an empty field; text is quoted if a spreadsheet would read a formula. */

@@ -21,10 +21,10 @@ function drawMatrix(parent, rows, filters, open) {
     lines.get(key).set(COLUMNS.out[row], row);
   }
   if (!lines.size) {
-    parent.replaceChildren(hint("No cell passes the filters at this epoch and group size."));
+    parent.replaceChildren(hint(`No cell passes the filters at this ${UNIT} and group size.`));
     return;
   }
-  const which = filters.epoch === null ? "the last epoch of each training" : `epoch ${filters.epoch}`;
+  const which = filters.epoch === null ? `the last ${UNIT} of each training` : `${UNIT} ${filters.epoch}`;
   const left = lines.size > MOST_LINES ? ` Only the first ${MOST_LINES} of ${lines.size} lines are shown; use the filters to see others.` : "";
   parent.replaceChildren(
     el("h3", {}, `At ${which}, groups of ${size}`),

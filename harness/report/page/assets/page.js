@@ -78,7 +78,7 @@ function drawPublished(row) {
 
 // Filters
 
-const FILTER_LABELS = { model: "Model", in: "In-distribution", out: "OOD", scorer: "Scorer", group_size: "Group size b", epoch: "Epoch", seed: "Seed" };
+const FILTER_LABELS = { model: "Model", in: "In-distribution", out: "OOD", scorer: "Scorer", group_size: "Group size b", epoch: capital(UNIT), seed: "Seed" };
 
 function picker(key, label, entries, all, change) {
   const chosen = el("select", { id: `filter-${key}`, onchange: () => change(chosen.value) },
@@ -134,7 +134,7 @@ function drawCurves(parent, rows) {
   }
   const drawn = [...groups.values()].filter((found) => new Set(found.map((row) => COLUMNS.epoch[row])).size > 1);
   if (!drawn.length) {
-    parent.replaceChildren(hint("No cell that passes the filters was scored at more than one epoch."));
+    parent.replaceChildren(hint(`No cell that passes the filters was scored at more than one ${UNIT}.`));
     return;
   }
   const panels = drawn.slice(0, MOST_PANELS);
@@ -197,8 +197,8 @@ function drawVerdicts(parent) {
   const number = (key, label, draw, title) => ({ key, label, title, number: true, sort: (row) => row[key], draw });
   const area = el("div");
   parent.replaceChildren(
-    hint(`any epoch: going back from the last epoch, the earliest that is shown not to be worse than any other epoch by ${rows[0].margin} or more ` +
-      "(one-sided 95 % limits of the difference). last epoch: the same, against the last epoch only. paper: the epoch with the highest AUROC on these same groups, " +
+    hint(`any ${UNIT}: going back from the last ${UNIT}, the earliest that is shown not to be worse than any other by ${rows[0].margin} or more ` +
+      `(one-sided 95 % limits of the difference). last ${UNIT}: the same, against the last ${UNIT} only. paper: the ${UNIT} with the highest AUROC on these same groups, ` +
       "which is too high on the groups that chose it. A dash: nothing is shown, or nothing is saved."), area);
   const table = new SortedTable(area, {
     caption: "How early is enough", unit: "rows",
@@ -206,19 +206,19 @@ function drawVerdicts(parent) {
       text("model", "Model"), text("in", "ID"), text("out", "OOD"), text("scorer", "Scorer", true),
       number("group_size", "b", (row) => String(row.group_size)),
       { ...text("rule", "Rule"), draw: (row) => RULES[row.rule] },
-      number("epoch", "Epoch", (row) => row.epoch === null ? "not shown" : el("b", {}, String(row.epoch))),
+      number("epoch", UNIT, (row) => row.epoch === null ? "not shown" : el("b", {}, String(row.epoch))),
       number("last_epoch", "Last", (row) => String(row.last_epoch)),
       number("auroc", "AUROC", (row) => orDash(row.auroc, fixed)),
       number("auroc_last", "AUROC at last", (row) => orDash(row.auroc_last, fixed)),
       number("ovl_scores", "OVL", (row) => orDash(row.ovl_scores, fixed), "overlap of the scores of ID and OOD groups"),
-      number("difference", "Epoch − last", drawGain),
+      number("difference", "Gain over last", drawGain),
       number("training_saved", "Training saved", (row) => orDash(row.training_saved, (x) => `${Math.round(100 * x)} %`)),
     ],
   });
   table.setItems(rows);
 }
 
-const RULES = { any: "any epoch", last: "last epoch", paper: "paper" };
+const RULES = { any: `any ${UNIT}`, last: `last ${UNIT}`, paper: "paper" };
 
 function orDash(number, format) {
   return number === null ? "–" : format(number);
@@ -257,7 +257,7 @@ function trainingPanel(one) {
   const isBound = one.likelihood && one.likelihood !== "exact" ? ` (likelihood: ${one.likelihood.replace("_", " ")})` : "";
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
   return el("figure", {},
-    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${isBound}`, lacking.length ? ` – epochs not stored: ${lacking.join(", ")}` : null),
+    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${isBound}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
     series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: "bits/dim" }) : hint("No loss is stored."));
 }
 
@@ -274,10 +274,10 @@ function drawSamples(parent) {
     trainings.set(key, [...(trainings.get(key) ?? []), sheet]);
   }
   parent.replaceChildren(
-    hint(`At temperature ${temperature}, from the same noise at every epoch.`),
+    hint(`At temperature ${temperature}, from the same noise at every ${UNIT}.`),
     ...notes.map(hint),
     ...[...trainings].map(([title, found]) => el("div", { class: "training" }, el("h4", {}, title),
-      el("div", { class: "sheets" }, found.map((sheet) => el("figure", {}, sampleGrid(sheet), el("figcaption", {}, `epoch ${sheet.epoch}`)))))));
+      el("div", { class: "sheets" }, found.map((sheet) => el("figure", {}, sampleGrid(sheet), el("figcaption", {}, `${UNIT} ${sheet.epoch}`)))))));
 }
 
 // Theme

@@ -182,7 +182,8 @@ def test_curves():
 
 def test_without_bits_per_dimension_there_is_no_second_axis():
     a = Curve((0, 1), (0.5, 0.75), (0.4, 0.65), (0.6, 0.85))
-    figure = draw_curves([[CurvePanel("p", {"a": a}, {})]], title="Title")
+    figure = draw_curves([[CurvePanel("p", {"a": a}, {})]], title="Title", unit="step")
+    assert figure.axes[0].get_xlabel() == "step"
     assert len(figure.axes) == 1
     assert legend(figure) == ["a"]
 

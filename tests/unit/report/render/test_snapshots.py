@@ -91,7 +91,7 @@ def shown_layers(console):
         )
         for result in story()[2:4]
     ]
-    table = LayerTable("glow", "cifar10", 1, "50%_x", None, cells)
+    table = LayerTable("glow", "cifar10", 1, "50%_x", None, cells, "epoch")
     return render_sheets([layer_sheet(table)], title=TITLE, format="table", console=console)
 
 
