@@ -12,7 +12,7 @@ from harness.errors import DataError
 from harness.suite.option_files import sha256_of
 from harness.text import short
 
-TENSORS, PICKLED = (".safetensors",), (".pt", ".pth", ".ckpt", ".bin")
+TENSORS, PICKLED = (".safetensors",), (".pt", ".pth", ".ckpt", ".bin", ".tar")
 INDEX = ".index.json"
 IN_FOLDERS = ("model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin")
 """Weights in folders of transformers, accelerate and diffusers, each also in parts with an index;

@@ -117,10 +117,10 @@ def _explained(path: Path, content: bytes, state: str, error: Exception) -> str:
 
 
 def _conversion(path: Path, state: str, *, safe: bool) -> str:
-    """Write the lines that convert a file."""
+    """Write the two lines that convert a file."""
     entry = f'["{state or "state_dict"}"]'
-    load = f'found = torch.load("{path}", map_location="cpu", weights_only={safe})'
-    weights = f"found{entry} (or found, or found.state_dict(), as the file is)"
-    target = path.with_suffix(".safetensors").name if safe else f"{path.stem}.weights.pt"
+    load = f'weights = torch.load("{path}", map_location="cpu", weights_only={safe}){entry}'
+    target = path.with_suffix(".safetensors" if safe else ".weights.pt")
     save = "safetensors.torch.save_file" if safe else "torch.save"
-    return f'{load}; {save}(weights, "{target}") with weights = {weights}'
+    other = "with the entry that has the weights, or .state_dict() of a whole model"
+    return f'{load}; {save}(weights, "{target}") ({other})'

@@ -103,8 +103,7 @@ def match(model: Mapping[str, Tensor], states: Mapping[str, State], table: Check
         choices = " or ".join(f'state = "{place}"' for place in found)
         raise DataError(f"several entries match the model: choose {choices}")
     nearest = max(fits.values(), key=_likeness)
-    ways = list(dict.fromkeys(_ways_out(model, chosen)))
-    raise DataError(_described(nearest, ways))
+    raise DataError(_described(nearest, list(_ways_out(model, chosen))))
 
 
 def _likeness(fit: Fit) -> tuple[int, int]:
@@ -141,15 +140,18 @@ def _unwrapped(state: State) -> State:
 
 def _ways_out(model: Mapping[str, Tensor], states: Mapping[str, State]) -> Iterator[str]:
     """Yield the settings that would make a state match: `strip = "net."`."""
+    places: dict[str, set[str]] = {}
     for place, state in states.items():
-        where = f'state = "{place}" with ' if place and len(states) > 1 else ""
         for tensors in (state, _unwrapped(state)):
             for prefix in _prefixes(tensors, model):
                 if Fit(model, _renamed(tensors, prefix, "")).fits:
-                    yield f'{where}strip = "{prefix}"'
+                    places.setdefault(f'strip = "{prefix}"', set()).add(place)
             for prefix in _prefixes(model, tensors):
                 if Fit(model, _renamed(tensors, "", prefix)).fits:
-                    yield f'{where}add = "{prefix}"'
+                    places.setdefault(f'add = "{prefix}"', set()).add(place)
+    for way, found in places.items():
+        for place in sorted(found):
+            yield way if len(found) == 1 else f'state = "{place}" and {way}'
 
 
 def _prefixes(longer: Iterable[str], shorter: Iterable[str]) -> list[str]:

@@ -170,7 +170,7 @@ FORMS = {
     "older-parts": (older_parts, {}),
     "diffusers": (diffusers, {}),
     "plain.safetensors": (safetensors, {}),
-    "timm.pth": (timm, {"state": "state_dict_ema"}),
+    "timm.pth.tar": (timm, {"state": "state_dict_ema"}),
     "parallel.pt": (parallel, {}),
     "compiled.pt": (compiled, {}),
     "within.pt": (compiled_within, {}),

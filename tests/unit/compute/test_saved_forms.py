@@ -78,6 +78,16 @@ def test_a_form_that_needs_a_key_says_which(tmp_path, name):
         assert f'{key} = "{value}"' in message
 
 
+def test_a_prefix_in_two_entries_comes_with_the_entry(tmp_path):
+    state = forms.under("net.", Flow().state_dict())
+    torch.save({"raw": state, "average": state}, tmp_path / "a.pt")
+    assert (
+        'all match with state = "average" and strip = "net." or state = "raw" and strip = "net."'
+    ) in refusal(Flow(), tmp_path / "a.pt")
+    torch.save({"raw": state, "loss": torch.ones(1)}, tmp_path / "b.pt")
+    assert refusal(Flow(), tmp_path / "b.pt").endswith('; all match with strip = "net."')
+
+
 def test_an_average_and_the_weights_themselves_are_a_choice(tmp_path):
     forms.average(tmp_path / "a.pt", Flow().state_dict())
     message = refusal(Flow(), tmp_path / "a.pt")
@@ -223,11 +233,9 @@ def test_objects_are_refused_with_a_conversion_that_works(tmp_path, extra, name)
     message = refusal(Flow(), path)
     assert name in message
     assert "Reading them would run code from the file, so the file is refused" in message
-    command = message.partition("convert it: ")[2].partition(" with weights = ")[0]
-    found = torch.load(path, weights_only=False)
-    assert command.startswith(f'found = torch.load("{path}", map_location="cpu", weights_only=Fal')
-    torch.save(found["state_dict"], tmp_path / "epoch=3.weights.pt")
-    assert 'torch.save(weights, "epoch=3.weights.pt")' in command
+    lines = message.partition("convert it: ")[2].partition(" (with the entry")[0]
+    assert len(lines.split("; ")) == 2
+    exec(lines, {"torch": torch})
     load(model := Flow(), tmp_path / "epoch=3.weights.pt")
     assert tensor_bytes(model.state_dict()) == tensor_bytes(trained.state_dict())
 
@@ -246,7 +254,7 @@ def test_torch_before_2_10_reads_safetensors_alone(tmp_path, monkeypatch):
     message = refusal(Flow(), tmp_path / "a.pt")
     assert "is read with torch 2.10 or newer" in message
     assert "this is 2.9.1+cpu" in message
-    assert 'safetensors.torch.save_file(weights, "a.safetensors")' in message
+    assert f'safetensors.torch.save_file(weights, "{tmp_path}/a.safetensors")' in message
     load(model := Flow(), tmp_path / "a.safetensors")
     assert tensor_bytes(model.state_dict()) == tensor_bytes(trained.state_dict())
 
