@@ -2,15 +2,13 @@
 
 The package is the vocabulary for plugins: contracts, hooks, events and errors. `oodbench.testing`
 is the conformance kit, `oodbench.events` has all events, `oodbench.workers` is for executors.
-Importing this package imports neither torch nor any other package of the project.
+Importing this package imports neither torch nor any other package of the project. The package
+imports no module at all, so that the command `bench` handles interrupts from the first moment.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from oodbench._names import lazily
-
+TYPE_CHECKING = False  # type checkers know the name, and `typing` takes time to import
 if TYPE_CHECKING:  # where type checkers find the names that `__all__` lists
     from harness.contracts import *
     from harness.dequantise import *
@@ -80,4 +78,10 @@ _HOMES = (
     "harness.hookspecs",
     "harness.settings",
 )
-__getattr__ = lazily(__name__, _HOMES, __all__)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use."""
+    from oodbench._names import lazily
+
+    return lazily(__name__, _HOMES, __all__)(name)

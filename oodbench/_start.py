@@ -1,25 +1,47 @@
-"""Entry point for `bench` processes: resolve the package names first, then run the command."""
+"""Entry point for `bench` processes: interrupts, streams and package names, then the command.
+
+Nothing is imported before interrupts are handled: the imports of the command take longer.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib import import_module
-from typing import NoReturn
 
-from oodbench._names import take_names
+# Built in; the module `signal` takes 10 ms to import, and an interrupt then would be a traceback.
+from _signal import SIGINT, SIGTERM, signal  # type: ignore[import-not-found]
+
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command `bench`."""
+    for number in (SIGINT, SIGTERM):
+        signal(number, _leave)
+    from oodbench._streams import mend_streams
+
+    mend_streams()
     start("harness.cli")
+
+
+def _leave(number: int, frame: object) -> None:
+    """End the process at an interrupt, until the command has handlers of its own."""
+    try:
+        os.write(2, b"\ninterrupted before any work began\n")
+    finally:
+        os._exit(INTERRUPTED)
 
 
 def start(module: str) -> None:
     """Call `main` in a module of ours, after claiming the package names for this process."""
+    from importlib import import_module
+
+    from oodbench._names import take_names
+
     try:
         take_names()
     except ImportError as error:
-        _give_up(str(error))
+        raise _failure(str(error)) from None
     try:
         run = import_module(module).main
     except Exception:
@@ -28,13 +50,13 @@ def start(module: str) -> None:
 
         if not (changes := describe_changes(installed_files())):
             raise
-        _give_up(f"{changes}; {ADVICE}")
+        raise _failure(f"{changes}; {ADVICE}") from None
     run()
 
 
-def _give_up(reason: str) -> NoReturn:
+def _failure(reason: str) -> SystemExit:
     print(f"bench: {reason}", file=sys.stderr)
-    sys.exit(2)
+    return SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
-import shlex
-import signal
 import sys
 import traceback
-from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version as installed_version
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from harness.cli.interrupts import Interrupts, command, message
+from harness.cli.output import drop_unwritten
 from harness.errors import BenchError, Interrupted, PluginError
 from harness.registry.registry import Registry
 from harness.store.layout import LOGS
@@ -25,8 +22,6 @@ from oodbench._installed import ADVICE, describe_changes, installed_files
 
 INTERNAL_ERROR = 70
 FILES_FAILED = 74
-GRACE_SECONDS = 10.0
-"""Maximum time for clean-up after an interrupt, in seconds."""
 
 COMMANDS = {
     "bench": {
@@ -135,52 +130,34 @@ def options(
 
 def main() -> None:
     """Run the command line; every kind of ending has an exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
+    interrupts = Interrupts()
     try:
-        _add_plugin_commands()
-        app()
-    except Interrupted as interrupt:
-        print(f"\ninterrupted; to resume: {_command()}", file=sys.stderr)
-        sys.exit(interrupt.exit_status)
-    except BenchError as error:
-        print(f"bench: {printable(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except OSError as error:
-        sys.exit(_files_failed(error))
-    except ModuleNotFoundError as error:
-        sys.exit(_module_not_found(error))
-    except Exception as error:
-        sys.exit(_internal_error(error))
+        try:
+            _add_plugin_commands()
+            app()
+        finally:
+            sys.stdout.flush()
+    except BaseException as error:
+        interrupts.stop()
+        sys.exit(_exit_status(Interrupted() if interrupts.were_heard else error))
 
 
-def _interrupt(number: int, frame: FrameType | None) -> Any:
-    stack = traceback.walk_stack(frame)
-    if any(caller.f_code.co_name == "__del__" for caller, _ in stack):
-        _alarm(_interrupt, 0.05)  # later, because a finaliser would swallow the exception
-        return
-    for again in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(again, _leave_at_once)
-    _alarm(_leave_at_once, GRACE_SECONDS)
-    raise Interrupted
-
-
-def _alarm(handler: Callable[[int, FrameType | None], Any], seconds: float) -> None:
-    """Call a handler after a delay, on systems with interval timers."""
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _leave_at_once(number: int, frame: FrameType | None) -> Any:
-    """End the process after a second interrupt or a long clean-up; the store stays consistent."""
-    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-    os.write(2, f"{show_cursor}\ninterrupted; to resume: {_command()}\n".encode())
-    os._exit(Interrupted.exit_status)
-
-
-def _command() -> str:
-    return shlex.join(["bench", *sys.argv[1:]])
+def _exit_status(error: BaseException) -> Any:
+    """Report why the command ends, and return the exit status."""
+    match error:
+        case SystemExit():
+            return error.code
+        case Interrupted():
+            print(message(), file=sys.stderr)
+            return error.exit_status
+        case BenchError():
+            print(f"bench: {printable(str(error))}", file=sys.stderr)
+            return error.exit_status
+        case OSError():
+            return _files_failed(error)
+        case ModuleNotFoundError():
+            return _module_not_found(error)
+    return _internal_error(error)
 
 
 def _add_plugin_commands() -> None:
@@ -200,8 +177,9 @@ def _add_plugin_commands() -> None:
 def _files_failed(error: OSError) -> int:
     """Report a file-system error; stored results are unaffected."""
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    drop_unwritten()
     _log_traceback(error)
-    print(f"bench: {what}; after fixing this, resume with: {_command()}", file=sys.stderr)
+    print(f"bench: {what}; after fixing this, resume with: {command()}", file=sys.stderr)
     return FILES_FAILED
 
 
@@ -213,7 +191,7 @@ def _module_not_found(error: ModuleNotFoundError) -> int:
     return BenchError.exit_status
 
 
-def _internal_error(error: Exception) -> int:
+def _internal_error(error: BaseException) -> int:
     where = _log_traceback(error) or "".join(traceback.format_exception(error))
     if changes := describe_changes(installed_files()):
         where = f"{changes}; {ADVICE}; {where}"
@@ -221,7 +199,7 @@ def _internal_error(error: Exception) -> int:
     return INTERNAL_ERROR
 
 
-def _log_traceback(error: Exception) -> str:
+def _log_traceback(error: BaseException) -> str:
     """Write the traceback to a log; return a note with the path, or empty on failure."""
     try:
         # Imported here, because only errors need these modules and `bench --help` does not.

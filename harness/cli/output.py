@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
@@ -16,6 +17,14 @@ T = TypeVar("T")
 def tell(text: str) -> None:
     """Print a message on stderr; control characters are escaped."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def drop_unwritten() -> None:
+    """Drop output that cannot be written, which the end of the process would try to write."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_items(

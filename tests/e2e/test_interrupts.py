@@ -79,3 +79,80 @@ def test_an_interrupt_within_a_finaliser_is_not_lost():
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "\ninterrupted; to resume: bench slow\n"
+
+
+SWALLOWED = """
+import gc, os, signal, time, weakref
+from harness.cli import app as cli
+
+def strike(*ignored):
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
+
+def by_a_handler():
+    try:
+        strike()
+    except BaseException:
+        pass
+
+def by_a_callback():
+    class Thing: pass
+    thing = Thing()
+    kept = weakref.ref(thing, strike)
+    del thing
+
+def by_the_compiler():
+    os.kill = lambda *_: None
+    signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    compile("2**31 - 1\\n" * 20_000, "source", "exec")
+
+def by_another_error():
+    try:
+        strike()
+    except BaseException:
+        raise ImportError("no such module") from None
+
+@cli.app.command()
+def slow():
+    HOW()
+    time.sleep(60)
+
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["by_a_handler", "by_a_callback", "by_the_compiler", "by_another_error"]
+)
+def test_an_interrupt_that_is_swallowed_is_heard_all_the_same(how):
+    code = SWALLOWED.replace("HOW", how)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "slow"], capture_output=True, text=True, timeout=50
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "\ninterrupted; to resume: bench slow\n"
+
+
+FINISHED = """
+import os, signal
+from harness.cli import app as cli
+
+@cli.app.command()
+def quick():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        pass
+
+cli.main()
+"""
+
+
+def test_an_interrupt_that_is_swallowed_just_before_the_end():
+    done = subprocess.run(
+        [sys.executable, "-c", FINISHED, "quick"], capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 130
+    assert done.stderr == "\ninterrupted; to resume: bench quick\n"
