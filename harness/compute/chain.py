@@ -26,6 +26,7 @@ from harness.errors import DataError, StoreError, UnsupportedError
 from harness.events import Report
 from harness.plan.crossfit import CrossFitSplit, by_fit, cross_fit_splits
 from harness.plan.jobs import Chain, StatisticJob
+from harness.plan.keys import stored_epochs
 from harness.plan.missing import is_missing
 from harness.plan.plan import Plan, failure_inputs
 from harness.settings import Settings
@@ -158,10 +159,8 @@ class _Trainer:
         return False
 
     def _stored_epochs(self, after: int, before: int) -> list[int]:
-        folder = self._store.path(CHECKPOINTS, self._train_key)
-        found = (int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
-        within = sorted((epoch for epoch in found if after < epoch < before), reverse=True)
-        return [epoch for epoch in within if self._context.is_stored(epoch)]
+        stored = stored_epochs(self._store, self._train_key)
+        return [epoch for epoch in reversed(stored) if after < epoch < before]
 
     def _run_epoch(self, training: Training, advance: Callable[[int], None]) -> dict[str, Any]:
         started, before = time.perf_counter(), training.steps

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.data.roles import Draw
 from harness.errors import DataError
 from harness.plan.jobs import Chain
+from harness.plan.keys import stored_epochs
 from harness.plan.missing import is_missing, missing_epochs
 from harness.plan.plan import Plan
 from harness.store.records import Store
@@ -49,8 +50,8 @@ def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
 
 
 def _epochs_to_train(plan: Plan, store: Store, chain: Chain, missing: list[int]) -> int:
-    before = [e for e in range(missing[0]) if plan.keys(store).has_checkpoint(chain.id, e)]
-    return missing[-1] - max(before, default=0)
+    stored = stored_epochs(store, str(plan.train_key(chain.id)))
+    return missing[-1] - max((epoch for epoch in stored if epoch < missing[0]), default=0)
 
 
 def _examples(plan: Plan, chain: Chain) -> int:

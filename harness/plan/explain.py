@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.errors import DataError, StoreError
 from harness.plan.jobs import ChainId, StatisticJob
+from harness.plan.keys import stored_epochs
 from harness.plan.plan import Plan
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, STATISTICS
@@ -29,9 +30,7 @@ class Reasons:
             return self._no_data(chain.dataset)
         if self.plan.chains[chain].model.saved is not None:
             return self._saved(chain, epoch)
-        key = str(self.plan.train_key(chain))
-        folder = self.store.path(CHECKPOINTS, key)
-        stored = sorted(int(path.name.removeprefix("epoch-")) for path in folder.glob("epoch-*"))
+        stored = stored_epochs(self.store, str(self.plan.train_key(chain)))
         before = [found for found in stored if found < epoch]
         if before:
             return f"training continues from stored epoch {before[-1]}"

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.domain import Images
+from harness.store.layout import CHECKPOINTS
 
 if TYPE_CHECKING:
+    from harness.store.records import Store
     from harness.suite.components import Component, ModelComponent
     from harness.suite.schema import Recipe
 
@@ -99,6 +101,13 @@ def _recipe_identity(recipe: Recipe) -> dict[str, Any]:
 def checkpoint_key(train_key: str, epoch: int) -> str:
     """Return the key of the checkpoint for an epoch, below the train key."""
     return f"{train_key}/epoch-{epoch:06d}"
+
+
+def stored_epochs(store: Store, train_key: str) -> list[int]:
+    """List the epochs of a training with a stored checkpoint, ascending."""
+    names = [path.name for path in store.path(CHECKPOINTS, train_key).glob("epoch-*")]
+    found = (int(name.removeprefix("epoch-")) for name in names if name[6:].isdecimal())
+    return sorted(x for x in found if store.has(CHECKPOINTS, checkpoint_key(train_key, x)))
 
 
 def statistic_inputs(

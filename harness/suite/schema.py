@@ -74,7 +74,7 @@ DatasetPlugin = Annotated[str, _known("data set plugin")]
 ScorerPlugin = Annotated[str, _known("scorer plugin")]
 StatisticPlugin = Annotated[str, _known("statistic plugin")]
 Count = Annotated[int, Field(ge=1)]
-Epoch = Annotated[int, Field(ge=0)]
+Epoch = Annotated[int, Field(ge=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 T = TypeVar("T")
 Several = Annotated[
