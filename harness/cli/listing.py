@@ -67,7 +67,7 @@ def _entry_row(item: dict[str, str]) -> list[str]:
 def _list_suites(json: bool) -> None:
     """List the suites in the current folder, and the suites shipped with the project by name."""
     # Imported here, because this import takes longer than listing plugins.
-    from harness.suite.files import shipped_by_name
+    from harness.suite.files import read_text, shipped_by_name
 
     shipped = shipped_by_name()
     own = [
@@ -78,7 +78,7 @@ def _list_suites(json: bool) -> None:
     rows = []
     for name, path in ({path.as_posix(): path for path in own} | shipped).items():
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
+            values = tomllib.loads(read_text(path))
             title = str(values.get("title", ""))
         except (OSError, ValueError) as error:
             title = f"cannot be read: {error}"

@@ -15,6 +15,7 @@ from harness.errors import BenchError
 from harness.results import Cell
 from harness.store.hashing import digest
 from harness.store.records import replace_file
+from harness.suite.files import read_text
 
 FORMAT = 1
 FOLDER = "pins"
@@ -85,7 +86,7 @@ def read_pins(path: Path) -> Pins:
         BenchError: The file cannot be read or does not contain pins.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
         if values["format"] != FORMAT:
             raise ValueError(f"the format is {values['format']!r}, not {FORMAT}")
         suite = path.parent / str(values["suite"])

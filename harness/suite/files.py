@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Iterable
@@ -135,7 +136,7 @@ def _read_toml(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[K
             raise _unusable(path, "not a file")
         if path.stat().st_size > MAX_BYTES:
             raise _unusable(path, f"a suite has at most {MAX_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         return tomllib.loads(text), locate(text)
     except FileNotFoundError:
         known = [*(item.name for item in path.parent.glob("*.toml")), *names]
@@ -143,9 +144,10 @@ def _read_toml(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[K
         raise _unusable(path, message, hint=known_names(path.name, known)) from None
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise _unusable(path, "not UTF-8 text", number) from error
+    except UnicodeError as error:
+        message, _, line = str(error).partition(" in line ")
+        hint = "save the file as UTF-8"
+        raise _unusable(path, message, int(line or 1), hint=hint) from error
     except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         line = re.search(r"at line (\d+)", str(error))
         number = int(line.group(1)) if line else text.count("\n") + 1
@@ -154,6 +156,25 @@ def _read_toml(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[K
         depths = [line.count("[") + line.count("{") for line in text.split("\n")]
         number = depths.index(max(depths)) + 1
         raise _unusable(path, "nested too deeply", number) from None
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, with or without a byte order mark and Windows line ends.
+
+    Raises:
+        OSError: The file cannot be read.
+        UnicodeError: The file has another encoding; the message says which, if known.
+    """
+    content = path.read_bytes()
+    start = content[:2]
+    if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or 0 in start:
+        raise UnicodeError("UTF-16 text, not UTF-8 text")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = content[: error.start].count(b"\n") + 1
+        raise UnicodeError(f"not UTF-8 text in line {number}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _unusable(path: Path, message: str, line: int | None = None, hint: str = "") -> SuiteError:

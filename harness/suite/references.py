@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def read_reference(path: Path, suite: Suite) -> Reference:
             raise ValueError(f"{path} is not a file")
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path}: published values have at most {MAX_BYTES:,} bytes")
-        file = _File.model_validate_json(path.read_bytes())
+        file = _File.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
