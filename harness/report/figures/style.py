@@ -8,9 +8,11 @@ backend, no pyplot, and settings only apply inside `style()`.
 from __future__ import annotations
 
 import io
+import os
+import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +57,28 @@ SETTINGS: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Apply the figure settings for drawing and saving; the previous settings are restored."""
+    _import_matplotlib()
     import matplotlib.style
 
     with matplotlib.style.context(["default", SETTINGS]):
         yield
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib, even if $MPLBACKEND names no backend: figures here need none.
+
+    For other code in this process, the backend is the same as after a plain import.
+    """
+    backend = os.environ.get("MPLBACKEND")
+    if backend is None or "matplotlib" in sys.modules:
+        return
+    del os.environ["MPLBACKEND"]
+    try:
+        import matplotlib
+    finally:
+        os.environ["MPLBACKEND"] = backend
+    with suppress(ValueError):
+        matplotlib.rcParams["backend"] = backend
 
 
 def new_figure(
