@@ -145,9 +145,9 @@ def _read_toml(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[K
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
     except UnicodeError as error:
-        message, _, line = str(error).partition(" in line ")
+        message, _, place = str(error).partition(" in line ")
         hint = "save the file as UTF-8"
-        raise _unusable(path, message, int(line or 1), hint=hint) from error
+        raise _unusable(path, message, int(place or 1), hint=hint) from error
     except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         line = re.search(r"at line (\d+)", str(error))
         number = int(line.group(1)) if line else text.count("\n") + 1
