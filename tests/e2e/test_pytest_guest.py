@@ -111,8 +111,8 @@ def test_options_that_choose_tests_choose_pins(python, repository):
     assert session(python, repository, *options, "--lf")[:2] == (0, "1 passed")
 
 
-@pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])
-def test_processes_share_pins_in_every_way(python, repository, mode):
+@pytest.mark.parametrize("mode", ["loadfile", "loadgroup"])
+def test_processes_share_pins(python, repository, mode):
     status, last, said = session(python, repository, "-n", "2", "--dist", mode, *FROM_STORE)
     assert (status, last) == (0, "3 passed"), said
 
