@@ -143,6 +143,12 @@ class StoreError(BenchError):
     """A stored result that is damaged or unreadable."""
 
 
+class FolderError(BenchError):
+    """A folder for results or data that is unknown, or that a run must write and cannot."""
+
+    exit_status = 74
+
+
 class TrainingError(BenchError):
     """A training that cannot continue, for example because the loss is not finite.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BenchError
+from harness.errors import BenchError, FolderError
 
 BATCH_SIZE = 64
 STORE_VARIABLE = "BENCH_STORE"
@@ -45,16 +44,24 @@ def default_store() -> Path:
 
 
 def default_data() -> Path:
-    """Return `$BENCH_DATA`, or the user data folder, or `bench-data` for a user without a home."""
+    """Return `$BENCH_DATA`, or the user data folder on this platform.
+
+    Raises:
+        FolderError: This user has no home folder, as in a container with a number as the user.
+    """
     import platformdirs
 
-    if given := os.environ.get(DATA_VARIABLE):
-        return Path(given)
-    with suppress(RuntimeError):  # no home; older versions of platformdirs return "~/..." instead
-        folder = platformdirs.user_data_path("oodbench")
-        if folder.is_absolute():
-            return folder
-    return Path("bench-data")
+    if named := os.environ.get(DATA_VARIABLE):
+        return Path(named)
+    try:
+        found = platformdirs.user_data_path("oodbench")
+    except RuntimeError:
+        found = Path("~")  # as from an earlier version of platformdirs
+    if not found.is_absolute():
+        raise FolderError(
+            "this user has no home folder, so no data folder: name one with --data or $BENCH_DATA"
+        )
+    return found
 
 
 def raw_root() -> Path:

@@ -18,7 +18,7 @@ from harness.settings import DATA_VARIABLE, STORE_VARIABLE, default_data, defaul
 
 def _remember_data(data: Path) -> Path:
     """Set the data folder in the environment, for data sets here and in worker processes."""
-    if data != default_data():
+    if str(data) != os.environ.get(DATA_VARIABLE):
         os.environ[DATA_VARIABLE] = str(data.absolute())
     return data
 
@@ -30,6 +30,7 @@ def _remember_store(store: Path) -> Path:
     return store
 
 
+DATA_HELP = "Data folder; $BENCH_DATA, else the user's data folder."
 SuitePath: TypeAlias = Annotated[
     Path,
     typer.Argument(
@@ -64,7 +65,7 @@ DataOption: TypeAlias = Annotated[
     Path,
     typer.Option(
         "--data",
-        help="Data folder; $BENCH_DATA, else the user's data folder.",
+        help=DATA_HELP,
         callback=_remember_data,
         default_factory=default_data,
         show_default=False,

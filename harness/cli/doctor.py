@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from harness.cli.arguments import DataOption, JsonOption, PluginOption, StoreOption
+from harness.cli.arguments import DATA_HELP, JsonOption, PluginOption, StoreOption
 from harness.cli.output import print_json
 from harness.maintenance.doctor import examine
 from harness.text import one_line
@@ -13,7 +16,9 @@ from harness.text import one_line
 def doctor(
     plugin: PluginOption,
     store: StoreOption,
-    data: DataOption,
+    data: Annotated[
+        Path | None, typer.Option("--data", help=DATA_HELP, show_default=False)
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Examine Python, torch, devices, folders and plugins.

@@ -97,7 +97,8 @@ def run(
         outcome = run_suite(resolved, settings, report, allow_missing)
     _print_report(outcome, settings.store, resolved.title, errors)
     if outcome.exit_status:
-        sys.stderr.write(f"some cells have no number; see the notes above and {log}\n")
+        also = f" and {log}" if log.exists() else ""  # a read-only store has no log
+        sys.stderr.write(f"some cells have no number; see the notes above{also}\n")
     raise typer.Exit(outcome.exit_status)
 
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from harness.contracts import Dataset, Fetchable, HasNotes, HasStamp
 from harness.data.contents import Contents, find_contents, keep_contents
 from harness.domain import Images
-from harness.errors import DataError, MissingDataError, StoreError
+from harness.errors import DataError, FolderError, MissingDataError, StoreError
 from harness.store.contents import files_problem
 from harness.store.hashing import digest, file_sha256
 from harness.store.layout import DATASETS, MANIFEST
 from harness.store.locks import lock
-from harness.store.records import Manifest, Store
+from harness.store.records import Manifest, Store, find_unwritable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,18 +177,38 @@ class DataFolder:
         Raises:
             MissingDataError: The raw data is missing.
             DataError: The raw data does not match the declared domain.
+            FolderError: The data set must be converted, and the data folder cannot be written.
         """
+        found = self._find_sound(component)  # without a lock: the folder may be read-only
+        if found is not None:
+            return found
+        self._require_writable(component)
         key = self.converted_key(component)
         with lock(self.store.root, key):  # if two runs race, one reuses the result
-            found = self.find(component)
+            found = self._find_sound(component)
             if found is not None:
-                with suppress(StoreError):  # a damaged data set is converted again
-                    for split in found.counts:
-                        found.load(split)
-                    return found
+                return found
             prepared = self._convert(component, key)
         converted(prepared)
         return prepared
+
+    def _find_sound(self, component: DatasetComponent) -> PreparedDataset | None:
+        """Return the prepared data set; None if missing or damaged."""
+        found = self.find(component)
+        if found is not None:
+            with suppress(StoreError):
+                for split in found.counts:
+                    found.load(split)
+                return found
+        return None
+
+    def _require_writable(self, component: DatasetComponent) -> None:
+        folder = find_unwritable(self.store.root)
+        if folder is not None:
+            raise FolderError(
+                f"data set {component.name!r} must be converted, but {folder} cannot be written: "
+                "change the permissions, or name another folder with --data or $BENCH_DATA"
+            )
 
     def _convert(self, component: DatasetComponent, key: str) -> PreparedDataset:
         if self.store.has(DATASETS, key):

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from harness.errors import PluginError
+from harness.errors import FolderError, PluginError
 from harness.registry.registry import KINDS, Registry
-from harness.settings import processors
+from harness.settings import default_data, processors
+from harness.store.records import find_unwritable, is_refusal
 from harness.text import counted
 from oodbench._installed import ADVICE, describe_changes, installed_files
 from oodbench._names import FOLDER
@@ -78,17 +79,17 @@ class Finding:
     advice: str = ""
 
 
-def examine(store: Path, data: Path, requested: Sequence[str] = ()) -> Iterator[Finding]:
+def examine(store: Path, data: Path | None, requested: Sequence[str] = ()) -> Iterator[Finding]:
     """Run all examinations, quick ones first.
 
     Arguments:
         store: Store folder; the folder need not exist.
-        data: Data folder; the folder need not exist.
+        data: Data folder; the folder need not exist. None for the default data folder.
         requested: Plugins requested on the command line.
     """
     yield _python()
     yield _folder("store", store, "choose another folder with --store or $BENCH_STORE")
-    yield _folder("data folder", data, "choose another folder with --data or $BENCH_DATA")
+    yield _data_folder(data)
     yield from _plugins(requested)
     yield _files()
     probed = probe()
@@ -105,18 +106,37 @@ def _python() -> Finding:
     return Finding("python", "ok", found)
 
 
+def _data_folder(data: Path | None) -> Finding:
+    what = "data folder"
+    try:
+        path = data or default_data()
+    except FolderError as error:
+        return Finding(what, "bad", str(error))
+    return _folder(what, path, "choose another folder with --data or $BENCH_DATA")
+
+
 def _folder(what: str, path: Path, elsewhere: str) -> Finding:
-    """Check write permission and free space for a folder, leaving nothing behind."""
+    """Check write permission and free space for a folder, leaving nothing behind.
+
+    A folder that can only be read is not bad: runs read what is stored there.
+    """
     above = [path.absolute(), *path.absolute().parents]
-    there = next(folder for folder in above if folder.exists())
+    there = next(folder for folder in above if os.path.lexists(folder))
     trial = there / f".bench-doctor-{uuid.uuid4().hex[:8]}"
     try:
         trial.write_bytes(b"trial")
         trial.unlink()
         free = shutil.disk_usage(there).free
     except OSError as error:
-        found = f"{path}: cannot be written ({error.strerror})"
-        return Finding(what, "bad", found, f"change the permissions, or {elsewhere}")
+        is_read_only = is_refusal(error) and os.access(path, os.R_OK | os.X_OK)
+        read = "can be read but " if is_read_only else ""
+        found = f"{path}: {read}cannot be written ({error.strerror})"
+        advice = f"change the permissions, or {elsewhere}"
+        return Finding(what, "note" if is_read_only else "bad", found, advice)
+    unwritable = find_unwritable(path)
+    if unwritable is not None:
+        found = f"{path}: {unwritable.name} in it cannot be written"
+        return Finding(what, "note", found, f"change the permissions, or {elsewhere}")
     found = f"{path}: can be written, {free / 1e9:,.1f} GB free"
     if free < FEW_BYTES:
         return Finding(what, "bad", found, f"free some space, or {elsewhere}")

@@ -10,7 +10,7 @@ from harness.data.cards import find_prepared
 from harness.data.catalog import describe, fetch
 from harness.data.folder import DataFolder, PreparedDataset
 from harness.data.questions import notes_on_dataset
-from harness.errors import DataError, MissingDataError
+from harness.errors import DataError, FolderError, MissingDataError
 from harness.events import Report
 from harness.plan.expand import make_plan
 from harness.plan.jobs import Chain
@@ -79,6 +79,8 @@ def _plan_with(
             plan.missing[name] = f"data set {name!r}: {error}"
         except DataError as error:
             plan.unusable[name] = f"data set {name!r}: {error}"
+        except FolderError:
+            raise
         except Exception as error:  # an error in a plugin must not affect other cells
             plan.unusable[name] = f"data set {name!r}: {type(error).__name__}: {error}"
         done(name)

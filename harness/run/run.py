@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import events
-from harness.errors import MissingDataError
+from harness.errors import FolderError, MissingDataError
 from harness.events import Report, RunStarted
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
@@ -19,8 +19,9 @@ from harness.run.prepare import missing_data_message, missing_jobs, plan_opened
 from harness.scoring.preview import Preview
 from harness.settings import Settings, share_processors
 from harness.store.layout import RESULTS
-from harness.store.records import Store
+from harness.store.records import Store, find_unwritable
 from harness.suite import ResolvedSuite
+from harness.text import counted
 
 # Scoring finds one damaged statistic per cell and round; a failing disk may damage many.
 MOST_REPAIRS = 20
@@ -39,16 +40,20 @@ def run(
 
     Raises:
         MissingDataError: A data set is missing, and `allow_missing` is not set.
+        FolderError: A folder must be written and cannot be.
     """
-    from harness.run.basis import Basis
-    from harness.run.saved import save_results
-
     plan = plan_opened(suite, settings, report)
     if plan.missing and not allow_missing:
         raise MissingDataError(missing_data_message(plan))
     store = Store(settings.store)
     missing = {chain: len(missing_jobs(plan, store, plan.chains[chain])) for chain in plan.chains}
     chains = [plan.chains[chain] for chain, count in missing.items() if count]
+    unwritable = find_unwritable(store.root)
+    if chains and unwritable is not None:
+        raise FolderError(
+            f"{counted(sum(missing.values()), 'job')} must be computed, but {unwritable} cannot be"
+            " written: change the permissions, or name another store with --store or $BENCH_STORE"
+        )
     report(run_started(plan, sum(missing.values()), new_run_folder(settings.store, plan.suite)))
     failures: dict[str, str] = {}
     told: set[str] = set()
@@ -75,8 +80,11 @@ def run(
         _execute(suite, settings, plan, damaged, follow)
         outcome = score_stored(plan, settings, report)
     outcome = without_pending(outcome, failures)
-    save_results(plan, store, outcome.results, Basis(plan, store).of(outcome.results))
-    _tell_other_place(plan, store, report)
+    if unwritable is None:
+        _save(plan, store, outcome)
+        _tell_other_place(plan, store, report)
+    else:
+        report(events.Message(f"{unwritable} cannot be written: no results are saved"))
     counts = Counter[str](result.status for result in outcome.results)
     report(events.RunFinished(plan.suite, dict(counts)))
     return outcome
@@ -90,6 +98,13 @@ def _tell_other_place(plan: Plan, store: Store, report: Report) -> None:
     if suite_folder(plan, store) != usual:
         of, place = results_owner(usual), results_folder(plan, store)
         report(events.Message(f"{usual} has the results of {of}; those of this run: {place}"))
+
+
+def _save(plan: Plan, store: Store, outcome: Outcome) -> None:
+    from harness.run.basis import Basis
+    from harness.run.saved import save_results
+
+    save_results(plan, store, outcome.results, Basis(plan, store).of(outcome.results))
 
 
 def _execute(

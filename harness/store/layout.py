@@ -11,6 +11,8 @@ RESULTS, RUNS, FAILURES, LOGS, RATES = "results", "runs", "failures", "logs", "r
 TEMPORARY, QUARANTINE, LOCKS = "tmp", "quarantine", "locks"
 """Other folders, which do not hold records."""
 
+FOLDERS = (*KINDS, RESULTS, RUNS, FAILURES, LOGS, RATES, TEMPORARY, QUARANTINE, LOCKS)
+
 MANIFEST = "manifest.json"
 WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.safetensors", "progress.safetensors"
 VALUES, DIGESTS = "values.npy", "digests.npy"

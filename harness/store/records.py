@@ -7,6 +7,7 @@ single rename. Every visible record is therefore complete, even after a kill at 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import StoreError
 from harness.store.hashing import file_sha256
-from harness.store.layout import MANIFEST, QUARANTINE, TEMPORARY
+from harness.store.layout import FOLDERS, MANIFEST, QUARANTINE, TEMPORARY
 from harness.text import short
 
 if TYPE_CHECKING:
@@ -188,6 +189,31 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def find_unwritable(root: Path) -> Path | None:
+    """Find the first folder of a store or data folder that this user cannot write.
+
+    Arguments:
+        root: Store or data folder; if missing, the nearest folder above must be writable.
+
+    Returns:
+        None if all folders directly below the root, and the root itself, can be written.
+    """
+    if not os.path.lexists(root):
+        above = next(folder for folder in root.absolute().parents if os.path.lexists(folder))
+        return None if _is_writable(above) else root
+    folders = [root, *(root / name for name in FOLDERS if (root / name).is_dir())]
+    return next((folder for folder in folders if not _is_writable(folder)), None)
+
+
+def is_refusal(error: OSError) -> bool:
+    """Check that an error means a lack of permission or a read-only file system."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def _is_writable(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def array_bytes(array: NDArray[Any]) -> bytes:

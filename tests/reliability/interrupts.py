@@ -2,10 +2,10 @@
 
     python tests/reliability/interrupts.py --count 60 --seconds 2
 
-A run of a tiny suite is interrupted, and started again in the same folder. Moments are counted from
-the first line of ours: an interrupt while Python itself starts ends Python in its own way. Each run
-must end with status 130 and one line, without a traceback, and leave a store without damage. Prints
-how the runs ended, and the longest time to the end.
+A run of a tiny suite is interrupted, and started again in the same folder. Moments are counted
+from the first line of ours: an interrupt while Python itself starts ends Python in its own way.
+Each run must end with status 130 and one line, without a traceback, and leave a store without
+damage. Prints how the runs ended, and the longest time to the end.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def interrupted(folder: Path, seconds: float) -> tuple[str, float]:
     assert process.returncode == 130, (process.returncode, text)
     assert output == b"", output
     found = re.fullmatch(r"\n(.*?)( --display none)?\n", text)
-    assert found and found.group(1) in ENDINGS, text
+    assert found, text
+    assert found.group(1) in ENDINGS, text
     if (folder / "store").exists():
         checked = subprocess.run(
             [sys.executable, "-m", "oodbench", "store", "fsck", "--store", str(folder / "store")],

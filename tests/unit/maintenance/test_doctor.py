@@ -115,6 +115,8 @@ def test_a_store_that_is_a_file_cannot_be_written(tmp_path):
 def test_a_folder_without_permission(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
     _, store = looked(tmp_path, 2, store=tmp_path / "locked")
+    assert store.state == "note"
+    _, store = looked(tmp_path, 2, store=tmp_path / "locked" / "store")
     assert store.state == "bad"
 
 
