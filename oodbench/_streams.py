@@ -16,8 +16,12 @@ def mend_streams() -> None:
       of the stream, and would receive the output.
     - After the reader of a pipe has gone away, output to the pipe is dropped. The command goes on:
       its work and its exit status do not depend on a reader.
+    - A width or height of zero in the environment, as of a terminal without a size, is forgotten.
     """
     _open_closed()
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "unset").strip("0"):
+            del os.environ[name]
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and not stream.isatty():

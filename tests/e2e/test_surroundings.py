@@ -4,6 +4,7 @@ are closed, variables that notebooks set, files that other editors wrote."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.terminals import on_terminal
 
 BENCH = [sys.executable, "-m", "oodbench"]
 ROOT = Path(__file__).parents[2]
@@ -263,6 +266,23 @@ def test_variables_that_change_nothing(finished):
         usual = bench(finished, *command, **places(finished))
         done = bench(finished, *command, **places(finished) | variables)
         assert (done.returncode, done.stdout, done.stderr) == (0, usual.stdout, "")
+
+
+@pytest.mark.parametrize(
+    "variables", [{"COLUMNS": "0", "LINES": "0"}, {"COLUMNS": "", "TERM": ""}]
+)
+def test_a_terminal_without_a_size(finished, variables):
+    command = [*BENCH, "report", "tiny.toml"]
+    status, usual = on_terminal(command, 80, cwd=finished, **places(finished))
+    assert status == 0
+    status, shown = on_terminal(command, 80, cwd=finished, **places(finished) | variables)
+    assert (status, unstyled(shown)) == (0, unstyled(usual))
+    status, shown = on_terminal(command, 0, 0, cwd=finished, **places(finished) | variables)
+    assert (status, unstyled(shown)) == (0, unstyled(usual))
+
+
+def unstyled(shown):
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
 
 
 @pytest.mark.parametrize(
