@@ -20,7 +20,7 @@ from harness.compute.seeds import generator
 from harness.compute.trainer import Training
 from harness.contracts import DensityModel, FittedStatistic, NeedsFeatureNames
 from harness.domain import Images
-from harness.errors import DataError, UnsupportedError
+from harness.errors import DataError, DomainError, UnsupportedError
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
 from harness.store.records import Store
@@ -40,7 +40,8 @@ class Checked:
     Attributes:
         what: What was tried.
         problem: The error; empty without an error.
-        unsupported: The reason if the model can never do this; such cells are no failure.
+        unsupported: The reason if the model does not support a statistic or scorer, which is no
+            failure.
         detail: Remark on an attempt that passed.
         seconds: Duration.
     """
@@ -245,8 +246,9 @@ def _tried(what: str) -> Iterator[Checked]:
     checked, started = Checked(what), time.perf_counter()
     try:
         yield checked
-    except UnsupportedError as error:
-        checked.unsupported = str(error)
     except Exception as error:
-        checked.problem = f"{type(error).__name__}: {error}"
+        if isinstance(error, UnsupportedError) and not isinstance(error, DomainError):
+            checked.unsupported = str(error)
+        else:  # also a model that cannot be built: no cell would have a number
+            checked.problem = f"{type(error).__name__}: {error}"
     checked.seconds = time.perf_counter() - started
