@@ -11,6 +11,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from harness.errors import FolderError
 from harness.registry.options import describe_options
 from harness.settings import default_data
 from oodbench import DataError, Dataset, HasStamp, Images, MissingDataError, raw_root
