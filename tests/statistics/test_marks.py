@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 
@@ -87,6 +88,27 @@ def test_rows_equal_to_the_best_are_best():
     column = [same, scores(rng, [0.1], (40, 40)), same]
     assert marked(column) == [literal_marks(column)]
     assert marked(column)[0] == ["best", "worse", "best"]
+
+
+def test_scorers_without_a_test_could_have_been_the_best_too():
+    """A third scorer that cannot be tested makes the factor 3 in place of 1."""
+    rng = np.random.default_rng(5)
+    found = set()
+    for _ in range(60):
+        pair = [[of] for of in scores(rng, [1.0, 1.45], (40, 40))]
+        p = literal.p_value(*map(literally, pair), "same")
+        if 0.02 < p < 0.05:
+            cells = [{0: result(of)} for (of,) in pair]
+            worse = min((cell[0] for cell in cells), key=lambda found: found.metrics.auroc)
+            third = replace(worse, scores_in=None)
+            column = [*cells, {0: third}]
+            (alone,), (three,) = (
+                marks([each], [[numbers(seeds) for seeds in each]]) for each in (cells, column)
+            )
+            assert sorted(alone) == ["best", "worse"]
+            assert sorted(three) == ["best", "tied", "untested"]
+            found.add(p)
+    assert len(found) > 3
 
 
 def with_wins(wins):
