@@ -66,8 +66,8 @@ def numbers(text):
 
 
 def test_the_commands_lead_to_a_table_over_the_epochs(here):
-    train, *commands = BLOCKS["commands"].splitlines()
-    assert train == "python train.py"
+    path, train, *commands = BLOCKS["commands"].splitlines()
+    assert (path, train) == ("export PYTHONPATH=.", "python train.py")  # as the fixtures do
     output = {line: called(line) for line in commands}
     table = output["bench run saved.toml"]
     for scorer in ("log-likelihood", "typicality", "gradient-gaussian"):
