@@ -15,7 +15,8 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     settings        places and resources for a run; not part of any key
     metrics         AUROC and other metrics, paired tests, mean ranks
     registry        plugins discovered, options checked, new plugins started
-    suite           TOML files, read and resolved to plugins; selections
+    suite.toml      TOML files of a suite: read, merged, with file and line of each value
+    suite           suites resolved to plugins; selections
     store           records on disk: hashes, locks, layout
     data            data sets: converted, listed, drawn from for the roles fit, in, out
     plan            jobs and cells of a suite: keys, estimates, explanations

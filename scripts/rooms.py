@@ -34,6 +34,7 @@ PLACES = {
     "compute.saved": (2.85, 6),
     "store": (1.6, 7),
     "suite": (1.6, 8),
+    "suite.toml": (1.6, 9),
     "registry": (3.5, 9),
 }
 """Column and row of each room in the picture; an arrow points down."""

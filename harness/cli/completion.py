@@ -13,7 +13,7 @@ from harness.registry.registry import KINDS, Kind, Registry
 def complete_suites(incomplete: str) -> list[str]:
     """List suite files, folders and shipped suites with a path that begins with a text."""
     # Imported here, because this import takes longer than listing plugins.
-    from harness.suite.files import shipped_suites
+    from harness.suite.toml.files import shipped_suites
 
     folder = Path(os.path.expanduser(os.path.dirname(incomplete)))
     here = [

@@ -67,7 +67,7 @@ def _entry_row(item: dict[str, str]) -> list[str]:
 def _list_suites(json: bool) -> None:
     """List the suites in the current folder, and the suites shipped with the project by name."""
     # Imported here, because this import takes longer than listing plugins.
-    from harness.suite.files import read_text, shipped_by_name
+    from harness.suite.toml.files import read_text, shipped_by_name
 
     shipped = shipped_by_name()
     own = [

@@ -15,7 +15,7 @@ from harness.registry.options import dataset_options, validate_options
 from harness.registry.registry import Registry
 from harness.store.layout import DATASETS
 from harness.suite import Component, DatasetComponent, load_suite
-from harness.suite.files import shipped_by_name
+from harness.suite.toml.files import shipped_by_name
 from harness.text import known_names
 
 State: TypeAlias = Literal["converted", "ready", "missing", "unusable"]

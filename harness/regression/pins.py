@@ -15,7 +15,7 @@ from harness.errors import BenchError
 from harness.results import Cell
 from harness.store.hashing import digest
 from harness.store.records import replace_file
-from harness.suite.files import read_text
+from harness.suite.toml.files import read_text
 
 FORMAT = 1
 FOLDER = "pins"

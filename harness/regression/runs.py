@@ -14,8 +14,8 @@ from harness.run.saved import FILE, FOR_PEOPLE, read_results
 from harness.settings import Settings
 from harness.store.layout import RESULTS
 from harness.suite import load_suite
-from harness.suite.files import shipped_by_name
 from harness.suite.selection import parse_selection
+from harness.suite.toml.files import shipped_by_name
 
 
 @dataclass(frozen=True)

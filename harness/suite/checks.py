@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from harness.suite.origins import Key
 from harness.suite.resolved import ResolvedSuite
 from harness.suite.schema import Comparison
+from harness.suite.toml.origins import Key
 
 Found: TypeAlias = tuple[Key, str]
 

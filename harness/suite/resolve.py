@@ -29,14 +29,14 @@ from harness.suite.components import (
     ScorerComponent,
     parse_input,
 )
-from harness.suite.files import Merged, find_suite, read_suite_files
 from harness.suite.option_files import keyed_files
-from harness.suite.origins import Key
 from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
 from harness.suite.saved import SavedEpochs, find_saved_epochs
 from harness.suite.schema import OTHERS, Checkpoints, Comparison, Recipe, Suite
-from harness.suite.set_values import set_values
+from harness.suite.toml.files import Merged, find_suite, read_suite_files
+from harness.suite.toml.origins import Key
+from harness.suite.toml.set_values import set_values
 from harness.text import known_names, short
 
 C = TypeVar("C", bound=Component)

@@ -11,10 +11,10 @@ from typing import Any
 
 from harness.registry.registry import FILE, Registered, Registry
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
-from harness.suite.origins import Origins
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite
 from harness.suite.selection import Selection
+from harness.suite.toml.origins import Origins
 
 
 @dataclass(frozen=True)

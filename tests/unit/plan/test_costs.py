@@ -156,12 +156,12 @@ def test_the_command(ran):
     def report(*options):
         return CliRunner().invoke(app, ["report", str(path), *folders, *options])
 
-    shown = report("--ranking")
+    shown = report("--ranking", "scorers")
     assert shown.exit_code == 0
     assert "Scorers by mean rank" in shown.stdout
-    assert shown.stdout == report("--ranking").stdout
-    found = json.loads(report("--ranking", "--format", "json").stdout)
+    assert shown.stdout == report("--ranking", "scorers").stdout
+    found = json.loads(report("--ranking", "scorers", "--format", "json").stdout)
     assert set(found["costs"]) == {"log-likelihood", "ratio"}
-    both = report("--ranking", "--epochs")
+    both = report("--ranking", "scorers", "--epochs")
     assert isinstance(both.exception, BenchError)
     assert "are different reports: choose one" in str(both.exception)

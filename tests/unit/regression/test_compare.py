@@ -201,5 +201,5 @@ def test_a_suite_that_was_run_equals_the_results_that_it_kept(tiny_suite, settin
 
 
 def test_a_shipped_suite_is_a_run_by_name(settings):
-    with pytest.raises(NothingSelectedError, match="compute them with bench run"):
+    with pytest.raises(NothingSelectedError, match="run: bench run quickstart"):
         load_run("quickstart", (), settings, ())

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
-from harness.metrics.roc import delong
 from harness.report.ranking import ranking_table
 from harness.report.summary import summary
 from harness.results import Cell
 from harness.scoring.baselines import flag_beaten
-from tests.made_results import made_result
+from tests.made_results import made_result, scored_result
 from tests.unit.report.literal import (
     auroc,
     counted_sentence,
@@ -28,7 +26,7 @@ SCORERS = ("loud", "flat", "deep", "dark", "size")
 BASELINES = ("dark", "size")
 MODELS = {"flow": "exact", "net": "exact", "vae": "lower_bound"}
 OUTS = ("svhn", "noise", "black", "flipped")
-GROUPS = 8
+GROUPS = 16
 """Groups a side, a power of two: AUROCs and their sums are exact."""
 
 
@@ -53,17 +51,8 @@ def pattern(seed):
             continue
         shift = rng.choice([-9, -2, 0, 1, 2, 3, 9] if seed % 5 else [0, 1, 2, 3, 9])
         scores = rng.integers(0, 12, (2, GROUPS)) + np.array([[0.0], [shift]])
-        estimate = delong(*scores)
-        result = made_result(
-            cell,
-            auroc=estimate.auroc,
-            auroc_se=estimate.se,
-            auroc_low=estimate.low,
-            auroc_high=estimate.high,
-            bits_per_dim_in=float(len(model)),
-            provenance=provenance,
-        )
-        found.append(replace(result, scores_in=scores[0], scores_out=scores[1]))
+        values = {"bits_per_dim_in": float(len(model)), "provenance": provenance}
+        found.append(scored_result(cell, *scores, **values))
     baselines = BASELINES if seed % 2 else ()
     return flag_beaten(found, baselines), baselines
 

@@ -15,7 +15,7 @@ import tomli_w
 from harness import events
 from harness.run.run import run
 from harness.suite import load_suite
-from harness.suite.files import read_suite_files, shipped_suites
+from harness.suite.toml.files import read_suite_files, shipped_suites
 from tests.places import settings_in
 from tests.unit.plugins.published_files import WRITERS, pixels
 

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import SuiteError
 from harness.suite import Suite, load_suite
 from harness.suite.components import parse_input
-from harness.suite.files import shipped_by_name, shipped_suites
+from harness.suite.toml.files import shipped_by_name, shipped_suites
 
 BASE = """
     [training.brief]
@@ -236,7 +236,7 @@ def test_shipped_suites_are_found_by_name_unless_a_file_has_this_name(tmp_path, 
     (tmp_path / "pinned").write_text(textwrap.dedent(BASE))
     assert load_suite(Path("pinned")).path == Path("pinned")
     for missing in ("quickstrat", "suites/quickstart.toml"):
-        with pytest.raises(SuiteError, match=r"no such file \(did you mean 'quickstart'\?\)"):
+        with pytest.raises(SuiteError, match=r"no such file in .*\(did you mean 'quickstart'\?\)"):
             load_suite(Path(missing))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.suite.locations import locate
+from harness.suite.toml.locations import locate
 
 TEXT = (
     """# a comment = "no key"

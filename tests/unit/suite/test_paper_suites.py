@@ -6,7 +6,7 @@ import pytest
 
 from harness.plan.expand import make_plan, select
 from harness.suite import load_suite
-from harness.suite.files import shipped_suites
+from harness.suite.toml.files import shipped_suites
 
 FOLDER = shipped_suites()
 COLOUR = ("svhn", "celeba", "cifar10", "gtsrb", "imagenet32")

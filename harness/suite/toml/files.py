@@ -12,8 +12,8 @@ from typing import Any
 
 import harness
 from harness.errors import Problem, SuiteError
-from harness.suite.locations import locate
-from harness.suite.origins import Key, Origin, Origins
+from harness.suite.toml.locations import locate
+from harness.suite.toml.origins import Key, Origin, Origins
 from harness.text import known_names
 
 NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import Problem
-from harness.suite.files import NAMED_TABLES, Merged
-from harness.suite.origins import Key, format_key
+from harness.suite.toml.files import NAMED_TABLES, Merged
+from harness.suite.toml.origins import Key, format_key
 from harness.text import known_names
 
 EXPECTED = "expected KEY=VALUE, for example training.NAME.learning_rate=3e-3"

@@ -1,0 +1,1 @@
+"""TOML files of a suite: read, merged, changed by `--set`, with file and line of each value."""
