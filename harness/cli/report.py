@@ -49,6 +49,15 @@ AllOption: TypeAlias = Annotated[
 EpochsOption: TypeAlias = Annotated[
     bool, typer.Option("--epochs", help="Print how early is enough, instead of the AUROC tables.")
 ]
+MarginOption: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="With --epochs: the largest loss of AUROC that counts as no loss; 0.01 by default.",
+        show_default=False,
+    ),
+]
 LayersOption: TypeAlias = Annotated[
     bool, typer.Option("--layers", help="Print which layers carry the scores, instead.")
 ]
@@ -96,6 +105,7 @@ def report(
     show_all: AllOption = False,
     errors: ErrorsOption = False,
     epochs: EpochsOption = False,
+    margin: MarginOption = None,
     layers: LayersOption = False,
     ranking: RankingOption = None,
     figures: FiguresOption = None,
@@ -117,6 +127,8 @@ def report(
     name = _asked({"--epochs": epochs, "--layers": layers, f"--ranking {ranking}": ranked})
     if samples and html is None:
         raise BenchError("--samples are drawn for the page: name the file with --html FILE")
+    if margin is not None and not epochs:
+        raise BenchError("--margin is the margin of --epochs: give both")
     resolved = select(load_suite(suite, plugin, changes), only)
     settings, words = Settings(store, data), suite_words(suite, plugin, changes)
     with _no_collection():
@@ -125,6 +137,8 @@ def report(
             raise NothingStoredError(str(suite), store, shlex.join(words))
         tables = partial(render, standard_errors=errors, show_all=show_all)
         write = REPORTS[name](outcome.plan, Store(store)) if name else tables
+        if margin is not None:
+            write = partial(write, margin=margin)
         text = write(
             outcome.results,
             suite=resolved.name,

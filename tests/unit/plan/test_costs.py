@@ -165,3 +165,6 @@ def test_the_command(ran):
     both = report("--ranking", "scorers", "--epochs")
     assert isinstance(both.exception, BenchError)
     assert "are different reports: choose one" in str(both.exception)
+    assert "by 0.3 or more" in report("--epochs", "--margin", "0.3").stdout
+    alone = report("--margin", "0.3")
+    assert str(alone.exception) == "--margin is the margin of --epochs: give both"
