@@ -108,6 +108,26 @@ class HasNotes(Protocol):
 
 
 @runtime_checkable
+class CopiesExamples(Protocol):
+    """Optional data set capability: example i is a changed copy of example i of another data set.
+
+    The scores of an image and its own copy depend on one another, so errors of a comparison
+    between both data sets are computed by image.
+
+    Example:
+        >>> from oodbench import CopiesExamples
+        >>> class Inverted:
+        ...     copies_examples = True
+        >>> isinstance(Inverted(), CopiesExamples)
+        True
+    """
+
+    @property
+    def copies_examples(self) -> bool:
+        """True; usually a class attribute. The constructor then takes one other data set."""
+
+
+@runtime_checkable
 class Fetchable(Protocol):
     """Optional data set capability: published data with a home page, a licence and a download.
 

@@ -178,6 +178,11 @@ class Result:
         return self.scores_in, self.scores_out
 
     @property
+    def is_by_image(self) -> bool:
+        """Whether OOD group i has changed copies of the images in ID group i."""
+        return self.provenance.get("by_image") is True
+
+    @property
     def likelihood(self) -> str | None:
         """Kind of log-probability, one of the values of `DensityModel.likelihood`."""
         return self.provenance.get("likelihood")

@@ -22,6 +22,7 @@ __all__ = [
     "Baseline",
     "BenchError",
     "CellFinished",
+    "CopiesExamples",
     "DataError",
     "Dataset",
     "DensityModel",

@@ -31,7 +31,8 @@ from harness.testing.statistics import STATISTIC_CHECKS
 
 DOCS = Path(__file__).parent.parent / "docs"
 CONTRACTS = """
-Dataset HasStamp HasNotes Fetchable DensityModel Preparable Trainable Samplable HasLogProbTerms
+Dataset HasStamp HasNotes CopiesExamples Fetchable
+DensityModel Preparable Trainable Samplable HasLogProbTerms
 Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
 HasScoreTerms HasFitInfo Baseline Executor Task
 """

@@ -102,13 +102,12 @@ class Variances(NamedTuple):
     df: Floats
 
 
-def evidence_of(rows: Sequence[Sequence[Result]], *, is_by_image: bool = False) -> Evidence:
+def evidence_of(rows: Sequence[Sequence[Result]]) -> Evidence:
     """Collect the evidence behind results.
 
     Arguments:
         rows: K rows of S results, one per training; all with scores for the same number of groups,
-            and with the same number of refits if any.
-        is_by_image: See `Evidence`.
+            and with the same number of refits if any, and all `is_by_image` or none.
 
     Raises:
         ScoreError: A score is not finite, or a side has fewer than two groups.
@@ -123,11 +122,16 @@ def evidence_of(rows: Sequence[Sequence[Result]], *, is_by_image: bool = False) 
         if result.refits is not None:
             refits[place] = result.refits
     taken = np.array([[places[id(result)] for result in row] for row in rows])
-    return Evidence(wins_out[taken], wins_in[taken], refits[taken], is_by_image)
+    by_image = all(result.is_by_image for result in distinct.values())
+    return Evidence(wins_out[taken], wins_in[taken], refits[taken], by_image)
 
 
 def evidence_of_scores(
-    scores_in: Floats, scores_out: Floats, refits: Floats | None = None
+    scores_in: Floats,
+    scores_out: Floats,
+    refits: Floats | None = None,
+    *,
+    is_by_image: bool = False,
 ) -> Evidence:
     """Collect the evidence behind a single AUROC, K = S = 1.
 
@@ -135,17 +139,21 @@ def evidence_of_scores(
         scores_in: float64, (n,), scores of the ID groups, higher is more OOD; n >= 2.
         scores_out: float64, (m,), scores of the OOD groups; m >= 2.
         refits: float64, (g,), AUROC after each refit; None if nothing is fitted.
+        is_by_image: See `Evidence`.
 
     Raises:
         ScoreError: A score is not finite, or a side has fewer than two groups.
     """
     wins_out, wins_in = win_counts(scores_in, scores_out)
     of_fit = np.zeros(1) if refits is None else refits
-    return Evidence(wins_out[None, None], wins_in[None, None], of_fit[None, None])
+    parts = (wins_out[None, None], wins_in[None, None], of_fit[None, None])
+    return Evidence(*parts, is_by_image)
 
 
-def shape_of(result: Result) -> tuple[int, int] | None:
-    """Return the numbers of ID and OOD groups; None for a result without a known error.
+def shape_of(result: Result) -> tuple[int, int, bool] | None:
+    """Return the numbers of ID and OOD groups, and whether errors are by image.
+
+    None for a result without a known error.
 
     The error is unknown without scores, or if the scorer was fitted and could not be refitted.
     """
@@ -153,7 +161,7 @@ def shape_of(result: Result) -> tuple[int, int] | None:
         return None
     if result.refits is None and result.metrics.n_fit:
         return None
-    return len(result.scores[0]), len(result.scores[1])
+    return len(result.scores[0]), len(result.scores[1]), result.is_by_image
 
 
 def refit_count(result: Result) -> int:

@@ -135,7 +135,7 @@ def p_values_each(pairs: Sequence[tuple[Trainings, Trainings]]) -> list[float | 
     for (shape, trainings, _), places in alike.items():
         assert isinstance(shape, tuple), "comparable results have a shape"
         assert isinstance(trainings, int), "a number of results"
-        count = max(1, AT_ONCE // (2 * sum(shape) * trainings))
+        count = max(1, AT_ONCE // (2 * sum(shape[:2]) * trainings))
         for start in range(0, len(places), count):
             some = places[start : start + count]
             of_a, of_b = (evidence_of([pairs[place][side] for place in some]) for side in (0, 1))

@@ -117,6 +117,7 @@ class _Builder:
             only=suite.only,
             changes=suite.changes,
             reference=suite.reference,
+            originals={name: item.original.name for name, item in suite.datasets.items()},
         )
         self.comparisons = 0
         self.seen: dict[Cell, tuple[Draw, Draw, Draw]] = {}

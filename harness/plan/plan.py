@@ -31,6 +31,8 @@ class Plan:
         suite_fingerprint: Origin of all cells in the suite.
         reference: Published values, if the suite names a reference.
         prepared: The data sets that have been opened before.
+        originals: For each data set, the name of the data set with the same images in the same
+            order: another name if the data set consists of changed copies.
         missing: The reason for each unavailable data set, by name.
         unusable: The reason for each available but unusable data set, by name.
     """
@@ -45,6 +47,7 @@ class Plan:
     only: Selection = field(default_factory=Selection)
     changes: tuple[str, ...] = ()
     reference: Reference | None = None
+    originals: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     _train_keys: dict[ChainId, str] = field(default_factory=dict, repr=False)

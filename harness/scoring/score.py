@@ -153,7 +153,10 @@ class _CellScorer:
         fitted = self._fit(planned)
         scores_out = checked_scores(fitted.scorer, self._read(planned, "out"), "OOD", planned.cell)
         refits, problem = self._refit(planned, fitted)
-        found = estimate_of(evidence_of_scores(fitted.scores_in, scores_out, refits))
+        evidence = evidence_of_scores(
+            fitted.scores_in, scores_out, refits, is_by_image=self._is_by_image(planned)
+        )
+        found = estimate_of(evidence)
         is_known = not problem
         bits = self.bits.of(planned.dequantised)
         midpoint = self.bits.of(planned.midpoint)
@@ -204,6 +207,7 @@ class _CellScorer:
             "draw_seed": next(planned.jobs()).draw.seed,
             "fit": facts_of_fit(fitted.scorer),
             "unit": self.plan.unit(ChainId(cell.model, cell.in_dataset, cell.seed)),
+            "by_image": self._is_by_image(planned),
             "likelihood": self.bits.likelihood(planned.midpoint),
             "notes": [
                 *planned.notes,
@@ -214,6 +218,16 @@ class _CellScorer:
                 *self.bits.notes(planned.dequantised),
             ],
         }
+
+    def _is_by_image(self, planned: PlannedCell) -> bool:
+        """Check that OOD group i has changed copies of the images in ID group i.
+
+        A draw depends only on the seed and the size of the split, so the order is the same.
+        """
+        names = planned.cell.in_dataset, planned.cell.out_dataset
+        originals = {self.plan.originals.get(name, name) for name in names}
+        sizes = {self.plan.prepared[name].counts["test"] for name in names}
+        return len(originals) == 1 and len(sizes) == 1
 
     def terms(self, planned: PlannedCell) -> CellTerms:
         """Return the score terms of a cell; the scorer must be `HasScoreTerms`."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.contracts import Dataset, HasLayerNorms
+from harness.contracts import CopiesExamples, Dataset, HasLayerNorms
 from harness.registry.options import constructor_arguments
 from harness.registry.registry import Registered
 from harness.suite.saved import SavedEpochs
@@ -98,6 +98,14 @@ class DatasetComponent(Component):
     """A constructed data set; construction touches no data."""
 
     dataset: Dataset = field(kw_only=True)
+
+    @property
+    def original(self) -> DatasetComponent:
+        """The data set with the same images in the same order; itself unless it copies another."""
+        if isinstance(self.dataset, CopiesExamples) and len(self.sources) == 1:
+            (source,) = self.sources.values()
+            return source.original
+        return self
 
 
 @dataclass(frozen=True)

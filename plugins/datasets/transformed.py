@@ -37,6 +37,8 @@ class Transformed:
         DataError: A channel shuffle is requested for images with a single channel.
     """
 
+    copies_examples = True
+
     def __init__(
         self,
         *,

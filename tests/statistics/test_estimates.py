@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_limits_are_the_literal_ones(shift, seeds, blocks, z):
 def test_limits_by_image_are_the_literal_ones(seeds):
     rng = np.random.default_rng(2)
     trainings = scores(rng, [0.9] * seeds, (20, 20), correlation=0.8)
-    low, high = limits(evidence_of([row(trainings)], is_by_image=True))
+    low, high = limits(replace(evidence_of([row(trainings)]), is_by_image=True))
     z = stats.norm.ppf(0.975)
     expected = literal.limits(literally(trainings), z, literal.of_images)
     assert (low[0], high[0]) == pytest.approx(expected, abs=2e-5)

@@ -81,7 +81,7 @@ def test_the_shared_part_is_never_negative():
 def test_the_variance_by_image_is_the_literal_one(sizes):
     rng = np.random.default_rng(5)
     trainings = scores(rng, [0.8, 1.1], sizes)
-    evidence = evidence_of([row(trainings)], is_by_image=True)
+    evidence = replace(evidence_of([row(trainings)]), is_by_image=True)
     same(
         variances(evidence),
         literal.variances(literally(trainings), literal.of_images),
