@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,12 +53,22 @@ class CurvePanel:
 def curve(results: Mapping[int, Result]) -> Curve:
     """Make a curve from results by epoch; results without a number are left out."""
     found = [
-        (epoch, result.metrics.auroc, result.metrics.auroc_low, result.metrics.auroc_high)
+        (
+            epoch,
+            result.metrics.auroc,
+            _known(result.metrics.auroc_low),
+            _known(result.metrics.auroc_high),
+        )
         for epoch, result in sorted(results.items())
         if result.metrics is not None
     ]
     epochs, auroc, low, high = zip(*found, strict=True) if found else ((), (), (), ())
     return Curve(epochs, auroc, low, high)
+
+
+def _known(limit: float | None) -> float:
+    """Return an end of an interval, NaN if unknown: the band then has a gap."""
+    return math.nan if limit is None else limit
 
 
 def draw_curves(grid: list[list[CurvePanel]], *, title: str, unit: str = "epoch") -> Figure:

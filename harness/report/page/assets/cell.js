@@ -52,7 +52,7 @@ class CellView {
       ["AUROC", `${fixed(COLUMNS.auroc[row])} [${fixed(COLUMNS.auroc_low[row])}, ${fixed(COLUMNS.auroc_high[row])}]`],
       ["AUPR", `${fixed(COLUMNS.aupr[row])} OOD, ${fixed(COLUMNS.aupr_in[row])} ID`],
       ["FPR95", fixed(COLUMNS.fpr95[row])],
-      ["Groups", `${COLUMNS.n_in[row]} ID, ${COLUMNS.n_out[row]} OOD`],
+      ["Groups", `${COLUMNS.n_in[row]} ID, ${COLUMNS.n_out[row]} OOD, fitted to ${COLUMNS.n_fit[row]}`],
       ["Bits/dim", `${signedBits("bits_per_dim_in", row)} ID, ${signedBits("bits_per_dim_out", row)} OOD`],
       ["Likelihood", value("likelihood", row).replace("_", " ") || null],
       ["OVL", `${fixed(COLUMNS.ovl[row])} bits/dim, ${fixed(COLUMNS.ovl_scores[row])} scores`],

@@ -43,7 +43,7 @@ function cellColumns() {
     numberColumn("group_size", 0, "examples in a group"), numberColumn("epoch", 0),
     ...optional(CHOICES.seed.length > 1, numberColumn("seed", 0)),
     { ...numberColumn("auroc"), pin: true, draw: (row) => aurocButton(row, open) },
-    { key: "auroc_low", label: LABELS.auroc_low, sort: (row) => COLUMNS.auroc_low[row], draw: drawInterval, title: "95 % interval of the AUROC for other test examples; sorts by its lower end" },
+    { key: "auroc_low", label: LABELS.auroc_low, sort: (row) => COLUMNS.auroc_low[row], draw: drawInterval, title: "95 % interval of the AUROC for other test examples and another fit; sorts by its lower end" },
     ...optional(filters.baseline !== null, {
       key: "delta", label: `vs ${NAMES.scorer[filters.baseline]}`, number: true, title: "AUROC minus the AUROC of the baseline on the same cell",
       sort: (row) => deltas[row], draw: (row) => drawDelta(deltas[row], 3),
