@@ -75,7 +75,7 @@ def test_the_commands_lead_to_a_table_over_the_epochs(here):
         assert rows == list("12345678")
     assert "mine was not trained here; according to the suite it was trained on digits" in table
     assert "mine: 8 epochs in runs/epoch_{epoch}.pt" in output["bench plan saved.toml"]
-    assert "earliest epoch" in output["bench report saved.toml --epochs"]
+    assert "any epoch" in output["bench report saved.toml --epochs"]
 
 
 def test_without_the_prefix_check_names_it(here):

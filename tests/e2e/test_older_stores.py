@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.metrics.estimates import estimate_of
+from harness.metrics.evidence import evidence_of_scores
 from harness.run.prepare import plan_opened
 from harness.store.records import Store
 from harness.suite import load_suite
@@ -59,18 +61,23 @@ def compare_with_before(rows, notes):
         for name in NEW_METRICS:
             del row[name]
         # The interval has another formula now, on the same scores.
-        again = estimated(scores[f"{number}.in"], scores[f"{number}.out"])
-        earlier["auroc_se_examples"] = earlier.pop("auroc_se")
+        sides = scores[f"{number}.in"], scores[f"{number}.out"]
+        by_image = row["provenance"].pop("by_image")
+        again = estimate_of(evidence_of_scores(*sides, is_by_image=by_image))
+        assert earlier.pop("auroc_se") == pytest.approx(estimated(*sides).se)
+        assert row["auroc_se_examples"] == pytest.approx(again.se_examples)
+        del row["auroc_se_examples"]
         if row.pop("n_fit"):
             assert row["auroc_low"] <= again.low <= again.high <= row["auroc_high"]
-            assert row.pop("auroc_se") >= row["auroc_se_examples"]
+            assert row.pop("auroc_se") >= again.se_examples
         else:
             assert (row["auroc_low"], row["auroc_high"]) == (again.low, again.high)
-            assert row.pop("auroc_se") == row["auroc_se_examples"]
+            assert row.pop("auroc_se") == again.se_examples
         for name in ("auroc_low", "auroc_high"):
             del row[name], earlier[name]
         assert row.pop("auroc_se_fit") >= 0
         row.pop("over_seeds", None)
+        assert row["provenance"].pop("unit") == "epoch"
         assert row["provenance"].pop("likelihood") == row.pop("likelihood") == "exact"
         earlier["provenance"]["notes"] += notes
         assert row == approximately(earlier)

@@ -309,7 +309,7 @@ def test_suites_that_other_editors_wrote(finished, tmp_path, content):
 def test_a_suite_in_utf_16(tmp_path, encoding):
     (tmp_path / "tiny.toml").write_bytes(SUITE.encode(encoding))
     done = bench(tmp_path, "plan", "tiny.toml", **places(tmp_path))
-    message = "bench: tiny.toml: UTF-16 text, not UTF-8 text (save the file as UTF-8)\n"
+    message = "bench: tiny.toml:1: UTF-16 text, not UTF-8 text (save the file as UTF-8)\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
 

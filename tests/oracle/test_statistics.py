@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from harness.testing.toy_models import TinyAutoregression
-from oodbench import DensityModel, Images, ScoreError, UnsupportedError
+from oodbench import DensityModel, Images, UnsupportedError
 from oodbench.testing import assert_conforms, check_statistic
 from plugins.models.glow import glow
 from plugins.statistics.layer_gradient_sq_norms import LayerGradientSqNorms
@@ -198,7 +198,7 @@ def test_a_detached_model_is_an_error_not_a_row_of_zeros():
     attached = model.log_prob
     model.log_prob = lambda x: attached(x).detach()
     message = "log_prob of LinearGaussian does not depend on any parameter"
-    with pytest.raises(ScoreError, match=f"^{message}$"):
+    with pytest.raises(UnsupportedError, match=f"^{message}$"):
         LayerGradientSqNorms()(model, examples(1, 1))
 
 

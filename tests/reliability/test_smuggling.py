@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from harness.errors import BenchError, PluginError, StoreError, SuiteError
+from harness.errors import BenchError, StoreError, SuiteError
 from harness.events import Message, StepStarted
 from harness.maintenance.import_archive import import_archive
 from harness.plan.expand import make_plan
@@ -172,7 +172,7 @@ def test_files_that_never_end_are_not_read(tmp_path, monkeypatch, path):
             load_suite(tmp_path / "suite.toml")
     if path != ".":
         (tmp_path / "suite.toml").write_text(f'plugins.paths = ["{path}"]\n{text}')
-        with pytest.raises(PluginError, match="not a file"):
+        with pytest.raises(SuiteError, match="not a file"):
             load_suite(tmp_path / "suite.toml")
     for name in ("a.npy", "a.npz", "a-ubyte", "a-ubyte.gz"):
         os.symlink(tmp_path / path if path == "pipe" else path, name)

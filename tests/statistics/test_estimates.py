@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.metrics.estimates import estimate, limits
+from harness.metrics.estimates import estimate, estimate_of, limits
 from harness.metrics.evidence import evidence_of
 from tests.statistics import literal
 from tests.statistics.made import literally, result, row, scores
@@ -44,7 +44,7 @@ def test_joined_parts_never_leave_the_scale(shift):
     rng = np.random.default_rng(3)
     for _ in range(20):
         trainings = scores(rng, [shift], (15, 12), blocks=10)
-        found = estimate([result(trainings[0])])
+        found = estimate_of(evidence_of([[result(trainings[0])]]))
         assert 0.0 <= found.low <= found.auroc <= found.high <= 1.0
 
 
@@ -66,8 +66,12 @@ def test_the_standard_error_is_the_root_of_the_parts(seeds, spread):
 
 
 def test_few_groups_have_a_standard_error_but_no_interval():
-    found = estimate([result(scores(np.random.default_rng(5), [1.0], (30, 4))[0])])
+    found = estimate_of(
+        evidence_of([[result(scores(np.random.default_rng(5), [1.0], (30, 4))[0])]])
+    )
     assert found.se > 0
     assert (found.low, found.high) == (None, None)
-    enough = estimate([result(scores(np.random.default_rng(5), [1.0], (30, 5))[0])])
+    enough = estimate_of(
+        evidence_of([[result(scores(np.random.default_rng(5), [1.0], (30, 5))[0])]])
+    )
     assert enough.low < enough.high

@@ -54,8 +54,8 @@ def shrunk(path, folder):
     """The suite at a path with little work, as TOML; photographs are in the folder."""
     merged = read_suite_files(path)
     values = merged.values
-    if merged.reference is not None:
-        values["reference"] = str(merged.reference)
+    if "reference" in values:
+        values["reference"] = str(merged.origins.folder(("reference",)) / values["reference"])
     for recipe in values["training"].values():
         recipe |= {"examples": 16, "minibatch": 8, "prepare_batches": 1}
     items = [(kind, item) for kind in KINDS for item in values.get(kind, {}).values()]
