@@ -7,12 +7,14 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.optimize import brentq
 from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.errors import BenchError, NothingSelectedError
 from harness.metrics import paired
-from harness.regression.compare import compare_runs
+from harness.regression.compare import checked_names, compare_runs
 from harness.regression.ranking import rank_scorers
 from harness.regression.runs import Run, load_run
 from harness.results import Cell, Result
@@ -203,3 +205,74 @@ def test_a_suite_that_was_run_equals_the_results_that_it_kept(tiny_suite, settin
 def test_a_shipped_suite_is_a_run_by_name(settings):
     with pytest.raises(NothingSelectedError, match="run: bench run quickstart"):
         load_run("quickstart", (), settings, ())
+
+
+def trained(run, seeds, qualities, names=("m", "s")):
+    """Results of trainings of one's own: each seed has scores of its own, and other weights."""
+    model, scorer = names
+    found = []
+    for seed, quality in zip(seeds, qualities, strict=True):
+        item = result(quality, "x", scorer, model, noise=10 * len(run) + seed, seed=seed)
+        item.provenance["statistics"] = {"log_prob": {"weights": f"{run}{seed}"}}
+        found.append(item)
+    return found
+
+
+def test_runs_that_differ_in_seeds_and_names_are_compared_by_their_means():
+    """Against the formulas for two separate trainings, with covariance matrices spelled out."""
+    a = trained("old", (0, 1, 2), (1.0, 1.3, 0.8))
+    b = trained("newer", (5, 6), (1.6, 1.9), names=("m2", "s2"))
+    run_a, run_b = a_run(*a), a_run(*b)
+    names = checked_names(["m=m2", "s=s2"], run_a, run_b)
+    ((found,), left_out) = compare_runs(run_a, run_b, names)
+    assert left_out == []
+    assert (found.seeds_a, found.seeds_b, found.trainings) == ((0, 1, 2), (5, 6), 2)
+
+    def shares(item):
+        v = (item.scores_out[:, None] > item.scores_in).mean(1)
+        return v, (item.scores_out[:, None] > item.scores_in).mean(0)
+
+    def covariance(x, y):
+        pairs = zip(shares(x), shares(y), strict=True)
+        return sum(np.cov(one, other)[0, 1] / N for one, other in pairs)
+
+    def mean_covariance(first, second):
+        return np.mean([covariance(x, y) for x in first for y in second if x is not y])
+
+    aurocs = [np.array([x.metrics.auroc for x in side]) for side in (a, b)]
+    spread = [side.var(ddof=1) / len(side) for side in aurocs]
+    d = aurocs[1].mean() - aurocs[0].mean()
+    assert found.difference == pytest.approx(d)
+    c = mean_covariance(a, a) + mean_covariance(b, b) - 2 * mean_covariance(a, b)
+    v = sum(np.mean([covariance(x, y) for x in s for y in s]) for s in (a, b))
+    v -= 2 * mean_covariance(a, b)
+    df = sum(spread) ** 2 / (spread[0] ** 2 / 2 + spread[1] ** 2 / 1)
+
+    def excess(p):
+        z, t = stats.norm.isf(p / 2), stats.t.isf(p / 2, int(df))
+        return max(t**2 * sum(spread) + z**2 * max(c, 0), z**2 * v) - d**2
+
+    assert found.p_value == pytest.approx(brentq(excess, 1e-8, 1 - 1e-9), rel=1e-3)
+
+
+def test_a_name_that_is_not_in_its_run_is_refused():
+    run_a, run_b = a_run(*trained("a", (0,), (1.0,))), a_run(*trained("b", (0,), (1.0,)))
+    with pytest.raises(BenchError, match="'moon' is not in A: known: in, m, s, x"):
+        checked_names(["moon=m"], run_a, run_b)
+    with pytest.raises(BenchError, match="expected OLD=NEW"):
+        checked_names(["m"], run_a, run_b)
+
+
+def test_the_command_maps_names_and_says_what_its_test_covers(keep):
+    old = keep("old", *trained("old", (0, 1), (1.0, 1.3)))
+    new = keep("new", *trained("new", (5, 6), (1.6, 1.9), names=("m2", "s2")))
+    status, output, _ = bench_compare(old, new, "--map", "m=m2", "--map", "s=s2", "--json")
+    found = json.loads(output)
+    assert (status, len(found["cells"]), found["left_out"]) == (0, 1, [])
+    assert found["cells"][0]["seeds_b"] == [5, 6]
+    assert found["covers"] == [
+        "Intervals and tests cover other test examples and other trainings (2 seeds)."
+    ]
+    one = keep("one", *trained("one", (0,), (1.0,)))
+    _, output, _ = bench_compare(old, one, "--json")
+    assert json.loads(output)["covers"][0].endswith("but not differences between trainings.")
