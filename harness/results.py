@@ -184,7 +184,7 @@ class Result:
 
     @property
     def likelihood(self) -> str | None:
-        """Kind of log-probability, one of the values of `DensityModel.likelihood`."""
+        """What the log-probability of the model is, for example exact or a lower bound."""
         return self.provenance.get("likelihood")
 
     @property

@@ -153,9 +153,8 @@ def evidence_of_scores(
 def shape_of(result: Result) -> tuple[int, int, bool] | None:
     """Return the numbers of ID and OOD groups, and whether errors are by image.
 
-    None for a result without a known error.
-
-    The error is unknown without scores, or if the scorer was fitted and could not be refitted.
+    Results can be compared if these are equal. The value is None if the error of a result is
+    unknown: without scores, or if the scorer was fitted and could not be refitted.
     """
     if result.scores is None or result.metrics is None:
         return None
@@ -226,9 +225,9 @@ def of_separate_trainings(a: Evidence, b: Evidence) -> Variances:
     """
     of_a, of_b = variances(a), variances(b)
     whole = variances(a.mean() - b.mean())
-    given = of_a.all_examples + of_b.all_examples - whole.examples  # twice the covariance
-    examples = of_a.examples + of_b.examples - given
-    fit = of_a.fit + of_b.fit - (of_a.all_fit + of_b.all_fit - whole.fit)
+    # v of the difference is v_a + v_b - 2 cov, so that c_a + c_b - 2 cov is:
+    examples = whole.examples + sum(x.examples - x.all_examples for x in (of_a, of_b))
+    fit = whole.fit + sum(x.fit - x.all_fit for x in (of_a, of_b))
     training = of_a.training + of_b.training
     unknown = np.isinf(of_a.df) | np.isinf(of_b.df)
     squares = of_a.training**2 / of_a.df + of_b.training**2 / of_b.df

@@ -16,9 +16,6 @@ from harness.errors import ScoreError
 
 Floats: TypeAlias = NDArray[np.float64]
 
-Sides: TypeAlias = tuple[Floats, Floats]
-"""The scores of the ID groups, (n,), and of the OOD groups, (m,), by the same scorer."""
-
 Wins: TypeAlias = tuple[Floats, Floats]
 """Number of wins for each OOD group, and number of losses for each ID group; see `win_counts`."""
 

@@ -109,7 +109,6 @@ class _Builder:
         self.plan = Plan(
             suite.name,
             suite.path,
-            suite.title,
             {},
             [],
             dict(prepared),

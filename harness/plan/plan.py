@@ -39,7 +39,6 @@ class Plan:
 
     suite: str
     path: Path
-    title: str
     chains: dict[ChainId, Chain]
     cells: list[PlannedCell]
     prepared: dict[str, PreparedDataset]

@@ -315,7 +315,7 @@ class _Search:
         )
 
     def _depends_on_training(self) -> bool:
-        """Check that the scores are not the same at all epochs, as those of a baseline are."""
+        """Check that the scores change with the epoch; a trivial baseline has the same at each."""
         wins = self.evidence.wins_out, self.evidence.wins_in
         return any(bool((part != part[:1]).any()) for part in wins)
 

@@ -25,10 +25,8 @@ def beside(reference: Reference | None, result: Result) -> Published | None:
     low, high = published_interval(value, groups, reference.decimals)
     se = hanley_mcneil(value, groups, groups) or max(value - low, high - value) / Z_95
     difference = result.metrics.auroc - value
-    ours = result.metrics.auroc_se
-    is_within = within_error(
-        difference, result.metrics.auroc_se_examples if ours is None else ours, se
-    )
+    ours = result.metrics.auroc_se or result.metrics.auroc_se_examples
+    is_within = within_error(difference, ours, se)
     return Published(value, se, low, high, difference, is_within, reference.source)
 
 

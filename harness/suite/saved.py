@@ -60,7 +60,7 @@ class SavedEpochs:
 
     @property
     def source(self) -> str:
-        """The pattern, or the number of files named one by one."""
+        """Pattern of the files, or the number of files if the suite names each file."""
         return self.table.files or counted(len(self.table.epochs), "file")
 
     def lacking(self, seeds: tuple[int, ...], epochs: tuple[int, ...]) -> Iterator[str]:

@@ -157,7 +157,7 @@ class Checkpoints(_Table):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.files is None) == (not self.epochs):
-            raise PydanticCustomError("one_source", "needs one key of 'files' and 'epochs'")
+            raise PydanticCustomError("one_source", "give either 'files' or 'epochs'")
         return self
 
 

@@ -230,7 +230,7 @@ def _remarks(dataset: Any) -> list[str]:
         raise Fault(f"`notes` must return a sequence with one line per remark, not {found!r}")
     for line in found:
         if not isinstance(line, str) or len(line.splitlines()) != 1 or not line.strip():
-            raise Fault(f"each remark of `notes` must be one line of text, not {line!r}")
+            raise Fault(f"`notes` returned {line!r}; a remark is a line of text")
     return list(found)
 
 

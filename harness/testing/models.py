@@ -92,7 +92,7 @@ def interface(subject: ModelUnderTest) -> None:
         raise Fault(f"`domain` must be the domain passed in, {subject.domain}: {model.domain}")
     if model.likelihood not in get_args(Likelihood):
         known = ", ".join(get_args(Likelihood))
-        raise Fault(f"`likelihood` must be one of {known}, not {model.likelihood!r}")
+        raise Fault(f"the model declares the `likelihood` {model.likelihood!r}; known: {known}")
 
 
 def shape_and_dtype(subject: ModelUnderTest) -> None:

@@ -387,7 +387,11 @@ MODEL_FAULTS = {
     "a squared error": (Squared, "unit", "-dims * bits * ln 2"),
     "no model of the unit domain": (NotOnTheUnitDomain, "unit", "unit_domain"),
     "a domain of its own": (OtherDomain, "interface", "`domain` must be the domain passed in"),
-    "an unknown likelihood": (StrangeLikelihood, "interface", "not 'elbo'"),
+    "an unknown likelihood": (
+        StrangeLikelihood,
+        "interface",
+        "the `likelihood` 'elbo'; known: exact",
+    ),
     "NaN in the gradient": (Explodes, "gradients", "NaN or infinite in logits"),
     "fresh noise": (FreshNoise, "deterministic", "draw no noise in evaluation"),
     "noise of its own": (OwnNoise, "deterministic", "draw no noise in evaluation"),

@@ -210,9 +210,9 @@ DATASET_FAULTS = {
     "a stamp that moves": (MovingStamp, "stamp", "although no file changed"),
     "a text as notes": (OneText, "notes", "one line per remark, not 'a file was passed over'"),
     "no notes at all": (NoNotes, "notes", "must return a sequence with one line per remark"),
-    "a number as note": (NumberedNotes, "notes", "must be one line of text, not 1"),
-    "a note of two lines": (LongNote, "notes", "must be one line of text"),
-    "an empty note": (EmptyNote, "notes", "must be one line of text, not ''"),
+    "a number as note": (NumberedNotes, "notes", "returned 1; a remark is a line of text"),
+    "a note of two lines": (LongNote, "notes", "a.heic'; a remark is a line of text"),
+    "an empty note": (EmptyNote, "notes", "returned ''; a remark is a line of text"),
     "notes that pile up": (GrowingNotes, "notes", "find the remarks anew in each call"),
     "notes of an instance": (NotesOfOneInstance, "notes", "from the same files"),
 }

@@ -84,7 +84,7 @@ def _values(path: Path, content: bytes, state: str) -> Any:
 
 
 def _check_sizes(path: Path, content: bytes) -> None:
-    """Refuse an archive that unpacks to more than its own size; torch compresses nothing."""
+    """Refuse an archive whose content is larger than the archive: torch never compresses."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return
     try:

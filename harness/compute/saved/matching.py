@@ -195,7 +195,7 @@ def _memory(tensor: Tensor) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
 
 
 def _holds(own: Tensor, saved: Tensor) -> bool:
-    """Check that a tensor of a model can take over a saved one without a change of its values."""
+    """Check that a tensor of a model can hold a saved tensor exactly: equal shape, exact type."""
     if own.shape != saved.shape:
         return False
     if not (own.is_floating_point() and saved.is_floating_point()):

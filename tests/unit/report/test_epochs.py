@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.metrics.evidence import evidence_of
 from harness.metrics.paired import compared, difference_limits
-from harness.report.epochs import EpochRow, epoch_tables
+from harness.report.epochs import EarlyEnough, EpochRow, early_enough, epoch_tables
 from harness.report.render.epochs import render_epochs
 from harness.results import Cell, Metrics
 from tests.made_results import made_result, scored_result
@@ -339,3 +339,15 @@ def test_no_results():
     assert rendered([], "table") == "Title\nThere are no results.\n"
     assert json.loads(rendered([], "json"))["epochs"] == []
     assert rendered([], "csv").startswith("model,in,out,scorer,group_size,seeds,")
+
+
+def test_the_summary_of_a_scorer_has_medians_over_the_rows_with_an_early_epoch():
+    rng = np.random.default_rng(4)
+    flat = planted(rng, {1: 3.0, 8: 3.0}, n=400, common=0.999)
+    rising = planted(rng, {1: 0.5, 8: 3.0}, n=400)
+    later = planted(rng, {4: 3.0, 8: 3.0}, n=400, common=0.999)
+    cases = {"flat": flat, "rising": rising, "later": later}
+    results = [result(e, x, out=out) for out, case in cases.items() for e, x in case.items()]
+    (found,), judged, places = early_enough(results, 5_000)
+    assert (judged, places) == (3, 3)
+    assert found == EarlyEnough("s", rows=3, shown=2, epoch=2.5, saved=np.median([7 / 8, 1 / 2]))

@@ -359,7 +359,10 @@ def test_steps_are_named_in_tables_pages_and_json(ready):
     assert re.search(r"^scorer +step +bits/dim", text, re.MULTILINE)
     assert "at that step." in text
     assert "flow at step " in text
-    assert "How early is enough" in output("report", *arguments, "--epochs")
+    log = next((ready / "store" / "runs").glob("*/*/events.jsonl")).read_text()
+    steps = [event["step"] for line in log.splitlines() if "step" in (event := json.loads(line))]
+    assert any(re.match(r"step \d: ", step) for step in steps)
+    assert "groups for an earlier step" in output("report", *arguments, "--epochs")
     found = json.loads(output("report", *arguments, "--format", "json"))
     assert {row["provenance"]["unit"] for row in found["results"]} == {"step"}
     rows = json.loads(output("report", *arguments, "--epochs", "--format", "json"))["epochs"]

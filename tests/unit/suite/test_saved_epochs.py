@@ -202,7 +202,7 @@ def test_a_model_has_a_training_or_saved_epochs(write_suite):
     text = SUITE.replace('files = "runs/epoch_{epoch}.pt"', "")
     path = write_suite(text)
     assert mistakes(path)[0] == (
-        "suite.toml:6: models.mine.checkpoints: needs one key of 'files' and 'epochs'"
+        "suite.toml:6: models.mine.checkpoints: give either 'files' or 'epochs'"
     )
     head, _, tail = SUITE.partition("[models.mine.checkpoints]")
     path = write_suite(head + tail.partition("\n")[2].partition("\n")[2])
