@@ -23,7 +23,7 @@ class Settings:
         device: `"cpu"`, `"cuda"`, `"cuda:1"` ..., or `"auto"`.
         batch_size: Number of examples evaluated at once.
         workers: Number of processes that share the chains; 0 for an automatic choice.
-        threads: Number of threads per process; 0 for an automatic choice.
+        threads: Number of threads per process; 0 for `$OMP_NUM_THREADS` or an automatic choice.
         compile: Train with `torch.compile` where possible.
         executor: Name of the executor plugin.
     """
@@ -89,7 +89,8 @@ def share_processors(settings: Settings, chains: int) -> tuple[int, int]:
     rounding, and a resumed run should give the same numbers as an undisturbed run.
 
     Arguments:
-        settings: With `workers` and `threads`, where 0 means automatic.
+        settings: With `workers` and `threads`, where 0 means automatic: for threads the number in
+            `$OMP_NUM_THREADS`, else an equal share of the processors.
         chains: Number of chains in the suite.
 
     Raises:
@@ -98,5 +99,15 @@ def share_processors(settings: Settings, chains: int) -> tuple[int, int]:
     if settings.workers < 0 or settings.threads < 0:
         raise BenchError("--workers and --threads must be at least 1, or 0 to choose")
     workers = settings.workers or max(1, min(processors(), chains))
-    threads = settings.threads or max(1, processors() // workers)
+    threads = settings.threads or asked_threads() or max(1, processors() // workers)
     return workers, threads
+
+
+def asked_threads() -> int:
+    """Return `$OMP_NUM_THREADS`, which torch and NumPy follow too; 0 without a usable number.
+
+    Threads that wait for one another spin, so more threads than free processors slow a training
+    down many times. Schedulers and users of shared computers set the variable for this reason.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() else 0

@@ -54,7 +54,9 @@ def run(
         int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
     ] = BATCH_SIZE,
     workers: WorkersOption = 0,
-    threads: Annotated[int, typer.Option(min=0, help="Threads per process; 0 chooses.")] = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads per process; 0: $OMP_NUM_THREADS, or chosen.")
+    ] = 0,
     compile: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile, where possible.")
     ] = False,

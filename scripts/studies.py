@@ -1,0 +1,121 @@
+"""Write the tables of the page on studies from `bench report` of the suites in `suites/studies`.
+
+    python scripts/studies.py --store STORE --data DATA [SUITE ...]
+
+`docs/snippets/studies/SUITE.md` gets a table for each ID set and group size: a row for each model,
+OOD set and scorer, a column for each epoch. So no number on the page is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+SUITES = ROOT / "suites" / "studies"
+SNIPPETS = ROOT / "docs" / "snippets" / "studies"
+
+Row = dict[str, Any]
+
+
+def results(suite: Path, arguments: list[str]) -> list[Row]:
+    """Return the stored results of a suite, as `bench report --format json` prints them."""
+    command = [sys.executable, "-m", "oodbench", "report", str(suite), "--format", "json"]
+    printed = subprocess.run(command + arguments, check=True, stdout=subprocess.PIPE).stdout
+    return [row for row in json.loads(printed)["results"] if row["status"] == "ok"]
+
+
+def distinct(rows: Iterable[Row], *keys: str) -> list[tuple[Any, ...]]:
+    """Return the distinct values of some keys, in order of appearance."""
+    return list(dict.fromkeys(tuple(row[key] for key in keys) for row in rows))
+
+
+def auroc(row: Row | None) -> str:
+    """Format an AUROC with three digits, without the leading zero."""
+    return "" if row is None else f"{over(row)['auroc']:.3f}".replace("0.", ".")
+
+
+def over(row: Row) -> Row:
+    """Return the values over all seeds if there are several, else those of the row."""
+    return row["over_seeds"] or row
+
+
+def cells(rows: list[Row], epochs: list[int], key: tuple[Any, ...]) -> list[str]:
+    """Return the cells of one row of a table, a cell for each epoch."""
+    names = ("model", "out", "scorer")
+    found = {row["epoch"]: row for row in rows if tuple(row[name] for name in names) == key}
+    return [auroc(found.get(epoch)) for epoch in epochs]
+
+
+def bits(rows: list[Row], epochs: list[int], model: str) -> list[str]:
+    """Return the mean bits/dim of the ID examples at each epoch, over all seeds."""
+    texts = []
+    for epoch in epochs:
+        here = [row for row in rows if (row["model"], row["epoch"]) == (model, epoch)]
+        values = list({row["seed"]: row["bits_per_dim_in"] for row in here}.values())
+        known = [value for value in values if value is not None]
+        texts.append(f"{sum(known) / len(known):.2f}" if known else "")
+    return texts
+
+
+def table(rows: list[Row]) -> str:
+    """Write the table of one ID set and group size, as Markdown."""
+    epochs = sorted({row["epoch"] for row in rows})
+    lines = [["model", "OOD", "score", *map(str, epochs)], ["---"] * (3 + len(epochs))]
+    for (model,) in distinct(rows, "model"):
+        lines.append([model, "", "bits/dim, ID", *bits(rows, epochs, model)])
+        own = [row for row in rows if row["model"] == model]
+        for key in distinct(own, "model", "out", "scorer"):
+            lines.append([*key, *cells(rows, epochs, key)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def basis(rows: list[Row]) -> str:
+    """Say how many groups and trainings stand behind a table, and how wide the intervals are."""
+    n_in, n_out, n_fit = (numbers(rows, name) for name in ("n_in", "n_out", "n_fit"))
+    seeds = len({row["seed"] for row in rows})
+    trainings = "a single training" if seeds == 1 else f"{seeds} trainings"
+    known = [over(row) for row in rows if over(row)["auroc_low"] is not None]
+    reach = max(
+        max(row["auroc"] - row["auroc_low"], row["auroc_high"] - row["auroc"]) for row in known
+    )
+    return (
+        f"{n_in} ID and {n_out} OOD groups, {n_fit} to fit, {trainings}; no end of a 95 % interval"
+        f" is further than {reach:.3f} from the AUROC"
+    )
+
+
+def numbers(rows: list[Row], name: str) -> str:
+    """Return the distinct counts of some groups, joined by strokes."""
+    return "/".join(map(str, sorted({row[name] for row in rows if row[name]}))) or "none"
+
+
+def page(rows: list[Row]) -> str:
+    """Write all tables of a suite."""
+    parts = []
+    for in_, size in distinct(sorted(rows, key=lambda row: row["group_size"]), "in", "group_size"):
+        here = [row for row in rows if (row["in"], row["group_size"]) == (in_, size)]
+        parts.append(f"ID {in_}, b = {size}: {basis(here)}\n\n{table(here)}")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write the tables of the suites named, or of all studies."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("suites", nargs="*", help="Names of studies; all by default.")
+    parser.add_argument("--store", required=True, help="Store with the results.")
+    parser.add_argument("--data", required=True, help="Data folder.")
+    asked = parser.parse_args()
+    SNIPPETS.mkdir(parents=True, exist_ok=True)
+    for name in asked.suites or sorted(path.stem for path in SUITES.glob("*.toml")):
+        rows = results(SUITES / f"{name}.toml", ["--store", asked.store, "--data", asked.data])
+        (SNIPPETS / f"{name}.md").write_text(page(rows))
+
+
+if __name__ == "__main__":
+    main()
