@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.errors import OptionError, Problem
 from harness.registry.options import map_paths, parsed_options, placed
+from harness.suite.file_sums import sha256_of
 
 
 def keyed_files(
@@ -95,16 +96,3 @@ def _files(folder: Path) -> list[Path]:
 
 def _refuse(error: OSError) -> None:
     raise error
-
-
-def sha256_of(file: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal digits.
-
-    Raises:
-        OSError: The path is not a file, or cannot be read; `filename` and `strerror` are set.
-    """
-    file.stat()  # raises with the reason if the path does not exist
-    if not file.is_file():  # reading from a pipe or a device may never end
-        raise OSError(None, "not a file or folder", str(file))
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

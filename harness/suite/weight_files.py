@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.errors import DataError
-from harness.suite.option_files import sha256_of
+from harness.suite.file_sums import sha256_of
 from harness.text import short
 
 TENSORS, PICKLED = (".safetensors",), (".pt", ".pth", ".ckpt", ".bin", ".tar")
@@ -74,7 +74,7 @@ def weights_content(files: Mapping[str, str]) -> str:
 
 
 def stored_content(path: Path) -> str:
-    """Return the content of the weights at a path, as `weights_content`; reads all files.
+    """Return the content of the weights at a path, as `weights_content`.
 
     Raises:
         DataError: The files cannot be read, or are in no known form.

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 
 from harness.errors import DataError, is_out_of_memory
+from harness.suite.file_sums import forget
 from harness.suite.saved import SavedEpochs
 from harness.suite.weight_files import INDEX, TENSORS, weight_files, weights_content
 from harness.text import short
@@ -47,6 +48,8 @@ def read_weights(saved: SavedEpochs, seed: int, epoch: int, content: str) -> Any
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
     sums = {file.name: hashlib.sha256(data).hexdigest() for file, data in contents.items()}
     if weights_content(sums) != content:
+        for file in contents:
+            forget(file)
         raise DataError(f"{path} changed while this command was running: run it again")
     (first, *parts) = contents
     if not first.name.endswith(INDEX):

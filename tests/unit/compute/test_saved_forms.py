@@ -19,6 +19,7 @@ from harness.compute.checkpoints import tensor_bytes
 from harness.compute.saved.contents import read_weights
 from harness.compute.saved.loading import load_saved
 from harness.errors import DataError
+from harness.suite import file_sums
 from harness.suite.saved import SavedEpochs
 from harness.suite.schema import Checkpoints
 from tests.unit.compute import forms
@@ -332,3 +333,17 @@ def test_an_index_that_names_a_tensor_in_the_wrong_part_is_refused(tmp_path):
     index.write_text(json.dumps(value))
     message = refusal(Flow(), tmp_path / "c")
     assert "model-00001-of-00002.safetensors lacks the tensor 'flow.0.weight'" in message
+
+
+def test_a_wrong_checksum_in_the_cache_is_found_and_forgotten(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(file_sums, "SETTLED", -3600)
+    path, large = tmp_path / "a.pt", torch.zeros(file_sums.READ_ALWAYS)
+    torch.save(Flow().state_dict() | {"more": large}, path)
+    saved = saved_at(path)
+    saved.content(0, 3)
+    (kept,) = (tmp_path / "cache" / "oodbench" / "sums").iterdir()
+    kept.write_text(kept.read_text()[:-64] + "0" * 64)
+    with pytest.raises(DataError, match="a.pt changed while this command was running: run it"):
+        read_weights(saved, 0, 3, saved.content(0, 3))
+    assert torch.equal(read_weights(saved, 0, 3, saved.content(0, 3))["more"], large)
