@@ -1,8 +1,8 @@
 """Contracts of the plugin kinds. A plugin satisfies a Protocol and inherits nothing.
 
-Conventions everywhere: examples are uint8 of shape (N, channels, height, width); log-probabilities
-are in nats per discrete example; scores are higher for examples that are more out-of-distribution
-(OOD), and OOD is the positive class.
+Conventions everywhere: examples are integers of shape (N, *domain.shape), uint8 for images;
+log-probabilities are in nats per discrete example; scores are higher for examples that are more
+out-of-distribution (OOD), and OOD is the positive class.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
-from harness.domain import Images
+from harness.domain import Domain, Examples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,18 +46,18 @@ class Dataset(Protocol):
     """
 
     @property
-    def domain(self) -> Images:
-        """Size and grey levels of each example."""
+    def domain(self) -> Domain:
+        """Shape and number of levels of each example."""
 
     @property
     def splits(self) -> tuple[str, ...]:
         """Available splits, from `"train"` and `"test"`. Splits share no examples."""
 
-    def load(self, split: str) -> NDArray[np.uint8]:
+    def load(self, split: str) -> Examples:
         """Load all examples in a split, always in the same order.
 
         Returns:
-            uint8, (N, *domain.shape), values below `domain.levels`; may be a memory map.
+            `domain.dtype`, (N, *domain.shape), values below `domain.levels`; may be a memory map.
 
         Raises:
             MissingDataError: The data is not available on this machine.
@@ -166,10 +166,11 @@ class Fetchable(Protocol):
 
 @runtime_checkable
 class DensityModel(Protocol):
-    """A density over discrete images; in practice a `torch.nn.Module`.
+    """A density over discrete examples; in practice a `torch.nn.Module`.
 
-    The constructor takes the domain first, then the options. It must raise `DomainError` for an
-    unsupported domain. Layers are the named parameter tensors.
+    The constructor takes the domain first, then the options. The annotation of the domain,
+    such as `Images`, says which kinds of domains the model takes; for another unsupported domain
+    the constructor must raise `DomainError`. Layers are the named parameter tensors.
 
     Example:
         >>> import torch
@@ -192,8 +193,11 @@ class DensityModel(Protocol):
         [8.0, 8.0, 8.0]
     """
 
-    domain: Images
     likelihood: Likelihood
+
+    @property
+    def domain(self) -> Domain:
+        """The domain passed to the constructor."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-probability of each discrete example.
@@ -204,7 +208,7 @@ class DensityModel(Protocol):
         That value is no probability, so such a model should also have `log_density`.
 
         Arguments:
-            x: uint8, (N, *domain.shape), on the device of the parameters.
+            x: `domain.input_dtype`, (N, *domain.shape), on the device of the parameters.
 
         Returns:
             Floating, (N,), in nats.
@@ -246,7 +250,7 @@ class Preparable(Protocol):
         """Initialise from training examples, before epoch 0; the result is part of the state.
 
         Arguments:
-            x: uint8, (N, *domain.shape).
+            x: `domain.input_dtype`, (N, *domain.shape).
         """
 
 
@@ -269,7 +273,7 @@ class Trainable(Protocol):
         """Return the loss of a batch, for example the negative log-density after dequantisation.
 
         Arguments:
-            x: uint8, (N, *domain.shape).
+            x: `domain.input_dtype`, (N, *domain.shape).
             generator: On the CPU; the only source of randomness.
 
         Returns:
@@ -303,7 +307,7 @@ class Samplable(Protocol):
             temperature: Factor on the standard deviation of the base density.
 
         Returns:
-            uint8, (n, *domain.shape).
+            `domain.input_dtype`, (n, *domain.shape).
         """
 
 
@@ -437,8 +441,8 @@ class Statistic(Protocol):
 
         Arguments:
             model: In evaluation mode; must be left unchanged.
-            groups: uint8, (M, b, *domain.shape), on the device of the parameters; b is 1 where
-                `per` is `"example"`.
+            groups: `domain.input_dtype`, (M, b, *domain.shape), on the device of the parameters; b
+                is 1 where `per` is `"example"`.
 
         Returns:
             float64, (M, F).
@@ -552,7 +556,7 @@ class FittedStatistic(Statistic, Protocol):
 
         Arguments:
             model: In evaluation mode; must be left unchanged. The evaluation uses the same model.
-            examples: uint8, (N, *domain.shape), on the device of the parameters.
+            examples: `domain.input_dtype`, (N, *domain.shape), on the device of the parameters.
 
         Raises:
             ScoreError: The examples do not allow a fit, for example because they are too few.

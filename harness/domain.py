@@ -3,18 +3,80 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MOST_DIMS = 2**26
 
+Examples: TypeAlias = "NDArray[np.unsignedinteger[Any]]"
+"""Stored examples, (N, *domain.shape), of the dtype `domain.dtype`."""
+
+
+class Domain(ABC):
+    """Description of an example, shared by models and data sets: integers from 0 to levels - 1.
+
+    `Images` is a domain. The fields of a domain enter keys; everything else follows from the
+    fields. Code that serves every domain reads only the members named here.
+
+    Attributes:
+        example: Word for an example, such as `"image"`.
+        input_dtype: Name of the torch dtype of the examples that a model gets.
+
+    Example:
+        >>> from oodbench import Domain, Images
+        >>> domain: Domain = Images(channels=1, height=8, width=8)
+        >>> domain.shape, domain.levels, domain.dtype, domain.unit, domain.example
+        ((1, 8, 8), 256, 'uint8', 'bits/dim', 'image')
+    """
+
+    example: ClassVar[str]
+    input_dtype: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array for an example."""
+
+    @property
+    @abstractmethod
+    def levels(self) -> int:
+        """Number of possible values for each integer."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> str:
+        """Name of the NumPy dtype of stored examples."""
+
+    @property
+    @abstractmethod
+    def unit(self) -> str:
+        """Unit in which people read bits per dimension, such as `"bits/dim"`."""
+
+    @property
+    def dims(self) -> int:
+        """Number of integers in an example."""
+        return math.prod(self.shape)
+
+    def _check(self, **sizes: int) -> None:
+        """Raise `ValueError` unless all sizes are positive and an example is small enough."""
+        for name, size in sizes.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
+        if self.dims > MOST_DIMS:
+            raise ValueError(f"an example has at most {MOST_DIMS:,} dimensions, not {self.dims:,}")
+
 
 @dataclass(frozen=True)
-class Images:
+class Images(Domain):
     """Discrete images: `channels` x `height` x `width` integers from 0 to 2**bits - 1.
 
-    The only description of an example shared by models and data sets. Examples are always uint8,
-    for every value of `bits`, so `bits` is at most 8.
+    Examples are always uint8, for every value of `bits`, so `bits` is at most 8.
 
     Example:
         >>> from oodbench import Images
@@ -30,12 +92,11 @@ class Images:
     width: int
     bits: int = 8
 
+    example: ClassVar[str] = "image"
+    input_dtype: ClassVar[str] = "uint8"
+
     def __post_init__(self) -> None:
-        for name in ("channels", "height", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.dims > MOST_DIMS:
-            raise ValueError(f"an example has at most {MOST_DIMS:,} dimensions, not {self.dims:,}")
+        self._check(channels=self.channels, height=self.height, width=self.width)
         if not 1 <= self.bits <= 8:
             raise ValueError(f"bits must be 1 to 8, not {self.bits}")
 
@@ -45,18 +106,33 @@ class Images:
         return (self.channels, self.height, self.width)
 
     @property
-    def dims(self) -> int:
-        """Number of integers in an example."""
-        return self.channels * self.height * self.width
+    def levels(self) -> int:
+        """Number of possible values for each integer, 2**bits."""
+        return int(2**self.bits)
 
     @property
-    def levels(self) -> int:
-        """Number of possible values for each integer."""
-        return int(2**self.bits)
+    def dtype(self) -> str:
+        """Name of the NumPy dtype of stored images, for every number of bits."""
+        return "uint8"
+
+    @property
+    def unit(self) -> str:
+        """Unit in which people read bits per dimension."""
+        return "bits/dim"
 
     def __str__(self) -> str:
         size = f"{self.channels}x{self.height}x{self.width}"
         return size if self.bits == 8 else f"{size} at {self.bits} bits"
+
+
+def domain_of(fields: Mapping[str, Any]) -> Domain:
+    """Return the domain with the given fields, as stored with a data set.
+
+    Raises:
+        TypeError: No domain has these fields.
+        ValueError: The values are invalid.
+    """
+    return Images(**fields)
 
 
 def bits_per_dim(log_prob: Any, dims: int) -> Any:

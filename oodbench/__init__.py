@@ -26,6 +26,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DensityModel",
+    "Domain",
     "DomainError",
     "Entry",
     "EpochFinished",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from harness import events
 from harness.compute.checkpoints import build_model, load_model, tensor_bytes
@@ -18,10 +18,12 @@ from harness.compute.context import ChainContext
 from harness.compute.device import keep_freed_memory
 from harness.compute.evaluate import Fits, evaluate
 from harness.compute.examination import EXAMPLES, examine
+from harness.compute.inputs import model_input, stored_tensor
 from harness.compute.rolling import Rolling
 from harness.compute.saved.loading import load_saved
 from harness.compute.trainer import Training, subset
 from harness.contracts import DensityModel, FittedStatistic
+from harness.domain import Examples
 from harness.errors import DataError, StoreError, UnsupportedError
 from harness.events import Report
 from harness.plan.crossfit import CrossFitSplit, by_fit, cross_fit_splits
@@ -174,7 +176,7 @@ class _Trainer:
         return {"train_bits_per_dim": loss, "seconds": seconds}
 
     def _store_if_missing(
-        self, training: Training, facts: dict[str, Any], own_test: NDArray[np.uint8]
+        self, training: Training, facts: dict[str, Any], own_test: Examples
     ) -> None:
         is_asked_for = training.epoch_progress is None and training.epoch in self._chain.epochs
         if not is_asked_for or self._context.is_stored(training.epoch):
@@ -274,7 +276,7 @@ class _Evaluator:
     def _examine(self, model: DensityModel, job: StatisticJob) -> None:
         images = self._plan.prepared[job.draw.dataset].load("test")
         few = subset(images, EXAMPLES, self._chain.id.seed, "examination")
-        examine(model, torch.from_numpy(few).to(self._context.device))
+        examine(model, self._input(few).to(self._context.device))
 
     def _fail(self, job: StatisticJob, error: Exception) -> None:
         failures = [failure_inputs(self._plan, job)]
@@ -312,7 +314,8 @@ class _Evaluator:
             with self._context.step(self._step_name(job), len(part.ids)) as advance:
                 started = time.perf_counter()
                 chunks = (self._context.settings.batch_size, self._context.device, advance)
-                pieces.append(evaluate(statistic, model, images[part.ids], size, *chunks))
+                chosen = self._input(images[part.ids])
+                pieces.append(evaluate(statistic, model, chosen, size, *chunks))
                 seconds += time.perf_counter() - started
             fit_seconds, examples = fit_seconds + took, examples + len(part.ids)
         work = statistic_work(component, self._chain.model, self._chain.domain, job.group_size)
@@ -343,11 +346,15 @@ class _Evaluator:
         name = f"{unit} {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"
         with self._context.step(name, len(images)) as advance:
             started = time.perf_counter()
-            statistic.fit(model, torch.from_numpy(images).to(self._context.device))
+            statistic.fit(model, self._input(images).to(self._context.device))
             advance(len(images))
         seconds = time.perf_counter() - started
         work = fit_work(self._chain.jobs[job], self._chain.model, self._chain.domain)
         record_rate(self._store, work, seconds, len(images))
+
+    def _input(self, examples: Examples) -> Tensor:
+        """Return stored examples as the model takes them, on the CPU."""
+        return model_input(stored_tensor(examples), self._chain.domain)
 
     def _step_name(self, job: StatisticJob) -> str:
         epoch = "" if job.epoch is None else f"{self._context.unit} {job.epoch}: "

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.contracts import DensityModel
-from harness.domain import Images
+from harness.domain import Domain
 from harness.errors import StoreError
 from harness.store.layout import CHECKPOINTS, WEIGHTS
 from harness.store.records import Store
@@ -37,7 +37,7 @@ def load_tensors(content: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def build_model(component: ModelComponent, domain: Images, seed: int) -> DensityModel:
+def build_model(component: ModelComponent, domain: Domain, seed: int) -> DensityModel:
     """Build a model on the CPU, with seeded initial weights and the recipe's precision.
 
     Raises:
@@ -57,7 +57,7 @@ def floating_type(recipe: Recipe) -> torch.dtype:
 def load_model(
     store: Store,
     component: ModelComponent,
-    domain: Images,
+    domain: Domain,
     key: str,
     device: torch.device,
 ) -> DensityModel:

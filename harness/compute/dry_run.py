@@ -1,4 +1,4 @@
-"""`bench check`: every model at true size, every statistic and scorer, on random images."""
+"""`bench check`: every model at true size, every statistic and scorer, on random examples."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from harness.compute.checkpoints import build_model, tensor_bytes
 from harness.compute.evaluate import evaluate
 from harness.compute.examination import EXAMPLES, examine
+from harness.compute.inputs import model_input, stored_tensor
 from harness.compute.saved.loading import load_saved
 from harness.compute.seeds import generator
 from harness.compute.trainer import Training
 from harness.contracts import DensityModel, FittedStatistic, NeedsFeatureNames
-from harness.domain import Images
+from harness.domain import Domain, Examples
 from harness.errors import DataError, DomainError, UnsupportedError
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
@@ -74,8 +76,8 @@ def check_suite(
     Measured rates are stored for `bench plan`. Trial training uses minibatches with two examples,
     so the time estimated for training is too high rather than too low.
     """
-    kinds: dict[tuple[str, Images], Chain] = {}
-    saved: dict[tuple[str, Images, int], tuple[Chain, set[int]]] = {}
+    kinds: dict[tuple[str, Domain], Chain] = {}
+    saved: dict[tuple[str, Domain, int], tuple[Chain, set[int]]] = {}
     for chain in plan.chains.values():
         first = kinds.setdefault((chain.id.model, chain.domain), chain)
         first.jobs.update(chain.jobs)
@@ -120,7 +122,7 @@ def _check_model(
     label = f"{chain.id.model} on {chain.domain}"
     with _tried(label) as checked:
         model = _model(chain, store, device)
-        examine(model, torch.from_numpy(_images(chain.domain, EXAMPLES)).to(device))
+        examine(model, _input(chain.domain, EXAMPLES).to(device))
         tensors = [parameter for _, parameter in model.named_parameters()]
         numbers = sum(parameter.numel() for parameter in tensors)
         checked.detail = f"{len(tensors):,} parameter tensors, {numbers:,} parameters"
@@ -152,13 +154,13 @@ def _model(chain: Chain, store: Store, device: torch.device) -> DensityModel:
 
 
 def _trial(
-    component: ModelComponent, domain: Images, device: torch.device
+    component: ModelComponent, domain: Domain, device: torch.device
 ) -> tuple[Training, float]:
     """Train a model for two trial steps; return the training and the second step's duration."""
     changes = {"minibatch": TRIAL_MINIBATCH, "prepare_batches": 1, "examples": None}
     recipe = component.recipe.model_copy(update=changes)
     trial = replace(component, recipe=recipe)
-    training = Training(trial, domain, _images(domain, TRIAL_MINIBATCH), 0, device)
+    training = Training(trial, domain, _examples(domain, TRIAL_MINIBATCH), 0, device)
     training.start()
     training.run_epoch(lambda amount: None)
     started = time.perf_counter()
@@ -168,13 +170,17 @@ def _trial(
     return training, seconds
 
 
-def _images(domain: Images, count: int) -> NDArray[np.uint8]:
-    """Return images of random and black pixels in various shares: no statistic is constant."""
+def _examples(domain: Domain, count: int) -> Examples:
+    """Return examples of random values and zeros in various shares: no statistic is constant."""
     drawn = torch.randint(0, domain.levels, (count, domain.dims), generator=generator(0, "check"))
     shares = torch.arange(1, count + 1)[:, None] / count
     drawn[torch.arange(domain.dims) >= shares * domain.dims] = 0
-    images: NDArray[np.uint8] = drawn.to(torch.uint8).reshape(count, *domain.shape).numpy()
-    return images
+    return drawn.reshape(count, *domain.shape).numpy().astype(domain.dtype)
+
+
+def _input(domain: Domain, count: int) -> Tensor:
+    """Return the same examples as a model takes them, on the CPU."""
+    return model_input(stored_tensor(_examples(domain, count)), domain)
 
 
 def _wanted(chain: Chain) -> list[tuple[Component, int | None]]:
@@ -186,16 +192,16 @@ def _wanted(chain: Chain) -> list[tuple[Component, int | None]]:
 def _statistic(
     component: Component,
     model: DensityModel,
-    domain: Images,
+    domain: Domain,
     group_size: int,
     device: torch.device,
 ) -> _Values:
     statistic = component.build()
     if isinstance(statistic, FittedStatistic):
-        statistic.fit(model, torch.from_numpy(_images(domain, 2 * GROUPS)).to(device))
-    images = _images(domain, GROUPS * group_size)
+        statistic.fit(model, _input(domain, 2 * GROUPS).to(device))
+    examples = _input(domain, GROUPS * group_size)
     values = evaluate(
-        statistic, model, images, group_size, len(images), device, lambda amount: None
+        statistic, model, examples, group_size, len(examples), device, lambda amount: None
     )
     features = statistic.features(model)
     if values.shape != (GROUPS, len(features)):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from harness.compute.device import in_chunks
 from harness.contracts import DensityModel, FittedStatistic, Statistic
@@ -23,7 +24,7 @@ MOST = 2
 def evaluate(
     statistic: Statistic,
     model: DensityModel,
-    images: NDArray[np.uint8],
+    examples: Tensor,
     group_size: int,
     batch_size: int,
     device: torch.device,
@@ -35,7 +36,7 @@ def evaluate(
         statistic: The statistic, fitted if necessary.
         model: A model in evaluation mode, on the device; None for a statistic that reads only the
             examples.
-        images: uint8, (N, *shape), in the order in which they were drawn.
+        examples: As a model takes them, (N, *shape), in the order in which they were drawn.
         group_size: Number of examples per group, b.
         batch_size: Number of examples per chunk, rounded down to whole groups; affects results by
             rounding only. If memory runs out, chunks are halved, down to one group.
@@ -48,12 +49,11 @@ def evaluate(
     Raises:
         ScoreError: The statistic returned an array with another shape.
     """
-    count = len(images) // group_size
-    groups = images[: count * group_size].reshape(count, group_size, *images.shape[1:])
+    count = len(examples) // group_size
+    groups = examples[: count * group_size].reshape(count, group_size, *examples.shape[1:])
 
-    def values_of(part: NDArray[np.uint8]) -> NDArray[np.float64]:
-        chunk = torch.from_numpy(part.copy()).to(device)
-        return np.asarray(statistic(model, chunk), dtype=np.float64)
+    def values_of(part: Tensor) -> NDArray[np.float64]:
+        return np.asarray(statistic(model, part.to(device, copy=True)), dtype=np.float64)
 
     rows = []
     for done, row in in_chunks(groups, max(1, batch_size // group_size), values_of):

@@ -22,7 +22,7 @@ def examine(model: DensityModel, x: Tensor) -> None:
 
     Arguments:
         model: In evaluation mode.
-        x: uint8, (N, *domain.shape), on the device of the model, N at least 2.
+        x: `domain.input_dtype`, (N, *domain.shape), on the device of the model, N at least 2.
 
     Raises:
         ScoreError: The log-probability is not floating, (N,), or differs beyond rounding.

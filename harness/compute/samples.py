@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
 from harness.contracts import Samplable
+from harness.domain import Examples
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.store.records import Store
@@ -19,8 +17,8 @@ SEED = 0
 
 def stored_samples(
     plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float
-) -> NDArray[np.uint8] | None:
-    """Draw samples from a stored checkpoint, uint8 (n, *shape); None if the model cannot sample.
+) -> Examples | None:
+    """Draw samples from a stored checkpoint, (n, *shape); None if the model cannot sample.
 
     Raises:
         StoreError: The checkpoint is damaged.
@@ -36,5 +34,5 @@ def stored_samples(
         return None
     generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
-        drawn: NDArray[np.uint8] = model.sample(SIDE * SIDE, generator, temperature).cpu().numpy()
+        drawn: Examples = model.sample(SIDE * SIDE, generator, temperature).cpu().numpy()
     return drawn

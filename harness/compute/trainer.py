@@ -10,10 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from harness.compute.augment import augment
 from harness.compute.checkpoints import (
     build_model,
     load_tensors,
@@ -22,11 +20,12 @@ from harness.compute.checkpoints import (
     tensor_bytes,
 )
 from harness.compute.device import in_chunks
+from harness.compute.inputs import augment, model_input, stored_tensor
 from harness.compute.seeds import derived_seed, generator
 from harness.contracts import DensityModel, Preparable, Trainable
 from harness.data.roles import permutation
 from harness.dequantise import dequantised_log_prob
-from harness.domain import Images, bits_per_dim
+from harness.domain import Domain, Examples, bits_per_dim
 from harness.errors import DataError, TrainingError
 from harness.suite import ModelComponent, Recipe
 
@@ -65,35 +64,35 @@ class Training:
     Arguments:
         component: Model plugin, options and recipe.
         domain: Domain to build the model for.
-        images: uint8, (N, *domain.shape), the train split.
+        examples: `domain.dtype`, (N, *domain.shape), the train split.
         seed: Seed for initial weights, order, noise and augmentation.
-        device: Device for the model and, if they fit, the images.
+        device: Device for the model and, if they fit, the examples.
 
     Raises:
         DomainError: The model cannot be built for the domain.
-        DataError: There are fewer images than one minibatch needs.
+        DataError: There are fewer examples than one minibatch needs.
     """
 
     def __init__(
         self,
         component: ModelComponent,
-        domain: Images,
-        images: NDArray[np.uint8],
+        domain: Domain,
+        examples: Examples,
         seed: int,
         device: torch.device,
     ) -> None:
         self.recipe = component.recipe
         self.seed = seed
         self.device = device
-        self.dims = domain.dims
-        self.levels = domain.levels
+        self.domain = domain
         self.epoch = 0
         self.epoch_progress: EpochProgress | None = None
-        self.images = _on_device(subset(images, self.recipe.examples, seed, "examples"), device)
-        self.steps_per_epoch = len(self.images) // self.recipe.minibatch
+        chosen = subset(examples, self.recipe.examples, seed, "examples")
+        self.examples = _on_device(stored_tensor(chosen), device)
+        self.steps_per_epoch = len(self.examples) // self.recipe.minibatch
         if self.steps_per_epoch == 0:
             raise DataError(
-                f"a minibatch has {self.recipe.minibatch} examples, but only {len(self.images)} "
+                f"a minibatch has {self.recipe.minibatch} examples, but only {len(self.examples)} "
                 "are available for training"
             )
         self.model = build_model(component, domain, derived_seed(seed, "weights")).to(device)
@@ -111,8 +110,8 @@ class Training:
             noise = generator(self.seed, "augmentation", 0)
             self.model.train()
             with torch.no_grad():
-                first = self._minibatch(order.to(self.images.device))
-                self.model.prepare(augment(first, self.recipe, self.levels, noise))
+                first = self._minibatch(order.to(self.examples.device))
+                self.model.prepare(augment(first, self.recipe, self.domain.levels, noise))
         _check_weights(self.model, 0)
 
     def resume(self, weights: bytes, optimizer: bytes, epoch: int) -> None:
@@ -170,14 +169,14 @@ class Training:
                 and step, or the layer.
         """
         epoch = self.epoch + 1
-        order = self._order(epoch).to(self.images.device)
+        order = self._order(epoch).to(self.examples.device)
         current = self.epoch_progress = self.epoch_progress or EpochProgress.of(self.seed, epoch)
         losses, looked = current.losses, len(current.losses)
         self.model.train()
         for step in range(len(losses), self.steps_per_epoch):
             chosen = order[step * self.recipe.minibatch :][: self.recipe.minibatch]
             x = self._minibatch(chosen)
-            x = augment(x, self.recipe, self.levels, current.augmentation)
+            x = augment(x, self.recipe, self.domain.levels, current.augmentation)
             losses.append(self._step(x, current.noise, (epoch - 1) * self.steps_per_epoch + step))
             if (step + 1) % CHECK_STEPS == 0 or step + 1 == self.steps_per_epoch:
                 _check_finite(losses, epoch)
@@ -189,26 +188,27 @@ class Training:
         self.epoch, self.epoch_progress = epoch, None
         return float(torch.stack(losses).double().mean())
 
-    def own_bits_per_dim(self, images: NDArray[np.uint8]) -> float:
-        """Return mean bits per dimension over at most 512 test images of the model's data set.
+    def own_bits_per_dim(self, examples: Examples) -> float:
+        """Return mean bits per dimension over at most 512 test examples of the model's data set.
 
         A continuous density is evaluated with fixed noise, see `dequantised_log_prob`.
         """
-        own = torch.from_numpy(subset(images, OWN_EXAMPLES, self.seed, "own test examples"))
+        own = stored_tensor(subset(examples, OWN_EXAMPLES, self.seed, "own test examples"))
 
         def total_of(x: Tensor) -> float:
-            return float(dequantised_log_prob(self.model, x.to(self.device)).double().sum())
+            x = model_input(x.to(self.device), self.domain)
+            return float(dequantised_log_prob(self.model, x).double().sum())
 
         self.model.eval()
         with torch.no_grad():
             total = sum(part for _, part in in_chunks(own, 64, total_of))
-        return float(bits_per_dim(total / len(own), self.dims))
+        return float(bits_per_dim(total / len(own), self.domain.dims))
 
     def _order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
+        return torch.randperm(len(self.examples), generator=generator(self.seed, "order", epoch))
 
     def _minibatch(self, chosen: Tensor) -> Tensor:
-        return _without_waiting(self.images[chosen], self.device)
+        return model_input(_without_waiting(self.examples[chosen], self.device), self.domain)
 
     def _step(self, x: Tensor, noise: torch.Generator, step: int) -> Tensor:
         for group in self.optimizer.param_groups:
@@ -223,7 +223,7 @@ class Training:
 
     def _loss(self, model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
         """Return the training loss in bits per dimension."""
-        return training_loss(model, x, noise) / (self.dims * math.log(2))
+        return training_loss(model, x, noise) / (self.domain.dims * math.log(2))
 
 
 def training_loss(model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
@@ -258,31 +258,27 @@ def _optimizer(model: DensityModel, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
-def subset(
-    images: NDArray[np.uint8], examples: int | None, seed: int, purpose: str
-) -> NDArray[np.uint8]:
-    """Choose random images from a split, in the split's order; all if `examples` is None.
+def subset(examples: Examples, most: int | None, seed: int, purpose: str) -> Examples:
+    """Choose random examples from a split, in the split's order; all if `most` is None.
 
-    Many data sets are stored in class order, so the first images cover only a few classes. With
+    Many data sets are stored in class order, so the first examples cover only a few classes. With
     the same seed, a larger subset contains every smaller one.
 
     Arguments:
-        images: uint8, (N, *domain.shape).
-        examples: Maximum number of images.
+        examples: (N, *domain.shape).
+        most: Maximum number of examples.
         seed: Training seed.
-        purpose: Purpose of the images; different purposes give different choices.
+        purpose: Purpose of the examples; different purposes give different choices.
 
     Returns:
-        uint8, (n, *domain.shape), a copy.
+        (n, *domain.shape), a copy.
     """
-    order = permutation(len(images), derived_seed(seed, purpose))
-    chosen: NDArray[np.uint8] = images[np.sort(order[:examples])]
-    return chosen
+    order = permutation(len(examples), derived_seed(seed, purpose))
+    return examples[np.sort(order[:most])]
 
 
-def _on_device(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Copy all images to the device, or keep them in main memory if the device lacks room."""
-    tensor = torch.from_numpy(images)
+def _on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to the device, or keep it in main memory if the device lacks room."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if tensor.nbytes > free // 4:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from harness.domain import Examples
 from harness.errors import StoreError
 from harness.store.hashing import digest
 from harness.store.layout import CONTENTS, DIGESTS
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = 1
-MOST = 255
-"""Largest possible value."""
 PIECE = 2**16
 """Number of 32-bit words to hash at a time; they fit in a processor's cache."""
 
@@ -43,8 +42,8 @@ class Contents:
         return distinct(self.digests)
 
     @classmethod
-    def of(cls, examples: NDArray[np.uint8]) -> Contents:
-        """Digest all examples of a split, uint8, (N, *shape), with at least one example."""
+    def of(cls, examples: Examples) -> Contents:
+        """Digest all examples of a split, (N, *shape), with at least one example."""
         digests, largest = digest_examples(examples)
         is_constant = bool((digests == digests[0]).all() and (examples[0] == largest).all())
         return cls(digests, largest, is_constant)
@@ -58,7 +57,7 @@ def distinct(digests: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return ordered[np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))]
 
 
-def digest_examples(examples: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], int]:
+def digest_examples(examples: Examples) -> tuple[NDArray[np.uint64], int]:
     """Hash each example by its values, and find the largest value.
 
     The hash is multilinear: with an example's bytes as 32-bit words w_i, and fixed random odd
@@ -68,7 +67,7 @@ def digest_examples(examples: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], in
     between words (Lemire and Kaser 2014, Strongly universal string hashing is fast).
 
     Arguments:
-        examples: uint8, (N, *shape), in any memory layout.
+        examples: Unsigned integers, (N, *shape), in any memory layout.
 
     Returns:
         uint64, (N,), and the largest value. Neither depends on the memory layout, the machine or
@@ -76,16 +75,17 @@ def digest_examples(examples: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], in
     """
     import numpy as np
 
-    count, dims = len(examples), int(np.prod(examples.shape[1:]))
+    count, dims = len(examples), int(np.prod(examples.shape[1:])) * examples.itemsize
     width = -(-dims // 4)
     step = max(1, PIECE // width)
     factors = np.random.PCG64(FORMAT).random_raw(width) | np.uint64(1)
     padding, words = np.zeros(4 * width - dims, np.uint8), np.empty((step, width), np.uint64)
-    digests, largest = np.empty(count, np.uint64), 0
+    digests, largest, most = np.empty(count, np.uint64), 0, np.iinfo(examples.dtype).max
     for start in range(0, count, step):
-        piece = np.ascontiguousarray(examples[start : start + step]).reshape(-1, dims)
-        if largest < MOST:
-            largest = max(largest, int(piece.max()))
+        values = np.ascontiguousarray(examples[start : start + step])
+        if largest < most:
+            largest = max(largest, int(values.max()))
+        piece = values.view(np.uint8).reshape(-1, dims)
         if len(padding):
             piece = np.hstack([piece, np.tile(padding, (len(piece), 1))])
         words[: len(piece)] = piece.view("<u4")

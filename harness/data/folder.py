@@ -1,4 +1,4 @@
-"""Data folder: data sets converted once to uint8 arrays, with fingerprints, and memory-mapped."""
+"""Data folder: data sets converted once to arrays, with fingerprints, and memory-mapped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contracts import Dataset, Fetchable, HasNotes, HasStamp
 from harness.data.contents import Contents, find_contents, keep_contents
-from harness.domain import Images
+from harness.domain import Domain, Examples
 from harness.errors import DataError, FolderError, MissingDataError, StoreError
 from harness.store.contents import files_problem
 from harness.store.hashing import digest, file_sha256
@@ -22,9 +22,6 @@ from harness.store.locks import lock
 from harness.store.records import Manifest, Store, find_unwritable
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from harness.suite.components import DatasetComponent
 
 VERIFIED_BYTES = 64 * 2**20
@@ -42,18 +39,18 @@ class PreparedDataset:
     """
 
     name: str
-    domain: Images
+    domain: Domain
     root: Path
     key: str
     counts: dict[str, int]
     fingerprints: dict[str, str]
     notes: tuple[str, ...] = ()
 
-    def load(self, split: str) -> NDArray[np.uint8]:
+    def load(self, split: str) -> Examples:
         """Open a split as a read-only memory map.
 
         Returns:
-            Examples: uint8, (N, *domain.shape).
+            Examples: `domain.dtype`, (N, *domain.shape).
 
         Raises:
             StoreError: The file is damaged.
@@ -253,7 +250,7 @@ def find_described(store: Store, key: str, component: DatasetComponent) -> Prepa
 
 
 def described(
-    store: Store, key: str, manifest: Manifest, name: str, domain: Images
+    store: Store, key: str, manifest: Manifest, name: str, domain: Domain
 ) -> PreparedDataset:
     """Return the data set described by the manifest of a sound record, under a name."""
     counts, fingerprints = manifest.facts["counts"], manifest.facts["fingerprints"]
@@ -274,8 +271,8 @@ def describes_splits(facts: Mapping[str, Any]) -> bool:
     )
 
 
-def fingerprint(array: NDArray[np.uint8]) -> str:
-    """Return the sha256 over shape and content of uint8 examples; the array is read in pieces."""
+def fingerprint(array: Examples) -> str:
+    """Return the sha256 over shape and content of examples; the array is read in pieces."""
     sha = hashlib.sha256(repr(array.shape).encode())
     for start in range(0, len(array), 4096):
         sha.update(array[start : start + 4096].tobytes())
@@ -294,8 +291,8 @@ def _stamps(component: DatasetComponent) -> list[Any]:
     return [own, *(_stamps(source) for _, source in sorted(component.sources.items()))]
 
 
-def read_split(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
-    """Read the raw data of a split: uint8, (N, *domain.shape).
+def read_split(name: str, dataset: Dataset, split: str) -> Examples:
+    """Read the raw data of a split: `domain.dtype`, (N, *domain.shape).
 
     Raises:
         MissingDataError: The raw data is missing.
@@ -304,28 +301,28 @@ def read_split(name: str, dataset: Dataset, split: str) -> NDArray[np.uint8]:
     import numpy as np
 
     array = dataset.load(split)
-    shape = dataset.domain.shape
-    if array.dtype != np.uint8 or array.shape[1:] != shape:
+    shape, dtype = dataset.domain.shape, dataset.domain.dtype
+    if array.dtype != dtype or array.shape[1:] != shape:
         found = f"{array.dtype} with shape {array.shape}"
         raise DataError(
-            f"data set {name!r}: {split} should be uint8 of shape (N, {shape}), not {found}"
+            f"data set {name!r}: {split} should be {dtype} of shape (N, {shape}), not {found}"
         )
     if len(array) == 0:
         raise DataError(f"data set {name!r}: {split} is empty")
     levels = dataset.domain.levels
-    if levels < 256 and int(array.max()) >= levels:
+    if levels <= np.iinfo(array.dtype).max and int(array.max()) >= levels:
         raise DataError(f"data set {name!r}: {split} has values above {levels - 1}")
     return array
 
 
-def _open_array(path: Path) -> NDArray[np.uint8]:
+def _open_array(path: Path) -> Examples:
     import numpy as np
 
-    array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: Examples = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
-def _write_shared(array: NDArray[np.uint8], twin: Path | None, path: Path) -> None:
+def _write_shared(array: Examples, twin: Path | None, path: Path) -> None:
     """Write an `.npy` file, or link the file with equal content in another record's folder."""
     if twin is not None:
         with suppress(OSError):  # no links here, or the file is on another disk
@@ -334,7 +331,7 @@ def _write_shared(array: NDArray[np.uint8], twin: Path | None, path: Path) -> No
     _write_array(array, path)
 
 
-def _write_array(array: NDArray[np.uint8], path: Path) -> None:
+def _write_array(array: Examples, path: Path) -> None:
     """Write an `.npy` file with the bytes of `np.save`, which would not notice a full disk."""
     import numpy as np
 

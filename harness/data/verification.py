@@ -10,7 +10,7 @@ from typing import Any
 from harness.contracts import HasNotes
 from harness.data.folder import DataFolder, described, fingerprint, read_split, remarks
 from harness.data.questions import notes_on_dataset
-from harness.domain import Images
+from harness.domain import domain_of
 from harness.errors import BenchError, MissingDataError, PluginError
 from harness.registry.options import dataset_options, validate_options
 from harness.registry.registry import Registry
@@ -176,7 +176,7 @@ def _notes_on_record(
         f"{store.path(DATASETS, key)}"
     )
     if "domain" in facts:
-        domain = Images(**facts["domain"])
+        domain = domain_of(facts["domain"])
     elif known is not None:
         domain = known.dataset.domain
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from harness.data.roles import Draw
-from harness.domain import Images
+from harness.domain import Domain
 from harness.results import Cell
 from harness.suite import Component, ModelComponent, ScorerComponent
 
@@ -82,7 +82,7 @@ class Chain:
 
     id: ChainId
     model: ModelComponent
-    domain: Images
+    domain: Domain
     epochs: set[int] = field(default_factory=set)
     jobs: dict[StatisticJob, Component] = field(default_factory=dict)
 

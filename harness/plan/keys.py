@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.domain import Images
+from harness.domain import Domain
 from harness.store.layout import CHECKPOINTS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ NOT_KEY_SETTINGS = frozenset(
 
 
 def train_inputs(
-    model: ModelComponent, domain: Images, fingerprint: str, seed: int
+    model: ModelComponent, domain: Domain, fingerprint: str, seed: int
 ) -> dict[str, Any]:
     """Collect the dependencies of a trained model; epochs are children of the train key.
 
@@ -71,7 +71,7 @@ def train_inputs(
     }
 
 
-def saved_inputs(model: ModelComponent, domain: Images, content: str) -> dict[str, Any]:
+def saved_inputs(model: ModelComponent, domain: Domain, content: str) -> dict[str, Any]:
     """Collect the dependencies of a saved epoch; seed, epoch and names of files are none.
 
     Arguments:
@@ -112,7 +112,7 @@ def stored_epochs(store: Store, train_key: str) -> list[int]:
 
 def statistic_inputs(
     model: ModelComponent,
-    domain: Images,
+    domain: Domain,
     statistic: Component,
     weights: str | None,
     examples: Mapping[str, str],

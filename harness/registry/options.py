@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import GenericAlias, MappingProxyType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from harness.contracts import Dataset, Scorer
-from harness.errors import OptionError, Problem
+from harness.domain import Domain
+from harness.errors import DomainError, OptionError, Problem
 from harness.text import known_names, short
 
 DOMAIN = "domain"
@@ -53,17 +54,33 @@ def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     annotated `Dataset`, a suite names a data set; for `Scorer` or `tuple[Scorer, ...]`, a suite
     names a scorer or a list of scorers.
     """
-    function = target.__init__ if inspect.isclass(target) else target
-    if function is object.__init__:
+    if inspect.isclass(target) and target.__init__ is object.__init__:
         return {}
-    hints = get_type_hints(function, localns=_names_for(target, function), include_extras=True)
-    options = {}
+    hints, options = _hints(target), {}
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if name != DOMAIN:
             options[name] = (hints.get(name, Any), parameter.default)
     return options
+
+
+def check_domain(target: Callable[..., Any], domain: Domain) -> None:
+    """Check that a model's constructor takes a kind of domain, by the annotation of `domain`.
+
+    Raises:
+        DomainError: The annotation is another kind of domain.
+    """
+    hint = _hints(target).get(DOMAIN)
+    if hint is not None and not issubclass(type(domain), get_args(hint) or hint):
+        names = " or ".join(kind.__name__ for kind in get_args(hint) or [hint])
+        raise DomainError(f"the model takes {names}, not {type(domain).__name__} ({domain})")
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the type hints of a constructor, by parameter."""
+    function = target.__init__ if inspect.isclass(target) else target
+    return get_type_hints(function, localns=_names_for(target, function), include_extras=True)
 
 
 def _names_for(target: Callable[..., Any], function: Any) -> dict[str, Any]:

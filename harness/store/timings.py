@@ -6,28 +6,28 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from harness.domain import Images
+from harness.domain import Domain
 from harness.store.hashing import digest
 from harness.store.layout import RATES
 from harness.store.records import Store, replace_file
 from harness.suite import Component, ModelComponent
 
 
-def training_work(model: ModelComponent, domain: Images) -> dict[str, Any]:
+def training_work(model: ModelComponent, domain: Domain) -> dict[str, Any]:
     """Describe the kind of work done per example when a model is trained."""
     recipe = {"minibatch": model.recipe.minibatch, "precision": model.recipe.precision}
     return {"train": model.identity(), "domain": {**vars(domain)}, "recipe": recipe}
 
 
 def statistic_work(
-    statistic: Component, model: ModelComponent, domain: Images, group_size: int | None
+    statistic: Component, model: ModelComponent, domain: Domain, group_size: int | None
 ) -> dict[str, Any]:
     """Describe the kind of work done per example when a model statistic is evaluated."""
     work = training_work(model, domain)
     return {**work, "statistic": statistic.identity(), "group_size": group_size}
 
 
-def fit_work(statistic: Component, model: ModelComponent, domain: Images) -> dict[str, Any]:
+def fit_work(statistic: Component, model: ModelComponent, domain: Domain) -> dict[str, Any]:
     """Describe the kind of work done per example when a model statistic is fitted."""
     return {**training_work(model, domain), "fit": statistic.identity()}
 

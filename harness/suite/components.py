@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.contracts import CopiesExamples, Dataset, HasLayerNorms
-from harness.registry.options import constructor_arguments
+from harness.domain import Domain
+from harness.registry.options import check_domain, constructor_arguments
 from harness.registry.registry import Registered
 from harness.suite.saved import SavedEpochs
 from harness.suite.schema import Recipe
@@ -53,13 +54,19 @@ class Component:
             options[name] = [member.identity() for member in members]
         return {**self.registered.identity(), "options": options}
 
-    def build(self, *arguments: Any) -> Any:
-        """Construct the object; `arguments` come first, for example the domain of a model."""
+    def build(self, *domain: Domain) -> Any:
+        """Construct the object; a model takes a domain.
+
+        Raises:
+            DomainError: The model does not take this kind of domain.
+        """
         target = self.registered.load()
+        for one in domain:
+            check_domain(target, one)
         datasets = {source.name: source.dataset for source in self.sources.values()}
         scorers = {member.name: member.build for member in self.all_members()}
         options = constructor_arguments(target, self.options, datasets, scorers, self.folder)
-        return target(*arguments, **options)
+        return target(*domain, **options)
 
     @cached_property
     def has_layer_norms(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.contracts import Dataset, HasNotes, HasStamp
-from harness.domain import Images
+from harness.domain import Domain, Images
 from harness.errors import DataError, MissingDataError
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
 
@@ -67,8 +67,8 @@ def interface(subject: DatasetUnderTest) -> None:
     dataset = subject.build()
     if not isinstance(dataset, Dataset):
         raise Fault("the data set needs all of `domain`, `splits` and `load`")
-    if not isinstance(dataset.domain, Images):
-        raise Fault(f"`domain` must be Images(...), not {dataset.domain!r}")
+    if not isinstance(dataset.domain, Domain):
+        raise Fault(f"`domain` must be a domain such as Images(...), not {dataset.domain!r}")
     splits = dataset.splits
     if not isinstance(splits, tuple) or not splits or not {"train", "test"}.issuperset(splits):
         raise Fault(f'`splits` must be a tuple with "train", "test" or both, not {splits!r}')
@@ -77,18 +77,19 @@ def interface(subject: DatasetUnderTest) -> None:
 
 
 def shape_and_dtype(subject: DatasetUnderTest) -> None:
-    """A split is uint8 with shape (N, *domain.shape): raw integers, unscaled."""
-    shape = subject.build().domain.shape
+    """A split is `domain.dtype` with shape (N, *domain.shape): raw integers, unscaled."""
+    domain = subject.build().domain
+    shape, hint = domain.shape, ": channels come before height and width"
     for split, x in subject.splits().items():
         if not isinstance(x, np.ndarray):
             raise Fault(f'load("{split}") must return a NumPy array, not {type(x).__name__}')
-        if x.dtype != np.uint8:
-            hint = ": do not scale, models scale their inputs" if x.dtype.kind == "f" else ""
-            raise Fault(f'load("{split}") has dtype {x.dtype}, not uint8{hint}')
-        if x.ndim != 4 or x.shape[1:] != shape:
+        if x.dtype != domain.dtype:
+            scaled = ": do not scale, models scale their inputs" if x.dtype.kind == "f" else ""
+            raise Fault(f'load("{split}") has dtype {x.dtype}, not {domain.dtype}{scaled}')
+        if x.shape[1:] != shape:
             raise Fault(
-                f'load("{split}") has shape {x.shape}, not (N, {", ".join(map(str, shape))}): '
-                "channels come before height and width"
+                f'load("{split}") has shape {x.shape}, not (N, {", ".join(map(str, shape))})'
+                f"{hint if isinstance(domain, Images) else ''}"
             )
 
 
@@ -106,8 +107,8 @@ def values_in_domain(subject: DatasetUnderTest) -> None:
         highest = x.max(initial=0)
         if highest >= domain.levels:
             raise Fault(
-                f'load("{split}") has the value {highest}, but the largest value with '
-                f"{domain.bits} bits is {domain.levels - 1}"
+                f'load("{split}") has the value {highest}, but the largest value in this '
+                f"domain is {domain.levels - 1}"
             )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contracts import Dataset, Per
-from harness.domain import Images
+from harness.domain import Domain, Images
 from harness.registry.options import (
+    check_domain,
     constructor_arguments,
     dataset_options,
     scorer_options,
@@ -25,8 +26,8 @@ CHECKED_KINDS: tuple[Kind, ...] = ("models", "datasets", "statistics", "scorers"
 class Domains:
     """Domains for building models: a small domain, and a domain small enough to sum over."""
 
-    model: Images
-    unit: Images
+    model: Domain
+    unit: Domain
 
 
 def check_registered(
@@ -82,9 +83,13 @@ def builder(
         sources[checked[option]] = builder(registry, source, {})()
     names = {name for members in scorer_options(target, checked).values() for name in members}
     scorers = {name: builder(registry, registry.get("scorers", name), {}) for name in names}
-    return lambda *domain: target(
-        *domain, **constructor_arguments(target, checked, sources, scorers)
-    )
+
+    def build(*domain: Domain) -> Any:
+        for one in domain:
+            check_domain(target, one)
+        return target(*domain, **constructor_arguments(target, checked, sources, scorers))
+
+    return build
 
 
 def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[Per, int]]:

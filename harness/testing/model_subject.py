@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from harness.compute.examination import differs
 from harness.contracts import DensityModel, Preparable
-from harness.domain import Images
+from harness.domain import Domain
 from harness.testing.checks import Fault, NotApplicable
 
 STATE = "the state"
@@ -20,18 +21,24 @@ STATE = "the state"
 class ModelUnderTest:
     """A function that builds the model, with the two domains to build it for."""
 
-    build: Callable[[Images], DensityModel]
-    domain: Images
-    unit_domain: Images
+    build: Callable[[Any], DensityModel]
+    domain: Domain
+    unit_domain: Domain
 
     def examples(self, n: int, *, seed: int = 0) -> Tensor:
-        """Return random examples from the domain, uint8, (N, *domain.shape)."""
+        """Return random examples from the domain, `domain.input_dtype`, (N, *domain.shape)."""
         generator = torch.Generator().manual_seed(seed)
         shape = (n, *self.domain.shape)
-        return torch.randint(self.domain.levels, shape, generator=generator, dtype=torch.uint8)
+        return torch.randint(self.domain.levels, shape, generator=generator, dtype=self.dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the examples that a model gets."""
+        dtype: torch.dtype = getattr(torch, self.domain.input_dtype)
+        return dtype
 
     def varied_examples(self) -> Tensor:
-        """Return one all-dark, one all-bright and four random examples."""
+        """Return an example of lowest, one of highest, and four of random values."""
         x = self.examples(6)
         x[0], x[1] = 0, self.domain.levels - 1
         return x

@@ -20,7 +20,7 @@ from harness.contracts import (
     Samplable,
     Trainable,
 )
-from harness.domain import Images
+from harness.domain import Domain, Images
 from harness.testing.checks import Check, Fault, NotApplicable, describe, run_checks
 from harness.testing.density import log_density
 from harness.testing.model_subject import (
@@ -36,10 +36,10 @@ from harness.testing.normalisation import unit
 
 
 def check_model(
-    build: Callable[[Images], DensityModel],
+    build: Callable[[Any], DensityModel],
     *,
-    domain: Images = Images(1, 4, 4),  # noqa: B008 - frozen
-    unit_domain: Images = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
+    domain: Domain = Images(1, 4, 4),  # noqa: B008 - frozen
+    unit_domain: Domain = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Run every conformance check on a model, on the CPU.
@@ -48,7 +48,7 @@ def check_model(
         build: Returns a new, untrained model for a domain. Choose options that keep the model
             small and that fit both domains.
         domain: A small domain that the model can be built for.
-        unit_domain: A domain with at most 4,096 images; the check `unit` sums over all of them.
+        unit_domain: A domain with at most 4,096 examples; the check `unit` sums over all of them.
         expected_failures: Reason for each expected failure, by check name. An expected failure
             that does not happen is reported as a failure.
 
@@ -111,7 +111,7 @@ def shape_and_dtype(subject: ModelUnderTest) -> None:
 
 
 def finite(subject: ModelUnderTest) -> None:
-    """log_prob is finite for random, all-dark and all-bright examples."""
+    """log_prob is finite for random, lowest and highest values."""
     model = subject.model()
     x = subject.varied_examples()
     bad = int((~log_prob(model, x).isfinite()).sum())
@@ -214,7 +214,7 @@ def state_round_trip(subject: ModelUnderTest) -> None:
 
 def prepare(subject: ModelUnderTest) -> None:
     """`prepare` makes log_prob finite, also for constant examples."""
-    flat = torch.zeros(8, *subject.domain.shape, dtype=torch.uint8)
+    flat = torch.zeros(8, *subject.domain.shape, dtype=subject.dtype)
     for what, x in (("random", subject.examples(32)), ("constant", flat)):
         model = subject.fresh()
         if not isinstance(model, Preparable):
@@ -251,7 +251,7 @@ def training_loss(subject: ModelUnderTest) -> None:
 
 
 def sample(subject: ModelUnderTest) -> None:
-    """`sample` returns uint8 examples in the domain and draws only from the generator."""
+    """`sample` returns examples in the domain and draws only from the generator."""
     model = subject.model()
     if not isinstance(model, Samplable):
         raise NotApplicable("the model has no `sample`")
@@ -261,10 +261,10 @@ def sample(subject: ModelUnderTest) -> None:
         drawn.append(model.sample(3, generator()))
     cold = model.sample(3, generator(), temperature=0.5)
     for x in (drawn[0], cold):
-        if x.dtype != torch.uint8 or x.shape != (3, *subject.domain.shape):
+        if x.dtype != subject.dtype or x.shape != (3, *subject.domain.shape):
             raise Fault(
-                f"3 samples are {x.dtype} with shape {tuple(x.shape)}, not uint8 with shape "
-                f"{(3, *subject.domain.shape)}"
+                f"3 samples are {x.dtype} with shape {tuple(x.shape)}, not "
+                f"{subject.domain.input_dtype} with shape {(3, *subject.domain.shape)}"
             )
         highest = int(x.max())
         if highest >= subject.domain.levels:

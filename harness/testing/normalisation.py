@@ -7,14 +7,15 @@ import math
 import torch
 from torch import Tensor
 
+from harness.compute.inputs import model_input
 from harness.compute.trainer import training_loss
 from harness.contracts import DensityModel, HasLogDensity, Preparable
-from harness.domain import Images
+from harness.domain import Domain
 from harness.errors import DomainError
 from harness.testing.checks import Fault, NotApplicable
 from harness.testing.model_subject import ModelUnderTest, generator, log_prob
 
-_MOST_IMAGES = 4096
+_MOST_EXAMPLES = 4096
 _MOST_TOTAL = 1.01  # above 1 for rounding, and for the mean over finitely many shifts
 _SHIFTS = 64
 _LEAST_MEAN = 1.25  # times the uniform log-probability; bits instead of nats give 1.44
@@ -22,20 +23,20 @@ _ROUNDS, _STEPS, _LEARNING_RATE = 4, 150, 1e-2
 
 
 def unit(subject: ModelUnderTest) -> str:
-    """log_prob is in nats of the discrete example: over 4 pixels of 2 bits it sums to at most 1.
+    """log_prob is in nats of the discrete example: over all examples it sums to at most 1.
 
-    The check trains the model briefly on all 256 images. Their total probability must then be at
-    most 1.01; for a model with `log_density`, the probability of an image x is exp(E_u
-    log_density(x + u)), the lower bound behind bits per dimension. A larger sum means that a
-    constant (-dims * bits * ln 2) or a determinant is missing, or that the number is per
-    dimension. The mean log-probability must be at least 1.25 times the mean of the uniform
-    distribution, -5.545: a lower mean indicates bits, which are larger by a factor of 1.44, or a
-    constant that is counted twice. Models with an estimated or
-    unnormalised likelihood are skipped.
+    The check trains the model briefly on all examples in a small domain: 256 images of 4 pixels
+    with 2 bits, if no other is given. Their total probability must then be at most 1.01; for a
+    model with `log_density`, the probability of an example x is exp(E_u log_density(x + u)), the
+    lower bound behind bits per dimension. A larger sum means that a constant (such as -dims * bits
+    * ln 2) or a determinant is missing, or that the number is per dimension. The mean
+    log-probability must be at least 1.25 times the mean of the uniform distribution, -dims ln
+    levels: a lower mean indicates bits, which are larger by a factor of 1.44, or a constant that
+    is counted twice. Models with an estimated or unnormalised likelihood are skipped.
     """
     domain = subject.unit_domain
-    if domain.levels**domain.dims > _MOST_IMAGES:
-        raise ValueError(f"the unit domain {domain} has more than {_MOST_IMAGES} images")
+    if domain.levels**domain.dims > _MOST_EXAMPLES:
+        raise ValueError(f"the unit domain {domain} has more than {_MOST_EXAMPLES} examples")
     torch.manual_seed(0)
     try:
         model = subject.build(domain)
@@ -46,13 +47,13 @@ def unit(subject: ModelUnderTest) -> str:
         ) from error
     if model.likelihood not in ("exact", "lower_bound"):
         raise NotApplicable(f"the likelihood is {model.likelihood}, so the sum need not be 1")
-    x = _every_image(domain)
-    uniform = -domain.dims * domain.bits * math.log(2)
+    x = _every_example(domain)
+    uniform = -domain.dims * math.log(domain.levels)
     values = _train(model, x, at_least=_LEAST_MEAN * uniform)
     mean = float(values.mean())
     total = math.exp(min(float(values.logsumexp(0)), 700.0))
     found = (
-        f"the {len(x)} images in {domain} have a total probability of {total:.3g} "
+        f"the {len(x)} {domain.example}s in {domain} have a total probability of {total:.3g} "
         f"(at most 1 is possible) and a mean log_prob of {mean:.3f} "
         f"(uniform: {uniform:.3f} nats)"
     )
@@ -63,9 +64,9 @@ def unit(subject: ModelUnderTest) -> str:
     return found
 
 
-def _every_image(domain: Images) -> Tensor:
-    """Return all images in a domain, uint8, (levels ** dims, *domain.shape)."""
-    values = torch.arange(domain.levels, dtype=torch.uint8)
+def _every_example(domain: Domain) -> Tensor:
+    """Return all examples in a domain as a model takes them, (levels ** dims, *domain.shape)."""
+    values = model_input(torch.arange(domain.levels), domain)
     return torch.cartesian_prod(*[values] * domain.dims).reshape(-1, *domain.shape)
 
 
@@ -111,7 +112,7 @@ def _values(model: DensityModel, x: Tensor) -> Tensor:
     return torch.stack(values).mean(0)
 
 
-def _hint_too_much(mean: float, uniform: float, domain: Images) -> str:
+def _hint_too_much(mean: float, uniform: float, domain: Domain) -> str:
     """Suggest a reason for a total probability above 1."""
     per_dim = uniform / domain.dims
     if math.isnan(mean):

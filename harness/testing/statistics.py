@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.contracts import DensityModel, FittedStatistic, Per, Statistic
-from harness.domain import Images
+from harness.domain import Domain, Images
 from harness.errors import UnsupportedError
 from harness.testing.checks import Check, Fault, NotApplicable, check_not_fitted, run_checks
 from harness.testing.model_subject import ModelUnderTest, changed_by, check_untouched
@@ -42,7 +42,7 @@ class StatisticUnderTest:
         return x.view(count, size, *self.models.domain.shape)
 
     def fit_examples(self, *, seed: int = 5) -> Tensor:
-        """Return examples to fit a statistic to, uint8, (N, *domain.shape)."""
+        """Return examples to fit a statistic to, (N, *domain.shape)."""
         return self.models.examples(_FIT_EXAMPLES, seed=seed)
 
     def ready(self, model: DensityModel) -> Statistic:
@@ -77,8 +77,8 @@ class StatisticUnderTest:
 def check_statistic(
     build: Callable[[], Statistic],
     *,
-    model: Callable[[Images], DensityModel] | None = None,
-    domain: Images = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
+    model: Callable[[Any], DensityModel] | None = None,
+    domain: Domain = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Run every conformance check on a statistic, on the CPU.
@@ -115,8 +115,8 @@ def check_statistic(
 
 
 def reference_model(
-    build: Callable[[], Statistic], domain: Images
-) -> Callable[[Images], DensityModel]:
+    build: Callable[[], Statistic], domain: Domain
+) -> Callable[[Domain], DensityModel]:
     """Return the kit's default model class, or a flow if the statistic does not support it."""
     try:
         build().features(TinyAutoregression(domain))

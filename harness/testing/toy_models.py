@@ -1,4 +1,4 @@
-"""Small exact densities over images, for tests and examples that need a model."""
+"""Small exact densities over examples, for tests and examples that need a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from harness.contracts import Likelihood
-from harness.domain import Images
+from harness.domain import Domain
 
 
 class TinyAutoregression(nn.Module):
@@ -24,7 +24,7 @@ class TinyAutoregression(nn.Module):
 
     likelihood: Likelihood = "exact"
 
-    def __init__(self, domain: Images, *, seed: int = 0) -> None:
+    def __init__(self, domain: Domain, *, seed: int = 0) -> None:
         super().__init__()
         self.domain = domain
         generator = torch.Generator().manual_seed(seed)
@@ -36,7 +36,7 @@ class TinyAutoregression(nn.Module):
         )
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return the log-probability in nats, floating, (N,), for uint8 (N, *domain.shape)."""
+        """Return the log-probability in nats, floating, (N,), for integers (N, *domain.shape)."""
         return self._log_pixels(x).sum(1)
 
     def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
@@ -46,13 +46,13 @@ class TinyAutoregression(nn.Module):
 
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
         """Draw samples pixel by pixel; the temperature divides the logits."""
-        x = torch.zeros(n, self.domain.dims, dtype=torch.uint8)
+        x = torch.zeros(n, self.domain.dims, dtype=torch.int64)
         with torch.no_grad():
             for i in range(self.domain.dims):
                 probabilities = (self._logits(x)[:, i] / temperature).softmax(-1)
                 drawn = torch.multinomial(probabilities, 1, generator=generator)
-                x[:, i] = drawn.squeeze(1).to(torch.uint8)
-        return x.view(n, *self.domain.shape)
+                x[:, i] = drawn.squeeze(1)
+        return x.view(n, *self.domain.shape).to(getattr(torch, self.domain.input_dtype))
 
     def _log_pixels(self, x: Tensor) -> Tensor:
         """Return each pixel's log-probability given the pixels before, (N, D)."""
@@ -82,7 +82,7 @@ class TinyFlow(nn.Module):
 
     likelihood: Likelihood = "exact"
 
-    def __init__(self, domain: Images, *, seed: int = 0) -> None:
+    def __init__(self, domain: Domain, *, seed: int = 0) -> None:
         super().__init__()
         self.domain = domain
         generator = torch.Generator().manual_seed(seed)
@@ -91,7 +91,7 @@ class TinyFlow(nn.Module):
         self.bias = nn.Parameter(0.2 * torch.randn(domain.dims, generator=generator))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Return the log-probability in nats, floating, (N,), for uint8 (N, *domain.shape)."""
+        """Return the log-probability in nats, floating, (N,), for integers (N, *domain.shape)."""
         a = self._affine(x)
         base = -0.5 * (a.sinh().square() + math.log(2 * math.pi)).sum(1)
         ladj: Tensor = a.cosh().log().sum(1) + torch.linalg.slogdet(self.weight).logabsdet

@@ -202,7 +202,11 @@ DATASET_FAULTS = {
     "a random split": (RandomSplit, "deterministic", "different examples"),
     "floats": (FloatDataset, "shape_and_dtype", "dtype float32, not uint8: do not scale"),
     "channels last": (ChannelsLast, "shape_and_dtype", "(30, 2, 3, 1), not (N, 1, 2, 3)"),
-    "values above the bits": (TooBright, "values_in_domain", "with 4 bits is 15"),
+    "values above the bits": (
+        TooBright,
+        "values_in_domain",
+        "largest value in this domain is 15",
+    ),
     "an empty split": (EmptySplit, "non_empty", 'load("test") has no example'),
     "a shared array": (SharedArray, "own_copy", "return a copy"),
     "any split": (AnySplit, "unknown_split", "raise DataError"),

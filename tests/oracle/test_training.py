@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.compute.augment import augment, mutate, translate
+from harness.compute.inputs import augment, mutate, translate
 from harness.compute.seeds import derived_seed, generator
 from harness.compute.trainer import Training, _optimizer, learning_rate, subset
 from harness.dequantise import fixed_noise

@@ -1,11 +1,33 @@
-"""Augmentation of training examples on their device, with random numbers from the CPU."""
+"""Examples as a model takes them: tensors, augmented in training.
+
+Augmentation runs on the device of the examples, with random numbers from the CPU.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from harness.domain import Domain, Examples
 from harness.suite.schema import Recipe
+
+
+def stored_tensor(examples: Examples) -> Tensor:
+    """Return stored examples as a tensor, on the CPU; the memory may be shared.
+
+    Returns:
+        uint8; int64 for wider integers, because torch hardly computes with unsigned ones.
+    """
+    if examples.dtype == np.uint8:
+        return torch.from_numpy(examples)
+    return torch.from_numpy(examples.astype(np.int64))
+
+
+def model_input(x: Tensor, domain: Domain) -> Tensor:
+    """Return examples of any integer dtype as `domain.input_dtype`, for a model."""
+    dtype: torch.dtype = getattr(torch, domain.input_dtype)
+    return x.to(dtype)
 
 
 def augment(x: Tensor, recipe: Recipe, levels: int, generator: torch.Generator) -> Tensor:
@@ -14,13 +36,13 @@ def augment(x: Tensor, recipe: Recipe, levels: int, generator: torch.Generator) 
     Steps that the recipe does not request draw no random numbers.
 
     Arguments:
-        x: uint8, (N, C, H, W); left unchanged.
+        x: Integers, (N, *domain.shape), of images (N, C, H, W); left unchanged.
         recipe: Recipe with `translate`, `horizontal_flip` and `mutation_rate`.
         levels: Number of levels in the domain.
         generator: A CPU generator, the only source of randomness.
 
     Returns:
-        uint8, (N, C, H, W).
+        Of the dtype and shape of x.
     """
     if recipe.translate > 0:
         x = translate(x, recipe.translate, generator)
@@ -59,17 +81,18 @@ def translate(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
 def mutate(x: Tensor, rate: float, levels: int, generator: torch.Generator) -> Tensor:
     """Replace each value, with probability `rate`, by a uniform draw from all levels.
 
-    Values are replaced independently, so each channel in each pixel is drawn separately. The new
-    value may equal the old value; therefore a share rate * (1 - 1 / levels) of all values changes.
+    Values are replaced independently, so each channel in each pixel of an image is drawn
+    separately. The new value may equal the old value; therefore a share rate * (1 - 1 / levels) of
+    all values changes.
 
     Arguments:
-        x: uint8, (N, C, H, W).
+        x: Integers, any shape.
         rate: Probability in [0, 1].
         levels: New values are integers in [0, levels).
         generator: A CPU generator.
 
     Returns:
-        uint8, (N, C, H, W).
+        Of the dtype and shape of x.
 
     References:
         | Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019): training data for
@@ -77,5 +100,5 @@ def mutate(x: Tensor, rate: float, levels: int, generator: torch.Generator) -> T
         | https://arxiv.org/abs/1906.02845
     """
     replaced = torch.rand(x.shape, generator=generator) < rate
-    values = torch.randint(0, levels, x.shape, generator=generator, dtype=torch.uint8)
+    values = torch.randint(0, levels, x.shape, generator=generator, dtype=x.dtype)
     return torch.where(replaced.to(x.device), values.to(x.device), x)
