@@ -21,4 +21,10 @@ def bench_models() -> list[Entry]:
             summary="One-level Glow whose couplings are fully connected, for small images",
             version="1",
         ),
+        Entry(
+            name="realnvp",
+            target="plugins.models.realnvp:realnvp",
+            summary="RealNVP: couplings on checkerboards and channels, by residual networks",
+            version="1",
+        ),
     ]

@@ -26,6 +26,7 @@ SMALL = {
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
     "gradient-iforest": {"trees": 5},
     "likelihood-ratio": {"background": "background"},
+    "realnvp": {"levels": 1, "couplings": 1, "width": 4},
     "transformed": {"source": "digits", "transform": "rotate-90"},
     "waic": {"seeds": [0, 1, 2]},
 }

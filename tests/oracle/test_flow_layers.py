@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from oodbench import Images
 from plugins.models.flows.actnorm import ActNorm, InvertibleActNorm, initialising
+from plugins.models.flows.chain import Chain, Logit, Squeeze
 from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
 from plugins.models.flows.couplings import ConvCoupling, LinearCoupling
 from plugins.models.flows.glow import GlowLevel, GlowStep
@@ -19,7 +20,8 @@ from plugins.models.flows.mixing import (
     InvertibleConv1x1LU,
     random_rotation,
 )
-from plugins.models.flows.multiscale import ConditionalNormal, Split, Top, squeeze, unsqueeze
+from plugins.models.flows.multiscale import ConditionalNormal, Split, Top, squeeze
+from plugins.models.flows.realnvp import Permute, ResidualCoupling, by_colour
 
 
 def randomised(layer, seed=0):
@@ -49,14 +51,6 @@ def log_abs_det(function, x):
     return torch.stack(rows)
 
 
-class Squeeze(nn.Module):
-    def forward(self, x):
-        return squeeze(x), torch.zeros(len(x), dtype=x.dtype)
-
-    def inverse(self, y):
-        return unsqueeze(y)
-
-
 class WithParity(nn.Module):
     def __init__(self, layer, parity):
         super().__init__()
@@ -67,6 +61,21 @@ class WithParity(nn.Module):
 
     def inverse(self, y):
         return self.layer.inverse(y, self.parity)
+
+
+class LogitOfImages(nn.Module):
+    """The logit of grey levels: the sigmoid makes them from any number."""
+
+    def __init__(self):
+        super().__init__()
+        self.logit = Logit()
+
+    def forward(self, x):
+        y, ladj = self.logit(torch.sigmoid(x) - 0.5)
+        return y, ladj + (F.logsigmoid(x) + F.logsigmoid(-x)).flatten(1).sum(1)
+
+    def inverse(self, y):
+        return torch.logit(self.logit.inverse(y) + 0.5)
 
 
 def linear_coupling(parity):
@@ -86,6 +95,11 @@ LAYERS = {
     "mix-plain-one-channel": (lambda: InvertibleConv1x1(1), (1, 2, 3)),
     "squeeze": (Squeeze, (2, 4, 2)),
     "conv-coupling": (lambda: ConvCoupling(4, width=5), (4, 2, 3)),
+    "residual-coupling-0": (lambda: ResidualCoupling(4, 0, width=5, blocks=1), (4, 2, 3)),
+    "residual-coupling-1": (lambda: ResidualCoupling(6, 1, width=5, blocks=2), (6, 2, 3)),
+    "logit": (LogitOfImages, (1, 2, 3)),
+    "permute": (lambda: Permute(torch.tensor([2, 0, 1])), (3, 2, 3)),
+    "chain": (lambda: Chain(Squeeze(), InvertibleActNorm(4)), (1, 4, 2)),
     "linear-coupling-0": (lambda: linear_coupling(0), (1, 3, 3)),
     "linear-coupling-1": (lambda: linear_coupling(1), (1, 3, 3)),
     "glow-step": (lambda: GlowStep(4, width=5), (4, 2, 3)),
@@ -124,7 +138,7 @@ def test_the_layers_that_are_tested_do_something(layer_and_input):
     layer, x = layer_and_input
     y, ladj = layer(x)
     assert y.shape != x.shape or not torch.allclose(x, y)
-    assert isinstance(layer, Squeeze) or (ladj.abs() > 0.01).all()
+    assert isinstance(layer, Squeeze | Permute) or (ladj.abs() > 0.01).all()
 
 
 # ActNorm
@@ -283,6 +297,45 @@ def test_a_new_conv_coupling_scales_by_sigmoid_two():
     scale = 1 / (1 + math.exp(-2))
     torch.testing.assert_close(y[:, 2:], x[:, 2:] * scale)
     torch.testing.assert_close(ladj, torch.full((2,), 12 * math.log(scale)).double())
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_residual_coupling_keeps_one_half_and_moves_the_other_by_it(kept):
+    layer = randomised(ResidualCoupling(4, kept, width=5, blocks=1))
+    x = normal(2, 4, 2, 3)
+    halves = x[:, :2], x[:, 2:]
+    first, block, _, last = layer.net
+    h = first(halves[kept])
+    h = h + block.conv2(torch.relu(block.conv1(torch.relu(h))))
+    out = last(torch.relu(h))
+    log_scale = 2 * torch.tanh(out[:, 2:] / 2)
+    moved = halves[1 - kept] * torch.exp(log_scale) + out[:, :2]
+    y, ladj = layer(x)
+    found = y[:, :2], y[:, 2:]
+    assert torch.equal(found[kept], halves[kept])
+    torch.testing.assert_close(found[1 - kept], moved)
+    torch.testing.assert_close(ladj, log_scale.flatten(1).sum(1))
+
+
+def test_a_new_residual_coupling_is_the_identity():
+    x = normal(2, 4, 2, 3)
+    y, ladj = ResidualCoupling(4, 0, width=5, blocks=1).double()(x)
+    assert torch.equal(y, x)
+    assert torch.equal(ladj, torch.zeros(2).double())
+
+
+def test_the_halves_of_a_squeezed_image_are_the_colours_of_a_checkerboard():
+    rows, columns = torch.meshgrid(torch.arange(4), torch.arange(6), indexing="ij")
+    odd = ((rows + columns) % 2).repeat(1, 2, 1, 1).float()
+    y = Permute(by_colour(2))(squeeze(odd))[0]
+    assert y[:, :4].unique().tolist() == [0]
+    assert y[:, 4:].unique().tolist() == [1]
+
+
+def test_the_logit_of_grey_levels_is_bounded():
+    ends = torch.tensor([[[[-0.5, 0.0, 0.5]]]], dtype=torch.float64)
+    expected = torch.tensor([[[[0.05, 0.5, 0.95]]]], dtype=torch.float64)
+    torch.testing.assert_close(torch.sigmoid(Logit()(ends)[0]), expected)
 
 
 @pytest.mark.parametrize("parity", [0, 1])

@@ -10,6 +10,7 @@ from torch.distributions import Normal
 from oodbench import Images
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.models.realnvp import realnvp
 
 
 def randomised(model, scale=0.1, seed=0):
@@ -43,6 +44,11 @@ MODELS = {
     "glow-two-levels": (lambda d: glow(d, levels=2, steps=2, width=5), Images(1, 4, 8)),
     "glow-three-levels": (lambda d: glow(d, levels=3, steps=1, width=3), Images(1, 8, 8, bits=1)),
     "glow-colour": (lambda d: glow(d, levels=2, steps=1, width=5), Images(3, 4, 4, bits=5)),
+    "realnvp": (lambda d: realnvp(d, levels=2, couplings=2, width=4), Images(1, 4, 8)),
+    "realnvp-colour": (
+        lambda d: realnvp(d, levels=1, couplings=1, width=4, blocks=2),
+        Images(3, 2, 4, bits=5),
+    ),
     "linear-shared": (small_linear, Images(1, 3, 5)),
     "linear-own": (lambda d: small_linear(d, shared_steps=False), Images(1, 3, 5, bits=3)),
     "linear-colour": (small_linear, Images(3, 2, 3)),

@@ -1,13 +1,18 @@
-"""Levels in a multi-scale flow: squeeze, split, and Gaussians for the halves split off."""
+"""Multi-scale flows: squeeze, split, Gaussians for the halves split off, and the whole flow."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC
+from collections.abc import Callable
+from functools import reduce
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
+from oodbench import DomainError, Images
 from plugins.models.flows.convolutions import ZeroConv2d
+from plugins.models.flows.dequantised import DequantisedFlow
 
 
 def squeeze(x: Tensor) -> Tensor:
@@ -124,3 +129,132 @@ class Top(nn.Module):
         # A row per example, so that per-example gradients see a batch here too; a single pixel,
         # because all pixels get the same result.
         return torch.zeros_like(x[:, :, :1, :1]).repeat(1, 2, 1, 1)  # (N, 2 C, 1, 1)
+
+
+class MultiscaleFlow(DequantisedFlow, ABC):
+    r"""Flow in levels: half the channels leave after each level except the last.
+
+    With b_l the latents that leave after level l, and b_L the whole output from the last level,
+
+    base = sum_{l < L} log p(b_l | a_l) + log p(b_L),   ladj = log|det d(b_1 .. b_L) / dy|
+
+    and z holds the standardised latents, level after level.
+
+    A subclass has a `name`, the name of its entry, for error messages.
+
+    Arguments:
+        domain: The images; height and width divisible by 2**levels.
+        levels: Number of levels, L; each halves height and width.
+        level: Makes a level from the number of input channels C: a module from (N, C, H, W) to
+            (N, 4 C, H/2, W/2) and ladj, (N,), with an `inverse`.
+        split: Makes a split from the number of input channels: a module like `Split`.
+        top: Makes the density of the last output from its number of channels: a module like `Top`.
+
+    Raises:
+        DomainError: The height or the width is not divisible by 2**levels.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        domain: Images,
+        levels: int,
+        *,
+        level: Callable[[int], nn.Module],
+        split: Callable[[int], nn.Module],
+        top: Callable[[int], nn.Module],
+    ) -> None:
+        _check(self.name, domain, levels)
+        super().__init__(domain)
+        channels, height, width = domain.shape
+        self.levels, self.splits = nn.ModuleList(), nn.ModuleList()
+        shapes = []
+        for index in range(levels):
+            self.levels.append(level(channels))
+            channels, height, width = 4 * channels, height // 2, width // 2
+            if index < levels - 1:
+                self.splits.append(split(channels))
+                channels //= 2
+            shapes.append((channels, height, width))
+        self.top = top(channels)
+        self._latent_shapes = tuple(shapes)  # per example, by level
+
+    def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map y, (N, C, H, W), to z, (N, D), base and ladj, each (N,), in nats."""
+        latents, bases, ladjs = self._levels(y)
+        z = torch.cat([z.flatten(1) for z in latents], dim=1)
+        return z, reduce(torch.add, bases), reduce(torch.add, ladjs)
+
+    def log_prob_terms(self, x: Tensor) -> dict[str, Tensor]:
+        """Evaluate the terms in `log_prob(x)` by level, each floating, (N,), in nats.
+
+        `base.l` is the latent density in level l (with all learned means and scales) and `ladj.l`
+        the log absolute determinant for the level's steps; level 0 is next to the image. `bins`
+        is the constant -D bits ln 2. The terms for levels l and above sum to the log-density of
+        the activations entering level l.
+        """
+        _, bases, ladjs = self._levels(self._middle(x))
+        terms = {}
+        for level, (base, ladj) in enumerate(zip(bases, ladjs, strict=True)):
+            terms |= {f"base.{level}": base, f"ladj.{level}": ladj}
+        return terms | {"bins": torch.full_like(bases[0], -self._bin_nats)}
+
+    def latent(self, x: Tensor) -> Tensor:
+        """Return the last level's latent, before the base density, floating, (N, D_L).
+
+        The code published with arXiv 2502.00820 differentiates the sum of this latent, of Glow.
+        It does not depend on the splits, on the top, or on a coupling just before a split that
+        changes only the half leaving the flow.
+
+        Arguments:
+            x: uint8, or floating in grey levels, (N, *domain.shape).
+        """
+        return self._descend(self._middle(x))[0].flatten(1)
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """Map z, (N, D), to y, (N, C, H, W)."""
+        parts = z.split([math.prod(shape) for shape in self._latent_shapes], dim=1)
+        latents = [
+            part.reshape(-1, *shape)
+            for part, shape in zip(parts, self._latent_shapes, strict=True)
+        ]
+        y = self.levels[-1].inverse(self.top.inverse(latents[-1]))
+        for level in reversed(range(len(self.splits))):
+            y = self.levels[level].inverse(self.splits[level].inverse(y, latents[level]))
+        return y
+
+    def draw_noise(self, n: int, generator: Generator) -> Tensor:
+        """Draw standard normal z, float32, (n, D), on the CPU."""
+        return torch.randn(n, self.domain.dims, generator=generator, dtype=torch.float32)
+
+    def _levels(self, y: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Compute z, base and ladj for each level."""
+        x, latents, bases, ladjs = self._descend(y)
+        z, base = self.top(x)
+        return [*latents, z], [*bases, base], ladjs
+
+    def _descend(self, y: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]:
+        """Compute the top's input, z and base for each split, and ladj for each level."""
+        x, latents, bases, ladjs = y, [], [], []
+        for index, level in enumerate(self.levels):
+            x, ladj = level(x)
+            ladjs.append(ladj)
+            if index < len(self.splits):
+                x, z, base = self.splits[index](x)
+                latents.append(z)
+                bases.append(base)
+        return x, latents, bases, ladjs
+
+
+def _check(name: str, domain: Images, levels: int) -> None:
+    """Raise a `DomainError` unless the domain can be halved `levels` times."""
+    if domain.height % 2**levels == 0 and domain.width % 2**levels == 0:
+        return
+    fits = math.gcd(domain.height, domain.width)
+    most = (fits & -fits).bit_length() - 1
+    hint = f"levels of at most {most} would fit" if most else "glow-linear takes any size"
+    raise DomainError(
+        f"{name} with levels = {levels} cannot be built for {domain}: height and width must be "
+        f"divisible by {2**levels}; {hint}"
+    )

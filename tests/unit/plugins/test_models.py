@@ -11,6 +11,7 @@ from oodbench import DomainError, Images
 from plugins.models import bench_models
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.models.realnvp import realnvp
 
 
 def images(domain, n, seed=0):
@@ -27,6 +28,7 @@ def test_entries():
     assert {name: entry.target for name, entry in entries.items()} == {
         "glow": "plugins.models.glow:glow",
         "glow-linear": "plugins.models.glow_linear:glow_linear",
+        "realnvp": "plugins.models.realnvp:realnvp",
     }
     assert all(entry.summary and entry.version for entry in entries.values())
 
@@ -34,6 +36,7 @@ def test_entries():
 def test_options_are_read_without_importing_torch():
     code = (
         "import sys, plugins.models, plugins.models.glow, plugins.models.glow_linear;"
+        "import plugins.models.realnvp;"
         "print([name for name in ('torch', 'torchvision', 'sklearn') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -59,7 +62,7 @@ def test_defaults_are_those_of_the_paper():
     }
 
 
-@pytest.mark.parametrize("target", [glow, glow_linear])
+@pytest.mark.parametrize("target", [glow, glow_linear, realnvp])
 def test_every_option_is_explained(target):
     text = inspect.getdoc(target).split("Arguments:")[1]
     assert all(f"    {option}: " in text for option in inspect.signature(target).parameters)
@@ -107,6 +110,12 @@ def test_a_step_of_glow_has_14_layers():
 def test_layers_of_glow_by_levels_and_steps(levels, steps):
     model = glow(Images(1, 8, 8), levels=levels, steps=steps, width=2)
     assert len(layers(model)) == 14 * levels * steps + 3 * (levels - 1) + 3
+
+
+@pytest.mark.parametrize(("levels", "couplings", "blocks"), [(1, 1, 0), (2, 3, 1), (1, 2, 2)])
+def test_layers_of_realnvp_by_levels_couplings_and_blocks(levels, couplings, blocks):
+    model = realnvp(Images(1, 4, 4), levels=levels, couplings=couplings, width=2, blocks=blocks)
+    assert len(layers(model)) == 2 * levels * couplings * (6 + 4 * blocks)
 
 
 @pytest.mark.parametrize(("shared_steps", "sets"), [(True, 1), (False, 4)])
