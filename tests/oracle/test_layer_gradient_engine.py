@@ -16,15 +16,17 @@ from harness.testing.toy_models import TinyAutoregression
 from oodbench import Images, UnsupportedError
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.models.realnvp import realnvp
 from plugins.statistics.layer_gradients import engine as engine_module
 from plugins.statistics.layer_gradients import norms, registry
 from plugins.statistics.layer_gradients.allocations import Allocations
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
-from plugins.statistics.layer_gradients.norms import Outer
+from plugins.statistics.layer_gradients.norms import Deferred, Outer
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from plugins.statistics.layer_gradients.registry import layer_gradient_rule
 from plugins.statistics.layer_gradients.rules import fused_glow as glow_level
+from plugins.statistics.layer_gradients.rules import torch_layers
 from tests.oracle.layer_gradient_models import (
     DOMAIN,
     Attention,
@@ -50,6 +52,7 @@ MODELS = {
         Images(1, 2, 6),
         {"fused", "rule"},
     ),
+    "realnvp": (lambda: realnvp(GRAY, couplings=1, width=6), GRAY, {"rule"}),
     "linear-shared": (
         lambda: glow_linear(GRAY, steps=3, width=10, hidden_layers=2, shared_steps=True),
         GRAY,
@@ -599,6 +602,36 @@ def test_a_level_of_glow_in_pieces(size, monkeypatch):
     monkeypatch.setattr(glow_level, "PIECE_BYTES", 7000)  # two groups at a time of 8 x 54 weights
     model = randomised(MODELS["glow"][0]())
     assert_equal_to_the_loop(LayerGradientEngine(), model, groups_of(COLOUR, 5, size))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(3, 5, 3, padding=1),
+        nn.Conv2d(5, 2, 3, padding=1),
+        nn.Conv2d(4, 4, (3, 2), padding=(2, 0), dilation=(2, 1)),
+        nn.Conv2d(2, 6, (3, 1), padding="same", bias=False),
+        nn.Conv2d(2, 6, (2, 4), padding=1, dilation=(1, 2), padding_mode="reflect"),
+    ],
+)
+def test_the_norm_of_a_convolution_by_rows_of_the_kernel(convolution, size, monkeypatch):
+    monkeypatch.setattr(torch_layers, "SMALL", 0)
+    monkeypatch.setattr(torch_layers, "gram_is_cheaper", lambda *sizes: False)
+    convolution = copy.deepcopy(convolution).double()
+    x = torch.randn(3 * size, convolution.in_channels, 8, 7).double()
+    y = convolution(x)
+    call = registry.Call(3, (x,), {}, deltas=[torch.randn_like(y)])
+    weight = torch_layers.convolution(convolution, call)["weight"]
+    assert isinstance(weight, Deferred)
+    expected = []
+    for m in range(3):
+        part = slice(m * size, (m + 1) * size)
+        total = (convolution(x[part]) * call.deltas[0][part]).sum()
+        (gradient,) = torch.autograd.grad(total, convolution.weight)
+        expected.append(gradient.square().sum())
+    torch.testing.assert_close(weight.norms(), torch.stack(expected), rtol=1e-12, atol=0)
+    torch.testing.assert_close(norms.sq_norms(weight.gradient()), weight.norms())
 
 
 def test_squares_do_not_leave_the_range_of_float32():

@@ -43,13 +43,9 @@ class Outer:
 
     @property
     def gram_is_cheaper(self) -> bool:
-        """True if the norm takes fewer operations without forming the product.
-
-        Forming the product takes P I O multiplications, and two Gram matrices P² (I + O); the
-        constants add the cost of summing the entries.
-        """
+        """True if the norm takes fewer operations without forming the product."""
         (p, i), o = self.a.shape[-2:], self.d.shape[-1]
-        return p * p * (i + o + GRAM_ENTRY) < i * o * (p + ENTRY)
+        return gram_is_cheaper(p, i, o)
 
     def sq_norms(self) -> Tensor:
         """Compute the squared norm for each group, float64, (M,), by the cheaper exact form.
@@ -70,14 +66,47 @@ class Outer:
 GroupGradient: TypeAlias = Tensor | Outer
 
 
-def total(parts: Sequence[GroupGradient]) -> GroupGradient:
+def gram_is_cheaper(positions: int, inputs: int, outputs: int) -> bool:
+    """Return whether the norm of a product takes fewer operations by Gram matrices.
+
+    Forming the product takes P I O multiplications, and two Gram matrices P² (I + O); the
+    constants add the cost of summing the entries.
+    """
+    by_gram = positions * positions * (inputs + outputs + GRAM_ENTRY)
+    return by_gram < inputs * outputs * (positions + ENTRY)
+
+
+@dataclass(frozen=True)
+class Deferred:
+    """A gradient whose squared norms are cheaper than the gradient itself.
+
+    Attributes:
+        norms: Computes the squared norm for each group, float64, (M,).
+        gradient: Computes the gradient, explicit or as a product.
+    """
+
+    norms: Callable[[], Tensor]
+    gradient: Callable[[], GroupGradient]
+
+
+# What rules return.
+RuleGradient: TypeAlias = GroupGradient | Deferred
+
+
+def settled(gradient: RuleGradient) -> GroupGradient:
+    """Return the gradient itself, explicit or as a product."""
+    return gradient.gradient() if isinstance(gradient, Deferred) else gradient
+
+
+def total(parts: Sequence[RuleGradient]) -> RuleGradient:
     """Sum a parameter's gradients over the calls of a module."""
     if len(parts) == 1:
         return parts[0]
-    products = [part for part in parts if isinstance(part, Outer)]
+    gradients = [settled(part) for part in parts]
+    products = [part for part in gradients if isinstance(part, Outer)]
     if len(products) == len(parts):
         return _joined(products, -2)
-    explicit = [part.explicit() if isinstance(part, Outer) else part for part in parts]
+    explicit = [part.explicit() if isinstance(part, Outer) else part for part in gradients]
     shape = explicit[0].shape
     return torch.stack([part.reshape(shape) for part in explicit]).sum(0)
 
@@ -89,8 +118,10 @@ def _joined(products: Sequence[Outer], dim: int) -> Outer:
     return Outer(a, d)
 
 
-def sq_norms(gradient: GroupGradient) -> Tensor:
+def sq_norms(gradient: RuleGradient) -> Tensor:
     """Compute the squared norm for each group, float64, (M,)."""
+    if isinstance(gradient, Deferred):
+        return gradient.norms()
     return gradient.sq_norms() if isinstance(gradient, Outer) else explicit_sq_norms(gradient)
 
 
@@ -151,8 +182,11 @@ class NormTable:
         """Measure a gradient for some groups, float64, (M,): here by squared norms."""
         return sq_norms(gradient)
 
-    def add(self, column: int, gradient: GroupGradient) -> None:
-        """Add a gradient; large gradients are measured at once and not kept."""
+    def add(self, column: int, gradient: RuleGradient) -> None:
+        """Add a gradient; large and deferred gradients are measured at once and not kept."""
+        if isinstance(gradient, Deferred):
+            self.add_norms([column], gradient.norms().unsqueeze(0))
+            return
         factors = [gradient.a, gradient.d] if isinstance(gradient, Outer) else [gradient]
         key = tuple(factor.shape for factor in factors)
         if sum(factor.numel() for factor in factors) > SMALL:
@@ -195,9 +229,9 @@ class MeasureTable(NormTable):
         """Apply the measure, float64, (M,)."""
         return self._measure(column, gradient)
 
-    def add(self, column: int, gradient: GroupGradient) -> None:
+    def add(self, column: int, gradient: RuleGradient) -> None:
         """Add a gradient's measure; the gradient is not kept."""
-        self.add_norms([column], self._measure(column, gradient).unsqueeze(0))
+        self.add_norms([column], self._measure(column, settled(gradient)).unsqueeze(0))
 
 
 def _stacked(gradients: Sequence[GroupGradient]) -> GroupGradient:

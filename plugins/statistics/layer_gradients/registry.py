@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from plugins.models.altered import is_altered
-from plugins.statistics.layer_gradients.norms import GroupGradient
+from plugins.statistics.layer_gradients.norms import RuleGradient
 
 
 class Misaligned(Exception):
@@ -53,7 +53,7 @@ class Call:
         return tensor.reshape(self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])
 
 
-RuleFunction: TypeAlias = Callable[[Any, Call], Mapping[str, GroupGradient]]
+RuleFunction: TypeAlias = Callable[[Any, Call], Mapping[str, RuleGradient]]
 AnyRule = TypeVar("AnyRule", bound=RuleFunction)
 
 
@@ -81,9 +81,10 @@ def layer_gradient_rule(
     Without a rule, a module is differentiated by automatic vectorisation: exact, but slower. A
     rule is a function taking the module and a `Call`. The rule returns, by parameter name within
     the module, the gradient of the summed objective for each group: explicit,
-    (M, *parameter.shape), or as an `Outer` product. Rules run without a graph; if a module is
-    called several times, the engine adds up the gradients. Every rule is compared with autograd
-    on a few examples before use on a model; a rule that disagrees is not used for that model.
+    (M, *parameter.shape), as an `Outer` product, or `Deferred`. Rules run without a graph; if a
+    module is called several times, the engine adds up the gradients. Every rule is compared with
+    autograd on a few examples before use on a model; a rule that disagrees is not used for that
+    model.
 
         @layer_gradient_rule(Scale, parameters=["weight"])
         def scale(module, call):  # y = x * weight, of shape (N, D)

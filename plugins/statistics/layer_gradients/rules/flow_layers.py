@@ -8,7 +8,7 @@ from torch import Tensor
 from plugins.models.flows.actnorm import ActNorm, InvertibleActNorm
 from plugins.models.flows.convolutions import ZeroConv2d
 from plugins.models.flows.mixing import InvertibleConv1x1, InvertibleConv1x1LU
-from plugins.statistics.layer_gradients.norms import GroupGradient
+from plugins.statistics.layer_gradients.norms import GroupGradient, RuleGradient
 from plugins.statistics.layer_gradients.registry import Call, layer_gradient_rule
 from plugins.statistics.layer_gradients.rules.torch_layers import convolution_gradients, summed_to
 
@@ -33,7 +33,7 @@ def invertible_actnorm(module: InvertibleActNorm, call: Call) -> dict[str, Group
 
 
 @layer_gradient_rule(ZeroConv2d, parameters=("weight", "bias", "log_scale"), outputs=True)
-def zero_convolution(module: ZeroConv2d, call: Call) -> dict[str, GroupGradient]:
+def zero_convolution(module: ZeroConv2d, call: Call) -> dict[str, RuleGradient]:
     """For y = (weight * x + bias) exp(3 log_scale): d log_scale = 3 sum delta y."""
     delta = call.delta()
     inner = delta * torch.exp(3 * module.log_scale)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plugins.statistics.layer_gradients.norms import GroupGradient, Outer
+from plugins.statistics.layer_gradients.norms import (
+    SMALL,
+    Deferred,
+    GroupGradient,
+    Outer,
+    RuleGradient,
+    gram_is_cheaper,
+)
 from plugins.statistics.layer_gradients.registry import Call, Misaligned, layer_gradient_rule
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -31,7 +40,7 @@ def linear(module: nn.Linear, call: Call) -> dict[str, GroupGradient]:
 
 
 @layer_gradient_rule(nn.Conv1d, nn.Conv2d, nn.Conv3d, parameters=("weight", "bias"))
-def convolution(module: Convolution, call: Call) -> dict[str, GroupGradient]:
+def convolution(module: Convolution, call: Call) -> dict[str, RuleGradient]:
     """For a convolution with any dimension, stride, padding, dilation and number of groups.
 
     dW = sum over output positions of delta times the input patch below each position.
@@ -41,7 +50,7 @@ def convolution(module: Convolution, call: Call) -> dict[str, GroupGradient]:
 
 def convolution_gradients(
     module: Convolution, call: Call, x: Tensor, delta: Tensor
-) -> dict[str, GroupGradient]:
+) -> dict[str, RuleGradient]:
     """Like `convolution`, with delta the gradient for the bare convolution's output."""
     space = len(module.kernel_size)
     if x.dim() != 2 + space:
@@ -52,10 +61,15 @@ def convolution_gradients(
         # Move each output channel over the input instead: the same sum, with fewer columns.
         left = [size - p for size, p in zip(reach, before, strict=True)]
         right = [size - p for size, p in zip(reach, after, strict=True)]
-        weight = _blocks(call, _points(x), _patches(_pad(delta, left, right), module), 1)
+        padded, points = _pad(delta, left, right), x
     else:
-        patches = _patches(_pad(x, before, after, module.padding_mode), module)
-        weight = _blocks(call, patches, _points(delta), module.groups)
+        padded, points = _pad(x, before, after, module.padding_mode), delta
+    product = partial(_product, call, padded, points, module)
+    weight: RuleGradient
+    if _is_faster_by_rows(call, padded, points, module):
+        weight = Deferred(partial(_sq_norms_by_rows, call, padded, points, module), product)
+    else:
+        weight = product()
     bias = call.grouped(delta).sum([1, *range(3, 3 + space)])
     return {"weight": weight, "bias": bias}
 
@@ -115,8 +129,9 @@ def _patches(x: Tensor, module: Convolution) -> Tensor:
     return view.flatten(1, space).flatten(2, 1 + space)
 
 
-def _blocks(call: Call, patches: Tensor, deltas: Tensor, blocks: int) -> Outer:
-    """Build the product over all positions, (N, P, k, C) each, by blocks of channels."""
+def _product(call: Call, padded: Tensor, points: Tensor, module: Convolution) -> Outer:
+    """Build the product of patches and points over all positions, by blocks of channels."""
+    blocks = module.groups
 
     def by_block(rows: Tensor) -> Tensor:
         rows = call.grouped(rows).flatten(1, 2)  # (M, b P, k, C)
@@ -125,7 +140,42 @@ def _blocks(call: Call, patches: Tensor, deltas: Tensor, blocks: int) -> Outer:
         rows = rows.unflatten(3, (blocks, -1)).movedim(3, 1)  # (M, blocks, b P, k, C / blocks)
         return rows.flatten(3)
 
-    return Outer(by_block(patches), by_block(deltas))
+    return Outer(by_block(_patches(padded, module)), by_block(_points(points)))
+
+
+def _is_faster_by_rows(call: Call, padded: Tensor, points: Tensor, module: Convolution) -> bool:
+    """Return whether `_sq_norms_by_rows` holds and is faster than a product with whole patches."""
+    positions = points[:, 0].numel() // call.groups
+    columns = padded.shape[1] * math.prod(module.kernel_size)
+    return (
+        isinstance(module, nn.Conv2d)
+        and module.kernel_size[0] > 1
+        and module.stride == (1, 1)
+        and module.groups == 1
+        and positions * call.groups * columns > SMALL
+        and not gram_is_cheaper(positions, columns, points.shape[1])
+    )
+
+
+def _sq_norms_by_rows(call: Call, padded: Tensor, points: Tensor, module: nn.Conv2d) -> Tensor:
+    """Compute squared norms, float64, (M,), by a product for each row of the kernel.
+
+    Patches of a single kernel row serve all rows: in the flattened image, a row further down is
+    a constant number of positions later. So a third of the numbers are copied for a 3x3 kernel.
+    """
+    (high, wide), (down, right) = module.kernel_size, module.dilation
+    rows = padded.movedim(1, -1).contiguous()  # (N, H', W', C), with the padding
+    rows = rows.unfold(2, right * (wide - 1) + 1, 1)[..., ::right]  # (N, H', W, C, wide)
+    height, width = rows.shape[1:3]
+    rows = call.grouped(rows.movedim(-1, 3)).flatten(4).flatten(1, 3)  # (M, b H' W, wide C)
+    skipped = height - points.shape[2]
+    if len(points) > call.groups:  # so that every image in a group has as many rows as `padded`
+        points = F.pad(points, (0, 0, 0, skipped))
+    points = call.grouped(points.movedim(1, -1)).flatten(1, 3)
+    count = rows.shape[1] - skipped * width
+    starts = [down * width * k for k in range(high)]
+    norms = [Outer(rows[:, s : s + count], points[:, :count]).sq_norms() for s in starts]
+    return torch.stack(norms).sum(0)
 
 
 @layer_gradient_rule(
