@@ -31,6 +31,7 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     maintenance     the store as a whole: list, fsck, gc, export, import; doctor
     regression      two runs compared; values pinned and verified
     testing         the conformance kit for plugins
+    testing.placement  plugins on a second device, which is emulated
     cli.display     progress of a command
     cli             the commands
 """

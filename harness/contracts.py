@@ -211,7 +211,7 @@ class DensityModel(Protocol):
             x: `domain.input_dtype`, (N, *domain.shape), on the device of the parameters.
 
         Returns:
-            Floating, (N,), in nats.
+            Floating, (N,), in nats, on the device of x.
         """
 
     def named_parameters(self) -> Iterable[tuple[str, Parameter]]:
@@ -423,7 +423,7 @@ class Statistic(Protocol):
         ...         return ["mean"]
         ...
         ...     def __call__(self, model, groups):
-        ...         return groups.double().flatten(1).mean(1, keepdim=True).numpy()
+        ...         return groups.double().flatten(1).mean(1, keepdim=True).cpu().numpy()
         >>> statistic: Statistic = MeanIntensity()
         >>> statistic(None, torch.full((3, 1, 1, 2, 2), 7, dtype=torch.uint8)).tolist()
         [[7.0], [7.0], [7.0]]
@@ -483,7 +483,7 @@ class HasFakeFeatures(Statistic, Protocol):
         ...     def features(self, model):
         ...         return ("contrast",)
         ...     def __call__(self, model, groups):
-        ...         return groups.double().flatten(1).std(1, keepdim=True).numpy()
+        ...         return groups.double().flatten(1).std(1, keepdim=True).cpu().numpy()
         >>> isinstance(Contrast(), HasFakeFeatures)
         True
     """
@@ -507,7 +507,7 @@ class HasFakeValues(HasFakeFeatures, Protocol):
         ...     def fake_values(self, noise, side):
         ...         return (20.0 if side == "in" else 60.0) + 3.0 * noise
         ...     def __call__(self, model, groups):
-        ...         return groups.double().flatten(1).std(1, keepdim=True).numpy()
+        ...         return groups.double().flatten(1).std(1, keepdim=True).cpu().numpy()
         >>> isinstance(Contrast(), HasFakeValues)
         True
     """
@@ -546,7 +546,8 @@ class FittedStatistic(Statistic, Protocol):
         ...         return self
         ...
         ...     def __call__(self, model, groups):
-        ...         return (groups - self.mean).flatten(1).norm(dim=1, keepdim=True).numpy()
+        ...         distances = (groups - self.mean).flatten(1).norm(dim=1, keepdim=True)
+        ...         return distances.cpu().numpy()
         >>> isinstance(Distance(), FittedStatistic)
         True
     """

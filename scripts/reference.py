@@ -26,6 +26,8 @@ from harness.registry.registry import Registry
 from harness.suite import Suite
 from harness.testing.datasets import DATASET_CHECKS
 from harness.testing.models import MODEL_CHECKS
+from harness.testing.placement.models import MODEL_PLACEMENT_CHECKS
+from harness.testing.placement.statistics import STATISTIC_PLACEMENT_CHECKS
 from harness.testing.scorers import SCORER_CHECKS
 from harness.testing.statistics import STATISTIC_CHECKS
 
@@ -115,11 +117,14 @@ def protocols() -> Iterator[str]:
 def checks() -> Iterator[str]:
     """Every check of the conformance kit with its meaning."""
     yield "## Checks of the conformance kit\n"
-    yield "`bench plugins check` and `oodbench.testing.check_*` run these:\n"
+    yield "`bench plugins check` and `oodbench.testing.check_*` run these; the checks of placement"
+    yield "take the place of the others with `--device emulated`:\n"
     kinds = {
         "model": MODEL_CHECKS,
+        "model_placement": MODEL_PLACEMENT_CHECKS,
         "scorer": SCORER_CHECKS,
         "statistic": STATISTIC_CHECKS,
+        "statistic_placement": STATISTIC_PLACEMENT_CHECKS,
         "dataset": DATASET_CHECKS,
     }
     for kind, functions in kinds.items():

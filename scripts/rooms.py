@@ -25,6 +25,7 @@ PLACES = {
     "maintenance": (0, 3),
     "run": (1.35, 3),
     "report": (3.15, 3),
+    "testing.placement": (5, 1),
     "testing": (5, 3),
     "scoring": (2.2, 4),
     "compute": (3.35, 4),

@@ -7,7 +7,7 @@ import textwrap
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ from harness.errors import PluginError
 from harness.registry.registry import Registered, Registry
 from harness.testing.checks import Check
 from harness.testing.entries import CHECKED_KINDS, Domains, check_registered
+from harness.testing.placement.entries import check_registered_placement
 
 WIDTH = 90
 """Maximum width of explanations, in characters."""
@@ -49,6 +50,10 @@ def check(
             help="A domain with at most 4,096 images; probabilities are summed over all images.",
         ),
     ] = "1x2x2x2",
+    device: Annotated[
+        Literal["cpu", "emulated"],
+        typer.Option(help="emulated: check instead that models and statistics work on a GPU."),
+    ] = "cpu",
     *,
     plugin: PluginOption,
     json: JsonOption = False,
@@ -62,7 +67,8 @@ def check(
     entries = _entries_of_file(registry, Path(what)) if is_file else [_entry(registry, what)]
     options = _options(option or (), entries)
     domains = Domains(_domain("--domain", domain), _domain("--unit-domain", unit_domain))
-    found = [(item, check_registered(registry, item, options, domains)) for item in entries]
+    run_checks = check_registered if device == "cpu" else check_registered_placement
+    found = [(item, run_checks(registry, item, options, domains)) for item in entries]
     if json:
         print_json([_described(item, checks) for item, checks in found])
     else:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import safetensors.torch
 import torch
@@ -15,6 +15,18 @@ from harness.errors import StoreError
 from harness.store.layout import CHECKPOINTS, WEIGHTS
 from harness.store.records import Store
 from harness.suite import ModelComponent, Recipe
+
+
+class Buildable(Protocol):
+    """A model with a recipe: what a suite calls `ModelComponent`, or a stand-in without plugin."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe; only the precision matters for a model that is not trained."""
+
+    @property
+    def build(self) -> Callable[[Domain], DensityModel]:
+        """Builds the model for a domain."""
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -37,7 +49,7 @@ def load_tensors(content: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def build_model(component: ModelComponent, domain: Domain, seed: int) -> DensityModel:
+def build_model(component: Buildable, domain: Domain, seed: int) -> DensityModel:
     """Build a model on the CPU, with seeded initial weights and the recipe's precision.
 
     Raises:
@@ -45,7 +57,7 @@ def build_model(component: ModelComponent, domain: Domain, seed: int) -> Density
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: DensityModel = component.build(domain)
+        model = component.build(domain)
     return model.to(floating_type(component.recipe))
 
 

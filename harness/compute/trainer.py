@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from harness.compute.checkpoints import (
+    Buildable,
     build_model,
     load_tensors,
     optimizer_tensors,
@@ -27,7 +28,7 @@ from harness.data.roles import permutation
 from harness.dequantise import dequantised_log_prob
 from harness.domain import Domain, Examples, bits_per_dim
 from harness.errors import DataError, TrainingError
-from harness.suite import ModelComponent, Recipe
+from harness.suite import Recipe
 
 CHECK_STEPS = 16
 """Number of steps between checks of the losses: on a GPU each check waits for the device."""
@@ -75,7 +76,7 @@ class Training:
 
     def __init__(
         self,
-        component: ModelComponent,
+        component: Buildable,
         domain: Domain,
         examples: Examples,
         seed: int,

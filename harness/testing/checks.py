@@ -16,6 +16,8 @@ from harness.text import known_names
 UINT8 = re.compile(r"Byte|unsigned char|uint8")
 SINGLE, DOUBLE = re.compile(r"\b([Ff]loat|float32)\b"), re.compile(r"\b([Dd]ouble|float64)\b")
 """Names of dtypes in the messages of torch."""
+NO_KERNEL = "from the 'Lazy' backend"
+"""In the messages of torch about an operation on an emulated device that torch runs by itself."""
 
 Outcome: TypeAlias = Literal["passed", "failed", "skipped", "expected failure"]
 Subject = TypeVar("Subject")
@@ -164,13 +166,22 @@ def describe(error: Exception) -> str:
     ]
     frame = (outside or frames)[-1]
     where = f"{Path(frame.filename).name}:{frame.lineno}"
-    advice = _dtype_advice(error) if isinstance(error, RuntimeError) else ""
-    return f"{advice}raised {type(error).__name__}: {error} ({where})"
-
-
-def _dtype_advice(error: RuntimeError) -> str:
-    """Say what to do about an error of torch about dtypes; empty for any other error."""
     text = str(error)
+    advice = _advice(text) if isinstance(error, RuntimeError) else ""
+    if NO_KERNEL in text:  # torch adds pages about its build
+        text = text.partition(". ")[0]
+    return f"{advice}raised {type(error).__name__}: {text} ({where})"
+
+
+def _advice(text: str) -> str:
+    """Say what to do about an error of torch about dtypes or devices; empty for other errors."""
+    if "device type not an accelerator" in text:
+        return (
+            "a generator on the device draws other numbers on each kind of GPU: draw on the CPU, "
+            "then move the numbers with .to(x.device); "
+        )
+    if NO_KERNEL in text:
+        return "the operation cannot be emulated; "
     if UINT8.search(text):
         return (
             "the examples are uint8 where floating-point numbers are needed: convert the examples "

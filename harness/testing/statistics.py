@@ -73,6 +73,13 @@ class StatisticUnderTest:
         torch.manual_seed(seed)
         return statistic(model, given)
 
+    def on(self, device: torch.device) -> NDArray[np.float64]:
+        """Fit if necessary, and evaluate, with a new statistic and model on a device."""
+        model, statistic = self.model().to(device), self.build()
+        if isinstance(statistic, FittedStatistic):
+            statistic.fit(model, self.fit_examples().to(device))
+        return statistic(model, self.groups(statistic).to(device))
+
 
 def check_statistic(
     build: Callable[[], Statistic],
@@ -105,7 +112,7 @@ def check_statistic(
         ...         return ["brightness"]
         ...
         ...     def __call__(self, model, groups):
-        ...         return groups.double().flatten(1).mean(1, keepdim=True).numpy()
+        ...         return groups.double().flatten(1).mean(1, keepdim=True).cpu().numpy()
         >>> assert_conforms(check_statistic(Brightness))
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():

@@ -46,12 +46,12 @@ class TinyAutoregression(nn.Module):
 
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
         """Draw samples pixel by pixel; the temperature divides the logits."""
-        x = torch.zeros(n, self.domain.dims, dtype=torch.int64)
+        x = torch.zeros(n, self.domain.dims, dtype=torch.int64, device=self.weight.device)
         with torch.no_grad():
             for i in range(self.domain.dims):
-                probabilities = (self._logits(x)[:, i] / temperature).softmax(-1)
+                probabilities = (self._logits(x)[:, i] / temperature).softmax(-1).cpu()
                 drawn = torch.multinomial(probabilities, 1, generator=generator)
-                x[:, i] = drawn.squeeze(1)
+                x[:, i] = drawn.squeeze(1).to(x)
         return x.view(n, *self.domain.shape).to(getattr(torch, self.domain.input_dtype))
 
     def _log_pixels(self, x: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ class TinyAutoregression(nn.Module):
     def _logits(self, x: Tensor) -> Tensor:
         """Return logits for every pixel given the pixels before, (N, D, levels)."""
         y = 2 * x.to(self.weight.dtype) / (self.domain.levels - 1) - 1  # (N, D)
-        mask = torch.ones(self.domain.dims, self.domain.dims, dtype=y.dtype).tril(-1)
-        weight = self.weight * mask.to(y.device).unsqueeze(-1)
+        mask = torch.ones_like(self.weight[..., 0]).tril(-1)
+        weight = self.weight * mask.unsqueeze(-1)
         return self.scale * (self.bias + torch.einsum("nj,ijk->nik", y, weight))
 
 

@@ -6,16 +6,24 @@ The entries come from the registry, so a new plugin is tested by existing.
 from __future__ import annotations
 
 import pytest
+import torch
 
+from harness.domain import Images
 from harness.registry.options import REQUIRED, signature_options
 from harness.registry.registry import Registry
 from harness.testing.entries import builder
+from harness.testing.model_subject import ModelUnderTest
+from harness.testing.placement.comparison import same_on_both
+from harness.testing.statistics import StatisticUnderTest
+from oodbench import UnsupportedError
 from oodbench.testing import (
     assert_conforms,
     check_dataset,
     check_model,
+    check_model_placement,
     check_scorer,
     check_statistic,
+    check_statistic_placement,
 )
 
 REGISTRY = Registry()
@@ -73,3 +81,36 @@ def test_statistics(name):
 @pytest.mark.parametrize("name", sorted(names("scorers")))
 def test_scorers(name):
     assert_conforms(check_scorer(build("scorers", name)))
+
+
+@pytest.mark.parametrize("name", sorted(names("models")))
+def test_placement_of_models(name):
+    assert_conforms(check_model_placement(build("models", name)))
+
+
+@pytest.mark.parametrize("name", sorted(names("statistics")))
+def test_placement_of_statistics(name):
+    assert_conforms(check_statistic_placement(build("statistics", name)))
+
+
+ENGINE = "layer_gradient_sq_norms"
+"""The statistic with rules for the layers of each model; most others need only `log_prob`."""
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        pytest.param(model, name, marks=[] if name == ENGINE else pytest.mark.slow)
+        for model in sorted(names("models"))
+        for name in sorted(names("statistics"))
+    ],
+)
+def test_placement_of_statistics_on_models(model, name):
+    domain = Images(1, 4, 4)
+    models = ModelUnderTest(build("models", model), domain, domain)
+    subject = StatisticUnderTest(build("statistics", name), models)
+    try:
+        subject.on(torch.device("cpu"))
+    except UnsupportedError:
+        pytest.skip(f"{name} does not support {model}")
+    same_on_both(lambda device: {name: subject.on(device)})

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from harness.cli.app import app
+from harness.registry.scaffold import new_file
 from oodbench import Images
 
 TOLERANCE = 0.15  # nats, of about 20: the error of 9 x 9 points is 0.07
@@ -93,6 +96,27 @@ def test_the_vae_of_the_example(examine, vae):
         "prepare",
         "to_noise",
     }
+
+
+def test_the_vae_of_the_example_on_another_device(examine, vae):
+    status, checks = examine("models", vae.SmallVAE, "-o", "hidden=8", "--device", "emulated")
+    assert status == 0, checks
+    assert set(outcomes(checks).values()) == {"passed"}
+
+
+@pytest.mark.parametrize("kind", ["model", "statistic"])
+def test_templates_on_another_device(kind, tmp_path):
+    path = new_file(kind, "fresh", tmp_path)
+    command = ["plugins", "check", str(path), "--device", "emulated"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.stdout
+
+
+def test_scorers_have_no_device():
+    command = ["plugins", "check", "waic", "-o", "seeds=[0, 1]", "--device", "emulated"]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "scorers use NumPy alone, on the CPU" in result.stdout
 
 
 def test_the_bound_of_the_vae(vae):

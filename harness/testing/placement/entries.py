@@ -1,0 +1,29 @@
+"""Placement checks for registered entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.registry.registry import Registered, Registry
+from harness.testing.checks import Check
+from harness.testing.entries import Domains, builder
+
+
+def check_registered_placement(
+    registry: Registry, registered: Registered, options: Mapping[str, Any], domains: Domains
+) -> list[Check]:
+    """Run the placement checks for the kind of a registered entry.
+
+    Arguments and errors are those of `check_registered`.
+    """
+    build = builder(registry, registered, options)
+    if registered.kind == "models":
+        from harness.testing.placement.models import check_model_placement
+
+        return check_model_placement(build, domain=domains.model)
+    if registered.kind == "statistics":
+        from harness.testing.placement.statistics import check_statistic_placement
+
+        return check_statistic_placement(build)
+    return [Check("placement", "skipped", f"{registered.kind} use NumPy alone, on the CPU")]
