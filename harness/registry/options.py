@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import GenericAlias, MappingProxyType
 from typing import Any, get_args, get_type_hints
@@ -47,7 +48,8 @@ class Option:
     meaning: str
 
 
-def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+@lru_cache(maxsize=1024)
+def signature_options(target: Callable[..., Any]) -> Mapping[str, tuple[Any, Any]]:
     """Return the type hint and the default for each option in a constructor's signature.
 
     The harness passes the parameter `domain`, so `domain` is not an option. For an option
@@ -55,14 +57,14 @@ def signature_options(target: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     names a scorer or a list of scorers.
     """
     if inspect.isclass(target) and target.__init__ is object.__init__:
-        return {}
+        return MappingProxyType({})
     hints, options = _hints(target), {}
     for name, parameter in inspect.signature(target).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if name != DOMAIN:
             options[name] = (hints.get(name, Any), parameter.default)
-    return options
+    return MappingProxyType(options)
 
 
 def check_domain(target: Callable[..., Any], domain: Domain) -> None:
@@ -157,14 +159,24 @@ def parsed_options(target: Callable[..., Any], options: Mapping[str, Any]) -> di
         options: Result of `validate_options`.
     """
     parsed = {}
-    for name, (hint, _) in signature_options(target).items():
-        if hint not in NAMED:
-            # In a tuple, because pydantic refuses a configuration for a dataclass or model alone.
-            config = ConfigDict(arbitrary_types_allowed=True)
-            single: Any = GenericAlias(tuple, (hint,))
-            adapter: TypeAdapter[tuple[Any]] = TypeAdapter(single, config=config)
-            (parsed[name],) = adapter.validate_json(json.dumps([options[name]]), strict=True)
+    for name, adapter in _adapters(target).items():
+        (parsed[name],) = adapter.validate_json(json.dumps([options[name]]), strict=True)
     return parsed
+
+
+@lru_cache(maxsize=1024)
+def _adapters(target: Callable[..., Any]) -> Mapping[str, TypeAdapter[tuple[Any]]]:
+    """Return the converter of each option that is not given by name.
+
+    The scorer of a table is built for each refit, and a converter takes milliseconds to make.
+    """
+    # In a tuple, because pydantic refuses a configuration for a dataclass or model alone.
+    config = ConfigDict(arbitrary_types_allowed=True)
+    hints = {name: hint for name, (hint, _) in signature_options(target).items()}
+    singles: dict[str, Any] = {
+        name: GenericAlias(tuple, (hint,)) for name, hint in hints.items() if hint not in NAMED
+    }
+    return {name: TypeAdapter(single, config=config) for name, single in singles.items()}
 
 
 def placed(path: Path, folder: Path) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
-from plugins.scorers._base import Array, Statistics
+from plugins.scorers._base import Array, Statistics, fitted
+from plugins.scorers._isolation_forest import IsolationForest
 from plugins.scorers._layer_scorer import LayerScorer
 
 
@@ -41,7 +42,7 @@ class GradientIForest(LayerScorer):
     trees: Annotated[int, Field(ge=1)] = 100
     seed: Annotated[int, Field(ge=0)] = 0
 
-    forest_: Any = field(default=None, init=False)
+    forest_: IsolationForest | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Grow the trees.
@@ -54,11 +55,8 @@ class GradientIForest(LayerScorer):
             ScoreError: Fewer than two groups are given, a norm is not finite, every layer is
                 constant, or a pattern in `layers` matches no layer.
         """
-        from sklearn.ensemble import IsolationForest
-
         log_norms = self._fit_layers(statistics)[:, self.kept_]
-        forest = IsolationForest(n_estimators=self.trees, random_state=self.seed)
-        self.forest_ = forest.fit(log_norms)
+        self.forest_ = IsolationForest(self.trees, self.seed).fit(log_norms)
         return self
 
     def score(self, statistics: Statistics) -> Array:
@@ -75,6 +73,4 @@ class GradientIForest(LayerScorer):
             NotFittedError: `fit` was not called.
             ScoreError: A norm is negative, or the number of layers differs from the fit.
         """
-        log_norms = self._log_norms(statistics)
-        scores: Array = -self.forest_.score_samples(log_norms)
-        return scores
+        return fitted(self.forest_, self.name).score(self._log_norms(statistics))

@@ -135,14 +135,15 @@ def test_the_forest_by_hand():
     np.testing.assert_allclose(scores, 0.5)
 
 
-@pytest.mark.parametrize("groups", [40, 300])
-def test_the_forest_is_that_of_scikit_learn_on_log_norms(groups):
-    fit, evaluate = chi2_norms(groups, 1, 0), chi2_norms(9, 1, 1)
-    forest = IsolationForest(n_estimators=6, max_samples=min(groups, 256), random_state=3)
+@pytest.mark.parametrize("groups", [2, 3, 40, 256, 257, 600])
+def test_the_forest_is_that_of_scikit_learn_bit_for_bit(groups):
+    fit, evaluate = chi2_norms(groups, 1, 0), chi2_norms(99, 1, 1)
+    fit[NORMS][:, 1] = np.ceil(fit[NORMS][:, 1])  # ties
+    forest = IsolationForest(n_estimators=30, random_state=3)
     forest.fit(np.log(fit[NORMS] + 1e-3))
     expected = -forest.score_samples(np.log(evaluate[NORMS] + 1e-3))
-    found = GradientIForest(trees=6, seed=3, eps=1e-3).fit(fit).score(evaluate)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    found = GradientIForest(trees=30, seed=3, eps=1e-3).fit(fit).score(evaluate)
+    assert np.array_equal(found, expected)
 
 
 def test_the_forest_depends_on_its_seed_alone():
