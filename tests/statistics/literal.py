@@ -230,8 +230,11 @@ def difference_limits(a, b, kind, z):
     more = [student(z, g - 1) * math.sqrt(found.fit)] if g else []
     if math.isfinite(found.df):
         more.append(student(z, found.df) * math.sqrt(found.training))
-    low, high = d - root_of_squares([below, *more]), d + root_of_squares([above, *more])
-    return max(-1.0, low), min(1.0, high)
+    of_fit = student(z, g - 1) * math.sqrt(found.all_fit) if g else 0.0
+    least = root_of_squares([z * math.sqrt(found.all_examples), of_fit])
+    below = max(least, root_of_squares([below, *more]))
+    above = max(least, root_of_squares([above, *more]))
+    return max(-1.0, d - below), min(1.0, d + above)
 
 
 def p_value(a, b, kind):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -35,6 +38,35 @@ def test_limits_are_the_literal_ones(kind, counts, blocks, shifts, z):
     expected = literal.difference_limits(literally(a), literally(b), kind, z)
     assert (low[0], high[0]) == pytest.approx(expected, abs=1e-4)
     assert -1 <= low[0] <= high[0] <= 1
+
+
+@pytest.mark.parametrize(("kind", "counts"), CASES)
+@pytest.mark.parametrize("blocks", [0, 10])
+def test_an_interval_without_0_has_a_significant_test(kind, counts, blocks):
+    """Also for trainings that hardly differ: their spread alone would give shorter intervals."""
+    rng = np.random.default_rng(8)
+    found = set()
+    for gap, spread in product((0.1, 0.2, 0.3, 0.4), (0.001, 0.1, 0.4)):
+        for _ in range(2):
+            sides = two(rng, counts, (0.6, 0.6 + gap), (34, 40), blocks, 0.9, spread)
+            a, b = evidence(*sides)
+            (low,), (high,) = difference_limits(a, b, kind)
+            (p,) = p_values(a, b, kind)
+            parts = literal.variances_of_difference(*map(literally, sides), kind)
+            least = literal.root_of_squares(
+                [
+                    1.959964 * math.sqrt(parts.all_examples),
+                    literal.student(1.959964, 9) * math.sqrt(parts.all_fit) if blocks else 0.0,
+                ]
+            )
+            is_shortest = high - low < 2 * least + 1e-6
+            is_significant = low > 0 or high < 0
+            assert p <= 0.05 or not is_significant
+            assert is_significant or not is_shortest or p > 0.05
+            found.add((is_significant, is_shortest))
+    assert {is_significant for is_significant, _ in found} == {True, False}
+    if kind == "same" and min(counts) > 1:
+        assert {is_shortest for _, is_shortest in found} == {True, False}
 
 
 def test_a_training_that_separates_perfectly_has_no_covariance_by_rounding():
