@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_DIMS = 2**26
+BYTES = 256
+"""Size of the vocabulary of bytes."""
 
 Examples: TypeAlias = "NDArray[np.unsignedinteger[Any]]"
 """Stored examples, (N, *domain.shape), of the dtype `domain.dtype`."""
@@ -21,8 +23,8 @@ Examples: TypeAlias = "NDArray[np.unsignedinteger[Any]]"
 class Domain(ABC):
     """Description of an example, shared by models and data sets: integers from 0 to levels - 1.
 
-    `Images` is a domain. The fields of a domain enter keys; everything else follows from the
-    fields. Code that serves every domain reads only the members named here.
+    `Images` and `Tokens` are domains. The fields of a domain enter keys; everything else follows
+    from the fields. Code that serves every domain reads only the members named here.
 
     Attributes:
         example: Word for an example, such as `"image"`.
@@ -125,6 +127,64 @@ class Images(Domain):
         return size if self.bits == 8 else f"{size} at {self.bits} bits"
 
 
+@dataclass(frozen=True)
+class Tokens(Domain):
+    """Text: windows of exactly `length` tokens, integers from 0 to vocabulary - 1.
+
+    The tokens are the bytes of the text, or come from a tokenizer. Stored tokens are uint8, uint16
+    or uint32, whatever the vocabulary needs; a model gets int64, because torch cannot index with
+    unsigned integers.
+
+    Example:
+        >>> from oodbench import Tokens
+        >>> domain = Tokens(length=64)
+        >>> domain.shape, domain.levels, domain.dtype, domain.unit
+        ((64,), 256, 'uint8', 'bits/byte')
+        >>> str(Tokens(length=64, vocabulary=50_000)), Tokens(64, 50_000).dtype
+        ('64 tokens of 50,000', 'uint16')
+    """
+
+    length: int
+    vocabulary: int = BYTES
+
+    example: ClassVar[str] = "window"
+    input_dtype: ClassVar[str] = "int64"
+
+    def __post_init__(self) -> None:
+        self._check(length=self.length)
+        if not 2 <= self.vocabulary <= 2**32:
+            raise ValueError(f"vocabulary must be 2 to {2**32:,}, not {self.vocabulary:,}")
+
+    @property
+    def shape(self) -> tuple[int]:
+        """(length,)."""
+        return (self.length,)
+
+    @property
+    def levels(self) -> int:
+        """Number of possible tokens."""
+        return self.vocabulary
+
+    @property
+    def dtype(self) -> str:
+        """Name of the smallest NumPy dtype for the vocabulary."""
+        return next(f"uint{bits}" for bits in (8, 16, 32) if self.vocabulary <= 2**bits)
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether the tokens are the bytes of a text."""
+        return self.vocabulary == BYTES
+
+    @property
+    def unit(self) -> str:
+        """Unit in which people read bits per dimension."""
+        return "bits/byte" if self.is_bytes else "bits/token"
+
+    def __str__(self) -> str:
+        kind = "bytes" if self.is_bytes else f"tokens of {self.vocabulary:,}"
+        return f"{self.length:,} {kind}"
+
+
 def domain_of(fields: Mapping[str, Any]) -> Domain:
     """Return the domain with the given fields, as stored with a data set.
 
@@ -132,7 +192,7 @@ def domain_of(fields: Mapping[str, Any]) -> Domain:
         TypeError: No domain has these fields.
         ValueError: The values are invalid.
     """
-    return Images(**fields)
+    return Tokens(**fields) if "vocabulary" in fields else Images(**fields)
 
 
 def bits_per_dim(log_prob: Any, dims: int) -> Any:

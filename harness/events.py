@@ -95,7 +95,7 @@ class StepFinished(TaskEvent):
 
 @dataclass(frozen=True)
 class EpochFinished(TaskEvent):
-    """A training epoch is over; losses are in bits per dimension.
+    """A training epoch is over; losses are in bits per dimension, which people read in `unit`.
 
     Example:
         >>> from oodbench import EpochFinished
@@ -108,7 +108,7 @@ class EpochFinished(TaskEvent):
         ...     train_bits_per_dim=6.8,
         ...     seconds=2.5,
         ... )
-        >>> f"epoch {event.epoch}: {event.train_bits_per_dim} bits/dim"
+        >>> f"epoch {event.epoch}: {event.train_bits_per_dim} {event.unit}"
         'epoch 4: 6.8 bits/dim'
     """
 
@@ -118,6 +118,7 @@ class EpochFinished(TaskEvent):
     epoch: int
     train_bits_per_dim: float
     seconds: float
+    unit: str = "bits/dim"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ STATUS_WORDS: Mapping[str, str] = {
 }
 """Words for people: `unsupported` is `n/a`, because nothing is wrong and nothing is to be done."""
 
+BITS_UNIT = "bits/dim"
+"""Unit of bits per dimension where the domain names no other."""
+
 COLUMNS = ("model", "in", "out", "scorer", "epoch", "group_size", "seed")
 """Names for the parts of a cell in rows, suites and `--only`; `in` is a Python keyword."""
 
@@ -214,6 +217,15 @@ def unit_of(results: Iterable[Result]) -> str:
     """
     known = {result.provenance.get("unit") for result in results} - {None}
     return " or ".join(sorted(map(str, known))) or "epoch"
+
+
+def bits_unit_of(results: Iterable[Result]) -> str:
+    """Return the unit of bits per dimension in results: `"bits/byte"`, `"bits/byte or bits/dim"`.
+
+    Results of images name no unit, which is `"bits/dim"`.
+    """
+    known = {str(x.provenance.get("bits_unit") or BITS_UNIT) for x in results if x.metrics}
+    return " or ".join(sorted(known)) or BITS_UNIT
 
 
 def place(result: Result) -> str:

@@ -61,6 +61,7 @@ __all__ = [
     "Side",
     "Statistic",
     "Task",
+    "Tokens",
     "Trainable",
     "TrainingError",
     "UnsupportedError",

@@ -14,11 +14,11 @@ import typer
 from harness.cli.arguments import JsonOption, PluginOption
 from harness.cli.completion import complete_entries
 from harness.cli.output import print_json, print_rows
-from harness.domain import Images
+from harness.domain import Domain, Images, Tokens
 from harness.errors import PluginError
 from harness.registry.registry import Registered, Registry
 from harness.testing.checks import Check
-from harness.testing.entries import CHECKED_KINDS, Domains, check_registered
+from harness.testing.entries import CHECKED_KINDS, check_registered
 from harness.testing.placement.entries import check_registered_placement
 
 WIDTH = 90
@@ -41,15 +41,20 @@ def check(
     ] = None,
     domain: Annotated[
         str,
-        typer.Option(metavar="CxHxW", help="A small domain to build models for."),
-    ] = "1x4x4",
+        typer.Option(
+            metavar="CxHxW",
+            help="A small domain to build models for; LENGTHxVOCABULARY for text.",
+            show_default="1x4x4, or 8x256 for text",
+        ),
+    ] = "",
     unit_domain: Annotated[
         str,
         typer.Option(
             metavar="CxHxWxBITS",
-            help="A domain with at most 4,096 images; probabilities are summed over all images.",
+            help="A domain with at most 4,096 examples; their probabilities are summed.",
+            show_default="1x2x2x2, or 4x4 for text",
         ),
-    ] = "1x2x2x2",
+    ] = "",
     device: Annotated[
         Literal["cpu", "emulated"],
         typer.Option(help="emulated: check instead that models and statistics work on a GPU."),
@@ -66,9 +71,9 @@ def check(
     registry = Registry([*(plugin), *([what] if is_file else [])])
     entries = _entries_of_file(registry, Path(what)) if is_file else [_entry(registry, what)]
     options = _options(option or (), entries)
-    domains = Domains(_domain("--domain", domain), _domain("--unit-domain", unit_domain))
+    domains = _domain("--domain", domain), _domain("--unit-domain", unit_domain)
     run_checks = check_registered if device == "cpu" else check_registered_placement
-    found = [(item, run_checks(registry, item, options, domains)) for item in entries]
+    found = [(item, run_checks(registry, item, options, *domains)) for item in entries]
     if json:
         print_json([_described(item, checks) for item, checks in found])
     else:
@@ -138,20 +143,23 @@ def _options(given: Sequence[str], entries: list[Registered]) -> dict[str, Any]:
     return options
 
 
-def _domain(flag: str, text: str) -> Images:
-    """Parse a domain: channels, height and width as in `1x4x4`, or with bits as in `1x2x2x2`.
+def _domain(flag: str, text: str) -> Domain | None:
+    """Parse a domain of images or text, as in `1x4x4`, `1x2x2x2` or `8x256`; None without text.
 
     Raises:
         PluginError: The text has another form, or the domain is invalid.
     """
-    if re.fullmatch(r"\d{1,4}(x\d{1,4}){2,3}", text):
+    if not text:
+        return None
+    if re.fullmatch(r"\d{1,9}(x\d{1,9}){1,3}", text):
+        numbers = [int(number) for number in text.split("x")]
         try:
-            return Images(*map(int, text.split("x")))
+            return Tokens(*numbers) if len(numbers) == 2 else Images(*numbers)
         except ValueError as error:
             raise PluginError(f"{flag} {text}: {error}") from None
     raise PluginError(
-        f"{flag} {text}: expected CHANNELSxHEIGHTxWIDTH or "
-        "CHANNELSxHEIGHTxWIDTHxBITS, such as 1x4x4 or 1x2x2x2"
+        f"{flag} {text}: expected CHANNELSxHEIGHTxWIDTH, CHANNELSxHEIGHTxWIDTHxBITS or "
+        "LENGTHxVOCABULARY, such as 1x4x4, 1x2x2x2 or 8x256"
     )
 
 

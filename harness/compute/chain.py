@@ -171,8 +171,8 @@ class _Trainer:
         examples = (training.steps - before) * training.recipe.minibatch
         work = training_work(self._chain.model, self._chain.domain)
         record_rate(self._store, work, seconds, examples)
-        where = (*self._chain.id, training.epoch)
-        self._context.report(events.EpochFinished(self._context.task, *where, loss, seconds))
+        where, unit = (*self._chain.id, training.epoch), self._chain.domain.unit
+        self._context.report(events.EpochFinished(self._context.task, *where, loss, seconds, unit))
         return {"train_bits_per_dim": loss, "seconds": seconds}
 
     def _store_if_missing(

@@ -30,7 +30,8 @@ def notes_on_dataset(prepared: PreparedDataset) -> list[str]:
     for split, contents in known.items():
         notes += notes_on_values(prepared, split, contents)
         what = f"the {counted(len(contents.digests), 'example')} of the {split} split"
-        notes += notes_on_copies(f"{what} of {prepared.name}", contents.digests)
+        what = f"{what} of {prepared.name}"
+        notes += notes_on_copies(what, contents.digests, prepared.domain.example)
     if {"train", "test"} <= known.keys():
         notes += notes_on_training(prepared, known["test"], prepared, known["train"])
     return notes
@@ -72,17 +73,18 @@ def notes_on_training(
     return [f"{of} of {scored.name} are also in {where}"]
 
 
-def notes_on_copies(what: str, digests: NDArray[np.uint64]) -> list[str]:
+def notes_on_copies(what: str, digests: NDArray[np.uint64], noun: str) -> list[str]:
     """Write a note on repeated examples.
 
     Arguments:
         what: Name of the examples, with their number.
         digests: uint64, (n,).
+        noun: Word for an example.
     """
     found = len(distinct(digests))
     if found == len(digests):
         return []
-    return [f"{what} contain only {counted(found, 'distinct image')}"]
+    return [f"{what} contain only {counted(found, f'distinct {noun}')}"]
 
 
 def count_shared(digests: NDArray[np.uint64], others: NDArray[np.uint64]) -> int:

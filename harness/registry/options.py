@@ -73,7 +73,7 @@ def check_domain(target: Callable[..., Any], domain: Domain) -> None:
     Raises:
         DomainError: The annotation is another kind of domain.
     """
-    hint = _hints(target).get(DOMAIN)
+    hint = _hints(inspect.unwrap(target)).get(DOMAIN)
     if hint is not None and not issubclass(type(domain), get_args(hint) or hint):
         names = " or ".join(kind.__name__ for kind in get_args(hint) or [hint])
         raise DomainError(f"the model takes {names}, not {type(domain).__name__} ({domain})")

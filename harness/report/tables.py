@@ -23,7 +23,7 @@ from harness.report.significance import (
     numbers,
     status_of,
 )
-from harness.results import Beaten, Result, Status, unit_of
+from harness.results import Beaten, Result, Status, bits_unit_of, unit_of
 from harness.text import one_line
 
 BITS_SIGNS = {"lower_bound": "≤", "estimate": "≈"}
@@ -107,6 +107,7 @@ class Table(ModelTable):
         notes: Distinct notes found in result provenance.
         likelihood: What the log-probability of the model is; None if unknown.
         unit: What the epochs axis counts.
+        bits_unit: Unit of bits per dimension.
     """
 
     out_datasets: tuple[str, ...]
@@ -119,6 +120,7 @@ class Table(ModelTable):
     notes: tuple[str, ...]
     likelihood: str | None
     unit: str
+    bits_unit: str
 
 
 def auroc_tables(results: Sequence[Result]) -> list[Table]:
@@ -177,6 +179,7 @@ def _table(model: str, in_dataset: str, group_size: int, results: Sequence[Resul
         notes=provenance_notes(results),
         likelihood=next((x.likelihood for x in results if x.likelihood is not None), None),
         unit=unit_of(results),
+        bits_unit=bits_unit_of(results),
     )
 
 

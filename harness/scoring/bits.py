@@ -71,7 +71,8 @@ class BitsReader:
             return []
         obstacle = self._reader.obstacle(lacking[0])
         missing = f"{lacking[0].statistic} is not stored; bench run computes it"
-        return [f"bits/dim are unknown: {missing if obstacle is None else obstacle[1]}"]
+        unit = self._reader.plan.chains[jobs[0].chain].domain.unit
+        return [f"{unit} are unknown: {missing if obstacle is None else obstacle[1]}"]
 
     def _lacking(self, jobs: Sides) -> list[StatisticJob]:
         return [job for job in jobs if self._reader.key(job) is None]

@@ -93,11 +93,12 @@ class ExampleNotes:
         return notes_on_training(self._prepared[name], test, self._prepared[trained_on], train)
 
     def _on_roles(self, fit: Draw, in_: Draw, out: Draw, trained_on: Sequence[str]) -> list[str]:
+        noun = self._prepared[in_.dataset].domain.example
         drawn = {draw: found for draw in (fit, in_, out) if (found := self._drawn(draw))}
         notes = [
             note
             for found in drawn.values()
-            for note in notes_on_copies(f"the {found.what}", found.digests)
+            for note in notes_on_copies(f"the {found.what}", found.digests, noun)
         ]
         if fit.fit_overlap == "none" and {fit, in_} <= drawn.keys():
             notes += _on_shared(
@@ -107,7 +108,8 @@ class ExampleNotes:
             return notes
         equal = self._equal_splits(in_.dataset, out.dataset)
         notes += [
-            f"the test split of {out.dataset} has the images of the {split} split of {in_.dataset}"
+            f"the test split of {out.dataset} has the {noun}s of the {split} split of "
+            f"{in_.dataset}"
             for split in equal
         ]
         if in_ in drawn and "test" not in equal:

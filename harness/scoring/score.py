@@ -17,7 +17,7 @@ from harness.metrics.overlap import overlap
 from harness.metrics.roc import aupr, fpr95
 from harness.plan.jobs import ChainId, PlannedCell
 from harness.plan.plan import Plan
-from harness.results import Cell, Metrics, Result
+from harness.results import BITS_UNIT, Cell, Metrics, Result
 from harness.scoring.bits import BitsReader
 from harness.scoring.examples import ExampleNotes
 from harness.scoring.fits import Refits, fit
@@ -209,6 +209,7 @@ class _CellScorer:
             "unit": self.plan.unit(ChainId(cell.model, cell.in_dataset, cell.seed)),
             "by_image": self._is_by_image(planned),
             "likelihood": self.bits.likelihood(planned.midpoint),
+            **self._bits_unit(cell.in_dataset),
             "notes": [
                 *planned.notes,
                 *self.examples.of(planned),
@@ -218,6 +219,11 @@ class _CellScorer:
                 *self.bits.notes(planned.dequantised),
             ],
         }
+
+    def _bits_unit(self, dataset: str) -> dict[str, str]:
+        """Return the unit of bits per dimension, unless it is that of images."""
+        unit = self.plan.prepared[dataset].domain.unit
+        return {} if unit == BITS_UNIT else {"bits_unit": unit}
 
     def _is_by_image(self, planned: PlannedCell) -> bool:
         """Check that OOD group i has changed copies of the images in ID group i.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
+from harness.domain import Images
 from harness.suite.resolved import ResolvedSuite
 from harness.suite.schema import Comparison
 from harness.suite.toml.origins import Key
@@ -20,6 +21,7 @@ def comparison_problems(resolved: ResolvedSuite) -> Iterator[Found]:
             yield from _out(resolved, comparison, in_dataset, (*key, "out"))
             yield from _judged(resolved, comparison, in_dataset, (*key, "models"))
             yield from _read(resolved, comparison, in_dataset)
+            yield from _augmented(resolved, comparison, in_dataset)
         yield from _saved(resolved, comparison)
 
 
@@ -67,6 +69,19 @@ def _read(resolved: ResolvedSuite, comparison: Comparison, in_dataset: str) -> I
                     f"{trained_on!r} is {other}, but scorer {scorer!r} reads the model on "
                     f"{in_dataset!r}, which is {domain}",
                 )
+
+
+def _augmented(
+    resolved: ResolvedSuite, comparison: Comparison, in_dataset: str
+) -> Iterator[Found]:
+    """Find trainings that shift or mirror examples that are not images."""
+    for name in comparison.models:
+        model, dataset = resolved.models[name], resolved.trained_on(name, in_dataset)
+        domain = resolved.datasets[dataset].dataset.domain
+        for setting in ("translate", "horizontal_flip"):
+            if getattr(model.recipe, setting) and not isinstance(domain, Images):
+                key = ("models", name, "training")
+                yield key, f"{setting} is for images only, but {dataset!r} is {domain}"
 
 
 def _saved(resolved: ResolvedSuite, comparison: Comparison) -> Iterator[Found]:

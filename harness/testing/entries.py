@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import update_wrapper
 from typing import Any
 
 from harness.contracts import Dataset, Per
-from harness.domain import Domain, Images
+from harness.domain import Domain, Images, Tokens
+from harness.errors import DomainError
 from harness.registry.options import (
     check_domain,
     constructor_arguments,
@@ -30,11 +33,28 @@ class Domains:
     unit: Domain
 
 
+DOMAINS = (
+    Domains(Images(1, 4, 4), Images(1, 2, 2, bits=2)),
+    Domains(Tokens(8), Tokens(4, vocabulary=4)),
+)
+"""Domains of every kind; the first that a plugin takes are used."""
+
+
+def domains_for(target: Callable[..., Any]) -> Domains:
+    """Return domains that a model takes by the annotation of its parameter `domain`."""
+    for domains in DOMAINS:
+        with suppress(DomainError):
+            check_domain(target, domains.model)
+            return domains
+    return DOMAINS[0]  # the checks report the error
+
+
 def check_registered(
     registry: Registry,
     registered: Registered,
     options: Mapping[str, Any],
-    domains: Domains,
+    domain: Domain | None = None,
+    unit_domain: Domain | None = None,
 ) -> list[Check]:
     """Run the conformance checks for the kind of a registered entry.
 
@@ -42,7 +62,8 @@ def check_registered(
         registry: Used to look up data sets, scorers and statistics named by the entry.
         registered: A model, data set, statistic or scorer.
         options: Options in the form used in a suite.
-        domains: Domains to build a model for.
+        domain: Domain to build a model for; None for one that the model takes.
+        unit_domain: Domain small enough to sum over; None for one that the model takes.
 
     Raises:
         PluginError: The entry cannot be imported, or names an unknown data set or scorer.
@@ -52,7 +73,7 @@ def check_registered(
     if registered.kind == "models":
         from harness.testing.models import check_model
 
-        return check_model(build, domain=domains.model, unit_domain=domains.unit)
+        return check_model(build, domain=domain, unit_domain=unit_domain)
     if registered.kind == "statistics":
         from harness.testing.statistics import check_statistic
 
@@ -89,7 +110,7 @@ def builder(
             check_domain(target, one)
         return target(*domain, **constructor_arguments(target, checked, sources, scorers))
 
-    return build
+    return update_wrapper(build, target, assigned=(), updated=())
 
 
 def _layouts(registry: Registry, build: Callable[..., Any]) -> dict[str, tuple[Per, int]]:
@@ -109,6 +130,6 @@ def _layout(registry: Registry, name: str) -> tuple[Per, int]:
     from harness.testing.statistics import reference_model
 
     build = builder(registry, registry.get("statistics", name), {})
-    domain = Images(1, 2, 2, bits=2)
-    statistic, model = build(), reference_model(build, domain)(domain)
-    return statistic.per, len(statistic.features(model))
+    model, domain = reference_model(build)
+    statistic = build()
+    return statistic.per, len(statistic.features(model(domain)))

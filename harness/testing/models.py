@@ -20,9 +20,10 @@ from harness.contracts import (
     Samplable,
     Trainable,
 )
-from harness.domain import Domain, Images
+from harness.domain import Domain
 from harness.testing.checks import Check, Fault, NotApplicable, describe, run_checks
 from harness.testing.density import log_density
+from harness.testing.entries import domains_for
 from harness.testing.model_subject import (
     STATE,
     ModelUnderTest,
@@ -38,8 +39,8 @@ from harness.testing.normalisation import unit
 def check_model(
     build: Callable[[Any], DensityModel],
     *,
-    domain: Domain = Images(1, 4, 4),  # noqa: B008 - frozen
-    unit_domain: Domain = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
+    domain: Domain | None = None,
+    unit_domain: Domain | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Run every conformance check on a model, on the CPU.
@@ -47,8 +48,10 @@ def check_model(
     Arguments:
         build: Returns a new, untrained model for a domain. Choose options that keep the model
             small and that fit both domains.
-        domain: A small domain that the model can be built for.
+        domain: A small domain that the model can be built for; by default `Images(1, 4, 4)`, or
+            `Tokens(8)` for a constructor with `domain: Tokens`.
         unit_domain: A domain with at most 4,096 examples; the check `unit` sums over all of them.
+            By default `Images(1, 2, 2, bits=2)`, or `Tokens(4, vocabulary=4)`.
         expected_failures: Reason for each expected failure, by check name. An expected failure
             that does not happen is reported as a failure.
 
@@ -76,7 +79,8 @@ def check_model(
         ['prepare', 'training_loss', 'sample', 'log_density', 'log_prob_terms', 'to_noise']
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        subject = ModelUnderTest(build, domain, unit_domain)
+        small = domains_for(build)
+        subject = ModelUnderTest(build, domain or small.model, unit_domain or small.unit)
         return run_checks(MODEL_CHECKS, subject, expected_failures or {})
 
 

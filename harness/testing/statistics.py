@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.contracts import DensityModel, FittedStatistic, Per, Statistic
-from harness.domain import Domain, Images
+from harness.domain import Domain
 from harness.errors import UnsupportedError
 from harness.testing.checks import Check, Fault, NotApplicable, check_not_fitted, run_checks
+from harness.testing.entries import DOMAINS
 from harness.testing.model_subject import ModelUnderTest, changed_by, check_untouched
 from harness.testing.toy_models import TinyAutoregression, TinyFlow
 
@@ -85,7 +86,7 @@ def check_statistic(
     build: Callable[[], Statistic],
     *,
     model: Callable[[Any], DensityModel] | None = None,
-    domain: Domain = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
+    domain: Domain | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Run every conformance check on a statistic, on the CPU.
@@ -94,7 +95,8 @@ def check_statistic(
         build: Returns a new statistic with its options.
         model: Returns a new, small model for a domain, with the capabilities that the statistic
             needs; by default, one of the kit's models.
-        domain: A domain that the model can be built for.
+        domain: A domain that the model can be built for; by default four pixels, or four tokens
+            for a statistic that raises `UnsupportedError` for images.
         expected_failures: Reason for each expected failure, by check name. An expected failure
             that does not happen is reported as a failure.
 
@@ -116,22 +118,39 @@ def check_statistic(
         >>> assert_conforms(check_statistic(Brightness))
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        model = model or reference_model(build, domain)
+        found, domain = reference_model(build, domain)
+        model = model or found
         subject = StatisticUnderTest(build, ModelUnderTest(model, domain, domain))
         return run_checks(STATISTIC_CHECKS, subject, expected_failures or {})
 
 
 def reference_model(
-    build: Callable[[], Statistic], domain: Domain
-) -> Callable[[Domain], DensityModel]:
-    """Return the kit's default model class, or a flow if the statistic does not support it."""
-    try:
-        build().features(TinyAutoregression(domain))
-    except UnsupportedError:
-        return TinyFlow
-    except Exception:  # the checks report the error
-        return TinyAutoregression
-    return TinyAutoregression
+    build: Callable[[], Statistic], domain: Domain | None = None
+) -> tuple[Callable[[Domain], DensityModel], Domain]:
+    """Return the first of the kit's models that a statistic supports, and a domain for the model.
+
+    Arguments:
+        build: Returns a new statistic.
+        domain: The domain; None tries a small domain of every kind.
+    """
+    tried: list[tuple[Callable[[Domain], DensityModel], Domain]] = [
+        (model, found)
+        for found in ([domains.unit for domains in DOMAINS] if domain is None else [domain])
+        for model in (TinyAutoregression, TinyFlow)
+    ]
+    for model, found in tried:
+        try:
+            statistic: Any = build()
+            statistic.features(model(found))
+            if not getattr(statistic, "reads_model", True):  # only the examples tell
+                subject = StatisticUnderTest(build, ModelUnderTest(model, found, found))
+                statistic(None, subject.groups(statistic))
+        except UnsupportedError:
+            continue
+        except Exception:  # the checks report the error
+            return model, found
+        return model, found
+    return tried[0]
 
 
 def interface(subject: StatisticUnderTest) -> None:

@@ -16,11 +16,15 @@ ENTRIES = {
     "constant": ("constant:Constant", "Images of one gray value or one colour"),
     "transformed": (
         "transformed:Transformed",
-        "Another data set inverted, flipped, rotated or with its channels swapped",
+        "Another data set changed: images inverted, flipped or rotated; text shuffled or repeated",
     ),
     "folder": (
         "folder:Folder",
         "Images from disk: a folder of pictures, .npy or .npz arrays, files in MNIST's format",
+    ),
+    "text-files": (
+        "text_files:TextFiles",
+        "Text from disk: windows of bytes from a folder of files or a pattern",
     ),
     "mnist": ("published.mnist:Mnist", "Handwritten digits, 1x28x28, 60,000 + 10,000"),
     "fashion-mnist": ("published.mnist:FashionMnist", "Clothes, 1x28x28, 60,000 + 10,000"),

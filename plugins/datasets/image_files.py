@@ -79,7 +79,7 @@ def visible_names(folder: Path) -> Iterator[str]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         twin = seen.setdefault(os.path.realpath(here), here)
         if twin != here:
-            raise DataError(f"{here}: a link to {twin}; the pictures would count twice")
+            raise DataError(f"{here}: a link to {twin}; the files would count twice")
         inside = Path(here).relative_to(folder).as_posix()
         start = "" if inside == "." else f"{inside}/"
         yield from (start + name for name in names if not name.startswith("."))

@@ -1,40 +1,80 @@
-"""Lossless transformations of another data set."""
+"""Transformations of another data set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oodbench import DataError, Dataset, HasNotes, HasStamp, Images
+from oodbench import DataError, Dataset, Domain, HasNotes, HasStamp, Images, Tokens
+from plugins.datasets._common import Draws
 
-MOVES: Mapping[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+Change = Callable[[NDArray[Any]], NDArray[Any]]
+MOVES: Mapping[str, Change] = {
     "flip-horizontal": lambda x: x[:, :, :, ::-1],
     "flip-vertical": lambda x: x[:, :, ::-1],
     "rotate-90": lambda x: np.rot90(x, 1, axes=(2, 3)),
     "rotate-180": lambda x: x[:, :, ::-1, ::-1],
     "shuffle-channels": lambda x: np.roll(x, -1, axis=1),
 }
-"""Transformations of examples, (N, C, H, W), that move values without changing them."""
+"""Transformations of images, (N, C, H, W), that move values without changing them."""
+PHRASE = 8
+"""Number of bytes in a repeated phrase."""
+
+
+def shuffle_bytes(x: NDArray[Any]) -> NDArray[Any]:
+    """Shuffle the bytes of each window, (N, T), in an order of its own."""
+    order = Draws(0, "shuffle-bytes").words(x.size).reshape(x.shape).argsort(axis=1, kind="stable")
+    return np.take_along_axis(x, order, axis=1)
+
+
+def upper_case(x: NDArray[Any]) -> NDArray[Any]:
+    """Make the letters a to z capital letters, in bytes of any shape."""
+    return np.where((x >= ord("a")) & (x <= ord("z")), x - 32, x)
+
+
+def reverse_words(x: NDArray[Any]) -> NDArray[Any]:
+    """Reverse the order of the words between spaces in each window, (N, T)."""
+    made = [b" ".join(window.tobytes().split(b" ")[::-1]) for window in x]
+    return np.frombuffer(b"".join(made), x.dtype).reshape(x.shape)
+
+
+def repeat_phrase(x: NDArray[Any]) -> NDArray[Any]:
+    """Fill each window, (N, T), with its first bytes."""
+    return x[:, np.arange(x.shape[1]) % PHRASE]
+
+
+TEXTS: Mapping[str, Change] = {
+    "shuffle-bytes": shuffle_bytes,
+    "repeat-phrase": repeat_phrase,
+    "upper-case": upper_case,
+    "reverse-words": reverse_words,
+}
+"""Transformations of windows of bytes, (N, T)."""
 
 
 class Transformed:
-    """Another data set with a reversible transformation applied to every example.
+    """Another data set with a transformation applied to every example.
 
-    `invert` replaces a value v by levels - 1 - v. The rotations turn counter-clockwise, so
-    `rotate-90` moves the right edge to the top and swaps height and width. `shuffle-channels`
-    moves every channel one place forward and the first channel to the end: red, green, blue
-    become green, blue, red.
+    Of images, every transformation is reversible. `invert` replaces a value v by levels - 1 - v.
+    The rotations turn counter-clockwise, so `rotate-90` moves the right edge to the top and swaps
+    height and width. `shuffle-channels` moves every channel one place forward and the first
+    channel to the end: red, green, blue become green, blue, red.
+
+    Of text in bytes, `shuffle-bytes` shuffles the bytes of each window, `repeat-phrase` repeats
+    the first 8 bytes, `upper-case` makes the letters a to z capital letters, and `reverse-words`
+    reverses the order of the words between spaces.
 
     Arguments:
         source: Name of the data set to transform.
         transform: Transformation of each example.
 
     Raises:
-        DataError: A channel shuffle is requested for images with a single channel.
+        DataError: The transformation is of images, and the source is text, or the other way round;
+            or a channel shuffle is requested for images with a single channel.
     """
 
     copies_examples = True
@@ -50,10 +90,13 @@ class Transformed:
             "rotate-90",
             "rotate-180",
             "shuffle-channels",
+            "shuffle-bytes",
+            "repeat-phrase",
+            "upper-case",
+            "reverse-words",
         ],
     ) -> None:
-        if transform == "shuffle-channels" and source.domain.channels == 1:
-            raise DataError("transformed: 'shuffle-channels' needs at least 2 channels")
+        _check(transform, source.domain)
         self._source = source
         self._transform = transform
         if isinstance(source, HasStamp):
@@ -63,10 +106,10 @@ class Transformed:
             self.notes = source.notes
 
     @property
-    def domain(self) -> Images:
+    def domain(self) -> Domain:
         """Domain of the source, with height and width swapped by a quarter turn."""
         domain = self._source.domain
-        if self._transform == "rotate-90":
+        if self._transform == "rotate-90" and isinstance(domain, Images):
             return replace(domain, height=domain.width, width=domain.height)
         return domain
 
@@ -75,9 +118,23 @@ class Transformed:
         """Splits of the source."""
         return self._source.splits
 
-    def load(self, split: str) -> NDArray[np.uint8]:
-        """Return the transformed images, uint8, (N, *domain.shape), in the order of the source."""
+    def load(self, split: str) -> NDArray[Any]:
+        """Return the transformed examples, (N, *domain.shape), in the order of the source."""
         examples = np.asarray(self._source.load(split))
         if self._transform == "invert":
             return np.ascontiguousarray(np.uint8(self.domain.levels - 1) - examples)
-        return np.ascontiguousarray(MOVES[self._transform](examples))
+        return np.ascontiguousarray({**MOVES, **TEXTS}[self._transform](examples))
+
+
+def _check(transform: str, domain: Domain) -> None:
+    """Raise `DataError` unless the domain allows the transformation."""
+    is_text = isinstance(domain, Tokens) and domain.is_bytes
+    if transform in TEXTS and not is_text:
+        raise DataError(f"transformed: {transform!r} is of text in bytes, not of {domain}")
+    if transform not in TEXTS and not isinstance(domain, Images):
+        known = ", ".join(TEXTS)
+        raise DataError(
+            f"transformed: {transform!r} is of images, not of {domain}; known: {known}"
+        )
+    if transform == "shuffle-channels" and domain.shape[0] == 1:
+        raise DataError("transformed: 'shuffle-channels' needs at least 2 channels")

@@ -27,4 +27,10 @@ def bench_models() -> list[Entry]:
             summary="RealNVP: couplings on checkerboards and channels, by residual networks",
             version="1",
         ),
+        Entry(
+            name="bigram",
+            target="plugins.models.bigram:bigram",
+            summary="Markov chain of text: pairs of neighbouring bytes, counted",
+            version="1",
+        ),
     ]

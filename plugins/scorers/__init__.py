@@ -48,6 +48,14 @@ ENTRIES = {
         "baselines:PNGSizeDistance",
         "baseline: distance between the PNG sizes of the group and the fit examples",
     ),
+    "mean-byte": (
+        "baselines:MeanByteDistance",
+        "baseline: distance between the mean bytes of the group and the fit examples",
+    ),
+    "zlib-size": (
+        "baselines:ZlibSizeDistance",
+        "baseline: distance between the zlib sizes of the group and the fit examples",
+    ),
     "waic": (
         "waic:WAIC",
         "variance minus mean of the log-probability over an ensemble of seeds or epochs",

@@ -92,3 +92,27 @@ class PNGSizeDistance(_Distance):
 
     name = "png-size"
     statistic = "png_bits"
+
+
+class MeanByteDistance(_Distance):
+    """Difference in the mean byte from the fit examples: a baseline for text, without a model.
+
+    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, with t the mean byte, μ and σ the mean and the
+    deviation of t on the fit examples. The distance is two-sided, because the direction of OOD
+    data is unknown in advance.
+    """
+
+    name = "mean-byte"
+    statistic = "mean_byte"
+
+
+class ZlibSizeDistance(_Distance):
+    """Difference in zlib size from the fit examples: a baseline for text, without a model.
+
+    s(X) = | 1/b Σ_{x in X} t(x) - μ | / σ, with t the size in bits, μ and σ the mean and the
+    deviation of t on the fit examples. The distance is two-sided, because the direction of OOD
+    data is unknown in advance.
+    """
+
+    name = "zlib-size"
+    statistic = "zlib_bits"

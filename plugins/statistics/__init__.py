@@ -37,6 +37,14 @@ ENTRIES = {
         "image_statistics:PNGBits",
         "size of each example as a PNG file, in bits; reads no model",
     ),
+    "mean_byte": (
+        "text_statistics:MeanByte",
+        "mean byte of each window of text; reads no model",
+    ),
+    "zlib_bits": (
+        "text_statistics:ZlibBits",
+        "size of each window of text compressed by zlib, in bits; reads no model",
+    ),
     "layer_fisher_diagonal": (
         "layer_fisher:LayerFisherDiagonal",
         "score statistic of each layer: gradient in units of a diagonal Fisher information",

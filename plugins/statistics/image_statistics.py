@@ -3,59 +3,22 @@
 from __future__ import annotations
 
 import io
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from oodbench import DensityModel, Per
-from plugins.statistics.per_example import examples_of
+from plugins.statistics.per_example import ExampleStatistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 
-class _ImageStatistic(ABC):
-    """Base class for a single number per example, computed from the pixel values.
+class _ImageStatistic(ExampleStatistic):
+    """Base class for a number computed from the pixel values, uint8, (M, C, H, W)."""
 
-    A subclass sets `name`, used for the column, and implements `measured`.
-    """
-
-    per: Per = "example"
-    reads_model = False
-    name: str
-
-    @property
-    def fake_features(self) -> Sequence[str]:
-        """Name of the only column of made-up values."""
-        return (self.name,)
-
-    def features(self, model: DensityModel | None) -> Sequence[str]:
-        """Return the single column, named like the statistic."""
-        return (self.name,)
-
-    def __call__(self, model: DensityModel | None, groups: Tensor) -> NDArray[np.float64]:
-        """Evaluate the statistic per example.
-
-        Arguments:
-            model: Ignored; may be None.
-            groups: uint8, (M, 1, C, H, W).
-
-        Returns:
-            float64, (M, 1), never negative.
-
-        Raises:
-            ValueError: A group contains several examples.
-        """
-        values = self.measured(examples_of(self.name, groups).to("cpu").numpy())
-        return values.astype(np.float64).reshape(-1, 1)
-
-    @abstractmethod
-    def measured(self, x: NDArray[np.uint8]) -> NDArray[Any]:
-        """Compute the number for each example, (M,), from x, uint8, (M, C, H, W)."""
+    of, axes = "images", 3
 
 
 class MeanIntensity(_ImageStatistic):

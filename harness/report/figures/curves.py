@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.report.figures.style import add_legend, fold, key, label, marked_line, new_figure
-from harness.results import Result
+from harness.results import BITS_UNIT, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,25 +71,27 @@ def _known(limit: float | None) -> float:
     return math.nan if limit is None else limit
 
 
-def draw_curves(grid: list[list[CurvePanel]], *, title: str, unit: str = "epoch") -> Figure:
+def draw_curves(
+    grid: list[list[CurvePanel]], *, title: str, unit: str = "epoch", bits_unit: str = BITS_UNIT
+) -> Figure:
     """Draw a figure with a full grid of panels; `unit` is what the epochs axis counts."""
     figure, axes = new_figure(len(grid), len(grid[0]), width=WIDTH, height=2.1, title=title)
     scorers = dict.fromkeys(scorer for row in grid for panel in row for scorer in panel.curves)
     places = {scorer: place for place, scorer in enumerate(scorers)}
     for row, row_axes in zip(grid, axes, strict=True):
         for panel, ax in zip(row, row_axes, strict=True):
-            _draw_panel(ax, panel, places, last_column=panel is row[-1])
+            _draw_panel(ax, panel, places, bits_unit if panel is row[-1] else "")
         row_axes[0].set_ylabel("AUROC")
     for ax in axes[-1]:
         ax.set_xlabel(unit)
     keys = [key(label(scorer), **marked_line(place)) for scorer, place in places.items()]
     if any(panel.bits for row in grid for panel in row):
-        keys.append(key("bits/dim, in-distribution (right)", **BITS))
+        keys.append(key(f"{bits_unit}, in-distribution (right)", **BITS))
     add_legend(figure, keys)
     return figure
 
 
-def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], last_column: bool) -> None:
+def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], bits_label: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
@@ -102,10 +104,10 @@ def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], last_col
     ax.set_title(fold(panel.title, WIDTH - 0.7))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if panel.bits:
-        _draw_bits(ax, panel.bits, last_column)
+        _draw_bits(ax, panel.bits, bits_label)
 
 
-def _draw_bits(ax: Axes, bits: Mapping[int, float], last_column: bool) -> None:
+def _draw_bits(ax: Axes, bits: Mapping[int, float], name: str) -> None:
     right = ax.twinx()
     right.plot(list(bits), list(bits.values()), **BITS)
     least, most = min(bits.values()), max(bits.values())
@@ -114,5 +116,4 @@ def _draw_bits(ax: Axes, bits: Mapping[int, float], last_column: bool) -> None:
         right.yaxis.set_major_formatter("{x:,g}")
     right.spines["right"].set(visible=True, color="0.35")
     right.tick_params(axis="y", colors="0.35")
-    if last_column:
-        right.set_ylabel("bits/dim", color="0.35")
+    right.set_ylabel(name, color="0.35")

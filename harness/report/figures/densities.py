@@ -21,6 +21,7 @@ from harness.report.figures.style import (
     marked_line,
     new_figure,
 )
+from harness.results import BITS_UNIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,6 +114,7 @@ def draw_densities(
     in_dataset: str,
     title: str,
     unit: str = "epoch",
+    bits_unit: str = BITS_UNIT,
 ) -> Figure:
     """Draw a figure with a row for each OOD data set: densities at some epochs, then curves."""
     columns = max(len(panels) for panels, _ in rows.values()) + 1
@@ -121,7 +123,7 @@ def draw_densities(
     places = {scorer: place for place, scorer in enumerate(scorers, 2)}
     for (out, (panels, curves)), row_axes in zip(rows.items(), axes, strict=True):
         for panel, ax in zip(panels, row_axes, strict=False):
-            _draw_panel(ax, panel, unit)
+            _draw_panel(ax, panel, unit, bits_unit)
         for ax in row_axes[len(panels) : -1]:
             ax.set_axis_off()
         _draw_curves(row_axes[-1], curves, places)
@@ -138,7 +140,7 @@ def draw_densities(
     return figure
 
 
-def _draw_panel(ax: Axes, panel: DensityPanel, unit: str) -> None:
+def _draw_panel(ax: Axes, panel: DensityPanel, unit: str, bits_unit: str) -> None:
     found = densities(panel.bits_in, panel.bits_out)
     lower = np.minimum(found.own.values, found.other.values)
     ax.fill_between(found.points, lower, color="0.8", linewidth=0)
@@ -148,7 +150,7 @@ def _draw_panel(ax: Axes, panel: DensityPanel, unit: str) -> None:
         else:
             ax.axvline(density.mass, **line(place))
     ax.set_title(f"{unit} {panel.epoch}: OVL {panel.ovl:.3f}")
-    ax.set_xlabel("bits/dim" + found.scale.remark)
+    ax.set_xlabel(bits_unit + found.scale.remark)
     ax.set_ylim(bottom=0)
     ax.set_yticks([])
     show_ticks(ax, found.scale, float(found.points[0]), float(found.points[-1]))

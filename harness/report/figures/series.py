@@ -60,7 +60,13 @@ class TrainingResults:
         """Bits per dimension, with a sign for an upper bound or an estimate."""
         found = (result.likelihood for result in self.results.values())
         sign = BITS_SIGNS.get(next(filter(None, found), ""))
-        return "bits per dimension" + (f" ({sign})" if sign else "")
+        name = {"bits/dim": "bits per dimension"}.get(self.bits_unit, self.bits_unit)
+        return name + (f" ({sign})" if sign else "")
+
+    @property
+    def bits_unit(self) -> str:
+        """Unit of bits per dimension."""
+        return self.plan.chains[self.chain].domain.unit
 
     def metrics(self, cell: Cell) -> Metrics:
         """Return the metrics for a cell in `cells`."""

@@ -12,10 +12,9 @@ from harness.report.ranking import Density, RankingTable, Unranked, densities, r
 from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import CellText, TextTable, as_notes, auroc_text, cell_texts
 from harness.report.tables import BITS_SIGNS
-from harness.results import STATUS_WORDS, Result
+from harness.results import STATUS_WORDS, Result, bits_unit_of
 
 COSTS = ("s/example", "extra training", "extra passes")
-DENSITIES = ("bits/dim", "bits/dim rank")
 RANKED = ("mean rank", "mean AUROC", "numbers")
 APART = ("mean AUROC", "numbers", "without")
 COLUMNS = ("mean_rank", "mean_auroc", "numbers")
@@ -26,11 +25,11 @@ MEASURED = (
     "per training scored; number of statistics read beyond the model's own log-probability."
 )
 BITS_RANKED = (
-    "bits/dim is the mean over in-distribution sets, epochs and seeds; its rank compares models "
+    "{unit} is the mean over in-distribution sets, epochs and seeds; its rank compares models "
     "with the same kind of likelihood only, where all of them have a number."
 )
 BITS_KINDS = {
-    "lower_bound": "is an upper bound of bits/dim, from a lower bound of the log-probability.",
+    "lower_bound": "is an upper bound of {unit}, from a lower bound of the log-probability.",
     "estimate": "is an estimate, no bound.",
 }
 
@@ -82,16 +81,16 @@ def render_ranking(
 
 def render_model_ranking(results: Sequence[Result], **printing: Unpack[Printing]) -> str:
     """Render the ranking of the models, with bits per dimension; see `render_ranking`."""
-    found = densities(results)
+    found, unit = densities(results), bits_unit_of(results)
     beside = _Beside(
-        DENSITIES,
+        (unit, f"{unit} rank"),
         tuple(Density(None, None, None, 0).to_json()),
         lambda name: found[name].to_json(),
         lambda name: _density(found[name]),
         [
-            BITS_RANKED,
+            BITS_RANKED.format(unit=unit),
             *(
-                f"{BITS_SIGNS[kind]} {text}"
+                f"{BITS_SIGNS[kind]} {text.format(unit=unit)}"
                 for kind, text in BITS_KINDS.items()
                 if any(density.likelihood == kind for density in found.values())
             ),

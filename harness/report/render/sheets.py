@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from harness.report.coverage import coverage
 from harness.report.tables import BITS_SIGNS, Average, Failure, Table, TableCell
-from harness.results import STATUS_WORDS
+from harness.results import BITS_UNIT, STATUS_WORDS
 from harness.text import counted, one_line
 
 WRONG_WAY, BEATEN = "!", "#"
 WRONG_WAY_ROUND = f"{WRONG_WAY} is the wrong way round: the 95 % interval lies below 0.5."
-NOT_RANKED = "models with another sign are not ranked against this one by bits/dim."
+NOT_RANKED = "models with another sign are not ranked against this one by {unit}."
 MOST_REASONS = 20
 """Maximum number of reasons for missing numbers under a table; JSON has all reasons."""
 
@@ -86,7 +86,7 @@ def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
     """Format an AUROC table for printing; `best` names the style for the best numbers."""
     return TextTable(
         title=table.heading,
-        header=["scorer", table.unit, "bits/dim", *map(one_line, table.out_datasets)],
+        header=["scorer", table.unit, table.bits_unit, *map(one_line, table.out_datasets)],
         body=[
             [
                 *cell_texts(row.scorer, row.epoch),
@@ -139,24 +139,25 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
 
 
 def _about_bits(table: Table) -> list[str]:
-    """Say what bits/dim is for the model of a table: a bound, an estimate, or undefined."""
+    """Say what the bits are for the model of a table: a bound, an estimate, or undefined."""
+    unit, not_ranked = table.bits_unit, NOT_RANKED.format(unit=table.bits_unit)
     if table.likelihood == "unnormalized":
-        return ["There is no bits/dim: the model is unnormalised, not a probability."]
+        return [f"There is no {unit}: the model is unnormalised, not a probability."]
     if not any(row.bits_per_dim for row in table.rows):
         return []
-    lines = [f"bits/dim is the mean over the in-distribution examples at that {table.unit}."]
-    if table.likelihood in ("exact", "lower_bound"):
+    lines = [f"{unit} is the mean over the in-distribution examples at that {table.unit}."]
+    if table.likelihood in ("exact", "lower_bound") and unit == BITS_UNIT:
         lines.append(
             "A continuous density is evaluated at integer pixels plus uniform noise; the mean is "
             "then, in expectation, at least the bits/dim of the integer images."
         )
     if table.likelihood == "lower_bound":
         lines.append(
-            f"{BITS_SIGNS['lower_bound']} is an upper bound of bits/dim, from a lower bound of "
-            f"the log-probability; {NOT_RANKED}"
+            f"{BITS_SIGNS['lower_bound']} is an upper bound of {unit}, from a lower bound of "
+            f"the log-probability; {not_ranked}"
         )
     if table.likelihood == "estimate":
-        lines.append(f"{BITS_SIGNS['estimate']} is an estimate, no bound; {NOT_RANKED}")
+        lines.append(f"{BITS_SIGNS['estimate']} is an estimate, no bound; {not_ranked}")
     return lines
 
 

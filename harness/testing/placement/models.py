@@ -12,9 +12,10 @@ from torch import Tensor
 from harness.compute.checkpoints import load_tensors, tensor_bytes
 from harness.compute.trainer import Training
 from harness.contracts import DensityModel, Flow, HasLogDensity, HasLogProbTerms, Samplable
-from harness.domain import Domain, Images
+from harness.domain import Domain
 from harness.suite import Recipe
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
+from harness.testing.entries import domains_for
 from harness.testing.model_subject import ModelUnderTest, generator
 from harness.testing.placement.comparison import same_on_both
 from harness.testing.placement.emulated import DEVICE, EmulatedTensor, emulated_device
@@ -25,7 +26,7 @@ EXAMPLES, MINIBATCH = 8, 4
 def check_model_placement(
     build: Callable[[Domain], DensityModel],
     *,
-    domain: Domain = Images(1, 4, 4),  # noqa: B008 - frozen
+    domain: Domain | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Check that a model works on a second device, without hardware.
@@ -36,7 +37,7 @@ def check_model_placement(
 
     Arguments:
         build: Returns a new, untrained model for a domain, on the CPU.
-        domain: A small domain that the model can be built for.
+        domain: As in `check_model`.
         expected_failures: As in `check_model`.
 
     Returns:
@@ -62,6 +63,7 @@ def check_model_placement(
         mv mixes tensors on the device, with shape (6, 16), and on the CPU, with shape (16,)
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        domain = domain or domains_for(build).model
         subject = ModelUnderTest(build, domain, domain)
         return run_checks(MODEL_PLACEMENT_CHECKS, subject, expected_failures or {})
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from harness.contracts import DensityModel, Statistic
-from harness.domain import Domain, Images
+from harness.domain import Domain
 from harness.testing.checks import Check, run_checks
 from harness.testing.model_subject import ModelUnderTest
 from harness.testing.placement.comparison import same_on_both
@@ -19,7 +19,7 @@ def check_statistic_placement(
     build: Callable[[], Statistic],
     *,
     model: Callable[[Domain], DensityModel] | None = None,
-    domain: Domain = Images(1, 2, 2, bits=2),  # noqa: B008 - frozen
+    domain: Domain | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Check]:
     """Check that a statistic works on a second device, without hardware.
@@ -48,9 +48,8 @@ def check_statistic_placement(
         numpy() of a tensor on the device
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        subject = StatisticUnderTest(
-            build, ModelUnderTest(model or reference_model(build, domain), domain, domain)
-        )
+        found, domain = reference_model(build, domain)
+        subject = StatisticUnderTest(build, ModelUnderTest(model or found, domain, domain))
         return run_checks(STATISTIC_PLACEMENT_CHECKS, subject, expected_failures or {})
 
 

@@ -88,7 +88,7 @@ def test_links_are_followed_but_nothing_counts_twice(tmp_path):
     found = list_pictures(tmp_path / "here")
     assert found == [tmp_path / "here" / "2.png", tmp_path / "here" / "a" / "1.png"]
     (tmp_path / "here" / "b").symlink_to(tmp_path / "elsewhere")
-    message = f"{tmp_path}/here/b: a link to {tmp_path}/here/a; the pictures would count twice"
+    message = f"{tmp_path}/here/b: a link to {tmp_path}/here/a; the files would count twice"
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         list_pictures(tmp_path / "here")
 

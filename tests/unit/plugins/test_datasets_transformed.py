@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.registry.options import dataset_options, validate_options
-from oodbench import DataError, HasNotes, HasStamp, Images
+from oodbench import DataError, HasNotes, HasStamp, Images, Tokens
 from plugins.datasets.transformed import Transformed
 
 
@@ -142,3 +142,63 @@ def test_options():
     assert dataset_options(Transformed) == ["source"]
     options = {"source": "digits", "transform": "invert"}
     assert validate_options(Transformed, options) == options
+
+
+TEXT = b"To be, or not to be: that is the question. Whether it is nobler."
+
+
+class Text(Source):
+    """Windows of bytes."""
+
+    domain = Tokens(16)
+
+    def load(self, split):
+        return np.frombuffer(TEXT, np.uint8).reshape(4, 16)
+
+
+def transformed_text(name):
+    dataset = Transformed(source=Text(), transform=name)
+    assert dataset.domain == Text.domain
+    examples = dataset.load("test")
+    assert examples.dtype == np.uint8
+    assert examples.flags.c_contiguous
+    return [example.tobytes() for example in examples]
+
+
+WINDOWS = [TEXT[start : start + 16] for start in range(0, 64, 16)]
+
+
+@pytest.mark.parametrize(
+    ("name", "definition"),
+    [
+        ("repeat-phrase", lambda window: window[:8] * 2),
+        ("upper-case", bytes.upper),
+        ("reverse-words", lambda window: b" ".join(reversed(window.split(b" ")))),
+    ],
+)
+def test_text_is_transformed_by_definition(name, definition):
+    assert transformed_text(name) == [definition(window) for window in WINDOWS]
+
+
+def test_bytes_are_shuffled_within_each_window():
+    shuffled = transformed_text("shuffle-bytes")
+    assert [sorted(window) for window in shuffled] == [sorted(window) for window in WINDOWS]
+    assert not set(shuffled) & set(WINDOWS)
+    assert transformed_text("shuffle-bytes") == shuffled
+    orders = {bytes(map(window.index, one)) for one, window in zip(shuffled, WINDOWS, strict=True)}
+    assert len(orders) == 4
+
+
+def test_transformations_are_of_images_or_of_text():
+    with pytest.raises(DataError, match=r"'upper-case' is of text in bytes, not of 3x2x4 at 5"):
+        Transformed(source=Source(), transform="upper-case")
+    with pytest.raises(
+        DataError, match=r"'invert' is of images, not of 16 bytes; known: shuffle-"
+    ):
+        Transformed(source=Text(), transform="invert")
+
+    class Words(Text):
+        domain = Tokens(16, vocabulary=300)
+
+    with pytest.raises(DataError, match=r"text in bytes, not of 16 tokens of 300"):
+        Transformed(source=Words(), transform="upper-case")

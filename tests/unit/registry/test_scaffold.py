@@ -165,9 +165,9 @@ def test_what_cannot_be_checked(tmp_path):
     text = new_file("scorer", "mine", tmp_path).read_text()
     rival.write_text(text.replace('name="mine"', 'name="typicality"'))
     assert problem(rival).startswith("scorer 'typicality' is given by ")
-    assert problem("typicality", "--domain", "4x4") == (
-        "--domain 4x4: expected CHANNELSxHEIGHTxWIDTH or CHANNELSxHEIGHTxWIDTHxBITS, such as "
-        "1x4x4 or 1x2x2x2"
+    assert problem("typicality", "--domain", "4") == (
+        "--domain 4: expected CHANNELSxHEIGHTxWIDTH, CHANNELSxHEIGHTxWIDTHxBITS or "
+        "LENGTHxVOCABULARY, such as 1x4x4, 1x2x2x2 or 8x256"
     )
     assert problem("typicality", "--unit-domain", "1x2x2x9") == (
         "--unit-domain 1x2x2x9: bits must be 1 to 8, not 9"

@@ -434,3 +434,25 @@ def test_a_single_name_stands_for_a_list(write_suite):
     (comparison,) = load_suite(write_suite(text)).suite.comparisons
     assert (comparison.models, comparison.in_datasets) == (("flow",), ("digits",))
     assert (comparison.out_datasets, comparison.epochs) == (("noise",), (1,))
+
+
+TEXT = BASE.replace(
+    'plugin = "digits"', 'plugin = "text-files"\n    options = { path = "texts", length = 8 }'
+).replace(
+    'plugin = "noise"',
+    'plugin = "transformed"\n    options = { source = "digits", transform = "upper-case" }',
+)
+
+
+@pytest.mark.parametrize("setting", ["translate = 0.1", "horizontal_flip = true"])
+def test_only_images_are_shifted_and_mirrored(problems, setting):
+    text = TEXT.replace("[training.brief]", f"[training.brief]\n    {setting}")
+    name = setting.partition(" ")[0]
+    assert problems(text) == [
+        f"suite.toml:7: models.flow.training: {name} is for images only, but 'digits' is 8 bytes"
+    ]
+
+
+def test_values_of_text_may_be_replaced(write_suite):
+    text = TEXT.replace("[training.brief]", "[training.brief]\n    mutation_rate = 0.1")
+    assert load_suite(write_suite(text)).models["flow"].recipe.mutation_rate == 0.1

@@ -1,0 +1,1 @@
+"""Models of text: the networks behind the entry `bigram`."""
