@@ -1,13 +1,18 @@
-"""Text for terminals, logs and messages: control characters escaped, nearest known names."""
+"""Text for terminals, logs and pages: what could act is escaped; nearest known names."""
 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 LONGEST = 200
 """Maximum number of characters of a value in a message."""
+MOST_SHOWN = 500
+"""Maximum number of bytes or tokens of an example of text that are shown."""
+MOST_MARKS = 2
+"""Maximum number of marks on a character of a shown text, as in Hindi or Thai."""
 
 
 def printable(text: str) -> str:
@@ -28,6 +33,25 @@ def short(value: Any) -> str:
     if len(text) <= LONGEST:
         return text
     return f"{text[: LONGEST // 2]} … {text[-LONGEST // 4 :]}"
+
+
+def shown_bytes(content: bytes) -> str:
+    """Show the beginning of a text on one line, unambiguously, so that nothing in it can act.
+
+    UTF-8 is shown as characters. Bytes that are no UTF-8, line breaks, control and format
+    characters (such as marks of direction), backslashes, and more than two marks above or below a
+    character are shown as escapes.
+    """
+    start = content[:MOST_SHOWN].replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+    shown, marks = [], 0
+    for char in start:
+        marks = marks + 1 if unicodedata.category(char).startswith("M") else 0
+        if char.isprintable() and marks <= MOST_MARKS:
+            shown.append(char)
+        else:  # a short escape above 7f is left for bytes that are no UTF-8
+            shown.append(_escaped(char) if char.isascii() else f"\\U{ord(char):08x}")
+    rest = len(content) - MOST_SHOWN
+    return "".join(shown) + (f" … and {counted(rest, 'byte')}" if rest > 0 else "")
 
 
 def _escaped(char: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import textwrap
 from dataclasses import dataclass, replace
@@ -87,3 +88,47 @@ def column(data, key):
     found = data["columns"][key]
     values = [found["all"]] * data["cells"] if isinstance(found, dict) else found
     return [data["names"][key][value] for value in values] if key in data["names"] else values
+
+
+HOSTILE_TEXT = (
+    b"</script><script>alert(1)</script>",
+    b"\x1b]0;owned\x07\x1b[2J\x9b31m",
+    "\u202egnp.exe\u2066 \u200b\u2028 a\u0301\u0301\u0301\u0301".encode(),
+    b"\xff\xfe\xc3( \x00 &lt; {{ 7 * 7 }} \\",
+)
+TEXT_SUITE = """
+    [training.counts]
+    precision = "float64"
+    minibatch = 8
+    [models.bigram]
+    plugin = "bigram"
+    training = "counts"
+    [datasets.words]
+    plugin = "text-files"
+    options = { path = "corpus", length = 24, test_share = 0.5 }
+    [datasets.shuffled]
+    plugin = "transformed"
+    options = { source = "words", transform = "shuffle-bytes" }
+    [[comparisons]]
+    models = "bigram"
+    in = "words"
+    out = "shuffled"
+    epochs = [0]
+    scorers = ["log-likelihood", "mean-byte"]
+    n_in = 12
+    n_fit = 12
+    n_out = 12
+"""
+
+
+def make_text(folder: Path) -> tuple[ResolvedSuite, Outcome, Store]:
+    """Run a suite on text that tries to act, in a folder."""
+    (folder / "corpus").mkdir()
+    rng = random.Random(0)
+    for number in range(12):
+        content = b" ".join(rng.choices(HOSTILE_TEXT, k=5))
+        (folder / f"corpus/{number}.txt").write_bytes(content)
+    path = folder / "text.toml"
+    path.write_text(textwrap.dedent(TEXT_SUITE), encoding="utf-8")
+    suite, settings = load_suite(path), settings_in(folder)
+    return suite, run(suite, settings, lambda event: None), Store(settings.store)

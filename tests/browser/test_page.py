@@ -15,10 +15,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from harness.report.page import render_page
 from harness.report.render.formats import render
 from harness.results import Result
 from harness.run.outcome import Outcome
-from tests.page_of import SCORER, SCRIPT, TITLE, make
+from tests.page_of import SCORER, SCRIPT, TITLE, data_of, make, make_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -240,6 +241,29 @@ def test_names_are_shown_and_do_nothing(page):
     assert SCORER in texts(page, "#matrix tbody th")
     assert len(page.find_elements(By.TAG_NAME, "script")) == 2
     assert not page.find_elements(By.CSS_SELECTOR, "h1 b")
+
+
+def test_text_is_shown_and_does_nothing(browser, tmp_path):
+    suite, outcome, store = make_text(tmp_path)
+    path = tmp_path / "text.html"
+    path.write_text(
+        render_page(suite, outcome, store, arguments=["text.toml"], temperature=1.0),
+        encoding="utf-8",
+    )
+    browser.get(path.as_uri())
+    browser.find_element(By.CSS_SELECTOR, "#cells .auroc").click()
+    found = browser.find_elements(By.CSS_SELECTOR, "dialog .text")
+    shown = [one.get_property("textContent") for one in found]
+    data = data_of(path.read_text(encoding="utf-8"))
+    known = [text for one in data["examples"]["sets"].values() for text in one["texts"]]
+    (samples,) = data["samples"]["sheets"]
+    assert len(shown) == 4 * 6 + 16
+    assert set(shown) <= {*known, *samples["texts"]}
+    assert any("<script>" in text for text in shown)
+    assert all(one.size["width"] <= 600 for one in found)
+    assert "bits/byte" in browser.find_element(By.CSS_SELECTOR, "dialog .numbers").text.lower()
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    assert set(requested(browser)) == {path.as_uri()}
 
 
 def test_the_csv_is_that_of_the_harness(page, made, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from harness.domain import Images
 from harness.metrics.placements import Floats
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
@@ -99,7 +100,7 @@ def bits_figure(trainings: Sequence[TrainingResults]) -> Figure | None:
     grid = [panels[start : start + 2] for start in range(0, len(panels), 2)]
     first = trainings[0]
     title = f"{_model(first.chain)}, {first.bits_name} at the last {first.unit} (filled: ID)"
-    return draw_histograms(grid, title=title, unit="bits/dim", share_of="examples")
+    return draw_histograms(grid, title=title, unit=first.bits_unit, share_of="examples")
 
 
 def scores_figure(training: TrainingResults, scorer: str) -> Figure:
@@ -141,7 +142,7 @@ def auroc_figure(training: TrainingResults) -> Figure:
     has_bits = any(panel.bits for row in grid for panel in row)
     shown = f"AUROC and {training.bits_name}" if has_bits else "AUROC"
     title = f"{training.chain}: {shown} along the {training.unit}s, bands are 95 % intervals"
-    return draw_curves(grid, title=title, unit=training.unit)
+    return draw_curves(grid, title=title, unit=training.unit, bits_unit=training.bits_unit)
 
 
 def overlap_figure(training: TrainingResults) -> Figure | None:
@@ -170,7 +171,8 @@ def overlap_figure(training: TrainingResults) -> Figure | None:
     if not rows:
         return None
     title = f"{training.chain}: overlap of {training.bits_name}, and AUROC at b = {size}"
-    return draw_densities(rows, in_dataset=training.chain.dataset, title=title, unit=training.unit)
+    units = {"unit": training.unit, "bits_unit": training.bits_unit}
+    return draw_densities(rows, in_dataset=training.chain.dataset, title=title, **units)
 
 
 def layers_figure(training: TrainingResults) -> Figure | None:
@@ -199,12 +201,16 @@ def layers_figure(training: TrainingResults) -> Figure | None:
 def samples_figure(
     training: TrainingResults, temperature: float, notes: list[str]
 ) -> Figure | None:
-    """Draw samples by epoch (Fig. 8); add a note if the model cannot sample."""
+    """Draw samples by epoch (Fig. 8); add a note if the model cannot sample, or writes text."""
     chain, grids = training.chain, {}
+    domain = training.plan.chains[chain].domain
+    if not isinstance(domain, Images):
+        notes.append(f"samples of {chain} are text, which --html FILE --samples shows")
+        return None
     for epoch in chosen(training.epochs, MOST_EPOCHS):
         images, note = try_to_sample(training.plan, training.store, chain, epoch, temperature)
         if images is not None:
-            grids[epoch] = tiled(images, training.plan.chains[chain].domain.levels)
+            grids[epoch] = tiled(images, domain.levels)
         elif note not in notes:
             notes.append(note)
     if not grids:

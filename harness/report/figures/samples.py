@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.compute.samples import stored_samples
+from harness.domain import Examples
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.report.figures.style import new_figure
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-Images: TypeAlias = NDArray[np.uint8]
+Images: TypeAlias = Examples
 
 
 def try_to_sample(
     plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float
 ) -> tuple[Images | None, str]:
-    """Draw samples from a stored checkpoint, uint8 (n, *shape), or return None and a reason."""
+    """Draw samples from a stored checkpoint, (n, *shape), or return None and a reason."""
     try:
         images = stored_samples(plan, store, chain, epoch, temperature)
     except Exception as error:  # an error in a plugin must not lose the rest of the report

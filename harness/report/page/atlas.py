@@ -1,4 +1,4 @@
-"""Image atlas: a PNG with many small tiles, cropped where a tile is shown."""
+"""Examples as the page shows them: images in a PNG with many small tiles, or texts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,36 @@ import io
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from harness.domain import Domain, Examples, Tokens
 from harness.report.figures.samples import Images, stretched
+from harness.text import MOST_SHOWN, counted, shown_bytes
+
+
+def sheet(examples: Examples, domain: Domain) -> dict[str, Any]:
+    """Return examples in the form that the page shows: an atlas of images, or texts.
+
+    Returns:
+        For text, `texts`: a line for each window.
+    """
+    if not isinstance(domain, Tokens):
+        return atlas(examples, domain.levels)
+    return {"texts": [shown_window(window, domain) for window in examples]}
+
+
+def shown_window(window: NDArray[Any], domain: Tokens) -> str:
+    """Show a window as text, or as numbers if the tokens are no bytes."""
+    if domain.is_bytes:
+        return shown_bytes(window.astype(np.uint8).tobytes())
+    rest = len(window) - MOST_SHOWN
+    numbers = " ".join(map(str, window[:MOST_SHOWN].tolist()))
+    return f"{numbers} … and {counted(rest, 'token')}" if rest > 0 else numbers
+
+
+def sheet_bytes(domain: Domain) -> int:
+    """Estimate the bytes of an example in a sheet."""
+    return 2 * min(domain.dims, MOST_SHOWN) if isinstance(domain, Tokens) else domain.dims
 
 
 def atlas(images: Images, levels: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from harness.report.page.layers import LayerBands
 from harness.report.page.rows import row_data
 from harness.report.page.trainings import sample_data, training_data
 from harness.report.summary import summary
-from harness.results import Cell, Result, unit_of
+from harness.results import Cell, Result, bits_unit_of, unit_of
 from harness.run.outcome import Outcome
 from harness.scoring.baselines import baseline_names
 from harness.store.records import Store
@@ -72,6 +72,7 @@ def render_page(
         **row_data(outcome.plan, results),
         **_pictures(outcome, results, store),
         "unit": unit_of(outcome.results),
+        "bits": bits_unit_of(outcome.results),
         "trainings": training_data(outcome.plan, store),
         "epochs": _epochs(outcome.results),
         "samples": {"sheets": [], "notes": [], "temperature": temperature},

@@ -1,4 +1,4 @@
-"""Examples for a cell: the most and least OOD images on each side."""
+"""Examples for a cell: the most and least OOD examples on each side."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.folder import PreparedDataset
 from harness.data.roles import Draw
 from harness.errors import StoreError
 from harness.metrics.placements import Floats
 from harness.plan.jobs import PlannedCell, StatisticJob
 from harness.plan.plan import Plan
-from harness.report.figures.samples import Images
-from harness.report.page.atlas import atlas
+from harness.report.page.atlas import sheet, sheet_bytes
 from harness.report.page.budget import ByteBudget
 from harness.report.page.rows import rounded
 from harness.results import Result
@@ -28,22 +28,22 @@ TEXT, TILE = 35, 6
 class _Set:
     """Examples shown on the page from a single data set."""
 
-    def __init__(self, images: Images) -> None:
-        self.images = images
+    def __init__(self, prepared: PreparedDataset) -> None:
+        self.domain, self.examples = prepared.domain, prepared.load("test")
         self.tiles: dict[int, int] = {}
 
-    def data(self, levels: int) -> dict[str, Any]:
-        """Return the images in an atlas, with their indices in the test split."""
+    def data(self) -> dict[str, Any]:
+        """Return the examples in a sheet, with their indices in the test split."""
         ids = list(self.tiles)
-        return {"ids": ids, **atlas(np.asarray(self.images[ids]), levels)}
+        return {"ids": ids, **sheet(np.asarray(self.examples[ids]), self.domain)}
 
 
 class Examples:
-    """Collector for the examples of cells; each image is stored once.
+    """Collector for the examples of cells; each example is stored once.
 
     Arguments:
         plan: Plan with known data sets.
-        budget: Byte budget for the images.
+        budget: Byte budget for the examples.
     """
 
     def __init__(self, plan: Plan, budget: ByteBudget) -> None:
@@ -72,10 +72,10 @@ class Examples:
 
         Returns:
             `rows`: ID and OOD indices into `sides`, by row; `sides`: examples with scores; `sets`:
-            images by data set name; `without`: reasons for missing images, by data set name.
+            sheets by data set name; `without`: reasons for missing examples, by data set name.
         """
         sets = {
-            name: found.data(self.plan.prepared[name].domain.levels)
+            name: found.data()
             for name, found in self._sets.items()
             if found is not None and found.tiles
         }
@@ -99,7 +99,7 @@ class Examples:
         wanted = dict.fromkeys(number for group in members.values() for number in group)
         new = [number for number in wanted if number not in found.tiles]
         text = sum(map(len, ends.values())) * (TEXT + TILE * count)
-        if not self.budget.take(len(new) * found.images[0].size + text):
+        if not self.budget.take(len(new) * sheet_bytes(found.domain) + text):
             return None
         for number in new:
             found.tiles[number] = len(found.tiles)
@@ -121,11 +121,11 @@ class Examples:
 
     def _open(self, name: str) -> _Set | None:
         try:
-            return _Set(self.plan.prepared[name].load("test"))
+            return _Set(self.plan.prepared[name])
         except (StoreError, OSError) as error:
             self.without[name] = str(error)
         except KeyError:
-            self.without[name] = "its images are not on this machine"
+            self.without[name] = "its examples are not on this machine"
         return None
 
 

@@ -90,7 +90,11 @@ def _dataset(component: Component, plan: Plan) -> dict[str, str]:
         counts = ", ".join(f"{count:,} {split}" for split, count in prepared.counts.items())
         about = f"{prepared.domain}; {counts}"
         path = Store(prepared.root).path(DATASETS, prepared.key)
-        state = "here" if (path / "test.npy").is_file() else "images not on this machine"
+        state = (
+            "here"
+            if (path / "test.npy").is_file()
+            else f"{prepared.domain.example}s not on this machine"
+        )
     return {
         **_described(component),
         "about": about,

@@ -8,7 +8,7 @@ from harness.errors import StoreError
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.report.figures.samples import try_to_sample
-from harness.report.page.atlas import atlas
+from harness.report.page.atlas import sheet, sheet_bytes
 from harness.report.page.budget import ByteBudget
 from harness.report.page.rows import rounded
 from harness.store.layout import CHECKPOINTS
@@ -43,6 +43,7 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
                 "epochs": list(facts),
                 "train": [rounded(x.get("train_bits_per_dim")) for x in facts.values()],
                 "own": [rounded(x.get("own_dequantised_bits_per_dim")) for x in facts.values()],
+                "bits": planned.domain.unit,
                 "likelihood": next((str(x.get("likelihood")) for x in facts.values()), ""),
             }
         )
@@ -60,7 +61,7 @@ def sample_data(
         plan: Plan with known data sets.
         store: Store with the checkpoints.
         temperature: Sampling temperature.
-        budget: Byte budget for the images.
+        budget: Byte budget for the samples.
 
     Returns:
         The samples, and the reasons for missing samples.
@@ -83,14 +84,14 @@ def sample_data(
 def _sheet(
     plan: Plan, store: Store, chain: ChainId, epoch: int, temperature: float, budget: ByteBudget
 ) -> tuple[dict[str, Any] | None, str]:
-    """Return an atlas of samples, or None and a reason."""
-    images, note = try_to_sample(plan, store, chain, epoch, temperature)
-    if images is None:
+    """Return a sheet of samples, or None and a reason."""
+    samples, note = try_to_sample(plan, store, chain, epoch, temperature)
+    if samples is None:
         return None, note
-    images = images[:SAMPLES]
-    if not budget.take(images.size):
+    domain = plan.chains[chain].domain
+    if not budget.take(SAMPLES * sheet_bytes(domain)):
         return None, "samples of some epochs are left out to keep the page small"
-    return atlas(images, plan.chains[chain].domain.levels), ""
+    return sheet(samples[:SAMPLES], domain), ""
 
 
 def _facts(plan: Plan, store: Store, chain: ChainId, epoch: int) -> dict[str, Any] | None:

@@ -53,9 +53,9 @@ class CellView {
       ["AUPR", `${fixed(COLUMNS.aupr[row])} OOD, ${fixed(COLUMNS.aupr_in[row])} ID`],
       ["FPR95", fixed(COLUMNS.fpr95[row])],
       ["Groups", `${COLUMNS.n_in[row]} ID, ${COLUMNS.n_out[row]} OOD, fitted to ${COLUMNS.n_fit[row]}`],
-      ["Bits/dim", `${signedBits("bits_per_dim_in", row)} ID, ${signedBits("bits_per_dim_out", row)} OOD`],
+      [capital(BITS), `${signedBits("bits_per_dim_in", row)} ID, ${signedBits("bits_per_dim_out", row)} OOD`],
       ["Likelihood", value("likelihood", row).replace("_", " ") || null],
-      ["OVL", `${fixed(COLUMNS.ovl[row])} bits/dim, ${fixed(COLUMNS.ovl_scores[row])} scores`],
+      ["OVL", `${fixed(COLUMNS.ovl[row])} ${BITS}, ${fixed(COLUMNS.ovl_scores[row])} scores`],
       ["Published", COLUMNS.published[row] === null ? null
         : `${fixed(COLUMNS.published[row], 4)} (difference ${signed(publishedDifference(row), 4)}, ${COLUMNS.within_error[row] ? "within" : "beyond"} error)`],
       ["Beaten by", value("beaten_by", row) || null],
@@ -86,7 +86,7 @@ class CellView {
     if (COLUMNS.auroc[row] === null) return null;
     const places = DATA.examples.rows[row];
     const missing = [...new Set([value("in", row), value("out", row)])].filter((name) => name in DATA.examples.without);
-    const notes = missing.map((name) => hint(`No images of ${name}: ${DATA.examples.without[name]}.`));
+    const notes = missing.map((name) => hint(`No examples of ${name}: ${DATA.examples.without[name]}.`));
     if (!places) {
       const why = missing.length ? notes : hint("Examples of this cell are left out to keep the page small; a page for part of the suite (--only) includes them.");
       return section("Examples", why);
@@ -163,9 +163,9 @@ function sidesLegend(names) {
 
 function sampleGrid(sheet) {
   const zoom = Math.max(1, Math.floor(40 / Math.max(sheet.width, sheet.height)));
-  const count = Math.min(16, sheet.columns * sheet.columns);
+  const count = sheet.texts ? sheet.texts.length : Math.min(16, sheet.columns * sheet.columns);
   const grid = el("div", { class: "grid-of-samples" }, Array.from({ length: count }, (_, k) => tile(sheet, k, `sample ${k + 1}`, zoom)));
-  grid.style.setProperty("--columns", sheet.columns);
+  grid.style.setProperty("--columns", sheet.columns ?? 1);
   return grid;
 }
 

@@ -269,8 +269,9 @@ function whisker(row) {
     svg("circle", { cx: at(COLUMNS.auroc[row]), cy: 6, r: 3 }));
 }
 
-/** Draws a tile of an atlas on a canvas after the picture has loaded. */
+/** Shows an example of a sheet: text, or a tile of an atlas on a canvas after the picture has loaded. */
 function tile(sheet, place, label, zoom) {
+  if (sheet.texts) return el("bdi", { class: "text", title: label }, sheet.texts[place]);
   const canvas = el("canvas", { width: sheet.width, height: sheet.height, role: "img", "aria-label": label, title: label });
   canvas.style.width = `${sheet.width * zoom}px`;
   canvas.style.height = `${sheet.height * zoom}px`;

@@ -7,6 +7,8 @@ const COLUMNS = Object.fromEntries(Object.entries(DATA.columns).map(
   ([key, column]) => [key, Array.isArray(column) ? column : new Array(CELLS).fill(column.all)]));
 const NAMES = DATA.names;
 const UNIT = DATA.unit;
+const BITS = DATA.bits;
+const BITS_NAME = BITS === "bits/dim" ? "bits per dimension" : BITS;
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const PLACE = ["model", "in", "out", "scorer", "epoch", "group_size", "seed"];
 const LABELS = {

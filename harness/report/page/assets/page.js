@@ -28,7 +28,7 @@ function numberColumn(key, digits = 3, title = null) {
 
 /** Bits per dimension. Exact values, bounds and estimates are not ranked against one another. */
 function bitsColumn(key, side) {
-  const title = `bits per dimension, mean over the ${side} examples; \u2264 is an upper bound, \u2248 an estimate; sorts each kind of likelihood by itself`;
+  const title = `${BITS_NAME}, mean over the ${side} examples; \u2264 is an upper bound, \u2248 an estimate; sorts each kind of likelihood by itself`;
   const sort = (row) => COLUMNS[key][row] === null ? null : COLUMNS.likelihood[row] * 1e9 + COLUMNS[key][row];
   return { ...numberColumn(key, 3, title), sort, draw: (row) => signedBits(key, row) };
 }
@@ -55,7 +55,7 @@ function cellColumns() {
     numberColumn("aupr"), numberColumn("fpr95", 3, "ID flagged when 95 % of OOD is caught; lower is better"),
     ...optional(has("bits_per_dim_in"), bitsColumn("bits_per_dim_in", "ID")),
     ...optional(has("bits_per_dim_out"), bitsColumn("bits_per_dim_out", "OOD")),
-    ...optional(has("ovl"), numberColumn("ovl", 3, "overlap of the densities of bits per dimension")),
+    ...optional(has("ovl"), numberColumn("ovl", 3, `overlap of the densities of ${BITS_NAME}`)),
     numberColumn("ovl_scores", 3, "overlap of the densities of the scores"), numberColumn("aupr_in", 3, "AUPR with in-distribution as the positive class"),
   ];
 }
@@ -243,7 +243,7 @@ function drawTrainings(parent) {
     return;
   }
   parent.replaceChildren(
-    hint("Bits per dimension at the stored epochs: mean training loss during the epoch, and mean loss on test examples of the same set after the epoch."),
+    hint(`${capital(BITS_NAME)} at the stored epochs: mean training loss during the epoch, and mean loss on test examples of the same set after the epoch.`),
     legend([{ label: "training loss", place: 0 }, { label: "own test examples", place: 1 }]),
     el("div", { class: "panels" }, known.map(trainingPanel)));
 }
@@ -258,7 +258,7 @@ function trainingPanel(one) {
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
   return el("figure", {},
     el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${isBound}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
-    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: "bits/dim" }) : hint("No loss is stored."));
+    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: one.bits }) : hint("No loss is stored."));
 }
 
 function drawSamples(parent) {
