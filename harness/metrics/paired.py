@@ -269,7 +269,8 @@ def _means(a: Evidence, b: Evidence) -> Floats:
 
 def _fit_df(a: Evidence, b: Evidence) -> float:
     """Return the degrees of freedom of the fit's variance; 1 if nothing is fitted."""
-    return max(1.0, max(side.refits.shape[-1] for side in (a, b)) - 1.0)
+    refits = max(int(side.refits.shape[-1]) for side in (a, b))
+    return max(1.0, refits - 1.0)
 
 
 def _groups(evidence: Evidence) -> int:
