@@ -120,7 +120,7 @@ class OwnGenerator(Good):
 class UnlikeNumbers(Good):
     def log_prob(self, x):
         total = super().log_prob(x)
-        return total if x.device.type == "cpu" else total * (1 + 1e-6)
+        return total if x.device.type == "cpu" else total * 1.001
 
 
 class LeavesALayer(Good):

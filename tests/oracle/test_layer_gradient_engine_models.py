@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from harness.testing.placement.comparison import same_on_both
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
@@ -153,3 +154,21 @@ def test_chunks_as_long_as_something_else_has_rows(name):
         groups = groups_of(DOMAIN, count, size, seed=count)
         expected = looped_layer_gradients(model, groups)
         np.testing.assert_allclose(engine(model, groups), expected, rtol=1e-9, atol=1e-18)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_done_the_same_way_on_another_device(name):
+    groups = groups_of(DOMAIN, 3, 2)
+
+    def norms(device):
+        torch.manual_seed(0)
+        model, engine = randomised(MODELS[name][0]()).to(device), LayerGradientEngine()
+        found = engine(model, groups.to(device))
+        plan = engine.plan(model, groups.to(device))
+        ways = plan and [unit.method for unit in plan.units(ObjectiveModule(model))]
+        return {"norms": found, "ways": ways}
+
+    found = same_on_both(norms)
+    is_chosen_by_device = {"attention", "attention-sequence-first", "recurrent"}
+    assert (found.rounding == 0) == (name not in is_chosen_by_device)

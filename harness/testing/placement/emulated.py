@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -87,11 +88,13 @@ class Emulation(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         faults: Every operation refused, whether or not an `except` hid the error.
         waits: Number of times that a program on a GPU would wait for a number, by file and line.
+        rounding: Largest difference of results from those on the CPU, if they were compared.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.faults: list[Fault] = []
+        self.rounding = 0.0
         self.waits: Counter[tuple[str, int]] = Counter()
 
     def __torch_dispatch__(
@@ -194,6 +197,7 @@ def emulated_device() -> Iterator[Emulation]:
     Raises:
         Fault: An operation was refused, and the error did not leave the context by itself.
     """
+    torch.lazy = SimpleNamespace()  # type: ignore[attr-defined] # checkpoints look for a module
     swap = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)
     emulation = Emulation()
@@ -202,6 +206,7 @@ def emulated_device() -> Iterator[Emulation]:
             yield emulation
     finally:
         torch.__future__.set_swap_module_params_on_conversion(swap)
+        del torch.lazy  # type: ignore[attr-defined]
     if emulation.faults:
         raise emulation.faults[0]
 

@@ -11,7 +11,7 @@ from harness.contracts import DensityModel, Statistic
 from harness.domain import Domain
 from harness.testing.checks import Check, run_checks
 from harness.testing.model_subject import ModelUnderTest
-from harness.testing.placement.comparison import same_on_both
+from harness.testing.placement.comparison import remark, same_on_both
 from harness.testing.statistics import StatisticUnderTest, reference_model
 
 
@@ -65,9 +65,9 @@ def fit(subject: StatisticUnderTest) -> None:
     same_on_both(compute)
 
 
-def values(subject: StatisticUnderTest) -> None:
+def values(subject: StatisticUnderTest) -> str:
     """The values, after a fit if there is one, are those of the CPU."""
-    same_on_both(lambda device: {"values": subject.on(device)})
+    return remark(same_on_both(lambda device: {"values": subject.on(device)}))
 
 
 STATISTIC_PLACEMENT_CHECKS: tuple[Callable[[StatisticUnderTest], str | None], ...] = (fit, values)
