@@ -33,7 +33,9 @@ SMALL = {
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
     "gradient-iforest": {"trees": 5},
     "likelihood-ratio": {"background": "background"},
+    "maf": {"transforms": 2, "width": 16},
     "realnvp": {"levels": 1, "couplings": 1, "width": 4},
+    "spline-flow": {"transforms": 2, "width": 16, "bins": 4},
     "transformed": {"source": "digits", "transform": "rotate-90"},
     "waic": {"seeds": [0, 1, 2]},
 }

@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations
 
 from harness.testing.toy_models import TinyAutoregression
 from oodbench import Images, UnsupportedError
+from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.models.realnvp import realnvp
@@ -53,6 +54,12 @@ MODELS = {
         {"fused", "rule"},
     ),
     "realnvp": (lambda: realnvp(GRAY, couplings=1, width=6), GRAY, {"rule"}),
+    "maf": (lambda: maf(GRAY, transforms=2, width=20), GRAY, {"rule"}),
+    "spline-flow": (
+        lambda: spline_flow(Images(1, 4, 2), transforms=2, width=12, bins=3),
+        Images(1, 4, 2),
+        {"rule"},
+    ),
     "linear-shared": (
         lambda: glow_linear(GRAY, steps=3, width=10, hidden_layers=2, shared_steps=True),
         GRAY,
@@ -585,6 +592,20 @@ def test_both_forms_of_the_norm_of_a_product(shape):
     a, d = a.reshape(-1, p, i), d.reshape(-1, p, o)
     for form in (norms._gram_sq_norms, norms._direct_sq_norms):
         torch.testing.assert_close(form(a, d).reshape(len(expected), -1).sum(1), expected)
+
+
+@pytest.mark.parametrize("positions", [1, 2, 7])
+def test_norms_of_masked_products(positions, monkeypatch):
+    a, d = torch.randn(5, positions, 4).double(), torch.randn(5, positions, 6).double()
+    mask = torch.rand(6, 4) < 0.6
+    expected = torch.stack([((y.T @ x) * mask).square().sum() for x, y in zip(a, d, strict=True)])
+    torch.testing.assert_close(norms.masked_sq_norms(a, d, mask), expected, rtol=1e-12, atol=0)
+    monkeypatch.setattr(norms, "PIECE_BYTES", 400)
+    torch.testing.assert_close(norms.masked_sq_norms(a, d, mask), expected, rtol=1e-12, atol=0)
+    a[2] = 0
+    tiny = norms.masked_sq_norms(1e-30 * a.float(), 1e-3 * d.float(), mask) * 1e33 * 1e33
+    expected[2] = 0
+    torch.testing.assert_close(tiny, expected, rtol=1e-5, atol=0)
 
 
 def test_products_in_pieces(monkeypatch):

@@ -8,6 +8,7 @@ import torch
 from torch.distributions import Normal
 
 from oodbench import Images
+from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.models.realnvp import realnvp
@@ -49,6 +50,11 @@ MODELS = {
         lambda d: realnvp(d, levels=1, couplings=1, width=4, blocks=2),
         Images(3, 2, 4, bits=5),
     ),
+    "maf": (lambda d: maf(d, transforms=3, width=20), Images(1, 3, 5)),
+    "maf-colour": (lambda d: maf(d, transforms=2, width=20), Images(3, 2, 3, bits=3)),
+    "maf-one-pixel": (lambda d: maf(d, transforms=2, width=4), Images(1, 1, 1, bits=1)),
+    "spline-flow": (lambda d: spline_flow(d, transforms=2, width=20, bins=4), Images(1, 3, 5)),
+    "spline-flow-colour": (lambda d: spline_flow(d, transforms=3, width=9), Images(3, 2, 2)),
     "linear-shared": (small_linear, Images(1, 3, 5)),
     "linear-own": (lambda d: small_linear(d, shared_steps=False), Images(1, 3, 5, bits=3)),
     "linear-colour": (small_linear, Images(3, 2, 3)),
@@ -92,7 +98,7 @@ def kind(terms, name):
 
 def standard_base(model, z):
     """The density of the noise, from its distribution function or from torch.distributions."""
-    if hasattr(model, "levels"):
+    if not hasattr(model, "steps"):
         return Normal(0.0, 1.0).log_prob(z).sum(1)
     return (torch.sigmoid(z) * torch.sigmoid(-z)).log().sum(1)  # F' = F (1 - F)
 

@@ -125,6 +125,35 @@ def sq_norms(gradient: RuleGradient) -> Tensor:
     return gradient.sq_norms() if isinstance(gradient, Outer) else explicit_sq_norms(gradient)
 
 
+def masked_sq_norms(a: Tensor, d: Tensor, mask: Tensor) -> Tensor:
+    """Compute squared norms of mask * sum_p d_p a_p^T for each group, float64, (M,).
+
+    For a single position the norm is a product too: sum_{o,i} mask_{oi} d_o^2 a_i^2.
+
+    Arguments:
+        a: Floating, (M, P, I).
+        d: Floating, (M, P, O).
+        mask: 0 or 1, (O, I).
+    """
+    mask = mask.to(a.dtype)
+    if a.shape[1] == 1:
+        (a, top_a), (d, top_d) = _scaled(a.squeeze(1)), _scaled(d.squeeze(1))
+        sums = ((d.square() @ mask) * a.square()).sum(1, dtype=torch.float64)
+        return sums * top_a.double().square() * top_d.double().square()
+
+    def form(a: Tensor, d: Tensor) -> Tensor:
+        return explicit_sq_norms(torch.bmm(d.transpose(1, 2), a) * mask)
+
+    return _in_pieces(form, a, d, PIECE_BYTES // a.element_size(), mask.numel())
+
+
+def _scaled(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide each row of (M, n) by its largest magnitude, so that squares stay in range; (M,)."""
+    top = rows.abs().amax(1)
+    top = torch.where(top == 0, 1, top)
+    return rows / top.unsqueeze(1), top
+
+
 def explicit_sq_norms(gradients: Tensor) -> Tensor:
     """Compute the squared norm for each row, float64, (M,), of floating (M, ...), in float64.
 

@@ -67,11 +67,11 @@ class Rule:
     when: Callable[[Any], bool]
 
 
-_RULES: dict[type[nn.Module], Rule] = {}
+_RULES: dict[type[nn.Module] | str, list[Rule]] = {}
 
 
 def layer_gradient_rule(
-    *modules: type[nn.Module],
+    *modules: type[nn.Module] | str,
     parameters: Iterable[str],
     outputs: bool = False,
     when: Callable[[Any], bool] = lambda module: True,
@@ -93,7 +93,8 @@ def layer_gradient_rule(
     The rule applies to modules with exactly this `forward`: not to a subclass overriding it.
 
     Arguments:
-        modules: Module types.
+        modules: Module types; the dotted name of a type in place of the type itself does not need
+            the library.
         parameters: Names of the parameters covered, as in `named_parameters`.
         outputs: Whether the rule reads `call.outputs`; outputs are kept only if so.
         when: Whether the rule holds for a given module.
@@ -101,7 +102,8 @@ def layer_gradient_rule(
 
     def register(function: AnyRule) -> AnyRule:
         for module in modules:
-            _RULES[module] = Rule(function, frozenset(parameters), outputs, when)
+            rule = Rule(function, frozenset(parameters), outputs, when)
+            _RULES.setdefault(module, []).append(rule)
         return function
 
     return register
@@ -112,11 +114,12 @@ def find_rule(module: nn.Module, names: Sequence[str]) -> Rule | None:
     if is_altered(module):
         return None
     for kind in type(module).__mro__:
-        rule = _RULES.get(kind)
-        if rule is not None:
-            unchanged = type(module).forward is kind.forward
-            covered = rule.parameters.issuperset(names)
-            return rule if unchanged and covered and rule.when(module) else None
+        rules = _RULES.get(kind) or _RULES.get(f"{kind.__module__}.{kind.__qualname__}")
+        if rules is not None:
+            if type(module).forward is not kind.forward:
+                return None
+            fits = (rule for rule in rules if rule.parameters.issuperset(names))
+            return next((rule for rule in fits if rule.when(module)), None)
     return None
 
 

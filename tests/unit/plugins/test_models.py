@@ -9,6 +9,7 @@ import torch
 
 from oodbench import DomainError, Images
 from plugins.models import bench_models
+from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.models.realnvp import realnvp
@@ -28,7 +29,9 @@ def test_entries():
     assert {name: entry.target for name, entry in entries.items()} == {
         "glow": "plugins.models.glow:glow",
         "glow-linear": "plugins.models.glow_linear:glow_linear",
+        "maf": "plugins.models.autoregressive:maf",
         "realnvp": "plugins.models.realnvp:realnvp",
+        "spline-flow": "plugins.models.autoregressive:spline_flow",
     }
     assert all(entry.summary and entry.version for entry in entries.values())
 
@@ -36,8 +39,9 @@ def test_entries():
 def test_options_are_read_without_importing_torch():
     code = (
         "import sys, plugins.models, plugins.models.glow, plugins.models.glow_linear;"
-        "import plugins.models.realnvp;"
-        "print([name for name in ('torch', 'torchvision', 'sklearn') if name in sys.modules])"
+        "import plugins.models.realnvp, plugins.models.autoregressive;"
+        "heavy = ('torch', 'torchvision', 'sklearn', 'zuko');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
@@ -62,10 +66,30 @@ def test_defaults_are_those_of_the_paper():
     }
 
 
-@pytest.mark.parametrize("target", [glow, glow_linear, realnvp])
+@pytest.mark.parametrize("target", [glow, glow_linear, maf, realnvp, spline_flow])
 def test_every_option_is_explained(target):
     text = inspect.getdoc(target).split("Arguments:")[1]
     assert all(f"    {option}: " in text for option in inspect.signature(target).parameters)
+
+
+WITHOUT_ZUKO = """
+import sys
+sys.modules["zuko"] = None
+from oodbench import Images
+from plugins.models import autoregressive
+try:
+    autoregressive.{model}(Images(1, 4, 4))
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("model", ["maf", "spline_flow"])
+def test_without_zuko_the_error_names_the_extra(model):
+    code = WITHOUT_ZUKO.format(model=model)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "need zuko: pip install 'zuko>=1.6,<2'" in done.stdout
+    assert "extra [flows]" in done.stdout
 
 
 # Layers

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load, save
 
 from oodbench import DensityModel, HasLogProbTerms, Images, Preparable, Samplable, Trainable
+from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.flows.actnorm import ActNorm
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
@@ -14,6 +15,11 @@ MODELS = {
     "glow": (lambda d: glow(d, levels=2, steps=2, width=6), Images(1, 4, 8)),
     "glow-colour": (lambda d: glow(d, levels=1, steps=2, width=6), Images(3, 4, 4, bits=5)),
     "realnvp": (lambda d: realnvp(d, levels=2, couplings=1, width=6), Images(1, 4, 8)),
+    "maf": (lambda d: maf(d, transforms=2, width=16), Images(1, 3, 5)),
+    "spline-flow": (
+        lambda d: spline_flow(d, transforms=2, width=16, bins=3),
+        Images(3, 2, 2, bits=5),
+    ),
     "linear-shared": (
         lambda d: glow_linear(d, steps=3, width=8, hidden_layers=1),
         Images(1, 3, 5),

@@ -5,6 +5,11 @@ Importing this package registers all rules.
 
 from __future__ import annotations
 
-from plugins.statistics.layer_gradients.rules import flow_layers, fused_glow, torch_layers
+from plugins.statistics.layer_gradients.rules import (
+    flow_layers,
+    fused_glow,
+    masked_layers,
+    torch_layers,
+)
 
-__all__ = ["flow_layers", "fused_glow", "torch_layers"]
+__all__ = ["flow_layers", "fused_glow", "masked_layers", "torch_layers"]
