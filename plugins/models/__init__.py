@@ -22,27 +22,33 @@ def bench_models() -> list[Entry]:
             version="1",
         ),
         Entry(
-            name="maf",
-            target="plugins.models.autoregressive:maf",
-            summary="Masked autoregressive flow on the flattened image; needs zuko",
-            version="1",
-        ),
-        Entry(
             name="realnvp",
             target="plugins.models.realnvp:realnvp",
             summary="RealNVP: couplings on checkerboards and channels, by residual networks",
             version="1",
         ),
         Entry(
-            name="bigram",
-            target="plugins.models.bigram:bigram",
-            summary="Markov chain of text: pairs of neighbouring bytes, counted",
+            name="maf",
+            target="plugins.models.autoregressive:maf",
+            summary="Masked autoregressive flow on the flattened image; needs zuko",
             version="1",
         ),
         Entry(
             name="spline-flow",
             target="plugins.models.autoregressive:spline_flow",
             summary="Autoregressive flow of rational-quadratic splines; needs zuko",
+            version="1",
+        ),
+        Entry(
+            name="pixelcnn",
+            target="plugins.models.pixelcnn:pixelcnn",
+            summary="PixelCNN++: each pixel given the pixels before, with an exact likelihood",
+            version="1",
+        ),
+        Entry(
+            name="bigram",
+            target="plugins.models.bigram:bigram",
+            summary="Markov chain of text: pairs of neighbouring bytes, counted",
             version="1",
         ),
     ]

@@ -36,6 +36,7 @@ SMALL = {
     "maf": {"transforms": 2, "width": 16},
     "realnvp": {"levels": 1, "couplings": 1, "width": 4},
     "spline-flow": {"transforms": 2, "width": 16, "bins": 4},
+    "pixelcnn": {"blocks": 1, "width": 4, "components": 2},
     "transformed": {"source": "digits", "transform": "rotate-90"},
     "waic": {"seeds": [0, 1, 2]},
 }

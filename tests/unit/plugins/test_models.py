@@ -12,6 +12,7 @@ from plugins.models import bench_models
 from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.models.pixelcnn import pixelcnn
 from plugins.models.realnvp import realnvp
 
 
@@ -29,7 +30,9 @@ def test_entries():
     assert {name: entry.target for name, entry in entries.items()} == {
         "glow": "plugins.models.glow:glow",
         "glow-linear": "plugins.models.glow_linear:glow_linear",
+        "bigram": "plugins.models.bigram:bigram",
         "maf": "plugins.models.autoregressive:maf",
+        "pixelcnn": "plugins.models.pixelcnn:pixelcnn",
         "realnvp": "plugins.models.realnvp:realnvp",
         "spline-flow": "plugins.models.autoregressive:spline_flow",
     }
@@ -39,7 +42,7 @@ def test_entries():
 def test_options_are_read_without_importing_torch():
     code = (
         "import sys, plugins.models, plugins.models.glow, plugins.models.glow_linear;"
-        "import plugins.models.realnvp, plugins.models.autoregressive;"
+        "import plugins.models.realnvp, plugins.models.autoregressive, plugins.models.pixelcnn;"
         "heavy = ('torch', 'torchvision', 'sklearn', 'zuko');"
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -66,7 +69,7 @@ def test_defaults_are_those_of_the_paper():
     }
 
 
-@pytest.mark.parametrize("target", [glow, glow_linear, maf, realnvp, spline_flow])
+@pytest.mark.parametrize("target", [glow, glow_linear, maf, pixelcnn, realnvp, spline_flow])
 def test_every_option_is_explained(target):
     text = inspect.getdoc(target).split("Arguments:")[1]
     assert all(f"    {option}: " in text for option in inspect.signature(target).parameters)
