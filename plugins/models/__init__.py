@@ -46,6 +46,12 @@ def bench_models() -> list[Entry]:
             version="1",
         ),
         Entry(
+            name="vae",
+            target="plugins.models.vae:vae",
+            summary="Convolutional variational autoencoder, scored by a lower bound",
+            version="1",
+        ),
+        Entry(
             name="bigram",
             target="plugins.models.bigram:bigram",
             summary="Markov chain of text: pairs of neighbouring bytes, counted",

@@ -1,4 +1,4 @@
-"""Networks behind the entry `pixelcnn`, and distributions of pixels.
+"""Networks behind the entries `pixelcnn` and `vae`, and the distributions of pixels they share.
 
 Results do not depend on `train()` or `eval()`, nor on other examples in the batch.
 """

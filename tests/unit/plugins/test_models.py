@@ -14,6 +14,7 @@ from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.models.pixelcnn import pixelcnn
 from plugins.models.realnvp import realnvp
+from plugins.models.vae import vae
 
 
 def images(domain, n, seed=0):
@@ -35,6 +36,7 @@ def test_entries():
         "pixelcnn": "plugins.models.pixelcnn:pixelcnn",
         "realnvp": "plugins.models.realnvp:realnvp",
         "spline-flow": "plugins.models.autoregressive:spline_flow",
+        "vae": "plugins.models.vae:vae",
     }
     assert all(entry.summary and entry.version for entry in entries.values())
 
@@ -43,6 +45,7 @@ def test_options_are_read_without_importing_torch():
     code = (
         "import sys, plugins.models, plugins.models.glow, plugins.models.glow_linear;"
         "import plugins.models.realnvp, plugins.models.autoregressive, plugins.models.pixelcnn;"
+        "import plugins.models.vae;"
         "heavy = ('torch', 'torchvision', 'sklearn', 'zuko');"
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -69,7 +72,10 @@ def test_defaults_are_those_of_the_paper():
     }
 
 
-@pytest.mark.parametrize("target", [glow, glow_linear, maf, pixelcnn, realnvp, spline_flow])
+TARGETS = [glow, glow_linear, maf, pixelcnn, realnvp, spline_flow, vae]
+
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_every_option_is_explained(target):
     text = inspect.getdoc(target).split("Arguments:")[1]
     assert all(f"    {option}: " in text for option in inspect.signature(target).parameters)
