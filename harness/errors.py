@@ -194,11 +194,9 @@ class NothingSelectedError(BenchError):
 class NothingStoredError(NothingSelectedError):
     """A store without results for a suite."""
 
-    def __init__(self, suite: str, store: Path, command: str) -> None:
-        """Name the suite, the store, and the arguments of `bench run` that compute results."""
-        super().__init__(
-            f"no results of {suite} are stored in {store.absolute()}; run: bench run {command}"
-        )
+    def __init__(self, suite: str, store: Path, run: str) -> None:
+        """Name the suite, the store, and the command or call that computes results."""
+        super().__init__(f"no results of {suite} are stored in {store.absolute()}; run: {run}")
 
 
 class Interrupted(BaseException):

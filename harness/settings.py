@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +46,28 @@ def default_store() -> Path:
     return Path(os.environ.get(STORE_VARIABLE) or "bench-store")
 
 
+_DATA: ContextVar[Path | None] = ContextVar("data folder of the work in progress", default=None)
+
+
+@contextmanager
+def data_folder(data: Path) -> Iterator[None]:
+    """Make a folder the default data folder inside the block, for this thread."""
+    token = _DATA.set(data.absolute())
+    try:
+        yield
+    finally:
+        _DATA.reset(token)
+
+
 def default_data() -> Path:
-    """Return `$BENCH_DATA`, or the user data folder on this platform.
+    """Return the folder of `data_folder`, `$BENCH_DATA`, or the user data folder here.
 
     Raises:
         FolderError: This user has no home folder, as in a container with a number as the user.
     """
     import platformdirs
 
-    if named := os.environ.get(DATA_VARIABLE):
+    if named := _DATA.get() or os.environ.get(DATA_VARIABLE):
         return Path(named)
     try:
         found = platformdirs.user_data_path("oodbench")

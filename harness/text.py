@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 LONGEST = 200
@@ -72,3 +72,19 @@ def known_names(name: str, known: Iterable[str]) -> str:
 def counted(count: int, noun: str) -> str:
     """Return a number with a noun in singular or plural: `1 cell`, `2,000 cells`."""
     return f"{count:,} {noun if count == 1 else f'{noun}s'}"
+
+
+def columns_text(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return aligned columns, a line per row; nothing is cropped, control characters are escaped.
+
+    Arguments:
+        headers: Names of the columns.
+        rows: Values; the text of a value is on a single line.
+    """
+    texts = [list(headers), *([one_line(str(value)) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in [texts[0], ["-" * width for width in widths], *texts[1:]]
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
 """`oodbench`: find the score, generative model and training epoch that best separate OOD from ID.
 
-The package is the vocabulary for plugins: contracts, hooks, events and errors. `oodbench.testing`
-is the conformance kit, `oodbench.events` has all events, `oodbench.workers` is for executors.
+The package is the Python interface, and the vocabulary for plugins: contracts, hooks, events and
+errors. `oodbench.testing` is the conformance kit, `oodbench.events` has all events,
+`oodbench.workers` is for executors.
 Importing this package imports neither torch nor any other package of the project. The package
 imports no module at all, so that the command `bench` handles interrupts from the first moment.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers know the name, and `typing` takes time to import
 if TYPE_CHECKING:  # where type checkers find the names that `__all__` lists
+    from harness.api.results import *
+    from harness.api.suites import *
     from harness.contracts import *
     from harness.dequantise import *
     from harness.domain import *
@@ -53,6 +56,7 @@ __all__ = [
     "Per",
     "Postponed",
     "Preparable",
+    "Results",
     "RunFinished",
     "RunStarted",
     "Samplable",
@@ -60,6 +64,7 @@ __all__ = [
     "Scorer",
     "Side",
     "Statistic",
+    "Suite",
     "Task",
     "Tokens",
     "Trainable",
@@ -70,6 +75,7 @@ __all__ = [
     "fixed_noise",
     "hookimpl",
     "is_out_of_memory",
+    "load",
     "raw_root",
 ]
 _HOMES = (
@@ -80,6 +86,8 @@ _HOMES = (
     "harness.events",
     "harness.hookspecs",
     "harness.settings",
+    "harness.api.suites",
+    "harness.api.results",
 )
 
 

@@ -17,26 +17,27 @@ DESCRIPTIONS: dict[str, str] = dict(
 
 PLACES = {
     "cli": (2.5, 0),
-    "cli.display": (0.95, 1),
-    "regression": (2.0, 1),
-    "report.page": (3.4, 1),
-    "report.render": (3.15, 2),
-    "report.figures": (4.3, 2),
-    "maintenance": (0, 3),
-    "run": (1.35, 3),
-    "report": (3.15, 3),
-    "testing.placement": (5, 1),
-    "testing": (5, 3),
-    "scoring": (2.2, 4),
-    "compute": (3.35, 4),
-    "plan": (1.6, 5),
-    "metrics": (3.8, 5),
-    "data": (1.6, 6),
-    "compute.saved": (2.85, 6),
-    "store": (1.6, 7),
-    "suite": (1.6, 8),
-    "suite.toml": (1.6, 9),
-    "registry": (3.5, 9),
+    "api": (3.4, 1),
+    "cli.display": (0.95, 2),
+    "regression": (2.0, 2),
+    "report.page": (3.0, 2),
+    "report.render": (2.65, 3),
+    "report.figures": (3.55, 3),
+    "maintenance": (0, 4),
+    "run": (1.35, 4),
+    "report": (2.6, 4),
+    "testing.placement": (5, 2),
+    "testing": (5, 4),
+    "scoring": (2.2, 5),
+    "compute": (3.35, 5),
+    "plan": (1.6, 6),
+    "metrics": (3.8, 6),
+    "data": (1.6, 7),
+    "compute.saved": (2.85, 7),
+    "store": (1.6, 8),
+    "suite": (1.6, 9),
+    "suite.toml": (1.6, 10),
+    "registry": (3.5, 10),
 }
 """Column and row of each room in the picture; an arrow points down."""
 WIDTH, HEIGHT, COLUMN, ROW, LEFT, TOP = 118, 34, 146, 66, 74, 34
@@ -119,7 +120,7 @@ def picture() -> Iterator[str]:
     if missing := set(graph) ^ set(PLACES):
         raise ValueError(f"PLACES in scripts/rooms.py and the rooms differ by {sorted(missing)}")
     root = [name for name in DESCRIPTIONS if name not in graph]
-    width, bottom = 2 * LEFT + 5 * COLUMN, TOP + 10 * ROW
+    width, bottom = 2 * LEFT + 5 * COLUMN, TOP + 11 * ROW
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 76}" role="img">'
     )
@@ -134,7 +135,7 @@ def picture() -> Iterator[str]:
         wide = width - 40 if name == "cli" else WIDTH
         kind = "box torch" if name.split(".")[0] in ("compute", "testing") else "box"
         yield _box(*_centre(name), wide, kind, name)
-    x, y = LEFT + 4.55 * COLUMN, TOP + 8 * ROW
+    x, y = LEFT + 4.55 * COLUMN, TOP + 9 * ROW
     yield _box(x, y, WIDTH, "box", "plugins/")
     yield _line(x, y + HEIGHT / 2, x, bottom - 18)
     yield f'<text class="small" x="{x + 6:.0f}" y="{y + ROW}">through oodbench</text>'

@@ -6,7 +6,6 @@ Options with a `default_factory` have no default in the signature of a command a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -98,9 +97,3 @@ SetOption: TypeAlias = Annotated[
     ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def suite_words(suite: Path, plugins: Sequence[str], changes: Sequence[str]) -> list[str]:
-    """Return the arguments that name the same suite again in another command; not quoted."""
-    options = (("--plugin", plugins), ("--set", changes))
-    return [str(suite), *(f"{option}={value}" for option, values in options for value in values)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
-from harness.text import one_line, printable
+from harness.text import columns_text, printable
 
 T = TypeVar("T")
 
@@ -50,10 +50,4 @@ def _plain(value: Any) -> Any:
 
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print aligned columns; nothing is cropped, and control characters are escaped."""
-    texts = [list(headers), *([one_line(str(value)) for value in row] for row in rows)]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
-    for number, row in enumerate(texts):
-        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
-        print("  ".join(cells).rstrip())
-        if number == 0:
-            print("  ".join("-" * width for width in widths))
+    print(columns_text(headers, rows), end="")

@@ -112,7 +112,7 @@ def verify(
     else:
         _print(verdicts)
     if not outcome.results:
-        tell(str(NothingStoredError(str(suite), store, str(suite))))
+        tell(str(NothingStoredError(str(suite), store, f"bench run {suite}")))
     without = len(unpinned(read, outcome.plan, outcome.results))
     if without:
         tell(f"{without} cells of {suite} have no pin; bench pin {suite}")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
-import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 from rich.console import Console
 
+from harness.api.results import Report, Results
+from harness.api.suites import load
 from harness.cli.arguments import (
     DataOption,
     ErrorsOption,
@@ -22,25 +22,10 @@ from harness.cli.arguments import (
     SetOption,
     StoreOption,
     SuitePath,
-    suite_words,
 )
 from harness.cli.output import tell
-from harness.errors import BenchError, NothingStoredError
-from harness.plan.costs import scorer_costs
-from harness.plan.expand import select
-from harness.plan.plan import Plan
-from harness.report.figures import draw_figures
-from harness.report.page import render_page
+from harness.errors import BenchError
 from harness.report.render.documents import Format
-from harness.report.render.epochs import render_epochs
-from harness.report.render.formats import render
-from harness.report.render.layers import render_layers
-from harness.report.render.ranking import render_model_ranking, render_ranking
-from harness.run.outcome import Outcome, cached_outcome
-from harness.run.prepare import plan_unopened
-from harness.settings import Settings
-from harness.store.records import Store, replace_file
-from harness.suite import load_suite
 
 FormatOption: TypeAlias = Annotated[Format, typer.Option(help="Output format.")]
 AllOption: TypeAlias = Annotated[
@@ -85,18 +70,13 @@ TemperatureOption: TypeAlias = Annotated[
     typer.Option(min=0.0, help="Temperature for the samples in the figures and on the page."),
 ]
 
-Render: TypeAlias = Callable[..., str]
-"""Renders results; takes suite, title, format and console by name."""
-
-REPORTS: dict[str, Callable[[Plan, Store], Render]] = {
-    "--epochs": lambda plan, store: render_epochs,
-    "--layers": lambda plan, store: partial(render_layers, plan=plan, store=store),
-    "--ranking scorers": lambda plan, store: partial(
-        render_ranking, costs=scorer_costs(plan, store)
-    ),
-    "--ranking models": lambda plan, store: render_model_ranking,
+OPTIONS: dict[Report, str] = {
+    "epochs": "--epochs",
+    "layers": "--layers",
+    "scorers": "--ranking scorers",
+    "models": "--ranking models",
 }
-"""Reports printed instead of the AUROC tables, by option."""
+"""Options for the reports printed instead of the AUROC tables."""
 
 
 def report(
@@ -123,53 +103,36 @@ def report(
 
     Nothing is trained or evaluated.
     """
-    ranked = ranking is not None
-    name = _asked({"--epochs": epochs, "--layers": layers, f"--ranking {ranking}": ranked})
+    asked = _asked({"epochs": epochs, "layers": layers, ranking or "scorers": ranking is not None})
     if samples and html is None:
         raise BenchError("--samples are drawn for the page: name the file with --html FILE")
     if margin is not None and not epochs:
         raise BenchError("--margin is the margin of --epochs: give both")
-    resolved = select(load_suite(suite, plugin, changes), only)
-    settings, words = Settings(store, data), suite_words(suite, plugin, changes)
+    options: dict[str, Any] = {} if margin is None else {"margin": margin}
+    if asked == "auroc":
+        options |= {"standard_errors": errors, "show_all": show_all}
     with _no_collection():
-        outcome = cached_outcome(plan_unopened(resolved, settings), settings)
-        if not outcome.results:
-            raise NothingStoredError(str(suite), store, shlex.join(words))
-        tables = partial(render, standard_errors=errors, show_all=show_all)
-        write = REPORTS[name](outcome.plan, Store(store)) if name else tables
-        if margin is not None:
-            write = partial(write, margin=margin)
-        text = write(
-            outcome.results,
-            suite=resolved.name,
-            changes=changes,
-            title=resolved.title,
-            format=format,
-            console=Console(),
-        )
+        found = load(suite, plugin, changes, only)
+        results = found.run(store=store, data=data, missing="report")
+        text = results.text(asked, format=format, console=Console(), **options)
     sys.stdout.write(text)
     if figures is not None:
-        _write_figures(outcome, Store(store), figures, temperature)
+        _write_figures(results, figures, temperature)
     if html is not None:
-        of_samples = temperature if samples else None
-        page = render_page(
-            resolved, outcome, Store(store), arguments=words, temperature=of_samples
-        )
-        _write_page(html, page)
-    if outcome.pending:
-        tell(
-            f"{len(outcome.pending)} of {len(outcome.plan.cells)} cells are not computed yet; "
-            f"bench run {shlex.join(words)}"
-        )
-    raise typer.Exit(outcome.exit_status)
+        page = results.page(html, temperature=temperature if samples else None)
+        tell(f"{page} has the page, {page.stat().st_size / 1e6:.1f} MB")
+    if results.pending_note:
+        tell(results.pending_note)
+    raise typer.Exit(results.outcome.exit_status)
 
 
-def _asked(options: dict[str, bool]) -> str:
-    """Return the option for a report instead of the AUROC tables; empty without such an option."""
-    names = [name for name, wanted in options.items() if wanted]
+def _asked(reports: dict[Report, bool]) -> Report:
+    """Return the report to print instead of the AUROC tables, which are the default."""
+    names = [name for name, wanted in reports.items() if wanted]
     if len(names) > 1:
-        raise BenchError(f"{' and '.join(names)} are different reports: choose one")
-    return "".join(names)
+        options = " and ".join(OPTIONS[name] for name in names)
+        raise BenchError(f"{options} are different reports: choose one")
+    return names[0] if names else "auroc"
 
 
 @contextmanager
@@ -185,13 +148,8 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _write_page(path: Path, page: str) -> None:
-    replace_file(path, page.encode())
-    tell(f"{path} has the page, {path.stat().st_size / 1e6:.1f} MB")
-
-
-def _write_figures(outcome: Outcome, store: Store, folder: Path, temperature: float) -> None:
-    drawn = draw_figures(outcome.plan, outcome.results, store, folder, temperature=temperature)
+def _write_figures(results: Results, folder: Path, temperature: float) -> None:
+    drawn = results.figures(folder, temperature=temperature)
     for note in drawn.notes:
         tell(note)
     tell(f"{len(drawn.files)} files of figures are in {folder}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from harness.api.results import Results
+from harness.api.suites import load
 from harness.cli.arguments import (
     DataOption,
     DeviceOption,
@@ -22,21 +23,10 @@ from harness.cli.arguments import (
 )
 from harness.cli.completion import complete_executors
 from harness.cli.display.displays import DisplayKind
-from harness.cli.display.session import session
-from harness.plan.costs import scorer_costs
-from harness.plan.expand import select
 from harness.report.render.digest import MOST_CELLS
-from harness.report.render.formats import render
-from harness.report.render.ranking import render_ranking
 from harness.report.render.terminal import wrapped
-from harness.report.summary import summary
-from harness.run.outcome import Outcome
-from harness.run.prepare import fetch_missing
-from harness.scoring.baselines import baseline_names
-from harness.settings import BATCH_SIZE, Settings
+from harness.settings import BATCH_SIZE
 from harness.store.layout import LOGS
-from harness.store.records import Store
-from harness.suite import load_suite
 
 RANKED_FROM = 5
 """Minimum number of scorers to print a ranking below the tables; a digest always has a ranking."""
@@ -78,10 +68,7 @@ def run(
     Prints the AUROC tables and, for many scorers, a ranking. The same command again resumes:
     stored work is not repeated.
     """
-    # Imported here, because importing PyTorch takes seconds and `--help` should not wait.
-    from harness.run.run import run as run_suite
-
-    settings = Settings(
+    results = load(suite, plugin, changes, only).run(
         store=store,
         data=data,
         device=device,
@@ -90,36 +77,25 @@ def run(
         threads=threads,
         compile=compile,
         executor=executor,
+        allow_missing=allow_missing,
+        download=download,
+        display=display,
     )
-    resolved = select(load_suite(suite, plugin, changes), only)
-    log = settings.store / LOGS / f"{resolved.name}.log"
-    with session(resolved.registry, display, log) as report:
-        if download:
-            fetch_missing(resolved, settings.data, report)
-        outcome = run_suite(resolved, settings, report, allow_missing)
-    _print_report(outcome, settings.store, resolved.title, errors)
-    if outcome.exit_status:
+    _print_report(results, errors)
+    status = results.outcome.exit_status
+    if status:
+        log = store / LOGS / f"{results.outcome.plan.suite}.log"
         also = f" and {log}" if log.exists() else ""  # a read-only store has no log
         sys.stderr.write(f"some cells have no number; see the notes above{also}\n")
-    raise typer.Exit(outcome.exit_status)
+    raise typer.Exit(status)
 
 
-def _print_report(outcome: Outcome, store: Path, title: str, errors: bool) -> None:
-    console, name = Console(), outcome.plan.suite
-    tables = render(
-        outcome.results,
-        suite=name,
-        title=title,
-        format="table",
-        standard_errors=errors,
-        console=console,
-    )
-    sys.stdout.write(tables + "\n")
-    scorers = {result.cell.scorer for result in outcome.results}
-    if len(scorers) >= RANKED_FROM and len(outcome.results) <= MOST_CELLS:
-        costs = scorer_costs(outcome.plan, Store(store))
-        ranking = render_ranking(
-            outcome.results, costs, suite=name, title="", format="table", console=console
-        )
+def _print_report(results: Results, errors: bool) -> None:
+    console = Console()
+    found = results.outcome.results
+    sys.stdout.write(results.text(standard_errors=errors, console=console) + "\n")
+    scorers = {result.cell.scorer for result in found}
+    if len(scorers) >= RANKED_FROM and len(found) <= MOST_CELLS:
+        ranking = results.text("scorers", title="", console=console)
         sys.stdout.write(ranking.lstrip("\n") + "\n")
-    sys.stdout.write(wrapped(summary(outcome.results, baseline_names(outcome.plan)), console))
+    sys.stdout.write(wrapped(results.summary(), console))

@@ -9,13 +9,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from harness import events
 from harness.compute.checkpoints import build_model, load_model, tensor_bytes
 from harness.compute.context import ChainContext
-from harness.compute.device import keep_freed_memory
+from harness.compute.device import keep_freed_memory, thread_count
 from harness.compute.evaluate import Fits, evaluate
 from harness.compute.examination import EXAMPLES, examine
 from harness.compute.inputs import model_input, stored_tensor
@@ -31,7 +30,7 @@ from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.keys import stored_epochs
 from harness.plan.missing import is_missing
 from harness.plan.plan import Plan, failure_inputs
-from harness.settings import Settings
+from harness.settings import Settings, data_folder
 from harness.store.failures import clear_failure
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, OPTIMIZER, STATISTICS, VALUES, WEIGHTS
@@ -71,8 +70,7 @@ class ChainTask:
         if lock is None:
             report(events.Postponed(self.name))
             return
-        with lock:
-            torch.set_num_threads(self.threads)
+        with lock, data_folder(self.settings.data), thread_count(self.threads):
             keep_freed_memory()
             context = ChainContext(self.plan, self.chain, self.settings, report)
             is_saved = self.chain.model.saved is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import BenchError, is_out_of_memory
@@ -36,6 +37,19 @@ def find_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise BenchError(f"--device {name}: device not available ({reason})") from None
     return device
+
+
+@contextmanager
+def thread_count(count: int) -> Iterator[None]:
+    """Let torch use a number of threads inside the block, which may be in a user's process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_freed_memory() -> None:

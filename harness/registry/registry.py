@@ -30,6 +30,8 @@ FILE = "file"
 """`Source.distribution` for plugins given as a file."""
 MODULE = "module"
 """`Source.distribution` for plugins given as a module."""
+MEMORY = "memory"
+"""`Source.distribution` for objects in memory."""
 
 HOOKS: dict[type[Event], str] = {
     events.RunStarted: "bench_run_started",
@@ -122,6 +124,42 @@ class Registered:
 
 
 @dataclass(frozen=True)
+class ObjectEntry(Registered):
+    """An object in memory, which a suite built in Python can name like a plugin.
+
+    Attributes:
+        form: What the object is, for example the name of its class. The name of the entry tells
+            the objects of a suite apart, and is never part of a key.
+        target: Builds the object from the options, as the attribute behind an entry.
+    """
+
+    form: str
+    target: Any
+
+    def identity(self) -> dict[str, Any]:
+        """Return the part that enters keys: the form and the version, a digest of the content."""
+        return {**super().identity(), "plugin": self.form}
+
+    def load(self) -> Any:
+        """Return what builds the object."""
+        return self.target
+
+
+def object_entry(kind: Kind, name: str, form: str, content: str, target: Any) -> ObjectEntry:
+    """Create the entry of an object in memory.
+
+    Arguments:
+        kind: Kind of the plugin that the object takes the place of.
+        name: Name of the entry.
+        form: As in `ObjectEntry`.
+        content: Digest of all that numbers depend on.
+        target: As in `ObjectEntry`.
+    """
+    entry = Entry(name, "", form, version=content)
+    return ObjectEntry(kind, entry, Source(name, MEMORY, content, form), "", form, target)
+
+
+@dataclass(frozen=True)
 class Broken:
     """A quarantined plugin, and the reason."""
 
@@ -138,12 +176,18 @@ class Registry:
     Arguments:
         requested: Values given with `-p`: the path to a Python file, a module, or `no:NAME`.
         paths: Plugin files named by a suite.
+        objects: Objects in memory.
 
     Raises:
         PluginError: A requested plugin is broken, or no plugin has the name in `no:NAME`.
     """
 
-    def __init__(self, requested: Sequence[str] = (), paths: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        requested: Sequence[str] = (),
+        paths: Iterable[Path] = (),
+        objects: Iterable[ObjectEntry] = (),
+    ) -> None:
         self.sources: list[Source] = []
         self.blocked: list[Source] = []
         self.broken: list[Broken] = []
@@ -157,7 +201,8 @@ class Registry:
                 self._load_requested(name)
         for path in paths:
             self._load_file(path)
-        self._entries = sorted(self._collect(), key=lambda item: (item.entry.name, item.source))
+        entries = [*self._collect(), *objects]
+        self._entries = sorted(entries, key=lambda item: (item.entry.name, item.source))
         self._check_blocked_names()
 
     def _load_installed(self) -> None:

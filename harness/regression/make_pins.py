@@ -68,7 +68,7 @@ def make_pins(
     plan = plan_unopened(suite, settings)
     outcome = score_stored(plan, settings, lambda event: None)
     if not outcome.results:
-        raise NothingStoredError(str(suite.path), settings.store, str(suite.path))
+        raise NothingStoredError(str(suite.path), settings.store, f"bench run {suite.path}")
     if outcome.pending:
         raise BenchError(
             f"{len(outcome.pending)} of {len(plan.cells)} cells are not stored in "

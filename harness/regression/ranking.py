@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from harness.metrics.ranks import Block, block_of, rank_methods
-from harness.regression.compare import Compared
+from harness.regression.compare import Compared, Names
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,32 @@ class Ranking:
         return {**vars(self), "mean_ranks": rows}
 
 
-def rank_scorers(compared: Sequence[Compared]) -> Ranking | None:
+def rank_scorers(
+    compared: Sequence[Compared], names: Names = MappingProxyType({})
+) -> Ranking | None:
     """Rank every scorer in both runs over the pairs (ID set, OOD set).
 
     See `harness.metrics.ranks.rank_methods`. The blocks are the places (model, epoch, group size,
     seed) in which every scorer has a number.
 
+    Arguments:
+        compared: The compared places.
+        names: Names of run A that have another name in run B.
+
     Returns:
         The ranking, or None with fewer than two pairs.
     """
     scorers = list(dict.fromkeys(item.cell.scorer for item in compared))
-    methods = [(run, scorer) for run in ("A", "B") for scorer in scorers]
+    in_b = {scorer: names.get(scorer, scorer) for scorer in scorers}
+    methods = [
+        *(("A", scorer) for scorer in scorers),
+        *(("B", in_b[scorer]) for scorer in scorers),
+    ]
     blocks: dict[Block, dict[tuple[str, str], float]] = {}
     for item in compared:
         cell = item.cell
         found = blocks.setdefault(block_of(cell), {})
-        found |= {("A", cell.scorer): item.auroc_a, ("B", cell.scorer): item.auroc_b}
+        found |= {("A", cell.scorer): item.auroc_a, ("B", in_b[cell.scorer]): item.auroc_b}
     ranked = rank_methods(blocks, methods)
     if ranked is None or ranked.critical_difference is None or ranked.friedman is None:
         return None

@@ -71,5 +71,5 @@ def _scored(path: Path, requested: Sequence[str], settings: Settings) -> list[Re
     plan = plan_unopened(load_suite(path, requested), settings)
     found = score_stored(plan, settings, lambda event: None).results
     if not found:
-        raise NothingStoredError(str(path), settings.store, str(path))
+        raise NothingStoredError(str(path), settings.store, f"bench run {path}")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
-from harness.suite.resolve import load_suite
+from harness.suite.resolve import build_suite, load_suite
 from harness.suite.resolved import ResolvedSuite, SuiteFingerprint
 from harness.suite.schema import Comparison, Recipe, Suite
 
@@ -17,5 +17,6 @@ __all__ = [
     "ScorerComponent",
     "Suite",
     "SuiteFingerprint",
+    "build_suite",
     "load_suite",
 ]

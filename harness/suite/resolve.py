@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
-
-from pydantic import ValidationError
 
 from harness.errors import (
     BenchError,
@@ -20,7 +18,7 @@ from harness.errors import (
     SuiteError,
 )
 from harness.registry.options import dataset_options, scorer_options, validate_options
-from harness.registry.registry import Kind, Registry
+from harness.registry.registry import Kind, ObjectEntry, Registry
 from harness.suite.checks import comparison_problems
 from harness.suite.components import (
     Component,
@@ -34,10 +32,11 @@ from harness.suite.references import Reference, read_reference
 from harness.suite.resolved import ResolvedSuite
 from harness.suite.saved import SavedEpochs, find_saved_epochs
 from harness.suite.schema import OTHERS, Checkpoints, Comparison, Recipe, Suite
-from harness.suite.toml.files import Merged, find_suite, read_suite_files
+from harness.suite.toml.files import Merged, find_suite, merge_values, read_suite_files
 from harness.suite.toml.origins import Key
 from harness.suite.toml.set_values import set_values
-from harness.text import known_names, short
+from harness.suite.validation import table_of, validate
+from harness.text import known_names
 
 C = TypeVar("C", bound=Component)
 LOG_PROB, DEQUANTISED = "log_prob", "dequantised_log_prob"
@@ -62,15 +61,50 @@ def load_suite(
     path = find_suite(path)
     merged = read_suite_files(path)
     set_values(merged, changes)
-    registry = _registry(merged, requested)
-    suite = _validate(merged, registry)
+    return replace(_resolve(merged, path, requested, ()), changes=tuple(changes))
+
+
+def build_suite(
+    values: Mapping[str, Any],
+    name: str,
+    requested: Sequence[str] = (),
+    objects: Iterable[ObjectEntry] = (),
+) -> ResolvedSuite:
+    """Validate and resolve a suite that was built in Python.
+
+    Arguments:
+        values: The tables of a suite file; a tuple counts as a list, a path as its text.
+        name: Name of the suite; no file has it.
+        requested: Plugins, in the format of `Registry`.
+        objects: Objects that tables may name as plugins.
+
+    Raises:
+        SuiteError: With every detectable mistake, located by key.
+        PluginError: A requested plugin is broken.
+    """
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=_plain))
+    return _resolve(merge_values(plain, name), Path(name), requested, objects)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of Python or NumPy as TOML would have it."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _resolve(
+    merged: Merged, path: Path, requested: Sequence[str], objects: Iterable[ObjectEntry]
+) -> ResolvedSuite:
+    registry = _registry(merged, requested, objects)
+    suite = validate(merged, registry)
     resolved = _Resolver(merged, registry, suite).resolve(path)
     if merged.problems or resolved is None:
         raise SuiteError(_in_order(merged.problems))
-    return replace(resolved, changes=tuple(changes))
+    return resolved
 
 
-def _registry(merged: Merged, requested: Sequence[str]) -> Registry:
+def _registry(
+    merged: Merged, requested: Sequence[str], objects: Iterable[ObjectEntry]
+) -> Registry:
     """Load all plugins.
 
     Raises:
@@ -78,7 +112,7 @@ def _registry(merged: Merged, requested: Sequence[str]) -> Registry:
         PluginError: A plugin requested on the command line is broken.
     """
     try:
-        return Registry(requested, merged.plugin_files)
+        return Registry(requested, merged.plugin_files, objects)
     except PluginFileError as error:
         if error.path not in merged.plugin_files:
             raise
@@ -90,75 +124,6 @@ def _registry(merged: Merged, requested: Sequence[str]) -> Registry:
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:
     unique = {str(problem): problem for problem in problems}
     return sorted(unique.values(), key=lambda problem: (problem.file, problem.line or 0))
-
-
-def _validate(merged: Merged, registry: Registry) -> Suite | None:
-    """Check the schema and every name; add mistakes to `merged.problems`."""
-    values = merged.values
-    context: dict[str, list[str]] = {
-        "model": [*_table(values, "models")],
-        "training recipe": [*_table(values, "training")],
-        "data set": [*_table(values, "datasets"), *registry.names("datasets")],
-        "scorer": [*_table(values, "scorers"), *registry.names("scorers")],
-        "model plugin": registry.names("models"),
-        "data set plugin": registry.names("datasets"),
-        "scorer plugin": registry.names("scorers"),
-        "statistic plugin": registry.names("statistics"),
-    }
-    try:
-        suite = Suite.model_validate_json(
-            json.dumps(values, default=str), strict=True, context=context
-        )
-        comparisons = tuple(item.under(suite.protocol) for item in suite.comparisons)
-        return suite.model_copy(update={"comparisons": comparisons})
-    except ValidationError as error:
-        for item in error.errors():
-            if item["type"] == "too_short" and item["input"]:
-                continue  # the dropped items are reported themselves
-            merged.problems.append(_schema_problem(merged, item, registry))
-        return None
-
-
-def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return a table of the TOML; empty if missing or invalid, which the schema reports."""
-    found = values.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
-    context = item.get("ctx", {})
-    key: Key = tuple(part for part in item["loc"] if part != "[key]")
-    if "key" in context:  # a rule about a whole table names one of the keys
-        key = (*key, context["key"])
-    if item["type"] == "extra_forbidden":
-        known = _fields_at(key[:-1])
-        return merged.origins.problem(key, "unknown key", known_names(str(key[-1]), known))
-    if item["type"] == "missing":
-        return merged.origins.problem(key, "missing key")
-    if item["type"] == "unknown_name":
-        broken = "".join(f"; {plugin}" for plugin in registry.broken)
-        return merged.origins.problem(key, item["msg"] + broken, context["hint"])
-    message = item["msg"][0].lower() + item["msg"][1:]
-    value = item.get("input")
-    shown = f", not {short(value)}" if isinstance(value, str | int | float) else ""
-    return merged.origins.problem(key, message + shown, context.get("hint", ""))
-
-
-def _fields_at(key: Key) -> list[str]:
-    """Return the known keys of the table at a path."""
-    schema: Any = Suite.model_json_schema()
-    definitions = schema["$defs"]
-    node = schema
-    for part in key:
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            (named,) = node.get("patternProperties", {"": {}}).values()
-            node = node.get("properties", {}).get(part) or named
-        node = node.get("anyOf", [node])[0]
-        while "$ref" in node:
-            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
-    return list(node.get("properties", {}))
 
 
 class _Resolver:
@@ -183,7 +148,7 @@ class _Resolver:
             "datasets": self._dataset,
         }
         for name, find in finders.items():
-            for component in _table(self.merged.values, name):
+            for component in table_of(self.merged.values, name):
                 find(component)
         suite = self.suite
         if suite is None:
@@ -293,7 +258,7 @@ class _Resolver:
         """Look up a component: the table in the suite, or else the plugin with the same name."""
         key = (kind, name)
         folder = self.origins.folder(key)
-        table = _table(self.merged.values, kind).get(name, {"plugin": name})
+        table = table_of(self.merged.values, kind).get(name, {"plugin": name})
         plugin = table.get("plugin") if isinstance(table, dict) else None
         if not isinstance(plugin, str) or plugin not in self.registry.names(kind):
             return None  # already reported by the schema
@@ -330,7 +295,7 @@ class _Resolver:
         key: Key,
     ) -> dict[str, tuple[C, ...]] | None:
         """Look up names in options: from the suite, or else plugins with default options."""
-        known = [*_table(self.merged.values, kind), *self.registry.names(kind)]
+        known = [*table_of(self.merged.values, kind), *self.registry.names(kind)]
         components: dict[str, tuple[C, ...]] = {}
         for option, names in named.items():
             place = (*key, "options", option)
@@ -350,7 +315,7 @@ class _Resolver:
 
     def _resolve_inputs(self, suite: Suite) -> None:
         """Look up the statistics and models read by scorers."""
-        known = {*_table(self.merged.values, "statistics"), *self.registry.names("statistics")}
+        known = {*table_of(self.merged.values, "statistics"), *self.registry.names("statistics")}
         for name in (LOG_PROB, DEQUANTISED):
             if name in known and name not in self.statistics:
                 self._statistic(name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.registry.registry import FILE, Registered, Registry
+from harness.registry.registry import FILE, MEMORY, Registered, Registry
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite
@@ -91,8 +91,8 @@ class ResolvedSuite:
 
 
 def _package(registered: Registered) -> str:
-    """Return the package or module with the entry; empty for a plugin file."""
-    if registered.source.distribution == FILE:
+    """Return the package or module with the entry; empty for a plugin file or an object."""
+    if registered.source.distribution in (FILE, MEMORY):
         return ""
     module = registered.entry.target.partition(":")[0] or registered.module
     return module.partition(".")[0]

@@ -50,7 +50,7 @@ def render_page(
     outcome: Outcome,
     store: Store,
     *,
-    arguments: Sequence[str],
+    arguments: Sequence[str] | None,
     temperature: float | None = None,
 ) -> str:
     """Render the report for a suite into a single self-contained HTML file.
@@ -61,7 +61,8 @@ def render_page(
         suite: Resolved suite.
         outcome: Results and pending cells.
         store: Store with statistics and checkpoints.
-        arguments: Command-line arguments that name the suite and plugins; not quoted.
+        arguments: Command-line arguments that name the suite and plugins, not quoted; None if no
+            command can compute the results.
         temperature: Temperature for samples drawn from stored checkpoints, which imports torch;
             None leaves samples out.
     """
@@ -100,8 +101,10 @@ def render_page(
     )
 
 
-def _command(arguments: Sequence[str], only: Sequence[str]) -> str:
-    """Format the shell command that computes the results on the page."""
+def _command(arguments: Sequence[str] | None, only: Sequence[str]) -> str:
+    """Format the shell command that computes the results on the page; empty if there is none."""
+    if arguments is None:
+        return ""
     selected = [word for text in only for word in ("--only", text)]
     return shlex.join(["bench", "run", *arguments, *selected])
 

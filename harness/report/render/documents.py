@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from harness.report.render.sheets import CellText, TextTable
-from harness.text import one_line
+from harness.text import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json"]
+Rendered: TypeAlias = Format | Literal["html"]
+"""Formats of a report; `html` is a piece of a page, as notebooks show it."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Prefixes that make a spreadsheet read text like a formula, full-width characters included."""
@@ -57,7 +60,7 @@ class Printing(TypedDict):
     suite: str
     changes: NotRequired[Sequence[str]]
     title: str
-    format: Format
+    format: Rendered
     console: NotRequired[Console | None]
 
 
@@ -105,7 +108,7 @@ def render_sheets(
     sheets: Sequence[TextTable],
     *,
     title: str,
-    format: Literal["table", "markdown", "latex"],
+    format: Literal["table", "markdown", "latex", "html"],
     console: Console | None,
 ) -> str:
     """Render text tables under a heading; see `Printing` for the arguments."""
@@ -113,6 +116,8 @@ def render_sheets(
         return _markdown(sheets, title)
     if format == "latex":
         return _latex(sheets, title)
+    if format == "html":
+        return _html(sheets, title)
     # imported here: rich takes a tenth of a second to import, and only this format needs rich
     from rich.console import Console
 
@@ -172,6 +177,22 @@ def _latex(sheets: Sequence[TextTable], title: str) -> str:
             f"\\begin{{table}}\n\\centering\n{tabular}\n\\caption{{{lines}}}\n\\end{{table}}"
         )
     return "\n\n".join(blocks) + "\n"
+
+
+def _html(sheets: Sequence[TextTable], title: str) -> str:
+    """Format tables as elements for a notebook, with the best number in each column in bold."""
+    blocks = [f"<h3>{_html_text(one_line(title))}</h3>"]
+    for sheet in sheets:
+        lines = "<br>\n".join(map(_html_text, [*sheet.caption, *sheet.notes]))
+        table = _tabulated(sheet, tablefmt="unsafehtml", escape=_html_text, bold="<b>{}</b>")
+        blocks += [f"<h4>{_html_text(sheet.title)}</h4>", table, f"<p><small>{lines}</small></p>"]
+    if not sheets:
+        blocks.append("<p>There are no results.</p>")
+    return "\n".join(blocks) + "\n"
+
+
+def _html_text(words: str) -> str:
+    return html.escape(printable(words))
 
 
 def _markdown_text(words: str) -> str:

@@ -96,11 +96,21 @@ def _name(cell: Cell) -> str:
 
 def _csv(results: Sequence[Result]) -> str:
     """Format a row per result, with the JSON fields except provenance."""
-    over_seeds = _over_seeds(results)
+    return csv_text(csv_columns(), csv_rows(results))
+
+
+def csv_columns() -> list[str]:
+    """List the columns of the CSV format."""
     blank = Result(Cell("", "", "", "", 0, 0, 0), "failed")
-    columns = [key for key in _flat(blank, {}) if key != "provenance"]
-    rows = [_flat(result, over_seeds.get(_place(result), {})) for result in results]
-    return csv_text(columns, rows)
+    return [key for key in _flat(blank, {}) if key != "provenance"]
+
+
+def csv_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return a row per result, with the columns of the CSV format; None for a missing number."""
+    over_seeds = _over_seeds(results)
+    columns = csv_columns()
+    found = (_flat(result, over_seeds.get(_place(result), {})) for result in results)
+    return [{key: row[key] for key in columns} for row in found]
 
 
 def _place(result: Result) -> Cell:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,16 +100,57 @@ def _read_into(merged: Merged, path: Path, chain: tuple[Path, ...], named_at: Or
             merged.problems += [_named(problem, named_at) for problem in error.problems]
         merged.is_complete = False
         return
-    origins: dict[Key, Origin] = {key: (str(path), line) for key, line in lines.items()}
+    origins = Origins({key: (str(path), line) for key, line in lines.items()})
+    _add(merged, values, origins, path.parent, (*chain, resolved))
+
+
+def merge_values(values: Mapping[str, Any], name: str) -> Merged:
+    """Merge a suite that was built in Python with the files that it includes.
+
+    Arguments:
+        values: The tables as TOML has them; changed by the call. Names of files are relative to
+            the current folder.
+        name: Name of the suite, which takes the place of the file in messages.
+
+    Raises:
+        SuiteError: An included file cannot be read or is not TOML.
+    """
+    if not re.fullmatch(r"[^./\\\s][^/\\\x00-\x1f]*", name):
+        raise SuiteError([Problem(f"{name!r} cannot be the name of a suite: no file could be so")])
+    merged = Merged()
+    origins = Origins({key: (name, None) for key in _keys(values)})
+    _add(merged, dict(values), origins, Path(), (Path(name),))
+    if not merged.is_complete:
+        raise SuiteError(merged.problems)
+    merged.origins[()] = (name, None)
+    return merged
+
+
+def _keys(value: Any, key: Key = ()) -> Iterator[Key]:
+    """Yield the key of each value, inside of tables and lists too."""
+    if key:
+        yield key
+    inner = enumerate(value) if isinstance(value, list) else ()
+    for part, item in value.items() if isinstance(value, dict) else inner:
+        yield from _keys(item, (*key, part))
+
+
+def _add(
+    merged: Merged,
+    values: dict[str, Any],
+    origins: Origins,
+    folder: Path,
+    chain: tuple[Path, ...],
+) -> None:
+    """Add values to `merged`, after the files that they include; names start at a folder."""
     includes = values.pop("include", [])
     if isinstance(includes, list) and all(isinstance(item, str) for item in includes):
         for number, item in enumerate(includes):
-            place = origins["include", number]
-            _read_into(merged, path.parent / item, (*chain, resolved), place)
+            place = origins.origin(("include", number))
+            _read_into(merged, folder / item, chain, place)
     else:
-        problem = Problem("expected a list of file names", *origins[("include",)], "include")
-        merged.problems.append(problem)
-    _merge(merged, values, origins, path)
+        merged.problems.append(origins.problem(("include",), "expected a list of file names"))
+    _merge(merged, values, origins, folder)
 
 
 def _named(problem: Problem, origin: Origin) -> Problem:
@@ -181,7 +222,7 @@ def _unusable(path: Path, message: str, line: int | None = None, hint: str = "")
     return SuiteError([Problem(message, file=str(path), line=line, hint=hint)])
 
 
-def _merge(merged: Merged, values: dict[str, Any], origins: dict[Key, Origin], path: Path) -> None:
+def _merge(merged: Merged, values: dict[str, Any], origins: Origins, folder: Path) -> None:
     """Append the tables in a file to earlier tables; a repeated name is a mistake."""
     offset = len(merged.values.get("comparisons", []))
     moved = {_shift(key, offset): where for key, where in origins.items()}
@@ -202,7 +243,7 @@ def _merge(merged: Merged, values: dict[str, Any], origins: dict[Key, Origin], p
         for number, item in enumerate(plugins["paths"]):
             if isinstance(item, str):
                 named_at = origins["plugins", "paths", number]
-                merged.plugin_files.setdefault(path.parent / item, named_at)
+                merged.plugin_files.setdefault(folder / item, named_at)
     merged.origins.update(moved)
     merged.values = {**merged.values, **values}
 

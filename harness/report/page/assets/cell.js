@@ -138,6 +138,7 @@ class CellView {
   }
 
   command(row) {
+    if (!DATA.command) return null; // of a suite that was built in Python
     const parts = commandOf(row);
     const button = el("button", { type: "button", onclick: () => copy(parts.join(" "), button) }, "Copy");
     const shown = parts.map((part, k) => [k ? " " : null, el("span", {}, part)]);

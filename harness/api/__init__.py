@@ -1,0 +1,1 @@
+"""The Python interface: suites, results and single parts; the commands of `bench` are clients."""

@@ -1,0 +1,263 @@
+"""Suites in Python: read from a file, selected, planned and run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from harness.api.shown import Spelling
+from harness.errors import BenchError, NothingStoredError
+from harness.plan.expand import select
+from harness.run.outcome import Outcome, cached_outcome
+from harness.run.prepare import fetch_missing, plan_unopened
+from harness.settings import (
+    BATCH_SIZE,
+    Settings,
+    data_folder,
+    default_data,
+    default_store,
+    share_processors,
+)
+from harness.store.layout import LOGS
+from harness.store.records import Store
+from harness.suite import ResolvedSuite, build_suite, load_suite
+from harness.text import known_names
+
+if TYPE_CHECKING:
+    from harness.api.planned import PlannedWork
+    from harness.api.results import Results
+    from harness.cli.display.displays import DisplayKind
+
+Missing: TypeAlias = Literal["run", "report", "error"]
+MISSING = ("run", "report", "error")
+Place: TypeAlias = str | Path | None
+"""A folder; None for the default."""
+
+
+def load(
+    path: str | Path,
+    plugins: Sequence[str] = (),
+    changes: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> Suite:
+    """Read a suite; no data is touched and no model is built.
+
+    Arguments:
+        path: A TOML file, or the name of a shipped suite.
+        plugins: Plugin files or modules, or `no:NAME`, as after `-p`.
+        changes: Values set, as after `--set`: `"training.NAME.learning_rate=3e-3"`.
+        only: Selected cells, as after `--only`: `"in=digits"`.
+
+    Raises:
+        SuiteError: The suite has mistakes; lists all with file, line and key.
+
+    Example:
+        >>> import oodbench
+        >>> suite = oodbench.load("quickstart", only=["in=digits", "scorer=typicality"])
+        >>> suite.title
+        'Quickstart: three small flows on embedded real data'
+    """
+    resolved = select(load_suite(Path(path), plugins, changes), only)
+    options = (("--plugin", plugins), ("--set", changes))
+    words = [f"{option}={value}" for option, values in options for value in values]
+    return Suite._of(resolved, Spelling(str(path), (str(path), *words)))
+
+
+class Suite:
+    """A suite: models, data sets, scorers and the comparisons to compute.
+
+    The tables have the keys of a suite file, and the same code validates them.
+
+    Arguments:
+        sections: Tables by name; names of files are relative to the current folder.
+        name: Name of the suite, and of the folder for its results in the store.
+        plugins: Plugin files or modules, or `no:NAME`, as after `-p`.
+        tables: More tables by name.
+
+    Raises:
+        SuiteError: The suite has mistakes; lists all with their keys.
+
+    Example:
+        >>> import oodbench
+        >>> suite = oodbench.Suite(
+        ...     training={"short": {"learning_rate": 1e-3}},
+        ...     models={"flow": {"plugin": "glow", "training": "short"}},
+        ...     datasets={"noise": {"plugin": "noise", "options": {"channels": 1, "height": 8,
+        ...                                                        "width": 8}}},
+        ...     comparisons=[{"models": "flow", "in": "digits", "out": "noise", "epochs": [0, 4],
+        ...                   "scorers": ["log-likelihood", "typicality"]}])
+        >>> suite.select(scorer="typicality", epoch=4).plan().to_dict()["cells"]["all"]
+        1
+    """
+
+    def __init__(
+        self,
+        sections: Mapping[str, Any] = MappingProxyType({}),
+        /,
+        *,
+        name: str = "suite",
+        plugins: Sequence[str] = (),
+        **tables: Any,
+    ) -> None:
+        self._resolved: ResolvedSuite = build_suite({**sections, **tables}, name, plugins)
+        self._spelling = Spelling(name)
+
+    @classmethod
+    def _of(cls, resolved: ResolvedSuite, spelling: Spelling) -> Suite:
+        made = cls.__new__(cls)
+        made._resolved, made._spelling = resolved, spelling
+        return made
+
+    @property
+    def name(self) -> str:
+        """Name of the suite, and of its folder in the store."""
+        return self._resolved.name
+
+    @property
+    def title(self) -> str:
+        """Title of reports."""
+        return self._resolved.title
+
+    def select(self, **values: Any) -> Suite:
+        """Return the suite with the selected cells only, and the jobs that they need.
+
+        Arguments:
+            values: A value, or a list of alternatives, for `model`, `in_`, `out`, `scorer`,
+                `epoch`, `group_size` or `seed`; different keys combine.
+
+        Raises:
+            BenchError: A key or value is unknown.
+            NothingSelectedError: The selection is empty.
+        """
+        texts = [
+            f"{key.removesuffix('_')}={value}"
+            for key, given in values.items()
+            for value in (given if isinstance(given, list | tuple) else [given])
+        ]
+        only = self._resolved.only.as_arguments()
+        kept = {text.partition("=")[0] for text in texts}
+        texts += [text for text in only if text.partition("=")[0] not in kept]
+        return self._of(select(self._resolved, texts), self._spelling)
+
+    def plan(self, *, store: Place = None, data: Place = None, why: bool = False) -> PlannedWork:
+        """List stored and new jobs, and estimate the time; nothing is computed.
+
+        Arguments:
+            store: Store; `$BENCH_STORE`, else `bench-store`, by default.
+            data: Data folder; `$BENCH_DATA`, else the user's data folder, by default.
+            why: Whether to give the reason for each new job.
+        """
+        from harness.api.planned import PlannedWork
+
+        settings = settings_of(store, data)
+        with data_folder(settings.data):
+            plan = plan_unopened(self._resolved, settings)
+            workers, _ = share_processors(settings, len(plan.chains))
+            return PlannedWork(plan, Store(settings.store), why, workers)
+
+    def run(
+        self,
+        *,
+        store: Place = None,
+        data: Place = None,
+        missing: Missing = "run",
+        device: str = "auto",
+        batch_size: int = BATCH_SIZE,
+        workers: int = 1,
+        threads: int = 0,
+        compile: bool = False,
+        executor: str = "auto",
+        allow_missing: bool = False,
+        download: bool = False,
+        display: DisplayKind = "auto",
+    ) -> Results:
+        """Return the results; what is not stored is trained, evaluated and scored first.
+
+        Arguments:
+            store: Store; `$BENCH_STORE`, else `bench-store`, by default.
+            data: Data folder; `$BENCH_DATA`, else the user's data folder, by default.
+            missing: What to do with cells that are not stored: `"run"` computes them, `"report"`
+                leaves them out, `"error"` refuses them. The last two compute nothing.
+            device: `"cpu"`, `"cuda"`, `"cuda:1"` ...; `"auto"` takes a GPU if available.
+            batch_size: Examples evaluated at once; changes rounding only.
+            workers: Processes; 0 chooses. With more than one, a script must not run at its import
+                (`if __name__ == "__main__":`), because workers import the script.
+            threads: Threads per process; 0 chooses.
+            compile: Whether to train through `torch.compile`, where possible.
+            executor: Name of an executor plugin.
+            allow_missing: Whether to run the cells with available data if a data set is missing.
+            download: Whether to download missing data sets first.
+            display: How progress is shown, on stderr.
+
+        Raises:
+            MissingDataError: A data set is missing.
+            NothingStoredError: Nothing is stored, with `missing="report"` or `"error"`.
+            BenchError: Some cells are not stored, with `missing="error"`.
+        """
+        from harness.api.results import Results
+
+        if missing not in MISSING:
+            raise BenchError(f"missing={missing!r}: {known_names(missing, MISSING)}")
+        settings = settings_of(
+            store,
+            data,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            threads=threads,
+            compile=compile,
+            executor=executor,
+        )
+        with data_folder(settings.data):
+            if missing == "run":
+                outcome = compute(
+                    self._resolved,
+                    settings,
+                    display,
+                    allow_missing=allow_missing,
+                    download=download,
+                )
+            else:
+                outcome = self._stored(settings)
+        results = Results(self._resolved, outcome, settings, self._spelling)
+        if missing == "error" and outcome.pending:
+            raise BenchError(results.pending_note)
+        return results
+
+    def _stored(self, settings: Settings) -> Outcome:
+        outcome = cached_outcome(plan_unopened(self._resolved, settings), settings)
+        if not outcome.results:
+            spelling = self._spelling
+            raise NothingStoredError(spelling.shown, settings.store, spelling.run)
+        return outcome
+
+
+def compute(
+    suite: ResolvedSuite,
+    settings: Settings,
+    display: DisplayKind,
+    *,
+    allow_missing: bool = False,
+    download: bool = False,
+) -> Outcome:
+    """Run a suite, with progress on stderr; arguments as in `Suite.run`."""
+    # Imported here, because importing PyTorch takes seconds and reports need none.
+    from harness.cli.display.session import session
+    from harness.run.run import run
+
+    log = settings.store / LOGS / f"{suite.name}.log"
+    with session(suite.registry, display, log) as report:
+        if download:
+            fetch_missing(suite, settings.data, report)
+        return run(suite, settings, report, allow_missing)
+
+
+def settings_of(store: Place, data: Place, **others: Any) -> Settings:
+    """Return settings, with the default places where none is given."""
+    return Settings(
+        default_store() if store is None else Path(store),
+        default_data() if data is None else Path(data),
+        **others,
+    )
