@@ -31,15 +31,10 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     maintenance     the store as a whole: list, fsck, gc, export, import; doctor
     regression      two runs compared; values pinned and verified
     testing         the conformance kit for plugins
-<<<<<<< HEAD
     testing.placement  plugins on a second device, which is emulated
-    cli.display     progress of a command
-    cli             the commands
-=======
     cli.display     progress of a run, on stderr
     api             the Python interface: suites and results
     cli             the commands, clients of `api`
->>>>>>> c5de95e (Suites and results have an interface in Python, and the commands are its clients)
 """
 
 from __future__ import annotations

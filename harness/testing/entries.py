@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any
 
 from harness.contracts import Dataset, Per
-from harness.domain import Domain, Images, Tokens
-from harness.errors import DomainError
+from harness.domain import Domain
 from harness.registry.options import (
     check_domain,
     constructor_arguments,
@@ -23,30 +20,6 @@ from harness.testing.checks import Check
 from harness.testing.fake_statistics import FakeStatistic, base_name
 
 CHECKED_KINDS: tuple[Kind, ...] = ("models", "datasets", "statistics", "scorers")
-
-
-@dataclass(frozen=True)
-class Domains:
-    """Domains for building models: a small domain, and a domain small enough to sum over."""
-
-    model: Domain
-    unit: Domain
-
-
-DOMAINS = (
-    Domains(Images(1, 4, 4), Images(1, 2, 2, bits=2)),
-    Domains(Tokens(8), Tokens(4, vocabulary=4)),
-)
-"""Domains of every kind; the first that a plugin takes are used."""
-
-
-def domains_for(target: Callable[..., Any]) -> Domains:
-    """Return domains that a model takes by the annotation of its parameter `domain`."""
-    for domains in DOMAINS:
-        with suppress(DomainError):
-            check_domain(target, domains.model)
-            return domains
-    return DOMAINS[0]  # the checks report the error
 
 
 def check_registered(

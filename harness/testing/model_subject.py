@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,36 @@ from torch import Tensor
 
 from harness.compute.examination import differs
 from harness.contracts import DensityModel, Preparable
-from harness.domain import Domain
+from harness.domain import Domain, Images, Tokens
+from harness.errors import DomainError
+from harness.registry.options import check_domain
 from harness.testing.checks import Fault, NotApplicable
 
 STATE = "the state"
+
+
+@dataclass(frozen=True)
+class Domains:
+    """Domains for building models: a small domain, and a domain small enough to sum over."""
+
+    model: Domain
+    unit: Domain
+
+
+DOMAINS = (
+    Domains(Images(1, 4, 4), Images(1, 2, 2, bits=2)),
+    Domains(Tokens(8), Tokens(4, vocabulary=4)),
+)
+"""Domains of every kind; the first that a plugin takes are used."""
+
+
+def domains_for(target: Callable[..., Any]) -> Domains:
+    """Return domains that a model takes by the annotation of its parameter `domain`."""
+    for domains in DOMAINS:
+        with suppress(DomainError):
+            check_domain(target, domains.model)
+            return domains
+    return DOMAINS[0]  # the checks report the error
 
 
 @dataclass(frozen=True)

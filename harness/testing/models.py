@@ -23,12 +23,12 @@ from harness.contracts import (
 from harness.domain import Domain
 from harness.testing.checks import Check, Fault, NotApplicable, describe, run_checks
 from harness.testing.density import log_density
-from harness.testing.entries import domains_for
 from harness.testing.model_subject import (
     STATE,
     ModelUnderTest,
     changed_by,
     check_untouched,
+    domains_for,
     generator,
     log_prob,
     settled,

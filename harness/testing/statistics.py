@@ -16,8 +16,7 @@ from harness.contracts import DensityModel, FittedStatistic, Per, Statistic
 from harness.domain import Domain
 from harness.errors import UnsupportedError
 from harness.testing.checks import Check, Fault, NotApplicable, check_not_fitted, run_checks
-from harness.testing.entries import DOMAINS
-from harness.testing.model_subject import ModelUnderTest, changed_by, check_untouched
+from harness.testing.model_subject import DOMAINS, ModelUnderTest, changed_by, check_untouched
 from harness.testing.toy_models import TinyAutoregression, TinyFlow
 
 _GROUPS = 6

@@ -10,8 +10,8 @@ import torch
 
 from harness.registry.options import REQUIRED, signature_options
 from harness.registry.registry import Registry
-from harness.testing.entries import builder, domains_for
-from harness.testing.model_subject import ModelUnderTest
+from harness.testing.entries import builder
+from harness.testing.model_subject import ModelUnderTest, domains_for
 from harness.testing.placement.comparison import same_on_both
 from harness.testing.statistics import StatisticUnderTest
 from oodbench import UnsupportedError

@@ -16,8 +16,7 @@ from harness.contracts import DensityModel, Flow, HasLogDensity, HasLogProbTerms
 from harness.domain import Domain
 from harness.suite import Recipe
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
-from harness.testing.entries import domains_for
-from harness.testing.model_subject import ModelUnderTest, generator
+from harness.testing.model_subject import ModelUnderTest, domains_for, generator
 from harness.testing.placement.comparison import remark, same_on_both
 from harness.testing.placement.emulated import DEVICE, EmulatedTensor, emulated_device
 
