@@ -11,6 +11,7 @@ from harness.errors import BenchError, is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 Part = TypeVar("Part", bound=Any)
 Out = TypeVar("Out")
@@ -66,6 +67,16 @@ def keep_freed_memory() -> None:
         return
     mallopt(MMAP_THRESHOLD, LARGEST)
     mallopt(TRIM_THRESHOLD, KEPT)
+
+
+def without_waiting(x: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device without blocking until the GPU is ready.
+
+    Unless the memory is pinned, the program waits until the GPU has finished all earlier work.
+    """
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
 
 
 def in_chunks(items: Part, size: int, do: Callable[[Part], Out]) -> Iterator[tuple[int, Out]]:

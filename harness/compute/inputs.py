@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.compute.device import without_waiting
 from harness.domain import Domain, Examples
 from harness.suite.schema import Recipe
 
@@ -47,7 +48,7 @@ def augment(x: Tensor, recipe: Recipe, levels: int, generator: torch.Generator) 
     if recipe.translate > 0:
         x = translate(x, recipe.translate, generator)
     if recipe.horizontal_flip:
-        mirrored = torch.rand(len(x), generator=generator).to(x.device) < 0.5
+        mirrored = without_waiting(torch.rand(len(x), generator=generator) < 0.5, x.device)
         x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
     if recipe.mutation_rate > 0:
         x = mutate(x, recipe.mutation_rate, levels, generator)
@@ -69,8 +70,9 @@ def translate(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     n, _, height, width = x.shape
     dy, dx = int(share * height), int(share * width)
     padded = torch.nn.functional.pad(x, (dx, dx, dy, dy))  # (N, C, H + 2dy, W + 2dx)
-    top = torch.randint(0, 2 * dy + 1, (n,), generator=generator).to(x.device)
-    left = torch.randint(0, 2 * dx + 1, (n,), generator=generator).to(x.device)
+    top = torch.randint(0, 2 * dy + 1, (n,), generator=generator)
+    left = torch.randint(0, 2 * dx + 1, (n,), generator=generator)
+    top, left = without_waiting(top, x.device), without_waiting(left, x.device)
     rows = top[:, None] + torch.arange(height, device=x.device)  # (N, H)
     columns = left[:, None] + torch.arange(width, device=x.device)  # (N, W)
     examples = torch.arange(n, device=x.device)[:, None, None]
@@ -101,4 +103,4 @@ def mutate(x: Tensor, rate: float, levels: int, generator: torch.Generator) -> T
     """
     replaced = torch.rand(x.shape, generator=generator) < rate
     values = torch.randint(0, levels, x.shape, generator=generator, dtype=x.dtype)
-    return torch.where(replaced.to(x.device), values.to(x.device), x)
+    return torch.where(without_waiting(replaced, x.device), without_waiting(values, x.device), x)

@@ -20,7 +20,7 @@ from harness.compute.checkpoints import (
     restore_optimizer,
     tensor_bytes,
 )
-from harness.compute.device import in_chunks
+from harness.compute.device import in_chunks, without_waiting
 from harness.compute.inputs import augment, model_input, stored_tensor
 from harness.compute.seeds import derived_seed, generator
 from harness.contracts import DensityModel, Preparable, Trainable
@@ -209,7 +209,7 @@ class Training:
         return torch.randperm(len(self.examples), generator=generator(self.seed, "order", epoch))
 
     def _minibatch(self, chosen: Tensor) -> Tensor:
-        return model_input(_without_waiting(self.examples[chosen], self.device), self.domain)
+        return model_input(without_waiting(self.examples[chosen], self.device), self.domain)
 
     def _step(self, x: Tensor, noise: torch.Generator, step: int) -> Tensor:
         for group in self.optimizer.param_groups:
@@ -287,16 +287,6 @@ def _on_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device)
 
 
-def _without_waiting(x: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to the device without blocking until the GPU is ready.
-
-    Unless the memory is pinned, the program waits until the GPU has finished all earlier work.
-    """
-    if device.type == "cuda" and x.device.type == "cpu":
-        return x.pin_memory().to(device, non_blocking=True)
-    return x.to(device)
-
-
 def _check_finite(losses: list[Tensor], epoch: int) -> None:
     finite = torch.isfinite(torch.stack(losses[-CHECK_STEPS:]))
     if not bool(finite.all()):
@@ -311,12 +301,13 @@ def _check_weights(model: DensityModel, epoch: int) -> None:
 
     The loss of the last step can be finite although the updated weights are not.
     """
-    for name, layer in model.named_parameters():
-        if not bool(layer.isfinite().all()):
-            raise TrainingError(
-                f"layer {name!r} has weights that are not finite at the end of epoch {epoch}; "
-                f"{ADVICE}"
-            )
+    layers = dict(model.named_parameters())
+    finite = torch.stack([layer.isfinite().all() for layer in layers.values()])
+    if not bool(finite.all()):  # a single look: on a GPU each one waits for the device
+        name = next(name for name, is_finite in zip(layers, finite, strict=True) if not is_finite)
+        raise TrainingError(
+            f"layer {name!r} has weights that are not finite at the end of epoch {epoch}; {ADVICE}"
+        )
 
 
 def gradients(loss: Loss, model: DensityModel, x: Tensor, noise: Generator) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -305,6 +306,27 @@ def test_waits_in_every_step_are_a_remark():
     assert check.outcome == "passed"
     place = line_of("wait").strip("()")
     assert check.message == f"on a GPU, every step would wait at {place}"
+
+
+@pytest.mark.parametrize("layers", [1, 12])
+def test_an_epoch_waits_three_times_however_many_layers(layers):
+    """For the last losses, for their mean, and for whether the weights are finite."""
+
+    class Deep(Good):
+        def __init__(self, domain):
+            super().__init__(domain)
+            self.more = nn.ParameterList(torch.zeros(1) for _ in range(layers))
+
+        def log_prob(self, x):
+            return super().log_prob(x) + sum(self.more)
+
+    images = np.zeros((6, 1, 4, 4), np.uint8)
+    component = SimpleNamespace(build=Deep, recipe=Recipe(minibatch=2, translate=0.3))
+    with emulated_device() as emulation:
+        training = trainer.Training(component, Images(1, 4, 4), images, 0, DEVICE)
+        emulation.waits.clear()
+        training.run_epoch(lambda examples: None)
+    assert emulation.waits.total() == 3
 
 
 def test_lists_as_indices_and_new_tensors_have_values_there():
