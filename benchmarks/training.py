@@ -88,7 +88,7 @@ def methods_of(size, device, compiled):
                 parameter.add_(0.01 * torch.randn_like(parameter))
     plain = Plain(copy.deepcopy(training.model), generator(0, "noise", 1))
     noise = generator(0, "noise", 1)
-    x = training.images.to(device)
+    x = training.examples.to(device)
     methods = {"plain": lambda: plain.step(x), "ours": lambda: training._step(x, noise, 0)}
     if compiled:
         other = Training(component, domain, images, 0, device)
