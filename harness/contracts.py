@@ -377,6 +377,38 @@ class HasLogDensity(Protocol):
 
 
 @runtime_checkable
+class HasLogProbEstimate(Protocol):
+    """Optional model capability: draws that improve on a `log_prob` that is a bound or estimate.
+
+    The conformance kit compares `log_prob` with this estimate on a small domain.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import HasLogProbEstimate
+        >>> class CoinThenPixel:
+        ...     def estimate_log_prob(self, x, draws, generator):
+        ...         coin = torch.randint(2, (draws, 1), generator=generator)  # the latent
+        ...         bright = torch.where(coin == 1, 0.9, 0.1)
+        ...         is_bright = x.flatten(1)[:, 0] > 127
+        ...         return torch.where(is_bright, bright, 1 - bright).mean(0).log()
+        >>> isinstance(CoinThenPixel(), HasLogProbEstimate)
+        True
+    """
+
+    def estimate_log_prob(self, x: Tensor, draws: int, generator: Generator) -> Tensor:
+        """Estimate the log-probability, for example by importance weights.
+
+        Arguments:
+            x: uint8, (N, *domain.shape).
+            draws: Number of draws for each example; with more, the estimate converges.
+            generator: On the CPU; the only source of randomness.
+
+        Returns:
+            Floating, (N,), in nats.
+        """
+
+
+@runtime_checkable
 class Flow(Protocol):
     """Optional model capability: a normalising flow maps real-valued images to noise.
 

@@ -43,6 +43,7 @@ __all__ = [
     "HasFitInfo",
     "HasLayerNorms",
     "HasLogDensity",
+    "HasLogProbEstimate",
     "HasLogProbTerms",
     "HasNotes",
     "HasScoreTerms",

@@ -34,7 +34,7 @@ from harness.testing.statistics import STATISTIC_CHECKS
 DOCS = Path(__file__).parent.parent / "docs"
 CONTRACTS = """
 Dataset HasStamp HasNotes CopiesExamples Fetchable
-DensityModel Preparable Trainable Samplable HasLogProbTerms
+DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbEstimate
 Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
 HasScoreTerms HasFitInfo Baseline Executor Task
 """

@@ -163,7 +163,7 @@ def deterministic(subject: ModelUnderTest) -> None:
 
 def input_untouched(subject: ModelUnderTest) -> None:
     """No method writes into the examples passed in."""
-    methods = ("log_prob", "log_prob_terms", "training_loss", "prepare")
+    methods = ("log_prob", "log_prob_terms", "estimate_log_prob", "training_loss", "prepare")
     for name, call in _calls(subject.model(), methods):
         check_untouched(name, call, subject.varied_examples())
 
@@ -317,7 +317,8 @@ def to_noise(subject: ModelUnderTest) -> None:
 def left_as_found(subject: ModelUnderTest) -> None:
     """Evaluating or sampling leaves mode, state, gradients and flags unchanged."""
     model, x = subject.model(), subject.examples(5)
-    for name, call in _calls(model, ("log_prob", "log_density", "log_prob_terms", "sample")):
+    evaluated = ("log_prob", "log_density", "log_prob_terms", "estimate_log_prob", "sample")
+    for name, call in _calls(model, evaluated):
         for mode, may_change in (("evaluation", ()), ("training", (STATE,))):
             model.train(mode == "training")
             for what in changed_by(partial(call, x), model):
@@ -370,6 +371,7 @@ def _calls(model: Any, methods: Sequence[str]) -> Iterator[tuple[str, Callable[[
         "log_prob": lambda x: model.log_prob(x),
         "log_density": lambda x: model.log_density(x + 0.5),
         "log_prob_terms": lambda x: model.log_prob_terms(x),
+        "estimate_log_prob": lambda x: model.estimate_log_prob(x, 2, generator()),
         "training_loss": lambda x: model.training_loss(x, generator()),
         "prepare": lambda x: model.prepare(x),
         "sample": lambda x: model.sample(len(x), generator()),

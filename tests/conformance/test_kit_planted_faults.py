@@ -484,3 +484,64 @@ def test_the_kit_leaves_torch_as_it_was():
     before = torch.random.get_rng_state()
     check_model(GoodModel)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def of_a_latent(likelihood, *, above=0.0, weights=0.0):
+    """P(x): mean over two latents of products of softmaxes; both values moved by constants."""
+
+    class Latent(nn.Module):
+        def __init__(self, domain):
+            super().__init__()
+            self.domain, self.likelihood = domain, likelihood
+            self.logits = nn.Parameter(0.1 * torch.randn(2, domain.dims, domain.levels))
+
+        def given(self, x):
+            """Log P(x | z), (N, 2)."""
+            pixels = x.flatten(1).long()[:, None, :, None].expand(-1, 2, -1, -1)
+            logits = self.logits.log_softmax(2).expand(len(x), -1, -1, -1)
+            return logits.gather(3, pixels).squeeze(3).sum(2)
+
+        def log_prob(self, x):
+            return self.given(x).mean(1) + above
+
+        def estimate_log_prob(self, x, draws, generator):
+            z = torch.randint(2, (draws,), generator=generator)
+            return self.given(x)[:, z].logsumexp(1) - math.log(draws) + weights
+
+    return Latent
+
+
+@pytest.mark.parametrize("likelihood", ["lower_bound", "estimate"])
+def test_a_bound_and_an_estimate_are_compared_with_draws(likelihood):
+    unit = named(check_model(of_a_latent(likelihood)), "unit")
+    assert unit.outcome == "passed"
+    assert "; estimate_log_prob by 256 draws has a mean of -5." in unit.message
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (of_a_latent("lower_bound", above=-1.0, weights=-0.5), "sum to 0.607, not to 1"),
+        (of_a_latent("lower_bound", weights=0.5), "sum to 1.65, not to 1"),
+        (of_a_latent("estimate", above=-0.5), "far from log_prob"),
+        (of_a_latent("estimate", above=math.log(2)), "total probability of 2"),
+        (of_a_latent("lower_bound", above=math.log(2)), "total probability of 2"),
+    ],
+)
+def test_a_wrong_bound_estimate_or_draws_are_found(model, message):
+    found = failed(check_model(model))
+    assert found.keys() == {"unit"}
+    assert message in found["unit"]
+
+
+def test_a_bound_above_the_estimate_by_draws_is_found():
+    class Uniform(of_a_latent("lower_bound")):
+        """Its log_prob is uniform, whatever it was trained on; its draws know better."""
+
+        def log_prob(self, x):
+            return 0 * self.given(x).mean(1) - self.domain.dims * self.domain.bits * math.log(2)
+
+        def training_loss(self, x, generator):
+            return -self.given(x // 2).mean()
+
+    assert "which is said to be a lower bound" in failed(check_model(Uniform))["unit"]

@@ -75,7 +75,7 @@ class VAE(nn.Module):
         """Evaluate the terms in `log_prob(x)`, each floating, (N,), in nats.
 
         `reconstruction` is the mean of log p(x | z), `divergence` minus the Kullback-Leibler
-        divergence; for the bound `iwae`, `weighting` is the difference to the sum of both.
+        divergence; for the bound `iwae`, `weighting` is what the bound adds to both.
         """
         mean, log_sd = self._posterior(x)
         log_likelihood = self._log_likelihood(x, mean, log_sd, self.noise)  # (N, S)
