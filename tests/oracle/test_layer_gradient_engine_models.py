@@ -78,7 +78,30 @@ MODELS = {
         lambda: Plain(nn.Unflatten(1, (1, 3)), nn.Conv3d(1, 2, 2, stride=(1, 2, 1))),
         {"rule"},
     ),
-    "conv-transposed": (lambda: Plain(nn.ConvTranspose2d(3, 2, 2, stride=2)), {"vmap"}),
+    "conv-transposed": (lambda: Plain(nn.ConvTranspose2d(3, 2, 2, stride=2)), {"rule"}),
+    "conv-transposed-padded": (
+        lambda: Plain(
+            nn.ConvTranspose2d(
+                3, 4, (2, 3), stride=(1, 2), padding=(0, 2), output_padding=(1, 1), dilation=(2, 3)
+            ),
+            nn.Tanh(),
+            nn.ConvTranspose2d(4, 6, 3, padding=1, groups=2, bias=False),
+        ),
+        {"rule"},
+    ),
+    "conv-transposed-1d": (
+        lambda: Plain(nn.Flatten(2), nn.ConvTranspose1d(3, 2, 4, stride=3)),
+        {"rule"},
+    ),
+    "conv-transposed-3d": (
+        lambda: Plain(nn.Unflatten(1, (1, 3)), nn.ConvTranspose3d(1, 2, 2, stride=(1, 2, 1))),
+        {"rule"},
+    ),
+    "conv-gated": (lambda: Plain(nn.Conv2d(3, 8, 3, padding=1), nn.GLU(1)), {"rule"}),
+    "batch-norm-of-batches": (
+        lambda: Plain(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)),
+        None,
+    ),
     "norms": (
         lambda: Plain(
             nn.Conv2d(3, 4, 1),
@@ -122,6 +145,19 @@ MODELS = {
     "recurrent": (lambda: Plain(Recurrent()), {"loop"}),
     "weight-norm": (
         lambda: flat(parametrizations.weight_norm(nn.Linear(FEATURES, 4))),
+        {"rule"},
+    ),
+    "weight-norm-conv": (
+        lambda: Plain(
+            parametrizations.weight_norm(nn.Conv2d(3, 4, 3, padding=1)),
+            nn.Tanh(),
+            parametrizations.weight_norm(nn.Conv2d(4, 2, 2, groups=2, bias=False), dim=1),
+            parametrizations.weight_norm(nn.Conv2d(2, 6, (1, 2)), dim=None),
+        ),
+        {"rule"},
+    ),
+    "weight-norm-transposed": (
+        lambda: Plain(parametrizations.weight_norm(nn.ConvTranspose2d(3, 2, 2))),
         {"vmap", "rule"},
     ),
     "unused": (lambda: Plain(with_unused_parameter()), {"rule"}),

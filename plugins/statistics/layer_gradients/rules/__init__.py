@@ -10,6 +10,7 @@ from plugins.statistics.layer_gradients.rules import (
     fused_glow,
     masked_layers,
     torch_layers,
+    weight_norm,
 )
 
-__all__ = ["flow_layers", "fused_glow", "masked_layers", "torch_layers"]
+__all__ = ["flow_layers", "fused_glow", "masked_layers", "torch_layers", "weight_norm"]

@@ -21,6 +21,7 @@ from plugins.statistics.layer_gradients.norms import (
 from plugins.statistics.layer_gradients.registry import Call, Misaligned, layer_gradient_rule
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
 def summed_to(gradient: Tensor, shape: Sequence[int]) -> Tensor:
@@ -52,10 +53,8 @@ def convolution_gradients(
     module: Convolution, call: Call, x: Tensor, delta: Tensor
 ) -> dict[str, RuleGradient]:
     """Like `convolution`, with delta the gradient for the bare convolution's output."""
-    space = len(module.kernel_size)
-    if x.dim() != 2 + space:
-        raise Misaligned("the convolution has a single example as input, without a batch")
-    reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    _require_batch(module, x)
+    reach = _reach(module)
     before, after = _padding(module, reach)
     if _thinner_by_delta(module, reach, before, after):
         # Move each output channel over the input instead: the same sum, with fewer columns.
@@ -64,14 +63,66 @@ def convolution_gradients(
         padded, points = _pad(delta, left, right), x
     else:
         padded, points = _pad(x, before, after, module.padding_mode), delta
+    weight = _weight_gradient(call, padded, points, module)
+    return {"weight": weight, "bias": channel_sums(call, delta)}
+
+
+@layer_gradient_rule(
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+    parameters=("weight", "bias"),
+)
+def transposed_convolution(module: Transposed, call: Call) -> dict[str, RuleGradient]:
+    """For a transposed convolution with any stride, padding, dilation and number of groups.
+
+    A transposed convolution is the way back through a convolution, so input and delta change
+    places: dW = sum over input positions of x times the patch of delta at each position.
+    """
+    x, delta = call.inputs[0], call.delta()
+    _require_batch(module, x)
+    padding = list(module.padding)
+    padded = _pad(delta, padding, padding)
+    sizes = zip(x.shape[2:], module.stride, _reach(module), strict=True)
+    for dim, (size, stride, reach) in enumerate(sizes, start=2):
+        padded = padded.narrow(dim, 0, (size - 1) * stride + reach + 1)
+    weight = _weight_gradient(call, padded, x, module)
+    return {"weight": weight, "bias": channel_sums(call, delta)}
+
+
+def _require_batch(module: Convolution | Transposed, x: Tensor) -> None:
+    if x.dim() != 2 + len(module.kernel_size):
+        raise Misaligned("the convolution has a single example as input, without a batch")
+
+
+def _reach(module: Convolution | Transposed) -> list[int]:
+    """Return how far a patch reaches in each spatial dimension."""
+    return [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+
+
+def channel_sums(call: Call, delta: Tensor) -> Tensor:
+    """Sum delta over examples and positions: (M, C)."""
+    return call.grouped(delta).sum([1, *range(3, delta.dim() + 1)])
+
+
+def _weight_gradient(
+    call: Call, padded: Tensor, points: Tensor, module: Convolution | Transposed
+) -> RuleGradient:
+    """Build the product of the patches of `padded` and the positions of `points`."""
     product = partial(_product, call, padded, points, module)
-    weight: RuleGradient
-    if _is_faster_by_rows(call, padded, points, module):
-        weight = Deferred(partial(_sq_norms_by_rows, call, padded, points, module), product)
-    else:
-        weight = product()
-    bias = call.grouped(delta).sum([1, *range(3, 3 + space)])
-    return {"weight": weight, "bias": bias}
+    if not _is_faster_by_rows(call, padded, points, module):
+        return product()
+    return Deferred(partial(_sq_norms_by_rows, call, padded, points, module), product)
+
+
+def explicit_convolution_gradient(module: Convolution, call: Call) -> Tensor:
+    """Compute the weight's gradient in the layout of the weight: (M, *weight.shape)."""
+    _require_batch(module, call.inputs[0])
+    before, after = _padding(module, _reach(module))
+    padded = _pad(call.inputs[0], before, after, module.padding_mode)
+    product = _product(call, padded, call.delta(), module).explicit()  # (M, ..., O, k C)
+    by_patch = product.reshape(call.groups, module.out_channels, math.prod(module.kernel_size), -1)
+    return by_patch.transpose(2, 3).reshape(call.groups, *module.weight.shape)
 
 
 def _padding(module: Convolution, reach: list[int]) -> tuple[list[int], list[int]]:
@@ -113,7 +164,7 @@ def _points(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2).unsqueeze(2)
 
 
-def _patches(x: Tensor, module: Convolution) -> Tensor:
+def _patches(x: Tensor, module: Convolution | Transposed) -> Tensor:
     """Extract the kernel's patch at each position: (N, C, *space) to (N, P, prod(kernel), C).
 
     Channels come last, so that copies read contiguous memory.
@@ -129,7 +180,9 @@ def _patches(x: Tensor, module: Convolution) -> Tensor:
     return view.flatten(1, space).flatten(2, 1 + space)
 
 
-def _product(call: Call, padded: Tensor, points: Tensor, module: Convolution) -> Outer:
+def _product(
+    call: Call, padded: Tensor, points: Tensor, module: Convolution | Transposed
+) -> Outer:
     """Build the product of patches and points over all positions, by blocks of channels."""
     blocks = module.groups
 
@@ -143,12 +196,14 @@ def _product(call: Call, padded: Tensor, points: Tensor, module: Convolution) ->
     return Outer(by_block(_patches(padded, module)), by_block(_points(points)))
 
 
-def _is_faster_by_rows(call: Call, padded: Tensor, points: Tensor, module: Convolution) -> bool:
+def _is_faster_by_rows(
+    call: Call, padded: Tensor, points: Tensor, module: Convolution | Transposed
+) -> bool:
     """Return whether `_sq_norms_by_rows` holds and is faster than a product with whole patches."""
     positions = points[:, 0].numel() // call.groups
     columns = padded.shape[1] * math.prod(module.kernel_size)
     return (
-        isinstance(module, nn.Conv2d)
+        len(module.kernel_size) == 2
         and module.kernel_size[0] > 1
         and module.stride == (1, 1)
         and module.groups == 1
@@ -157,7 +212,9 @@ def _is_faster_by_rows(call: Call, padded: Tensor, points: Tensor, module: Convo
     )
 
 
-def _sq_norms_by_rows(call: Call, padded: Tensor, points: Tensor, module: nn.Conv2d) -> Tensor:
+def _sq_norms_by_rows(
+    call: Call, padded: Tensor, points: Tensor, module: nn.Conv2d | nn.ConvTranspose2d
+) -> Tensor:
     """Compute squared norms, float64, (M,), by a product for each row of the kernel.
 
     Patches of a single kernel row serve all rows: in the flattened image, a row further down is
