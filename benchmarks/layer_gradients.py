@@ -27,14 +27,15 @@ import time
 from dataclasses import dataclass
 
 import torch
+from plain import published_log_prob
 from torch.func import functional_call, grad, vmap
-from torch.nn import functional as F
 
 from harness.compute.device import keep_freed_memory
 from oodbench import Images
-from plugins.models.flows.multiscale import squeeze
+from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.models.realnvp import realnvp
 from plugins.statistics.layer_gradients.engine import MAX_BYTES, LayerGradientEngine
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
@@ -71,6 +72,24 @@ SIZES = {
         torch.float32,
         {"engine": 40, "published": 5, "loop": 5, "vmap": 4, "plain": 16},
     ),
+    "realnvp": Size(
+        lambda: realnvp(GRAY),
+        GRAY,
+        torch.float32,
+        {"engine": 128, "published": 10, "loop": 10, "vmap": 16, "plain": 128},
+    ),
+    "maf": Size(
+        lambda: maf(GRAY),
+        GRAY,
+        torch.float32,
+        {"engine": 64, "published": 10, "loop": 10, "vmap": 8, "plain": 64},
+    ),
+    "spline-flow": Size(
+        lambda: spline_flow(GRAY),
+        GRAY,
+        torch.float32,
+        {"engine": 64, "published": 10, "loop": 10, "vmap": 8, "plain": 64},
+    ),
     "one-channel": Size(
         lambda: glow_linear(GRAY),
         GRAY,
@@ -78,80 +97,6 @@ SIZES = {
         {"engine": 64, "published": 5, "loop": 5, "vmap": 4, "plain": 64},
     ),
 }
-
-
-# The published formulation
-
-
-def published_log_prob(model, x):
-    """`model.log_prob(x)`, step by step as in the published code."""
-    domain = model.domain
-    y = (x.to(next(model.parameters()).dtype) + 0.5) / domain.levels - 0.5
-    log_prob = y.new_full((len(y),), -domain.dims * domain.bits * math.log(2))
-    if hasattr(model, "levels"):
-        return log_prob + _published_glow(model, y)
-    for k in range(model._n_steps):
-        y, ladj = _published_linear_step(model._step(k), y, k % 2)
-        log_prob = log_prob + ladj
-    return log_prob + (-y - 2 * F.softplus(-y)).flatten(1).sum(1)
-
-
-def _published_glow(model, y):
-    log_prob = y.new_zeros(len(y))
-    for index, level in enumerate(model.levels):
-        y = squeeze(y).contiguous()  # ours is channels-last, which the layers would take over
-        for step in level.steps:
-            y, ladj = _published_step(step, y)
-            log_prob = log_prob + ladj
-        if index < len(model.splits):
-            y, z = y.chunk(2, dim=1)
-            mean, log_sd = _zero_conv(model.splits[index].prior.conv, y).chunk(2, dim=1)
-            log_prob = log_prob + _gaussian(z, mean, log_sd)
-    zeros = torch.zeros(len(y), 2 * y.shape[1], *y.shape[2:], dtype=y.dtype, device=y.device)
-    mean, log_sd = _zero_conv(model.top.prior.conv, zeros).chunk(2, dim=1)
-    return log_prob + _gaussian(y, mean, log_sd)
-
-
-def _published_step(step, x):
-    pixels = x.shape[2] * x.shape[3]
-    x, mix, net = _actnorm(step.norm, x), step.mix, step.coupling
-    eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    lower = mix.lower * torch.tril(torch.ones_like(eye), -1) + eye
-    upper = mix.upper * torch.triu(torch.ones_like(eye), 1)
-    upper = upper + torch.diag(mix.sign * torch.exp(mix.log_s))
-    x = F.conv2d(x, torch.matmul(mix.p, torch.matmul(lower, upper))[:, :, None, None])
-    a, b = x.chunk(2, dim=1)
-    h = F.relu(_actnorm(net.norm1, F.conv2d(a, net.conv1.weight, padding=1)))
-    h = F.relu(_actnorm(net.norm2, F.conv2d(h, net.conv2.weight)))
-    shift, raw = _zero_conv(net.conv3, h).chunk(2, dim=1)
-    scale = torch.sigmoid(raw + 2)
-    ladj = torch.log(scale).flatten(1).sum(1)
-    ladj = ladj + pixels * (step.norm.log_scale.sum() + mix.log_s.sum())
-    return torch.cat((a, (b + shift) * scale), dim=1), ladj
-
-
-def _published_linear_step(step, x, parity):
-    x = F.conv2d(_actnorm(step.norm, x), step.mix.weight[:, :, None, None])
-    pixels, net = x.shape[2] * x.shape[3], step.coupling
-    ladj = pixels * (step.norm.log_scale.sum() + torch.linalg.slogdet(step.mix.weight)[1])
-    mask = (net.even if parity == 0 else 1 - net.even).reshape(x.shape[1:])
-    kept = (x * mask).flatten(1)
-    log_scale = torch.tanh(net.log_scale_net(kept)).reshape(x.shape) * (1 - mask)
-    shift = net.shift_net(kept).reshape(x.shape) * (1 - mask)
-    return x * torch.exp(log_scale) + shift, ladj + log_scale.flatten(1).sum(1)
-
-
-def _actnorm(norm, x):
-    return (x + norm.bias) * torch.exp(norm.log_scale)
-
-
-def _zero_conv(conv, x):
-    return F.conv2d(x, conv.weight, conv.bias, padding=1) * torch.exp(3 * conv.log_scale)
-
-
-def _gaussian(z, mean, log_sd):
-    square = (z - mean) ** 2 / torch.exp(2 * log_sd)
-    return (-0.5 * (math.log(2 * math.pi) + 2 * log_sd + square)).flatten(1).sum(1)
 
 
 # The methods: each takes groups, uint8, (M, b, *shape)
@@ -218,12 +163,12 @@ def _status(name):
         return 1024 * int(re.search(rf"{name}:\s+(\d+)", file.read())[1])
 
 
-def timed(run, device):
-    started = time.perf_counter()
+def timed(run, device, clock=time.perf_counter):
+    started = clock()
     run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def parsed():
@@ -239,6 +184,9 @@ def parsed():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=["float32", "float64"], help="of the models")
     parser.add_argument("--examples", type=int, help="for the engine and plain at a time")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="processor time, on a machine with other work"
+    )
     parser.add_argument("--tf32", action="store_true", help="TensorFloat-32 on a GPU")
     parser.add_argument("--return-memory", action="store_true", help="as the C library does")
     parser.add_argument("--json", metavar="FILE", help="write all figures there too")
@@ -251,7 +199,7 @@ def built(size, arguments, device):
     model = size.build().eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "conv3" in name or "prior" in name:
+            if "conv3" in name or "prior" in name or ".net." in name:
                 parameter.add_(0.01 * torch.randn_like(parameter))
     dtype = getattr(torch, arguments.dtype) if arguments.dtype else size.dtype
     return model.to(device, dtype)
@@ -277,13 +225,14 @@ def measured(name, threads, group_size, model, arguments):
     """A row for each method: times per example in ms, the first call in s, memory in MiB."""
     torch.set_num_threads(threads)
     device = torch.device(arguments.device)
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     runs, counts = prepared(SIZES[name], model, group_size, arguments)
     first = {method: timed(run, device) for method, run in runs.items()}
     peaks = {method: peak_bytes(run, device) / 2**20 for method, run in runs.items()}
     seconds = {method: [] for method in runs}
     for _ in range(arguments.repeats):
         for method, run in runs.items():
-            seconds[method].append(1e3 * timed(run, device) / counts[method])
+            seconds[method].append(1e3 * timed(run, device, clock) / counts[method])
     return [
         {
             "size": name,

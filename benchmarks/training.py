@@ -25,15 +25,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from layer_gradients import published_log_prob
+from plain import published_log_prob
 
 from harness.compute.device import keep_freed_memory
 from harness.compute.seeds import generator
 from harness.compute.trainer import Training
 from harness.suite import Recipe
 from oodbench import Images
+from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.models.realnvp import realnvp
 
 COLOUR, GRAY = Images(3, 32, 32), Images(1, 28, 28)
 QUICK = Images(3, 8, 8)
@@ -47,6 +49,9 @@ SIZES = {
     "wide": (lambda domain: glow(domain, levels=3, steps=4, width=512), COLOUR),
     "full": (glow, COLOUR),
     "one-channel": (glow_linear, GRAY),
+    "realnvp": (realnvp, GRAY),
+    "maf": (maf, GRAY),
+    "spline-flow": (spline_flow, GRAY),
 }
 RECIPE = Recipe(minibatch=64, learning_rate=1e-5)
 PRECISION = {"one-channel": "float64"}  # as the paper trains it; float32 elsewhere
@@ -84,7 +89,7 @@ def methods_of(size, device, compiled):
     torch.manual_seed(0)
     with torch.no_grad():  # layers that start at zero are moved, so that every layer counts
         for name, parameter in training.model.named_parameters():
-            if "conv3" in name or "prior" in name:
+            if "conv3" in name or "prior" in name or ".net." in name:
                 parameter.add_(0.01 * torch.randn_like(parameter))
     plain = Plain(copy.deepcopy(training.model), generator(0, "noise", 1))
     noise = generator(0, "noise", 1)

@@ -26,9 +26,16 @@ SUITES = sorted(
     if path.parent.name != "common"
 )
 SLOW = {"paper", "paper-rivals", "rivals", "studies/readings", "studies/readings-overlap"}
-WITHOUT_FILES = {"pinned", "quickstart", "rivals"}
+WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals"}
 SMALL = {
-    "models": {"steps": 1, "width": 4, "hidden_layers": 1},
+    "models": {
+        "steps": 1,
+        "couplings": 1,
+        "transforms": 1,
+        "width": 4,
+        "hidden_layers": 1,
+        "blocks": 0,
+    },
     "datasets": {"n_train": 16, "n_test": 20},
 }
 """Largest values of options that decide only about the size of the work."""
