@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -33,18 +34,41 @@ def test_own_data_takes_the_place_of_the_first_suites_data(write_suite):
     assert {"mine", "scans"} <= set(suite.datasets)
 
 
-def test_the_commands_lead_to_a_table(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = dict(
-        re.findall(r"<!-- (.*?) -->\n```\w+\n(.*?)```", page("own-scorer.md"), re.DOTALL)
-    )
-    Path("mine.toml").write_text(blocks["mine.toml"])
+def run_commands(blocks):
+    """Run the commands of a page, with the output of the last one."""
     for line in blocks["commands"].splitlines():
         command = shlex.split(line)[1:]
         if command[0] == "run":
             command += ["--display", "none", "--executor", "sequential"]
         done = CliRunner().invoke(app, command, catch_exceptions=False)
         assert done.exit_code == 0, done.output
+    return done
+
+
+def blocks_of(name):
+    """The blocks of a page, by the comment before them."""
+    return dict(re.findall(r"<!-- (.*?) -->\n```\w+\n(.*?)```", page(name), re.DOTALL))
+
+
+def test_a_folder_of_text_leads_to_a_table_and_a_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("corpus").mkdir()
+    for name in ("text", "first-suite", "own-data", "pins"):
+        shutil.copy(TUTORIALS / f"{name}.md", "corpus")
+    blocks = blocks_of("text.md")
+    Path("text.toml").write_text(blocks["text.toml"])
+    run_commands(blocks)
+    assert "Text" in Path("report.html").read_text()
+    done = CliRunner().invoke(app, ["report", "text.toml"], catch_exceptions=False)
+    assert "bits/byte" in done.output
+    assert re.search(r"^log-likelihood +0 +\d\.\d+ +\d", done.output, re.MULTILINE)
+
+
+def test_the_commands_lead_to_a_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = blocks_of("own-scorer.md")
+    Path("mine.toml").write_text(blocks["mine.toml"])
+    done = run_commands(blocks)
     assert re.search(r"^my-scorer +1 +\d", done.output, re.MULTILINE)
     assert "flow, in-distribution stripes" in done.output
 
