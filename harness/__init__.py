@@ -24,6 +24,7 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     compute         training and the evaluation of statistics
     scoring         statistics -> scores -> results
     run             a run from start to end; saved results; event log
+    detectors       a scorer of the table put to use: made, read, applied to files
     report          conclusions from the results
     report.render   the report as text: terminal, Markdown, LaTeX, CSV, JSON
     report.figures  the report as figures

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
+from harness.domain import Images
+
 if TYPE_CHECKING:
+    import numpy as np
     import typer
+    from numpy.typing import NDArray
 
     from harness.events import CellFinished, EpochFinished, RunFinished, RunStarted
+
+Inputs: TypeAlias = "tuple[Sequence[tuple[str, Callable[[], NDArray[np.uint8]]]], Sequence[str]]"
+"""Inputs of a detector: for each file its name and a function that reads its examples, uint8,
+(N, *domain.shape); and remarks, for example on files that were passed over."""
 
 
 PROJECT = "bench"
@@ -81,6 +90,18 @@ def bench_scorers() -> Iterable[Entry]:
 def bench_executors() -> Iterable[Entry]:
     """Executor entries: `target(**options) -> Executor`."""
     return ()
+
+
+@hookspec
+def bench_inputs(paths: Sequence[Path], domain: Images, resize: bool) -> Inputs | None:
+    """Find a detector's inputs, pairs of name and reading function, and remarks; or None.
+
+    None means that another plugin reads the domain. The function returns uint8,
+    (N, *domain.shape), and raises `DataError` for a file that cannot be read, or that has no
+    examples of the domain; with `resize`, files of another size are converted as in a data set.
+    A path without inputs is an input too: its function raises the error.
+    """
+    return None
 
 
 @hookspec

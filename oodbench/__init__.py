@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # where type checkers find the names that `__all__` lists
     from harness.api.suites import *
     from harness.contracts import *
     from harness.dequantise import *
+    from harness.detectors.detector import Detector
     from harness.domain import *
     from harness.errors import *
     from harness.events import *
@@ -29,6 +30,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "DensityModel",
+    "Detector",
     "Domain",
     "DomainError",
     "Entry",
@@ -87,6 +89,7 @@ _HOMES = (
     "harness.events",
     "harness.hookspecs",
     "harness.settings",
+    "harness.detectors.detector",
     "harness.api.suites",
     "harness.api.results",
 )

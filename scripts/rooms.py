@@ -24,6 +24,7 @@ PLACES = {
     "report.render": (2.65, 3),
     "report.figures": (3.55, 3),
     "maintenance": (0, 4),
+    "detectors": (0.3, 3),
     "run": (1.35, 4),
     "report": (2.6, 4),
     "testing.placement": (5, 2),

@@ -37,6 +37,10 @@ COMMANDS = {
         "doctor": ("doctor.doctor", "Examine Python, torch, devices, folders and plugins."),
         "schema": ("listing.schema", "Print the JSON Schema for suites."),
     },
+    "detector": {
+        "make": ("detector.make", "Write a detector from stored results of a suite."),
+        "run": ("detector.run", "Score and flag pictures or arrays with a detector."),
+    },
     "plugins": {
         "list": ("plugins.list_plugins", "List plugins: active, blocked or broken, and why."),
         "new": ("plugins.new", "Begin a new plugin in the current folder."),
@@ -103,6 +107,7 @@ app = typer.Typer(
     "interrupted; after 74 and 130 the same command resumes.",
 )
 for _name, _help in {
+    "detector": "Detectors: put a scorer of the table to use.",
     "plugins": "Plugins: list, begin and examine plugins.",
     "data": "Data sets: list, download, verify.",
     "store": "The store: list, verify, tidy up, move results.",

@@ -15,7 +15,7 @@ from harness import events
 from harness.compute.checkpoints import build_model, load_model, tensor_bytes
 from harness.compute.context import ChainContext
 from harness.compute.device import keep_freed_memory, thread_count
-from harness.compute.evaluate import Fits, evaluate
+from harness.compute.evaluate import Fits, evaluate, fit_to
 from harness.compute.examination import EXAMPLES, examine
 from harness.compute.inputs import model_input, stored_tensor
 from harness.compute.rolling import Rolling
@@ -344,7 +344,7 @@ class _Evaluator:
         name = f"{unit} {job.epoch}: fit of {job.statistic} on {part.fit_dataset}"
         with self._context.step(name, len(images)) as advance:
             started = time.perf_counter()
-            statistic.fit(model, self._input(images).to(self._context.device))
+            fit_to(statistic, model, self._input(images), self._context.device)
             advance(len(images))
         seconds = time.perf_counter() - started
         work = fit_work(self._chain.jobs[job], self._chain.model, self._chain.domain)

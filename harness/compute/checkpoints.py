@@ -9,9 +9,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from harness.compute.saved.matching import Fit, described
 from harness.contracts import DensityModel
 from harness.domain import Domain
-from harness.errors import StoreError
+from harness.errors import DataError, StoreError
 from harness.store.layout import CHECKPOINTS, WEIGHTS
 from harness.store.records import Store
 from harness.suite import ModelComponent, Recipe
@@ -81,6 +82,34 @@ def load_model(
     model = build_model(component, domain, 0)
     weights = store.read(CHECKPOINTS, key, WEIGHTS)
     model.load_state_dict(load_tensors(weights))
+    return model.to(device).eval()
+
+
+def model_with(
+    component: ModelComponent, domain: Domain, content: bytes, device: torch.device
+) -> DensityModel:
+    """Build a model with weights from elsewhere, in evaluation mode.
+
+    Arguments:
+        component: The model.
+        domain: Domain of the model.
+        content: Weights, a safetensors file.
+        device: Device for the model.
+
+    Raises:
+        DataError: The content is damaged, or has the weights of another model.
+    """
+    model = build_model(component, domain, 0)
+    try:
+        fit = Fit(model.state_dict(), load_tensors(content))
+    except StoreError as error:
+        raise DataError(str(error)) from error
+    if not fit.fits:
+        raise DataError(described(fit))
+    try:
+        model.load_state_dict(fit.complete())
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"the model does not accept the weights: {error}") from error
     return model.to(device).eval()
 
 

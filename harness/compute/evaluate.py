@@ -66,6 +66,13 @@ def evaluate(
     return values
 
 
+def fit_to(
+    statistic: FittedStatistic, model: DensityModel, examples: Tensor, device: torch.device
+) -> None:
+    """Fit a statistic to examples as a model takes them, (N, *shape)."""
+    statistic.fit(model, examples.to(device))
+
+
 class Fits:
     """Fitted statistics for one checkpoint; only the latest are kept, as they may be large."""
 

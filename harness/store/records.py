@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -72,15 +73,11 @@ class Store:
         """
         path = self.path(kind, key) / MANIFEST
         try:
-            value = json.loads(path.read_bytes())
-            checksum = value.pop("sha256")
-            if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
-                raise ValueError("its checksum does not match")
-            return _checked_manifest(value)
+            return parse_manifest(path.read_bytes())
         except OSError as error:
             raise StoreError(f"{path} is damaged: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise StoreError(f"{path} is damaged: {short(str(error))}") from error
+        except ValueError as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
 
     def find_manifest(self, kind: str, key: str) -> Manifest | None:
         """Read the manifest of a record; None if the manifest is missing or damaged."""
@@ -112,15 +109,12 @@ class Store:
         Raises:
             StoreError: The file is damaged, or does not hold a numeric array.
         """
-        import numpy as np
-
         content = self.read(kind, key, name)
         try:
-            array: NDArray[np.float64] = np.load(io.BytesIO(content), allow_pickle=False)
+            return parse_array(content)
         except Exception as error:
             path = self.path(kind, key) / name
             raise StoreError(f"{path} cannot be read as an array ({error})") from error
-        return array
 
     def write(
         self,
@@ -179,6 +173,22 @@ def manifest_bytes(
     return json.dumps(value, indent=1).encode()
 
 
+def parse_manifest(content: bytes) -> Manifest:
+    """Decode a manifest and verify the checksum of the manifest itself.
+
+    Raises:
+        ValueError: The content is damaged, or no manifest.
+    """
+    try:
+        value = json.loads(content)
+        checksum = value.pop("sha256")
+        if checksum != hashlib.sha256(_manifest_body(value)).hexdigest():
+            raise ValueError("its checksum does not match")
+        return _checked_manifest(value)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(short(str(error))) from error
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file atomically; an existing file is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,6 +233,30 @@ def array_bytes(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def parse_array(content: bytes) -> NDArray[Any]:
+    """Decode an `.npy` file; a declared shape allocates nothing before it is checked.
+
+    Raises:
+        ValueError: The content is damaged, has objects, or declares another size than it has.
+    """
+    import numpy as np
+    from numpy.lib import format as npy
+
+    stream = io.BytesIO(content)
+    headers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    version = npy.read_magic(stream)
+    if version not in headers:
+        raise ValueError(f"version {version} of the format is not supported")
+    shape, is_fortran, dtype = headers[version](stream)
+    if dtype.hasobject:
+        raise ValueError("it has Python objects, which are never loaded")
+    declared, there = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    if min(shape, default=0) < 0 or declared != there:
+        raise ValueError(f"the header declares {declared:,} bytes, not {there:,}")
+    flat: NDArray[Any] = np.frombuffer(content, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if is_fortran else "C").copy("K")
 
 
 def _manifest_body(value: Mapping[str, Any]) -> bytes:

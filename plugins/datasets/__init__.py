@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-from oodbench import Entry, hookimpl
+from oodbench import Entry, Images, hookimpl
 
 ENTRIES = {
     "digits": ("digits:Digits", "scikit-learn's 1,797 handwritten digits, 1x8x8"),
@@ -61,3 +63,11 @@ def bench_datasets() -> Iterable[Entry]:
     """Register the built-in data sets."""
     for name, (target, summary) in ENTRIES.items():
         yield Entry(name, f"{__name__}.{target}", summary, version=VERSIONS.get(name, "1"))
+
+
+@hookimpl
+def bench_inputs(paths: Sequence[Path], domain: Images, resize: bool) -> Any:
+    """Read pictures and arrays for detectors of images."""
+    from plugins.datasets.inputs import image_inputs
+
+    return image_inputs(paths, domain, resize) if isinstance(domain, Images) else None

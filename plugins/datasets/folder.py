@@ -127,15 +127,7 @@ class Folder:
 
     def _passed_over(self) -> list[str]:
         """Return a note on the files passed over, if any."""
-        counts: Counter[str] = sum(map(count_passed_over, self._picture_folders()), Counter())
-        if not counts:
-            return []
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        kinds = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in ordered[:SHOWN]]
-        if len(ordered) > SHOWN:
-            kinds.append(f"{sum(count for _, count in ordered[SHOWN:]):,} others")
-        files = "1 file was" if counts.total() == 1 else f"{counts.total():,} files were"
-        return [f"{files} passed over: {', '.join(kinds)}"]
+        return passed_over(sum(map(count_passed_over, self._picture_folders()), Counter()))
 
     def stamp(self) -> str:
         """Hash the relative name and the content or state of every file to read.
@@ -228,6 +220,18 @@ class Folder:
         if not self.path.exists():
             raise MissingDataError(f"{self.path} does not exist")
         return self.path
+
+
+def passed_over(counts: Counter[str]) -> list[str]:
+    """Return a note on the files passed over, if any, from their counts by suffix."""
+    if not counts:
+        return []
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    kinds = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in ordered[:SHOWN]]
+    if len(ordered) > SHOWN:
+        kinds.append(f"{sum(count for _, count in ordered[SHOWN:]):,} others")
+    files = "1 file was" if counts.total() == 1 else f"{counts.total():,} files were"
+    return [f"{files} passed over: {', '.join(kinds)}"]
 
 
 def ticket(seed: int, content: bytes) -> bytes:

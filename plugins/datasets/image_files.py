@@ -151,7 +151,7 @@ class Depth:
 def _largest_if_deep(file: Path) -> int | None:
     """Return the largest value of a 16-bit gray picture; None for any other picture."""
     with opened_picture(read_bytes(file), str(file)) as image:
-        return int(np.asarray(image).max()) if _is_deep(image) else None
+        return int(np.asarray(image).max()) if is_deep(image) else None
 
 
 def read_pictures(files: Sequence[Path], domain: Images, depth: Depth) -> NDArray[np.uint8]:
@@ -175,13 +175,7 @@ def read_pictures(files: Sequence[Path], domain: Images, depth: Depth) -> NDArra
 
 
 def _read_picture(file: Path, domain: Images, depth: Depth) -> NDArray[np.uint8]:
-    """Read a picture and resize the central square to a domain.
-
-    The steps: the first frame is decoded and rotated according to the EXIF orientation;
-    transparent pixels are blended with black; of 16-bit values the upper 8 bits in use are kept;
-    the longer side is cropped to the centre (an odd pixel is cut at the right or bottom); pictures
-    with another size are resized by Pillow's antialiased Lanczos filter; colours are converted to
-    gray by `luma` for domains with a single channel, and gray is repeated for three channels.
+    """Read a picture and resize the central square to a domain, as `example_of` does.
 
     Returns:
         uint8, domain.shape.
@@ -190,12 +184,31 @@ def _read_picture(file: Path, domain: Images, depth: Depth) -> NDArray[np.uint8]
         DataError: The file is not a picture, damaged, too large, or has a mode without an 8-bit
             interpretation.
     """
-    import PIL.ImageOps
-
     with opened_picture(read_bytes(file), str(file)) as image:
-        shift = depth.bits - 8 if _is_deep(image) else None
-        picture = _eight_bits(file, PIL.ImageOps.exif_transpose(image), shift)
-        pixels = np.asarray(_square(picture, domain.height))
+        shift = depth.bits - 8 if is_deep(image) else None
+        return example_of(eight_bits(file, image, shift), domain)
+
+
+def example_of(picture: PIL.Image.Image, domain: Images) -> NDArray[np.uint8]:
+    """Convert a picture to an example.
+
+    The steps: the longer side is cropped to the centre (an odd pixel is cut at the right or
+    bottom); pictures with another size are resized by Pillow's antialiased Lanczos filter; colours
+    are converted to gray by `luma` for domains with a single channel, and gray is repeated for
+    three channels.
+
+    Arguments:
+        picture: In mode L or RGB; see `eight_bits`.
+        domain: Domain of the example, with equal height and width.
+
+    Returns:
+        uint8, domain.shape.
+    """
+    return in_channels(np.asarray(_square(picture, domain.height)), domain)
+
+
+def in_channels(pixels: NDArray[np.uint8], domain: Images) -> NDArray[np.uint8]:
+    """Convert pixels, uint8, (H, W) or (H, W, 3), to the channels of a domain, (C, H, W)."""
     if pixels.ndim == 2:
         return np.broadcast_to(pixels, domain.shape)
     return luma(pixels)[np.newaxis] if domain.channels == 1 else pixels.transpose(2, 0, 1)
@@ -226,17 +239,32 @@ def opened_picture(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
             yield image
 
 
-def _is_deep(image: PIL.Image.Image) -> bool:
+def is_deep(image: PIL.Image.Image) -> bool:
     """Check for a gray picture with 16 bits."""
     # Older versions of Pillow open 16-bit PNG files in mode I, and all versions 16-bit PGM files.
     is_wide = image.mode == "I" and image.format in ("PNG", "PPM")
     return is_wide or image.mode.startswith("I;16")
 
 
-def _eight_bits(file: Path, image: PIL.Image.Image, shift: int | None) -> PIL.Image.Image:
-    """Convert a picture to mode L or RGB; the values of a 16-bit gray picture are shifted."""
-    import PIL.Image
+def eight_bits(file: Path, image: PIL.Image.Image, shift: int | None) -> PIL.Image.Image:
+    """Convert a picture to mode L or RGB.
 
+    The first frame is decoded and rotated according to the EXIF orientation; transparent pixels
+    are blended with black.
+
+    Arguments:
+        file: The picture's file, for messages.
+        image: The picture; may be rotated in place.
+        shift: Number of lower bits to drop from the values of a 16-bit gray picture; None for any
+            other picture.
+
+    Raises:
+        DataError: The mode has no 8-bit interpretation.
+    """
+    import PIL.Image
+    import PIL.ImageOps
+
+    PIL.ImageOps.exif_transpose(image, in_place=True)
     if shift is not None:
         return PIL.Image.fromarray((np.asarray(image).astype(np.int64) >> shift).astype(np.uint8))
     if image.mode not in MODES:
@@ -245,7 +273,8 @@ def _eight_bits(file: Path, image: PIL.Image.Image, shift: int | None) -> PIL.Im
         image = image.convert("RGBA")
         black = PIL.Image.new("RGBA", image.size, (0, 0, 0, 255))
         image = PIL.Image.alpha_composite(black, image)
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # `convert` always copies
 
 
 def _square(image: PIL.Image.Image, size: int) -> PIL.Image.Image:

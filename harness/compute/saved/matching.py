@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -103,7 +103,7 @@ def match(model: Mapping[str, Tensor], states: Mapping[str, State], table: Check
         choices = " or ".join(f'state = "{place}"' for place in found)
         raise DataError(f"several entries match the model: choose {choices}")
     nearest = max(fits.values(), key=_likeness)
-    raise DataError(_described(nearest, list(_ways_out(model, chosen))))
+    raise DataError(described(nearest, list(_ways_out(model, chosen))))
 
 
 def _likeness(fit: Fit) -> tuple[int, int]:
@@ -161,7 +161,7 @@ def _prefixes(longer: Iterable[str], shorter: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))[:TRIED]
 
 
-def _described(fit: Fit, ways: list[str]) -> str:
+def described(fit: Fit, ways: Sequence[str] = ()) -> str:
     """List the differences between file and model, and the ways out."""
     unexpected = _some(fit.unexpected, fit.missing, "in the model")
     parts = [

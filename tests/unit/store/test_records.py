@@ -107,8 +107,26 @@ def test_a_pickled_array_is_refused(store):
     buffer = io.BytesIO()
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     write(store, buffer.getvalue())
-    with pytest.raises(StoreError, match="allow_pickle=False"):
+    with pytest.raises(StoreError, match="Python objects, which are never loaded"):
         store.read_array("kind", "key", "file")
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (2**62, 2**62), (2,), (-1, -3)])
+def test_an_array_that_declares_another_size_allocates_nothing(store, shape):
+    content = array_bytes(np.zeros(3)).replace(b"(3,)", str(shape).encode(), 1)
+    shorter = content.replace(b" " * (len(str(shape)) - 4), b"", 1)  # the header keeps its length
+    write(store, shorter)
+    with pytest.raises(StoreError, match="cannot be read as an array"):
+        store.read_array("kind", "key", "file")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_order_of_an_array_is_kept(store, order):
+    array = np.asarray(np.arange(6.0).reshape(2, 3), order=order)
+    write(store, array_bytes(array))
+    found = store.read_array("kind", "key", "file")
+    assert (found == array).all()
+    assert found.flags.writeable
 
 
 def test_a_record_in_quarantine_can_be_written_anew(store):

@@ -1,0 +1,130 @@
+"""Inputs of a detector: files read one by one, and put together to groups and chunks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.domain import Images
+from harness.errors import DataError
+from harness.hookspecs import Inputs
+from harness.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CHUNK = 1024
+"""Number of examples that are scored at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Examples to be scored together, or an input without a score.
+
+    Attributes:
+        inputs: Names of the files; an example of several in a file has its number in brackets.
+        examples: uint8, (b, *domain.shape); None if there is a reason for having no score.
+        status: `"ok"`; `"failed"` for a file that cannot be read; `"left_over"` for the last files
+            of a folder that are too few for a group.
+        problem: The reason for having no score, empty if there is none.
+    """
+
+    inputs: tuple[str, ...]
+    examples: NDArray[np.uint8] | None
+    status: Literal["ok", "failed", "left_over"] = "ok"
+    problem: str = ""
+
+
+def find_inputs(paths: Sequence[Path], domain: Images, resize: bool, registry: Registry) -> Inputs:
+    """Find the inputs at paths through the plugin that reads the domain.
+
+    Raises:
+        DataError: No plugin reads the domain.
+    """
+    for _, function in registry.implementations("bench_inputs"):
+        found: Inputs | None = function(paths=paths, domain=domain, resize=resize)
+        if found is not None:
+            return found
+    raise DataError(f"no plugin reads files with examples of {domain} (the hook bench_inputs)")
+
+
+def groups(
+    items: Iterable[tuple[str, Callable[[], NDArray[np.uint8]]]], size: int, domain: Images
+) -> Iterator[Group]:
+    """Read inputs and form groups of consecutive examples of the same folder.
+
+    A file with several examples, such as an array, forms groups of its own. A file that cannot be
+    read takes no place in a group.
+
+    Arguments:
+        items: Names and functions that read the examples, as found by `find_inputs`.
+        size: Number of examples in a group.
+        domain: Domain of the examples.
+    """
+    place: str | None = None
+    waiting: list[tuple[str, NDArray[np.uint8]]] = []
+    for name, read in items:
+        try:
+            examples = checked(name, read(), domain)
+        except DataError as error:
+            yield Group((name,), None, "failed", str(error))
+            continue
+        several = len(examples) > 1
+        here = name if several else os.path.dirname(name)
+        if here != place:
+            yield from _left_over(waiting, size)
+            place, waiting = here, []
+        for number, example in enumerate(examples):
+            waiting.append((f"{name}[{number}]" if several else name, example))
+            if len(waiting) == size:
+                names, chosen = zip(*waiting, strict=True)
+                yield Group(names, np.stack(chosen) if size > 1 else chosen[0][np.newaxis])
+                waiting = []
+    yield from _left_over(waiting, size)
+
+
+def chunks(found: Iterable[Group], size: int) -> Iterator[list[Group]]:
+    """Collect groups with about 1,024 examples at a time, in order."""
+    waiting: list[Group] = []
+    for group in found:
+        waiting.append(group)
+        if len(waiting) * size >= CHUNK:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
+
+
+def _left_over(waiting: Sequence[tuple[str, NDArray[np.uint8]]], size: int) -> Iterator[Group]:
+    if waiting:
+        names = tuple(name for name, _ in waiting)
+        problem = f"{len(names)} of the {size} examples of a group"
+        yield Group(names, None, "left_over", problem)
+
+
+def checked(name: str, examples: NDArray[Any], domain: Images) -> NDArray[np.uint8]:
+    """Return examples of a domain unchanged.
+
+    Arguments:
+        name: Name of the examples in messages.
+        examples: uint8, (N, *domain.shape).
+        domain: Expected domain.
+
+    Raises:
+        DataError: The dtype, the shape or a value is another one.
+    """
+    shape = ", ".join(map(str, domain.shape))
+    if examples.dtype != np.uint8 or examples.shape[1:] != domain.shape:
+        raise DataError(
+            f"{name}: found {examples.dtype} of shape {examples.shape}, expected uint8 of shape "
+            f"(N, {shape})"
+        )
+    largest = int(examples.max(initial=0)) if domain.levels < 256 else 0
+    if largest >= domain.levels:
+        raise DataError(f"{name}: found the value {largest}, expected 0 to {domain.levels - 1}")
+    return examples
