@@ -22,6 +22,7 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     plan            jobs and cells of a suite: keys, estimates, explanations
     compute.saved   weights of models trained elsewhere: read, matched, loaded
     compute         training and the evaluation of statistics
+    compute.memory  models and images given in memory, adapted to the contracts
     scoring         statistics -> scores -> results
     run             a run from start to end; saved results; event log
     detectors       a scorer of the table put to use: made, read, applied to files
@@ -34,7 +35,7 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     testing         the conformance kit for plugins
     testing.placement  plugins on a second device, which is emulated
     cli.display     progress of a run, on stderr
-    api             the Python interface: suites and results
+    api             the Python interface: suites, results, objects in memory, single parts
     cli             the commands, clients of `api`
 """
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # type checkers know the name, and `typing` takes time to import
 if TYPE_CHECKING:  # where type checkers find the names that `__all__` lists
+    from harness.api.evaluation import *
+    from harness.api.parts import *
     from harness.api.results import *
     from harness.api.suites import *
     from harness.contracts import *
@@ -75,11 +77,14 @@ __all__ = [
     "UnsupportedError",
     "bits_per_dim",
     "dequantised_log_prob",
+    "evaluate",
     "fixed_noise",
     "hookimpl",
     "is_out_of_memory",
     "load",
     "raw_root",
+    "scorer",
+    "statistic",
 ]
 _HOMES = (
     "harness.contracts",
@@ -92,6 +97,8 @@ _HOMES = (
     "harness.detectors.detector",
     "harness.api.suites",
     "harness.api.results",
+    "harness.api.evaluation",
+    "harness.api.parts",
 )
 
 

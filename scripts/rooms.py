@@ -23,6 +23,7 @@ PLACES = {
     "report.page": (3.0, 2),
     "report.render": (2.65, 3),
     "report.figures": (3.55, 3),
+    "compute.memory": (4.5, 3),
     "maintenance": (0, 4),
     "detectors": (0.3, 3),
     "run": (1.35, 4),

@@ -14,6 +14,7 @@ from harness.data.roles import Draw
 from harness.errors import NothingSelectedError, SuiteError
 from harness.plan.jobs import ByRole, Chain, ChainId, PlannedCell, Reads, StatisticJob
 from harness.plan.plan import Plan
+from harness.registry.registry import MEMORY
 from harness.results import Cell
 from harness.suite import (
     Comparison,
@@ -290,6 +291,11 @@ def notes_on_trainings(
 
 def _note_on_saved(model: ModelComponent, cell: Cell) -> str:
     """Write the note on a model with saved epochs: what the suite says about the training."""
+    if model.registered.source.distribution == MEMORY:
+        return (
+            f"{model.name} was given in memory, so a suite alone cannot reproduce its results; "
+            f"they hold if it was trained on {cell.in_dataset}"
+        )
     if model.dataset is None:
         return (
             f"{model.name} was not trained here, and the suite does not say on which data; the "

@@ -1,0 +1,1 @@
+"""Objects in memory: models and images given in Python, adapted to the contracts."""
