@@ -36,7 +36,8 @@ class RunStarted(Event):
         folder: Folder for files about the run, in which trackers may write; empty if unavailable.
         only: The selection, a list of `KEY=VALUE`.
         trainings: For each model, ID set and seed: plugin, options, recipe and epochs.
-        tables: For each model, ID set and group size: OOD sets, scorers, epochs and seeds.
+        tables: For each model, ID set and group size: OOD sets, scorers, epochs with
+            their unit, and seeds.
 
     Example:
         >>> from oodbench import RunStarted

@@ -14,6 +14,9 @@ MOST_SHOWN = 500
 MOST_MARKS = 2
 """Maximum number of marks on a character of a shown text, as in Hindi or Thai."""
 
+MOST_LISTED = 8
+"""Maximum number of epochs, seeds or files that are listed before the last one."""
+
 
 def printable(text: str) -> str:
     """Replace control characters by escapes, so that no terminal obeys them; keep line breaks."""
@@ -67,6 +70,12 @@ def known_names(name: str, known: Iterable[str]) -> str:
     if not names:
         return "none is known"
     return "known: " + ", ".join(names)
+
+
+def listed(values: Sequence[object], between: str = ", ") -> str:
+    """Return the values, or the first ones and the last one of many: `1, 2, 3, … 500`."""
+    shown = between.join(map(str, values[:MOST_LISTED]))
+    return f"{shown}{between}… {values[-1]}" if len(values) > MOST_LISTED else shown
 
 
 def counted(count: int, noun: str) -> str:

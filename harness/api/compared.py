@@ -12,7 +12,7 @@ from harness.regression.compare import Compared, LeftOut, Names, compare_runs
 from harness.regression.ranking import Ranking, rank_scorers
 from harness.regression.runs import Run
 from harness.report.coverage import coverage
-from harness.results import COLUMNS
+from harness.results import COLUMNS, unit_of
 from harness.text import columns_text
 
 
@@ -39,6 +39,7 @@ class ComparedRuns(Shown):
             raise NothingSelectedError(f"no cell can be compared: {reasons or 'A has no number'}")
         self._names = {"a": a.name, "b": b.name}
         self._ranking = rank_scorers(self.cells, names)
+        self._unit = unit_of([*a.results.values(), *b.results.values()])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-like values, as printed by `bench compare --json`."""
@@ -54,7 +55,7 @@ class ComparedRuns(Shown):
     def __str__(self) -> str:
         """Return the text printed by `bench compare`."""
         head = [f"{side.upper()}: {name}" for side, name in self._names.items()]
-        lines = _lines(self.cells, self.left_out, self._ranking)
+        lines = _lines(self.cells, self.left_out, self._ranking, self._unit)
         return "\n".join([*head, "", *lines]) + "\n"
 
 
@@ -77,12 +78,13 @@ def _counts(compared: Sequence[Compared]) -> list[dict[str, Any]]:
 
 
 def _lines(
-    compared: Sequence[Compared], left_out: Sequence[LeftOut], ranking: Ranking | None
+    compared: Sequence[Compared], left_out: Sequence[LeftOut], ranking: Ranking | None, unit: str
 ) -> Iterator[str]:
     apart = [item for item in compared if item.judgement != "tie"]
     if apart:
         rows = [[*item.cell[:-1], *_numbers(item)] for item in apart]
-        yield columns_text([*COLUMNS[:-1], "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
+        places = [unit if name == "epoch" else name for name in COLUMNS[:-1]]
+        yield columns_text([*places, "A", "B", "B - A [95 %]", "p (Holm)", "B is"], rows)
     yield (
         f"{len(apart)} of {len(compared)} places differ significantly (paired tests, "
         "Holm-corrected)."

@@ -15,7 +15,7 @@ from harness.plan.missing import is_impossible, statistic_failure, training_fail
 from harness.plan.plan import Plan
 from harness.store.failures import Failure
 from harness.store.records import Store
-from harness.text import columns_text, counted, one_line
+from harness.text import columns_text, counted, listed, one_line
 
 
 class PlannedWork(Shown):
@@ -46,6 +46,7 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
     chains = [
         {
             "chain": str(chain.id),
+            "unit": chain.unit,
             "train_key": plan.train_key(chain.id),
             "jobs": _jobs(plan, store, chain, reasons),
         }
@@ -156,7 +157,7 @@ def _row(chain: dict[str, Any]) -> list[Any]:
     checkpoints = [job for job in chain["jobs"] if "epoch" in job]
     statistics = chain["jobs"][len(checkpoints) :]
     shown = [
-        " ".join(str(job["epoch"]) for job in checkpoints if counts(job)) or "-"
+        listed([job["epoch"] for job in checkpoints if counts(job)], " ") or "-"
         for counts in (_is_stored, _is_new)
     ]
     return [
@@ -168,7 +169,9 @@ def _row(chain: dict[str, Any]) -> list[Any]:
 
 
 def _lines(described: dict[str, Any], why: bool) -> Iterator[str]:
-    headers = ["training", "epochs stored", "epochs new", "statistics stored", "statistics new"]
+    axis = " or ".join(sorted({f"{chain['unit']}s" for chain in described["chains"]}))
+    kinds = (axis, "statistics")
+    headers = ["training", *(f"{kind} {state}" for kind in kinds for state in ("stored", "new"))]
     yield columns_text(headers, [_row(chain) for chain in described["chains"]]).rstrip("\n")
     yield from map(one_line, described["saved"])
     cells, estimate = described["cells"], described["estimate"]

@@ -39,7 +39,7 @@ from harness.store.contents import folder_size
 from harness.store.layout import KINDS
 from harness.store.records import Store
 from harness.suite import ResolvedSuite, load_suite
-from harness.text import one_line
+from harness.text import listed, one_line
 
 Suites: TypeAlias = Annotated[
     list[Path] | None,
@@ -82,7 +82,8 @@ def list_store(
         return
     asked = bool(needs.suites)
     needed = ["not needed", "needed by"] if asked else []
-    headers = ["training", "epochs", "MB", "statistics", "MB", *needed, "key"]
+    axis = " or ".join(sorted({f"{item.unit}s" for item in trainings})) or "epochs"
+    headers = ["training", axis, "MB", "statistics", "MB", *needed, "key"]
     print_rows(headers, [_training_row(item, asked) for item in trainings])
     print()
     headers = ["beside", "number", "MB", *(["needed by"] if asked else [])]
@@ -96,7 +97,7 @@ def list_store(
 
 
 def _training_row(item: StoredTraining, asked: bool) -> list[Any]:
-    epochs = " ".join(str(epoch) for epoch in sorted(item.epochs)) or "-"
+    epochs = listed(sorted(item.epochs), " ") or "-"
     damaged = f" ({item.damaged} damaged)" if item.damaged else ""
     needed = [item.unneeded or "-", " ".join(item.needed_by) or "-"] if asked else []
     weights = sum(item.epochs.values()) + item.rolling

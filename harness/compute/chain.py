@@ -227,7 +227,7 @@ class _Reader:
         inputs = self._context.plan.checkpoint_inputs(chain.id, epoch) or {}
         model = build_model(chain.model, chain.domain, 0)
         way = load_saved(model, saved, chain.id.seed, epoch, inputs["saved"]["content"])
-        facts = {"file": str(saved.paths[chain.id.seed, epoch]), "found": way}
+        facts = {"file": str(saved.paths[chain.id.seed, epoch]), "found": way, "unit": saved.unit}
         files = {WEIGHTS: tensor_bytes(model.state_dict())}
         self._context.store_checkpoint(epoch, model, files, facts)
 

@@ -29,6 +29,7 @@ class StoredTraining:
 
     Attributes:
         chain: Name of the training at the time of the run.
+        unit: What the numbers of the epochs count.
         epochs: Bytes for each stored epoch.
         statistics: Number of statistics evaluated on the checkpoints.
         statistics_size: Bytes in these statistics.
@@ -40,6 +41,7 @@ class StoredTraining:
 
     chain: str
     key: str
+    unit: str = "epoch"
     epochs: dict[int, int] = field(default_factory=dict)
     statistics: int = 0
     statistics_size: int = 0
@@ -83,7 +85,12 @@ def list_trainings(store: Store, needs: RequiredRecords) -> list[StoredTraining]
             of_weights[record.weights] = key
     for key, holding in found.items():
         holding.needed_by += [name for name in needs.trainings.get(key, ()) if key]
-    return sorted(found.values(), key=lambda item: (not item.key, item.chain, item.key))
+    return sorted(found.values(), key=_place)
+
+
+def _place(item: StoredTraining) -> tuple[bool, str, list[int], str]:
+    """Sort by name; saved epochs, each with a key of its own, by epoch."""
+    return not item.key, item.chain, sorted(item.epochs), item.key
 
 
 def _add(holding: StoredTraining, record: Record, needs: RequiredRecords) -> None:
@@ -94,6 +101,7 @@ def _add(holding: StoredTraining, record: Record, needs: RequiredRecords) -> Non
         holding.epochs[int(epoch) if epoch.isdecimal() else -1] = record.size
         if record.manifest:
             holding.chain = str(record.manifest.facts.get("chain", holding.key))
+            holding.unit = str(record.manifest.facts.get("unit", holding.unit))
     elif record.kind == layout.STATISTICS:
         holding.statistics += 1
         holding.statistics_size += record.size

@@ -36,11 +36,14 @@ def estimate_chain(plan: Plan, store: Store, chain: Chain) -> Estimate:
     if missing and chain.model.saved is None:  # saved epochs are read in no time
         rate = known_rate(store, training_work(chain.model, chain.domain))
         estimate.add(rate, _epochs_to_train(plan, store, chain, missing) * _examples(plan, chain))
-    fits = set()
+    fits, rates = set(), dict[tuple[str, int | None], float | None]()
     for job, component in chain.jobs.items():
         if is_missing(plan, store, job):
-            work = statistic_work(component, chain.model, chain.domain, job.group_size)
-            estimate.add(known_rate(store, work), _drawn(plan, job.draw))
+            kind = job.statistic, job.group_size
+            if kind not in rates:
+                work = statistic_work(component, chain.model, chain.domain, job.group_size)
+                rates[kind] = known_rate(store, work)
+            estimate.add(rates[kind], _drawn(plan, job.draw))
             fit = job.epoch, job.statistic, job.fit
             if job.fit is not None and fit not in fits:
                 fits.add(fit)  # a fit to each half; both halves together are all fit examples
@@ -65,6 +68,6 @@ def _drawn(plan: Plan, draw: Draw) -> int:
     if prepared is None:
         return 0
     try:
-        return len(draw.ids(prepared.counts["test"]))
+        return plan.examples(draw, prepared)[1]
     except DataError:
         return 0

@@ -227,13 +227,13 @@ class _Builder:
         chain = ChainId(name, self.suite.trained_on(name, row.chain.dataset), seed)
         epoch = epoch if item.epoch is None else item.epoch
         fitted_on = row.fit if kind.is_fitted else None
-        place = (chain, epoch if kind.reads_model else None)
-        job = StatisticJob(*place, item.statistic, draw, group_size, fitted_on)
         planned = self.plan.chains.get(chain)
         if planned is None:
             model = self.suite.models[chain.model]
             domain = self.suite.datasets[chain.dataset].dataset.domain
             planned = self.plan.chains[chain] = Chain(chain, model, domain)
+        place = (chain, epoch if kind.reads_model else None)
+        job = StatisticJob(*place, item.statistic, draw, group_size, fitted_on, unit=planned.unit)
         if job.epoch is not None:
             planned.epochs.add(job.epoch)
         planned.jobs.setdefault(job, kind.component)

@@ -51,7 +51,7 @@ class Reasons:
             if name not in self.plan.prepared:
                 return self._no_data(name)
         if not self.plan.keys(self.store).has_checkpoint_of(job):
-            return f"the checkpoint for epoch {job.epoch} is new"
+            return f"the checkpoint for {job.unit} {job.epoch} is new"
         try:
             inputs = self.plan.keys(self.store).statistic_inputs(job)
         except (DataError, StoreError) as error:

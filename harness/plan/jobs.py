@@ -34,7 +34,7 @@ class StatisticJob(NamedTuple):
 
     `epoch` is None for a statistic of the examples alone, computable by any chain; `group_size` is
     None for a statistic per example; `fit` is the draw used to fit a fitted statistic, and None
-    for any other statistic.
+    for any other statistic; `unit` is what the epoch counts, `"epoch"` or `"step"`.
     """
 
     chain: ChainId
@@ -43,6 +43,7 @@ class StatisticJob(NamedTuple):
     draw: Draw
     group_size: int | None
     fit: Draw | None = None
+    unit: str = "epoch"
 
     def datasets(self) -> tuple[str, ...]:
         """List the data sets with test examples for the job."""
@@ -57,7 +58,7 @@ class StatisticJob(NamedTuple):
 
     def __str__(self) -> str:
         where = f"{self.draw.dataset} ({self.draw.role})"
-        epoch = "" if self.epoch is None else f" epoch {self.epoch}"
+        epoch = "" if self.epoch is None else f" {self.unit} {self.epoch}"
         return f"{self.chain}{epoch}: {self.statistic} of {where}{self.details()}"
 
 
@@ -85,6 +86,11 @@ class Chain:
     domain: Domain
     epochs: set[int] = field(default_factory=set)
     jobs: dict[StatisticJob, Component] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """What the numbers of the epochs count: `"epoch"` or `"step"`."""
+        return "epoch" if self.model.saved is None else self.model.saved.unit
 
 
 class PlannedCell(NamedTuple):

@@ -112,9 +112,7 @@ class Plan:
 
     def unit(self, chain: ChainId) -> str:
         """Return what the numbers of the epochs of a chain count: `"epoch"` or `"step"`."""
-        planned = self.chains.get(chain)
-        saved = planned.model.saved if planned else None
-        return saved.unit if saved else "epoch"
+        return self.chains[chain].unit if chain in self.chains else "epoch"
 
     def trained_on(self, chain: ChainId) -> str | None:
         """Return the name of the training data set; None for saved epochs of unknown origin."""
@@ -169,6 +167,10 @@ class Plan:
         """Return the keys of the plan in a store."""
         return self._keys.setdefault(store.root, Keys(self, store))
 
+    def look_again(self) -> None:
+        """Forget what is stored, because other processes may have stored more."""
+        self._keys.clear()
+
 
 class Keys:
     """The keys of a plan in a particular store, and tests for stored records."""
@@ -176,7 +178,8 @@ class Keys:
     def __init__(self, plan: Plan, store: Store) -> None:
         self._plan, self._store = plan, store
         self._weights: dict[str, str] = {}
-        self._twins: dict[ChainId, dict[int, int]] = {}
+        self._of_epochs: dict[ChainId, dict[int, str]] = {}
+        self._first: dict[tuple[ChainId, str], int] = {}
 
     def has_checkpoint(self, chain: ChainId, epoch: int) -> bool:
         """Return True if an epoch is stored, and not a refused copy of another."""
@@ -190,24 +193,26 @@ class Keys:
 
         Only epochs in the plan that are stored already count. A training may well stand still.
         """
-        if chain not in self._twins:
-            twins: dict[int, int] = {}
-            first: dict[str, int] = {}
-            planned = self._plan.chains[chain]
-            saved = planned.model.saved
-            refuses = saved is not None and not saved.table.allow_equal
-            complete = True
-            for other in sorted(planned.epochs) if refuses else ():
-                weights = None
-                with suppress(StoreError):
-                    weights = self._stored_weights(chain, other)
-                complete = complete and weights is not None
-                if weights and first.setdefault(weights, other) != other:
-                    twins[other] = first[weights]
-            if not complete:
-                return twins.get(epoch)
-            self._twins[chain] = twins
-        return self._twins[chain].get(epoch)
+        saved = self._plan.chains[chain].model.saved
+        if saved is None or saved.table.allow_equal:
+            return None
+        known = self._of_epochs.setdefault(chain, {})
+        if epoch not in known and self._note(chain, epoch, known):
+            for other in sorted(self._plan.chains[chain].epochs - known.keys()):
+                self._note(chain, other, known)
+        first = self._first[chain, known[epoch]] if epoch in known else epoch
+        return None if first == epoch else first
+
+    def _note(self, chain: ChainId, epoch: int, known: dict[int, str]) -> bool:
+        """Note the weights of an epoch that was not stored before; False without an epoch."""
+        weights = None
+        with suppress(StoreError):
+            weights = self._stored_weights(chain, epoch)
+        if weights is None:
+            return False
+        known[epoch] = weights
+        self._first[chain, weights] = min(epoch, self._first.get((chain, weights), epoch))
+        return True
 
     def has_checkpoint_of(self, job: StatisticJob) -> bool:
         """Return True if the checkpoint for a statistic is stored, or not needed."""

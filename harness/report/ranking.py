@@ -12,7 +12,7 @@ from typing import Any
 from harness.metrics.ranks import Block, By, Ranked, block_of, compared, rank_methods
 from harness.report.significance import metrics_of, number, status_of
 from harness.report.tables import provenance_notes
-from harness.results import Result
+from harness.results import Result, unit_of
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class RankingTable:
         numbers: For each scorer or model, the count of blocks with a number.
         blocks: Count of blocks in which a scorer or model has a number; a block is a model (or
             scorer, where models are ranked), data sets, epoch, group size and seed.
+        unit: What the epochs axis counts.
         notes: Distinct notes found in result provenance.
     """
 
@@ -74,6 +75,7 @@ class RankingTable:
     apart: dict[str, Unranked]
     numbers: dict[str, int]
     blocks: int
+    unit: str
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -132,6 +134,7 @@ def ranking_table(results: Sequence[Result], by: By = "scorer") -> RankingTable:
         {name: _unranked(name, blocks, lacking[name]) for name in names if name not in kept},
         {name: sum(name in found for found in blocks.values()) for name in names},
         len(blocks),
+        unit_of(results),
         provenance_notes(results),
     )
 

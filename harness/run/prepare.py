@@ -97,7 +97,7 @@ def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
     """List the epochs and statistics in a chain that are missing but can be computed, by name."""
     if chain.id.dataset not in plan.prepared:
         return []
-    epochs = [f"{chain.id} epoch {epoch}" for epoch in missing_epochs(plan, store, chain)]
+    epochs = [f"{chain.id} {chain.unit} {epoch}" for epoch in missing_epochs(plan, store, chain)]
     statistics = [
         str(job) for job in chain.jobs if plan.has_data(job) and is_missing(plan, store, job)
     ]

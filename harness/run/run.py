@@ -119,6 +119,7 @@ def _execute(
     work = replace(plan, cells=[])
     tasks = [ChainTask(work, chain, settings, threads) for chain in chains]
     executor.run(tasks, report)
+    plan.look_again()
 
 
 def run_started(plan: Plan, jobs: int, folder: Path) -> RunStarted:
@@ -157,6 +158,7 @@ def _training(chain: Chain) -> dict[str, Any]:
 def _tables(plan: Plan) -> list[dict[str, Any]]:
     """Summarise the cells by model, ID set and group size; a list of all cells may be too long."""
     tables: dict[tuple[str, str, int], dict[str, dict[Any, None]]] = {}
+    units: dict[str, str] = {chain.model: plan.unit(chain) for chain in plan.chains}
     for planned in plan.cells:
         cell = planned.cell
         axes = tables.setdefault((cell.model, cell.in_dataset, cell.group_size), {})
@@ -168,7 +170,7 @@ def _tables(plan: Plan) -> list[dict[str, Any]]:
         ):
             axes.setdefault(axis, {})[value] = None
     return [
-        {"model": model, "in": in_, "group_size": size}
+        {"model": model, "in": in_, "group_size": size, "unit": units[model]}
         | {axis: list(values) for axis, values in axes.items()}
         for (model, in_, size), axes in tables.items()
     ]

@@ -180,8 +180,9 @@ class _CellScorer:
             bits_per_dim_midpoint_in=midpoint.mean_in,
             bits_per_dim_midpoint_out=midpoint.mean_out,
         )
-        notes = [*notes_on_scores(planned.cell, fitted.scores_in, scores_out)]
-        notes += notes_on_fit(planned.cell, problem, metrics)
+        cell, unit = planned.cell, self._unit(planned.cell)
+        notes = [*notes_on_scores(cell, unit, fitted.scores_in, scores_out)]
+        notes += notes_on_fit(cell, unit, problem, metrics)
         return Result(
             planned.cell,
             "ok",
@@ -191,6 +192,9 @@ class _CellScorer:
             refits=refits,
             provenance=self._provenance(planned, fitted, notes),
         )
+
+    def _unit(self, cell: Cell) -> str:
+        return self.plan.unit(ChainId(cell.model, cell.in_dataset, cell.seed))
 
     def _provenance(
         self, planned: PlannedCell, fitted: _Fitted, notes: Sequence[str]
@@ -206,7 +210,7 @@ class _CellScorer:
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
             "draw_seed": next(planned.jobs()).draw.seed,
             "fit": facts_of_fit(fitted.scorer),
-            "unit": self.plan.unit(ChainId(cell.model, cell.in_dataset, cell.seed)),
+            "unit": self._unit(cell),
             "by_image": self._is_by_image(planned),
             "likelihood": self.bits.likelihood(planned.midpoint),
             **self._bits_unit(cell.in_dataset),

@@ -47,18 +47,18 @@ def checked_scores(
 
 
 def notes_on_scores(
-    cell: Cell, scores_in: NDArray[np.float64], scores_out: NDArray[np.float64]
+    cell: Cell, unit: str, scores_in: NDArray[np.float64], scores_out: NDArray[np.float64]
 ) -> list[str]:
     """Write a note for a meaningless number: all scores are equal."""
     if min(scores_in.min(), scores_out.min()) < max(scores_in.max(), scores_out.max()):
         return []
-    where = f"{cell.scorer} at epoch {cell.epoch} against {cell.out_dataset}"
+    where = f"{cell.scorer} at {unit} {cell.epoch} against {cell.out_dataset}"
     return [f"{where}: all scores are equal, so the AUROC is 0.5 and says nothing"]
 
 
-def notes_on_fit(cell: Cell, problem: str, metrics: Metrics) -> list[str]:
+def notes_on_fit(cell: Cell, unit: str, problem: str, metrics: Metrics) -> list[str]:
     """Write a note on a doubtful error of the fit, or the problem by which it is unknown."""
-    where = f"{cell.scorer} at epoch {cell.epoch}, group size {cell.group_size}"
+    where = f"{cell.scorer} at {unit} {cell.epoch}, group size {cell.group_size}"
     if problem:
         return [f"{where}: no interval and no test, because a refit is impossible: {problem}"]
     n_fit = metrics.n_fit or 0

@@ -49,7 +49,7 @@ class Record:
         facts = self.manifest.facts if self.manifest else {}
         if self.kind == layout.CHECKPOINTS:
             epoch = self.key.rpartition("epoch-")[2].lstrip("0") or "0"
-            return f"{facts.get('chain', self.train_key)} epoch {epoch}"
+            return f"{facts.get('chain', self.train_key)} {facts.get('unit', 'epoch')} {epoch}"
         if self.kind == layout.STATISTICS:
             return str(facts.get("job", f"statistic {self.key}"))
         return f"{self.kind} {self.key}"

@@ -12,13 +12,11 @@ from typing import Literal, TypeAlias
 from harness.errors import DataError
 from harness.suite.schema import Checkpoints
 from harness.suite.weight_files import stored_content, weight_files
-from harness.text import counted, known_names
+from harness.text import counted, known_names, listed
 
 Unit: TypeAlias = Literal["epoch", "step"]
 FIELD = re.compile(r"\{([^{}]*)\}")
 FIELDS = ("epoch", "step", "seed")
-SHOWN = 8
-"""Maximum number of epochs, seeds or files listed in a message."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,15 @@ class SavedEpochs:
         known = sorted({seed for seed, _ in self.paths})
         for seed in seeds:
             if seed not in known:
-                yield f"{self.source} has no file for seed {seed} (known: {_listed(known)})"
+                yield f"{self.source} has no file for seed {seed} (known: {listed(known)})"
                 continue
             lacking = [epoch for epoch in epochs if (seed, epoch) not in self.paths]
             if lacking:
                 found = sorted(epoch for other, epoch in self.paths if other == seed)
                 at = f" and seed {seed}" if len(known) > 1 else ""
                 yield (
-                    f"{self.source} has no file for {self.unit} {_listed(lacking)}{at} "
-                    f"(known: {_listed(found)})"
+                    f"{self.source} has no file for {self.unit} {listed(lacking)}{at} "
+                    f"(known: {listed(found)})"
                 )
 
 
@@ -202,9 +200,4 @@ def _nearest(pattern: str, folder: Path) -> str:
     while not place.is_dir():
         place = place.parent
     names = sorted(os.listdir(place))
-    return f" ({place} has {_listed(names)})" if names else f" ({place} is empty)"
-
-
-def _listed(values: list[int] | list[str]) -> str:
-    shown = ", ".join(map(str, values[:SHOWN]))
-    return f"{shown}, … {values[-1]}" if len(values) > SHOWN else shown
+    return f" ({place} has {listed(names)})" if names else f" ({place} is empty)"

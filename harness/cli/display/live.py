@@ -198,9 +198,8 @@ def _height(block: Block) -> int:
 
 def _block(block: Block, width: int) -> list[Text]:
     """Lay out a blank line, a title, the OOD set names, and a line for each scorer."""
-    epoch = block.epoch
-    place = f"{block.model} on {block.in_dataset} · b = {block.group_size} · epoch {epoch}"
-    title = f"{place} · {block.known}/{block.cells} cells"
+    place = f"{block.model} on {block.in_dataset} · b = {block.group_size}"
+    title = f"{place} · {block.unit} {block.epoch} · {block.known}/{block.cells} cells"
     names = [one_line(scorer) for scorer in block.scorers]
     first = max(6, min(max(map(cell_len, names)), width // 3))
     outs = _columns(block.outs, width - first)
@@ -213,7 +212,7 @@ def _block(block: Block, width: int) -> list[Text]:
     for scorer, name in zip(block.scorers, names, strict=True):
         line = Text(set_cell_size(_name(name, first), first))
         for out, (_, size) in outs.items():
-            value = block.auroc(scorer, out, epoch)
+            value = block.auroc(scorer, out, block.epoch)
             text = UNKNOWN if value is None else f"{value:.3f}"
             line.append(GAP + text.rjust(size), style="dim" if value is None else "")
         lines.append(line)

@@ -58,6 +58,7 @@ class Block:
     group_size: int
     scorers: list[str]
     outs: list[str]
+    unit: str
     cells: int
     sums: dict[tuple[str, str, int], tuple[float, int]] = field(default_factory=dict)
     changed: int = 0
@@ -67,7 +68,8 @@ class Block:
         """Make an empty block for a table announced by `RunStarted`."""
         scorers, outs = table["scorers"], table["out"]
         cells = len(scorers) * len(outs) * len(table["epochs"]) * len(table["seeds"])
-        return cls(table["model"], table["in"], table["group_size"], scorers, outs, cells)
+        place = table["model"], table["in"], table["group_size"]
+        return cls(*place, scorers, outs, table["unit"], cells)
 
     @property
     def known(self) -> int:

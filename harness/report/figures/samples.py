@@ -28,7 +28,7 @@ def try_to_sample(
     try:
         images = stored_samples(plan, store, chain, epoch, temperature)
     except Exception as error:  # an error in a plugin must not lose the rest of the report
-        return None, f"no samples of {chain} at epoch {epoch}: {error}"
+        return None, f"no samples of {chain} at {plan.unit(chain)} {epoch}: {error}"
     return images, f"no samples of {chain}: the model cannot sample" if images is None else ""
 
 

@@ -93,6 +93,7 @@ def render_page(
         command=_command(arguments, outcome.plan.only.as_arguments()),
         only=[one_line(text) for text in outcome.plan.only.as_arguments()],
         reference=one_line(outcome.plan.reference.source) if outcome.plan.reference else "",
+        unit=data["unit"],
         style=style,
         script=script,
         style_hash=_hash(style),

@@ -90,7 +90,7 @@ def _sheet(
         return None, note
     domain = plan.chains[chain].domain
     if not budget.take(SAMPLES * sheet_bytes(domain)):
-        return None, "samples of some epochs are left out to keep the page small"
+        return None, f"samples of some {plan.unit(chain)}s are left out to keep the page small"
     return sheet(samples[:SAMPLES], domain), ""
 
 

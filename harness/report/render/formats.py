@@ -75,7 +75,7 @@ def _json(results: Sequence[Result], head: Mapping[str, Any]) -> str:
         for result, values in zip(results, found, strict=True):
             for key, value in values.items():
                 if _not_finite(value):
-                    raise ScoreError(f"{_name(result.cell)}: {key} is not finite") from error
+                    raise ScoreError(f"{_name(result)}: {key} is not finite") from error
         raise
 
 
@@ -87,10 +87,11 @@ def _not_finite(value: object) -> bool:
     return False
 
 
-def _name(cell: Cell) -> str:
+def _name(result: Result) -> str:
+    cell = result.cell
     return (
         f"{cell.model}, {cell.in_dataset} against {cell.out_dataset}, {cell.scorer}, "
-        f"epoch {cell.epoch}, group size {cell.group_size}, seed {cell.seed}"
+        f"{result.unit} {cell.epoch}, group size {cell.group_size}, seed {cell.seed}"
     )
 
 

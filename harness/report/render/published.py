@@ -9,11 +9,11 @@ from harness.metrics.estimates import estimate
 from harness.report.render.sheets import CellText, TextTable, as_notes, cell_texts
 from harness.report.significance import number
 from harness.report.tables import provenance_notes
-from harness.results import Published, Result
+from harness.results import Published, Result, unit_of
 from harness.scoring.published import within_error
 from harness.text import one_line
 
-HEADER = ("out", "group size", "epoch", "ours", "published", "difference", "within error")
+NUMBERS = ("ours", "published", "difference", "within error")
 Place = tuple[int, int, str]
 """Row of a table: group size, epoch and OOD data set."""
 
@@ -40,7 +40,7 @@ def _sheet(model: str, in_dataset: str, scorer: str, rows: dict[Place, list[Resu
         title=one_line(
             f"Comparison with published values: {model}, in-distribution {in_dataset}, {scorer}"
         ),
-        header=HEADER,
+        header=("out", "group size", unit_of(found), *NUMBERS),
         body=[_cells(*row) for row in compared],
         lead=3,
         left=1,

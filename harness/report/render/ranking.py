@@ -193,7 +193,7 @@ def _why_apart(table: RankingTable) -> list[str]:
 
 def _block(table: RankingTable) -> str:
     other = "model" if table.by == "scorer" else "scorer"
-    return f"({other}, data sets, epoch, group size, seed)"
+    return f"({other}, data sets, {table.unit}, group size, seed)"
 
 
 def _reasons(found: Unranked) -> str:
@@ -237,8 +237,8 @@ def _caption(table: RankingTable, ranked: Ranked[str], best: str) -> list[str]:
     other = "models" if table.by == "scorer" else "scorers"
     lines = [
         f"Mean rank over {pairs} of ID and OOD set, 1 is best: {table.by}s are ranked by mean "
-        f"AUROC in each pair, over {other}, epochs, group sizes and seeds; mean AUROC is the mean "
-        "over the pairs.",
+        f"AUROC in each pair, over {other}, {table.unit}s, group sizes and seeds; mean AUROC is "
+        "the mean over the pairs.",
         f"Ranked over the {ranked.blocks} of {table.blocks} blocks {_block(table)} in which all "
         f"ranked {table.by}s have a number.",
     ]

@@ -79,6 +79,34 @@ SMALL = saved_suite(
 """One seed, and scorers of a moment."""
 
 
+CONSTANT = """
+import numpy as np
+from oodbench import Entry, hookimpl
+
+
+@hookimpl
+def bench_scorers():
+    return [Entry("same", ":Same", "the same score for all groups")]
+
+
+class Same:
+    inputs = ("log_prob",)
+
+    def fit(self, statistics):
+        return self
+
+    def score(self, statistics):
+        return np.zeros(len(statistics["log_prob"]))
+"""
+
+PUBLISHED = {
+    "source": "a paper",
+    "scorer": "log-likelihood",
+    "examples": 100,
+    "values": [{"in": "digits", "out": "noise", "group_size": 5, "epoch": 1, "auroc": 0.5}],
+}
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder with a store of three trainings, and the weights by seed and epoch."""
@@ -344,32 +372,65 @@ def test_a_data_set_without_a_train_split_can_be_in_distribution(ready):
     assert ran(ready)[0].exit_status == 0
 
 
-def test_steps_are_named_in_tables_pages_and_json(ready):
+def test_steps_are_named_in_all_that_is_printed_and_written(ready):
     rewrite(ready, "epoch_{epoch}.pt", "epoch_{step}.pt")
+    rewrite(ready, '"typicality"]', '"typicality", "same"]')
+    (ready / "plugin.py").write_text(CONSTANT)
+    path = ready / "small.toml"
+    path.write_text('plugins.paths = ["plugin.py"]\nreference = "r.json"\n' + path.read_text())
+    (ready / "r.json").write_text(json.dumps(PUBLISHED))
+    places = [str(path), "--store", str(ready / "store"), "--data", str(ready / "data")]
+
+    def output(*words, names=places):
+        done = CliRunner().invoke(app, [words[0], *names, *words[1:]], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        text = (
+            done.output.replace(str(ready), "").replace("epoch_{step}", "").replace("--epochs", "")
+        )
+        assert not re.search("epoch(?!_.\\.pt)", text), text
+        return text
+
+    output("plan", "--why")
+    display = ("--display", "plain", "--executor", "sequential", "--device", "cpu")
+    text = output("run", *display)
+    assert re.search(r"^scorer +step +bits/dim", text, re.MULTILINE)
+    assert "at that step." in text
+    assert "flow at step " in text
+    assert "same at step 1 against noise: all scores are equal" in text
+    assert re.search("^out +group size +step +ours +published", text, re.MULTILINE)
+    log = next((ready / "store" / "runs").glob("*/*/events.jsonl")).read_text()
+    found = [json.loads(line) for line in log.splitlines()]
+    names = [event[name] for event in found for name in ("job", "step") if name in event]
+    assert {"flow on digits step 1: log_prob of noise (out)", "step 1"} <= set(names)
+    assert not [name for name in names if "epoch" in name]
+    assert "steps stored" in output("plan", "--why")
+    output("report")
+    assert "groups for an earlier step" in output("report", "--epochs")
+    assert "data sets, step, group size" in output("report", "--ranking", "scorers")
+    output("store", names=["ls", "--store", str(ready / "store")])
+    records = map(str, find_records(Store(ready / "store"), (CHECKPOINTS, STATISTICS)))
+    assert not [name for name in records if "epoch" in name]
+
+
+def test_steps_are_named_in_json_and_on_the_page(ready):
+    rewrite(ready, "epoch_{epoch}.pt", "epoch_{step}.pt")
+    ran(ready)
     path = str(ready / "small.toml")
     arguments = [path, "--store", str(ready / "store"), "--data", str(ready / "data")]
 
     def output(*words):
-        done = CliRunner().invoke(app, [*words], catch_exceptions=False)
+        done = CliRunner().invoke(app, ["report", *arguments, *words], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.output
 
-    run_words = ("--display", "plain", "--executor", "sequential", "--device", "cpu")
-    text = output("run", *arguments, *run_words)
-    assert re.search(r"^scorer +step +bits/dim", text, re.MULTILINE)
-    assert "at that step." in text
-    assert "flow at step " in text
-    log = next((ready / "store" / "runs").glob("*/*/events.jsonl")).read_text()
-    steps = [event["step"] for line in log.splitlines() if "step" in (event := json.loads(line))]
-    assert any(re.match(r"step \d: ", step) for step in steps)
-    assert "groups for an earlier step" in output("report", *arguments, "--epochs")
-    found = json.loads(output("report", *arguments, "--format", "json"))
+    found = json.loads(output("--format", "json"))
     assert {row["provenance"]["unit"] for row in found["results"]} == {"step"}
-    rows = json.loads(output("report", *arguments, "--epochs", "--format", "json"))["epochs"]
+    rows = json.loads(output("--epochs", "--format", "json"))["epochs"]
     assert {row["unit"] for row in rows} == {"step"}
-    output("report", *arguments, "--html", str(ready / "page.html"))
+    output("--html", str(ready / "page.html"))
     page = (ready / "page.html").read_text()
     assert '"unit":"step"' in page
+    assert "Along the steps</h2>" in page
 
 
 def test_check_reads_the_files_and_reports(ready, trained):

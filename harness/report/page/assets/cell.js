@@ -124,9 +124,9 @@ class CellView {
     }
     if (along.length < 2) return null;
     const points = along.sort((a, b) => COLUMNS.epoch[a] - COLUMNS.epoch[b]).map(pointOf);
-    return section("Along the epochs", el("figure", { class: "narrow" }, epochChart({
+    return section(`Along the ${UNIT}s`, el("figure", { class: "narrow" }, epochChart({
       series: [{ label: value("scorer", row), place: COLUMNS.scorer[row], points }],
-      label: `AUROC of ${value("scorer", row)} along the epochs`, yLabel: "AUROC",
+      label: `AUROC of ${value("scorer", row)} along the ${UNIT}s`, yLabel: "AUROC",
       domain: { low: 0, high: 1 }, chance: CHANCE, at: COLUMNS.epoch[row], width: cellWidth(),
     })));
   }

@@ -28,7 +28,7 @@ function drawMatrix(parent, rows, filters, open) {
   const left = lines.size > MOST_LINES ? ` Only the first ${MOST_LINES} of ${lines.size} lines are shown; use the filters to see others.` : "";
   parent.replaceChildren(
     el("h3", {}, `At ${which}, groups of ${size}`),
-    hint("Bold is the best of its column in the printed tables, over all epochs; ~ does not differ significantly from the best; " +
+    hint(`Bold is the best of its column in the printed tables, over all ${UNIT}s; ~ does not differ significantly from the best; ` +
       `▼ is below 0.5 beyond error${ANY_BEATEN ? "; # is beaten by a trivial baseline" : ""}. Select a number to open the cell, or the name of an OOD set to sort the scorers.${left}`),
     ...families([...lines.values()].slice(0, MOST_LINES)).map((family) => matrixTable(family, open, sortBy)));
 }

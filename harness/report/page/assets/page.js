@@ -168,7 +168,7 @@ function curvePanel(rows, scorers) {
   })).filter((one) => one.points.length);
   return el("figure", {},
     el("figcaption", {}, el("b", {}, value("model", first)), " ", title),
-    epochChart({ series, label: `AUROC along the epochs: ${value("model", first)}, ${title}`, yLabel: "AUROC", domain: { low: 0, high: 1 }, chance: CHANCE }));
+    epochChart({ series, label: `AUROC along the ${UNIT}s: ${value("model", first)}, ${title}`, yLabel: "AUROC", domain: { low: 0, high: 1 }, chance: CHANCE }));
 }
 
 function meansByEpoch(rows) {
@@ -188,7 +188,7 @@ function meansByEpoch(rows) {
 function drawVerdicts(parent) {
   const rows = DATA.epochs.rows;
   if (!rows.length) {
-    const why = CELLS <= DATA.epochs.most ? "No row has two epochs that can be compared."
+    const why = CELLS <= DATA.epochs.most ? `No row has two ${UNIT}s that can be compared.`
       : `Left out, because the suite has more than ${DATA.epochs.most.toLocaleString("en")} cells; a page for part of the suite (--only) includes this table.`;
     parent.replaceChildren(hint(why));
     return;
@@ -239,11 +239,11 @@ const HAS_SEEDS = new Set(DATA.trainings.map((one) => one.seed)).size > 1;
 function drawTrainings(parent) {
   const known = DATA.trainings.filter((one) => one.epochs.length);
   if (!known.length) {
-    parent.replaceChildren(hint("No epoch of a training is stored yet."));
+    parent.replaceChildren(hint(`No ${UNIT} of a training is stored yet.`));
     return;
   }
   parent.replaceChildren(
-    hint(`${capital(BITS_NAME)} at the stored epochs: mean training loss during the epoch, and mean loss on test examples of the same set after the epoch.`),
+    hint(`${capital(BITS_NAME)} at the stored ${UNIT}s: mean training loss during the epoch, and mean loss on test examples of the same set after the epoch.`),
     legend([{ label: "training loss", place: 0 }, { label: "own test examples", place: 1 }]),
     el("div", { class: "panels" }, known.map(trainingPanel)));
 }

@@ -28,7 +28,8 @@ def begun(tables=2):
     """A run of two models, announced and not begun."""
     clock = Clock()
     progress = Progress(clock)
-    shape = {"out": OUTS, "scorers": SCORERS, "epochs": [0, 4, 16], "seeds": [0, 1]}
+    axes = {"epochs": [0, 4, 16], "unit": "epoch", "seeds": [0, 1]}
+    shape = {"out": OUTS, "scorers": SCORERS, **axes}
     progress.follow(
         events.RunStarted(
             "story: [bold]it[/bold]",
@@ -117,6 +118,14 @@ def test_the_latest_to_change_are_shown_where_there_is_no_room_for_all():
     lines = shown(progress, clock, 80, 3 + 2 * 6)
     titles = [line for line in lines if " on cifar10" in line]
     assert [title.split()[0] for title in titles] == ["glow-1", "glow-3"]  # as in the suite
+
+
+def test_a_title_names_the_unit_of_the_axis():
+    progress, clock = begun(tables=1)
+    next(iter(progress.blocks.values())).unit = "step"
+    progress.follow(CellKnown("glow", "cifar10", "svhn", "50%_x", 500, 1, 0, 0.25))
+    (title,) = [line for line in shown(progress, clock, 80, 24) if " on cifar10" in line]
+    assert title.rstrip() == "glow on cifar10 · b = 1 · step 500 · 1/108 cells"
 
 
 def test_time_left_is_that_of_the_jobs_done_and_not_told_before_a_tenth_is():
