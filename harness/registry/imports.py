@@ -91,6 +91,16 @@ def own_imports(plugin: ModuleType) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def hint_beside(error: BaseException, file: str) -> str:
+    """Say how to import a module beside a plugin file if the import failed; otherwise empty."""
+    name, folder = getattr(error, "name", None) or "", Path(file).parent
+    if not isinstance(error, ModuleNotFoundError) or not any(
+        (folder / place).exists() for place in (name.partition(".")[0], f"{name}.py")
+    ):
+        return ""
+    return f" (it is beside the plugin file: set PYTHONPATH={folder})"
+
+
 def file_digest(module: ModuleType) -> str:
     """Return the first digits of the sha256 of a module's file; empty without a file.
 

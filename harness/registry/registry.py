@@ -20,7 +20,7 @@ from harness import events, hookspecs
 from harness.errors import PluginError, PluginFileError
 from harness.events import Event
 from harness.hookspecs import PROJECT, Entry
-from harness.registry.imports import file_digest, own_imports
+from harness.registry.imports import file_digest, hint_beside, own_imports
 from harness.text import known_names
 from oodbench import _names
 
@@ -269,6 +269,7 @@ class Registry:
                 raise
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, PluginError) else _describe(error)
+            reason += hint_beside(error, source.where) if source.distribution == FILE else ""
             self.broken.append(Broken(source, reason))
             return False
         self._modules[module.__name__] = source

@@ -289,3 +289,20 @@ class Suite(_Table):
     """Draws of test examples; defaults for all comparisons."""
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
     """Comparisons to compute."""
+
+
+def keys_at(key: tuple[str | int, ...]) -> list[str]:
+    """Return the known keys of the table at a path in a suite."""
+    schema: Any = Suite.model_json_schema()
+    definitions = schema["$defs"]
+    node = schema
+    for part in key:
+        if isinstance(part, int):
+            node = node.get("items", {})
+        else:
+            (named,) = node.get("patternProperties", {"": {}}).values()
+            node = node.get("properties", {}).get(part) or named
+        node = node.get("anyOf", [node])[0]
+        while "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
+    return list(node.get("properties", {}))

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import Problem
-from harness.registry.registry import Registry
-from harness.suite.schema import Suite
+from harness.registry.registry import Kind, Registry
+from harness.suite.schema import Suite, keys_at
 from harness.suite.toml.files import Merged
 from harness.suite.toml.origins import Key
 from harness.text import known_names, short
@@ -55,10 +55,10 @@ def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
     if "key" in context:  # a rule about a whole table names one of the keys
         key = (*key, context["key"])
     if item["type"] == "extra_forbidden":
-        known = _fields_at(key[:-1])
+        known = keys_at(key[:-1])
         return merged.origins.problem(key, "unknown key", known_names(str(key[-1]), known))
     if item["type"] == "missing":
-        return merged.origins.problem(key, "missing key")
+        return merged.origins.problem(key, "missing key", _same_name(key, registry))
     if item["type"] == "unknown_name":
         broken = "".join(f"; {plugin}" for plugin in registry.broken)
         return merged.origins.problem(key, item["msg"] + broken, context["hint"])
@@ -68,18 +68,9 @@ def _schema_problem(merged: Merged, item: Any, registry: Registry) -> Problem:
     return merged.origins.problem(key, message + shown, context.get("hint", ""))
 
 
-def _fields_at(key: Key) -> list[str]:
-    """Return the known keys of the table at a path."""
-    schema: Any = Suite.model_json_schema()
-    definitions = schema["$defs"]
-    node = schema
-    for part in key:
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            (named,) = node.get("patternProperties", {"": {}}).values()
-            node = node.get("properties", {}).get(part) or named
-        node = node.get("anyOf", [node])[0]
-        while "$ref" in node:
-            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
-    return list(node.get("properties", {}))
+def _same_name(key: Key, registry: Registry) -> str:
+    """Return a hint for a table `[scorers.waic]` without the key `plugin`."""
+    kinds: tuple[Kind, ...] = ("models", "datasets", "scorers")
+    names = [name for kind in kinds if kind == key[0] for name in registry.names(kind)]
+    is_known = key[-1] == "plugin" and key[1] in names
+    return f'plugin = "{key[1]}" is the one of this name' if is_known else ""

@@ -169,13 +169,14 @@ def described(fit: Fit, ways: Sequence[str] = ()) -> str:
         f"unexpected: {unexpected}" if fit.unexpected else "",
         f"differing: {_some(fit.differing, (), '')}" if fit.differing else "",
     ]
-    text = f"the tensors do not match the model ({'; '.join(filter(None, parts))})"
+    way_out = f"; all match with {' or '.join(ways[:SHOWN])}" if ways else ""
+    text = f"the tensors do not match the model{way_out} ({'; '.join(filter(None, parts))})"
     if any(
         x.dtype == torch.float64 and name in fit.model and not _holds(fit.model[name], x)
         for name, x in fit.tensors.items()
     ):
         text += '; precision = "float64" keeps all bits of the file'
-    return text + (f"; all match with {' or '.join(ways[:SHOWN])}" if ways else "")
+    return text
 
 
 def _some(names: list[str], others: Iterable[str], where: str) -> str:

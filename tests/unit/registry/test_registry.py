@@ -196,6 +196,16 @@ def test_a_broken_plugin_file_that_was_asked_for_is_an_error(write_plugin):
         Registry([str(write_plugin("1 / 0"))])
 
 
+def test_a_module_beside_a_plugin_file_is_told_how_it_is_found(write_plugin):
+    file = write_plugin("import network_of_mine")
+    with pytest.raises(PluginError, match="No module named 'network_of_mine'$"):
+        Registry([str(file)])
+    (file.parent / "network_of_mine.py").touch()
+    with pytest.raises(PluginError) as caught:
+        Registry([str(file)])
+    assert str(caught.value).endswith(f"beside the plugin file: set PYTHONPATH={file.parent})")
+
+
 def test_a_missing_plugin_file_is_an_error(tmp_path):
     with pytest.raises(PluginError, match="absent.py cannot be read: No such file"):
         Registry([str(tmp_path / "absent.py")])

@@ -218,6 +218,16 @@ def test_a_suite_without_comparisons(problems):
     assert problems("title = 'x'") == ["suite.toml:1: comparisons: missing key"]
 
 
+@pytest.mark.parametrize("table", ["datasets.digits", "scorers.typicality"])
+def test_a_table_without_a_plugin_is_told_the_one_of_its_name(problems, table):
+    text = BASE.replace('[datasets.digits]\n    plugin = "digits"\n', "") + f"\n[{table}]\n"
+    name = table.partition(".")[2]
+    (problem,) = problems(text)
+    assert problem.endswith(
+        f'{table}.plugin: missing key (plugin = "{name}" is the one of this name)'
+    )
+
+
 def test_a_missing_file_is_answered_with_its_nearest_sibling(write_suite):
     path = write_suite(BASE, "quickstart.toml")
     missing = path.with_name("quikstart.toml")
