@@ -31,7 +31,7 @@ def shipped_suites() -> Path:
 
 
 def shipped_by_name() -> dict[str, Path]:
-    """Return the files of the shipped suites by name, such as `studies/rivals`."""
+    """Return the files of the shipped suites by name, such as `studies/every-scorer`."""
     root = shipped_suites()
     names = {
         path.relative_to(root).with_suffix("").as_posix(): path for path in root.rglob("*.toml")

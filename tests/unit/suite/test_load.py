@@ -241,13 +241,18 @@ def test_shipped_suites_are_found_by_name_unless_a_file_has_this_name(tmp_path, 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quickstart").mkdir()  # a folder is not in the way
     assert load_suite(Path("quickstart")).path == shipped_suites() / "quickstart.toml"
-    study = load_suite(Path("studies/rivals"))
+    study = load_suite(Path("studies/every-scorer"))
     assert study.suite.title == "FashionMNIST against MNIST, every scorer"
     (tmp_path / "pinned").write_text(textwrap.dedent(BASE))
     assert load_suite(Path("pinned")).path == Path("pinned")
     for missing in ("quickstrat", "suites/quickstart.toml"):
         with pytest.raises(SuiteError, match=r"no such file in .*\(did you mean 'quickstart'\?\)"):
             load_suite(Path(missing))
+
+
+def test_no_two_shipped_suites_have_the_same_file_name():
+    names = [path.stem for path in shipped_by_name().values()]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_every_file_that_is_not_included_by_others_is_a_suite():

@@ -16,7 +16,7 @@ def planned_by(name):
     return suite, make_plan(suite, {})
 
 
-@pytest.mark.parametrize("name", ["rivals", "paper-rivals", "studies/rivals"])
+@pytest.mark.parametrize("name", ["rivals", "paper-rivals", "studies/every-scorer"])
 def test_every_scorer_is_among_them(name):
     suite, plan = planned_by(name)
     asked = {planned.cell.scorer for planned in plan.cells}

@@ -14,7 +14,7 @@ CELLS = {
     "photographs": 2 * 8 * 2 * 3,
     "readings": 4 * 9 * 2 * 3,  # models, epochs, group sizes, scorers
     "readings-overlap": 4 * 9 * 2 * 3,
-    "rivals": 2 * 2 * 31,  # epochs, group sizes, scorers
+    "every-scorer": 2 * 2 * 31,  # epochs, group sizes, scorers
 }
 
 
