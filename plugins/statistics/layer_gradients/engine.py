@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
@@ -33,6 +34,8 @@ MAX_BYTES = 2**30
 # A trial counts the tensors returned by operations; some operations allocate more and free the
 # memory before they return.
 SLACK = 1.15
+# Number of groups in the second trial, where costs that do not depend on the number are shared.
+TRIAL_GROUPS = 8
 
 # Maps a number of groups to a table for the norms.
 MakeTable: TypeAlias = Callable[[int], NormTable]
@@ -160,7 +163,7 @@ class _Known:
     obstacle: Exception | None = None  # to a plan
     verified: int = 0  # verified group size, 1 or 2; 2 stands for all larger sizes
     most_examples: int = 2**31
-    bytes: dict[int, int] = field(default_factory=dict)  # per group, by group size
+    bytes: dict[int, float] = field(default_factory=dict)  # per group, by group size
 
 
 @dataclass
@@ -227,17 +230,40 @@ class _Evaluation:
         self.finite = torch.cat(finite)
         return torch.cat(norms)
 
-    def _bytes_of_a_group(self) -> int:
-        """Return the maximum number of bytes per group in a chunk, from a trial with a group.
+    def _bytes_of_a_group(self) -> float:
+        """Return the maximum number of bytes per group in a chunk, from trials.
 
-        Larger chunks take less per group, since some costs are fixed and pieces are bounded.
+        Larger chunks take less per group, since some costs are fixed and pieces are bounded. So a
+        trial with one group tells how many groups fit for certain, and a trial with several, at
+        most 8, of these tells how many more.
         """
-        wrapped, size = self.wrapped, self.groups.shape[1]
+        size = self.groups.shape[1]
         if size not in self.known.bytes:
-            with Allocations([self.groups, *wrapped.parameters(), *wrapped.buffers()]) as made:
-                _chunk(wrapped, self.plan, self.groups[:1], NormTable(1))
-            self.known.bytes[size] = made.peak
+            one = self._bytes_of_a_trial(1)
+            count = min(TRIAL_GROUPS, int(self.max_bytes / (SLACK * max(1, one))))
+            self.known.bytes[size] = one
+            if count > 1:
+                with _out_of_memory_ignored():
+                    self.known.bytes[size] = self._bytes_of_a_trial(count) / count
         return self.known.bytes[size]
+
+    def _bytes_of_a_trial(self, count: int) -> int:
+        """Return the maximum number of bytes in a chunk of so many groups, all equal."""
+        wrapped, first = self.wrapped, self.groups[:1]
+        groups = first.expand(count, *first.shape[1:]).clone()
+        with Allocations([groups, *wrapped.parameters(), *wrapped.buffers()]) as made:
+            _chunk(wrapped, self.plan, groups, NormTable(count))
+        return made.peak
+
+
+@contextmanager
+def _out_of_memory_ignored() -> Iterator[None]:
+    """Leave the context early if memory runs out inside."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
 
 
 def _chunk(
