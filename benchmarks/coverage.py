@@ -12,79 +12,20 @@ error of a share near .95 is .0034 with 4,000 runs, .0069 with 1,000, and .022 w
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import time
-import zlib
 from itertools import product
 from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks import measured
+from benchmarks.printed import LARGE, beside_plain, label, print_table, rng_of, text
 from benchmarks.simulated import FAMILIES, ONE_SIDED, SHAPES, TWO_SIDED
 from harness.metrics.multiple import holm
 
 AREAS = (0.5, 0.8, 0.95, 0.99, 0.998)
-SMALL, MIDDLE, USUAL, LARGE = (30, 20), (75, 75), (150, 100), (1000, 1000)
-SLOW = ("gradient-svm", "dose (KDE)")
-
-
-def print_table(title, names, rows, columns, measure, runs):
-    """Print a table row by row.
-
-    Arguments:
-        title: Heading; the draws depend on it.
-        names: Names of the columns on the left, one for each value of a row.
-        rows: Tuples of values that name the rows.
-        columns: Values that name the measured columns.
-        measure: Returns the text of a cell, from a generator, the number of runs, the row and the
-            column.
-        runs: Number of runs; the last column has the numbers of runs in a row.
-    """
-    print(f"\n{title}\n")
-    head = (*names, *map(label, columns), "runs")
-    print(f"| {' | '.join(head)} |\n| {' | '.join('---' for _ in head)} |")
-    start = time.perf_counter()
-    for place, row in enumerate(rows):
-        labels, cells, counts = [label(value) for value in row], [], {}
-        for column in columns:
-            key = "|".join((title, *labels, label(column)))
-            count = fewer(runs, (*row, column))
-            counts[f"{count:,}"] = None
-            cells.append(measure(rng_of(key), count, row, column))
-        print(f"| {' | '.join((*labels, *cells, '; '.join(counts)))} |", flush=True)
-        seconds = time.perf_counter() - start
-        print(f"  row {place + 1} of {len(rows)}, {seconds:.0f} s", file=sys.stderr, flush=True)
-
-
-def rng_of(key):
-    """Return the generator of a cell."""
-    return np.random.default_rng(zlib.crc32(key.encode()))
-
-
-def label(value):
-    """Write a value that names a row or column, for example 30/20 groups, or 0.9 - 0.8."""
-    if isinstance(value, tuple):
-        return (" - " if isinstance(value[0], float) else "/").join(map(str, value))
-    return str(value)
-
-
-def fewer(runs, values):
-    """Reduce the number of runs for slow cells."""
-    is_large, is_slow = LARGE in values, any(name in values for name in SLOW)
-    return max(1, runs // (20 if is_large and is_slow else 4 if is_large or is_slow else 1))
-
-
-def text(share):
-    """Write a share with three digits, without the zero before the point."""
-    return "-" if math.isnan(share) else f"{share:.3f}".removeprefix("0")
-
-
-def beside_plain(found):
-    """Write the coverage, in brackets that of the plainer interval, and the ratio of lengths."""
-    ratio = found.length / found.plain_length if found.plain_length else math.nan
-    return f"{text(found.share)} ({text(found.plain)}; {ratio:.2f})"
+SMALL, MIDDLE, USUAL = (30, 20), (75, 75), (150, 100)
 
 
 def examples(runs):
@@ -94,8 +35,26 @@ def examples(runs):
         return beside_plain(measured.of_examples(rng, *row, area, count))
 
     rows = list(product(SHAPES, (SMALL, MIDDLE, USUAL, LARGE)))
+    areas = sorted((*AREAS, 0.98))
     title = "Examples: covered (by A ∓ 1.96 DeLong errors; ratio of lengths)"
-    print_table(title, ("scores", "groups"), rows, AREAS, measure, runs)
+    print_table(title, ("scores", "groups"), rows, areas, measure, runs)
+
+
+def near_one(runs):
+    """The length of the same near 1."""
+
+    def measure(rng, count, row, area):
+        found = measured.near_one(rng, *row, area, count)
+        shares = text(found.share), text(found.stretched)
+        return "{} ({}; {:.2f}; {:.2f})".format(*shares, found.ratio, found.least)
+
+    shapes = ("normal, OOD spread 1", "2 (1 - A) of OOD like ID")
+    rows = list(product(shapes, (MIDDLE, USUAL, (300, 300), LARGE)))
+    title = (
+        "Near 1: covered (by A ∓ 1.6 * 1.96 DeLong errors; ratio of lengths to A ∓ 1.96 DeLong "
+        "errors; least ratio due to perfect separations)"
+    )
+    print_table(title, ("scores", "groups"), rows, (0.98, 0.99, 0.995, 0.998), measure, runs)
 
 
 def few_groups(runs):
@@ -219,6 +178,27 @@ def marks(runs):
     print_table(title, ("A", "groups", "correlation"), rows, (2, 4, 12, 30), measure, runs)
 
 
+def fitted_marks(runs):
+    """The same for scorers that fit something, each to a statistic of its own."""
+
+    def measure(rng, count, row, scorers):
+        kind, n_fit, sizes, area, correlation = row
+        count *= 12 // scorers
+        areas = [area] * scorers
+        found = measured.of_fitted_marks(rng, kind, areas, n_fit, sizes, correlation, count)
+        return text(found.false)
+
+    kinds, fits = (ONE_SIDED, TWO_SIDED), ((75, MIDDLE), (75, USUAL))
+    parts = product(kinds, fits, (0.8, 0.95), (0, 0.5, 0.9))
+    rows = [(kind, *condition, *rest) for kind, condition, *rest in parts]
+    title = (
+        "Marks with a fit: columns of equal typicality scorers with a false mark; k = 4, 12 with "
+        "3 times and once the runs"
+    )
+    names = ("shift", "fit", "groups", "A", "correlation")
+    print_table(title, names, rows, (4, 12), measure, runs)
+
+
 def holm_marks(runs):
     """The same with Holm's factors, which do not allow for the choice of the best."""
 
@@ -316,6 +296,7 @@ def images(runs):
 
 PARTS = {
     "examples": (examples, 4000),
+    "near-one": (near_one, 4000),
     "few-groups": (few_groups, 4000),
     "fits": (fits, 400),
     "small-fits": (small_fits, 400),
@@ -325,6 +306,7 @@ PARTS = {
     "trainings": (trainings, 4000),
     "training-tests": (training_tests, 4000),
     "marks": (marks, 400),
+    "fitted-marks": (fitted_marks, 400),
     "holm-marks": (holm_marks, 400),
     "found-marks": (found_marks, 400),
     "epochs": (epochs, 1600),

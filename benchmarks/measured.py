@@ -19,6 +19,7 @@ from benchmarks.simulated import (
     SHAPES,
     alike,
     evidence,
+    fitted_columns,
     fitted_runs,
     normal_scores,
     results,
@@ -69,6 +70,37 @@ def of_examples(rng, shape, sizes, area, runs):
     of = evidence(ins, outs)
     delong = np.sqrt(variances(of).examples)
     return covered(truth, limits(of), around(of.aurocs[:, 0], delong))
+
+
+class NearOne(NamedTuple):
+    """The interval of one AUROC near 1, beside DeLong's, A ∓ 1.96 DeLong errors.
+
+    Attributes:
+        share: Coverage.
+        stretched: Coverage of A ∓ 1.6 * 1.96 DeLong errors.
+        ratio: Mean length, divided by the mean length of DeLong's.
+        least: The ratio without the length of any interval but those of perfect separations, and
+            these as short as possible. Data with a perfect separation are the same for all A. To
+            cover A, when a share 2 (1 - A) of the OOD groups is like ID groups, in .975 of runs,
+            their interval must begin below the A at which .025 of runs lack such a group.
+    """
+
+    share: float
+    stretched: float
+    ratio: float
+    least: float
+
+
+def near_one(rng, shape, sizes, area, runs):
+    """Measure the interval of one AUROC near 1."""
+    ins, outs, truth = SHAPES[shape](rng, runs, sizes, area)
+    of = evidence(ins, outs)
+    areas, delong = of.aurocs[:, 0], np.sqrt(variances(of).examples)
+    found = covered(truth, limits(of), around(areas, 1.6 * delong))
+    plain_length = found.plain_length / 1.6
+    of_perfect = (areas == 1).mean() * (1 - 0.025 ** (1 / sizes[1])) / 2
+    ratios = found.length / plain_length, of_perfect / plain_length
+    return NearOne(found.share, found.plain, *map(float, ratios))
 
 
 def of_fit(rng, name, kind, area, n_fit, sizes, runs):
@@ -175,18 +207,28 @@ class Marked(NamedTuple):
 
 def of_marks(rng, areas, sizes, correlation, runs):
     """Measure the marks of columns with scorers of these true AUROCs."""
+    return marked(areas, *normal_scores(rng, alike(areas, runs), sizes, correlation))
+
+
+def of_fitted_marks(rng, kind, areas, n_fit, sizes, correlation, runs):
+    """Measure the marks of columns with scorers that fit something; see `fitted_columns`."""
+    return marked(areas, *fitted_columns(rng, kind, areas, n_fit, sizes, correlation, runs))
+
+
+def marked(areas, ins, outs, refits=None):
+    """Mark the columns of scorers with these true AUROCs, a column for each run."""
     areas = np.asarray(areas)
-    cells = [[("m", "i", "o", f"s{k}", 1, 1, 0) for k in range(len(areas))]] * runs
-    rows = results(*normal_scores(rng, alike(areas, runs), sizes, correlation), cells)
+    cells = [[("m", "i", "o", f"s{k}", 1, 1, 0) for k in range(len(areas))]] * len(ins)
+    rows = results(ins, outs, cells, refits)
     columns = [[{0: result} for result in row] for row in rows]
     numbers = [[{0: result.metrics.auroc} for result in row] for row in rows]
-    marked = np.array(marks(columns, numbers))
-    is_worse = marked == "worse"
-    best = np.array([areas[row == "best"].min() for row in marked])
+    found = np.array(marks(columns, numbers))
+    is_worse = found == "worse"
+    best = np.array([areas[row == "best"].min() for row in found])
     false = (is_worse & (areas >= best[:, None])).any(axis=1)
     is_behind = areas < areas.max()
-    found = is_worse[:, is_behind].mean() if is_behind.any() else math.nan
-    return Marked(float(false.mean()), float(found))
+    share = is_worse[:, is_behind].mean() if is_behind.any() else math.nan
+    return Marked(float(false.mean()), float(share))
 
 
 class Early(NamedTuple):

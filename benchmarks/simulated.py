@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from statistics import NormalDist
@@ -226,12 +226,47 @@ def fitted_runs(rng, name, kind, area, n_fit, sizes, runs):
         read = family.draw(rng, n_fit, 0.0, 1.0)
         ins, outs = family.draw(rng, sizes[0], 0.0, 1.0), family.draw(rng, sizes[1], *place)
         for build, of in zip(builds, found, strict=True):
-            scorer = build()
-            assert fit(scorer, read) == n_fit
-            refits = Refits(build, read, ins).aurocs(outs)
-            of.append(evidence_of_scores(scorer.score(ins), scorer.score(outs), refits))
+            of.append(evidence_of_scores(*fitted(build, read, ins, outs)))
     whole = [stacked(of) for of in found]
     return whole[0], whole[1] if family.rival else None
+
+
+def fitted(build, read, ins, outs):
+    """Fit, refit and score a scorer; return ID scores, OOD scores and AUROCs of the refits."""
+    scorer = build()
+    assert fit(scorer, read) == len(next(iter(read.values())))
+    return scorer.score(ins), scorer.score(outs), Refits(build, read, ins).aurocs(outs)
+
+
+def fitted_columns(rng, kind, areas, n_fit, sizes, correlation, runs):
+    """Fit, refit and score K typicality scorers, each on log-probabilities of its own.
+
+    Arguments:
+        rng: NumPy generator.
+        kind: Shift of the OOD statistics.
+        areas: About the AUROCs of the scorers.
+        n_fit: Number of fit groups.
+        sizes: n and m.
+        correlation: Between the log-probabilities of a group, with the same for all pairs.
+        runs: R.
+
+    Returns:
+        Scores, (R, K, n) and (R, K, m), and AUROCs of the refits, (R, K, g).
+    """
+    places = [place_of(kind, strength_for("typicality", kind, area)) for area in areas]
+    distance, spread = np.transpose(places)
+
+    def draw(groups, distance, spread):
+        shared, own = rng.normal(size=(groups, 1)), rng.normal(size=(groups, len(areas)))
+        mixed = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own
+        return [{"log_prob": column[:, None, None]} for column in (distance + spread * mixed).T]
+
+    found = []
+    for _ in range(runs):
+        sides = draw(n_fit, 0.0, 1.0), draw(sizes[0], 0.0, 1.0), draw(sizes[1], distance, spread)
+        found.append([fitted(Typicality, *each) for each in zip(*sides, strict=True)])
+    ins, outs, refits = (np.array([[s[i] for s in run] for run in found]) for i in range(3))
+    return ins, outs, refits
 
 
 def stacked(parts: Sequence[Evidence]) -> Evidence:
@@ -243,17 +278,29 @@ def stacked(parts: Sequence[Evidence]) -> Evidence:
 # --- results, for the code of the report
 
 
-def results(ins, outs, cells):
-    """Make results without a fit from scores (R, K, n) and (R, K, m), and R rows of K cells."""
+def results(ins, outs, cells, refits=None):
+    """Make results from scores (R, K, n) and (R, K, m), and R rows of K cells.
+
+    `refits` are the AUROCs of refits, (R, K, g); None if nothing is fitted.
+    """
     of = evidence(ins.reshape(-1, 1, ins.shape[-1]), outs.reshape(-1, 1, outs.shape[-1]))
-    areas, errors = of.aurocs[:, 0], np.sqrt(variances(of).all_examples)
+    if refits is not None:
+        of = replace(of, refits=refits.reshape(-1, 1, refits.shape[-1]))
+    areas, parts = of.aurocs[:, 0], variances(of)
     numbers = dict.fromkeys(Metrics._fields, 0.0)
-    numbers |= {"n_in": ins.shape[-1], "n_out": outs.shape[-1], "n_fit": 0}
+    numbers |= {"n_in": ins.shape[-1], "n_out": outs.shape[-1], "n_fit": int(refits is not None)}
     found = []
-    for place, (cell, a, se) in enumerate(zip(chain(*cells), areas, errors, strict=True)):
+    for place, cell in enumerate(chain(*cells)):
         run, row = divmod(place, ins.shape[1])
-        metrics = Metrics(**numbers | {"auroc": a, "auroc_se": se, "auroc_se_examples": se})
+        examples, of_fit = parts.all_examples[place], parts.all_fit[place]
+        errors = dict(
+            auroc_se=math.sqrt(examples + of_fit),
+            auroc_se_examples=math.sqrt(examples),
+            auroc_se_fit=math.sqrt(of_fit),
+        )
+        metrics = Metrics(**numbers | {"auroc": areas[place]} | errors)
         scores = {"scores_in": ins[run, row], "scores_out": outs[run, row]}
-        found.append(Result(Cell(*cell), "ok", metrics=metrics, **scores))
+        again = None if refits is None else refits[run, row]
+        found.append(Result(Cell(*cell), "ok", metrics=metrics, **scores, refits=again))
     count = ins.shape[1]
     return [found[at : at + count] for at in range(0, len(found), count)]

@@ -42,6 +42,18 @@ def test_the_interval_covers_the_auroc_of_other_examples(rng, shape, sizes, targ
     assert found.length <= 1.6 * max(found.plain_length, perfect)
 
 
+@pytest.mark.parametrize("shape", ["normal, OOD spread 1", "2 (1 - A) of OOD like ID"])
+def test_near_1_a_stretch_of_the_plain_interval_does_not_cover(rng, shape):
+    """A limit on the length, as a multiple of DeLong's, would contradict the coverage."""
+    found = measured.near_one(rng, shape, (75, 75), 0.998, runs=1000)
+    assert is_at_least(found.share, 0.93, 1000)
+    assert found.ratio > 1.6
+    assert not is_at_least(found.stretched, 0.93, 1000)
+    assert found.least < found.ratio
+    if shape == "2 (1 - A) of OOD like ID":
+        assert found.least > 1.6
+
+
 @pytest.mark.parametrize("shape", ["normal, OOD spread 1", "normal, OOD spread 2"])
 def test_it_covers_with_1000_groups(rng, shape):
     for area in (0.8, 0.95, 0.99):

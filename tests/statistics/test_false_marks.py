@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import measured
+from benchmarks.simulated import ONE_SIDED, TWO_SIDED, fitted_columns
 from harness.metrics.multiple import holm
 
 
@@ -31,6 +32,27 @@ def test_few_columns_have_a_false_mark(rng, scorers, correlation, runs):
     for area, sizes in ((0.8, (150, 100)), (0.95, (30, 20))):
         found = measured.of_marks(rng, [area] * scorers, sizes, correlation, runs)
         assert is_at_most(found.false, 0.06, runs)
+
+
+@pytest.mark.parametrize("kind", [ONE_SIDED, TWO_SIDED])
+@pytest.mark.parametrize(("scorers", "runs"), [(4, 200), (12, 100)])
+def test_few_columns_of_scorers_with_a_fit_have_a_false_mark(rng, scorers, runs, kind):
+    for area, correlation in ((0.8, 0.5), (0.95, 0.9)):
+        areas = [area] * scorers
+        found = measured.of_fitted_marks(rng, kind, areas, 75, (75, 75), correlation, runs)
+        assert is_at_most(found.false, 0.06, runs)
+
+
+def test_without_the_variance_of_the_fit_too_many_would_have_one(rng, monkeypatch):
+    """The simulation sees what it is for."""
+
+    def without_refits(*arguments):
+        ins, outs, _ = fitted_columns(*arguments)
+        return ins, outs
+
+    monkeypatch.setattr("benchmarks.measured.fitted_columns", without_refits)
+    found = measured.of_fitted_marks(rng, ONE_SIDED, [0.8] * 12, 75, (75, 75), 0.0, 100)
+    assert not is_at_most(found.false, 0.06, 100)
 
 
 def test_several_equal_bests_keep_their_marks_and_worse_scorers_lose_them(rng):
