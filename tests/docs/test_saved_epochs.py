@@ -12,6 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from harness.cli.app import app
+from harness.registry.registry import Registry
 from tests.unit.compute import forms
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "saved-epochs.md"
@@ -81,6 +82,21 @@ def test_the_commands_lead_to_a_table_over_the_epochs(here):
 def test_without_the_prefix_check_names_it(here):
     Path("prefix.toml").write_text(BLOCKS["saved.toml"].replace('add = "flow."\n', ""))
     assert 'all match with add = "flow."' in called("bench check prefix.toml", status=1)
+
+
+def test_every_scorer_has_numbers_or_says_why_not(here):
+    names = Registry().names("scorers")
+    text = re.sub(r"scorers = \[.*?\]", f"scorers = {names}", BLOCKS["saved.toml"])
+    text = re.sub(r"epochs = \[1.*?\]", "epochs = [1, 2]", text) + "\n" + BLOCKS["every.toml"]
+    text = text.replace("[6, 7, 8]", "[1, 2]").replace("= 100\n", "= 10\n")
+    Path("every.toml").write_text(text)
+    table = called("bench run every.toml")
+    rows = re.findall(r"^([a-z0-9-]+) +([12]) +\d+\.\d+ +(\S+) +(\S+)$", table, re.MULTILINE)
+    assert [(name, epoch) for name, epoch, *_ in rows] == [(x, e) for x in names for e in "12"]
+    lacking = {name for name, _, *found in rows if "n/a" in found}
+    assert lacking == {"dose", "hierarchical-ratio", "lid", "lid-dimension"}
+    for method in ("log_prob_terms", "to_noise"):
+        assert re.search(rf"^n/a .*{method}.* lacks this method$", table, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
