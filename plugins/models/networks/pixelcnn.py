@@ -118,7 +118,8 @@ class GatedBlock(nn.Module):
         h = _causal(self.conv1, F.elu(x))
         if self.skip is not None and other is not None:
             h = h + self.skip(F.elu(other))
-        return x + F.glu(_causal(self.conv2, F.elu(h)), dim=1)
+        a, b = _causal(self.conv2, F.elu(h)).chunk(2, dim=1)
+        return x + a * torch.sigmoid(b)  # F.glu takes twice the time on channels-last images
 
 
 def _causal(conv: nn.Conv2d, x: Tensor) -> Tensor:
