@@ -23,7 +23,7 @@ from harness.cli.output import print_json, print_rows, tell
 from harness.detectors.conformal import most_flagged
 from harness.detectors.detector import Detector, FileResult
 from harness.detectors.make import make_detector
-from harness.errors import NothingSelectedError
+from harness.errors import MOST_SHOWN, NothingSelectedError
 from harness.report.render.documents import csv_text
 from harness.settings import Settings
 from harness.suite import load_suite
@@ -127,17 +127,18 @@ def run(
         raise NothingSelectedError("no input has a score")
     _print(format, rows, results, {"detector": dict(detector.facts), "alpha": alpha})
     flagged = sum(row["flagged"] for row in rows)
-    tell(
-        f"{flagged:,} of {counted(len(rows), 'score')} flagged (p <= {alpha:g}); of "
-        f"in-distribution inputs at most {100 * level:.3g} % are, on average ({n:,} calibration "
-        "scores)"
-    )
+    if rows:
+        tell(
+            f"{flagged:,} of {counted(len(rows), 'score')} flagged (p <= {alpha:g}); of "
+            f"in-distribution inputs at most {100 * level:.3g} % are, on average ({n:,} "
+            "calibration scores)"
+        )
     raise typer.Exit(FAILED if failed else 0)
 
 
 def _told(detector: Detector, paths: Sequence[str], resize: bool) -> Iterator[FileResult]:
     """Yield the results, and tell progress and failures on stderr."""
-    read, scored, left, last = (0, 0), 0, 0, time.monotonic()
+    read, scored, left, failed, last = (0, 0), 0, 0, 0, 0.0
 
     def progress(done: int, total: int) -> None:
         nonlocal read
@@ -147,11 +148,15 @@ def _told(detector: Detector, paths: Sequence[str], resize: bool) -> Iterator[Fi
         yield result
         scored += result.status == "ok"
         left += len(result.inputs) * (result.status == "left_over")
-        if result.status == "failed":
+        failed += result.status == "failed"
+        if result.status == "failed" and failed <= MOST_SHOWN:
             tell(f"failed: {result.problem}")
+        last = last or time.monotonic()  # the start-up is no progress
         if time.monotonic() - last >= PLAIN_SECONDS:
             last = time.monotonic()
             tell(f"{scored:,} scored, {read[0]:,} of {counted(read[1], 'file')} read")
+    if failed > MOST_SHOWN:
+        tell(f"and {failed - MOST_SHOWN:,} more failed; --format json lists them all")
     if left:
         size = detector.group_size
         tell(f"{counted(left, 'input')} left over: groups are {size} inputs of the same folder")

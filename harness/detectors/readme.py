@@ -58,13 +58,15 @@ def _what(description: Description, facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _results(facts: Mapping[str, Any]) -> Iterator[str]:
+    size = facts["group_size"]
+    unit = "examples" if size == 1 else f"groups of {size} examples"
     yield _filled(
-        f"Measured on {facts['calibration_size']:,} groups of test examples of {facts['in']} "
-        "against groups of each OOD set: the area under the ROC curve (AUROC) with its 95 % "
-        f"interval, and the share of OOD groups flagged at alpha = {facts['level']}."
+        f"Measured on {facts['calibration_size']:,} test {unit} of {facts['in']} against {unit} "
+        "of each OOD set: the area under the ROC curve (AUROC) with its 95 % interval, and the "
+        f"share of OOD {unit} flagged at alpha = {facts['level']}."
     )
     lines = [
-        "| OOD set | groups | AUROC | 95 % interval | flagged |",
+        f"| OOD set | {unit} | AUROC | 95 % interval | flagged |",
         "| --- | --- | --- | --- | --- |",
     ]
     for row in facts["results"]:
