@@ -25,7 +25,7 @@ PLACES = {
     "report.figures": (3.55, 3),
     "compute.memory": (4.5, 3),
     "maintenance": (0, 4),
-    "detectors": (0.3, 3),
+    "detectors": (0.45, 3),
     "run": (1.35, 4),
     "report": (2.6, 4),
     "testing.placement": (5, 2),

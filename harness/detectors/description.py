@@ -228,7 +228,7 @@ def parse_description(inputs: Mapping[str, Any], where: Path) -> Description:
         )
     try:
         description = Description.model_validate_json(json.dumps(inputs))
-        domain = description.images
+        Images(**description.domain)  # raises for other fields and for impossible sizes
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -236,7 +236,6 @@ def parse_description(inputs: Mapping[str, Any], where: Path) -> Description:
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: domain: {short(str(error))}") from error
     _check_places(description, where)
-    assert domain.dims
     return description
 
 

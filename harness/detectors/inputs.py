@@ -43,6 +43,8 @@ class Group:
 def find_inputs(paths: Sequence[Path], domain: Images, resize: bool, registry: Registry) -> Inputs:
     """Find the inputs at paths through the plugin that reads the domain.
 
+    Plugins named on the command line are asked before installed ones.
+
     Raises:
         DataError: No plugin reads the domain.
     """

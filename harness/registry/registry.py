@@ -332,7 +332,7 @@ class Registry:
         return PluginError(f"there is no {wanted} ({known_names(name, known)}){quarantined}")
 
     def implementations(self, hook: str) -> list[tuple[Source, Any]]:
-        """List the functions that implement a hook with their sources, in registration order."""
+        """List the functions that implement a hook with their sources, the last plugin first."""
         found = getattr(self._manager.hook, hook).get_hookimpls()
         return [(self._modules[item.plugin.__name__], item.function) for item in reversed(found)]
 

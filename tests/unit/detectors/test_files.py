@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.errors import NothingSelectedError
+from oodbench import Detector
 from plugins.datasets.folder import Folder
 
 
@@ -107,6 +108,44 @@ def test_sixteen_bits_are_refused_because_their_depth_is_not_known(made, tmp_pat
     Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(tmp_path / "deep.png")
     (row,) = made.detector("typicality")[1].files([tmp_path / "deep.png"], resize=True)
     assert "a gray picture with 16 bits; save it with 8 bits" in row.problem
+
+
+READER = """
+import numpy as np
+from oodbench import DataError, hookimpl
+
+
+@hookimpl
+def bench_inputs(paths, domain, resize):
+    return [(str(path), lambda path=path: read(path, domain)) for path in paths], ["read as text"]
+
+
+def read(path, domain):
+    values = np.array(path.read_text().split(), {dtype})
+    return values.reshape(-1, *{shape})
+"""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "problem"),
+    [
+        ("np.uint8", "domain.shape", ""),
+        ("np.int64", "domain.shape", "found int64 of shape"),
+        ("np.uint8", "(1, 4, 16)", "expected uint8 of shape (N, 1, 8, 8)"),
+    ],
+)
+def test_a_plugin_reads_other_files(made, tmp_path, dtype, shape, problem):
+    (tmp_path / "reader.py").write_text(READER.format(dtype=dtype, shape=shape))
+    (tmp_path / "x.txt").write_text(" ".join(map(str, range(64))))
+    folder, detector = made.detector("typicality")
+    remarks = []
+    reading = Detector.load(folder, plugins=[str(tmp_path / "reader.py")], device="cpu")
+    (row,) = reading.files([tmp_path / "x.txt"], remark=remarks.append)
+    assert remarks == ["read as text"]
+    assert problem in row.problem
+    if not problem:
+        pixels = np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8)
+        assert row.score == pytest.approx(detector(pixels).scores[0])
 
 
 def called(*words, status=0):
