@@ -48,11 +48,10 @@ from harness.suite import Recipe
 from harness.testing.entries import builder
 from harness.testing.model_subject import ModelUnderTest
 from harness.testing.statistics import StatisticUnderTest, reference_model
-from oodbench import DomainError, Images
+from oodbench import DomainError, Images, Tokens
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
-TINY = Images(1, 2, 2, bits=2)
 NEEDED = {"ceiling": 20, "gradients": 90, "training": 60, "agreement": 30, "quickstart": 150}
 """Seconds that must be left for a part to begin."""
 
@@ -192,7 +191,8 @@ def without_required_options(registry, kind):
 
 
 def training(bench):
-    domains = [Images(1, 8, 8)] if bench.miniature else [Images(3, 32, 32), Images(1, 28, 28)]
+    full = [Images(3, 32, 32), Images(1, 28, 28), Tokens(256)]
+    domains = [Images(1, 8, 8), Tokens(8)] if bench.miniature else full
     for model, build in without_required_options(Registry(), "models"):
         for name in ("float32", "tf32"):
             if bench.left < NEEDED["training"] / 2:
@@ -209,14 +209,15 @@ def train_one(bench, model, build, precision, domains):
     )
     for domain in domains:
         shape = (minibatch, *domain.shape)
-        images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        drawn = np.random.default_rng(0).integers(0, domain.levels, shape).astype(domain.dtype)
         try:
-            made = Training(component, domain, images, 0, bench.device)
+            made = Training(component, domain, drawn, 0, bench.device)
         except DomainError:
             continue
         made.start()
         made.model.train()
-        x, noise = made.examples.to(bench.device), generator(0, "noise", 1)
+        chosen = torch.arange(minibatch, device=made.examples.device)
+        x, noise = made._minibatch(chosen), generator(0, "noise", 1)
 
         def step(made=made, x=x, noise=noise):
             return made._step(x, noise, 0)
@@ -233,12 +234,12 @@ def train_one(bench, model, build, precision, domains):
 def agreement(bench):
     """Largest relative difference between card and CPU, in float64, for each statistic."""
     for name, build in without_required_options(Registry(), "statistics"):
-        models = ModelUnderTest(reference_model(build, TINY), TINY, TINY)
-        subject = StatisticUnderTest(build, models)
+        model, domain = reference_model(build)
+        subject = StatisticUnderTest(build, ModelUnderTest(model, domain, domain))
         here, there = (subject.on(torch.device(place)) for place in ("cpu", bench.device))
         worst = float(np.abs(here - there).max() / max(np.abs(here).max(), 1e-300))
-        bench.note("agreement", {"statistic": name, "largest difference": worst})
-        assert worst < 1e-8, f"{name} differs between the devices"
+        row = {"statistic": name, "largest difference": worst, "agrees": worst < 1e-8}
+        bench.note("agreement", row)
 
 
 def quickstart(bench):
