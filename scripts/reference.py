@@ -1,6 +1,6 @@
 """Write the generated pages of the documentation from the sources.
 
-`docs/reference/` gets a page each for commands, suite keys, interfaces and built-in plugins;
+`docs/reference/` gets a page each for Python, commands, suite keys, hooks and built-in plugins;
 `docs/snippets/rooms.md` and `docs/figures/rooms.svg` show the rooms of the harness. A test
 compares the files with the output of this script, so nothing is added without documentation.
 """
@@ -20,7 +20,14 @@ from typing import Any, Literal
 from rooms import picture, rooms_table
 
 from harness import contracts, events, hookspecs
+from harness.api import parts, suites
+from harness.api.compared import ComparedRuns
+from harness.api.evaluation import evaluate
+from harness.api.planned import PlannedWork
+from harness.api.results import Results
+from harness.api.scores import Scores
 from harness.cli.app import COMMANDS, app
+from harness.compute.memory.single import SingleStatistic
 from harness.registry.options import REQUIRED, describe_options
 from harness.registry.registry import Registry
 from harness.suite import Suite
@@ -38,6 +45,11 @@ DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbEstimate
 Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
 HasScoreTerms HasFitInfo Baseline Executor Task
 """
+INTERFACE: tuple[Any, ...] = (
+    *(suites.load, suites.Suite, PlannedWork, Results, Scores, ComparedRuns),
+    *(evaluate, parts.statistic, SingleStatistic, parts.scorer, parts.SingleScorer),
+)
+"""Functions and classes of the Python interface, in the order of their use."""
 NOTE = "Written by `python scripts/reference.py` from the sources; a test compares both.\n"
 
 
@@ -132,6 +144,41 @@ def checks() -> Iterator[str]:
         for function in functions:
             yield entry(function.__name__, summary(function).partition(". ")[0])
         yield ""
+
+
+# Python
+
+
+def python() -> Iterator[str]:
+    """Functions and classes of `oodbench` for users, with arguments, results and errors."""
+    yield "# Python interface\n"
+    yield NOTE
+    yield "[From Python](../tutorials/python.md) shows it in use.\n"
+    for item in INTERFACE:
+        if inspect.isfunction(item):
+            yield f"## {item.__name__}\n\n{called(item)}"
+            continue
+        yield f"## {item.__name__}\n\n```text\n{without_example(item)}\n```\n"
+        members = [(name, value) for name, value in vars(item).items() if name[0] != "_"]
+        members += [("__call__", item.__call__)] if "__call__" in vars(item) else []
+        found = [(name, value.fget) for name, value in members if isinstance(value, property)]
+        for name, get in found:
+            yield entry(f"{name}: {inspect.signature(get).return_annotation}", summary(get))
+        yield ""
+        for name, value in members:
+            if inspect.isfunction(value):
+                yield f"### {item.__name__}.{name}\n\n{called(value)}"
+
+
+def called(function: Callable[..., Any]) -> str:
+    """A code block with the signature and the docstring of a function."""
+    line = textwrap.fill(f"{function.__name__}{signature(function)}", 96, subsequent_indent="    ")
+    return f"```text\n{line}\n\n{without_example(function)}\n```\n"
+
+
+def without_example(item: Any) -> str:
+    """The docstring up to its example."""
+    return (inspect.getdoc(item) or "").partition("Example:\n")[0].strip()
 
 
 # Suite keys
@@ -332,6 +379,7 @@ def plugin(registered: Any) -> Iterator[str]:
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "reference/python-interface.md": python,
     "reference/interfaces.md": interfaces,
     "reference/suite-keys.md": keys,
     "reference/commands.md": commands,

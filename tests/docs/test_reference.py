@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import oodbench
 from harness import hookspecs
 from harness.cli.app import COMMANDS
 from harness.registry.registry import Registry
@@ -15,6 +16,7 @@ from harness.suite import Suite
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
+    "reference/python-interface.md",
     "reference/interfaces.md",
     "reference/suite-keys.md",
     "reference/commands.md",
@@ -82,3 +84,14 @@ def test_a_hook_without_a_docstring_cannot_be_documented(reference, monkeypatch)
         reference.page("reference/interfaces.md")
     bench_new_hook.__doc__ = "A hook that nobody wrote down."
     assert "bench_new_hook(event: int) -> None" in reference.page("reference/interfaces.md")
+
+
+def test_every_name_of_the_python_interface_is_in_the_reference():
+    """The names of `oodbench` that its rooms for users define."""
+    text = written("reference/python-interface.md")
+    names = [
+        name for name in oodbench.__all__ if "harness.api" in getattr(oodbench, name).__module__
+    ]
+    assert len(names) >= 6
+    for name in names:
+        assert f"\n## {name}\n" in text

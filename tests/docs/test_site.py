@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if path.parent.name != "snippets")
 TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
-GENERATED = ("interfaces.md", "suite-keys.md", "commands.md", "built-in.md")
+GENERATED = ("python-interface.md", "interfaces.md", "suite-keys.md", "commands.md", "built-in.md")
 
 
 def identify(path):
