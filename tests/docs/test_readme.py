@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import oodbench
 from harness.cli.app import app
+from harness.compute.checkpoints import build_model, load_tensors
 from harness.regression.make_pins import LEAST
+from harness.store.layout import CHECKPOINTS, WEIGHTS
+from harness.store.records import Store
 from oodbench.testing import assert_conforms, check_scorer
 
 ROOT = Path(__file__).parents[2]
@@ -52,10 +57,16 @@ def test_nothing_is_installed_from_a_registry_by_name():
 
 
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory):
-    """What a command of `bench` prints, with the quickstart in the store."""
+def places(tmp_path_factory):
+    """Folders for the quickstart."""
     folder = tmp_path_factory.mktemp("quickstart")
-    environment = {"BENCH_STORE": str(folder / "store"), "BENCH_DATA": str(folder / "data")}
+    return {"store": folder / "store", "data": folder / "data"}
+
+
+@pytest.fixture(scope="module")
+def quickstart(places):
+    """What a command of `bench` prints, with the quickstart in the store."""
+    environment = {f"BENCH_{name.upper()}": str(place) for name, place in places.items()}
 
     def bench(command):
         words = [str(ROOT / word) if word.endswith(".toml") else word for word in command.split()]
@@ -127,3 +138,39 @@ def test_a_table_in_which_the_gradient_score_fails_stands_beside_one_in_which_it
     )
     assert wins["gradient-gaussian", "4"][0] > wins["log-likelihood", "4"][0] + 0.3
     assert fails["gradient-gaussian", "4"][0] < fails["log-likelihood", "4"][0] - 0.2
+
+
+def test_python_has_the_rows_of_the_command(quickstart, places):
+    bench, _ = quickstart
+    results = oodbench.load(ROOT / "suites" / "quickstart.toml").run(**places, missing="error")
+    text = bench("bench report suites/quickstart.toml --format csv")
+    assert results.to_dataframe().to_csv(index=False) == text
+    assert len(results) == 288
+
+
+def test_a_stored_model_in_memory_has_the_numbers_of_the_command(quickstart, places):
+    """All scorers, OOD sets and group sizes of `glow-gray` at epoch 4."""
+    path = ROOT / "suites" / "quickstart.toml"
+    suite = oodbench.load(path).select(model="glow-gray", epoch=4)
+    results = suite.run(**places, missing="error")
+    plan = results.outcome.plan
+    (chain,) = plan.chains.values()
+    key = plan.checkpoint_key(chain.id, 4)
+    module = build_model(chain.model, chain.domain, 1)
+    module.load_state_dict(load_tensors(Store(places["store"]).read(CHECKPOINTS, key, WEIGHTS)))
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    outs = dict.fromkeys(cell.out_dataset for cell in results.cells)
+    found = oodbench.evaluate(
+        models={"glow-gray": module},
+        id="digits",
+        ood={name: tables["datasets"][name] for name in outs if name != "digits-inverted"},
+        scorers=["log-likelihood", "typicality", "gradient-gaussian"],
+        group_sizes=(1, 5),
+        protocol={"n_in": 150, "n_fit": 150, "n_out": 100},
+        threads=1,
+        display="none",
+        **places,
+    )
+    kept = [row for row in results.to_dicts() if row["out"] != "digits-inverted"]
+    assert [row | {"epoch": 4} for row in found.to_dicts()] == kept
+    assert len(kept) == 18
