@@ -133,9 +133,9 @@ class SavedResults:
         absent = np.full(len(self._rows), -1)  # a file from before refits were saved
         places = (file[name] if name in file else absent for name in ARRAYS)
         self._places = list(zip(*(of_array.tolist() for of_array in places), strict=True))
+        known, optional = range(len(self._sides)), range(-1, len(self._sides))
         for status, (in_, out, refits) in zip(self._status, self._places, strict=True):
-            known = range(len(self._sides))
-            if status == "ok" and not (in_ in known and out in known and refits in (-1, *known)):
+            if status == "ok" and not (in_ in known and out in known and refits in optional):
                 raise ValueError("the file lacks scores for a result")
 
     def find(self, cell: Cell) -> Result | None:
