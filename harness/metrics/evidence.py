@@ -73,6 +73,8 @@ class Evidence:
 
     def mean(self) -> Evidence:
         """Return the evidence of the means over the trainings, (K, 1, ...)."""
+        if self.wins_out.shape[1] == 1:
+            return self
         parts = (self.wins_out, self.wins_in, self.refits)
         wins_out, wins_in, refits = (part.mean(1, keepdims=True) for part in parts)
         return Evidence(wins_out, wins_in, refits, self.is_by_image)
@@ -170,31 +172,30 @@ def refit_count(result: Result) -> int:
 
 def variances(evidence: Evidence) -> Variances:
     """Compute the variance of the means over the trainings, in parts."""
-    trainings = evidence.wins_out.shape[1]
-    mean = evidence.mean()
-    examples, all_examples = _shared(_of_examples(evidence), _of_examples(mean)[:, 0])
-    fit, all_fit = _shared(_of_fit(evidence), _of_fit(mean)[:, 0])
-    training, df = np.zeros_like(examples), np.full_like(examples, math.inf)
-    if trainings > 1:
-        training = evidence.aurocs.var(1, ddof=1) / trainings
-        df = np.full_like(examples, trainings - 1)
+    trainings, mean = evidence.wins_out.shape[1], evidence.mean()
+    all_examples, all_fit = _of_examples(mean)[:, 0], _of_fit(mean)[:, 0]
+    if trainings == 1:
+        none, unknown = np.zeros_like(all_fit), np.full_like(all_fit, math.inf)
+        return Variances(all_examples, all_fit, none, all_examples, all_fit, unknown)
+    examples = _shared(_of_examples(evidence), all_examples)
+    fit = _shared(_of_fit(evidence), all_fit)
+    training = evidence.aurocs.var(1, ddof=1) / trainings
+    df = np.full_like(training, trainings - 1)
     return Variances(examples, fit, training, all_examples, all_fit, df)
 
 
-def _shared(each: Floats, whole: Floats) -> tuple[Floats, Floats]:
-    """Return the mean covariance of two trainings, at least 0, and the variance of the mean.
+def _shared(each: Floats, whole: Floats) -> Floats:
+    """Return c, the mean covariance of two trainings, at least 0.
 
     S² v = Σ_s C_ss + S (S - 1) c.
 
     Arguments:
-        each: C_ss, the variance of each training, (K, S).
+        each: C_ss, the variance of each training, (K, S), S > 1.
         whole: v, the variance of the mean, (K,).
     """
     trainings = each.shape[1]
-    if trainings == 1:
-        return whole, whole
     shared = (trainings * whole - each.mean(1)) / (trainings - 1)
-    return np.where(shared > ROUNDING * whole, shared, 0.0), whole
+    return np.where(shared > ROUNDING * whole, shared, 0.0)
 
 
 def _of_examples(evidence: Evidence) -> Floats:
