@@ -246,10 +246,13 @@ class _Evaluator:
 
     def evaluate(self) -> None:
         """Evaluate the missing statistics, one checkpoint after another."""
+        jobs: dict[int | None, list[StatisticJob]] = {}
+        for job in self._chain.jobs:
+            jobs.setdefault(job.epoch, []).append(job)
         for epoch in (None, *sorted(self._chain.epochs)):
             if epoch is not None and not self._context.is_stored(epoch):
                 continue
-            missing = [job for job in self._chain.jobs if job.epoch == epoch and self._lacks(job)]
+            missing = [job for job in jobs.get(epoch, ()) if self._lacks(job)]
             if missing:
                 self._evaluate_all(epoch, sorted(missing, key=by_fit))
 

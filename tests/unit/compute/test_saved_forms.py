@@ -282,6 +282,21 @@ def test_a_header_that_declares_terabytes_is_refused(tmp_path):
     assert "is damaged" in refusal(Flow(), path)
 
 
+def test_names_with_paths_are_names_alone(tmp_path):
+    inside = tmp_path / "a" / "b"
+    inside.mkdir(parents=True)
+    names = ["../../evil", "/etc/evil", "a/../evil", "\\\\host\\evil"]
+    state = Flow().state_dict() | {name: torch.zeros(2) for name in names}
+    torch.save(state, inside / "a.pt")
+    save_file(state, inside / "b.safetensors")
+    for name in ("a.pt", "b.safetensors"):
+        assert "/evil" in refusal(Flow(), inside / name).partition("unexpected: ")[2]
+    with zipfile.ZipFile(inside / "a.pt", "a") as archive:
+        archive.writestr("../../evil", b"written")
+    assert "file in archive is not in a subdirectory" in refusal(Flow(), inside / "a.pt")
+    assert [path.name for path in tmp_path.rglob("*evil*")] == []
+
+
 def test_an_archive_that_unpacks_to_more_than_itself_is_refused(tmp_path):
     path = tmp_path / "a.pt"
     torch.save(Flow().state_dict(), path)
