@@ -126,7 +126,7 @@ def make_text(folder: Path) -> tuple[ResolvedSuite, Outcome, Store]:
     (folder / "corpus").mkdir()
     rng = random.Random(0)
     for number in range(12):
-        content = b" ".join(rng.choices(HOSTILE_TEXT, k=5))
+        content = b" ".join([*rng.choices(HOSTILE_TEXT, k=5), rng.randbytes(200)])
         (folder / f"corpus/{number}.txt").write_bytes(content)
     path = folder / "text.toml"
     path.write_text(textwrap.dedent(TEXT_SUITE), encoding="utf-8")

@@ -28,8 +28,9 @@ class TextFiles:
     Nothing is decoded: a window may begin or end within a character, and any file is text.
 
     With `split = "seed"` a hash of seed and content assigns whole files to the splits, so no file
-    is in both, and equal files are in the same split. With `split = "folders"` the files in the
-    subfolders `train` and `test` of the folder are the splits; one of them is enough for data used
+    is in both, and equal files are in the same split; test windows that are in train files too,
+    such as those of a licence, are dropped. With `split = "folders"` the files in the subfolders
+    `train` and `test` of the folder are the splits, unchanged; one of them is enough for data used
     only as OOD.
 
     Windows of one file depend on one another. A note tells from how many files the windows are,
@@ -64,9 +65,20 @@ class TextFiles:
 
         Raises:
             MissingDataError: The path does not exist, or lacks the split.
-            DataError: No file is as long as a window, or a file cannot be read.
+            DataError: A file cannot be read, or the files do not give two splits.
         """
         check_split("text-files", split)
+        found = self._read(split)
+        if self.split == "folders" or split == "train":
+            return found
+        known = {window.tobytes() for window in self._read("train")}
+        kept = [window.tobytes() not in known for window in found]
+        if not any(kept):
+            raise DataError(f"{self.path}: every window of the test files is also in a train file")
+        return found[kept]
+
+    def _read(self, split: str) -> NDArray[np.uint8]:
+        """Read all windows in the files of a split."""
         files = self._by_split().get(split)
         if not files:
             raise MissingDataError(
@@ -90,6 +102,8 @@ class TextFiles:
         dropped = [f"{rest:,} bytes at the ends of files"] if rest else []
         if short := len(sizes) - len(used):
             dropped.append(f"{_files(short)} shorter than {self.length:,} bytes")
+        if self.split == "seed" and (known := len(self._read("test")) - len(self.load("test"))):
+            dropped.append(f"{known:,} test windows that are in train files too")
         return [f"{note}; dropped: {', '.join(dropped)}" if dropped else note]
 
     def stamp(self) -> str:

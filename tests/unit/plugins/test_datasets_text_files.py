@@ -90,6 +90,21 @@ def test_a_pattern_chooses_files(corpus, pattern, found):
     assert {name for name in DOCUMENTS if any(w in DOCUMENTS[name] for w in windows)} == found
 
 
+def test_no_window_is_in_both_splits(tmp_path):
+    licence = b"free"
+    documents = {f"{letter}": licence + letter.encode() * 4 for letter in "abcdef"}
+    dataset = TextFiles(path=written(tmp_path, documents), length=4, test_share=0.5)
+    splits = [[bytes(x) for x in dataset.load(split)] for split in ("train", "test")]
+    assert [split.count(licence) for split in splits] == [3, 0]
+    assert len(splits[1]) == 3
+    (note,) = dataset.notes()
+    assert note.endswith("; dropped: 3 test windows that are in train files too")
+    for name in documents:
+        (tmp_path / name).write_bytes(licence * (1 + ord(name) % 2))
+    with pytest.raises(DataError, match="every window of the test files is also in a train file"):
+        dataset.load("test")
+
+
 def test_splits_by_folder(tmp_path):
     written(
         tmp_path, {"train/a": b"aaaa", "train/b": b"bbbb", "test/c": b"cccc", "other": b"dddd"}
