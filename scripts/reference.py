@@ -28,6 +28,7 @@ from harness.api.results import Results
 from harness.api.scores import Scores
 from harness.cli.app import COMMANDS, app
 from harness.compute.memory.single import SingleStatistic
+from harness.detectors.detector import Detector
 from harness.registry.options import REQUIRED, describe_options
 from harness.registry.registry import Registry
 from harness.suite import Suite
@@ -47,7 +48,7 @@ HasScoreTerms HasFitInfo Baseline Executor Task
 """
 INTERFACE: tuple[Any, ...] = (
     *(suites.load, suites.Suite, PlannedWork, Results, Scores, ComparedRuns),
-    *(evaluate, parts.statistic, SingleStatistic, parts.scorer, parts.SingleScorer),
+    *(evaluate, parts.statistic, SingleStatistic, parts.scorer, parts.SingleScorer, Detector),
 )
 """Functions and classes of the Python interface, in the order of their use."""
 NOTE = "Written by `python scripts/reference.py` from the sources; a test compares both.\n"
@@ -66,8 +67,9 @@ def summary(item: Any) -> str:
 
 
 def signature(function: Any) -> str:
-    """A signature, without the quotes of annotations that are not evaluated."""
-    return str(inspect.signature(function)).replace("'", "")
+    """A signature; annotations have no quotes, and functions as defaults are dots."""
+    text = str(inspect.signature(function)).replace("'", "")
+    return re.sub(r"<function \S+ at \w+>", "...", text)
 
 
 def entry(code: str, meaning: str, after: str = "") -> str:
@@ -166,8 +168,8 @@ def python() -> Iterator[str]:
             yield entry(f"{name}: {inspect.signature(get).return_annotation}", summary(get))
         yield ""
         for name, value in members:
-            if inspect.isfunction(value):
-                yield f"### {item.__name__}.{name}\n\n{called(value)}"
+            if inspect.isfunction(value) or isinstance(value, classmethod):
+                yield f"### {item.__name__}.{name}\n\n{called(getattr(item, name))}"
 
 
 def called(function: Callable[..., Any]) -> str:
