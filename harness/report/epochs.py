@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean, median
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from harness.metrics.estimates import limits
 from harness.metrics.evidence import Evidence, evidence_of, shape_of
@@ -36,6 +36,8 @@ Rule: TypeAlias = Literal["any", "last", "paper"]
 - `paper`: the epoch with the highest AUROC on the scored groups, as that paper chooses it. The
   AUROC of the best of many epochs is too high on the groups that chose it.
 """
+
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 
 class Answer(NamedTuple):
@@ -107,14 +109,17 @@ class EpochTable(ModelTable):
     unit: str
 
 
-def epoch_tables(results: Sequence[Result], margin: float = MARGIN) -> list[EpochTable]:
+def epoch_tables(
+    results: Sequence[Result], margin: float = MARGIN, rules: Sequence[Rule] = RULES
+) -> list[EpochTable]:
     """Make a table for each model, in-distribution data set and group size, in result order.
 
     Rows are sorted by OOD data set, then scorer, in the order of the results. If two results are
     for the same cell, the later result counts. With several seeds, numbers are means, and limits
-    include the spread between trainings.
+    include the spread between trainings. Time grows with the number of epochs, and for the rule
+    `any` with its square.
     """
-    return [_table(*key, group, margin) for key, group in by_table(results).items()]
+    return [_table(*key, group, margin, rules) for key, group in by_table(results).items()]
 
 
 @dataclass(frozen=True)
@@ -156,8 +161,10 @@ def early_enough(results: Sequence[Result], most: int) -> tuple[list[EarlyEnough
     chosen = Random(0).sample(list(places), count)
     answers: dict[str, list[Answer]] = {result.cell.scorer: [] for result in results}
     for place in chosen:
-        for row in (row for table in epoch_tables(places[place]) for row in table.rows):
-            answers[row.scorer] += [answer for answer in row.answers if answer.rule == "last"]
+        for row in (
+            row for table in epoch_tables(places[place], rules=["last"]) for row in table.rows
+        ):
+            answers[row.scorer] += row.answers
     return [_in_short(*item) for item in answers.items() if item[1]], count, len(places)
 
 
@@ -194,7 +201,12 @@ def to_json(table: EpochTable, row: EpochRow, answer: Answer | None) -> dict[str
 
 
 def _table(
-    model: str, in_dataset: str, group_size: int, results: Sequence[Result], margin: float
+    model: str,
+    in_dataset: str,
+    group_size: int,
+    results: Sequence[Result],
+    margin: float,
+    rules: Sequence[Rule],
 ) -> EpochTable:
     rows: dict[str, dict[str, dict[int, dict[int, Result]]]] = {}
     for result in results:
@@ -208,7 +220,7 @@ def _table(
         group_size=group_size,
         margin=margin,
         rows=tuple(
-            _row(out, scorer, epochs, margin)
+            _row(out, scorer, epochs, margin, rules)
             for out, scorers in rows.items()
             for scorer, epochs in scorers.items()
         ),
@@ -219,7 +231,9 @@ def _table(
     )
 
 
-def _row(out: str, scorer: str, epochs: Mapping[int, Seeds], margin: float) -> EpochRow:
+def _row(
+    out: str, scorer: str, epochs: Mapping[int, Seeds], margin: float, rules: Sequence[Rule]
+) -> EpochRow:
     usable = _comparable(epochs)
     along = tuple({"epoch": epoch, **_means(epochs[epoch])} for epoch in sorted(epochs))
     left_out = len(epochs) - len(usable)
@@ -230,7 +244,7 @@ def _row(out: str, scorer: str, epochs: Mapping[int, Seeds], margin: float) -> E
     return EpochRow(
         out,
         scorer,
-        search.answers(),
+        tuple(search.answer(rule) for rule in rules),
         last_epoch=search.epochs[-1],
         auroc_last=last["auroc"],
         ovl_last=last["ovl_scores"],
@@ -254,16 +268,13 @@ class _Search:
         self.aurocs = self.evidence.aurocs.mean(1)
         self.saves = self._depends_on_training() and self._is_above_chance()
 
-    def answers(self) -> tuple[Answer, ...]:
-        """Return the answer of each rule."""
+    def answer(self, rule: Rule) -> Answer:
+        """Return the answer of a rule."""
         last = len(self.epochs) - 1
-        everything = list(range(len(self.epochs)))
-        best = self.epochs[int(self.aurocs.argmax())]
-        return (
-            self._answer("any", *self._back(last, everything)),
-            self._answer("last", *self._back(last, [last])),
-            self._answer("paper", self.epochs.index(best), None),
-        )
+        if rule == "paper":
+            return self._answer(rule, int(self.aurocs.argmax()), None)
+        against = [last] if rule == "last" else list(range(len(self.epochs)))
+        return self._answer(rule, *self._back(last, against))
 
     def _back(self, place: int, against: Sequence[int]) -> tuple[int | None, float | None]:
         """Go back from a place while epochs are shown; return the last shown, and `times`."""
