@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.errors import BenchError
+from harness.errors import BenchError, FolderError
 from harness.regression.pins import cell_name, read_pins
 from harness.settings import raw_root
 
@@ -89,10 +89,10 @@ ANSWERS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 def _new_folders(folder: Path) -> list[str]:
     """Create a store and a data folder for the session, sharing only raw files with other runs."""
-    data, raw = folder / "data", raw_root().absolute()
+    data = folder / "data"
     data.mkdir(exist_ok=True)
-    if raw.is_dir():
-        with suppress(FileExistsError):  # made for another suite of this session
+    with suppress(FileExistsError, FolderError):  # of another suite in this session; no home
+        if (raw := raw_root().absolute()).is_dir():
             (data / "raw").symlink_to(raw, target_is_directory=True)
     return ["--store", str(folder / "store"), "--data", str(data)]
 
