@@ -283,7 +283,7 @@ def test_every_form_of_images_is_the_same_data(evaluated, tmp_path):
             "a group needs 31 examples, but role",
         ),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_mistakes_are_refused(evaluated, given, mistake):
     with pytest.raises(oodbench.BenchError) as caught:
