@@ -146,8 +146,8 @@ FAULTS = {
     ),
     "patches of delta shifted": (
         "rules.torch_layers",
-        "_patches(_pad(delta, left, right), module), 1",
-        "_patches(_pad(delta, left, right), module).roll(1, 1), 1",
+        "padded, points = _pad(delta, left, right), x",
+        "padded, points = _pad(delta, left, right).roll(1, -1), x",
         "conv-thin",
         1,
     ),
