@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pluggy
 
-from harness.domain import Images
+from harness.domain import Domain, Examples
 
 if TYPE_CHECKING:
-    import numpy as np
     import typer
-    from numpy.typing import NDArray
 
     from harness.events import CellFinished, EpochFinished, RunFinished, RunStarted
 
-Inputs: TypeAlias = "tuple[Sequence[tuple[str, Callable[[], NDArray[np.uint8]]]], Sequence[str]]"
-"""Inputs of a detector: for each file its name and a function that reads its examples, uint8,
-(N, *domain.shape); and remarks, for example on files that were passed over."""
+Read: TypeAlias = Callable[[], tuple[Sequence[str], Examples]]
+"""Function that reads a file: names of the examples, and the examples, (N, *domain.shape)."""
+Inputs: TypeAlias = tuple[Sequence[tuple[str, Read]], Sequence[str]]
+"""Inputs of a detector: for each file its name and a function that reads it; and remarks, for
+example on files that were passed over."""
 
 
 PROJECT = "bench"
@@ -93,13 +93,16 @@ def bench_executors() -> Iterable[Entry]:
 
 
 @hookspec
-def bench_inputs(paths: Sequence[Path], domain: Images, resize: bool) -> Inputs | None:
+def bench_inputs(paths: Sequence[Path], domain: Domain, resize: bool) -> Inputs | None:
     """Find a detector's inputs, pairs of name and reading function, and remarks; or None.
 
-    None means that another plugin reads the domain. The function returns uint8,
-    (N, *domain.shape), and raises `DataError` for a file that cannot be read, or that has no
-    examples of the domain; with `resize`, files of another size are converted as in a data set.
-    A path without inputs is an input too: its function raises the error.
+    None means that another plugin reads the domain. The function returns the names of the examples
+    in a file, and the examples, `domain.dtype`, (N, *domain.shape). The name of a file is the name
+    of its only example if examples of several files form a group; under any other names the
+    examples of a file form groups of their own. The function raises `DataError` for a file that
+    cannot be read, or that has no examples of the domain; with `resize`, files of another size are
+    converted as in a data set. A path without inputs is an input too: its function raises the
+    error.
     """
     return None
 

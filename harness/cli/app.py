@@ -39,7 +39,7 @@ COMMANDS = {
     },
     "detector": {
         "make": ("detector.make", "Write a detector from stored results of a suite."),
-        "run": ("detector.run", "Score and flag pictures or arrays with a detector."),
+        "run": ("detector.run", "Score and flag pictures, texts or arrays with a detector."),
     },
     "plugins": {
         "list": ("plugins.list_plugins", "List plugins: active, blocked or broken, and why."),

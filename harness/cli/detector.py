@@ -27,7 +27,7 @@ from harness.errors import MOST_SHOWN, NothingSelectedError
 from harness.report.render.documents import csv_text
 from harness.settings import Settings
 from harness.suite import load_suite
-from harness.text import counted
+from harness.text import counted, printable
 
 FAILED = 1
 COLUMNS = ("input", "score", "p_value", "flagged")
@@ -81,7 +81,7 @@ def make(
         for row in facts["results"]
     ]
     print_rows(["OOD set", "AUROC", "low", "high"], rows)
-    tell(f"{folder} has the detector and a README; run: bench detector run {folder} PICTURES")
+    tell(f"{folder} has the detector and a README; run: bench detector run {folder} FILES")
 
 
 def run(
@@ -90,7 +90,7 @@ def run(
         list[str],
         typer.Argument(
             metavar="PATHS...",
-            help="Pictures, .npy or .npz arrays, and folders with such files.",
+            help="Pictures or text files, .npy or .npz arrays, and folders with such files.",
             show_default=False,
         ),
     ],
@@ -108,7 +108,7 @@ def run(
     *,
     plugin: PluginOption,
 ) -> None:
-    """Score and flag pictures or arrays with a detector.
+    """Score and flag pictures, texts or arrays with a detector.
 
     Prints for each input (or group) the score, the p-value, and whether p <= alpha. A file that
     cannot be read is named, and the exit status is 1.
@@ -159,7 +159,8 @@ def _told(detector: Detector, paths: Sequence[str], resize: bool) -> Iterator[Fi
         tell(f"and {failed - MOST_SHOWN:,} more failed; --format json lists them all")
     if left:
         size = detector.group_size
-        tell(f"{counted(left, 'input')} left over: groups are {size} inputs of the same folder")
+        same = "of the same folder or file"
+        tell(f"{counted(left, 'input')} left over: groups are {size} inputs {same}")
 
 
 def _row(result: FileResult, level: float) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def _print(
         others = [result._asdict() for result in results if result.status != "ok"]
         print_json({**head, "results": rows, "without_score": others})
         return
-    named = [{**row, "input": " … ".join(_ends(row["inputs"]))} for row in rows]
+    named = [{**row, "input": printable(" … ".join(_ends(row["inputs"])))} for row in rows]
     if format == "csv":
         words = [{**row, "flagged": str(row["flagged"]).lower()} for row in named]
         sys.stdout.write(csv_text(COLUMNS, words))

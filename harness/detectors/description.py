@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.domain import Images
+from harness.domain import Domain, domain_of
 from harness.errors import DataError, OptionError, PluginError, UnsupportedError
 from harness.registry.options import (
     dataset_options,
@@ -202,9 +202,9 @@ class Description(_Part):
     fit_scores: str
 
     @property
-    def images(self) -> Images:
+    def input_domain(self) -> Domain:
         """The domain of the inputs."""
-        return Images(**self.domain)
+        return domain_of(self.domain)
 
     def used(self) -> Iterator[Used]:
         """Yield every plugin, the members of scorers too."""
@@ -228,7 +228,7 @@ def parse_description(inputs: Mapping[str, Any], where: Path) -> Description:
         )
     try:
         description = Description.model_validate_json(json.dumps(inputs))
-        Images(**description.domain)  # raises for other fields and for impossible sizes
+        domain_of(description.domain)  # raises for other fields and for impossible sizes
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

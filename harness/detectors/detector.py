@@ -15,7 +15,7 @@ from harness.detectors.folder import Contents, read_folder
 from harness.detectors.inputs import Group, checked, chunks, find_inputs, groups
 from harness.detectors.make import WantedCell, make_detector
 from harness.detectors.scoring import Scoring
-from harness.domain import Images
+from harness.domain import Domain, Examples
 from harness.errors import DataError, ScoreError
 from harness.registry.registry import Registry
 from harness.settings import Settings, default_data, default_store
@@ -60,7 +60,8 @@ class FileResult(NamedTuple):
     """Score of a file, or of a group of files.
 
     Attributes:
-        inputs: Names of the files; an example of several in a file has its number in brackets.
+        inputs: Names of the files; an example in an array has its number in brackets, a window of
+            a text its range of bytes.
         score: Higher is more OOD; None unless the status is `"ok"`.
         p_value: The p-value; None unless the status is `"ok"`.
         status: `"ok"`, `"failed"`, or `"left_over"` for too few files for a group.
@@ -83,7 +84,7 @@ class Detector:
     share of those has a score at least as high; inputs with p <= alpha are flagged.
 
     Attributes:
-        domain: Size and grey levels of the inputs.
+        domain: Shape, dtype and number of levels of the inputs.
         group_size: Number of examples that are judged together.
         calibration: Scores of the ID groups behind the p-values, float64, (n,).
         facts: Where the detector comes from: cell, data, AUROC against each OOD data set.
@@ -102,7 +103,7 @@ class Detector:
         from harness.compute.device import find_device
 
         description = contents.description
-        self.domain: Images = description.images
+        self.domain: Domain = description.input_domain
         self.group_size: int = description.group_size
         self.facts: Mapping[str, Any] = contents.facts
         self.calibration: NDArray[np.float64] = _calibration(contents)
@@ -159,18 +160,18 @@ class Detector:
         make_detector(load_suite(Path(suite), plugins), Settings(*places), cell, Path(folder))
         return cls.load(folder, plugins=plugins, device=device)
 
-    def __call__(self, images: ArrayLike) -> Detections:
-        """Score images.
+    def __call__(self, examples: ArrayLike) -> Detections:
+        """Score images, or windows of text.
 
         Arguments:
-            images: uint8, (N, *domain.shape), an array or a tensor on the CPU; consecutive images
-                form groups, and an incomplete last group gets no score.
+            examples: `domain.dtype`, (N, *domain.shape), an array or a tensor on the CPU;
+                consecutive examples form groups, and an incomplete last group gets no score.
 
         Raises:
-            DataError: The images have another dtype, shape or more levels.
+            DataError: The examples have another dtype, shape or more levels.
             ScoreError: A group has a value that is not finite.
         """
-        array = checked("images", np.asarray(images), self.domain)
+        array = checked(f"{self.domain.example}s", np.asarray(examples), self.domain)
         count = len(array) // self.group_size
         scores = self._scores(array[: count * self.group_size])
         lost = np.flatnonzero(np.isnan(scores))
@@ -193,17 +194,17 @@ class Detector:
         """Score the files at paths, and yield the results in order, a chunk at a time.
 
         A file that cannot be read is a result with the status `"failed"`. With a group size above
-        1, a group is made of consecutive files of the same folder, or of consecutive examples of
-        the same array; the last files of a folder that are too few get the status `"left_over"`.
+        1, a group is made of consecutive pictures of the same folder, or of consecutive examples
+        of the same array or text; the last ones that are too few get the status `"left_over"`.
 
         Arguments:
-            paths: Pictures, `.npy` and `.npz` arrays, and folders with such files.
+            paths: Pictures or text files, `.npy` and `.npz` arrays, and folders with such files.
             resize: Crop, resize and convert pictures of another size as the data set `folder`.
             remark: Called with remarks, for example on files that were passed over.
             progress: Called after each file with the number of files read and of all files.
 
         Raises:
-            DataError: No plugin reads files for the domain.
+            DataError: No plugin reads files for the domain, or text is to be resized.
         """
         places = [Path(path) for path in paths]
         items, remarks = find_inputs(places, self.domain, resize, self._registry)
@@ -220,7 +221,7 @@ class Detector:
 
     def _scored(self, chunk: Sequence[Group]) -> Iterator[FileResult]:
         examples = [group.examples for group in chunk if group.examples is not None]
-        empty = np.empty((0, *self.domain.shape), np.uint8)
+        empty = np.empty((0, *self.domain.shape), self.domain.dtype)
         scores = self._scores(np.concatenate([empty, *examples]))
         found = zip(scores.tolist(), p_values(self.calibration, scores).tolist(), strict=True)
         for group in chunk:
@@ -234,8 +235,8 @@ class Detector:
             else:
                 yield FileResult(group.inputs, score, p_value, "ok", "")
 
-    def _scores(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return self._score(images) if len(images) else np.empty(0)
+    def _scores(self, examples: Examples) -> NDArray[np.float64]:
+        return self._score(examples) if len(examples) else np.empty(0)
 
 
 def _calibration(contents: Contents) -> NDArray[np.float64]:

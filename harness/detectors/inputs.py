@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.domain import Images
+from harness.domain import Domain, Examples
 from harness.errors import DataError
-from harness.hookspecs import Inputs
+from harness.hookspecs import Inputs, Read
 from harness.registry.registry import Registry
+from harness.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,20 +28,20 @@ class Group:
     """Examples to be scored together, or an input without a score.
 
     Attributes:
-        inputs: Names of the files; an example of several in a file has its number in brackets.
-        examples: uint8, (b, *domain.shape); None if there is a reason for having no score.
+        inputs: Names of the examples: of a file, or of a part of a file, as the reader says.
+        examples: (b, *domain.shape); None if there is a reason for having no score.
         status: `"ok"`; `"failed"` for a file that cannot be read; `"left_over"` for the last files
             of a folder that are too few for a group.
         problem: The reason for having no score, empty if there is none.
     """
 
     inputs: tuple[str, ...]
-    examples: NDArray[np.uint8] | None
+    examples: Examples | None
     status: Literal["ok", "failed", "left_over"] = "ok"
     problem: str = ""
 
 
-def find_inputs(paths: Sequence[Path], domain: Images, resize: bool, registry: Registry) -> Inputs:
+def find_inputs(paths: Sequence[Path], domain: Domain, resize: bool, registry: Registry) -> Inputs:
     """Find the inputs at paths through the plugin that reads the domain.
 
     Plugins named on the command line are asked before installed ones.
@@ -55,37 +56,38 @@ def find_inputs(paths: Sequence[Path], domain: Images, resize: bool, registry: R
     raise DataError(f"no plugin reads files with examples of {domain} (the hook bench_inputs)")
 
 
-def groups(
-    items: Iterable[tuple[str, Callable[[], NDArray[np.uint8]]]], size: int, domain: Images
-) -> Iterator[Group]:
+def groups(items: Iterable[tuple[str, Read]], size: int, domain: Domain) -> Iterator[Group]:
     """Read inputs and form groups of consecutive examples of the same folder.
 
-    A file with several examples, such as an array, forms groups of its own. A file that cannot be
-    read takes no place in a group.
+    An array or a text forms groups of its own: its examples have other names than the file. A file
+    that cannot be read takes no place in a group.
 
     Arguments:
-        items: Names and functions that read the examples, as found by `find_inputs`.
+        items: Names of files and functions that read them, as found by `find_inputs`.
         size: Number of examples in a group.
         domain: Domain of the examples.
     """
     place: str | None = None
-    waiting: list[tuple[str, NDArray[np.uint8]]] = []
+    waiting: list[tuple[str, Examples]] = []
     for name, read in items:
         try:
-            examples = checked(name, read(), domain)
+            names, examples = read()
+            examples = checked(name, examples, domain)
+            if len(names) != len(examples):
+                told, found = counted(len(names), "name"), counted(len(examples), "example")
+                raise DataError(f"{name}: {told} for {found}")
         except DataError as error:
             yield Group((name,), None, "failed", str(error))
             continue
-        several = len(examples) > 1
-        here = name if several else os.path.dirname(name)
+        here = os.path.dirname(name) if list(names) == [name] else name
         if here != place:
             yield from _left_over(waiting, size)
             place, waiting = here, []
-        for number, example in enumerate(examples):
-            waiting.append((f"{name}[{number}]" if several else name, example))
+        for example in zip(names, examples, strict=True):
+            waiting.append(example)
             if len(waiting) == size:
-                names, chosen = zip(*waiting, strict=True)
-                yield Group(names, np.stack(chosen) if size > 1 else chosen[0][np.newaxis])
+                inputs, chosen = zip(*waiting, strict=True)
+                yield Group(inputs, np.stack(chosen) if size > 1 else chosen[0][np.newaxis])
                 waiting = []
     yield from _left_over(waiting, size)
 
@@ -102,31 +104,32 @@ def chunks(found: Iterable[Group], size: int) -> Iterator[list[Group]]:
         yield waiting
 
 
-def _left_over(waiting: Sequence[tuple[str, NDArray[np.uint8]]], size: int) -> Iterator[Group]:
+def _left_over(waiting: Sequence[tuple[str, Examples]], size: int) -> Iterator[Group]:
     if waiting:
         names = tuple(name for name, _ in waiting)
         problem = f"{len(names)} of the {size} examples of a group"
         yield Group(names, None, "left_over", problem)
 
 
-def checked(name: str, examples: NDArray[Any], domain: Images) -> NDArray[np.uint8]:
+def checked(name: str, examples: NDArray[Any], domain: Domain) -> Examples:
     """Return examples of a domain unchanged.
 
     Arguments:
         name: Name of the examples in messages.
-        examples: uint8, (N, *domain.shape).
+        examples: `domain.dtype`, (N, *domain.shape).
         domain: Expected domain.
 
     Raises:
         DataError: The dtype, the shape or a value is another one.
     """
     shape = ", ".join(map(str, domain.shape))
-    if examples.dtype != np.uint8 or examples.shape[1:] != domain.shape:
+    if examples.dtype != domain.dtype or examples.shape[1:] != domain.shape:
         raise DataError(
-            f"{name}: found {examples.dtype} of shape {examples.shape}, expected uint8 of shape "
-            f"(N, {shape})"
+            f"{name}: found {examples.dtype} of shape {examples.shape}, expected {domain.dtype} "
+            f"of shape (N, {shape})"
         )
-    largest = int(examples.max(initial=0)) if domain.levels < 256 else 0
+    can_exceed = domain.levels <= np.iinfo(domain.dtype).max
+    largest = int(examples.max(initial=0)) if can_exceed else 0
     if largest >= domain.levels:
         raise DataError(f"{name}: found the value {largest}, expected 0 to {domain.levels - 1}")
     return examples

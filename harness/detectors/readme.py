@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.detectors.conformal import most_flagged
 from harness.detectors.description import Description
+from harness.domain import Images
 from harness.registry.registry import FILE, MODULE
 from harness.text import counted
 
@@ -40,11 +41,12 @@ def readme(name: str, description: Description, facts: Mapping[str, Any]) -> str
 
 
 def _what(description: Description, facts: Mapping[str, Any]) -> Iterator[str]:
-    size = facts["group_size"]
+    size, domain = facts["group_size"], description.input_domain
+    sides = " (channels x height x width)" if isinstance(domain, Images) else ""
     judged = "each input alone" if size == 1 else f"groups of {size} inputs"
     yield _filled(
         f"Tells out-of-distribution (OOD) inputs from inputs like {facts['in']}: "
-        f"{description.images} (channels x height x width), {judged}."
+        f"{domain.example}s of {domain}{sides}, {judged}."
     )
     changes = f", with {', '.join(facts['set'])}" if facts["set"] else ""
     yield "\n".join(
@@ -84,15 +86,19 @@ def _results(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _commands(name: str, description: Description) -> Iterator[str]:
-    plugins = _outside(description)
+    plugins, domain = _outside(description), description.input_domain
     options = "".join(f" -p {plugin}" for plugin in plugins)
-    yield _filled("With a folder of pictures or an `.npy` array:")
-    yield f"    bench detector run {shlex.quote(name)} pictures/{options}"
-    yield _filled("In Python, with uint8 images of the shape above:")
+    shape = ", ".join(map(str, domain.shape))
+    yield _filled(
+        f"With a folder of files, a file, or an `.npy` array of {domain.dtype} and shape (N, "
+        f"{shape}):"
+    )
+    yield f"    bench detector run {shlex.quote(name)} files/{options}"
+    yield _filled(f"In Python, with {domain.example}s as such an array:")
     given = f", plugins={list(plugins)!r}" if plugins else ""
     yield (
         "    import oodbench\n"
-        f"    found = oodbench.Detector.load({name!r}{given})(images)\n"
+        f"    found = oodbench.Detector.load({name!r}{given})({domain.example}s)\n"
         "    found.scores, found.p_values, found.flags(alpha=0.05)"
     )
     if plugins:

@@ -12,6 +12,7 @@ from harness.contracts import FittedStatistic, NeedsFeatureNames, Scorer, Statis
 from harness.detectors.description import UsedModel, UsedStatistic
 from harness.detectors.folder import ABOUT, Contents
 from harness.detectors.inputs import checked
+from harness.domain import Examples
 from harness.errors import DataError, ScoreError, is_out_of_memory
 from harness.registry.registry import Registry
 from harness.settings import BATCH_SIZE
@@ -77,17 +78,17 @@ class Scoring:
         self.models = [self._model(part, registry) for part in description.models]
         self._statistics = [self._statistic(part, registry) for part in description.statistics]
 
-    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def __call__(self, examples: Examples) -> NDArray[np.float64]:
         """Score consecutive groups.
 
         Arguments:
-            images: uint8, (M * b, *domain.shape), with b the group size.
+            examples: (M * b, *domain.shape), with b the group size.
 
         Returns:
             float64, (M,), higher is more OOD; NaN for a group with a value that is not finite.
         """
         values = [
-            self._values(part, statistic, images)
+            self._values(part, statistic, examples)
             for part, statistic in zip(self._description.statistics, self._statistics, strict=True)
         ]
         read = {name: values[place] for name, place in self._description.inputs.items()}
@@ -131,7 +132,7 @@ class Scoring:
         with _fitting_into_memory(f"{where}: the model {part.name!r}"):
             try:
                 content = self._contents.file(part.weights)
-                return model_with(component, self._description.images, content, self._device)
+                return model_with(component, self._description.input_domain, content, self._device)
             except DataError as error:
                 raise DataError(f"{where}: {error}") from error
 
@@ -148,25 +149,26 @@ class Scoring:
             )
         model = self._model_of(part)
         if isinstance(statistic, FittedStatistic) and part.examples is not None:
-            examples = self._contents.array(part.examples, "uint8")
-            where = str(self._contents.folder / part.examples)
-            examples = checked(where, examples, self._description.images)
+            domain = self._description.input_domain
+            examples = self._contents.array(part.examples, domain.dtype)
+            examples = checked(str(self._contents.folder / part.examples), examples, domain)
             fit_to(statistic, model, self._input(examples), self._device)
         if list(statistic.features(model)) != list(part.features):
             raise DataError(f"statistic {part.name!r} has other columns than the detector's")
         return statistic
 
-    def _input(self, examples: NDArray[np.uint8]) -> torch.Tensor:
+    def _input(self, examples: Examples) -> torch.Tensor:
         """Return examples as a model takes them."""
         from harness.compute.inputs import model_input, stored_tensor
 
-        return model_input(stored_tensor(examples), self._description.images)
+        tensor = stored_tensor(np.require(examples, requirements=["C", "W"]))  # as torch needs
+        return model_input(tensor, self._description.input_domain)
 
     def _model_of(self, part: UsedStatistic) -> Any:
         return None if part.model is None else self.models[part.model]
 
     def _values(
-        self, part: UsedStatistic, statistic: Statistic, images: NDArray[np.uint8]
+        self, part: UsedStatistic, statistic: Statistic, examples: Examples
     ) -> NDArray[np.float64]:
         """Evaluate a statistic in the format for scorers: (M, b, F) or (M, F)."""
         from harness.compute.evaluate import evaluate
@@ -174,9 +176,9 @@ class Scoring:
         size = self._description.group_size
         is_per_example = statistic.per == "example"
         model, evaluated = self._model_of(part), 1 if is_per_example else size
-        examples, device = self._input(images), self._device
+        inputs, device = self._input(examples), self._device
         values = evaluate(
-            statistic, model, examples, evaluated, BATCH_SIZE, device, lambda amount: None
+            statistic, model, inputs, evaluated, BATCH_SIZE, device, lambda amount: None
         )
         return values.reshape(-1, size, values.shape[1]) if is_per_example else values
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from oodbench import Entry, Images, hookimpl
+from oodbench import Domain, Entry, Images, Tokens, hookimpl
 
 ENTRIES = {
     "digits": ("digits:Digits", "scikit-learn's 1,797 handwritten digits, 1x8x8"),
@@ -66,8 +66,10 @@ def bench_datasets() -> Iterable[Entry]:
 
 
 @hookimpl
-def bench_inputs(paths: Sequence[Path], domain: Images, resize: bool) -> Any:
-    """Read pictures and arrays for detectors of images."""
-    from plugins.datasets.inputs import image_inputs
+def bench_inputs(paths: Sequence[Path], domain: Domain, resize: bool) -> Any:
+    """Read pictures, texts and arrays for detectors."""
+    from plugins.datasets.inputs import image_inputs, text_inputs
 
+    if isinstance(domain, Tokens):
+        return text_inputs(paths, domain, resize)
     return image_inputs(paths, domain, resize) if isinstance(domain, Images) else None

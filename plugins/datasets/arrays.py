@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,19 @@ def read_array(file: Path, domain: Images, name: str | None = None) -> NDArray[n
     Raises:
         DataError: The file cannot be read or contains other data.
     """
+    what, array = any_array(file, name)
+    return as_examples(array, domain, what)
+
+
+def any_array(file: Path, name: str | None = None) -> tuple[str, NDArray[Any]]:
+    """Read an array of any dtype and shape, and how messages call it; else as `read_array`."""
     if file.suffix == ".npy":
-        return as_examples(_read_npy(file), domain, str(file))
+        return str(file), _read_npy(file)
     if file.suffix == ".npz":
         name, array = _read_npz(file, name)
-        return as_examples(array, domain, f"{file}: array {name!r}")
+        return f"{file}: array {name!r}", array
     if file.name.endswith(("-ubyte", "-ubyte.gz")):
-        return as_examples(read_idx(file), domain, str(file))
+        return str(file), read_idx(file)
     raise DataError(f"{file}: not a supported file; supported are {', '.join(KINDS)}")
 
 

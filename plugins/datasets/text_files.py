@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Annotated, Literal
@@ -95,13 +95,13 @@ class TextFiles:
         """
         sizes = list(self._sizes().values())
         used = [size for size in sizes if size >= self.length]
-        total, rest = sum(size // self.length for size in used), sum(x % self.length for x in used)
-        note = f"{total:,} windows of {_files(len(used))}"
+        total = sum(size // self.length for size in used)
+        note = f"{total:,} windows of {_counted(len(used), 'file')}"
         if total > len(used):
             note += ": windows of one file depend on one another, and errors leave this out"
-        dropped = [f"{rest:,} bytes at the ends of files"] if rest else []
+        dropped = ends(used, self.length)
         if short := len(sizes) - len(used):
-            dropped.append(f"{_files(short)} shorter than {self.length:,} bytes")
+            dropped.append(f"{_counted(short, 'file')} shorter than {self.length:,} bytes")
         if self.split == "seed" and (known := len(self._read("test")) - len(self.load("test"))):
             dropped.append(f"{known:,} test windows that are in train files too")
         return [f"{note}; dropped: {', '.join(dropped)}" if dropped else note]
@@ -169,6 +169,12 @@ def windows(content: bytes, length: int) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, count * length).reshape(count, length)
 
 
+def ends(sizes: Iterable[int], length: int) -> list[str]:
+    """Return a note on the bytes after the last windows of files of these sizes, if any."""
+    rest = sum(size % length for size in sizes)
+    return [f"{_counted(rest, 'byte')} at the ends of files"] if rest else []
+
+
 def _divided(path: Path) -> tuple[Path, str]:
     """Divide a pattern into the deepest folder that exists, and the rest."""
     folder = next(parent for parent in path.parents if parent.is_dir())
@@ -179,5 +185,5 @@ def _is_hidden(name: PurePath) -> bool:
     return any(part.startswith(".") for part in name.parts)
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun if count == 1 else f'{noun}s'}"

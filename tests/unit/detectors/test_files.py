@@ -122,7 +122,7 @@ def bench_inputs(paths, domain, resize):
 
 def read(path, domain):
     values = np.array(path.read_text().split(), {dtype})
-    return values.reshape(-1, *{shape})
+    return [str(path)], values.reshape(-1, *{shape})
 """
 
 
@@ -146,6 +146,15 @@ def test_a_plugin_reads_other_files(made, tmp_path, dtype, shape, problem):
     if not problem:
         pixels = np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8)
         assert row.score == pytest.approx(detector(pixels).scores[0])
+
+
+def test_a_plugin_names_every_example(made, tmp_path):
+    (tmp_path / "reader.py").write_text(READER.format(dtype="np.uint8", shape="domain.shape"))
+    (tmp_path / "x.txt").write_text(" ".join(map(str, range(128))))
+    folder, _ = made.detector("typicality")
+    reading = Detector.load(folder, plugins=[str(tmp_path / "reader.py")], device="cpu")
+    (row,) = reading.files([tmp_path / "x.txt"])
+    assert row.problem == f"{tmp_path / 'x.txt'}: 1 name for 2 examples"
 
 
 def called(*words, status=0):
@@ -203,7 +212,7 @@ def test_nothing_to_score_has_a_status_of_its_own(made, pictures, tmp_path):
     assert "6 inputs left over: groups are 5 inputs of the same folder" in done.stderr
     (tmp_path / "empty").mkdir()
     done = called(place, tmp_path / "empty", "--alpha", 0.3, status=1)
-    assert "no pictures or arrays found" in done.stderr
+    assert "no files to read found" in done.stderr
 
 
 def test_the_level_is_checked_before_anything_is_read(made, pictures):
@@ -222,4 +231,4 @@ def test_make_prints_the_auroc_and_the_next_command(made, tmp_path):
     done = CliRunner().invoke(app, ["detector", "make", str(made.path), *words, *places])
     assert done.exit_code == 0, done.output
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["noise", "photos"]
-    assert f"bench detector run {new} PICTURES" in done.stderr
+    assert f"bench detector run {new} FILES" in done.stderr

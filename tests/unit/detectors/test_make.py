@@ -91,7 +91,7 @@ def test_the_readme_says_how_well_it_did_on_what_and_how_to_run_it(made):
     for words in (
         "flow at epoch 2, seed 0",
         "Scorer: distance",
-        "bench detector run distance-1 pictures/ -p FILE-WITH-distance",
+        "bench detector run distance-1 files/ -p FILE-WITH-distance",
         "30 calibration scores",
         "(30 other groups were used for that)",
         "At alpha = 0.05, at most 3.23 % are flagged",

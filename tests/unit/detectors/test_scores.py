@@ -17,9 +17,9 @@ from oodbench import BenchError, DataError, Detector, ScoreError
 from tests.unit.detectors.conftest import SCORERS
 
 
-def scored(made, scorer, group_size):
+def scored(made, scorer, group_size, epoch=2):
     """For each OOD set its name, the result, and the drawn examples of both sides."""
-    texts = [f"scorer={scorer}", "epoch=2", f"group_size={group_size}"]
+    texts = [f"scorer={scorer}", f"epoch={epoch}", f"group_size={group_size}"]
     plan = plan_unopened(select(made.suite, texts), made.settings)
     results = score_stored(plan, made.settings, lambda event: None).results
     for result, planned in zip(results, plan.cells, strict=True):
