@@ -121,7 +121,7 @@ def _results(
         return known
     for result in outcome.results:
         raise BenchError(f"{', '.join(texts)} has no number ({result.status}): {result.message}")
-    words = [str(suite.path), *(f"--set={text}" for text in suite.changes)]
+    words = ["bench", "run", str(suite.path), *(f"--set={text}" for text in suite.changes)]
     words += [f"--only={text}" for text in texts]
     raise NothingStoredError(str(suite.path), settings.store, shlex.join(words))
 
