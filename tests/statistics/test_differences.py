@@ -47,7 +47,7 @@ def test_an_interval_without_0_has_a_significant_test(kind, counts, blocks):
     rng = np.random.default_rng(8)
     found = set()
     for gap, spread in product((0.1, 0.2, 0.3, 0.4), (0.001, 0.1, 0.4)):
-        for _ in range(2):
+        for _ in range(4):
             sides = two(rng, counts, (0.6, 0.6 + gap), (34, 40), blocks, 0.9, spread)
             a, b = evidence(*sides)
             (low,), (high,) = difference_limits(a, b, kind)

@@ -50,4 +50,4 @@ def test_plugins_fit_80_columns(tmp_path):
     assert "models: bigram, glow, glow-linear" in text
     scorers = text[text.index("scorers: combined") :].partition("statistics")[0]
     assert scorers.startswith("scorers: combined-tests, dose, ensemble, fisher-diagonal, ")
-    assert scorers.rstrip().endswith("typicality, typicality-test, waic")
+    assert scorers.rstrip().endswith("typicality, typicality-test, waic, zlib-size")

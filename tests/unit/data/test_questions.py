@@ -33,7 +33,7 @@ def test_shared_examples_count_each_time():
 
 def test_copies_are_counted():
     digests = np.array([1, 2, 1], np.uint64)
-    assert notes_on_copies("the 3 examples", digests) == [
+    assert notes_on_copies("the 3 examples", digests, "image") == [
         "the 3 examples contain only 2 distinct images"
     ]
-    assert notes_on_copies("the 2 examples", digests[:2]) == []
+    assert notes_on_copies("the 2 examples", digests[:2], "image") == []

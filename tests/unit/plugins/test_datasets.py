@@ -20,10 +20,11 @@ from plugins.datasets.digits import Digits
 from plugins.datasets.folder import Folder
 from plugins.datasets.noise import Noise
 from plugins.datasets.sklearn_photos import Photos
+from plugins.datasets.text_files import TextFiles
 from plugins.datasets.transformed import Transformed
 
-NAMES = ["digits", "photos", "noise", "constant", "transformed", "folder"]
-TARGETS = [Digits, Photos, Noise, Constant, Transformed, Folder]
+NAMES = ["digits", "photos", "noise", "constant", "transformed", "folder", "text-files"]
+TARGETS = [Digits, Photos, Noise, Constant, Transformed, Folder, TextFiles]
 BUILT = [
     Digits,
     Photos,
@@ -68,6 +69,7 @@ def test_required_options():
         "constant": [],
         "transformed": ["source", "transform"],
         "folder": ["path", "size"],
+        "text-files": ["path", "length"],
     }
 
 
@@ -115,6 +117,7 @@ from plugins.datasets import bench_datasets
 options = {
     "folder": {"path": Path("nowhere"), "size": 32},
     "photos": {"photo": "both", "channels": 3},
+    "text-files": {"path": Path("nowhere"), "length": 8},
 }
 for entry in bench_datasets():
     module, _, attribute = entry.target.partition(":")

@@ -105,6 +105,7 @@ def test_a_run_announces_its_trainings_and_tables_in_plain_data(made, tmp_path):
             "model": "flow",
             "in": "digits",
             "group_size": 1,
+            "unit": "epoch",
             "out": ["noise"],
             "scorers": ["log-likelihood", "typicality"],
             "epochs": [0, 2],

@@ -34,7 +34,8 @@ SMALL = {
         "transforms": 1,
         "width": 4,
         "hidden_layers": 1,
-        "blocks": 0,
+        "blocks": 1,
+        "draws": 2,
     },
     "datasets": {"n_train": 16, "n_test": 20},
 }
