@@ -2,7 +2,7 @@
 
     python scripts/studies.py --store STORE --data DATA [SUITE ...]
 
-`docs/snippets/studies/SUITE.md` gets a table for each ID set and group size: a row for each model,
+`docs/snippets/study-SUITE.md` gets a table for each ID set and group size: a row for each model,
 OOD set and scorer, a column for each epoch. So no number on the page is written by hand.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 SUITES = ROOT / "suites" / "studies"
-SNIPPETS = ROOT / "docs" / "snippets" / "studies"
+SNIPPETS = ROOT / "docs" / "snippets"
 
 Row = dict[str, Any]
 
@@ -111,10 +111,9 @@ def main() -> None:
     parser.add_argument("--store", required=True, help="Store with the results.")
     parser.add_argument("--data", required=True, help="Data folder.")
     asked = parser.parse_args()
-    SNIPPETS.mkdir(parents=True, exist_ok=True)
     for name in asked.suites or sorted(path.stem for path in SUITES.glob("*.toml")):
         rows = results(SUITES / f"{name}.toml", ["--store", asked.store, "--data", asked.data])
-        (SNIPPETS / f"{name}.md").write_text(page(rows))
+        (SNIPPETS / f"study-{name}.md").write_text(page(rows))
 
 
 if __name__ == "__main__":
