@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from harness.contracts import DensityModel, Likelihood
 from harness.domain import Domain, Examples
 from harness.errors import BenchError, DataError, DomainError
 from harness.store.hashing import digest
+from harness.text import known_names
 
 UNKNOWN: Likelihood = "unnormalized"
 """Likelihood of a model that does not declare one; bits per dimension are then undefined."""
@@ -25,18 +26,26 @@ UNKNOWN: Likelihood = "unnormalized"
 PROBED = 8
 """Number of examples whose log-probabilities are part of the content of a model."""
 
+DECLARED = ("domain", "likelihood")
+"""Attributes of a function, or of a module without state, that its model has too."""
+
 
 class FunctionModel(nn.Module):
     """A function x -> log p as a model without parameters.
 
     Arguments:
-        function: Takes uint8, (N, *domain.shape); returns a tensor or array, (N,), in nats.
+        function: Takes uint8, (N, *domain.shape); returns a tensor or array, (N,), in nats. It, or
+            the object whose method it is, may have the attributes `domain` and `likelihood`.
     """
 
     def __init__(self, function: Callable[[Tensor], Any]) -> None:
         super().__init__()
         self.function = function
         self.register_buffer("no_weights", torch.zeros(1))  # a file of weights has a tensor
+        owner = getattr(function, "__self__", function)
+        for name in DECLARED:
+            if hasattr(owner, name):
+                setattr(self, name, getattr(owner, name))
 
     def __deepcopy__(self, memo: object) -> FunctionModel:
         """Return another model with the same function."""
@@ -70,7 +79,7 @@ def adapted(name: str, module: nn.Module, domain: Domain) -> DensityModel:
 
     Raises:
         DomainError: The module has another domain.
-        BenchError: The module cannot be copied.
+        BenchError: The module cannot be copied, or declares an unknown likelihood.
     """
     own = getattr(module, "domain", None)
     if isinstance(own, Domain) and own != domain:
@@ -82,6 +91,9 @@ def adapted(name: str, module: nn.Module, domain: Domain) -> DensityModel:
     for attribute, value in (("domain", domain), ("likelihood", UNKNOWN)):
         if not hasattr(made, attribute):
             setattr(made, attribute, value)
+    if made.likelihood not in (kinds := get_args(Likelihood)):
+        hint = known_names(str(made.likelihood), kinds)
+        raise BenchError(f"model {name!r}: there is no likelihood {made.likelihood!r} ({hint})")
     found: DensityModel = made.eval()
     return found
 
@@ -127,8 +139,8 @@ def model_content(
 ) -> str:
     """Return a digest of all that the values of a model depend on, besides its state.
 
-    These are the code of its classes or of its function, and, because code does not tell
-    everything, the log-probabilities of a few examples.
+    These are the kind of likelihood, the code of its classes or of its function, and, because
+    code does not tell everything, the log-probabilities of a few examples.
 
     Arguments:
         name: Name in messages.
@@ -156,11 +168,18 @@ def model_content(
             f"model {name!r}: log_prob for {len(x)} examples has shape {tuple(values.shape)}, "
             f"not ({len(x)},)"
         )
-    kinds: set[Any] = {type(part) for part in module.modules()}
+    codes = {repr(_codes(item)) for item in _definitions(module) if not _is_torch(item)}
+    return digest([model.likelihood, sorted(codes), repr(values.double().tolist())])
+
+
+def _definitions(module: nn.Module) -> Iterator[Any]:
+    """Yield what has the code of a model: its function, or its parts and their classes."""
     if isinstance(module, FunctionModel):
-        kinds = {module.function}
-    codes = sorted(repr(_codes(kind)) for kind in kinds if not _is_torch(kind))
-    return digest([codes, repr(values.double().tolist())])
+        yield module.function
+        return
+    for part in module.modules():
+        yield part  # functions may be set on an object
+        yield from type(part).__mro__
 
 
 def _is_torch(kind: Any) -> bool:
@@ -168,16 +187,22 @@ def _is_torch(kind: Any) -> bool:
 
 
 def _codes(item: Any) -> list[Any]:
-    """Return the code of a function, or of the functions in a class.
+    """Return the code of a function, or of the functions in a class or module.
 
     The source would be that of the file as it is now, and of the first class with the name.
     """
-    inner = vars(item).values() if inspect.isclass(item) else [item]
+    has_functions = inspect.isclass(item) or isinstance(item, nn.Module)
+    inner = vars(item).values() if has_functions else [item]
     functions = (getattr(part, "fget", None) or getattr(part, "__func__", part) for part in inner)
     found = (getattr(function, "__code__", None) for function in functions)
     return [_described(code) for code in found if code is not None]
 
 
 def _described(code: CodeType) -> list[Any]:
-    constants = [_described(x) if isinstance(x, CodeType) else repr(x) for x in code.co_consts]
-    return [code.co_name, code.co_code.hex(), code.co_names, constants]
+    return [code.co_name, code.co_code.hex(), code.co_names, [*map(_constant, code.co_consts)]]
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, frozenset):
+        return sorted(map(_constant, value), key=repr)  # its order differs between processes
+    return _described(value) if isinstance(value, CodeType) else repr(value)

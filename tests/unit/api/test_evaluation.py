@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -151,6 +152,67 @@ def test_a_class_of_the_same_name_with_another_source_is_another_model(evaluated
     assert records(tmp_path, STATISTICS) > kept
 
 
+class Summed(torch.nn.Module):
+    """A model without any state."""
+
+    def log_prob(self, x):
+        return total(x)
+
+
+def bits(results):
+    (row,) = results.to_dicts()
+    return row["likelihood"], math.isfinite(row["bits_per_dim_in"] or math.nan)
+
+
+@pytest.mark.parametrize("kind", [Normal, Summed, lambda mean: lambda x: total(x)])
+def test_a_likelihood_that_is_declared_later_counts(evaluated, kind):
+    mine = kind(100) if kind is not Summed else kind()
+    assert bits(evaluated(models={"m": mine})) == ("unnormalized", False)
+    mine.likelihood = "exact"
+    assert bits(evaluated(models={"m": mine})) == ("exact", True)
+    mine.likelihood = "lower_bound"
+    assert bits(evaluated(models={"m": mine})) == ("lower_bound", True)
+    del mine.likelihood
+    assert bits(evaluated(models={"m": mine})) == ("unnormalized", False)
+
+
+def test_class_attributes_set_later_count(evaluated, tmp_path):
+    class Base(Normal):
+        pass
+
+    class Kind(Base):
+        pass
+
+    mine = Kind(100)
+    evaluated(models={"m": mine})
+    Base.likelihood = "exact"
+    assert bits(evaluated(models={"m": mine})) == ("exact", True)
+    kept = records(tmp_path, STATISTICS)
+    Base.log_prob_terms = lambda self, x: {"all": self.log_prob(x)}
+    evaluated(models={"m": mine})
+    of_base = records(tmp_path, STATISTICS)
+    mine.log_prob_terms = lambda x: {"half": mine.log_prob(x) / 2}
+    evaluated(models={"m": mine})
+    assert kept < of_base < records(tmp_path, STATISTICS)
+
+
+def of_one_channel(x):
+    return total(x) if x.shape[1] in {1, 9} else None
+
+
+def test_the_order_of_a_set_in_the_code_does_not_count(evaluated, tmp_path):
+    """The order of a set of texts differs between processes, that of 1 and 9 by insertion."""
+    code, order = of_one_channel.__code__, [frozenset([1, 9]), frozenset([9, 1])]
+    assert repr(order[0]) != repr(order[1])
+    found = []
+    for values in order:
+        constants = (values if isinstance(x, frozenset) else x for x in code.co_consts)
+        changed = FunctionType(code.replace(co_consts=tuple(constants)), globals())
+        evaluated(models={"m": changed})
+        found.append(records(tmp_path, STATISTICS))
+    assert found[0] == found[1]
+
+
 def test_a_module_is_left_unchanged(evaluated):
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(16, 1))
 
@@ -238,6 +300,10 @@ def test_every_form_of_images_is_the_same_data(evaluated, tmp_path):
         ({"protocol": {"n_inn": 3}}, "protocol.n_inn: unknown key (did you mean 'n_in'?)"),
         ({"group_sizes": (0,)}, "comparisons[0].group_sizes[0]: "),
         ({"models": Normal(0)}, "models: expected a mapping of names to modules or functions"),
+        (
+            {"models": {"m": type("Mine", (Normal,), {"likelihood": "exakt"})(0)}},
+            "model 'm': there is no likelihood 'exakt' (did you mean 'exact'?)",
+        ),
         ({"models": {"m": 3}}, "model 'm': expected a module with log_prob, or a function"),
         ({"models": {"m": torch.nn.Flatten()}}, "model 'm': expected a module with log_prob"),
         (
