@@ -31,6 +31,8 @@ from harness.text import counted, printable
 
 FAILED = 1
 COLUMNS = ("input", "score", "p_value", "flagged")
+REASON = "reason"
+"""Column of CSV with the reason for having no score."""
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="A detector.", show_default=False)
 ]
@@ -122,16 +124,17 @@ def run(
     level = most_flagged(alpha, n)
     results = list(_told(detector, paths, resize))
     rows = [_row(result, level) for result in results if result.status == "ok"]
-    failed = any(result.status == "failed" for result in results)
+    failed = sum(result.status == "failed" for result in results)
     if not rows and not failed:
         raise NothingSelectedError("no input has a score")
     _print(format, rows, results, {"detector": dict(detector.facts), "alpha": alpha})
     flagged = sum(row["flagged"] for row in rows)
+    lost = f"; {counted(failed, 'file')} failed" if failed else ""
     if rows:
         tell(
             f"{flagged:,} of {counted(len(rows), 'score')} flagged (p <= {alpha:g}); of "
             f"in-distribution inputs at most {100 * level:.3g} % are, on average ({n:,} "
-            "calibration scores)"
+            f"calibration scores){lost}"
         )
     raise typer.Exit(FAILED if failed else 0)
 
@@ -180,23 +183,37 @@ def _print(
         others = [result._asdict() for result in results if result.status != "ok"]
         print_json({**head, "results": rows, "without_score": others})
         return
-    named = [{**row, "input": printable(" … ".join(_ends(row["inputs"])))} for row in rows]
     if format == "csv":
-        words = [{**row, "flagged": str(row["flagged"]).lower()} for row in named]
-        sys.stdout.write(csv_text(COLUMNS, words))
+        scored = iter(rows)
+        words = [_csv_row(item, scored) for item in results]
+        sys.stdout.write(csv_text((*COLUMNS, REASON), words))
         return
     print_rows(
         COLUMNS,
         [
-            [row["input"], f"{row['score']:.6g}", f"{row['p_value']:.4g}", _yes(row["flagged"])]
-            for row in named
+            [
+                _named(row["inputs"]),
+                f"{row['score']:.6g}",
+                f"{row['p_value']:.4g}",
+                _yes(row["flagged"]),
+            ]
+            for row in rows
         ],
     )
 
 
-def _ends(inputs: list[str]) -> list[str]:
+def _csv_row(result: FileResult, scored: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """Return a row of CSV, for a result with a score from the next of the scored rows."""
+    row: dict[str, Any] = {"input": _named(result.inputs), REASON: result.problem}
+    if result.status != "ok":
+        return row | dict.fromkeys(COLUMNS[1:], "")
+    found = next(scored)
+    return found | row | {"flagged": str(found["flagged"]).lower()}
+
+
+def _named(inputs: Sequence[str]) -> str:
     """Return the first and the last name."""
-    return inputs if len(inputs) < 2 else [inputs[0], inputs[-1]]
+    return printable(" … ".join(inputs if len(inputs) < 2 else (inputs[0], inputs[-1])))
 
 
 def _yes(flagged: bool) -> str:

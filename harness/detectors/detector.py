@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Unpack
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from harness.text import counted
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+Place: TypeAlias = str | os.PathLike[str]
 NOT_FINITE = "the model gives no finite number for it"
 
 
@@ -160,6 +162,12 @@ class Detector:
         make_detector(load_suite(Path(suite), plugins), Settings(*places), cell, Path(folder))
         return cls.load(folder, plugins=plugins, device=device)
 
+    def __repr__(self) -> str:
+        """Name scorer, model, epoch, shape and numbers."""
+        cell = "{scorer} on {model} at {unit} {epoch}".format(**self.facts)
+        n = counted(len(self.calibration), "calibration score")
+        return f"<Detector: {cell}, for {self.domain}, groups of {self.group_size}, {n}>"
+
     def __call__(self, examples: ArrayLike) -> Detections:
         """Score images, or windows of text.
 
@@ -185,7 +193,7 @@ class Detector:
 
     def files(
         self,
-        paths: Sequence[str | Path],
+        paths: Place | Sequence[Place],
         *,
         resize: bool = False,
         remark: Callable[[str], None] = lambda text: None,
@@ -198,16 +206,17 @@ class Detector:
         of the same array or text; the last ones that are too few get the status `"left_over"`.
 
         Arguments:
-            paths: Pictures or text files, `.npy` and `.npz` arrays, and folders with such files.
+            paths: Picture, text file, `.npy` or `.npz` array, or folder with such files; or
+                several of them.
             resize: Crop, resize and convert pictures of another size as the data set `folder`.
             remark: Called with remarks, for example on files that were passed over.
             progress: Called after each file with the number of files read and of all files.
 
         Raises:
-            DataError: No plugin reads files for the domain, or text is to be resized.
+            DataError: No plugin reads files for the domain, text is to be resized, or `paths` are
+                no paths.
         """
-        places = [Path(path) for path in paths]
-        items, remarks = find_inputs(places, self.domain, resize, self._registry)
+        items, remarks = find_inputs(_places(paths), self.domain, resize, self._registry)
         for text in remarks:
             remark(text)
 
@@ -237,6 +246,22 @@ class Detector:
 
     def _scores(self, examples: Examples) -> NDArray[np.float64]:
         return self._score(examples) if len(examples) else np.empty(0)
+
+
+def _places(given: Any) -> list[Path]:
+    """Return one path, or several, as a list."""
+    found = [given] if isinstance(given, str | os.PathLike) else given
+    is_several = isinstance(found, Iterable) and not isinstance(found, bytes)
+    several = list(found) if is_several else [given]
+    for item in several:
+        if not isinstance(item, str | os.PathLike):
+            kind = type(item).__name__
+            what = kind if item is given else f"{kind} in {type(given).__name__}"
+            raise DataError(
+                f"paths: expected a path, or a list of paths, not {what}; examples in memory are "
+                "scored by detector(examples)"
+            )
+    return [Path(item) for item in several]
 
 
 def _calibration(contents: Contents) -> NDArray[np.float64]:

@@ -121,9 +121,11 @@ def _results(
         return known
     for result in outcome.results:
         raise BenchError(f"{', '.join(texts)} has no number ({result.status}): {result.message}")
-    words = ["bench", "run", str(suite.path), *(f"--set={text}" for text in suite.changes)]
-    words += [f"--only={text}" for text in texts]
-    raise NothingStoredError(str(suite.path), settings.store, shlex.join(words))
+    options = {"set": suite.changes, "only": texts, "plugin": suite.registry.requested}
+    words = [f"--{option}={value}" for option, values in options.items() for value in values]
+    places = [f"--store={settings.store}", f"--data={settings.data}"]
+    run = shlex.join(["bench", "run", str(suite.path), *words, *places])
+    raise NothingStoredError(str(suite.path), settings.store, run)
 
 
 def _draws(planned: PlannedCell) -> Any:

@@ -188,6 +188,7 @@ class Registry:
         paths: Iterable[Path] = (),
         objects: Iterable[ObjectEntry] = (),
     ) -> None:
+        self.requested = tuple(requested)
         self.sources: list[Source] = []
         self.blocked: list[Source] = []
         self.broken: list[Broken] = []

@@ -162,7 +162,7 @@ def _read_picture(domain: Images, resize: bool, file: Path) -> NDArray[np.uint8]
         sizes = ("x".join(map(str, shape)) for shape in (found, domain.shape))
         where = "{}: found {}, expected {} (channels x height x width)".format(file, *sizes)
         if not resize:
-            raise DataError(f"{where}; --resize crops, resizes and converts as `folder` does")
+            raise DataError(f"{where}; --resize (in Python resize=True) converts as `folder` does")
         if domain.height != domain.width:
             raise DataError(f"{where}; pictures are resized to squares only")
         return example_of(picture, domain)

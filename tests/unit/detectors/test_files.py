@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from harness.cli.app import app
 from harness.errors import NothingSelectedError
-from oodbench import Detector
+from oodbench import DataError, Detector
 from plugins.datasets.folder import Folder
 
 
@@ -45,6 +45,37 @@ def test_pictures_and_arrays_have_the_scores_of_their_pixels(made, pictures, tmp
         assert [row.inputs for row in rows] == [(f"{path}[{number}]",) for number in range(6)]
         np.testing.assert_allclose([row.score for row in rows], expected, rtol=1e-6)
         assert [row.p_value for row in rows] == detector(pixels).p_values.tolist()
+
+
+def test_a_single_path_is_no_sequence_of_letters(made, pictures):
+    folder, _, _ = pictures
+    detector = made.detector("typicality")[1]
+    expected = list(detector.files([folder]))
+    assert len(expected) == 6
+    for given in (str(folder), folder, (str(folder),), iter([folder])):
+        assert list(detector.files(given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        (3, "int"),
+        (None, "NoneType"),
+        (b"x", "bytes"),
+        ([Path("x"), 3], "int in list"),
+        (np.zeros((2, 1, 8, 8)), "ndarray in ndarray"),
+    ],
+    ids=["number", "none", "bytes", "mixed", "images"],
+)
+def test_what_is_no_path_is_refused(made, given, kind):
+    with pytest.raises(DataError, match=f"expected a path, or a list of paths, not {kind};"):
+        list(made.detector("typicality")[1].files(given))
+
+
+def test_a_detector_says_what_it_is(made):
+    assert repr(made.detector("typicality")[1]) == (
+        "<Detector: typicality on flow at epoch 2, for 1x8x8, groups of 1, 30 calibration scores>"
+    )
 
 
 def test_groups_are_consecutive_files_of_a_folder(made, tmp_path):
@@ -101,7 +132,7 @@ def test_another_size_names_file_and_sizes_and_is_converted_on_request(made, tmp
         strict=True,
     ):
         assert problem.startswith(f"{test / name}: found {size}, expected 1x8x8")
-        assert "--resize crops" in problem
+        assert "--resize (in Python resize=True) converts" in problem
 
 
 def test_sixteen_bits_are_refused_because_their_depth_is_not_known(made, tmp_path):
@@ -200,6 +231,15 @@ def test_unreadable_files_are_named_and_the_others_scored(made, pictures):
     assert failed == set(map(str, lost))
     for path in lost:
         assert f"failed: {path}" in done.stderr
+    assert "; 5 files failed\n" in done.stderr
+    text = called(made.detector("typicality")[0], *words[:-1], "csv", status=1).stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["input"] for row in rows if not row["reason"]] == [
+        row["inputs"][0] for row in value["results"]
+    ]
+    assert {row["input"]: row["reason"] for row in rows if not row["score"]} == {
+        row["inputs"][0]: row["problem"] for row in value["without_score"]
+    }
     assert f"{folder}: 1 file was passed over: 1 .csv" in done.stderr
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
+from harness.cli.app import app
 from harness.detectors.make import choose, make_detector
 from harness.errors import NothingStoredError, UnsupportedError
 from harness.plan.expand import select
@@ -13,6 +16,7 @@ from harness.results import Cell
 from harness.run.run import run
 from harness.suite import load_suite
 from oodbench import BenchError
+from tests.unit.detectors.conftest import PLUGIN
 
 CELLS = [
     Cell("flow", "digits", out, scorer, epoch, size, seed)
@@ -56,10 +60,20 @@ WANTED = {"scorer": "typicality", "epoch": 2}
 
 
 def test_what_is_not_computed_names_the_command(made, tmp_path):
-    elsewhere = replace(made.settings, store=tmp_path / "empty")
-    with pytest.raises(NothingStoredError, match="bench run .*--only=scorer=typicality"):
-        make_detector(made.suite, elsewhere, WANTED, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+    elsewhere, new = replace(made.settings, store=tmp_path / "not here"), tmp_path / "new"
+    more = tmp_path / "my plugin.py"
+    more.write_text(PLUGIN.replace('"distance"', '"farther"'))
+    suite = load_suite(made.path, [str(more)], ["title=A b"])
+    with pytest.raises(NothingStoredError) as caught:
+        make_detector(suite, elsewhere, WANTED, new)
+    assert not new.exists()
+    bench, *words = shlex.split(str(caught.value).partition("; run: ")[2])
+    assert bench == "bench"
+    assert f"--plugin={more}" in words
+    done = CliRunner().invoke(app, [*words, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    make_detector(suite, elsewhere, WANTED, new)
+    assert (new / "README.md").exists()
 
 
 def test_no_folder_is_overwritten(made, tmp_path):
