@@ -185,6 +185,17 @@ class Tokens(Domain):
         return f"{self.length:,} {kind}"
 
 
+def image_hint(array: NDArray[Any]) -> str:
+    """Return how an array becomes images, uint8, (N, channels, height, width); may be empty."""
+    if array.dtype.kind == "f":
+        return "; for numbers from 0 to 1: (255 * x).round().astype(np.uint8)"
+    if array.ndim == 3:
+        return "; x[:, None] adds the channel"
+    if array.ndim == 4 and array.shape[1] > 4 and array.shape[3] <= 4:
+        return "; x.transpose(0, 3, 1, 2) moves the channels"
+    return ""
+
+
 def domain_of(fields: Mapping[str, Any]) -> Domain:
     """Return the domain with the given fields, as stored with a data set.
 

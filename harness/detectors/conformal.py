@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+ROUNDING = 1e-6
+"""Relative difference of scores that counts as rounding."""
+
+
 def p_values(calibration: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Compute the p-value of each score, (1 + #{calibration scores >= score}) / (n + 1).
 
     If the calibration scores and a new score are exchangeable, the p-value is at most α with a
     probability of at most floor(α (n + 1)) / (n + 1), whatever the distribution, with ties too.
-    The probability is over new scores and calibration scores together.
+    The probability is over new scores and calibration scores together. A calibration score that is
+    lower by rounding only counts as at least as high, so that p-values do not depend on how many
+    examples are evaluated at once; this can only raise a p-value.
 
     Arguments:
         calibration: Scores of in-distribution groups, float64, (n,), in any order.
@@ -32,7 +38,8 @@ def p_values(calibration: NDArray[np.float64], scores: NDArray[np.float64]) -> N
         | Testing for outliers with conformal p-values (Bates et al., 2023)
         | https://arxiv.org/abs/2104.08279
     """
-    below = np.searchsorted(np.sort(calibration), scores, side="left")
+    lowest = scores - ROUNDING * np.abs(scores)
+    below = np.searchsorted(np.sort(calibration), lowest, side="left")
     found: NDArray[np.float64] = (1 + len(calibration) - below) / (len(calibration) + 1)
     return found
 

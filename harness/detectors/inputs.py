@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.domain import Domain, Examples
+from harness.domain import Domain, Examples, Images, image_hint
 from harness.errors import DataError
 from harness.hookspecs import Inputs, Read
 from harness.registry.registry import Registry
@@ -124,9 +124,11 @@ def checked(name: str, examples: NDArray[Any], domain: Domain) -> Examples:
     """
     shape = ", ".join(map(str, domain.shape))
     if examples.dtype != domain.dtype or examples.shape[1:] != domain.shape:
+        # Three axes could also be one image of several channels.
+        is_clear = isinstance(domain, Images) and (examples.ndim != 3 or domain.channels == 1)
         raise DataError(
             f"{name}: found {examples.dtype} of shape {examples.shape}, expected {domain.dtype} "
-            f"of shape (N, {shape})"
+            f"of shape (N, {shape}){image_hint(examples) if is_clear else ''}"
         )
     can_exceed = domain.levels <= np.iinfo(domain.dtype).max
     largest = int(examples.max(initial=0)) if can_exceed else 0

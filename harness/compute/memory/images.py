@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from harness.contracts import Dataset
 from harness.data.folder import fingerprint, read_split
-from harness.domain import Domain, Examples, Images
+from harness.domain import Domain, Examples, Images, image_hint
 from harness.errors import DataError
 from harness.registry.registry import ObjectEntry, object_entry
 from harness.store.hashing import digest
@@ -110,18 +110,12 @@ def as_images(given: Any, what: str) -> NDArray[np.uint8]:
     if not isinstance(given, np.ndarray):
         raise DataError(f"{what}: expected {FORMS}, not {type(given).__name__}")
     if given.dtype != np.uint8:
-        is_real = given.dtype.kind == "f"
-        hint = "; for numbers from 0 to 1: (255 * x).round().astype(np.uint8)" if is_real else ""
-        raise DataError(f"{what}: images must be uint8, not {given.dtype}{hint}")
-    if given.ndim != 4 or not all(given.shape[1:]):
-        hint = "; x[:, None] adds the channel" if given.ndim == 3 else ""
+        raise DataError(f"{what}: images must be uint8, not {given.dtype}{image_hint(given)}")
+    is_last = given.ndim == 4 and given.shape[1] > 4 and given.shape[3] <= 4
+    if given.ndim != 4 or is_last or not all(given.shape[1:]):
         raise DataError(
-            f"{what}: the shape must be (N, channels, height, width), not {given.shape}{hint}"
-        )
-    if given.shape[1] > 4 and given.shape[3] <= 4:
-        raise DataError(
-            f"{what}: the shape must be (N, channels, height, width), not {given.shape}; "
-            "x.transpose(0, 3, 1, 2) moves the channels"
+            f"{what}: the shape must be (N, channels, height, width), not "
+            f"{given.shape}{image_hint(given)}"
         )
     if not len(given):
         raise DataError(f"{what}: there are no images")

@@ -84,6 +84,15 @@ def test_p_values_are_counted_shares():
     assert p_values(calibration, scores).tolist() == literal == [1.0, 1.0, 0.8, 0.4, 0.4, 0.2]
 
 
+def test_rounding_makes_no_other_p_value():
+    calibration = np.array([-2e5, -1.0, 0.0, 1.0, 2.0, 2e5])
+    expected = p_values(calibration, calibration)
+    assert expected.tolist() == [(1 + rank) / 7 for rank in (6, 5, 4, 3, 2, 1)]
+    for change in (1 - 1e-7, 1 + 1e-7):
+        assert (p_values(calibration, calibration * change) == expected).all()
+    assert p_values(calibration, np.array([1.00001]))[0] == 3 / 7  # no rounding
+
+
 @pytest.mark.parametrize("n", [1, 9, 19, 99, 100, 999])
 def test_the_level_is_rounded_down_to_a_p_value(n):
     for rank in range(1, n + 1):
@@ -107,8 +116,9 @@ def test_a_level_that_flags_nothing_is_refused(made):
     ("images", "message"),
     [
         (np.zeros((2, 1, 9, 8), np.uint8), r"found uint8 of shape \(2, 1, 9, 8\), expected"),
-        (np.zeros((2, 1, 8, 8)), "found float64 of shape"),
-        (np.zeros((1, 8, 8), np.uint8), r"expected uint8 of shape \(N, 1, 8, 8\)"),
+        (np.zeros((2, 1, 8, 8)), r"found float64 .*; for numbers from 0 to 1: \(255 \* x\)"),
+        (np.zeros((5, 8, 8), np.uint8), r"shape \(N, 1, 8, 8\); x\[:, None\] adds the channel"),
+        (np.zeros((5, 8, 8, 1), np.uint8), r"8\); x.transpose\(0, 3, 1, 2\) moves the channels"),
     ],
 )
 def test_other_images_are_refused(made, images, message):
