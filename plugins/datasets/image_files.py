@@ -225,18 +225,26 @@ def opened_picture(content: bytes, where: str) -> Iterator[PIL.Image.Image]:
     Raises:
         DataError: The file is not a picture or too large, or the block failed to decode it.
     """
-    import PIL.Image
-
     with data_errors(f"{where}: cannot be read as a picture"), warnings.catch_warnings():
         # Pillow warns about repairable files, and about large pictures, which are refused here.
         warnings.simplefilter("ignore")
-        with PIL.Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with _identified(content) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(
                     f"{where}: {image.width} x {image.height} pixels are more than the maximum, "
                     f"{MAX_PIXELS}"
                 )
             yield image
+
+
+def _identified(content: bytes) -> PIL.Image.Image:
+    import PIL.Image
+
+    try:
+        return PIL.Image.open(io.BytesIO(content), formats=FORMATS)
+    except PIL.UnidentifiedImageError as error:
+        # Pillow's text has the address of the bytes, which differs from run to run.
+        raise PIL.UnidentifiedImageError("cannot identify image file") from error
 
 
 def is_deep(image: PIL.Image.Image) -> bool:

@@ -339,12 +339,12 @@ def test_the_filter_is_lanczos(tmp_path):
 
 def test_a_text(tmp_path):
     (tmp_path / "x.png").write_text("not a picture")
-    refused(tmp_path / "x.png", "cannot be read as a picture (cannot identify image file")
+    refused(tmp_path / "x.png", "cannot be read as a picture (cannot identify image file)")
 
 
 def test_an_empty_file(tmp_path):
     (tmp_path / "x.png").touch()
-    refused(tmp_path / "x.png", "cannot be read as a picture (cannot identify image file")
+    refused(tmp_path / "x.png", "cannot be read as a picture (cannot identify image file)")
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.gif", "x.bmp"])
@@ -357,7 +357,7 @@ def test_a_truncated_picture(tmp_path, name):
 
 def test_a_format_that_runs_programs_is_not_even_tried(tmp_path):
     (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 2 2\n")
-    refused(tmp_path / "x.png", "cannot be read as a picture (cannot identify image file")
+    refused(tmp_path / "x.png", "cannot be read as a picture (cannot identify image file)")
 
 
 @pytest.mark.parametrize("side", [8193, 12000])
