@@ -85,4 +85,4 @@ def test_the_script_prints_scores_and_flags(here, capsys):
     runpy.run_path("use.py")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].count("True") + lines[0].count("False") == 3
-    assert len(lines) == 101
+    assert len(lines) == 201

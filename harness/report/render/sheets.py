@@ -142,7 +142,10 @@ def _about_bits(table: Table) -> list[str]:
     """Say what the bits are for the model of a table: a bound, an estimate, or undefined."""
     unit, not_ranked = table.bits_unit, NOT_RANKED.format(unit=table.bits_unit)
     if table.likelihood == "unnormalized":
-        return [f"There is no {unit}: the model is unnormalised, not a probability."]
+        return [
+            f'There is no {unit}: {table.model} does not declare likelihood = "exact" (or '
+            '"lower_bound", "estimate"), so log_prob need not be the log of a probability.'
+        ]
     if not any(row.bits_per_dim for row in table.rows):
         return []
     lines = [f"{unit} is the mean over the in-distribution examples at that {table.unit}."]

@@ -309,7 +309,7 @@ def test_bits_per_dim_have_the_sign_of_the_likelihood(likelihood, sign, about):
 def test_an_unnormalised_model_has_no_bits_per_dim():
     values = {"bits_per_dim_in": None, "provenance": {"likelihood": "unnormalized"}}
     text = " ".join(rendered([result("s", "o", 0.9, **values)], "table").split())
-    assert "There is no bits/dim: the model is unnormalised, not a probability." in text
+    assert 'There is no bits/dim: glow does not declare likelihood = "exact"' in text
     assert "bits/dim is the mean" not in text
 
 
