@@ -10,9 +10,13 @@ import pytest
 from harness.data.folder import DataFolder
 from harness.data.roles import Draw
 from harness.detectors.conformal import most_flagged, p_values
+from harness.detectors.folder import read_folder
+from harness.detectors.scoring import Scoring
 from harness.plan.expand import select
+from harness.registry.registry import Registry
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
+from harness.testing.placement.comparison import same_on_both
 from oodbench import BenchError, DataError, Detector, ScoreError
 from tests.unit.detectors.conftest import SCORERS
 
@@ -43,6 +47,14 @@ def test_the_scores_are_those_of_the_run(made, scorer, group_size):
         assert (detector.calibration == result.scores_in).all()
         (facts,) = (row for row in detector.facts["results"] if row["out"] == name)
         assert facts["auroc"] == result.metrics.auroc
+
+
+@pytest.mark.parametrize("scorer", ["typicality", "gradient-gaussian", "fisher-diagonal"])
+def test_a_detector_works_on_a_second_device(made, scorer):
+    folder, _ = made.detector(scorer)
+    contents = read_folder(folder)
+    ((_, _, (_, photos)),) = (x for x in scored(made, scorer, 1) if x[0] == "photos")
+    same_on_both(lambda device: {"scores": Scoring(contents, Registry(), device)(photos[:4])})
 
 
 def test_photos_are_flagged_at_the_rate_that_the_stored_scores_say(made):
