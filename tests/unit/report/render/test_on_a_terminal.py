@@ -55,7 +55,8 @@ def test_a_dumb_terminal_gets_no_escape_sequence(made):
 
 
 LIVE = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored at the start
 from harness import events
 from harness.cli.display.displays import Guarded, make_display
 from tests.unit.cli.display.test_live import at_work, begun
