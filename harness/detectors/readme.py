@@ -1,4 +1,4 @@
-"""README of a detector: what it is, how well it did and on what, how to run it."""
+"""README of a detector: parts, AUROC on each OOD set, and the commands that run the detector."""
 
 from __future__ import annotations
 

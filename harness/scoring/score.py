@@ -225,7 +225,7 @@ class _CellScorer:
         }
 
     def _bits_unit(self, dataset: str) -> dict[str, str]:
-        """Return the unit of bits per dimension, unless it is that of images."""
+        """Return the provenance entry for the unit of bits per dimension; empty for images."""
         unit = self.plan.prepared[dataset].domain.unit
         return {} if unit == BITS_UNIT else {"bits_unit": unit}
 

@@ -65,7 +65,7 @@ class ModelUnderTest:
         return dtype
 
     def varied_examples(self) -> Tensor:
-        """Return an example of lowest, one of highest, and four of random values."""
+        """Return six examples: all values lowest, all values highest, and four random examples."""
         x = self.examples(6)
         x[0], x[1] = 0, self.domain.levels - 1
         return x

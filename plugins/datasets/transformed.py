@@ -26,7 +26,7 @@ PHRASE = 8
 
 
 def shuffle_bytes(x: NDArray[Any]) -> NDArray[Any]:
-    """Shuffle the bytes of each window, (N, T), in an order of its own."""
+    """Shuffle the bytes of each window, (N, T); every window has another order."""
     order = Draws(0, "shuffle-bytes").words(x.size).reshape(x.shape).argsort(axis=1, kind="stable")
     return np.take_along_axis(x, order, axis=1)
 
@@ -130,11 +130,11 @@ def _check(transform: str, domain: Domain) -> None:
     """Raise `DataError` unless the domain allows the transformation."""
     is_text = isinstance(domain, Tokens) and domain.is_bytes
     if transform in TEXTS and not is_text:
-        raise DataError(f"transformed: {transform!r} is of text in bytes, not of {domain}")
+        raise DataError(f"transformed: {transform!r} changes text in bytes, not {domain}")
     if transform not in TEXTS and not isinstance(domain, Images):
         known = ", ".join(TEXTS)
         raise DataError(
-            f"transformed: {transform!r} is of images, not of {domain}; known: {known}"
+            f"transformed: {transform!r} changes images, not {domain}; known for text: {known}"
         )
     if transform == "shuffle-channels" and domain.shape[0] == 1:
         raise DataError("transformed: 'shuffle-channels' needs at least 2 channels")

@@ -123,7 +123,7 @@ def weights(name: str, module: nn.Module) -> tuple[bytes, str]:
 
 
 def model_form(module: nn.Module) -> str:
-    """Return what a model is: the name of its class, or of its function."""
+    """Return the name of a model's class, or of a model's function."""
     if isinstance(module, FunctionModel):
         return getattr(module.function, "__qualname__", type(module.function).__qualname__)
     return type(module).__qualname__

@@ -103,7 +103,7 @@ def evaluation(subject: ModelUnderTest) -> str:
 
 
 def gradients(subject: ModelUnderTest) -> str:
-    """The gradients of log_prob are those of the CPU."""
+    """The gradients of log_prob equal the gradients on the CPU."""
 
     def compute(device: torch.device) -> dict[str, Tensor]:
         model, x = subject.model().to(device), subject.examples(5).to(device)

@@ -66,7 +66,7 @@ def fit(subject: StatisticUnderTest) -> None:
 
 
 def values(subject: StatisticUnderTest) -> str:
-    """The values, after a fit if there is one, are those of the CPU."""
+    """The values equal the values on the CPU; a fitted statistic is fitted first."""
     return remark(same_on_both(lambda device: {"values": subject.on(device)}))
 
 

@@ -190,15 +190,15 @@ def test_bytes_are_shuffled_within_each_window():
 
 
 def test_transformations_are_of_images_or_of_text():
-    with pytest.raises(DataError, match=r"'upper-case' is of text in bytes, not of 3x2x4 at 5"):
+    with pytest.raises(DataError, match=r"'upper-case' changes text in bytes, not 3x2x4 at 5"):
         Transformed(source=Source(), transform="upper-case")
     with pytest.raises(
-        DataError, match=r"'invert' is of images, not of 16 bytes; known: shuffle-"
+        DataError, match=r"'invert' changes images, not 16 bytes; known for text: shuffle-"
     ):
         Transformed(source=Text(), transform="invert")
 
     class Words(Text):
         domain = Tokens(16, vocabulary=300)
 
-    with pytest.raises(DataError, match=r"text in bytes, not of 16 tokens of 300"):
+    with pytest.raises(DataError, match=r"changes text in bytes, not 16 tokens of 300"):
         Transformed(source=Words(), transform="upper-case")
