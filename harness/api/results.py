@@ -158,7 +158,8 @@ class Results:
         pending, cells = len(self._outcome.pending), len(self._outcome.plan.cells)
         if not pending:
             return ""
-        return f"{pending} of {cells} cells are not computed yet; {self._spelling.run}"
+        run = self._spelling.run(self._settings)
+        return f"{pending} of {cells} cells are not computed yet; {run}"
 
     def text(
         self,

@@ -7,6 +7,8 @@ import shlex
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+from harness.settings import Settings
+
 
 class Spelling(NamedTuple):
     """How people name a suite.
@@ -19,10 +21,12 @@ class Spelling(NamedTuple):
     shown: str
     words: tuple[str, ...] | None = None
 
-    @property
-    def run(self) -> str:
-        """The command, or else the call, that computes the results."""
-        return "suite.run()" if self.words is None else f"bench run {shlex.join(self.words)}"
+    def run(self, settings: Settings) -> str:
+        """Return the command, or else the call, that computes the results into the store."""
+        if self.words is None:
+            return "suite.run()"
+        places = [f"--store={settings.store}", f"--data={settings.data}"]
+        return shlex.join(["bench", "run", *self.words, *places])
 
 
 class Shown(ABC):

@@ -230,7 +230,7 @@ class Suite:
         outcome = cached_outcome(plan_unopened(self._resolved, settings), settings)
         if not outcome.results:
             spelling = self._spelling
-            raise NothingStoredError(spelling.shown, settings.store, spelling.run)
+            raise NothingStoredError(spelling.shown, settings.store, spelling.run(settings))
         return outcome
 
 

@@ -22,6 +22,7 @@ from harness.cli.display.session import session
 from harness.cli.output import print_json, tell
 from harness.errors import NothingStoredError
 from harness.regression.pins import pins_path, read_pins, read_pins_of, write_pins
+from harness.run.command import run_command
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.settings import Settings
@@ -112,7 +113,7 @@ def verify(
     else:
         _print(verdicts)
     if not outcome.results:
-        tell(str(NothingStoredError(str(suite), store, f"bench run {suite}")))
+        tell(str(NothingStoredError(str(suite), store, run_command(resolved, settings))))
     without = len(unpinned(read, outcome.plan, outcome.results))
     if without:
         tell(f"{without} cells of {suite} have no pin; bench pin {suite}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -24,6 +23,7 @@ from harness.plan.expand import make_plan, select
 from harness.plan.jobs import ChainId, PlannedCell, StatisticJob
 from harness.plan.plan import Plan
 from harness.results import COLUMNS, Cell, Result
+from harness.run.command import run_command
 from harness.run.outcome import Outcome, cached_outcome
 from harness.run.prepare import plan_unopened
 from harness.scoring.reader import StatisticReader
@@ -121,10 +121,7 @@ def _results(
         return known
     for result in outcome.results:
         raise BenchError(f"{', '.join(texts)} has no number ({result.status}): {result.message}")
-    options = {"set": suite.changes, "only": texts, "plugin": suite.registry.requested}
-    words = [f"--{option}={value}" for option, values in options.items() for value in values]
-    places = [f"--store={settings.store}", f"--data={settings.data}"]
-    run = shlex.join(["bench", "run", str(suite.path), *words, *places])
+    run = run_command(suite, settings, texts)
     raise NothingStoredError(str(suite.path), settings.store, run)
 
 

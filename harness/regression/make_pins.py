@@ -19,6 +19,7 @@ from harness.plan.explain import differences, flatten
 from harness.regression.pinned_settings import cell_settings, settings_key
 from harness.regression.pins import Pin, Pins, Quantity, cell_name
 from harness.results import Cell, Result
+from harness.run.command import run_command
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
@@ -68,12 +69,11 @@ def make_pins(
     plan = plan_unopened(suite, settings)
     outcome = score_stored(plan, settings, lambda event: None)
     if not outcome.results:
-        raise NothingStoredError(str(suite.path), settings.store, f"bench run {suite.path}")
+        raise NothingStoredError(str(suite.path), settings.store, run_command(suite, settings))
     if outcome.pending:
         raise BenchError(
             f"{len(outcome.pending)} of {len(plan.cells)} cells are not stored in "
-            f"{settings.store.absolute()}; "
-            f"run: bench run {suite.path}"
+            f"{settings.store.absolute()}; run: {run_command(suite, settings)}"
         )
     problems = [
         f"{cell_name(result.cell)}: {result.message}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import BenchError, NothingSelectedError, NothingStoredError
 from harness.results import Cell, Result
+from harness.run.command import run_command
 from harness.run.outcome import score_stored
 from harness.run.prepare import plan_unopened
 from harness.run.saved import FILE, FOR_PEOPLE, read_results
@@ -68,8 +69,9 @@ def _hint(path: Path) -> str:
 
 
 def _scored(path: Path, requested: Sequence[str], settings: Settings) -> list[Result]:
-    plan = plan_unopened(load_suite(path, requested), settings)
+    suite = load_suite(path, requested)
+    plan = plan_unopened(suite, settings)
     found = score_stored(plan, settings, lambda event: None).results
     if not found:
-        raise NothingStoredError(str(path), settings.store, f"bench run {path}")
+        raise NothingStoredError(str(path), settings.store, run_command(suite, settings))
     return found
