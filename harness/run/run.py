@@ -115,7 +115,7 @@ def _execute(
 
     on_cpu = find_device(settings.device).type == "cpu"
     workers, threads = share_processors(settings, len(plan.chains) if on_cpu else 1)
-    executor = suite.registry.get("executors", settings.executor).load()(workers=workers)
+    executor = suite.executor(settings.executor, workers)
     work = replace(plan, cells=[])
     tasks = [ChainTask(work, chain, settings, threads) for chain in chains]
     executor.run(tasks, report)

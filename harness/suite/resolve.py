@@ -29,12 +29,12 @@ from harness.suite.components import (
 )
 from harness.suite.option_files import keyed_files
 from harness.suite.references import Reference, read_reference
-from harness.suite.resolved import ResolvedSuite
+from harness.suite.resolved import WORKERS, ResolvedSuite
 from harness.suite.saved import SavedEpochs, find_saved_epochs
 from harness.suite.schema import OTHERS, Checkpoints, Comparison, Recipe, Suite
 from harness.suite.toml.files import Merged, find_suite, merge_values, read_suite_files
 from harness.suite.toml.origins import Key
-from harness.suite.toml.set_values import set_values
+from harness.suite.toml.set_values import may_change_numbers, set_values
 from harness.suite.validation import table_of, validate
 from harness.text import known_names
 
@@ -61,7 +61,8 @@ def load_suite(
     path = find_suite(path)
     merged = read_suite_files(path)
     set_values(merged, changes)
-    return replace(_resolve(merged, path, requested, ()), changes=tuple(changes))
+    resolved = _resolve(merged, path, requested, ())
+    return replace(resolved, changes=tuple(filter(may_change_numbers, changes)))
 
 
 def build_suite(
@@ -150,6 +151,8 @@ class _Resolver:
         for name, find in finders.items():
             for component in table_of(self.merged.values, name):
                 find(component)
+        tables = table_of(self.merged.values, "executors")
+        executors = {name: self._executor(name, tables[name]) for name in tables}
         suite = self.suite
         if suite is None:
             return None
@@ -170,6 +173,7 @@ class _Resolver:
             self.statistics,
             _present(self.scorers),
             self._reference(suite),
+            executors=_present(executors),
             origins=self.origins,
         )
         if not self.merged.problems:
@@ -242,6 +246,29 @@ class _Resolver:
                     self._report(("scorers", name), f"inputs: {text}")
         return self.scorers[name]
 
+    def _executor(self, name: str, options: Any) -> Component | None:
+        """Check the options of an executor; the schema reports unknown names and other types."""
+        key: Key = ("executors", name)
+        if name not in self.registry.names("executors") or not isinstance(options, dict):
+            return None
+        try:
+            registered = self.registry.get("executors", name)
+            # The command line has the number of workers, which every executor takes.
+            checked = validate_options(registered.load(), {**options, WORKERS: 1})
+        except PluginError as error:
+            self._report(key, str(error))
+            return None
+        except OptionError as error:
+            self._report_options(key, error)
+            return None
+        if WORKERS in options:
+            self._report((*key, WORKERS), "is set by the option --workers, not in a suite")
+        return Component(name, registered, checked, folder=self.origins.folder(key))
+
+    def _report_options(self, key: Key, error: OptionError) -> None:
+        for problem in error.problems:
+            self._report((*key, *problem.key.split(".")), problem.message, problem.hint)
+
     def _built(self, kind: Kind, name: str) -> tuple[Component, Any] | None:
         """Look up a component and build an object; None if either fails."""
         component = self._component(kind, name)
@@ -273,9 +300,7 @@ class _Resolver:
             self._report(key, str(error))
             return None
         except OptionError as error:
-            for problem in error.problems:
-                option = (*key, "options", *problem.key.split("."))
-                self._report(option, problem.message, problem.hint)
+            self._report_options((*key, "options"), error)
             return None
         named = {option: [checked[option]] for option in dataset_options(target)}
         sources = self._named("data set", "datasets", named, self._dataset, key)

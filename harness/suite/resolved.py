@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.registry.options import validate_options
 from harness.registry.registry import FILE, MEMORY, Registered, Registry
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite
 from harness.suite.selection import Selection
 from harness.suite.toml.origins import Origins
+
+WORKERS = "workers"
+"""Option of every executor."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,9 @@ class ResolvedSuite:
 
     Attributes:
         reference: Published values for the cells, if the suite names a reference.
+        executors: Executors with options in the suite, by name of the plugin.
         only: The cells to plan; all cells unless a selection was made.
-        changes: Values set on the command line, as `KEY=VALUE`.
+        changes: Values set on the command line that may change numbers, as `KEY=VALUE`.
         origins: File and line of each value.
     """
 
@@ -50,6 +55,7 @@ class ResolvedSuite:
     statistics: Mapping[str, Component]
     scorers: Mapping[str, ScorerComponent]
     reference: Reference | None = None
+    executors: Mapping[str, Component] = field(default_factory=dict)
     only: Selection = field(default_factory=Selection)
     changes: tuple[str, ...] = ()
     origins: Origins = field(default_factory=Origins)
@@ -69,10 +75,28 @@ class ResolvedSuite:
             [self.out_datasets(comparison, name) for name in comparison.in_datasets]
             for comparison in self.suite.comparisons
         ]
-        parts: list[Any] = [self.suite.model_dump_json(exclude={"title", "reference"}), outs]
+        left_out = {"title", "reference", "executors"}
+        parts: list[Any] = [self.suite.model_dump_json(exclude=left_out), outs]
         parts += [[item.name, item.identity(), item.provenance()] for item in known]
         found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
         return SuiteFingerprint(found.hexdigest(), frozenset(map(_package, used)) - {""})
+
+    def executor(self, name: str, workers: int) -> Any:
+        """Build an executor with the options in the suite.
+
+        Arguments:
+            name: Name of the plugin.
+            workers: Maximum number of workers at a time.
+
+        Raises:
+            PluginError: There is no such executor.
+        """
+        found = self.executors.get(name) or self._executor_without_table(name)
+        return replace(found, options={**found.options, WORKERS: workers}).build()
+
+    def _executor_without_table(self, name: str) -> Component:
+        registered = self.registry.get("executors", name)
+        return Component(name, registered, validate_options(registered.load(), {WORKERS: 1}))
 
     def trained_on(self, model: str, in_dataset: str) -> str:
         """Return the training data set of a model, for a given ID set."""

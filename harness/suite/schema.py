@@ -73,6 +73,7 @@ ModelPlugin = Annotated[str, _known("model plugin")]
 DatasetPlugin = Annotated[str, _known("data set plugin")]
 ScorerPlugin = Annotated[str, _known("scorer plugin")]
 StatisticPlugin = Annotated[str, _known("statistic plugin")]
+ExecutorPlugin = Annotated[str, _known("executor plugin")]
 Count = Annotated[int, Field(ge=1)]
 Epoch = Annotated[int, Field(ge=0, le=10**9)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -287,6 +288,9 @@ class Suite(_Table):
     """JSON file with published values for comparison in reports, relative to this file."""
     protocol: Protocol = Protocol()
     """Draws of test examples; defaults for all comparisons."""
+    executors: dict[ExecutorPlugin, dict[str, Any]] = {}
+    """Options of executors, by name of the plugin; see `bench show NAME`. The options change no
+    number and no key, and `--set` may set options that the file lacks."""
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
     """Comparisons to compute."""
 

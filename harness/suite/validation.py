@@ -28,6 +28,7 @@ def validate(merged: Merged, registry: Registry) -> Suite | None:
         "data set plugin": registry.names("datasets"),
         "scorer plugin": registry.names("scorers"),
         "statistic plugin": registry.names("statistics"),
+        "executor plugin": registry.names("executors"),
     }
     try:
         suite = Suite.model_validate_json(

@@ -16,7 +16,7 @@ from harness.suite.toml.locations import locate
 from harness.suite.toml.origins import Key, Origin, Origins
 from harness.text import known_names
 
-NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers")
+NAMED_TABLES = ("models", "training", "datasets", "statistics", "scorers", "executors")
 PARTS = "common/"
 """Folder of files that the shipped suites include; they are not suites."""
 MAX_BYTES = 1_000_000

@@ -18,6 +18,8 @@ READ_BEFORE = {
     "plugins": "plugins are loaded before values are set; use -p",
 }
 """Keys that cannot be set, with the reason."""
+ON_THE_WAY = "executors"
+"""Table about the way to the numbers, never about the numbers: names need not be in the suite."""
 
 _NAME = r"""[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*'"""
 _STEP = rf"(?:{_NAME})(?:\[\d+\])*"
@@ -34,8 +36,8 @@ class _MistakeError(Exception):
 def set_values(merged: Merged, settings: Sequence[str]) -> None:
     """Set values in a suite, before the suite is validated.
 
-    A table `models.NAME`, `training.NAME` and so on must exist. A value has no file and line: the
-    origin is the option.
+    A table `models.NAME`, `training.NAME` and so on must exist, except for `executors.NAME`. A
+    value has no file and line: the origin is the option.
 
     Arguments:
         merged: The suite; mistakes are added to its problems.
@@ -57,6 +59,12 @@ def set_values(merged: Merged, settings: Sequence[str]) -> None:
         merged.origins[key] = (option, None)
         for length in range(1, len(key)):  # tables that were added
             merged.origins.setdefault(key[:length], (option, None))
+
+
+def may_change_numbers(setting: str) -> bool:
+    """Check that a setting is about the numbers of a suite, not about the way to the numbers."""
+    key, _ = _parsed(setting)
+    return key[0] != ON_THE_WAY
 
 
 def _parsed(setting: str) -> tuple[Key, Any]:
@@ -93,7 +101,7 @@ def _set(values: dict[str, Any], key: Key, value: Any) -> None:
                 raise _MistakeError(f"the last is {format_key(here)}[{len(inside) - 1}]", key)
         elif not isinstance(inside, dict):
             raise _MistakeError("not a table", here)
-        elif depth == 1 and key[0] in NAMED_TABLES and part not in inside:
+        elif depth == 1 and key[0] in NAMED_TABLES and not {part, key[0]} & {*inside, ON_THE_WAY}:
             message = f"the suite has no table [{key[0]}.{part}]"
             raise _MistakeError(message, key, known_names(part, inside))
         if last:

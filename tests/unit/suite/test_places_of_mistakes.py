@@ -156,7 +156,26 @@ def test_junk_in_every_option_of_every_plugin(problems, kind):
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        (("executors",), {"processes": {"options": {"junk": 1}}}, "executors: unknown key"),
+        (
+            ("executors",),
+            {"processes": {"junk": 1}},
+            "executors.processes.junk: unknown option (known: workers)",
+        ),
+        (
+            ("executors",),
+            {"proceses": {}},
+            "executors.proceses: there is no executor plugin 'proceses' (did you mean",
+        ),
+        (
+            ("executors",),
+            {"processes": {"workers": 2}},
+            "executors.processes.workers: is set by the option --workers, not in a suite",
+        ),
+        (
+            ("executors",),
+            {"processes": 1},
+            "executors.processes: input should be an object, not 1",
+        ),
         (("comparisons",), [], "comparisons: "),
         (("reference",), "absent.json", "reference: "),
         (("reference",), "plugin.py", "reference: "),
