@@ -57,4 +57,10 @@ def bench_models() -> list[Entry]:
             summary="Markov chain of text: pairs of neighbouring bytes, counted",
             version="1",
         ),
+        Entry(
+            name="transformer",
+            target="plugins.models.transformer:transformer",
+            summary="Causal transformer of text: each byte given the bytes before",
+            version="1",
+        ),
     ]

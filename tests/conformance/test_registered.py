@@ -37,6 +37,7 @@ SMALL = {
     "realnvp": {"levels": 1, "couplings": 1, "width": 4},
     "spline-flow": {"transforms": 2, "width": 16, "bins": 4},
     "pixelcnn": {"blocks": 1, "width": 4, "components": 2},
+    "transformer": {"layers": 1, "width": 8, "heads": 2},
     "transformed": {"source": "digits", "transform": "rotate-90"},
     "vae": {"latents": 2, "width": 4, "halvings": 1, "components": 2, "draws": 4},
     "waic": {"seeds": [0, 1, 2]},

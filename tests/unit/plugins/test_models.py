@@ -10,10 +10,12 @@ import torch
 from oodbench import DomainError, Images
 from plugins.models import bench_models
 from plugins.models.autoregressive import maf, spline_flow
+from plugins.models.bigram import bigram
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.models.pixelcnn import pixelcnn
 from plugins.models.realnvp import realnvp
+from plugins.models.transformer import transformer
 from plugins.models.vae import vae
 
 
@@ -36,6 +38,7 @@ def test_entries():
         "pixelcnn": "plugins.models.pixelcnn:pixelcnn",
         "realnvp": "plugins.models.realnvp:realnvp",
         "spline-flow": "plugins.models.autoregressive:spline_flow",
+        "transformer": "plugins.models.transformer:transformer",
         "vae": "plugins.models.vae:vae",
     }
     assert all(entry.summary and entry.version for entry in entries.values())
@@ -45,7 +48,7 @@ def test_options_are_read_without_importing_torch():
     code = (
         "import sys, plugins.models, plugins.models.glow, plugins.models.glow_linear;"
         "import plugins.models.realnvp, plugins.models.autoregressive, plugins.models.pixelcnn;"
-        "import plugins.models.vae;"
+        "import plugins.models.vae, plugins.models.bigram, plugins.models.transformer;"
         "heavy = ('torch', 'torchvision', 'sklearn', 'zuko');"
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -72,7 +75,7 @@ def test_defaults_are_those_of_the_paper():
     }
 
 
-TARGETS = [glow, glow_linear, maf, pixelcnn, realnvp, spline_flow, vae]
+TARGETS = [bigram, glow, glow_linear, maf, pixelcnn, realnvp, spline_flow, transformer, vae]
 
 
 @pytest.mark.parametrize("target", TARGETS)
