@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import GenericAlias, MappingProxyType
 from typing import Any, get_args, get_type_hints
@@ -81,6 +81,8 @@ def check_domain(target: Callable[..., Any], domain: Domain) -> None:
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     """Return the type hints of a constructor, by parameter."""
+    while isinstance(target, partial):
+        target = target.func
     function = target.__init__ if inspect.isclass(target) else target
     return get_type_hints(function, localns=_names_for(target, function), include_extras=True)
 

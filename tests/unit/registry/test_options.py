@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
-from harness.errors import OptionError
+from harness.errors import DomainError, OptionError
 from harness.registry.options import (
+    check_domain,
     constructor_arguments,
     dataset_options,
     describe_options,
     scorer_options,
     validate_options,
 )
-from oodbench import Dataset, Images, Scorer
+from oodbench import Dataset, Images, Scorer, Tokens
 
 
 class Example:
@@ -87,6 +89,12 @@ def test_not_a_number_is_refused():
 
 def test_the_domain_is_no_option():
     assert problems({"count": 1, "domain": 3})[0].startswith("domain: unknown option")
+
+
+def test_the_domain_of_a_constructor_with_some_options_set():
+    check_domain(partial(partial(Example, count=1), rate=1), Images(1, 2, 2))
+    with pytest.raises(DomainError, match="takes Images, not Tokens"):
+        check_domain(partial(Example, count=1), Tokens(3))
 
 
 def test_arguments_have_the_declared_types():
