@@ -25,8 +25,20 @@ ENTRIES = {
         "Images from disk: a folder of pictures, .npy or .npz arrays, files in MNIST's format",
     ),
     "text-files": (
-        "text_files:TextFiles",
+        "text.text_files:TextFiles",
         "Text from disk: windows of bytes from a folder of files or a pattern",
+    ),
+    "python-docs": (
+        "text.python_docs:PythonDocs",
+        "English text without a download: the topics of Python's help",
+    ),
+    "python-source": (
+        "text.python_source:PythonSource",
+        "Source code without a download: Python's standard library",
+    ),
+    "licences": (
+        "text.licences:Licences",
+        "Legal text without a download: licences of the packages that bench requires",
     ),
     "mnist": ("published.mnist:Mnist", "Handwritten digits, 1x28x28, 60,000 + 10,000"),
     "fashion-mnist": ("published.mnist:FashionMnist", "Clothes, 1x28x28, 60,000 + 10,000"),

@@ -25,7 +25,7 @@ from plugins.datasets.image_files import (
     read_bytes,
     visible_names,
 )
-from plugins.datasets.text_files import ends, windows
+from plugins.datasets.text.documents import ends, windows
 
 ARRAYS = (".npy", ".npz")
 Found: TypeAlias = tuple[Sequence[str], NDArray[Any]]

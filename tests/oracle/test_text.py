@@ -18,7 +18,7 @@ from harness.errors import DomainError, UnsupportedError
 from harness.run.run import run
 from harness.suite import load_suite
 from oodbench.testing import assert_conforms, check_statistic
-from plugins.datasets.text_files import TextFiles
+from plugins.datasets.text.text_files import TextFiles
 from plugins.datasets.transformed import Transformed
 from plugins.models.bigram import bigram
 from plugins.statistics.text_statistics import MeanByte, ZlibBits

@@ -20,11 +20,19 @@ from plugins.datasets.digits import Digits
 from plugins.datasets.folder import Folder
 from plugins.datasets.noise import Noise
 from plugins.datasets.sklearn_photos import Photos
-from plugins.datasets.text_files import TextFiles
+from plugins.datasets.text.licences import Licences
+from plugins.datasets.text.python_docs import PythonDocs
+from plugins.datasets.text.python_source import PythonSource
+from plugins.datasets.text.text_files import TextFiles
 from plugins.datasets.transformed import Transformed
 
-NAMES = ["digits", "photos", "noise", "constant", "transformed", "folder", "text-files"]
-TARGETS = [Digits, Photos, Noise, Constant, Transformed, Folder, TextFiles]
+IMAGES = ["digits", "photos", "noise", "constant", "transformed", "folder"]
+INSTALLED = ["python-docs", "python-source", "licences"]
+NAMES = [*IMAGES, "text-files", *INSTALLED]
+TARGETS = [
+    *(Digits, Photos, Noise, Constant, Transformed, Folder),
+    *(TextFiles, PythonDocs, PythonSource, Licences),
+]
 BUILT = [
     Digits,
     Photos,
@@ -69,7 +77,8 @@ def test_required_options():
         "constant": [],
         "transformed": ["source", "transform"],
         "folder": ["path", "size"],
-        "text-files": ["path", "length"],
+        "text-files": ["length", "path"],
+        **{name: ["length"] for name in INSTALLED},
     }
 
 
@@ -118,7 +127,7 @@ options = {
     "folder": {"path": Path("nowhere"), "size": 32},
     "photos": {"photo": "both", "channels": 3},
     "text-files": {"path": Path("nowhere"), "length": 8},
-}
+} | dict.fromkeys(["python-docs", "python-source", "licences"], {"length": 8})
 for entry in bench_datasets():
     module, _, attribute = entry.target.partition(":")
     target = getattr(import_module(module), attribute)

@@ -10,7 +10,7 @@ import pytest
 
 from oodbench import DataError, MissingDataError, Tokens
 from oodbench.testing import assert_conforms, check_dataset
-from plugins.datasets.text_files import TextFiles
+from plugins.datasets.text.text_files import TextFiles
 
 DOCUMENTS = {
     "a.txt": b"abcdefghij",

@@ -1,0 +1,1 @@
+"""Data sets of text: documents, cut into windows of bytes."""
