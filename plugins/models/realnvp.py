@@ -16,6 +16,7 @@ def realnvp(
     couplings: Annotated[int, Field(ge=1)] = 2,
     width: Annotated[int, Field(ge=1)] = 32,
     blocks: Annotated[int, Field(ge=0)] = 1,
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 1e-3,
 ) -> DensityModel:
     """RealNVP (Dinh et al., 2017), with an exact likelihood.
 
@@ -29,6 +30,8 @@ def realnvp(
             of the channels.
         width: Channels of the hidden convolutions in each coupling.
         blocks: Number of residual blocks in each coupling.
+        alpha: Grey levels are scaled to [alpha, 1 - alpha] before the logit. Dinh et al. (2017)
+            take 0.05 for photographs; where many pixels are black, less trains faster.
 
     Returns:
         A model with random weights, drawn from torch's global generator.
@@ -41,4 +44,6 @@ def realnvp(
     """
     from plugins.models.flows.realnvp import RealNVP
 
-    return RealNVP(domain, levels=levels, couplings=couplings, width=width, blocks=blocks)
+    return RealNVP(
+        domain, levels=levels, couplings=couplings, width=width, blocks=blocks, alpha=alpha
+    )

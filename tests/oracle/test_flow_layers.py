@@ -68,7 +68,7 @@ class LogitOfImages(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.logit = Logit()
+        self.logit = Logit(0.05)
 
     def forward(self, x):
         y, ladj = self.logit(torch.sigmoid(x) - 0.5)
@@ -334,8 +334,15 @@ def test_the_halves_of_a_squeezed_image_are_the_colours_of_a_checkerboard():
 
 def test_the_logit_of_grey_levels_is_bounded():
     ends = torch.tensor([[[[-0.5, 0.0, 0.5]]]], dtype=torch.float64)
-    expected = torch.tensor([[[[0.05, 0.5, 0.95]]]], dtype=torch.float64)
-    torch.testing.assert_close(torch.sigmoid(Logit()(ends)[0]), expected)
+    expected = torch.tensor([[[[0.02, 0.5, 0.98]]]], dtype=torch.float64)
+    torch.testing.assert_close(torch.sigmoid(Logit(0.02)(ends)[0]), expected)
+
+
+@pytest.mark.parametrize(("alpha", "share"), [(0.05, 0.012), (1e-3, 0.115), (1e-6, 0.2995)])
+def test_a_smaller_alpha_gives_the_bin_of_black_a_larger_share_of_the_range(alpha, share):
+    ends = torch.tensor([0.0, 1 / 256, 1.0], dtype=torch.float64).reshape(1, 1, 1, 3) - 0.5
+    black, above_black, white = Logit(alpha)(ends)[0].flatten()
+    assert (above_black - black) / (white - black) == pytest.approx(share, abs=5e-4)
 
 
 @pytest.mark.parametrize("parity", [0, 1])

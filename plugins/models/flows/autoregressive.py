@@ -43,6 +43,7 @@ class Autoregressive(DequantisedFlow):
         hidden: Units in the hidden layers of each masked network, one number per layer.
         univariate: Makes f from its parameters.
         shapes: Shapes of the parameters of f for one dimension.
+        alpha: Distance of the logit's argument from 0 and 1, see `Logit`.
 
     References:
         | Masked Autoregressive Flow for Density Estimation (Papamakarios et al., 2017)
@@ -59,9 +60,10 @@ class Autoregressive(DequantisedFlow):
         hidden: Sequence[int],
         univariate: Callable[..., Any],
         shapes: Sequence[tuple[int, ...]],
+        alpha: float,
     ) -> None:
         super().__init__(domain)
-        self.entrance = Chain(Logit(), InvertibleActNorm(domain.channels))
+        self.entrance = Chain(Logit(alpha), InvertibleActNorm(domain.channels))
         order = torch.arange(domain.dims)
         self.transforms = nn.ModuleList(
             MaskedAutoregressiveTransform(
@@ -103,15 +105,19 @@ class MaskedAffine(Autoregressive):
         domain: Any images of at least two dimensions.
         transforms: Number of transforms.
         hidden: Units in the hidden layers of each masked network, one number per layer.
+        alpha: Distance of the logit's argument from 0 and 1, see `Logit`.
     """
 
-    def __init__(self, domain: Images, *, transforms: int, hidden: Sequence[int]) -> None:
+    def __init__(
+        self, domain: Images, *, transforms: int, hidden: Sequence[int], alpha: float
+    ) -> None:
         super().__init__(
             domain,
             transforms=transforms,
             hidden=hidden,
             univariate=MonotonicAffineTransform,
             shapes=[(), ()],
+            alpha=alpha,
         )
 
 
@@ -126,6 +132,7 @@ class MaskedSpline(Autoregressive):
         transforms: Number of transforms.
         hidden: Units in the hidden layers of each masked network, one number per layer.
         bins: Number of bins of each spline.
+        alpha: Distance of the logit's argument from 0 and 1, see `Logit`.
 
     References:
         | Neural Spline Flows (Durkan et al., 2019), 3.1
@@ -133,7 +140,7 @@ class MaskedSpline(Autoregressive):
     """
 
     def __init__(
-        self, domain: Images, *, transforms: int, hidden: Sequence[int], bins: int
+        self, domain: Images, *, transforms: int, hidden: Sequence[int], bins: int, alpha: float
     ) -> None:
         super().__init__(
             domain,
@@ -141,4 +148,5 @@ class MaskedSpline(Autoregressive):
             hidden=hidden,
             univariate=partial(MonotonicRQSTransform, slope=1e-3),
             shapes=[(bins,), (bins,), (bins - 1,)],
+            alpha=alpha,
         )

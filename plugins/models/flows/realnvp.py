@@ -169,6 +169,7 @@ class RealNVP(MultiscaleFlow):
         couplings: Number of couplings of each kind in each level.
         width: Number of channels in the couplings' hidden convolutions.
         blocks: Number of residual blocks in each coupling.
+        alpha: Distance of the logit's argument from 0 and 1, see `Logit`.
 
     Raises:
         DomainError: The height or the width is not divisible by 2**levels.
@@ -181,7 +182,14 @@ class RealNVP(MultiscaleFlow):
     name = "realnvp"
 
     def __init__(
-        self, domain: Images, *, levels: int, couplings: int, width: int, blocks: int
+        self,
+        domain: Images,
+        *,
+        levels: int,
+        couplings: int,
+        width: int,
+        blocks: int,
+        alpha: float,
     ) -> None:
         def coupling(channels: int, kept: int) -> Chain:
             affine = ResidualCoupling(channels, kept, width=width, blocks=blocks)
@@ -203,4 +211,4 @@ class RealNVP(MultiscaleFlow):
             split=lambda channels: FixedSplit(),
             top=lambda channels: FixedTop(),
         )
-        self.levels[0].insert(0, Logit())
+        self.levels[0].insert(0, Logit(alpha))
