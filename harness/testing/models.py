@@ -233,11 +233,13 @@ def prepare(subject: ModelUnderTest) -> None:
 
 def training_loss(subject: ModelUnderTest) -> None:
     """`training_loss` is a finite scalar, and its only random numbers come from the generator."""
-    model = subject.model().train()
-    if not isinstance(model, Trainable):
-        raise NotApplicable("the model has no `training_loss` and is trained on -mean log_prob")
     losses = []
     for seed in (1, 2):
+        model = subject.model().train()  # anew, because a loss may change the state
+        if not isinstance(model, Trainable):
+            raise NotApplicable(
+                "the model has no `training_loss`: it is trained on -mean log_prob"
+            )
         torch.manual_seed(seed)
         before = torch.random.get_rng_state()
         loss = model.training_loss(subject.examples(8), generator())

@@ -52,6 +52,12 @@ def bench_models() -> list[Entry]:
             version="1",
         ),
         Entry(
+            name="hvae",
+            target="plugins.models.hvae:hvae",
+            summary="Hierarchical variational autoencoder, scored by a lower bound of each level",
+            version="1",
+        ),
+        Entry(
             name="bigram",
             target="plugins.models.bigram:bigram",
             summary="Markov chain of text: pairs of neighbouring bytes, counted",

@@ -33,6 +33,7 @@ SMALL = {
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
     "gradient-iforest": {"trees": 5},
     "licences": {"length": 512},
+    "hvae": {"layers": 2, "latents": 2, "width": 4, "components": 2, "draws": 4},
     "likelihood-ratio": {"background": "background"},
     "maf": {"transforms": 2, "width": 16},
     "realnvp": {"levels": 1, "couplings": 1, "width": 4},

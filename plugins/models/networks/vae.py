@@ -164,7 +164,7 @@ def conv_encoder(domain: Images, *, width: int, halvings: int, latents: int) -> 
     for k in range(halvings):
         layers += [nn.Conv2d(channels, width * 2**k, 3, stride=2, padding=1), nn.ELU()]
         channels = width * 2**k
-    height, breadth = _halved(domain, halvings)
+    height, breadth = halved(domain, halvings)
     linear = nn.Linear(channels * height * breadth, 2 * latents)
     return nn.Sequential(*layers, nn.Flatten(), linear)
 
@@ -176,7 +176,7 @@ def conv_decoder(
 
     Transposed convolutions double height and width, less the row or column that was rounded up.
     """
-    height, breadth = _halved(domain, halvings)
+    height, breadth = halved(domain, halvings)
     channels = width * 2 ** max(0, halvings - 1)
     layers: list[nn.Module] = [
         nn.Linear(latents, channels * height * breadth),
@@ -184,8 +184,8 @@ def conv_decoder(
         nn.ELU(),
     ]
     for k in reversed(range(halvings)):
-        wanted, odd = _halved(domain, k), width * 2 ** max(0, k - 1)
-        small = _halved(domain, k + 1)
+        wanted, odd = halved(domain, k), width * 2 ** max(0, k - 1)
+        small = halved(domain, k + 1)
         rest = [big - (2 * size - 1) for big, size in zip(wanted, small, strict=True)]
         up = nn.ConvTranspose2d(channels, odd, 3, stride=2, padding=1, output_padding=rest)
         layers += [up, nn.ELU()]
@@ -193,6 +193,6 @@ def conv_decoder(
     return nn.Sequential(*layers, nn.Conv2d(channels, outputs, 1))
 
 
-def _halved(domain: Images, times: int) -> tuple[int, int]:
+def halved(domain: Images, times: int) -> tuple[int, int]:
     """Return height and width after some halvings, each rounded up."""
     return -(-domain.height // 2**times), -(-domain.width // 2**times)

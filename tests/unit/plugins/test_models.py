@@ -13,6 +13,7 @@ from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.bigram import bigram
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
+from plugins.models.hvae import hvae
 from plugins.models.pixelcnn import pixelcnn
 from plugins.models.realnvp import realnvp
 from plugins.models.transformer import transformer
@@ -34,6 +35,7 @@ def test_entries():
         "glow": "plugins.models.glow:glow",
         "glow-linear": "plugins.models.glow_linear:glow_linear",
         "bigram": "plugins.models.bigram:bigram",
+        "hvae": "plugins.models.hvae:hvae",
         "maf": "plugins.models.autoregressive:maf",
         "pixelcnn": "plugins.models.pixelcnn:pixelcnn",
         "realnvp": "plugins.models.realnvp:realnvp",
@@ -48,7 +50,8 @@ def test_options_are_read_without_importing_torch():
     code = (
         "import sys, plugins.models, plugins.models.glow, plugins.models.glow_linear;"
         "import plugins.models.realnvp, plugins.models.autoregressive, plugins.models.pixelcnn;"
-        "import plugins.models.vae, plugins.models.bigram, plugins.models.transformer;"
+        "import plugins.models.vae, plugins.models.hvae;"
+        "import plugins.models.bigram, plugins.models.transformer;"
         "heavy = ('torch', 'torchvision', 'sklearn', 'zuko');"
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -75,7 +78,18 @@ def test_defaults_are_those_of_the_paper():
     }
 
 
-TARGETS = [bigram, glow, glow_linear, maf, pixelcnn, realnvp, spline_flow, transformer, vae]
+TARGETS = [
+    bigram,
+    glow,
+    glow_linear,
+    hvae,
+    maf,
+    pixelcnn,
+    realnvp,
+    spline_flow,
+    transformer,
+    vae,
+]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -32,6 +32,7 @@ SMALL = {
         "steps": 1,
         "couplings": 1,
         "transforms": 1,
+        "latents": 2,
         "width": 4,
         "hidden_layers": 1,
         "blocks": 1,
