@@ -739,7 +739,7 @@ class Baseline(Protocol):
 
 
 class Executor(Protocol):
-    """A way to run independent tasks. The constructor takes `workers`, the maximum at once.
+    """A way to run workers. The constructor takes `workers`, the maximum at once.
 
     Example:
         >>> from oodbench import Executor
@@ -756,26 +756,27 @@ class Executor(Protocol):
     """
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
-        """Run every task and pass on each event immediately.
+        """Run every worker and pass on each event immediately.
 
-        A task deals with failures by itself. If a task cannot (for example because the process
-        died), the executor reports `JobFailed` and continues with the other tasks. A task that
-        reports `Postponed` found another run working on the same training: the task is run again
-        when `ready` returns True.
+        A worker deals with failures of its work by itself. If its process dies, the executor
+        reports `JobFailed` with the task of the last `WorkTaken`, and may start the same worker
+        again: the work of a dead worker is free at once, and a run leaves work at which two
+        workers died.
         """
 
 
 class Task(Protocol):
-    """A picklable piece of work.
+    """A picklable worker: it does what is left to do in a run, one piece of work after another.
+
+    Workers divide the work through the store, so they need not know one another. A worker ends
+    when everything is done, here or by others.
 
     Example:
         >>> from oodbench import Task
         >>> from oodbench.events import Message
         >>> class Greeting:
-        ...     name = "greeting"
-        ...
-        ...     def ready(self):
-        ...         return True
+        ...     name = "worker 1"
+        ...     command = None
         ...
         ...     def __call__(self, report):
         ...         report(Message("hello"))
@@ -788,8 +789,12 @@ class Task(Protocol):
     def name(self) -> str:
         """Name in displays and messages."""
 
-    def ready(self) -> bool:
-        """Return True if nothing prevents the work now; called often, so must be quick."""
+    @property
+    def command(self) -> Sequence[str] | None:
+        """Arguments of `bench` that start this worker on a machine with the same store.
+
+        None if no command can, because the suite was made in memory.
+        """
 
     def __call__(self, report: Callable[[Event], None]) -> None:
-        """Do the work and report events along the way."""
+        """Work until everything is done, and report events along the way."""

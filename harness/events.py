@@ -170,14 +170,23 @@ class JobUnsupported(TaskEvent):
 
 
 @dataclass(frozen=True)
-class Postponed(TaskEvent):
-    """A task has done nothing, because another run is doing the same work; run the task again.
+class WorkTaken(TaskEvent):
+    """A worker has taken up a piece of work: a training, or the statistics of a checkpoint.
+
+    The task is the name of the piece in all later events.
+
+    Attributes:
+        chain: Name of the training that the piece belongs to.
+        worker: Name of the worker.
 
     Example:
-        >>> from oodbench import Postponed
-        >>> Postponed("glow on digits").task
+        >>> from oodbench import WorkTaken
+        >>> WorkTaken("glow on digits, epoch 4", chain="glow on digits", worker="worker 2").chain
         'glow on digits'
     """
+
+    chain: str
+    worker: str
 
 
 @dataclass(frozen=True)

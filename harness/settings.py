@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from harness.errors import BenchError, FolderError
+
+T = TypeVar("T")
 
 BATCH_SIZE = 64
 STORE_VARIABLE = "BENCH_STORE"
@@ -39,6 +42,41 @@ class Settings:
     threads: int = 0
     compile: bool = False
     executor: str = "auto"
+
+
+class Share(NamedTuple):
+    """Where a worker begins in the list of work: at part `number`, from 0, of `of` equal parts.
+
+    A worker goes on with the other parts afterwards, so nothing is left to an absent worker.
+
+    Example:
+        >>> from harness.settings import Share
+        >>> Share(1, 3).rotate(["a", "b", "c", "d"])
+        ['b', 'c', 'd', 'a']
+    """
+
+    number: int = 0
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Parse `"I/N"` with I from 1 to N.
+
+        Raises:
+            BenchError: The text is anything else.
+        """
+        number, _, of = text.partition("/")
+        if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+            return cls(int(number) - 1, int(of))
+        raise BenchError(f"--share {text}: expected I/N with I from 1 to N, for example 2/8")
+
+    def __str__(self) -> str:
+        return f"{self.number + 1}/{self.of}"
+
+    def rotate(self, items: list[T]) -> list[T]:
+        """Return the items from the beginning of the share on, then those before."""
+        first = len(items) * self.number // self.of
+        return items[first:] + items[:first]
 
 
 def default_store() -> Path:

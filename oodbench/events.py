@@ -18,11 +18,11 @@ __all__ = [
     "JobFinished",
     "JobUnsupported",
     "Message",
-    "Postponed",
     "RunFinished",
     "RunStarted",
     "StepAdvanced",
     "StepFinished",
     "StepStarted",
+    "WorkTaken",
 ]
 __getattr__ = lazily(__name__, ["harness.events"], __all__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -15,6 +15,7 @@ from harness.run.prepare import fetch_missing, plan_unopened
 from harness.settings import (
     BATCH_SIZE,
     Settings,
+    Share,
     data_folder,
     default_data,
     default_store,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from harness.api.planned import PlannedWork
     from harness.api.results import Results
     from harness.cli.display.displays import DisplayKind
+    from harness.run.work import WorkDone
 
 Missing: TypeAlias = Literal["run", "report", "error"]
 MISSING = ("run", "report", "error")
@@ -225,6 +227,65 @@ class Suite:
         if missing == "error" and outcome.pending:
             raise BenchError(results.pending_note)
         return results
+
+    def work(
+        self,
+        *,
+        store: Place = None,
+        data: Place = None,
+        share: str = "1/1",
+        until_done: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+        device: str = "auto",
+        batch_size: int = BATCH_SIZE,
+        threads: int = 0,
+        compile: bool = False,
+        allow_missing: bool = False,
+        display: DisplayKind = "auto",
+    ) -> WorkDone:
+        """Be one of any number of workers that share a store; nothing is scored.
+
+        The worker takes trainings, and statistics of stored checkpoints, that are not stored and
+        that no other worker holds, one after another.
+
+        Arguments:
+            store: As for `run`; on a file system that all workers share.
+            data: As for `run`.
+            share: `"I/N"`: begin with part I of N equal parts of the work; then go on with others.
+            until_done: Wait while other workers hold work, and end when everything is done.
+                By default, end when no work is free.
+            stop: Asked often; once True, the worker stores the progress of its training and ends.
+            device: As for `run`.
+            batch_size: As for `run`.
+            threads: As for `run`; the same for all workers, or numbers differ by rounding.
+            compile: As for `run`.
+            allow_missing: As for `run`.
+            display: As for `run`.
+
+        Raises:
+            MissingDataError: A data set is missing.
+            Interrupted: `stop` returned True.
+        """
+        from harness.cli.display.session import session
+        from harness.run.work import work
+
+        settings = settings_of(
+            store, data, device=device, batch_size=batch_size, threads=threads, compile=compile
+        )
+        log = settings.store / LOGS / f"{self.name}.log"
+        with (
+            data_folder(settings.data),
+            session(self._resolved.registry, display, log) as report,
+        ):
+            return work(
+                self._resolved,
+                settings,
+                report,
+                Share.parse(share),
+                stop,
+                until_done=until_done,
+                allow_missing=allow_missing,
+            )
 
     def _stored(self, settings: Settings) -> Outcome:
         outcome = cached_outcome(plan_unopened(self._resolved, settings), settings)

@@ -26,6 +26,7 @@ FILES_FAILED = 74
 COMMANDS = {
     "bench": {
         "run": ("run.run", "Train, evaluate and score a suite."),
+        "work": ("work.work", "Be one of several workers on a suite."),
         "plan": ("plan.plan", "List stored and new work."),
         "check": ("check.check", "Try a suite at true size without data."),
         "report": ("report.report", "Print results from stored data."),
@@ -103,8 +104,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit status: 0 done; 1 some cells failed, report still written; 2 bad suite, option "
     "or plugin, nothing ran; 3 a pinned value or a comparison regressed; 4 nothing selected; "
-    "70 internal error; 74 files cannot be written or read (a full disk, for example); 130 "
-    "interrupted; after 74 and 130 the same command resumes.",
+    "70 internal error; 74 files cannot be written or read (a full disk, for example); 75 a "
+    "worker was asked to end; 130 interrupted; after 74, 75 and 130 the same command resumes.",
 )
 for _name, _help in {
     "detector": "Detectors: put a scorer of the table to use.",

@@ -12,6 +12,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from harness.cli.completion import complete_suites
+from harness.cli.display.displays import DisplayKind
 from harness.settings import DATA_VARIABLE, STORE_VARIABLE, default_data, default_store
 
 
@@ -74,6 +75,19 @@ DeviceOption: TypeAlias = Annotated[
     str, typer.Option("--device", help="cpu, cuda, cuda:1 ...; auto takes a GPU if available.")
 ]
 WorkersOption: TypeAlias = Annotated[int, typer.Option(min=0, help="Processes; 0 chooses.")]
+BatchSizeOption: TypeAlias = Annotated[
+    int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
+]
+ThreadsOption: TypeAlias = Annotated[
+    int, typer.Option(min=0, help="Threads per process; 0: $OMP_NUM_THREADS, or chosen.")
+]
+CompileOption: TypeAlias = Annotated[
+    bool, typer.Option("--compile", help="Train through torch.compile, where possible.")
+]
+AllowMissingOption: TypeAlias = Annotated[
+    bool, typer.Option("--allow-missing", help="Compute the cells with available data.")
+]
+DisplayOption: TypeAlias = Annotated[DisplayKind, typer.Option(help="How progress is shown.")]
 ErrorsOption: TypeAlias = Annotated[bool, typer.Option("--errors", help="Show standard errors.")]
 OnlyOption: TypeAlias = Annotated[
     list[str],

@@ -11,18 +11,22 @@ from rich.console import Console
 from harness.api.results import Results
 from harness.api.suites import load
 from harness.cli.arguments import (
+    AllowMissingOption,
+    BatchSizeOption,
+    CompileOption,
     DataOption,
     DeviceOption,
+    DisplayOption,
     ErrorsOption,
     OnlyOption,
     PluginOption,
     SetOption,
     StoreOption,
     SuitePath,
+    ThreadsOption,
     WorkersOption,
 )
 from harness.cli.completion import complete_executors
-from harness.cli.display.displays import DisplayKind
 from harness.report.render.digest import MOST_CELLS
 from harness.report.render.terminal import wrapped
 from harness.settings import BATCH_SIZE
@@ -40,27 +44,19 @@ def run(
     store: StoreOption,
     data: DataOption,
     device: DeviceOption = "auto",
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
-    ] = BATCH_SIZE,
+    batch_size: BatchSizeOption = BATCH_SIZE,
     workers: WorkersOption = 0,
-    threads: Annotated[
-        int, typer.Option(min=0, help="Threads per process; 0: $OMP_NUM_THREADS, or chosen.")
-    ] = 0,
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Train through torch.compile, where possible.")
-    ] = False,
+    threads: ThreadsOption = 0,
+    compile: CompileOption = False,
     executor: Annotated[
         str,
         typer.Option(help="See: bench list executors.", autocompletion=complete_executors),
     ] = "auto",
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Run the cells with available data.")
-    ] = False,
+    allow_missing: AllowMissingOption = False,
     download: Annotated[
         bool, typer.Option("--download", help="Download missing data sets first.")
     ] = False,
-    display: Annotated[DisplayKind, typer.Option(help="How progress is shown.")] = "auto",
+    display: DisplayOption = "auto",
     errors: ErrorsOption = False,
 ) -> None:
     """Train, evaluate and score a suite.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +39,23 @@ def find_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise BenchError(f"--device {name}: device not available ({reason})") from None
     return device
+
+
+def gpus_to_share(name: str) -> list[str]:
+    """List the GPUs to divide among workers, as values for `$CUDA_VISIBLE_DEVICES`.
+
+    A scheduler's choice in that variable is kept.
+
+    Returns:
+        Empty on the CPU, and for a device named with its number.
+    """
+    import torch
+
+    if name not in ("auto", "cuda") or not torch.cuda.is_available():
+        return []
+    named = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    count = torch.cuda.device_count()
+    return (named if any(named) else [str(number) for number in range(count)])[:count]
 
 
 @contextmanager

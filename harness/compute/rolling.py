@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.compute.checkpoints import load_tensors, tensor_bytes
 from harness.compute.trainer import Training
-from harness.errors import StoreError
+from harness.errors import Interrupted, StoreError
 from harness.store.layout import OPTIMIZER, PROGRESS, ROLLING, TEMPORARY, WEIGHTS
 from harness.store.records import Store
 
@@ -36,6 +36,7 @@ class Rolling:
         inputs: Inputs of the train key, in clear.
         note: Receives a message if a state cannot be written or read; the training continues.
         clock: Returns monotonic time in seconds.
+        stop: Returns True once the training is asked to end; then its state is stored at once.
     """
 
     store: Store
@@ -43,6 +44,7 @@ class Rolling:
     inputs: Mapping[str, Any]
     note: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
+    stop: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self.last = self.clock()
@@ -52,14 +54,21 @@ class Rolling:
         self.last = self.clock()
 
     def keep_if_due(self, training: Training) -> None:
-        """Store the progress of a training, unless the last state is less than `MINUTES` old."""
-        if self.clock() - self.last < 60 * MINUTES:
+        """Store the progress of a training, unless the last state is less than `MINUTES` old.
+
+        Raises:
+            Interrupted: The training is asked to end; its progress is stored.
+        """
+        is_asked_to_end = self.stop()
+        if not is_asked_to_end and self.clock() - self.last < 60 * MINUTES:
             return
         try:
             self._keep(training)
         except OSError as error:  # for example a full disk; the next attempt may succeed
             self.note(f"rolling state not written, training goes on: {error}")
         self.postpone()
+        if is_asked_to_end:
+            raise Interrupted
 
     def restore_within(self, training: Training, epoch: int) -> bool:
         """Move a training to the latest stored state after its current step, within an epoch.

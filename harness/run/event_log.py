@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,9 +26,12 @@ VERSION = 1
 
 
 def new_run_folder(store: Path, suite: str) -> Path:
-    """Return `STORE/runs/SUITE/TIME-PROCESS`, a unique path per run; no folder is created."""
+    """Return `STORE/runs/SUITE/TIME-PROCESS-RANDOM`, a unique path per run; no folder is created.
+
+    Machines that share the store may have processes with the same number.
+    """
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return store / RUNS / suite / f"{now}-{os.getpid()}"
+    return store / RUNS / suite / f"{now}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
 
 
 def event_json(event: Event) -> dict[str, Any]:

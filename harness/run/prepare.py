@@ -17,8 +17,9 @@ from harness.plan.jobs import Chain
 from harness.plan.missing import is_missing, missing_epochs
 from harness.plan.plan import Plan
 from harness.settings import Settings
-from harness.store.records import Store
+from harness.store.records import Store, find_unwritable
 from harness.suite import DatasetComponent, ResolvedSuite
+from harness.text import counted
 
 
 def plan_unopened(suite: ResolvedSuite, settings: Settings) -> Plan:
@@ -56,6 +57,34 @@ def plan_opened(suite: ResolvedSuite, settings: Settings, report: Report) -> Pla
     plan = _plan_with(suite, get, lambda name: report(events.StepAdvanced("data", 1)))
     report(events.StepFinished("data"))
     return plan
+
+
+def plan_complete(
+    suite: ResolvedSuite, settings: Settings, report: Report, allow_missing: bool
+) -> Plan:
+    """Make the plan with all data sets opened, and refuse a plan that lacks data.
+
+    Raises:
+        MissingDataError: A data set is missing, and `allow_missing` is not set.
+    """
+    plan = plan_opened(suite, settings, report)
+    if plan.missing and not allow_missing:
+        raise MissingDataError(missing_data_message(plan))
+    return plan
+
+
+def refuse_unwritable(store: Store, jobs: int) -> None:
+    """Check that a store can be written, before a number of jobs is computed.
+
+    Raises:
+        FolderError: The store, or a folder in it, cannot be written.
+    """
+    unwritable = find_unwritable(store.root)
+    if unwritable is not None:
+        raise FolderError(
+            f"{counted(jobs, 'job')} must be computed, but {unwritable} cannot be written: change "
+            "the permissions, or name another store with --store or $BENCH_STORE"
+        )
 
 
 def _plan_with(

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness import events
-from harness.errors import FolderError, MissingDataError
 from harness.events import Report, RunStarted
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
 from harness.results import STATUS_WORDS
 from harness.run.event_log import new_run_folder
 from harness.run.outcome import Outcome, score_stored, without_pending
-from harness.run.prepare import missing_data_message, missing_jobs, plan_opened
+from harness.run.prepare import missing_jobs, plan_complete, refuse_unwritable
+from harness.run.workers import run_workers
 from harness.scoring.preview import Preview
-from harness.settings import Settings, share_processors
+from harness.settings import Settings
 from harness.store.layout import RESULTS
 from harness.store.records import Store, find_unwritable
 from harness.suite import ResolvedSuite
-from harness.text import counted
 
 # Scoring finds one damaged statistic per cell and round; a failing disk may damage many.
 MOST_REPAIRS = 20
@@ -42,26 +40,23 @@ def run(
         MissingDataError: A data set is missing, and `allow_missing` is not set.
         FolderError: A folder must be written and cannot be.
     """
-    plan = plan_opened(suite, settings, report)
-    if plan.missing and not allow_missing:
-        raise MissingDataError(missing_data_message(plan))
+    plan = plan_complete(suite, settings, report, allow_missing)
     store = Store(settings.store)
     missing = {chain: len(missing_jobs(plan, store, plan.chains[chain])) for chain in plan.chains}
     chains = [plan.chains[chain] for chain, count in missing.items() if count]
-    unwritable = find_unwritable(store.root)
-    if chains and unwritable is not None:
-        raise FolderError(
-            f"{counted(sum(missing.values()), 'job')} must be computed, but {unwritable} cannot be"
-            " written: change the permissions, or name another store with --store or $BENCH_STORE"
-        )
+    if chains:
+        refuse_unwritable(store, sum(missing.values()))
     report(run_started(plan, sum(missing.values()), new_run_folder(settings.store, plan.suite)))
+    chain_of: dict[str, str] = {}
     failures: dict[str, str] = {}
     told: set[str] = set()
     preview = Preview(plan, store, report) if chains else None
 
     def follow(event: events.Event) -> None:
+        if isinstance(event, events.WorkTaken):
+            chain_of[event.task] = event.chain
         if isinstance(event, events.JobFailed):
-            failures[event.task] = event.message
+            failures[chain_of.get(event.task, event.task)] = event.message
         report(event)
         if isinstance(event, events.JobUnsupported) and event.message not in told:
             told.add(event.message)
@@ -70,16 +65,16 @@ def run(
             preview(event)
 
     if chains:
-        _execute(suite, settings, plan, chains, follow)
+        run_workers(suite, settings, plan, follow)
     outcome = score_stored(plan, settings, report)
     for _ in range(MOST_REPAIRS):
         if not outcome.set_aside:
             break
         report(events.Message(f"{outcome.set_aside} damaged statistics are computed again"))
-        damaged = [chain for chain in plan.chains.values() if missing_jobs(plan, store, chain)]
-        _execute(suite, settings, plan, damaged, follow)
+        run_workers(suite, settings, plan, follow)
         outcome = score_stored(plan, settings, report)
     outcome = without_pending(outcome, failures)
+    unwritable = find_unwritable(store.root)
     if unwritable is None:
         _save(plan, store, outcome)
         _tell_other_place(plan, store, report)
@@ -105,21 +100,6 @@ def _save(plan: Plan, store: Store, outcome: Outcome) -> None:
     from harness.run.saved import save_results
 
     save_results(plan, store, outcome.results, Basis(plan, store).of(outcome.results))
-
-
-def _execute(
-    suite: ResolvedSuite, settings: Settings, plan: Plan, chains: list[Chain], report: Report
-) -> None:
-    from harness.compute.chain import ChainTask  # here: a run with nothing to do needs no torch
-    from harness.compute.device import find_device
-
-    on_cpu = find_device(settings.device).type == "cpu"
-    workers, threads = share_processors(settings, len(plan.chains) if on_cpu else 1)
-    executor = suite.executor(settings.executor, workers)
-    work = replace(plan, cells=[])
-    tasks = [ChainTask(work, chain, settings, threads) for chain in chains]
-    executor.run(tasks, report)
-    plan.look_again()
 
 
 def run_started(plan: Plan, jobs: int, folder: Path) -> RunStarted:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 from harness.results import Status
+from harness.store.clock import is_written_since
 from harness.store.hashing import digest
 from harness.store.layout import FAILURES
 from harness.store.records import Store, replace_file
@@ -46,6 +47,11 @@ def find_failure(store: Store, inputs: Any) -> Failure | None:
     with suppress(OSError):
         return parse_failure((store.root / FAILURES / f"{digest(inputs)}.json").read_bytes())
     return None
+
+
+def failed_since(store: Store, inputs: Any, moment: float) -> bool:
+    """Check that the failure of a job was stored since a time from `now_at`."""
+    return is_written_since(store.root, store.root / FAILURES / f"{digest(inputs)}.json", moment)
 
 
 def parse_failure(content: bytes) -> Failure | None:

@@ -1,4 +1,4 @@
-"""A separate process for each task, several at a time."""
+"""A separate process for each worker, several at a time."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from oodbench import Event, JobFailed, Postponed, Task
+from oodbench import Event, JobFailed, Task, WorkTaken
 from oodbench.workers import Portable
-from plugins.executors.waiting import PAUSE, Waiting
 
 PRELOADED = ["torch._dynamo", "safetensors.torch"]
-"""Slow imports needed by every task; torch's optimisers import `torch._dynamo`."""
+"""Slow imports needed by every worker; torch's optimisers import `torch._dynamo`."""
 
 
 MEMORY = " (probably out of memory: try fewer --workers)"
 
 
 class Processes:
-    """Runs each task in a fresh process, at most `workers` at a time.
+    """Runs each worker in a process of its own, at most `workers` at a time.
 
-    If a process dies (killed, out of memory), the task is reported as failed; other tasks
-    continue. All processes end together with the parent process, even if the parent is killed.
+    If a process dies (killed, out of memory) after it has taken up work, its death is reported and
+    the worker is started again. All processes end together with the parent process, even if the
+    parent is killed.
 
     Arguments:
         workers: Maximum number of processes at a time.
@@ -38,53 +38,46 @@ class Processes:
         self.workers = workers
 
     def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> None:
-        """Run every task and report all events."""
+        """Run every worker and report all events."""
         context = _context()
-        waiting = Waiting(tasks)
+        waiting = list(tasks)
         running: list[_Running] = []
         try:
             while waiting or running:
-                while len(running) < self.workers and (task := waiting.next_ready()):
-                    running.append(_start(context, task))
-                if not running:
-                    waiting.pause()
-                    continue
-                # With a free worker, wake up now and then: a waiting task may become ready without
-                # any event here, when another run finishes.
-                idle = bool(waiting) and len(running) < self.workers
+                while waiting and len(running) < self.workers:
+                    running.append(_start(context, waiting.pop(0)))
                 sources = [(each.events, each.process.sentinel) for each in running]
-                wait([item for pair in sources for item in pair], PAUSE if idle else None)
-                for each in list(running):
-                    if self._has_ended(each, report):
-                        running.remove(each)
-                        if each.postponed:
-                            waiting.put_back(each.task)
+                wait([item for pair in sources for item in pair])
+                for each in [each for each in running if _has_ended(each, report)]:
+                    running.remove(each)
+                    if each.died and each.work is not None:
+                        waiting.append(each.task)
         finally:
             for each in running:
                 each.process.kill()
             for each in running:
                 each.process.join()
 
-    def _has_ended(self, each: _Running, report: Callable[[Event], None]) -> bool:
-        ended = not each.process.is_alive()  # asked first, so that no event is missed
-        _pass_on(each, report)
-        if ended:
-            each.events.close()
-            _report_death(each, report)
-        return ended
-
 
 @dataclass(eq=False)
 class _Running:
-    """A running task: the process, and the receiving end of the pipe for events.
+    """A running worker: the process, and the receiving end of the pipe for events.
 
-    Each task has a separate pipe, so that a task dying while sending cannot block other tasks.
+    Each worker has a separate pipe, so that a worker dying while sending cannot block others.
+
+    Attributes:
+        work: Name of the work last taken up.
     """
 
     task: Task
     process: BaseProcess
     events: Connection
-    postponed: bool = False
+    work: str | None = None
+
+    @property
+    def died(self) -> bool:
+        """Whether the process, which has ended, did not end in order."""
+        return self.process.exitcode != 0
 
 
 def _start(context: Any, task: Task) -> _Running:
@@ -104,10 +97,19 @@ def _context() -> Any:
     return context
 
 
-def _pass_on(running: _Running, report: Callable[[Event], None]) -> None:
-    while (event := _received(running.events)) is not None:
-        running.postponed |= isinstance(event, Postponed)
+def _has_ended(each: _Running, report: Callable[[Event], None]) -> bool:
+    """Pass on the events of a worker; return True, with its death reported, if it has ended."""
+    ended = not each.process.is_alive()  # asked first, so that no event is missed
+    while (event := _received(each.events)) is not None:
+        if isinstance(event, WorkTaken):
+            each.work = event.task
         report(event)
+    if ended:
+        each.events.close()
+        each.process.join()
+        if each.died:
+            _report_death(each, report)
+    return ended
 
 
 def _received(events: Connection) -> Event | None:
@@ -119,12 +121,10 @@ def _received(events: Connection) -> Event | None:
 
 
 def _report_death(ended: _Running, report: Callable[[Event], None]) -> None:
-    ended.process.join()
-    code, name = ended.process.exitcode, ended.task.name
-    if code != 0:
-        how = f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
-        hint = MEMORY if code == -signal.SIGKILL else ""
-        report(JobFailed(name, name, f"its process {how}{hint}"))
+    code, name = ended.process.exitcode, ended.work or ended.task.name
+    how = f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
+    hint = MEMORY if code == -signal.SIGKILL else ""
+    report(JobFailed(name, name, f"its process {how}{hint}"))
 
 
 def _work(task: Task, events: Connection) -> None:

@@ -171,8 +171,6 @@ def headline(event: Event) -> str:
         return f"failed: {event.job}: {event.message}"
     if isinstance(event, events.Message):
         return event.text
-    if isinstance(event, events.Postponed):
-        return f"{event.task}: another run is working on it"
     if isinstance(event, events.RunStarted):
         todo = f"{event.jobs:,} jobs to do" if event.jobs else "nothing to compute"
         return f"{event.suite}: {todo}, {event.cells:,} cells"

@@ -1,4 +1,4 @@
-"""Executors: tasks that die, fail, or find another run at their work."""
+"""Executors: workers that die or fail."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from harness.events import Message
-from oodbench import JobFailed, Postponed
-from plugins.executors import processes, waiting
+from oodbench import JobFailed, WorkTaken
+from plugins.executors import processes
 from plugins.executors.processes import Processes
 from plugins.executors.sequential import Sequential
 
@@ -19,7 +19,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from oodbench import Postponed
+from oodbench import WorkTaken
 from harness.events import Message
 
 
@@ -27,9 +27,6 @@ from harness.events import Message
 class Task:
     name: str
     folder: Path
-
-    def ready(self):
-        return True
 
     def __call__(self, report):
         report(Message(self.name))
@@ -48,24 +45,16 @@ class Raises(Task):
         raise ValueError("not like this")
 
 
-class Busy(Task):
-    # Held by another run until the first of the others has been done.
+class DiesOnceAtWork(Task):
+    # The second time, the work is somebody else's.
 
-    def ready(self):
+    def __call__(self, report):
         tried = self.folder / "tried"
-        return not tried.exists() or (self.folder / "over").exists()
-
-    def __call__(self, report):
-        if not self.ready() or not (self.folder / "tried").exists():
-            (self.folder / "tried").touch()
-            return report(Postponed(self.name))
-        report(Message(self.name))
-
-
-class Ends(Task):
-    def __call__(self, report):
-        report(Message(self.name))
-        (self.folder / "over").touch()
+        if tried.exists():
+            return report(Message("again"))
+        tried.touch()
+        report(WorkTaken("flow on digits, epoch 2", "flow on digits", self.name))
+        os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -75,7 +64,6 @@ def tasks(tmp_path, monkeypatch):
     (tmp_path / "executor_tasks.py").write_text(TASKS)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(processes, "PRELOADED", [])
-    monkeypatch.setattr(waiting, "PAUSE", 0.01)
     import executor_tasks
 
     yield executor_tasks
@@ -105,13 +93,15 @@ def test_a_task_that_raises_is_named_and_the_others_go_on(tasks, tmp_path, execu
     assert seen == [JobFailed("bad", "bad", "ValueError: not like this"), Message("good")]
 
 
-@pytest.mark.parametrize("executor", [Sequential(), Processes(workers=1)])
-def test_a_task_that_another_run_is_at_is_run_again_when_that_has_ended(tasks, tmp_path, executor):
-    work = [
-        tasks.Busy("busy", tmp_path),
-        tasks.Task("other", tmp_path),
-        tasks.Ends("end", tmp_path),
-    ]
+def test_a_worker_that_dies_at_work_is_started_again_and_its_work_is_named(tasks, tmp_path):
     seen = []
-    executor.run(work, seen.append)
-    assert seen == [Postponed("busy"), Message("other"), Message("end"), Message("busy")]
+    work = [tasks.DiesOnceAtWork("worker 1", tmp_path), tasks.Task("worker 2", tmp_path)]
+    Processes(workers=1).run(work, seen.append)
+    work = "flow on digits, epoch 2"
+    death = "its process was ended by signal 9 (probably out of memory: try fewer --workers)"
+    assert seen == [
+        WorkTaken(work, "flow on digits", "worker 1"),
+        JobFailed(work, work, death),
+        Message("worker 2"),
+        Message("again"),
+    ]

@@ -85,7 +85,8 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_stops_nothing(tmp_path
 def test_two_runs_have_folders_of_their_own(tmp_path):
     folder = new_run_folder(tmp_path, "suite")
     assert folder.parent == tmp_path / "runs" / "suite"
-    assert re.fullmatch(r"\d{8}T\d{6}Z-\d+", folder.name)
+    assert re.fullmatch(r"\d{8}T\d{6}Z-\d+-[0-9a-f]{6}", folder.name)
+    assert new_run_folder(tmp_path, "suite") != folder
     assert not folder.exists()
 
 

@@ -1,4 +1,4 @@
-"""What training, reading and evaluation in a chain share: plan, store, device and reporting."""
+"""What the pieces of work in a chain share: plan, store, device and reporting."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 from harness import events
 from harness.compute.device import find_device
+from harness.compute.work.remaining import Remaining
 from harness.contracts import DensityModel
 from harness.errors import BenchError, is_out_of_memory
 from harness.events import Report
 from harness.plan.jobs import Chain
 from harness.plan.missing import missing_epochs
-from harness.plan.plan import Plan, training_failure_inputs
+from harness.plan.plan import Keys, training_failure_inputs
 from harness.settings import Settings
 from harness.store.failures import Failure, record_failure
 from harness.store.layout import CHECKPOINTS
-from harness.store.records import Store
 from harness.suite import Component
 
 
@@ -28,19 +28,32 @@ class ChainContext:
     """Plan, store, device and reporting of a chain at work.
 
     Arguments:
-        plan: Plan with all data sets of the chain.
+        task: Name of the work in events.
         chain: Chain to compute.
+        remaining: The plan, with all data sets of the chain, the store, and what is left to do.
         settings: Settings of the run.
         report: Receives every event.
+        stop: Returns True once the worker is asked to end.
     """
 
-    def __init__(self, plan: Plan, chain: Chain, settings: Settings, report: Report) -> None:
-        self.task, self.settings = str(chain.id), settings
-        self.plan, self.chain = plan, chain
-        self.report = report
-        self.store = Store(settings.store)
+    def __init__(
+        self,
+        task: str,
+        chain: Chain,
+        remaining: Remaining,
+        settings: Settings,
+        report: Report,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.task, self.chain, self.settings = task, chain, settings
+        self.remaining, self.plan, self.store = remaining, remaining.plan, remaining.store
+        self.report, self.stop = report, stop
         self.device = find_device(settings.device)
-        self.keys = plan.keys(self.store)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of the plan in the store."""
+        return self.plan.keys(self.store)
 
     def key(self, epoch: int) -> str:
         """Return the key of the checkpoint for an epoch."""

@@ -1,0 +1,81 @@
+"""`bench work`: one worker, which takes work that no other worker holds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from harness.api.suites import load
+from harness.cli.arguments import (
+    AllowMissingOption,
+    BatchSizeOption,
+    CompileOption,
+    DataOption,
+    DeviceOption,
+    DisplayOption,
+    OnlyOption,
+    PluginOption,
+    SetOption,
+    StoreOption,
+    SuitePath,
+    ThreadsOption,
+)
+from harness.cli.output import tell
+from harness.cli.preemption import PREEMPTED, StopRequest
+from harness.errors import Interrupted
+from harness.settings import BATCH_SIZE
+from harness.text import counted
+
+
+def work(
+    suite: SuitePath,
+    only: OnlyOption,
+    changes: SetOption,
+    plugin: PluginOption,
+    store: StoreOption,
+    data: DataOption,
+    share: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="Begin with part I of N of the work, then go on."),
+    ] = "1/1",
+    until_done: Annotated[
+        bool,
+        typer.Option("--until-done", help="Wait for other workers; end when all is done."),
+    ] = False,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = BATCH_SIZE,
+    threads: ThreadsOption = 0,
+    compile: CompileOption = False,
+    allow_missing: AllowMissingOption = False,
+    display: DisplayOption = "auto",
+) -> None:
+    """Be one of any number of workers on a suite, on machines that share the store.
+
+    Takes trainings, and statistics of stored checkpoints, that are neither stored nor held by
+    another worker, one after another. Scores nothing: `bench run` or `bench report` does. On
+    SIGUSR2, SIGTERM or SIGINT it stores the progress of its training and ends; start it again.
+    """
+    stop = StopRequest()
+    try:
+        done = load(suite, plugin, changes, only).work(
+            store=store,
+            data=data,
+            share=share,
+            until_done=until_done,
+            stop=stop,
+            device=device,
+            batch_size=batch_size,
+            threads=threads,
+            compile=compile,
+            allow_missing=allow_missing,
+            display=display,
+        )
+    except Interrupted:
+        if not stop.is_preemption:
+            raise
+        tell(f"asked to end by {stop.name}; progress is stored, so start the same command again")
+        raise typer.Exit(PREEMPTED) from None
+    failed = f", {done.failed} failed" if done.failed else ""
+    print(f"{counted(done.done, 'job')} done here{failed}, {done.left} left")
+    raise typer.Exit(done.exit_status)
