@@ -40,6 +40,19 @@ ENTRIES = {
         "text.licences:Licences",
         "Legal text without a download: licences of the packages that bench requires",
     ),
+    "20newsgroups": (
+        "text.published.twenty_newsgroups:TwentyNewsgroups",
+        "Posts to 20 newsgroups, 11,314 + 7,532 texts",
+    ),
+    "imdb": ("text.published.imdb:Imdb", "Reviews of films, 25,000 + 25,000 texts"),
+    "clinc150": (
+        "text.published.clinc150:Clinc150",
+        "Queries to an assistant, 15,000 + 4,500 in its scope, 100 + 1,000 outside",
+    ),
+    "rostd": (
+        "text.published.rostd:Rostd",
+        "Utterances to an assistant, 30,521 + 8,621 in its domain, 4,590 outside",
+    ),
     "mnist": ("published.mnist:Mnist", "Handwritten digits, 1x28x28, 60,000 + 10,000"),
     "fashion-mnist": ("published.mnist:FashionMnist", "Clothes, 1x28x28, 60,000 + 10,000"),
     "kmnist": ("published.mnist:Kmnist", "Cursive Japanese characters, 1x28x28, 60,000 + 10,000"),

@@ -27,6 +27,7 @@ class InstalledText(Documents):
         seed: Seed for the random split.
     """
 
+    length: Annotated[int, Field(ge=1)] = 64
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -78,7 +78,7 @@ def test_required_options():
         "transformed": ["source", "transform"],
         "folder": ["path", "size"],
         "text-files": ["length", "path"],
-        **{name: ["length"] for name in INSTALLED},
+        **{name: [] for name in INSTALLED},
     }
 
 
@@ -127,7 +127,7 @@ options = {
     "folder": {"path": Path("nowhere"), "size": 32},
     "photos": {"photo": "both", "channels": 3},
     "text-files": {"path": Path("nowhere"), "length": 8},
-} | dict.fromkeys(["python-docs", "python-source", "licences"], {"length": 8})
+}
 for entry in bench_datasets():
     module, _, attribute = entry.target.partition(":")
     target = getattr(import_module(module), attribute)

@@ -1,0 +1,1 @@
+"""Published data sets of text, read from the files that their authors published."""
