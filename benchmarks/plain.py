@@ -22,7 +22,7 @@ from plugins.models.flows.realnvp import RealNVP, by_colour
 
 def plain_realnvp(model, y):
     """log p of y in [-1/2, 1/2), without the bins' volume."""
-    x, log_prob = _logit(y)
+    x, log_prob = _logit(y, model.levels[0][0].alpha)
     for index, level in enumerate(model.levels):
         x = F.pixel_unshuffle(x, 2)
         order = by_colour(x.shape[1] // 4).to(x.device)
@@ -48,8 +48,8 @@ def plain_realnvp(model, y):
 
 def plain_autoregressive(model, y):
     """log p of y in [-1/2, 1/2), without the bins' volume."""
-    x, ladj = _logit(y)
-    norm = model.entrance[1]
+    logit, norm = model.entrance
+    x, ladj = _logit(y, logit.alpha)
     x = (x + norm.bias) * torch.exp(norm.log_scale)
     ladj = ladj + norm.log_scale.sum() * x.shape[2] * x.shape[3]
     zero = torch.zeros(model.domain.dims, dtype=x.dtype, device=x.device)
@@ -57,9 +57,9 @@ def plain_autoregressive(model, y):
     return Flow(list(model.transforms), base)().log_prob(x.flatten(1)) + ladj
 
 
-def _logit(y):
-    s = 0.05 + 0.9 * (y + 0.5)
-    ladj = math.log(0.9) - torch.log(s) - torch.log(1 - s)
+def _logit(y, alpha):
+    s = alpha + (1 - 2 * alpha) * (y + 0.5)
+    ladj = math.log(1 - 2 * alpha) - torch.log(s) - torch.log(1 - s)
     return torch.log(s) - torch.log(1 - s), ladj.flatten(1).sum(1)
 
 

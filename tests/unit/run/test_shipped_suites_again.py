@@ -25,7 +25,14 @@ SUITES = sorted(
     for path in FOLDER.rglob("*.toml")
     if path.parent.name != "common"
 )
-SLOW = {"paper", "paper-rivals", "rivals", "studies/readings", "studies/readings-overlap"}
+SLOW = {
+    "paper",
+    "paper-families",
+    "paper-rivals",
+    "rivals",
+    "studies/readings",
+    "studies/readings-overlap",
+}
 WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals"}
 SMALL = {
     "models": {
