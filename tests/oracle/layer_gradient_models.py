@@ -414,7 +414,7 @@ def randomised(model, seed=0):
 
 
 def groups_of(domain, groups, size, seed=0):
-    """Random groups, uint8, (M, b, *shape)."""
+    """Random groups, of the dtype that a model gets, (M, b, *shape)."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (groups, size, *domain.shape)
-    return torch.randint(domain.levels, shape, generator=generator, dtype=torch.uint8)
+    shape, dtype = (groups, size, *domain.shape), getattr(torch, domain.input_dtype)
+    return torch.randint(domain.levels, shape, generator=generator, dtype=dtype)

@@ -19,6 +19,7 @@ from plugins.statistics.layer_gradients.objectives import latent_sum, log_prob
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 from tests.oracle import test_layer_gradient_engine as own
 from tests.oracle import test_layer_gradient_engine_models as foreign
+from tests.oracle import test_layer_gradient_engine_text as text
 from tests.oracle.layer_gradient_models import groups_of, randomised
 
 PACKAGE = "plugins.statistics.layer_gradients"
@@ -69,8 +70,8 @@ FAULTS = {
     ),
     "a call of a shared module dropped": (
         "recorder",
-        "rule.function(module, call) for _, call in used]",
-        "rule.function(module, call) for _, call in used[1:]]",
+        "for name, call in calls:",
+        "for name, call in calls[1:]:",
         "linear-shared",
         1,
     ),
@@ -158,6 +159,69 @@ FAULTS = {
         "embedding",
         2,
     ),
+    "equal tokens counted once": (
+        "norms",
+        "sums.index_add_",
+        "sums.index_copy_",
+        "transformer",
+        1,
+    ),
+    "tokens of all groups added up": (
+        "norms",
+        "self.rows + self.size * groups.unsqueeze(1)",
+        "self.rows",
+        "transformer",
+        1,
+    ),
+    "cross term of a tied weight dropped": (
+        "norms",
+        "+ 2 * cross",
+        "",
+        "tied",
+        1,
+    ),
+    "cross term of a tied weight with the wrong tokens": (
+        "norms",
+        "product.d.gather(2, self.rows",
+        "product.d.gather(2, self.rows.roll(1, 1)",
+        "tied",
+        2,
+    ),
+    "one of two layers with the same weight overlooked": (
+        "plan",
+        "units = [Unit(way, {name: Part() for name in way[0]}) for way in preferred]",
+        "units = [Unit(way, {name: Part() for name in way[0][:1]}) for way in preferred]",
+        "twins",
+        1,
+    ),
+    "RMS normalisation with its weight": (
+        "rules.transformer_layers",
+        "torch.ones_like(weight)",
+        "weight",
+        "rms-norm",
+        1,
+    ),
+    "attention: last layer passed over on the way back": (
+        "rules.transformer_layers",
+        "delta @ module.out_proj.weight",
+        "delta",
+        "self-attention",
+        1,
+    ),
+    "attention: gradient of the shares dropped": (
+        "rules.transformer_layers",
+        "back.append((shares, call.deltas[1]))",
+        "pass",
+        "attention-crossed",
+        1,
+    ),
+    "attention: queries and keys exchanged": (
+        "rules.transformer_layers",
+        "zip(names, products, strict=True)",
+        "zip(names, [products[0], products[2], products[1]], strict=True)",
+        "attention-crossed",
+        1,
+    ),
     "normalised with another eps": (
         "rules.torch_layers",
         "F.group_norm(x, module.num_groups, eps=module.eps)",
@@ -174,8 +238,8 @@ FAULTS = {
     ),
     "a use in the parent overlooked": (
         "graph",
-        "chains = [[call.module for call in use.chain()] for use in uses]",
-        "chains = [max(([call.module for call in use.chain()] for use in uses), key=len)]",
+        "chains = [self._able(name, use) for use in uses]",
+        "chains = [max((self._able(name, use) for use in uses), key=len)]",
         "flow-ladj",
         1,
     ),
@@ -381,8 +445,8 @@ def build(name):
     if name.startswith("glow"):
         side = 8 if name.endswith("more positions") else 4
         return randomised(glow(Images(1, side, side), levels=1, steps=2, width=8))
-    table = own.MODELS if name in own.MODELS else foreign.MODELS
-    return randomised(table[name][0]())
+    tables = own.MODELS | foreign.MODELS | text.MODELS
+    return randomised(tables[name][0]())
 
 
 def differs(norms, expected):

@@ -140,8 +140,8 @@ MODELS = {
     "energy": (Energy, None),
     "hooked": (lambda: Plain(Hooked()), {"vmap"}),
     "method": (lambda: Plain(Method()), {"vmap", "rule"}),
-    "attention": (lambda: Plain(Attention(batch_first=True)), {"vmap"}),
-    "attention-sequence-first": (lambda: Plain(Attention(batch_first=False)), {"vmap"}),
+    "attention": (lambda: Plain(Attention(batch_first=True)), {"rule"}),
+    "attention-sequence-first": (lambda: Plain(Attention(batch_first=False)), {"rule"}),
     "recurrent": (lambda: Plain(Recurrent()), {"loop"}),
     "weight-norm": (
         lambda: flat(parametrizations.weight_norm(nn.Linear(FEATURES, 4))),

@@ -64,7 +64,8 @@ class Transformer(nn.Module):
     def log_prob_tokens(self, x: Tensor) -> Tensor:
         """Evaluate log P(x_t | x_1, ..., x_{t-1}): floating, (N, T), in nats."""
         logits = self._logits(x[:, :-1])
-        return -F.cross_entropy(logits.transpose(1, 2), x, reduction="none")
+        losses = F.cross_entropy(logits.flatten(0, 1), x.flatten(), reduction="none")
+        return -losses.view(x.shape)
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch.utils._pytree import tree_leaves
 
 from oodbench import DensityModel
 from plugins.statistics.layer_gradients.objectives import Objective, log_prob
+
+# By parameter: modules able to give the gradient, alone or together, the preferred ones first.
+Candidates: TypeAlias = dict[str, list[tuple[str, ...]]]
 
 
 class Untraceable(Exception):
@@ -50,13 +53,15 @@ class _Call:
             call = call.parent
 
 
-def candidates(wrapped: ObjectiveModule, x: Tensor) -> tuple[Tensor, dict[str, list[str]]]:
+def candidates(wrapped: ObjectiveModule, x: Tensor) -> tuple[Tensor, Candidates]:
     """Return the objective, with a graph, and the candidate modules for each parameter.
 
     A module is a candidate for a parameter if every use of the parameter is inside some call of
     the module, and all values computed inside leave the call as outputs. The gradient then
     follows from the inputs and the output gradients alone. The innermost candidate comes first;
-    the last is the whole model, "". A parameter without influence on the objective is left out.
+    the last is the whole model, "". Before these come the modules that share a parameter, where
+    each use is inside a call of one of them, as for an embedding tied to the last layer: the
+    gradient is then the sum of theirs. A parameter without influence on the objective is left out.
 
     Autograd numbers the nodes in order of creation, so the numbers at the start and at the end of
     a call identify the nodes belonging to the call.
@@ -124,7 +129,7 @@ class _Graph:
         self._leaky: set[str] = set()  # modules left by a value other than as an output
         self._uses: dict[str, list[_Call]] = {}
 
-    def candidates(self, root: Any) -> dict[str, list[str]]:
+    def candidates(self, root: Any) -> Candidates:
         """Walk the graph from the root; see the function `candidates`."""
         seen, open_nodes = {root}, [root]
         while open_nodes:
@@ -142,7 +147,10 @@ class _Graph:
                 if source not in seen:
                     seen.add(source)
                     open_nodes.append(source)
-        return {name: self._common(name, uses) for name, uses in self._uses.items()}
+        return {
+            name: self._sharing(name, uses) + self._common(name, uses)
+            for name, uses in self._uses.items()
+        }
 
     def _innermost(self, node: Any) -> _Call:
         """Return the innermost call during which a node was created."""
@@ -160,15 +168,25 @@ class _Graph:
             if (source, index) not in call.outputs:
                 self._leaky.add(call.module)
 
-    def _common(self, name: str, uses: list[_Call]) -> list[str]:
+    def _common(self, name: str, uses: list[_Call]) -> list[tuple[str, ...]]:
         """Return the modules containing a parameter and all uses, the innermost first."""
-        chains = [[call.module for call in use.chain()] for use in uses]
+        chains = [self._able(name, use) for use in uses]
+        return [(module,) for module in chains[0] if all(module in chain for chain in chains)]
+
+    def _sharing(self, name: str, uses: list[_Call]) -> list[tuple[str, ...]]:
+        """Return the innermost modules around the uses, if these are several; else nothing."""
+        innermost = dict.fromkeys(self._able(name, use)[0] for use in uses)
+        return [tuple(innermost)] if len(innermost) > 1 else []
+
+    def _able(self, name: str, use: _Call) -> list[str]:
+        """Return the modules around a use able to give its part of the gradient."""
+        chain = [call.module for call in use.chain()]
         return [
             module
-            for module in chains[0]
+            for module in chain
             if module in self._owners[name]
             and module not in self._leaky
-            and all(chain.count(module) == 1 for chain in chains)
+            and chain.count(module) == 1
         ]
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 # Size in bytes for pieces of a product, small enough to stay in cache.
 PIECE_BYTES = 4 * 2**20
@@ -66,6 +67,58 @@ class Outer:
 GroupGradient: TypeAlias = Tensor | Outer
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The gradient with d_p added to row i_p, for each group: of a table with rows looked up.
+
+    `rows` is int64, (M, P), in [0, `size`), and `d` is floating, (M, P, E). The gradient has
+    `size` rows, most of them zero, and is never formed for a norm.
+    """
+
+    rows: Tensor
+    d: Tensor
+    size: int
+
+    def product(self) -> Outer:
+        """Return the same gradient as a product, with a one-hot factor (M, P, size)."""
+        return Outer(self.d, F.one_hot(self.rows, self.size).to(self.d.dtype))
+
+    def sq_norms(self) -> Tensor:
+        """Compute the squared norm for each group, float64, (M,): sums over equal rows first."""
+        groups = torch.arange(len(self.rows), device=self.rows.device)
+        cells, places = torch.unique(
+            self.rows + self.size * groups.unsqueeze(1), return_inverse=True
+        )
+        sums = self.d.new_zeros(len(cells), self.d.shape[-1])
+        sums.index_add_(0, places.flatten(), self.d.flatten(0, 1))
+        norms = torch.zeros(len(groups), dtype=torch.float64, device=self.d.device)
+        return norms.index_add_(0, cells // self.size, explicit_sq_norms(sums))
+
+    def inner_products(self, product: Outer) -> Tensor:
+        """Compute the inner product with a product for each group, float64, (M,).
+
+        sum_{p,q} d'_q[i_p] (a_q . d_p)  for a product with rows a_q and d'_q
+        """
+        picked = product.d.gather(2, self.rows.unsqueeze(1).expand(-1, product.d.shape[1], -1))
+        return _inner_products(picked, torch.bmm(product.a, self.d.transpose(1, 2)))
+
+
+def _sum_of_rows(parts: Sequence[Rows]) -> Rows:
+    rows = torch.cat([part.rows for part in parts], 1)
+    return Rows(rows, torch.cat([part.d for part in parts], 1), parts[0].size)
+
+
+def _sum_of_rows_and_product(rows: Rows, product: Outer) -> Deferred:
+    """Add the gradients of a tied table: of the rows looked up, and of a linear layer."""
+
+    def norms() -> Tensor:
+        cross = rows.inner_products(product)
+        # A sum with both signs may be rounded below zero.
+        return (rows.sq_norms() + product.sq_norms() + 2 * cross).clamp_min(0)
+
+    return Deferred(norms, lambda: _joined([rows.product(), product], -2))
+
+
 def gram_is_cheaper(positions: int, inputs: int, outputs: int) -> bool:
     """Return whether the norm of a product takes fewer operations by Gram matrices.
 
@@ -90,18 +143,28 @@ class Deferred:
 
 
 # What rules return.
-RuleGradient: TypeAlias = GroupGradient | Deferred
+RuleGradient: TypeAlias = GroupGradient | Rows | Deferred
 
 
 def settled(gradient: RuleGradient) -> GroupGradient:
     """Return the gradient itself, explicit or as a product."""
-    return gradient.gradient() if isinstance(gradient, Deferred) else gradient
+    if isinstance(gradient, Deferred):
+        return gradient.gradient()
+    return gradient.product() if isinstance(gradient, Rows) else gradient
 
 
 def total(parts: Sequence[RuleGradient]) -> RuleGradient:
-    """Sum a parameter's gradients over the calls of a module."""
+    """Sum a parameter's gradients over the calls of a module, or of modules that share it."""
     if len(parts) == 1:
         return parts[0]
+    rows = [part for part in parts if isinstance(part, Rows)]
+    if rows:
+        found, others = _sum_of_rows(rows), [p for p in parts if not isinstance(p, Rows)]
+        other = total(others) if others else None
+        if other is None:
+            return found
+        if isinstance(other, Outer) and other.a.dim() == 3:
+            return _sum_of_rows_and_product(found, other)
     gradients = [settled(part) for part in parts]
     products = [part for part in gradients if isinstance(part, Outer)]
     if len(products) == len(parts):
@@ -122,7 +185,9 @@ def sq_norms(gradient: RuleGradient) -> Tensor:
     """Compute the squared norm for each group, float64, (M,)."""
     if isinstance(gradient, Deferred):
         return gradient.norms()
-    return gradient.sq_norms() if isinstance(gradient, Outer) else explicit_sq_norms(gradient)
+    if isinstance(gradient, Outer | Rows):
+        return gradient.sq_norms()
+    return explicit_sq_norms(gradient)
 
 
 def masked_sq_norms(a: Tensor, d: Tensor, mask: Tensor) -> Tensor:
@@ -212,9 +277,9 @@ class NormTable:
         return sq_norms(gradient)
 
     def add(self, column: int, gradient: RuleGradient) -> None:
-        """Add a gradient; large and deferred gradients are measured at once and not kept."""
-        if isinstance(gradient, Deferred):
-            self.add_norms([column], gradient.norms().unsqueeze(0))
+        """Add a gradient; only small tensors and products wait, all others are not kept."""
+        if isinstance(gradient, Deferred | Rows):
+            self.add_norms([column], sq_norms(gradient).unsqueeze(0))
             return
         factors = [gradient.a, gradient.d] if isinstance(gradient, Outer) else [gradient]
         key = tuple(factor.shape for factor in factors)
@@ -285,7 +350,10 @@ def _in_pieces(
 
 
 def _direct_sq_norms(a: Tensor, d: Tensor) -> Tensor:
-    return explicit_sq_norms(torch.bmm(d.transpose(1, 2), a))
+    """Multiply out the product, a few of its rows at a time where it is large; float64, (M,)."""
+    step = max(1, PIECE_BYTES // (len(a) * a.shape[2] * a.element_size()))
+    pieces = [explicit_sq_norms(torch.bmm(x.transpose(1, 2), a)) for x in d.split(step, 2)]
+    return torch.stack(pieces).sum(0)
 
 
 def _gram_sq_norms(a: Tensor, d: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable
-from plugins.statistics.layer_gradients.norms import NormTable, total
+from plugins.statistics.layer_gradients.norms import NormTable, RuleGradient, total
 from plugins.statistics.layer_gradients.plan import Plan, Unit
 from plugins.statistics.layer_gradients.registry import BackwardPass, Call
 from plugins.statistics.layer_gradients.vmap import Replay, looped, vectorised
@@ -44,7 +44,7 @@ class Recorder:
         self.called: list[str] = []
         self._rows = 0
         self._failures = failures
-        self._calls: dict[Unit, list[Call]] = {unit: [] for unit in self.units}
+        self._calls: dict[Unit, list[tuple[str, Call]]] = {unit: [] for unit in self.units}
         self._arrived = dict.fromkeys(self.units, 0)
         self._leaves: list[Tensor] = []  # inputs to differentiate with respect to
         self._state = "idle"
@@ -95,18 +95,31 @@ class Recorder:
         anchor = torch.zeros((), requires_grad=True)
         with ExitStack() as stack:
             for unit in self.units:
-                module = self.wrapped.get_submodule(unit.module)
-                if unit.method == "fused":
-                    self._leaves.append(anchor)
-                    stack.enter_context(self._fused(module, unit, anchor))
-                elif unit.module:
-                    hook = partial(self._after, unit)
-                    stack.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+                for name in unit.parts:
+                    stack.enter_context(self._hook(unit, name, anchor))
+            yield
+
+    @contextmanager
+    def _hook(self, unit: Unit, name: str, anchor: Tensor) -> Iterator[None]:
+        """Record the calls of a module inside the context."""
+        module = self.wrapped.get_submodule(name)
+        if unit.method == "fused":
+            self._leaves.append(anchor)
+            with self._fused(module, unit, anchor):
+                yield
+        elif name:
+            hook = partial(self._after, unit, name)
+            handle = module.register_forward_hook(hook, with_kwargs=True)
+            try:
+                yield
+            finally:
+                handle.remove()
+        else:
             yield
 
     @contextmanager
     def _fused(self, module: nn.Module, unit: Unit, anchor: Tensor) -> Iterator[None]:
-        fused_rule = unit.fused_rule
+        fused_rule = unit.parts[unit.module].fused_rule
         assert fused_rule is not None
 
         def report(names: Sequence[str], norms: Tensor) -> None:
@@ -124,17 +137,22 @@ class Recorder:
         finally:
             del module.forward
 
-    def _after(self, unit: Unit, module: nn.Module, args: Any, keywords: Any, output: Any) -> Any:
+    def _after(
+        self, unit: Unit, name: str, module: nn.Module, args: Any, keywords: Any, output: Any
+    ) -> Any:
         """Forward hook: record the call and watch the outputs; give each output a graph."""
         if self._state != "forward" or not torch.is_grad_enabled():
             return None
-        self.called.append(unit.module)
-        copied = (unit.module, unit.method) in self.plan.copied
+        self.called.append(name)
+        copied = unit.way in self.plan.copied
         args = tuple(_detached(argument, copied) for argument in args)
         keywords = {name: _detached(argument, copied) for name, argument in keywords.items()}
-        call = Call(self.table.groups, args, keywords)
         # A bare tensor skips the tree functions: for a small model, their time counts.
         leaves, spec = ([output], None) if isinstance(output, Tensor) else tree_flatten(output)
+        if any(self._is_common(leaf) for leaf in leaves):
+            args = tuple(self._repeated(argument) for argument in args)
+            keywords = {name: self._repeated(argument) for name, argument in keywords.items()}
+        call = Call(self.table.groups, args, keywords)
         replaced = False
         for k, leaf in enumerate(leaves):
             if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
@@ -145,23 +163,35 @@ class Recorder:
             leaf.register_hook(partial(self._arrive, unit, call, len(call.deltas)))
             call.deltas.append(None)
             call.shapes.append(leaf.shape)
-            if unit.rule is not None and unit.rule.outputs:
+            rule = unit.parts[name].rule
+            if rule is not None and rule.outputs:
                 call.outputs.append(leaf.detach())
         held = [a for a in (*args, *keywords.values()) if isinstance(a, Tensor)] + call.outputs
         call.versions = [(tensor, tensor._version) for tensor in held]
-        self._calls[unit].append(call)
+        self._calls[unit].append((name, call))
         if not replaced:
             return None
         return leaves[0] if spec is None else tree_unflatten(leaves, spec)
 
     def _source(self, leaf: Tensor) -> Tensor:
-        """Return the values with a graph starting here; a scalar becomes a number per example."""
+        """Return the values with a graph starting here, for each example."""
         if leaf.dim() == 0 and self.plan.expand:
             leaf = leaf.expand(self._rows)
+        leaf = self._repeated(leaf)
         source = leaf.detach().requires_grad_()
         self._leaves.append(source)
         # The model may write into the output, and autograd forbids writing into a leaf.
         return source.clone()
+
+    def _is_common(self, value: Any) -> bool:
+        """Return whether a value has a single row for all examples, like embedded positions."""
+        if not isinstance(value, Tensor) or not self.plan.expand:
+            return False
+        return value.dim() > 1 and value.shape[0] == 1 < self._rows
+
+    def _repeated(self, value: Any) -> Any:
+        """Repeat the single row of a value for each example; return other values as they are."""
+        return value.expand(self._rows, *value.shape[1:]) if self._is_common(value) else value
 
     def _arrive(self, unit: Unit, call: Call, index: int, delta: Tensor) -> None:
         """Tensor hook: an output gradient has arrived."""
@@ -185,7 +215,7 @@ class Recorder:
             first = next(self.wrapped.parameters())
             ones = torch.ones(len(x), dtype=first.dtype, device=x.device)
             call = Call(self.table.groups, (x,), {}, deltas=[ones if weights is None else weights])
-            self._calls[unit] = [call]
+            self._calls[unit] = [("", call)]
         if unit in self._calls:
             self._finish(unit)
 
@@ -193,7 +223,7 @@ class Recorder:
         """Compute the norms for a unit from all calls, and free the tensors kept."""
         calls = self._calls.pop(unit)
         try:
-            if any(t._version != version for call in calls for t, version in call.versions):
+            if any(t._version != version for _, call in calls for t, version in call.versions):
                 raise Modified(unit.module)
             self._norms(unit, calls)
         except Exception as error:
@@ -201,24 +231,33 @@ class Recorder:
                 raise
             self._failures.update(dict.fromkeys(unit.columns.values(), error))
 
-    def _norms(self, unit: Unit, calls: list[Call]) -> None:
-        module = self.wrapped.get_submodule(unit.module)
-        used = [(k, call) for k, call in enumerate(calls) if _arrived(call)]
+    def _norms(self, unit: Unit, calls: list[tuple[str, Call]]) -> None:
+        used = [(k, name, call) for k, (name, call) in enumerate(calls) if _arrived(call)]
         if not used:
             return
-        if unit.rule is not None:
-            gradients = [unit.rule.function(module, call) for _, call in used]
-            for name, column in unit.columns.items():
-                self.table.add(column, total([each[name] for each in gradients]))
+        if unit.method == "rule":
+            self._norms_by_rule(unit, [(name, call) for _, name, call in used])
             return
+        module = self.wrapped.get_submodule(unit.module)
         replays = []
-        for k, call in used:
+        for k, _, call in used:
             replay = Replay(call, self.plan.batched.get((unit.module, k)))
             self.plan.batched[unit.module, k] = replay.batched
             replays.append(replay)
         measured = vectorised if unit.method == "vmap" else looped
         rows = measured(module, unit.columns, replays, self.table.groups, self.table.measure)
         self.table.add_norms(list(unit.columns.values()), torch.stack(rows))
+
+    def _norms_by_rule(self, unit: Unit, calls: list[tuple[str, Call]]) -> None:
+        gradients: dict[int, list[RuleGradient]] = {}
+        for name, call in calls:
+            part = unit.parts[name]
+            assert part.rule is not None
+            made = part.rule.function(self.wrapped.get_submodule(name), call)
+            for local, column in part.columns.items():
+                gradients.setdefault(column, []).append(made[local])
+        for column, found in gradients.items():
+            self.table.add(column, total(found))
 
 
 def _arrived(call: Call) -> bool:

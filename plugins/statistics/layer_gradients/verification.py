@@ -8,13 +8,18 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable, candidates
+from plugins.statistics.layer_gradients.graph import (
+    Candidates,
+    ObjectiveModule,
+    Untraceable,
+    candidates,
+)
 from plugins.statistics.layer_gradients.norms import NormTable
 from plugins.statistics.layer_gradients.plan import Plan, make_plan
 from plugins.statistics.layer_gradients.recorder import Modified, Recorder
 from plugins.statistics.layer_gradients.vmap import requiring_grad
 
-Planner: TypeAlias = Callable[[ObjectiveModule, dict[str, list[str]]], Plan]
+Planner: TypeAlias = Callable[[ObjectiveModule, Candidates], Plan]
 
 # Groups in a verification, and the group to differentiate: with a group on either side, rows in
 # the wrong order end up in the wrong group and are detected.
@@ -89,9 +94,10 @@ def verify(
         failures: dict[int, Exception] = {}
         table = NormTable(GROUPS)
         recorder = Recorder(wrapped, plan, table, failures)
-        with requiring_grad(list(wrapped.parameters()), False):
-            found = recorder.run(x, weights.flatten())
-        if all(not unit.module for unit in recorder.units) or _close(found, values):
+        found = _values(recorder, x, weights.flatten())
+        if found is not None and (
+            all(not unit.module for unit in recorder.units) or _close(found, values)
+        ):
             norms = table.result(len(truth), truth)
             wrong = _wrong(norms, truth, tolerance, floor) | set(failures)
             if not wrong:
@@ -104,6 +110,17 @@ def verify(
         else:
             _drop_fused_rules(plan)
         attempt += 1
+
+
+def _values(recorder: Recorder, x: Tensor, weights: Tensor) -> Tensor | None:
+    """Run a plan; None if the model fails with outputs that were repeated for each example."""
+    with requiring_grad(list(recorder.wrapped.parameters()), False):
+        try:
+            return recorder.run(x, weights)
+        except Exception:
+            if not recorder.plan.expand:
+                raise
+            return None
 
 
 def _mend(plan: Plan, wrong: set[int], failures: dict[int, Exception]) -> None:

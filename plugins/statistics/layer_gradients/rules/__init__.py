@@ -10,7 +10,15 @@ from plugins.statistics.layer_gradients.rules import (
     fused_glow,
     masked_layers,
     torch_layers,
+    transformer_layers,
     weight_norm,
 )
 
-__all__ = ["flow_layers", "fused_glow", "masked_layers", "torch_layers", "weight_norm"]
+__all__ = [
+    "flow_layers",
+    "fused_glow",
+    "masked_layers",
+    "torch_layers",
+    "transformer_layers",
+    "weight_norm",
+]

@@ -15,6 +15,7 @@ from plugins.statistics.layer_gradients.norms import (
     Deferred,
     GroupGradient,
     Outer,
+    Rows,
     RuleGradient,
     gram_is_cheaper,
 )
@@ -37,7 +38,10 @@ def linear(module: nn.Linear, call: Call) -> dict[str, GroupGradient]:
     """For y = x W^T + b: dW = sum delta x^T, db = sum delta, over all leading positions."""
     x, delta = call.grouped(call.inputs[0]), call.grouped(call.delta())
     x, delta = x.flatten(1, -2), delta.flatten(1, -2)  # (M, P, I), (M, P, O)
-    return {"weight": Outer(x, delta), "bias": delta.sum(1)}
+    gradients: dict[str, GroupGradient] = {"weight": Outer(x, delta)}
+    if module.bias is not None:
+        gradients["bias"] = delta.sum(1)
+    return gradients
 
 
 @layer_gradient_rule(nn.Conv1d, nn.Conv2d, nn.Conv3d, parameters=("weight", "bias"))
@@ -240,14 +244,13 @@ def _sq_norms_by_rows(
     parameters=("weight",),
     when=lambda module: module.max_norm is None and not module.scale_grad_by_freq,
 )
-def embedding(module: nn.Embedding, call: Call) -> dict[str, GroupGradient]:
+def embedding(module: nn.Embedding, call: Call) -> dict[str, RuleGradient]:
     """For y = W[i]: dW is delta in the rows looked up, except for the padding row."""
-    rows = call.grouped(call.inputs[0]).flatten(1)  # (M, P)
+    rows = call.grouped(call.inputs[0]).flatten(1).long()  # (M, P)
     delta = call.grouped(call.delta()).flatten(1, -2)  # (M, P, E)
-    chosen = F.one_hot(rows.long(), module.num_embeddings).to(delta.dtype)  # (M, P, V)
     if module.padding_idx is not None:
-        chosen[..., module.padding_idx] = 0
-    return {"weight": Outer(chosen, delta)}
+        delta = delta.masked_fill((rows == module.padding_idx).unsqueeze(2), 0)
+    return {"weight": Rows(rows, delta, module.num_embeddings)}
 
 
 @layer_gradient_rule(nn.LayerNorm, parameters=("weight", "bias"))
