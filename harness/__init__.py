@@ -12,6 +12,7 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     hookspecs       the hooks for plugins, and their entries
     contracts       the interface of each plugin kind
     dequantise      noise within the bins of discrete examples, for bits per dimension
+    hub             cache of the Hugging Face hub
     settings        places and resources for a run; not part of any key
     metrics         AUROC and other metrics, paired tests, mean ranks
     registry        plugins discovered, options checked, new plugins started

@@ -61,6 +61,7 @@ def _describe(plan: Plan, store: Store, why: bool, workers: int) -> dict[str, An
         "cells": _count_cells(plan, store),
         "missing_data": plan.missing,
         "unusable_data": plan.unusable,
+        "missing_revisions": plan.absent_revisions(),
         "impossible": _impossible(plan),
         "estimate": {
             "seconds": sum(estimate.seconds for estimate in estimates) / workers,
@@ -74,7 +75,8 @@ def _saved(plan: Plan) -> list[str]:
     found: dict[str, None] = {}
     for chain in plan.chains.values():
         if (saved := chain.model.saved) is not None:
-            count = counted(len(saved.paths), saved.unit)
+            here = " on this machine" if saved.table.revisions else ""
+            count = counted(len(saved.paths), saved.unit) + here
             found[f"{chain.id.model}: {count} in {saved.source}, read and never trained"] = None
     return list(found)
 
@@ -122,7 +124,7 @@ def _jobs(plan: Plan, store: Store, chain: Chain, reasons: Reasons | None) -> li
         text = (
             f"train to epoch {epoch}"
             if saved is None
-            else f"read {unit} {epoch} from {saved.paths[chain.id.seed, epoch]}"
+            else f"read {unit} {epoch} from {saved.place(chain.id.seed, epoch)}"
         )
         jobs.append({**_job(text, stored, failure), "epoch": epoch})
         if reasons is not None and _is_new(jobs[-1]):
@@ -178,7 +180,8 @@ def _lines(described: dict[str, Any], why: bool) -> Iterator[str]:
     impossible = cells["unsupported"]
     lacking = f", {impossible:,} not applicable (n/a)" if impossible else ""
     yield f"\n{cells['all']:,} cells, {cells['new']:,} of them new{lacking}"
-    yield from map(one_line, (described["missing_data"] | described["unusable_data"]).values())
+    for kind in ("missing_data", "unusable_data", "missing_revisions"):
+        yield from map(one_line, described[kind].values())
     for message in described["impossible"]:
         yield one_line(f"cannot be computed: {message}")
     if cells["new"]:

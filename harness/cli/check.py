@@ -62,4 +62,6 @@ def check(
 def _outcome(item: Checked) -> str:
     if item.unsupported:
         return f"{STATUS_WORDS['unsupported']}: {item.unsupported}"
+    if item.missing:
+        return f"{STATUS_WORDS['missing_data']}: {item.missing}"
     return item.problem or "ok"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,7 @@ class Checked:
         problem: The error; empty without an error.
         unsupported: The reason if the model does not support a statistic or scorer, which is no
             failure.
+        missing: The way to get what is not on this machine, so that nothing was tried.
         detail: Remark on an attempt that passed.
         seconds: Duration.
     """
@@ -51,6 +53,7 @@ class Checked:
     what: str
     problem: str = ""
     unsupported: str = ""
+    missing: str = ""
     detail: str = ""
     seconds: float = 0.0
 
@@ -91,21 +94,50 @@ def check_suite(
 
 
 def _check_saved(chain: Chain, epochs: set[int]) -> Iterator[Checked]:
-    """Read saved epochs of a chain, and look for equal weights."""
+    """Read saved epochs of a chain, look for equal weights, and measure the way between epochs."""
     saved, seed, first = chain.model.saved, chain.id.seed, dict[bytes, int]()
     assert saved is not None, "only of models with saved epochs"
     name = f"{chain.id.model} on {chain.domain}" + (f" (seed {seed})" if seed else "")
+    is_strict, before = not saved.table.allow_equal, None
+    shared = saved.shared_parts(seed, epochs) if is_strict else {}
     for epoch in sorted(epochs):
-        path = saved.paths[seed, epoch]
-        with _tried(f"{name}: {saved.unit} {epoch} in {path}") as checked:
+        what = f"{name}: {saved.unit} {epoch} in {saved.place(seed, epoch)}"
+        if (absence := saved.absence(seed, epoch)) is not None:
+            yield Checked(what, missing=absence)
+            continue
+        with _tried(what) as checked:
             model, way = _load_saved(chain, epoch)
             state = model.state_dict()
             checked.detail = counted(len(state), "tensor") + (f", {way}" if way else "")
+            if before is not None:
+                far = relative_distance(before[1], state)
+                checked.detail += f", {far:.2g} from {saved.unit} {before[0]}"
+            before = epoch, state
             weights = hashlib.sha256(tensor_bytes(state)).digest()
             twin = first.setdefault(weights, epoch)
-            if twin != epoch and not saved.table.allow_equal:
+            if twin != epoch and is_strict:
                 raise DataError(saved.copy_message(seed, twin, epoch))
+            if epoch in shared:
+                raise DataError(shared[epoch])
         yield checked
+
+
+def relative_distance(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
+    """Return how far weights moved: the Euclidean norm of the change over that of the weights.
+
+    Arguments:
+        before: Floating-point tensors by name; others are left out.
+        after: Tensors with the same names and shapes.
+
+    Returns:
+        ||after - before|| / ||before||, in float64; infinite for a change from zeros.
+    """
+    named = [name for name, tensor in before.items() if tensor.is_floating_point()]
+    moved = math.fsum(
+        float((after[x].double() - before[x].double()).square().sum()) for x in named
+    )
+    size = math.fsum(float(before[x].double().square().sum()) for x in named)
+    return math.sqrt(moved / size) if size else (math.inf if moved else 0.0)
 
 
 def _load_saved(chain: Chain, epoch: int) -> tuple[DensityModel, str]:
@@ -145,11 +177,16 @@ def _check_model(
 
 def _model(chain: Chain, store: Store, device: torch.device) -> DensityModel:
     """Return a model to try, in evaluation mode: of a saved epoch, or after two trial steps."""
-    if chain.model.saved is not None:
-        model, _ = _load_saved(chain, min(chain.epochs))
-        return model.to(device).eval()
+    saved, seed = chain.model.saved, chain.id.seed
+    if saved is not None:
+        there = [epoch for epoch in sorted(chain.epochs) if not saved.absence(seed, epoch)]
+        if there:
+            model, _ = _load_saved(chain, there[0])
+            return model.to(device).eval()
     training, seconds = _trial(chain.model, chain.domain, device)
-    estimate_rate(store, training_work(chain.model, chain.domain), seconds, TRIAL_MINIBATCH)
+    if saved is None:
+        work = training_work(chain.model, chain.domain)
+        estimate_rate(store, work, seconds, TRIAL_MINIBATCH)
     return training.model
 
 

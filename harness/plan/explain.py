@@ -40,9 +40,13 @@ class Reasons:
 
     def _saved(self, chain: ChainId, epoch: int) -> str:
         """Explain why a saved epoch is not stored."""
+        if (absence := self.plan.absence(chain, epoch)) is not None:
+            return absence
         twin = self.plan.keys(self.store).twin(chain, epoch)
         if twin is not None:
             return f"its weights are those of {twin}"
+        if (shared := self.plan.shared_part(chain, epoch)) is not None:
+            return shared
         return self._nearest(CHECKPOINTS, self.plan.checkpoint_inputs(chain, epoch) or {})
 
     def statistic(self, job: StatisticJob) -> str:

@@ -32,7 +32,9 @@ ADDED_TO_RECIPES: Mapping[str, Any] = {"mutation_rate": 0.0}
 """Recipe keys added after trainings had been stored, each with a neutral value: with that value a
 training is bit for bit the same as without the key, so the train key omits the key."""
 
-SAVED_KEY_SETTINGS = frozenset({"checkpoints", "files", "state", "strip", "add"})
+SAVED_KEY_SETTINGS = frozenset(
+    {"checkpoints", "files", "repository", "revisions", "state", "strip", "add", "ignore"}
+)
 """Settings that enter the key of a saved epoch, by value or (files) by content; `epochs` and
 `precision` do too."""
 

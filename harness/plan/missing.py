@@ -14,7 +14,7 @@ from harness.store.records import Store
 
 def training_failure(plan: Plan, store: Store, chain: ChainId, epoch: int) -> Failure | None:
     """Return the stored failure for the training to an epoch, if any."""
-    if chain.dataset not in plan.prepared:
+    if chain.dataset not in plan.prepared or plan.absence(chain, epoch) is not None:
         return None
     return find_failure(store, training_failure_inputs(plan, chain, epoch))
 
@@ -35,16 +35,19 @@ def is_impossible(failure: Failure | None) -> bool:
 
 
 def missing_epochs(plan: Plan, store: Store, chain: Chain) -> list[int]:
-    """List the missing epochs of a training, ascending."""
+    """List the missing epochs of a training, ascending, without revisions not on this machine."""
     return [
         epoch
         for epoch in sorted(chain.epochs)
-        if not plan.keys(store).has_checkpoint(chain.id, epoch)
+        if plan.absence(chain.id, epoch) is None
+        and not plan.keys(store).has_checkpoint(chain.id, epoch)
         and not is_impossible(training_failure(plan, store, chain.id, epoch))
     ]
 
 
 def is_missing(plan: Plan, store: Store, job: StatisticJob) -> bool:
-    """Return True if a statistic is missing."""
+    """Return True if a statistic is missing, and its revision is not."""
+    if plan.absence(job.chain, job.epoch) is not None:
+        return False
     is_stored = plan.keys(store).has_statistic(job)
     return not is_stored and not is_impossible(statistic_failure(plan, store, job))

@@ -53,6 +53,7 @@ class Plan:
     _saved: dict[tuple[ChainId, int], tuple[dict[str, Any], str]] = field(
         default_factory=dict, repr=False
     )
+    _shared: dict[ChainId, dict[int, str]] = field(default_factory=dict, repr=False)
     _ids: dict[Draw, tuple[str, int]] = field(default_factory=dict, repr=False)
     # Not copied by `replace`, because the keys belong to a single plan.
     _keys: dict[Path, Keys] = field(default_factory=dict, init=False, repr=False)
@@ -75,7 +76,7 @@ class Plan:
             saved = self.chains[chain].model.saved
             inputs: Any = self.train_inputs(chain) if saved is None else None
             if saved is not None and chain.dataset in self.prepared:
-                inputs = ["saved", str(min(saved.paths.values())), chain.seed]
+                inputs = ["saved", str(min(saved.paths.values(), default="")), chain.seed]
             if inputs is None:
                 return None
             self._train_keys[chain] = digest(inputs)
@@ -85,20 +86,50 @@ class Plan:
         """Collect the dependencies of a checkpoint: those of the training, or a saved file.
 
         Returns:
-            None if the data set has not been opened yet.
+            None if the data set has not been opened yet, or a revision is not on this machine.
 
         Raises:
             DataError: The file of a saved epoch cannot be read.
         """
         if self.chains[chain].model.saved is None:
             return self.train_inputs(chain)
-        return self._saved_file(chain, epoch)[0] if chain.dataset in self.prepared else None
+        return self._saved_file(chain, epoch)[0] if self._is_there(chain, epoch) else None
 
     def source_key(self, chain: ChainId, epoch: int) -> str | None:
         """Return the digest of `checkpoint_inputs`: the train key, or the key of a saved file."""
         if self.chains[chain].model.saved is None:
             return self.train_key(chain)
-        return self._saved_file(chain, epoch)[1] if chain.dataset in self.prepared else None
+        return self._saved_file(chain, epoch)[1] if self._is_there(chain, epoch) else None
+
+    def absence(self, chain: ChainId, epoch: int | None) -> str | None:
+        """Say how to get a saved epoch that is not on this machine; None if nothing is absent."""
+        saved = self.chains[chain].model.saved
+        return None if saved is None or epoch is None else saved.absence(chain.seed, epoch)
+
+    def absent_revisions(self) -> dict[str, str]:
+        """Say for each model with saved epochs that are not on this machine how to get them."""
+        found: dict[str, str] = {}
+        for chain in self.chains.values():
+            absent = [epoch for epoch in sorted(chain.epochs) if self.absence(chain.id, epoch)]
+            if absent and (saved := chain.model.saved) is not None:
+                name = chain.id.model + (f", seed {chain.id.seed}" if chain.id.seed else "")
+                found[name] = (
+                    f"model {name}: {len(absent)} of {len(chain.epochs)} {saved.unit}s are not on "
+                    f"this machine: {saved.way_to_get(chain.id.seed, absent)}"
+                )
+        return found
+
+    def shared_part(self, chain: ChainId, epoch: int) -> str | None:
+        """Say which file of a saved epoch is also in another planned epoch; None if none is."""
+        saved = self.chains[chain].model.saved
+        if saved is None or saved.table.allow_equal:
+            return None
+        if chain not in self._shared:
+            self._shared[chain] = saved.shared_parts(chain.seed, self.chains[chain].epochs)
+        return self._shared[chain].get(epoch)
+
+    def _is_there(self, chain: ChainId, epoch: int) -> bool:
+        return chain.dataset in self.prepared and self.absence(chain, epoch) is None
 
     def _saved_file(self, chain: ChainId, epoch: int) -> tuple[dict[str, Any], str]:
         """Return the dependencies of a saved epoch and their digest, as at the first look."""
@@ -186,7 +217,18 @@ class Keys:
         key = self._plan.checkpoint_key(chain, epoch)
         if key is None or not self._store.has(CHECKPOINTS, key):
             return False
-        return self.twin(chain, epoch) is None
+        return self.refusal(chain, epoch) is None
+
+    def refusal(self, chain: ChainId, epoch: int) -> str | None:
+        """Say why a saved epoch is refused: its weights, or a part of them, are another epoch's.
+
+        Raises:
+            DataError: A file cannot be read.
+        """
+        saved, twin = self._plan.chains[chain].model.saved, self.twin(chain, epoch)
+        if saved is not None and twin is not None:
+            return saved.copy_message(chain.seed, twin, epoch)
+        return self._plan.shared_part(chain, epoch)
 
     def twin(self, chain: ChainId, epoch: int) -> int | None:
         """Return the earlier saved epoch with the same weights, where that is an error.
@@ -196,12 +238,27 @@ class Keys:
         saved = self._plan.chains[chain].model.saved
         if saved is None or saved.table.allow_equal:
             return None
+        return self.equal_before(chain, epoch)
+
+    def equal_before(self, chain: ChainId, epoch: int) -> int | None:
+        """Return the earliest epoch before this one with the same weights, of those stored."""
+        self._note_all(chain, epoch)
+        known = self._of_epochs[chain]
+        first = self._first[chain, known[epoch]] if epoch in known else epoch
+        return None if first == epoch else first
+
+    def equal_epochs(self, chain: ChainId, epoch: int) -> list[int]:
+        """List the stored epochs with the same weights as a stored epoch, itself too, in order."""
+        self._note_all(chain, epoch)
+        known = self._of_epochs[chain]
+        return sorted(other for other, weights in known.items() if weights == known.get(epoch))
+
+    def _note_all(self, chain: ChainId, epoch: int) -> None:
+        """Note the weights of all stored epochs, if this one is stored and was not noted."""
         known = self._of_epochs.setdefault(chain, {})
         if epoch not in known and self._note(chain, epoch, known):
             for other in sorted(self._plan.chains[chain].epochs - known.keys()):
                 self._note(chain, other, known)
-        first = self._first[chain, known[epoch]] if epoch in known else epoch
-        return None if first == epoch else first
 
     def _note(self, chain: ChainId, epoch: int, known: dict[int, str]) -> bool:
         """Note the weights of an epoch that was not stored before; False without an epoch."""
@@ -224,7 +281,8 @@ class Keys:
         Raises:
             StoreError: The checkpoint's manifest is damaged.
         """
-        return None if self.twin(chain, epoch) is not None else self._stored_weights(chain, epoch)
+        is_refused = self.refusal(chain, epoch) is not None
+        return None if is_refused else self._stored_weights(chain, epoch)
 
     def _stored_weights(self, chain: ChainId, epoch: int) -> str | None:
         key = self._plan.checkpoint_key(chain, epoch)

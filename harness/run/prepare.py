@@ -13,7 +13,7 @@ from harness.data.questions import notes_on_dataset
 from harness.errors import DataError, FolderError, MissingDataError
 from harness.events import Report
 from harness.plan.expand import make_plan
-from harness.plan.jobs import Chain
+from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.missing import is_missing, missing_epochs
 from harness.plan.plan import Plan
 from harness.settings import Settings
@@ -68,7 +68,7 @@ def plan_complete(
         MissingDataError: A data set is missing, and `allow_missing` is not set.
     """
     plan = plan_opened(suite, settings, report)
-    if plan.missing and not allow_missing:
+    if (plan.missing or plan.absent_revisions()) and not allow_missing:
         raise MissingDataError(missing_data_message(plan))
     return plan
 
@@ -134,15 +134,17 @@ def missing_jobs(plan: Plan, store: Store, chain: Chain) -> list[str]:
 
 
 def missing_data_message(plan: Plan) -> str:
-    """Describe the data sets missing for a run, with the number of affected cells."""
-    lacking = sum(
-        1
-        for planned in plan.cells
-        if any({job.chain.dataset, *job.datasets()} & set(plan.missing) for job in planned.jobs())
-    )
+    """Describe the data and revisions missing for a run, with the number of affected cells."""
+    lacking = sum(any(_lacks(plan, job) for job in planned.jobs()) for planned in plan.cells)
     lines = [f"{lacking} of {len(plan.cells)} cells lack data:"]
-    lines += [f"  {message}" for _, message in sorted(plan.missing.items())]
+    messages = sorted(plan.missing.items()) + sorted(plan.absent_revisions().items())
+    lines += [f"  {message}" for _, message in messages]
     return "\n".join([*lines, "--allow-missing runs the other cells"])
+
+
+def _lacks(plan: Plan, job: StatisticJob) -> bool:
+    names = {job.chain.dataset, *job.datasets()}
+    return bool(names & set(plan.missing)) or plan.absence(job.chain, job.epoch) is not None
 
 
 def fetch_missing(suite: ResolvedSuite, root: Path, report: Report) -> None:

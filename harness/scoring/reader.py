@@ -69,6 +69,8 @@ class StatisticReader:
                 return "failed", self.plan.unusable[name]
             if name not in self.plan.prepared:
                 return None
+        if (absence := self.plan.absence(job.chain, job.epoch)) is not None:
+            return "missing_data", absence
         try:
             self.plan.keys(self.store).statistic_inputs(job)
         except (DataError, StoreError) as error:

@@ -26,6 +26,7 @@ from harness.scoring.reader import StatisticReader
 from harness.scoring.validity import (
     checked_scores,
     facts_of_fit,
+    notes_on_equal_epochs,
     notes_on_fit,
     notes_on_fitted_statistics,
     notes_on_scores,
@@ -219,6 +220,7 @@ class _CellScorer:
                 *self.examples.of(planned),
                 *notes_on_seen(planned, prepared),
                 *notes_on_fitted_statistics(planned),
+                *notes_on_equal_epochs(planned, self.plan, self.reader.store),
                 *notes,
                 *self.bits.notes(planned.dequantised),
             ],

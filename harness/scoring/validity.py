@@ -10,6 +10,7 @@ from harness.contracts import HasFitInfo, Scorer
 from harness.errors import ScoreError
 from harness.results import Cell, Metrics
 from harness.store.hashing import canonical_json
+from harness.text import listed
 
 SMALL_FIT = 75
 """Number of fit groups below which intervals are approximate, if many more groups are scored: in
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from harness.data.folder import PreparedDataset
     from harness.plan.jobs import PlannedCell
+    from harness.plan.plan import Plan
+    from harness.store.records import Store
 
 
 def checked_scores(
@@ -109,3 +112,17 @@ def facts_of_fit(scorer: Scorer) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise ScoreError(f"fit_info: {error}") from None
     return dict(facts)
+
+
+def notes_on_equal_epochs(planned: PlannedCell, plan: Plan, store: Store) -> list[str]:
+    """Write a note on saved epochs that the cell reads and that have the same weights."""
+    keys, notes = plan.keys(store), dict[str, None]()
+    for job in planned.jobs():
+        if job.epoch is None or plan.chains[job.chain].model.saved is None:
+            continue
+        equal = keys.equal_epochs(job.chain, job.epoch)
+        if len(equal) > 1:
+            seed = f", seed {job.chain.seed}" if job.chain.seed else ""
+            what = f"{job.chain.model}{seed}: {job.unit}s {listed(equal)}"
+            notes[f"{what} have the same weights, which the suite allows"] = None
+    return list(notes)

@@ -216,7 +216,8 @@ class _Resolver:
         try:
             return find_saved_epochs(table, Path(file).parent)
         except DataError as error:
-            self._report((*key, "epochs" if table.files is None else "files"), str(error))
+            named = (name for name in ("files", "revisions") if getattr(table, name) is not None)
+            self._report((*key, next(named, "epochs")), str(error))
         except OSError as error:
             self._report(key, f"{error.filename} cannot be read: {error.strerror}")
         return None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from harness.errors import DataError
+from harness import hub
+from harness.errors import DataError, MissingDataError
 from harness.suite.schema import Checkpoints
-from harness.suite.weight_files import stored_content, weight_files
+from harness.suite.weight_files import part_sums, stored_content, weight_files
 from harness.text import counted, known_names, listed
 
 Unit: TypeAlias = Literal["epoch", "step"]
@@ -26,25 +27,61 @@ class SavedEpochs:
     Attributes:
         table: Table of the suite, with the way to read the files.
         unit: What the numbers on the epochs axis count.
-        paths: Files or folders by seed and epoch.
+        paths: Files or folders by seed and epoch; of revisions, those on this machine.
+        folder: Folder for the revisions; None for files, and for a repository on the hub.
     """
 
     table: Checkpoints
     unit: Unit
     paths: Mapping[tuple[int, int], Path]
+    folder: Path | None = None
 
     def content(self, seed: int, epoch: int) -> str:
         """Return the content of the weights at an epoch, a digest of the files.
 
         Raises:
+            MissingDataError: The revision is not on this machine.
             DataError: A file cannot be read.
         """
+        if (why := self.absence(seed, epoch)) is not None:
+            raise MissingDataError(why)
         return stored_content(self.paths[seed, epoch])
+
+    def absence(self, seed: int, epoch: int) -> str | None:
+        """Say how to get a revision that is not on this machine; None if it is here."""
+        if (seed, epoch) in self.paths or self.table.revisions is None:
+            return None
+        return (
+            f"{self.place(seed, epoch)} is not on this machine: {self.way_to_get(seed, [epoch])}"
+        )
+
+    def way_to_get(self, seed: int, epochs: Sequence[int]) -> str:
+        """Say how to get revisions: commands of the hub, or the folders that are expected."""
+        names = [self._revision(seed, epoch) for epoch in epochs]
+        repository = str(self.table.repository)
+        if self.folder is not None:
+            return f"put {listed(names)} into the folder {self.folder}"
+        if len(names) == 1:
+            return hub.fetch_command(repository, names[0])
+        command = hub.fetch_command(repository, "$revision")
+        return f"for revision in {' '.join(names)}; do {command}; done"
+
+    def place(self, seed: int, epoch: int) -> str:
+        """Return the place of the weights of an epoch, for messages."""
+        if (seed, epoch) in self.paths:
+            return str(self.paths[seed, epoch])
+        return f"{self._revision(seed, epoch)} of {self.table.repository}"
+
+    def _revision(self, seed: int, epoch: int) -> str:
+        """Return the name of a revision; `*` and `?` stay."""
+        numbers = {"seed": seed, self.unit: epoch}
+        return FIELD.sub(lambda found: str(numbers[found[1]]), str(self.table.revisions))
 
     def identity(self, content: str) -> dict[str, str]:
         """Return the part of a key that determines the weights of an epoch."""
         table = self.table
         way = {"state": table.state, "strip": table.strip, "add": table.add}
+        way["ignore"] = "\n".join(sorted(table.ignore))
         return {"content": content, "precision": table.precision} | {
             name: value for name, value in way.items() if value
         }
@@ -56,13 +93,48 @@ class SavedEpochs:
             "be a copy by mistake; checkpoints.allow_equal = true accepts both"
         )
 
+    def shared_parts(self, seed: int, epochs: Iterable[int]) -> dict[int, str]:
+        """Say which epochs with weights in several files have a file in common with another one.
+
+        Training changes nearly all weights, so both epochs of such a pair are doubtful. Epochs
+        with all files in common are copies, found by their weights.
+
+        Returns:
+            Messages by epoch.
+
+        Raises:
+            DataError: A file cannot be read.
+        """
+        there = [epoch for epoch in sorted(epochs) if (seed, epoch) in self.paths]
+        parts = {epoch: part_sums(self.paths[seed, epoch]) for epoch in there}
+        owners: dict[str, list[int]] = {}
+        for epoch in there:
+            for content in parts[epoch]:
+                owners.setdefault(content, []).append(epoch)
+        found: dict[int, str] = {}
+        for content, sharing in owners.items():
+            for one in sharing:
+                others = (epoch for epoch in sharing if parts[epoch].keys() != parts[one].keys())
+                if (other := next(others, None)) is not None:
+                    found[one] = (
+                        f"{parts[one][content]} is the same file as {parts[other][content]}: it "
+                        "may be a copy by mistake; checkpoints.allow_equal = true accepts both"
+                    )
+        return found
+
     @property
     def source(self) -> str:
         """Pattern of the files, or the number of files if the suite names each file."""
+        if self.table.revisions is not None:
+            return f"{self.table.repository}, revisions {self.table.revisions}"
         return self.table.files or counted(len(self.table.epochs), "file")
 
     def lacking(self, seeds: tuple[int, ...], epochs: tuple[int, ...]) -> Iterator[str]:
-        """Yield a message for each seed with epochs that have no file."""
+        """Yield a message for each seed with epochs that have no file; revisions may be absent."""
+        if self.table.revisions is not None:
+            if "{seed}" not in self.table.revisions and any(seeds):
+                yield f"{self.source} has no {{seed}}, so the only seed is 0"
+            return
         known = sorted({seed for seed, _ in self.paths})
         for seed in seeds:
             if seed not in known:
@@ -91,6 +163,8 @@ def find_saved_epochs(table: Checkpoints, folder: Path) -> SavedEpochs:
     """
     if table.files is not None:
         return _by_pattern(table, table.files, folder)
+    if table.repository is not None and table.revisions is not None:
+        return _by_revision(table, table.repository, table.revisions, folder)
     paths: dict[tuple[int, int], Path] = {}
     for epoch, name in table.epochs.items():
         _check_fields(name, {"seed"})
@@ -102,12 +176,35 @@ def find_saved_epochs(table: Checkpoints, folder: Path) -> SavedEpochs:
     return _checked(SavedEpochs(table, "epoch", paths))
 
 
-def _by_pattern(table: Checkpoints, pattern: str, folder: Path) -> SavedEpochs:
+def _unit(pattern: str) -> Unit:
+    """Return what the numbers in a pattern count."""
     fields = _check_fields(pattern, set(FIELDS))
     units = [unit for unit in ("epoch", "step") if unit in fields]
     if len(units) != 1:
         raise DataError(f"{pattern!r} needs one of {{epoch}} and {{step}}; * stands for the other")
-    unit: Unit = "epoch" if units == ["epoch"] else "step"
+    return "epoch" if units == ["epoch"] else "step"
+
+
+def _by_revision(table: Checkpoints, repository: str, revisions: str, folder: Path) -> SavedEpochs:
+    """Find the revisions of a repository in a folder, or else in the cache of the hub."""
+    unit, place = _unit(revisions), Path(folder, os.path.expanduser(repository))
+    paths: dict[tuple[int, int], Path] = {}
+    if place.is_dir():
+        for path, numbers in _matches(revisions, place):
+            _add(paths, numbers.get("seed", 0), numbers[unit], path)
+        return _checked(SavedEpochs(table, unit, paths, place))
+    if not hub.REPOSITORY.fullmatch(repository):
+        return SavedEpochs(table, unit, paths, place)
+    whole = re.compile("/".join(_expression(Path(revisions).parts)))
+    for name, path in hub.cached_revisions(repository):
+        if (found := whole.fullmatch(name)) is not None:
+            numbers = {field: int(text) for field, text in found.groupdict().items()}
+            _add(paths, numbers.get("seed", 0), numbers[unit], path)
+    return _checked(SavedEpochs(table, unit, paths))
+
+
+def _by_pattern(table: Checkpoints, pattern: str, folder: Path) -> SavedEpochs:
+    unit = _unit(pattern)
     found = SavedEpochs(table, unit, {})
     paths: dict[tuple[int, int], Path] = {}
     for path, numbers in _matches(pattern, folder):

@@ -142,6 +142,15 @@ class Checkpoints(_Table):
     `?` for a single character within a name."""
     epochs: dict[Epoch, str] = {}
     """Files or folders by epoch, in place of `files`; names may contain `{seed}`."""
+    repository: str | None = None
+    """With `revisions`, in place of `files`: a folder with a folder for each revision, relative to
+    the suite file; or the name of a model on the Hugging Face hub, such as
+    `"EleutherAI/pythia-70m"`, whose revisions are read from the cache of the hub. Nothing is
+    downloaded: a message has the commands."""
+    revisions: str | None = None
+    """Pattern for the revisions of `repository`, such as `"step{step}"`; `{epoch}`, `{seed}`, `*`
+    and `?` as in `files`. A revision that is not on this machine is missing data, not a
+    mistake."""
     state: str = ""
     """Entry with the weights, for example `"state_dict_ema"`; by default the only entry that
     matches the model."""
@@ -150,15 +159,24 @@ class Checkpoints(_Table):
     left out."""
     add: str = ""
     """Prefix added to the names of the tensors in the files, after `strip`."""
+    ignore: list[str] = []
+    """Patterns for the names of tensors in the files that are no weights and are left out, such as
+    `"*.attention.bias"`; `*` stands for any characters."""
     precision: Literal["float32", "float64"] = "float32"
     """Floating-point type of the parameters; weights are never rounded to it."""
     allow_equal: bool = False
-    """Accept epochs with equal weights, which are an error otherwise."""
+    """Accept epochs with equal weights, or with a part of the weights in the same file, which are
+    an error otherwise; a note below the tables names them."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.files is None) == (not self.epochs):
-            raise PydanticCustomError("one_source", "give either 'files' or 'epochs'")
+        if (self.repository is None) != (self.revisions is None):
+            raise PydanticCustomError("half_source", "'repository' and 'revisions' go together")
+        sources = (self.files is not None, bool(self.epochs), self.revisions is not None)
+        if sum(sources) != 1:
+            raise PydanticCustomError(
+                "one_source", "give either 'files' or 'epochs' or 'repository' with 'revisions'"
+            )
         return self
 
 

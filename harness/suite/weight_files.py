@@ -85,6 +85,21 @@ def stored_content(path: Path) -> str:
         raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
+def part_sums(path: Path) -> dict[str, Path]:
+    """Return the files of weights in several parts by their sha256; empty for a single file.
+
+    Raises:
+        DataError: The files cannot be read, or are in no known form.
+    """
+    parts = [file for file in weight_files(path) if not file.name.endswith(INDEX)]
+    if len(parts) < 2:
+        return {}
+    try:
+        return {sha256_of(file): file for file in parts}
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
 def _in_folder(folder: Path) -> list[Path]:
     for name in IN_FOLDERS:
         if (folder / name).exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 import torch
@@ -83,7 +84,7 @@ def match(model: Mapping[str, Tensor], states: Mapping[str, State], table: Check
     Arguments:
         model: State of the model.
         states: States in a file, by place.
-        table: The way to read the file: `state`, `strip`, `add`.
+        table: The way to read the file: `state`, `strip`, `add`, `ignore`.
 
     Raises:
         DataError: No state matches, with the differences of the nearest one and the settings that
@@ -114,9 +115,16 @@ def _likeness(fit: Fit) -> tuple[int, int]:
 
 def _best(model: Mapping[str, Tensor], place: str, state: State, table: Checkpoints) -> Fit:
     """Apply the settings; prefixes of wrappers are removed as well if the names then match."""
-    tensors = _renamed(state, table.strip, table.add)
     words = [f"state {place!r}"] if place else []
-    if left := len(state) - len(tensors):
+    weights = {
+        name: tensor
+        for name, tensor in state.items()
+        if not any(fnmatchcase(name, pattern) for pattern in table.ignore)
+    }
+    if ignored := len(state) - len(weights):
+        words.append(f"{counted(ignored, 'tensor')} ignored")
+    tensors = _renamed(weights, table.strip, table.add)
+    if left := len(weights) - len(tensors):
         words.append(f"{counted(left, 'tensor')} without {table.strip!r} left out")
     fit = Fit(model, tensors, ", ".join(words))
     if fit.fits:

@@ -58,6 +58,5 @@ class SavedReader:
         self._context.store_checkpoint(epoch, model, files, facts)
 
     def _refuse_copy(self, epoch: int) -> None:
-        twin, saved = self._context.keys.twin(self._chain.id, epoch), self._chain.model.saved
-        if twin is not None and saved is not None:
-            raise DataError(saved.copy_message(self._chain.id.seed, twin, epoch))
+        if (why := self._context.keys.refusal(self._chain.id, epoch)) is not None:
+            raise DataError(why)

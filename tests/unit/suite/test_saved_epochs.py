@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from harness.errors import DataError, SuiteError
+from harness.errors import DataError, MissingDataError, SuiteError
 from harness.suite import load_suite
 from harness.suite.saved import find_saved_epochs
 from harness.suite.schema import Checkpoints
@@ -202,7 +203,8 @@ def test_a_model_has_a_training_or_saved_epochs(write_suite):
     text = SUITE.replace('files = "runs/epoch_{epoch}.pt"', "")
     path = write_suite(text)
     assert mistakes(path)[0] == (
-        "suite.toml:6: models.mine.checkpoints: give either 'files' or 'epochs'"
+        "suite.toml:6: models.mine.checkpoints: give either 'files' or 'epochs' or 'repository' "
+        "with 'revisions'"
     )
     head, _, tail = SUITE.partition("[models.mine.checkpoints]")
     path = write_suite(head + tail.partition("\n")[2].partition("\n")[2])
@@ -260,3 +262,70 @@ def test_names_are_relative_to_the_file_with_the_table(write_suite, tmp_path):
     suite = load_suite(write_suite('include = ["common/models.toml"]\n    ' + datasets + rest))
     saved = suite.models["mine"].saved
     assert saved.paths[0, 2] == tmp_path / "common/runs/epoch_2.pt"
+
+
+def test_revisions_are_folders_of_a_repository(tmp_path):
+    names = [f"series/step{step}" for step in (0, 1, 1000)]
+    touch(tmp_path, *(f"{name}/model.safetensors" for name in names), "series/main/notes.txt")
+    places = {(0, step): f"series/step{step}" for step in (0, 1, 1000)}
+    keys = {"repository": "series", "revisions": "step{step}"}
+    assert found(tmp_path, **keys) == ("step", places)
+    saved = find_saved_epochs(Checkpoints(**keys), tmp_path)
+    assert list(saved.lacking((0,), (0, 5))) == []
+    assert saved.absence(0, 1) is None
+    assert saved.absence(0, 5) == (
+        f"step5 of series is not on this machine: put step5 into the folder {tmp_path}/series"
+    )
+    keys["repository"] = "../none"
+    none = find_saved_epochs(Checkpoints(**keys), tmp_path)
+    assert "put step5 into the folder" in none.absence(0, 5)
+    with pytest.raises(MissingDataError, match="put step5 into"):
+        saved.content(0, 5)
+    assert list(saved.lacking((0, 1), (0,))) == [
+        "series, revisions step{step} has no {seed}, so the only seed is 0"
+    ]
+
+
+def test_revisions_of_the_hub_are_found_in_its_cache(tmp_path, monkeypatch):
+    commits = {"step0": "0" * 40, "step16": "a" * 40, "main": "b" * 40, "step32": "no commit"}
+    folder = "hub/models--lab--model"
+    touch(tmp_path, *(f"{folder}/snapshots/{x}/model.safetensors" for x in commits.values()))
+    (tmp_path / folder / "refs").mkdir()
+    for revision, commit in commits.items():
+        (tmp_path / folder / "refs" / revision).write_text(commit)
+    keys = {"repository": "lab/model", "revisions": "step{step}"}
+    for name, value in (("HF_HUB_CACHE", tmp_path / "hub"), ("HF_HOME", tmp_path)):
+        for other in ("HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(other, raising=False)
+        monkeypatch.setenv(name, str(value))
+        assert found(tmp_path, **keys) == (
+            "step",
+            {(0, n): f"{folder}/snapshots/{commits[f'step{n}']}" for n in (0, 16)},
+        )
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere"))
+    saved = find_saved_epochs(Checkpoints(**keys), tmp_path)
+    assert saved.paths == {}
+    assert saved.way_to_get(0, [0]) == "hf download lab/model --revision step0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"repository": "a", "revisions": "main"}, "'main' needs one of {epoch} and {step}"),
+        ({"repository": "a", "revisions": "{step}-{epoch}"}, "needs one of {epoch} and {step}"),
+        ({"repository": "a", "revisions": "step{number}"}, "{number} has no meaning here"),
+    ],
+)
+def test_wrong_revisions_are_explained(tmp_path, monkeypatch, keys, message):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(DataError, match=re.escape(message)):
+        find_saved_epochs(Checkpoints(**keys), tmp_path)
+
+
+def test_a_repository_needs_revisions(write_suite):
+    half = SUITE.replace('files = "runs/epoch_{epoch}.pt"', 'revisions = "step{step}"')
+    assert mistakes(write_suite(half))[0].endswith("'repository' and 'revisions' go together")
+    two = SUITE.replace("files =", 'repository = "a"\n    revisions = "{step}"\n    files =')
+    assert mistakes(write_suite(two))[0].endswith("or 'repository' with 'revisions'")
+    wrong = SUITE.replace('files = "runs/epoch_{epoch}.pt"', 'repository = "a"\nrevisions = "x"')
+    assert "models.mine.checkpoints.revisions: 'x' needs one of" in mistakes(write_suite(wrong))[0]
