@@ -58,6 +58,12 @@ def bench_models() -> list[Entry]:
             version="1",
         ),
         Entry(
+            name="diffusion",
+            target="plugins.models.diffusion:diffusion",
+            summary="Diffusion model: a U-Net removes noise, scored by a lower bound",
+            version="1",
+        ),
+        Entry(
             name="bigram",
             target="plugins.models.bigram:bigram",
             summary="Markov chain of text: pairs of neighbouring bytes, counted",

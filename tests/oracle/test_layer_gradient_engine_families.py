@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from oodbench import Images
+from plugins.models.diffusion import diffusion
 from plugins.models.hvae import hvae
 from plugins.models.pixelcnn import pixelcnn
 from plugins.models.vae import vae
@@ -15,6 +16,11 @@ from tests.oracle.layer_gradient_models import groups_of, randomised
 
 GRAY, COLOUR = Images(1, 5, 6, bits=5), Images(3, 4, 3)
 MODELS = {
+    "diffusion": (lambda: diffusion(GRAY, width=4, halvings=1, heads=2, draws=3), GRAY),
+    "diffusion-l1": (
+        lambda: diffusion(COLOUR, width=4, halvings=2, objective="l1-at-t", draws=2),
+        COLOUR,
+    ),
     "pixelcnn": (lambda: pixelcnn(GRAY, blocks=2, width=6, components=2), GRAY),
     "pixelcnn-colour": (lambda: pixelcnn(COLOUR, blocks=1, width=4, components=2), COLOUR),
     "vae": (lambda: vae(GRAY, latents=3, width=4, components=2, draws=3), GRAY),

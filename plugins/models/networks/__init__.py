@@ -1,4 +1,4 @@
-"""Networks behind the entries `pixelcnn` and `vae`, and the distributions of pixels they share.
+"""Networks behind the model entries, and the distributions of pixels that they share.
 
 Results do not depend on `train()` or `eval()`, nor on other examples in the batch.
 """
