@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, runti
 from harness.domain import Domain, Examples
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Generator, Tensor
@@ -765,6 +767,43 @@ class Executor(Protocol):
         """
 
 
+@runtime_checkable
+class RunsElsewhere(Protocol):
+    """Optional executor capability: its workers run on other machines, not on this one.
+
+    So the number of processors here means nothing: without `--workers` there is a worker for each
+    training, and without `--threads` a worker has the threads in `$OMP_NUM_THREADS`, else one.
+
+    Example:
+        >>> from oodbench import RunsElsewhere
+        >>> class Cluster:
+        ...     elsewhere = True
+        >>> isinstance(Cluster(), RunsElsewhere)
+        True
+    """
+
+    @property
+    def elsewhere(self) -> bool:
+        """True; usually a class attribute `elsewhere = True`."""
+
+
+@runtime_checkable
+class WritesScript(Protocol):
+    r"""Optional executor capability: workers are started by a script, which people may read.
+
+    Example:
+        >>> from oodbench import WritesScript
+        >>> class Scripted:
+        ...     def script(self, tasks):
+        ...         return "".join(f"bench {' '.join(task.command)}\n" for task in tasks)
+        >>> isinstance(Scripted(), WritesScript)
+        True
+    """
+
+    def script(self, tasks: Sequence[Task]) -> str:
+        """Return the script that `run` would start; nothing is started."""
+
+
 class Task(Protocol):
     """A picklable worker: it does what is left to do in a run, one piece of work after another.
 
@@ -772,11 +811,17 @@ class Task(Protocol):
     when everything is done, here or by others.
 
     Example:
+        >>> from pathlib import Path
         >>> from oodbench import Task
         >>> from oodbench.events import Message
         >>> class Greeting:
         ...     name = "worker 1"
         ...     command = None
+        ...     threads = 1
+        ...     folder = Path("bench-store/runs/suite/1")
+        ...
+        ...     def left(self):
+        ...         return 1
         ...
         ...     def __call__(self, report):
         ...         report(Message("hello"))
@@ -795,6 +840,17 @@ class Task(Protocol):
 
         None if no command can, because the suite was made in memory.
         """
+
+    @property
+    def threads(self) -> int:
+        """Number of threads of the worker; another number changes rounding."""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run in the store; other runs and workers of the suite are beside it."""
+
+    def left(self) -> int:
+        """Count the jobs of the run that are not stored, by a look into the store."""
 
     def __call__(self, report: Callable[[Event], None]) -> None:
         """Work until everything is done, and report events along the way."""

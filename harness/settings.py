@@ -150,11 +150,30 @@ def share_processors(settings: Settings, chains: int) -> tuple[int, int]:
     Raises:
         BenchError: A number is negative.
     """
-    if settings.workers < 0 or settings.threads < 0:
-        raise BenchError("--workers and --threads must be at least 1, or 0 to choose")
+    _refuse_negative(settings)
     workers = settings.workers or max(1, min(processors(), chains))
     threads = settings.threads or asked_threads() or max(1, processors() // workers)
     return workers, threads
+
+
+def share_elsewhere(settings: Settings, chains: int) -> tuple[int, int]:
+    """Choose the number of workers on other machines, and the number of threads per worker.
+
+    Arguments:
+        settings: With `workers` and `threads`; 0 for a worker per chain, and for the number in
+            `$OMP_NUM_THREADS`, else one thread.
+        chains: Number of chains in the suite.
+
+    Raises:
+        BenchError: A number is negative.
+    """
+    _refuse_negative(settings)
+    return settings.workers or max(1, chains), settings.threads or asked_threads() or 1
+
+
+def _refuse_negative(settings: Settings) -> None:
+    if settings.workers < 0 or settings.threads < 0:
+        raise BenchError("--workers and --threads must be at least 1, or 0 to choose")
 
 
 def asked_threads() -> int:

@@ -1,4 +1,4 @@
-"""Support for executors: work that can be unpickled in another process on this computer."""
+"""Support for executors: work for another process, and the events of workers elsewhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-from oodbench._names import take_names
+from oodbench._names import lazily, take_names
 
-__all__ = ["Portable"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from harness.cli.work import work_here
+    from harness.run.following import FollowedLogs
+
+__all__ = ["FollowedLogs", "Portable", "work_here"]
 
 
 class Portable:
@@ -43,3 +48,8 @@ class Portable:
 def _unpickled(function: bytes) -> Portable:
     take_names()
     return Portable(pickle.loads(function))
+
+
+__getattr__ = lazily(
+    __name__, ["harness.run.following", "harness.cli.work"], ["FollowedLogs", "work_here"]
+)

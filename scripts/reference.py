@@ -44,7 +44,7 @@ CONTRACTS = """
 Dataset HasStamp HasNotes CopiesExamples Fetchable
 DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbEstimate
 Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
-HasScoreTerms HasFitInfo Baseline Executor Task
+HasScoreTerms HasFitInfo Baseline Executor RunsElsewhere WritesScript Task
 """
 INTERFACE: tuple[Any, ...] = (
     *(suites.load, suites.Suite, PlannedWork, Results, Scores, ComparedRuns),

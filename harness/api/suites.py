@@ -29,7 +29,7 @@ from harness.text import known_names
 if TYPE_CHECKING:
     from harness.api.planned import PlannedWork
     from harness.api.results import Results
-    from harness.cli.display.displays import DisplayKind
+    from harness.cli.display.displays import Shown
     from harness.run.work import WorkDone
 
 Missing: TypeAlias = Literal["run", "report", "error"]
@@ -173,7 +173,7 @@ class Suite:
         executor: str = "auto",
         allow_missing: bool = False,
         download: bool = False,
-        display: DisplayKind = "auto",
+        display: Shown = "auto",
     ) -> Results:
         """Return the results; what is not stored is trained, evaluated and scored first.
 
@@ -191,7 +191,7 @@ class Suite:
             executor: Name of an executor plugin.
             allow_missing: Whether to run the cells with available data if a data set is missing.
             download: Whether to download missing data sets first.
-            display: How progress is shown, on stderr.
+            display: How progress is shown, on stderr; or a function, called with each event.
 
         Raises:
             MissingDataError: A data set is missing.
@@ -228,6 +228,48 @@ class Suite:
             raise BenchError(results.pending_note)
         return results
 
+    def script(
+        self,
+        *,
+        executor: str,
+        store: Place = None,
+        data: Place = None,
+        device: str = "auto",
+        batch_size: int = BATCH_SIZE,
+        workers: int = 0,
+        threads: int = 0,
+        compile: bool = False,
+    ) -> str:
+        """Return the script by which an executor would start workers; nothing is started.
+
+        Arguments:
+            executor: Name of an executor plugin that writes a script.
+            store: As for `run`.
+            data: As for `run`.
+            device: As for `run`.
+            batch_size: As for `run`.
+            workers: As for `run`.
+            threads: As for `run`.
+            compile: As for `run`.
+
+        Raises:
+            BenchError: The executor writes no script, or the suite is not in a file.
+        """
+        from harness.run.workers import written_script
+
+        settings = settings_of(
+            store,
+            data,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            threads=threads,
+            compile=compile,
+            executor=executor,
+        )
+        with data_folder(settings.data):
+            return written_script(self._resolved, settings)
+
     def work(
         self,
         *,
@@ -241,7 +283,7 @@ class Suite:
         threads: int = 0,
         compile: bool = False,
         allow_missing: bool = False,
-        display: DisplayKind = "auto",
+        display: Shown = "auto",
     ) -> WorkDone:
         """Be one of any number of workers that share a store; nothing is scored.
 
@@ -298,7 +340,7 @@ class Suite:
 def compute(
     suite: ResolvedSuite,
     settings: Settings,
-    display: DisplayKind,
+    display: Shown,
     *,
     allow_missing: bool = False,
     download: bool = False,

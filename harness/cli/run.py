@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -56,6 +56,10 @@ def run(
     download: Annotated[
         bool, typer.Option("--download", help="Download missing data sets first.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only print the script of an executor that writes one."),
+    ] = False,
     display: DisplayOption = "auto",
     errors: ErrorsOption = False,
 ) -> None:
@@ -64,19 +68,21 @@ def run(
     Prints the AUROC tables and, for many scorers, a ranking. The same command again resumes:
     stored work is not repeated.
     """
-    results = load(suite, plugin, changes, only).run(
-        store=store,
-        data=data,
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
-        threads=threads,
-        compile=compile,
-        executor=executor,
-        allow_missing=allow_missing,
-        download=download,
-        display=display,
-    )
+    loaded = load(suite, plugin, changes, only)
+    how: dict[str, Any] = {
+        "store": store,
+        "data": data,
+        "device": device,
+        "batch_size": batch_size,
+        "workers": workers,
+        "threads": threads,
+        "compile": compile,
+        "executor": executor,
+    }
+    if dry_run:
+        sys.stdout.write(loaded.script(**how))
+        return
+    results = loaded.run(**how, allow_missing=allow_missing, download=download, display=display)
     _print_report(results, errors)
     status = results.outcome.exit_status
     if status:

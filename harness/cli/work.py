@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -24,6 +25,7 @@ from harness.cli.arguments import (
 from harness.cli.output import tell
 from harness.cli.preemption import PREEMPTED, StopRequest
 from harness.errors import Interrupted
+from harness.events import Event
 from harness.settings import BATCH_SIZE
 from harness.text import counted
 
@@ -79,3 +81,28 @@ def work(
     failed = f", {done.failed} failed" if done.failed else ""
     print(f"{counted(done.done, 'job')} done here{failed}, {done.left} left")
     raise typer.Exit(done.exit_status)
+
+
+def work_here(arguments: Sequence[str], report: Callable[[Event], None]) -> None:
+    """Be the worker of `bench work ARGUMENTS` in this process, which has no other work.
+
+    Like the command, the worker stores its progress and ends when the process gets a signal.
+
+    Arguments:
+        arguments: The words after `bench`.
+        report: Called with every event about work, in place of a display.
+    """
+    from harness.cli.app import COMMANDS, ListedCommand
+    from harness.run.following import is_of_work
+
+    def show(event: Event) -> None:
+        if is_of_work(event):
+            report(event)
+
+    name, *words = arguments
+    options = ListedCommand(name, *COMMANDS["bench"][name]).make_context(name, words).params
+    named = [options.pop(key) for key in ("suite", "plugin", "changes", "only")]
+    try:
+        load(*named).work(**{**options, "display": show, "stop": StopRequest()})
+    except Interrupted:
+        return

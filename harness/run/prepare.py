@@ -21,6 +21,9 @@ from harness.store.records import Store, find_unwritable
 from harness.suite import DatasetComponent, ResolvedSuite
 from harness.text import counted
 
+DATA = "data"
+"""Name of the task that opens data sets."""
+
 
 def plan_unopened(suite: ResolvedSuite, settings: Settings) -> Plan:
     """Make the plan from stored descriptions of data sets, without opening any data."""
@@ -45,7 +48,7 @@ def plan_opened(suite: ResolvedSuite, settings: Settings, report: Report) -> Pla
     """Make the plan with all data sets opened; the first use converts a data set."""
     data = DataFolder(settings.data)
     names = make_plan(suite, {}).needed_datasets()
-    report(events.StepStarted("data", "opening data sets", len(names), "sets"))
+    report(events.StepStarted(DATA, "opening data sets", len(names), "sets"))
 
     def tell_notes(prepared: PreparedDataset) -> None:
         for note in notes_on_dataset(prepared):
@@ -54,8 +57,8 @@ def plan_opened(suite: ResolvedSuite, settings: Settings, report: Report) -> Pla
     def get(component: DatasetComponent) -> PreparedDataset:
         return data.prepare(component, tell_notes)
 
-    plan = _plan_with(suite, get, lambda name: report(events.StepAdvanced("data", 1)))
-    report(events.StepFinished("data"))
+    plan = _plan_with(suite, get, lambda name: report(events.StepAdvanced(DATA, 1)))
+    report(events.StepFinished(DATA))
     return plan
 
 

@@ -46,7 +46,8 @@ def run(
     chains = [plan.chains[chain] for chain, count in missing.items() if count]
     if chains:
         refuse_unwritable(store, sum(missing.values()))
-    report(run_started(plan, sum(missing.values()), new_run_folder(settings.store, plan.suite)))
+    folder = new_run_folder(settings.store, plan.suite)
+    report(run_started(plan, sum(missing.values()), folder))
     chain_of: dict[str, str] = {}
     failures: dict[str, str] = {}
     told: set[str] = set()
@@ -65,13 +66,13 @@ def run(
             preview(event)
 
     if chains:
-        run_workers(suite, settings, plan, follow)
+        run_workers(suite, settings, plan, folder, follow)
     outcome = score_stored(plan, settings, report)
     for _ in range(MOST_REPAIRS):
         if not outcome.set_aside:
             break
         report(events.Message(f"{outcome.set_aside} damaged statistics are computed again"))
-        run_workers(suite, settings, plan, follow)
+        run_workers(suite, settings, plan, folder, follow)
         outcome = score_stored(plan, settings, report)
     outcome = without_pending(outcome, failures)
     unwritable = find_unwritable(store.root)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.contracts import RunsElsewhere
 from harness.registry.options import validate_options
 from harness.registry.registry import FILE, MEMORY, Registered, Registry
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
@@ -93,6 +94,14 @@ class ResolvedSuite:
         """
         found = self.executors.get(name) or self._executor_without_table(name)
         return replace(found, options={**found.options, WORKERS: workers}).build()
+
+    def runs_elsewhere(self, executor: str) -> bool:
+        """Check that the workers of an executor run on other machines.
+
+        Raises:
+            PluginError: There is no such executor.
+        """
+        return isinstance(self.registry.get("executors", executor).load(), RunsElsewhere)
 
     def _executor_without_table(self, name: str) -> Component:
         registered = self.registry.get("executors", name)

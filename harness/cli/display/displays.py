@@ -18,13 +18,17 @@ from harness.run.event_log import event_json
 from harness.text import printable
 
 DisplayKind: TypeAlias = Literal["auto", "rich", "plain", "json", "none"]
+Shown: TypeAlias = DisplayKind | Callable[[Event], None]
+"""A kind of display, or a function that is called with each event."""
 PLAIN_SECONDS = 5.0
 """Minimum time between two progress lines, in seconds."""
 
 
-def make_display(kind: DisplayKind, stream: TextIO | None = None) -> Display:
+def make_display(kind: Shown, stream: TextIO | None = None) -> Display:
     """Make a display; `"auto"` means `"rich"` on a terminal and `"plain"` elsewhere."""
     stream = stream or sys.stderr
+    if callable(kind):
+        return FunctionDisplay(kind)
     if kind == "auto":
         kind = "rich" if stream.isatty() and not _is_dumb() else "plain"
     if kind == "rich":
@@ -108,6 +112,17 @@ class NoDisplay(Display):
 
     def __call__(self, event: Event) -> None:
         """Show nothing."""
+
+
+class FunctionDisplay(Display):
+    """Calls a function with each event."""
+
+    def __init__(self, function: Callable[[Event], None]) -> None:
+        self.function = function
+
+    def __call__(self, event: Event) -> None:
+        """Call the function."""
+        self.function(event)
 
 
 class Guarded:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from harness import events
-from harness.cli.display.displays import DisplayKind, Guarded, make_display
+from harness.cli.display.displays import Guarded, Shown, make_display
 from harness.cli.display.progress import headline
 from harness.events import Event
 from harness.registry.registry import Registry, tell_listeners
@@ -30,7 +30,7 @@ def _open_log(path: Path) -> TextIO:
 
 @contextmanager
 def session(
-    registry: Registry, display: DisplayKind, log_path: Path
+    registry: Registry, display: Shown, log_path: Path
 ) -> Iterator[Callable[[Event], None]]:
     """Yield a function that reports events to the display, the event log and plugins.
 
@@ -38,7 +38,7 @@ def session(
 
     Arguments:
         registry: Plugins to tell about events; broken plugins are reported first.
-        display: Kind of display.
+        display: Kind of display, or a function that is called with each event.
         log_path: Text log; new lines are appended.
     """
     with (

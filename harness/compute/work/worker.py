@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness import events
 from harness.compute.device import keep_freed_memory, thread_count
@@ -44,6 +45,7 @@ class Worker:
         settings: Settings of the run.
         threads: Number of threads.
         began: Beginning of the run, by the clock of the store.
+        folder: Folder of the run in the store.
         command: Arguments of `bench` for the same worker; None for a suite made in memory.
         gpu: Value for `$CUDA_VISIBLE_DEVICES`; None to leave the variable as it is.
     """
@@ -54,6 +56,7 @@ class Worker:
     settings: Settings
     threads: int
     began: float
+    folder: Path = Path()
     command: tuple[str, ...] | None = None
     gpu: str | None = None
 
@@ -61,6 +64,14 @@ class Worker:
     def name(self) -> str:
         """Name of the worker in displays."""
         return f"worker {self.number + 1}"
+
+    def left(self) -> int:
+        """Count the jobs that are left to do, apart from those that have failed in this run."""
+        self.plan.look_again()
+        remaining = Remaining(self.plan, Store(self.settings.store), self.began)
+        chains = self.plan.chains.values()
+        epochs = sum(len(remaining.epochs(chain)) for chain in chains)
+        return epochs + sum(remaining.lacks(job) for chain in chains for job in chain.jobs)
 
     def __call__(self, report: Report) -> None:
         """Work until everything is done, here or by other workers."""
