@@ -29,4 +29,10 @@ def bench_executors() -> Iterable[Entry]:
             "runs several tasks at a time, each in a separate process",
             version="1",
         ),
+        Entry(
+            "slurm",
+            "plugins.executors.slurm:Slurm",
+            "submits the workers as a Slurm array, and follows them",
+            version="1",
+        ),
     ]
