@@ -35,4 +35,10 @@ def bench_executors() -> Iterable[Entry]:
             "submits the workers as a Slurm array, and follows them",
             version="1",
         ),
+        Entry(
+            "ray",
+            "plugins.executors.ray_cluster:RayCluster",
+            "runs each worker as a task of a Ray cluster (extra `ray`)",
+            version="1",
+        ),
     ]
