@@ -340,6 +340,32 @@ class HasLogProbTerms(Protocol):
 
 
 @runtime_checkable
+class HasLogProbTokens(Protocol):
+    """Optional capability of a model of text: a log-probability for each token.
+
+    Example:
+        >>> import math
+        >>> import torch
+        >>> from oodbench import HasLogProbTokens
+        >>> class Uniform:
+        ...     def log_prob_tokens(self, x):
+        ...         return torch.full(x.shape, -math.log(256))
+        >>> isinstance(Uniform(), HasLogProbTokens)
+        True
+    """
+
+    def log_prob_tokens(self, x: Tensor) -> Tensor:
+        """Return log P(x_t | x_1, ..., x_{t-1}) for each token; their sum is `log_prob(x)`.
+
+        Arguments:
+            x: int64, (N, T).
+
+        Returns:
+            Floating, (N, T), in nats.
+        """
+
+
+@runtime_checkable
 class HasLogDensity(Protocol):
     """Optional model capability: a density over real-valued images, behind `log_prob`.
 

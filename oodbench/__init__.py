@@ -49,6 +49,7 @@ __all__ = [
     "HasLogDensity",
     "HasLogProbEstimate",
     "HasLogProbTerms",
+    "HasLogProbTokens",
     "HasNotes",
     "HasScoreTerms",
     "HasStamp",

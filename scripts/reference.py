@@ -42,7 +42,7 @@ from harness.testing.statistics import STATISTIC_CHECKS
 DOCS = Path(__file__).parent.parent / "docs"
 CONTRACTS = """
 Dataset HasStamp HasNotes CopiesExamples Fetchable
-DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbEstimate
+DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbTokens HasLogProbEstimate
 Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
 HasScoreTerms HasFitInfo Baseline Executor RunsElsewhere WritesScript Task
 """

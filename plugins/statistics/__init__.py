@@ -21,6 +21,10 @@ ENTRIES = {
         "log_prob_terms:LogProbTerms",
         "terms of each example's log-probability, in nats: base density, ladj, by level",
     ),
+    "log_prob_tokens": (
+        "log_prob_tokens:LogProbTokens",
+        "log-probability of each token of a text given those before, in nats",
+    ),
     "layer_gradient_sq_norms": (
         "layer_gradient_sq_norms:LayerGradientSqNorms",
         "squared gradient norm of each layer for the summed log-probability of a group",
@@ -44,6 +48,10 @@ ENTRIES = {
     "zlib_bits": (
         "text_statistics:ZlibBits",
         "size of each window of text compressed by zlib, in bits; reads no model",
+    ),
+    "compressed_bits": (
+        "compressed_bits:CompressedBits",
+        "size of each example under a lossless compressor, in bits; reads no model",
     ),
     "layer_fisher_diagonal": (
         "layer_fisher:LayerFisherDiagonal",

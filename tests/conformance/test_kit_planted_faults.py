@@ -15,6 +15,7 @@ from torch import nn
 
 from oodbench import DomainError, Images
 from oodbench.testing import assert_conforms, check_model
+from plugins.models.text.bigram import Bigram
 
 
 def failed(checks):
@@ -363,11 +364,24 @@ def test_capabilities_that_a_model_has_not_are_skipped():
     skipped = {check.name for check in check_model(PlainModel) if check.outcome == "skipped"}
     assert skipped == (
         {"prepare", "training_loss", "sample", "log_density", "log_prob_terms", "to_noise"}
+        | {"log_prob_tokens"}
     )
-    assert "skipped" not in {check.outcome for check in check_model(GoodModel)}
+    skipped = {check.name for check in check_model(GoodModel) if check.outcome == "skipped"}
+    assert skipped == {"log_prob_tokens"}
 
 
 NATS_TO_BITS = 1 / math.log(2)
+
+
+class FewerTokens(Bigram):
+    def log_prob_tokens(self, x):
+        return super().log_prob_tokens(x)[:, 1:]
+
+
+class MeanTokens(Bigram):
+    def log_prob_tokens(self, x):
+        return super().log_prob_tokens(x) / x.shape[1]
+
 
 MODEL_FAULTS = {
     "bits instead of nats": (scaled(lambda d: NATS_TO_BITS), "unit", "in bits"),
@@ -443,6 +457,16 @@ def test_model_faults(name, examine):
     assert status == 1
     assert failed(checks).keys() == {check} | MODELS_ALSO_FAIL.get(name, set())
     assert text in named(checks, check).message
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [(FewerTokens, "has shape (5, 7), not (5, 8)"), (MeanTokens, "do not sum to log_prob")],
+)
+def test_faults_of_models_of_text(model, text):
+    checks = check_model(model)
+    assert failed(checks).keys() == {"log_prob_tokens"}
+    assert text in named(checks, "log_prob_tokens").message
 
 
 def test_faults_that_break_much():

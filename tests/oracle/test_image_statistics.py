@@ -85,7 +85,7 @@ def test_input_complexity_by_hand():
     scorer = InputComplexity().fit({})
     given = {
         "log_prob": np.array([[-10.0, -20.0], [-3.0, -1.0]])[:, :, None] * math.log(2),
-        "png_bits": np.array([[4.0, 8.0], [7.0, 5.0]])[:, :, None],
+        "compressed_bits": np.array([[4.0, 8.0], [7.0, 5.0]])[:, :, None],
     }
     # 10 - 4 and 20 - 8 bits, then 3 - 7 and 1 - 5.
     assert scorer.score(given) == pytest.approx([9.0, -4.0], rel=1e-14)
@@ -100,7 +100,7 @@ def test_a_simple_example_is_ood_even_if_more_probable(size):
         shape = (60, size, 1)
         return {
             "log_prob": -rng.normal(bits, 100, shape) * math.log(2),
-            "png_bits": rng.normal(png, 100, shape),
+            "compressed_bits": rng.normal(png, 100, shape),
         }
 
     inside, outside = groups(5000, 4500), groups(3000, 1500)

@@ -14,13 +14,17 @@ import pytest
 import torch
 
 from harness.domain import Images, Tokens
-from harness.errors import DomainError, UnsupportedError
+from harness.errors import DomainError, NotFittedError, UnsupportedError
 from harness.run.run import run
 from harness.suite import load_suite
 from oodbench.testing import assert_conforms, check_statistic
 from plugins.datasets.text.text_files import TextFiles
 from plugins.datasets.transformed import Transformed
 from plugins.models.bigram import bigram
+from plugins.scorers.min_k import MinK
+from plugins.statistics.compressed_bits import CompressedBits
+from plugins.statistics.image_statistics import PNGBits
+from plugins.statistics.log_prob_tokens import LogProbTokens
 from plugins.statistics.text_statistics import MeanByte, ZlibBits
 from tests.places import settings_in
 
@@ -29,14 +33,19 @@ TRAINING = [(0, 1, 2), (0, 1, 1), (3, 3, 3), (0, 2, 1)]
 
 def literal_log_prob(training, vocabulary, window):
     """Log-probability in nats from counts, in exact fractions until the logarithm."""
+    return math.fsum(literal_log_probs(training, vocabulary, window))
+
+
+def literal_log_probs(training, vocabulary, window):
+    """Log-probability of each token given the token before."""
     first = Counter(example[0] for example in training)
     pairs = Counter(pair for example in training for pair in itertools.pairwise(example))
     before = Counter(a for example in training for a in example[:-1])
     probability = Fraction(first[window[0]] + 1, len(training) + vocabulary)
-    total = math.log(probability)
+    found = [math.log(probability)]
     for a, b in itertools.pairwise(window):
-        total += math.log(Fraction(pairs[a, b] + 1, before[a] + vocabulary))
-    return total
+        found.append(math.log(Fraction(pairs[a, b] + 1, before[a] + vocabulary)))
+    return found
 
 
 @pytest.fixture
@@ -52,6 +61,14 @@ def test_log_probabilities_are_those_of_counting(counted):
     expected = [literal_log_prob(TRAINING, 4, window) for window in windows]
     assert values == pytest.approx(expected, abs=1e-12)
     assert math.fsum(map(math.exp, values)) == pytest.approx(1, abs=1e-12)
+
+
+def test_log_probabilities_of_tokens_are_those_of_counting(counted):
+    windows = torch.tensor([(0, 1, 2), (3, 3, 0)])
+    expected = [literal_log_probs(TRAINING, 4, window) for window in windows.tolist()]
+    values = LogProbTokens()(counted, windows[:, None])
+    np.testing.assert_allclose(values, expected, rtol=1e-12)
+    assert LogProbTokens().features(counted) == ("token.1", "token.2", "token.3")
 
 
 def test_counting_again_forgets_what_was_counted_before(counted):
@@ -98,7 +115,10 @@ SUITE = """
     out = "shuffled"
     epochs = [0]
     group_sizes = [1, 2]
-    scorers = ["log-likelihood", "gradient-norm", "mean-byte", "zlib-size", "mean-intensity"]
+    scorers = [
+      "log-likelihood", "gradient-norm", "min-k", "input-complexity",
+      "mean-byte", "zlib-size", "mean-intensity",
+    ]
     n_in = 30
     n_fit = 20
     n_out = 30
@@ -141,6 +161,23 @@ def test_a_suite_of_text_is_a_literal_computation(results, tmp_path):
     bits = -math.fsum(sides[0]) / 30 / (16 * math.log(2))
     assert result.metrics.bits_per_dim_in == pytest.approx(bits, abs=1e-12)
     assert result.provenance["bits_unit"] == "bits/byte"
+    # The 4 least probable of 16 tokens: 20 %, rounded up.
+    lowest = [
+        [-sum(sorted(literal_log_probs(training, 256, x))[:4]) / 4 for x in split[order].tolist()]
+        for split in (test, shuffled)
+    ]
+    assert results["bigram", "min-k", 1].scores_in.tolist() == pytest.approx(lowest[0], abs=1e-12)
+    expected = literal_auroc(*lowest)
+    assert results["bigram", "min-k", 1].metrics.auroc == pytest.approx(expected, abs=1e-12)
+    complexity = [
+        [
+            -p / math.log(2) - 8 * len(zlib.compress(bytes(x), 9))
+            for p, x in zip(*side, strict=True)
+        ]
+        for side in zip(sides, (test[order].tolist(), shuffled[order].tolist()), strict=True)
+    ]
+    found = results["bigram", "input-complexity", 1].scores_in.tolist()
+    assert found == pytest.approx(complexity[0], abs=1e-9)
     pairs = [[(a + b) / 2 for a, b in zip(x[::2], x[1::2], strict=True)] for x in scores]
     expected = literal_auroc(*pairs)
     assert results["bigram", "log-likelihood", 2].metrics.auroc == pytest.approx(
@@ -159,6 +196,31 @@ def test_what_is_of_images_does_not_apply_to_text(results):
             assert (result.status, reason in result.message) == ("unsupported", True)
         else:
             assert result.status == "ok"
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.2, 2), (0.3, 3), (0.01, 1), (0.31, 4), (1.0, 10)])
+def test_min_k_is_the_mean_over_the_least_probable_tokens(share, count):
+    values = -np.random.default_rng(0).exponential(size=(3, 2, 10))
+    expected = [
+        -sum(sum(sorted(row)[:count]) / count for row in group) / 2 for group in values.tolist()
+    ]
+    scorer = MinK(share=share).fit({})
+    assert scorer.score({"log_prob_tokens": values}) == pytest.approx(expected, rel=1e-14)
+
+
+def test_min_k_is_not_available_without_tokens():
+    message = r"^log_prob_tokens needs a model of text with log_prob_tokens; Linear lacks this"
+    for call in (LogProbTokens().features, lambda m: LogProbTokens()(m, torch.zeros(1, 1, 4))):
+        with pytest.raises(UnsupportedError, match=message):
+            call(torch.nn.Linear(1, 1))
+    with pytest.raises(NotFittedError, match="^min-k was asked for scores before"):
+        MinK().score({})
+
+
+def test_each_domain_has_its_compressor():
+    text, images = grouped(b"to be or not"), torch.arange(75).view(1, 1, 3, 5, 5).byte()
+    assert CompressedBits()(None, text) == ZlibBits()(None, text)
+    assert CompressedBits()(None, images) == PNGBits()(None, images)
 
 
 def grouped(*windows):

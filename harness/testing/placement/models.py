@@ -12,7 +12,14 @@ from torch import Tensor
 
 from harness.compute.checkpoints import load_tensors, tensor_bytes
 from harness.compute.trainer import Training
-from harness.contracts import DensityModel, Flow, HasLogDensity, HasLogProbTerms, Samplable
+from harness.contracts import (
+    DensityModel,
+    Flow,
+    HasLogDensity,
+    HasLogProbTerms,
+    HasLogProbTokens,
+    Samplable,
+)
 from harness.domain import Domain
 from harness.suite import Recipe
 from harness.testing.checks import Check, Fault, NotApplicable, run_checks
@@ -95,6 +102,8 @@ def evaluation(subject: ModelUnderTest) -> str:
             if isinstance(model, HasLogProbTerms):
                 terms = model.log_prob_terms(x)
                 results |= {f"log_prob_terms {name}": value for name, value in terms.items()}
+            if isinstance(model, HasLogProbTokens):
+                results["log_prob_tokens"] = model.log_prob_tokens(x)
             if isinstance(model, Flow):
                 results["to_noise"] = model.to_noise(x.to(dtype))
         return results

@@ -46,8 +46,18 @@ class Bigram(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Evaluate log P(x) for windows, int64, (N, T): floating, (N,), in nats."""
-        following = self.following.log_softmax(1)[x[:, :-1], x[:, 1:]]  # (N, T - 1)
-        return self.first.log_softmax(0)[x[:, 0]] + following.sum(1)
+        first, following = self._terms(x)
+        return first + following.sum(1)
+
+    def log_prob_tokens(self, x: Tensor) -> Tensor:
+        """Evaluate log P(x_1) and log P(x_t | x_{t-1}): floating, (N, T), in nats."""
+        first, following = self._terms(x)
+        return torch.cat((first.unsqueeze(1), following), dim=1)
+
+    def _terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate the first tokens, (N,), and those after another, (N, T - 1)."""
+        following = self.following.log_softmax(1)[x[:, :-1], x[:, 1:]]
+        return self.first.log_softmax(0)[x[:, 0]], following
 
     @torch.no_grad()
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:

@@ -32,7 +32,7 @@ UNSUPPORTED = {
     "NoModule": {TERMS, SPECTRUM, REGRET, *KRONECKER},
 }
 """Statistics that each model cannot have."""
-TEXT = {"mean_byte", "zlib_bits"}
+TEXT = {"mean_byte", "zlib_bits", "log_prob_tokens"}
 """Statistics that images cannot have."""
 
 

@@ -155,7 +155,7 @@ def test_one_value_of_the_examples_alone_serves_all_models_and_epochs(ran, again
     _, _, done = ran
     plan, store, cells = again
     jobs = [job for chain in plan.chains.values() for job in chain.jobs if job.epoch is None]
-    assert {job.statistic for job in jobs} == {"total_variation", "png_bits"}
+    assert {job.statistic for job in jobs} == {"total_variation", "compressed_bits"}
     assert {job.chain.model for job in jobs} == {"flow", "background"}
     keys = {plan.keys(store).statistic_key(job) for job in jobs}
     assert len(keys) == 6  # two statistics of fit, in and out

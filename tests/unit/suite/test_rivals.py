@@ -9,8 +9,8 @@ from harness.suite import load_suite
 from harness.suite.toml.files import shipped_suites
 
 FOLDER = shipped_suites()
-OF_TEXT = {"mean-byte", "zlib-size"}
-"""Baselines that images cannot have."""
+OF_TEXT = {"mean-byte", "min-k", "zlib-size"}
+"""Scorers that images cannot have."""
 
 
 def planned_by(name):
