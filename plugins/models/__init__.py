@@ -75,4 +75,10 @@ def bench_models() -> list[Entry]:
             summary="Causal transformer of text: each byte given the bytes before",
             version="1",
         ),
+        Entry(
+            name="causal-lm",
+            target="plugins.models.causal_lm:causal_lm",
+            summary="Causal language model of transformers, from a local folder",
+            version="1",
+        ),
     ]
