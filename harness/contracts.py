@@ -766,6 +766,25 @@ class Baseline(Protocol):
         """True; usually a class attribute `baseline = True`."""
 
 
+@runtime_checkable
+class Landmark(Protocol):
+    """Optional scorer capability: a scorer that others are compared with, such as the likelihood.
+
+    Figures and the page show it in colour by default, under its own name.
+
+    Example:
+        >>> from oodbench import Landmark
+        >>> class LogLikelihood:
+        ...     landmark = True
+        >>> isinstance(LogLikelihood(), Landmark)
+        True
+    """
+
+    @property
+    def landmark(self) -> bool:
+        """True; usually a class attribute `landmark = True`."""
+
+
 class Executor(Protocol):
     """A way to run workers. The constructor takes `workers`, the maximum at once.
 

@@ -55,6 +55,7 @@ __all__ = [
     "HasStamp",
     "Images",
     "JobFailed",
+    "Landmark",
     "Likelihood",
     "MissingDataError",
     "NeedsFeatureNames",

@@ -44,7 +44,7 @@ CONTRACTS = """
 Dataset HasStamp HasNotes CopiesExamples Fetchable
 DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbTokens HasLogProbEstimate
 Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
-HasScoreTerms HasFitInfo Baseline Executor RunsElsewhere WritesScript Task
+HasScoreTerms HasFitInfo Baseline Landmark Executor RunsElsewhere WritesScript Task
 """
 INTERFACE: tuple[Any, ...] = (
     *(suites.load, suites.Suite, PlannedWork, Results, Scores, ComparedRuns),

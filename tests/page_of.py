@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.report.looks import looks
 from harness.report.page import render_page
 from harness.run.outcome import Outcome, score_stored
 from harness.run.prepare import plan_unopened
@@ -51,7 +52,9 @@ class Made:
     def page(self, **changes) -> str:
         """The page, with the arguments of `render_page` or an `outcome` of its own."""
         given = {"outcome": self.outcome, "arguments": ["tiny suite.toml"]} | changes
-        return render_page(self.suite, given.pop("outcome"), self.store, **given)
+        outcome = given.pop("outcome")
+        given.setdefault("looks", looks(outcome.plan, outcome.results))
+        return render_page(self.suite, outcome, self.store, **given)
 
 
 def make(folder: Path) -> Made:

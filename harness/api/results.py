@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -15,6 +15,8 @@ from harness.api.shown import Spelling
 from harness.errors import BenchError
 from harness.plan.costs import scorer_costs
 from harness.regression.runs import Run
+from harness.report.epochs import MARGIN
+from harness.report.looks import looks
 from harness.report.render.documents import Rendered
 from harness.report.render.epochs import render_epochs
 from harness.report.render.formats import csv_columns, csv_rows, render
@@ -178,7 +180,9 @@ class Results:
             format: `"table"`, `"markdown"`, `"latex"`, `"csv"`, `"json"` or `"html"`.
             title: Heading; the suite's title by default.
             console: Console that will print a table, for its width.
-            options: `standard_errors` and `show_all` for AUROC tables, `margin` for epochs.
+            options: For AUROC tables `standard_errors`, `show_all`, and `rows` and `columns`,
+                lists of `"model"`, `"in"`, `"out"`, `"scorer"`, `"epoch"` or `"group_size"`;
+                `margin` for epochs.
         """
         write = self._report(report)
         return write(
@@ -208,15 +212,25 @@ class Results:
         """Return the sentences below the tables: the best scorer, failures, the next step."""
         return summary(self._outcome.results, baseline_names(self._outcome.plan))
 
-    def page(self, path: str | Path, *, temperature: float | None = None) -> Path:
+    def page(
+        self,
+        path: str | Path,
+        *,
+        focus: Sequence[str] = (),
+        temperature: float | None = None,
+    ) -> Path:
         """Write a page with all results, a single HTML file for a browser.
 
         Arguments:
             path: The file.
+            focus: Scorers in colour and shown at first, as for `figures`.
             temperature: Temperature of samples drawn from the models; None for no samples.
 
         Returns:
             The file.
+
+        Raises:
+            BenchError: A scorer in `focus` is unknown, or there are more than six.
         """
         from harness.report.page import render_page
 
@@ -226,25 +240,40 @@ class Results:
                 self._outcome,
                 Store(self._settings.store),
                 arguments=self._spelling.words,
+                looks=looks(self._outcome.plan, self._outcome.results, focus),
                 temperature=temperature,
             )
         replace_file(Path(path), page.encode())
         return Path(path)
 
-    def figures(self, folder: str | Path, *, temperature: float = 1.0) -> Gallery:
+    def figures(
+        self,
+        folder: str | Path,
+        *,
+        focus: Sequence[str] = (),
+        width: Literal["one", "two"] = "two",
+        margin: float = MARGIN,
+        temperature: float = 1.0,
+    ) -> Gallery:
         """Write the figures, each as PNG and PDF.
 
         Arguments:
             folder: The folder for the files.
+            focus: Scorers in colour, at most six, the others grey; by default the likelihood,
+                the paper's score, the best trivial baseline, and the best.
+            width: Width of the figures for a paper: one of its two columns, or both.
+            margin: The largest loss of AUROC that counts as no loss.
             temperature: Temperature of samples drawn from the models.
 
         Returns:
             The files, and notes on figures that could not be drawn.
+
+        Raises:
+            BenchError: A scorer in `focus` is unknown, or there are more than six.
         """
-        from harness.report.figures import draw_figures
+        from harness.report.figures import Drawing, draw_figures
 
         plan, results = self._outcome.plan, self._outcome.results
+        drawing = Drawing(looks(plan, results, focus), width, margin, temperature)
         with data_folder(self._settings.data):
-            return draw_figures(
-                plan, results, Store(self._settings.store), Path(folder), temperature=temperature
-            )
+            return draw_figures(plan, results, Store(self._settings.store), Path(folder), drawing)

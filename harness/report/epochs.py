@@ -177,6 +177,32 @@ def _in_short(scorer: str, answers: Sequence[Answer]) -> EarlyEnough:
     return EarlyEnough(scorer, len(answers), len(early), median(epochs), median(saved))
 
 
+class Loss(NamedTuple):
+    """The loss of AUROC at an epoch against the last one.
+
+    Attributes:
+        loss: AUROC at the last epoch minus AUROC at the epoch, means over the seeds.
+        high: One-sided 95 % upper limit of the loss; 0 at the last epoch.
+        is_shown: Whether the epoch is enough by the rule `last`.
+    """
+
+    epoch: int
+    loss: float
+    high: float
+    is_shown: bool
+
+
+def losses(epochs: Mapping[int, Seeds], margin: float = MARGIN) -> list[Loss]:
+    """Compute the losses at all comparable epochs of a row, ascending; empty without two of them.
+
+    Arguments:
+        epochs: Results by seed, by epoch.
+        margin: The largest loss that counts as no loss.
+    """
+    usable = comparable(epochs)
+    return _Search(usable, margin).losses() if len(usable) > 1 else []
+
+
 def to_json(table: EpochTable, row: EpochRow, answer: Answer | None) -> dict[str, Any]:
     """Convert an answer to JSON for `bench report --epochs`; without one, its values are null."""
     values = answer or (None,) * len(Answer._fields)
@@ -234,7 +260,7 @@ def _table(
 def _row(
     out: str, scorer: str, epochs: Mapping[int, Seeds], margin: float, rules: Sequence[Rule]
 ) -> EpochRow:
-    usable = _comparable(epochs)
+    usable = comparable(epochs)
     along = tuple({"epoch": epoch, **_means(epochs[epoch])} for epoch in sorted(epochs))
     left_out = len(epochs) - len(usable)
     if len(usable) < 2:
@@ -275,6 +301,19 @@ class _Search:
             return self._answer(rule, int(self.aurocs.argmax()), None)
         against = [last] if rule == "last" else list(range(len(self.epochs)))
         return self._answer(rule, *self._back(last, against))
+
+    def losses(self) -> list[Loss]:
+        """Return the loss at each epoch against the last one."""
+        last = len(self.epochs) - 1
+        before = list(range(last))
+        pairs = self._take([last] * last), self._take(before)
+        _, high = difference_limits(*pairs, "same", Z_ONE_SIDED)
+        highs = [*map(float, high), 0.0]
+        first = next((e for e in reversed(before) if highs[e] >= self.margin), -1)
+        return [
+            Loss(epoch, float(self.aurocs[last] - self.aurocs[place]), highs[place], place > first)
+            for place, epoch in enumerate(self.epochs)
+        ]
 
     def _back(self, place: int, against: Sequence[int]) -> tuple[int | None, float | None]:
         """Go back from a place while epochs are shown; return the last shown, and `times`."""
@@ -346,7 +385,7 @@ def _means(seeds: Seeds) -> dict[str, float | None]:
     }
 
 
-def _comparable(epochs: Mapping[int, Seeds]) -> dict[int, Seeds]:
+def comparable(epochs: Mapping[int, Seeds]) -> dict[int, Seeds]:
     """Select the epochs, ascending, that share groups and seeds with the last complete epoch."""
     groups = {epoch: _groups(epochs[epoch]) for epoch in sorted(epochs)}
     most = max(len(found) for found in groups.values())

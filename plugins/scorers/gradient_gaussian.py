@@ -57,6 +57,7 @@ class GradientGaussian(LayerScorer):
     """
 
     name = "gradient-gaussian"
+    landmark = True
 
     formula: Literal["published-code", "paper-equations"] = "published-code"
     constant_layers: Literal["drop", "keep"] = "drop"

@@ -19,6 +19,7 @@ class LogLikelihood(NothingToFit):
 
     name = "log-likelihood"
     inputs = ("log_prob",)
+    landmark = True
 
     def score(self, statistics: Statistics) -> Array:
         """Return the mean negative log-probability for each group.

@@ -15,6 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from harness.report.looks import looks
 from harness.report.page import render_page
 from harness.report.render.formats import render
 from harness.results import Result
@@ -247,7 +248,14 @@ def test_text_is_shown_and_does_nothing(browser, tmp_path):
     suite, outcome, store = make_text(tmp_path)
     path = tmp_path / "text.html"
     path.write_text(
-        render_page(suite, outcome, store, arguments=["text.toml"], temperature=1.0),
+        render_page(
+            suite,
+            outcome,
+            store,
+            arguments=["text.toml"],
+            looks=looks(outcome.plan, outcome.results),
+            temperature=1.0,
+        ),
         encoding="utf-8",
     )
     browser.get(path.as_uri())

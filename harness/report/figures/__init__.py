@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from harness.report.figures.gallery import Gallery, draw_figures
+from harness.report.figures.style import Drawing
 
-__all__ = ["Gallery", "draw_figures"]
+__all__ = ["Drawing", "Gallery", "draw_figures"]

@@ -1,13 +1,30 @@
-"""AUROC by epoch with an interval, and bits per dimension for the in-distribution set."""
+"""Numbers of scorers along the epochs, with intervals, and bits per dimension of the ID set."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from harness.report.figures.style import add_legend, fold, key, label, marked_line, new_figure
+from harness.metrics.estimates import estimate
+from harness.report.figures.series import TrainingResults, along, trained
+from harness.report.figures.style import (
+    INCHES,
+    Drawing,
+    Width,
+    add_legend,
+    epoch_axis,
+    fold,
+    key,
+    new_figure,
+    plot_scorer,
+    scorer_keys,
+    scorer_look,
+)
+from harness.report.looks import Looks
+from harness.report.significance import metrics_of
 from harness.results import BITS_UNIT, Result
 
 if TYPE_CHECKING:
@@ -15,23 +32,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-WIDTH = 3.5
-"""Panel width in inches."""
+ACROSS: dict[Width, int] = {"one": 2, "two": 4}
+"""Most panels side by side."""
+
+HEIGHT = 1.45
+"""Panel height in inches."""
 
 WIDE_RANGE = 10.0
 """Ratio between largest and smallest bits per dimension beyond which the axis is logarithmic."""
 
-
-BITS: dict[str, Any] = {"color": "0.45", "linestyle": ":", "marker": "x"}
+BITS: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 0.9}
 """Line style for bits per dimension."""
+
+Metric: TypeAlias = Literal["auroc", "ovl_scores"]
+"""What a curve shows; only the AUROC has an interval."""
+
+NAMES: dict[Metric, str] = {"auroc": "AUROC", "ovl_scores": "OVL of scores"}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Curve for a scorer: AUROC and 95 % interval bounds, by ascending epoch."""
+    """Curve for a scorer: values and 95 % interval bounds, by ascending epoch.
+
+    An unknown bound is NaN: the band then has a gap.
+    """
 
     epochs: tuple[int, ...]
-    auroc: tuple[float, ...]
+    values: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
 
@@ -50,70 +77,172 @@ class CurvePanel:
     bits: Mapping[int, float]
 
 
-def curve(results: Mapping[int, Result]) -> Curve:
-    """Make a curve from results by epoch; results without a number are left out."""
-    found = [
-        (
-            epoch,
-            result.metrics.auroc,
-            _known(result.metrics.auroc_low),
-            _known(result.metrics.auroc_high),
+def curve(results: Mapping[int, Sequence[Result]], metric: Metric = "auroc") -> Curve:
+    """Make a curve from the results by epoch, one result for each seed.
+
+    Values are means over the seeds with a number, and the interval of the AUROC includes the
+    spread between trainings. Epochs without a number are left out.
+    """
+    found = []
+    for epoch, seeds in sorted(results.items()):
+        known = [result for result in seeds if metrics_of(result) is not None]
+        if known:
+            values = [getattr(result.metrics, metric) for result in known]
+            found.append((epoch, fmean(values), *_interval(known, metric)))
+    return Curve(*zip(*found, strict=True)) if found else Curve((), (), (), ())
+
+
+def _interval(results: Sequence[Result], metric: Metric) -> tuple[float, float]:
+    found = estimate(results) if metric == "auroc" else None
+    if found is None or found.low is None or found.high is None:
+        return math.nan, math.nan
+    return found.low, found.high
+
+
+def curves_figure(seeds: Sequence[TrainingResults], drawing: Drawing, metric: Metric) -> Figure:
+    """Draw a metric by epoch, a mean over the seeds, and with the AUROC bits per dimension."""
+    first = seeds[0]
+    outs = dict.fromkeys(out for training in seeds for out in training.outs)
+    sizes = sorted({size for training in seeds for size in training.group_sizes})
+    scorers = dict.fromkeys(scorer for training in seeds for scorer in training.scorers)
+    panels = [
+        CurvePanel(
+            f"against {out}, b={size}",
+            {
+                scorer: found
+                for scorer in scorers
+                if (found := curve(along(seeds, out, scorer, size), metric)).epochs
+            },
+            _own_bits(seeds, out) if metric == "auroc" else {},
         )
-        for epoch, result in sorted(results.items())
-        if result.metrics is not None
+        for out in outs
+        for size in sizes
     ]
-    epochs, auroc, low, high = zip(*found, strict=True) if found else ((), (), (), ())
-    return Curve(epochs, auroc, low, high)
+    return draw_curves(
+        panels,
+        drawing.looks,
+        title=_title(seeds, metric, any(panel.bits for panel in panels)),
+        width=drawing.width,
+        sizes=len(sizes),
+        metric=metric,
+        unit=first.unit,
+        bits_unit=first.bits_unit,
+    )
 
 
-def _known(limit: float | None) -> float:
-    """Return an end of an interval, NaN if unknown: the band then has a gap."""
-    return math.nan if limit is None else limit
+def _title(seeds: Sequence[TrainingResults], metric: Metric, has_bits: bool) -> str:
+    first = seeds[0]
+    shown = NAMES[metric] + (f" and {first.bits_name}" if has_bits else "")
+    spread = " with the spread between trainings" if len(seeds) > 1 else ""
+    bands = f", bands are 95 % intervals{spread}" if metric == "auroc" else ""
+    return f"{trained(seeds)}: {shown} along the {first.unit}s{bands}"
+
+
+def _own_bits(seeds: Sequence[TrainingResults], out: str) -> dict[int, float]:
+    """Return bits per dimension for the scored ID examples by epoch, a mean over the seeds."""
+    found: dict[int, list[float]] = {}
+    for training in seeds:
+        for epoch, planned in training.with_bits(out).items():
+            if (bits := training.metrics(planned.cell).bits_per_dim_in) is not None:
+                found.setdefault(epoch, []).append(bits)
+    return {epoch: fmean(values) for epoch, values in sorted(found.items())}
 
 
 def draw_curves(
-    grid: list[list[CurvePanel]], *, title: str, unit: str = "epoch", bits_unit: str = BITS_UNIT
+    panels: Sequence[CurvePanel],
+    looks: Looks,
+    *,
+    title: str,
+    width: Width = "two",
+    sizes: int = 1,
+    metric: Metric = "auroc",
+    unit: str = "epoch",
+    bits_unit: str = BITS_UNIT,
 ) -> Figure:
-    """Draw a figure with a full grid of panels; `unit` is what the epochs axis counts."""
-    figure, axes = new_figure(len(grid), len(grid[0]), width=WIDTH, height=2.1, title=title)
-    scorers = dict.fromkeys(scorer for row in grid for panel in row for scorer in panel.curves)
-    places = {scorer: place for place, scorer in enumerate(scorers)}
-    for row, row_axes in zip(grid, axes, strict=True):
-        for panel, ax in zip(row, row_axes, strict=True):
-            _draw_panel(ax, panel, places, bits_unit if panel is row[-1] else "")
-        row_axes[0].set_ylabel("AUROC")
-    for ax in axes[-1]:
-        ax.set_xlabel(unit)
-    keys = [key(label(scorer), **marked_line(place)) for scorer, place in places.items()]
-    if any(panel.bits for row in grid for panel in row):
+    """Draw a figure with panels that share both axes, from left to right and down.
+
+    Arguments:
+        panels: The panels.
+        looks: Looks of the scorers; bands are drawn for scorers in focus.
+        title: Figure title.
+        width: Width of the figure.
+        sizes: Number of group sizes: so many panels belong together.
+        metric: What the curves show.
+        unit: What the epochs axis counts.
+        bits_unit: Unit of bits per dimension.
+    """
+    columns = across(len(panels), sizes, width)
+    inches = INCHES[width] / columns
+    rows = -(-len(panels) // columns)
+    figure, axes = new_figure(rows, columns, width=inches, height=HEIGHT, title=title)
+    epochs = sorted(
+        {e for panel in panels for found in panel.curves.values() for e in found.epochs}
+    )
+    limits = _bits_limits(panels)
+    for place, ax in enumerate(ax for row in axes for ax in row):
+        if place >= len(panels):
+            ax.set_axis_off()
+            continue
+        is_last = place % columns == columns - 1 or place == len(panels) - 1
+        _draw_panel(ax, panels[place], looks, inches)
+        _draw_bits(ax, panels[place].bits, limits, bits_unit if is_last else "")
+        epoch_axis(ax, epochs, inches - 0.3)
+        ax.tick_params(labelleft=place % columns == 0)
+        if place % columns == 0:
+            ax.set_ylabel(NAMES[metric])
+        if place + columns >= len(panels):
+            ax.set_xlabel(unit)
+        else:
+            ax.tick_params(labelbottom=False)
+    keys = scorer_keys(looks, [scorer for panel in panels for scorer in panel.curves])
+    if limits:
         keys.append(key(f"{bits_unit}, in-distribution (right)", **BITS))
     add_legend(figure, keys)
     return figure
 
 
-def _draw_panel(ax: Axes, panel: CurvePanel, places: Mapping[str, int], bits_label: str) -> None:
-    from matplotlib.ticker import MaxNLocator
+def across(panels: int, sizes: int, width: Width) -> int:
+    """Return the number of panels side by side: those that belong together stay in a row."""
+    most = ACROSS[width]
+    columns = most // sizes * sizes if sizes <= most else most
+    return max(1, min(columns, panels))
 
+
+def _draw_panel(ax: Axes, panel: CurvePanel, looks: Looks, inches: float) -> None:
     ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
     for scorer, found in panel.curves.items():
-        look = marked_line(places[scorer])
-        band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
-        ax.fill_between(found.epochs, found.low, found.high, **band)
-        ax.plot(found.epochs, found.auroc, **look, clip_on=False)
+        plot_scorer(ax, looks, scorer, found.epochs, found.values)
+        if scorer in looks.focus:
+            band = {"color": scorer_look(looks, scorer)["color"], "alpha": 0.15, "linewidth": 0}
+            ax.fill_between(found.epochs, found.low, found.high, **band)
     ax.set_ylim(0, 1)
-    ax.set_title(fold(panel.title, WIDTH - 0.7))
-    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    if panel.bits:
-        _draw_bits(ax, panel.bits, bits_label)
+    ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+    ax.set_title(fold(panel.title, inches - 0.35))
 
 
-def _draw_bits(ax: Axes, bits: Mapping[int, float], name: str) -> None:
+def _bits_limits(panels: Sequence[CurvePanel]) -> tuple[float, float] | None:
+    """Return the smallest and the largest bits per dimension in all panels."""
+    values = [value for panel in panels for value in panel.bits.values()]
+    return (min(values), max(values)) if values else None
+
+
+def _draw_bits(
+    ax: Axes, bits: Mapping[int, float], limits: tuple[float, float] | None, name: str
+) -> None:
+    """Draw bits per dimension, with the same axis in every panel; an empty name has no labels."""
+    if limits is None:
+        return
+    least, most = limits
     right = ax.twinx()
     right.plot(list(bits), list(bits.values()), **BITS)
-    least, most = min(bits.values()), max(bits.values())
     if least > 0 and most > WIDE_RANGE * least:
         right.set_yscale("log")
         right.yaxis.set_major_formatter("{x:,g}")
-    right.spines["right"].set(visible=True, color="0.35")
-    right.tick_params(axis="y", colors="0.35")
+        right.set_ylim(least / 1.1, most * 1.1)
+    else:
+        air = 0.05 * (most - least) or 0.5
+        right.set_ylim(least - air, most + air)
+    right.minorticks_off()
+    right.spines["right"].set(visible=bool(name), color="0.35")
+    right.tick_params(axis="y", colors="0.35", right=bool(name), labelright=bool(name))
     right.set_ylabel(name, color="0.35")

@@ -13,14 +13,19 @@ from harness.metrics.placements import Floats
 from harness.report.figures.histograms import show_ticks
 from harness.report.figures.scale import Scale, choose_scale
 from harness.report.figures.style import (
+    INCHES,
+    Width,
     add_legend,
+    dataset_look,
+    epoch_axis,
     fold,
     key,
     label,
-    line,
-    marked_line,
     new_figure,
+    plot_scorer,
+    scorer_keys,
 )
+from harness.report.looks import Looks
 from harness.results import BITS_UNIT
 
 if TYPE_CHECKING:
@@ -29,14 +34,17 @@ if TYPE_CHECKING:
 
 
 POINTS = 400
-HEIGHT = 1.75
+HEIGHT = 1.45
 """Panel height in inches."""
+
+PANELS: dict[Width, int] = {"one": 1, "two": 3}
+"""Most densities in a row, beside the curves."""
 
 MARGIN = 3.0
 """Margin drawn beyond the range of the values, in bandwidths."""
 
 
-OVL: dict[str, Any] = {"color": "black", "linestyle": ":", "marker": "x"}
+OVL: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1)), "marker": "x"}
 """Line style for OVL."""
 
 
@@ -84,9 +92,8 @@ class Densities:
     other: Density
 
 
-def densities(bits_in: Floats, bits_out: Floats) -> Densities:
+def densities(bits_in: Floats, bits_out: Floats, scale: Scale) -> Densities:
     """Estimate the kernel densities that define OVL, on an axis covering both."""
-    scale = choose_scale(bits_in, [bits_out])
     margin_in, margin_out = (MARGIN * bandwidth(bits) for bits in (bits_in, bits_out))
     low = min(bits_in.min() - margin_in, bits_out.min() - margin_out)
     high = max(bits_in.max() + margin_in, bits_out.max() + margin_out)
@@ -110,55 +117,74 @@ def _density(bits: Floats, scale: Scale, points: Floats) -> Density:
 
 def draw_densities(
     rows: Mapping[str, tuple[Sequence[DensityPanel], OverlapCurves]],
+    looks: Looks,
     *,
     in_dataset: str,
     title: str,
+    width: Width = "two",
     unit: str = "epoch",
     bits_unit: str = BITS_UNIT,
 ) -> Figure:
     """Draw a figure with a row for each OOD data set: densities at some epochs, then curves."""
     columns = max(len(panels) for panels, _ in rows.values()) + 1
-    figure, axes = new_figure(len(rows), columns, width=2.5, height=HEIGHT, title=title)
-    scorers = dict.fromkeys(scorer for _, curves in rows.values() for scorer in curves.auroc)
-    places = {scorer: place for place, scorer in enumerate(scorers, 2)}
+    inches = INCHES[width] / columns
+    figure, axes = new_figure(len(rows), columns, width=inches, height=HEIGHT, title=title)
+    scales = _scales([panels for panels, _ in rows.values()])
     for (out, (panels, curves)), row_axes in zip(rows.items(), axes, strict=True):
         for panel, ax in zip(panels, row_axes, strict=False):
-            _draw_panel(ax, panel, unit, bits_unit)
+            found = densities(panel.bits_in, panel.bits_out, scales[panel.epoch])
+            _draw_panel(ax, found, (in_dataset, out), looks, inches - 0.25)
+            ax.set_title(fold(f"{unit} {panel.epoch}: OVL {panel.ovl:.3f}", inches - 0.1))
         for ax in row_axes[len(panels) : -1]:
             ax.set_axis_off()
-        _draw_curves(row_axes[-1], curves, places)
-        row_axes[-1].set_title(f"OVL and AUROC by {unit}")
+        _draw_curves(row_axes[-1], curves, looks, inches - 0.35)
         row_axes[0].set_ylabel(f"{fold(out, HEIGHT)}\ndensity")
+    axes[0][-1].set_title(fold(f"OVL, AUROC by {unit}", inches - 0.1))
     axes[-1][-1].set_xlabel(unit)
+    for scale, ax in zip(scales.values(), axes[-1], strict=False):
+        ax.set_xlabel(bits_unit + scale.remark)
     keys = [
-        key(f"in-distribution {label(in_dataset)}", **line(0)),
-        key("OOD data set of the row", **line(1)),
+        key(f"in-distribution {label(in_dataset)}", **dataset_look(looks, in_dataset)),
+        *(key(label(out), **dataset_look(looks, out)) for out in rows),
         key("OVL", **OVL),
-        *(key(f"AUROC of {label(name)}", **marked_line(at)) for name, at in places.items()),
+        *scorer_keys(looks, [scorer for _, curves in rows.values() for scorer in curves.auroc]),
     ]
     add_legend(figure, keys)
     return figure
 
 
-def _draw_panel(ax: Axes, panel: DensityPanel, unit: str, bits_unit: str) -> None:
-    found = densities(panel.bits_in, panel.bits_out)
+def _scales(rows: Sequence[Sequence[DensityPanel]]) -> dict[int, Scale]:
+    """Choose a scale for each epoch that suits every OOD data set."""
+    panels: dict[int, list[DensityPanel]] = {}
+    for panel in (panel for row in rows for panel in row):
+        panels.setdefault(panel.epoch, []).append(panel)
+    return {
+        epoch: choose_scale(found[0].bits_in, [panel.bits_out for panel in found])
+        for epoch, found in sorted(panels.items())
+    }
+
+
+def _draw_panel(
+    ax: Axes, found: Densities, names: tuple[str, str], looks: Looks, inches: float
+) -> None:
     lower = np.minimum(found.own.values, found.other.values)
     ax.fill_between(found.points, lower, color="0.8", linewidth=0)
-    for place, density in enumerate((found.own, found.other)):
+    for name, density in zip(names, (found.own, found.other), strict=True):
+        look = dataset_look(looks, name)
         if density.mass is None:
-            ax.plot(found.points, density.values, **line(place))
+            ax.plot(found.points, density.values, **look)
         else:
-            ax.axvline(density.mass, **line(place))
-    ax.set_title(f"{unit} {panel.epoch}: OVL {panel.ovl:.3f}")
-    ax.set_xlabel(bits_unit + found.scale.remark)
+            ax.axvline(density.mass, **look)
     ax.set_ylim(bottom=0)
     ax.set_yticks([])
-    show_ticks(ax, found.scale, float(found.points[0]), float(found.points[-1]))
+    show_ticks(ax, found.scale, float(found.points[0]), float(found.points[-1]), inches)
 
 
-def _draw_curves(ax: Axes, curves: OverlapCurves, places: Mapping[str, int]) -> None:
+def _draw_curves(ax: Axes, curves: OverlapCurves, looks: Looks, inches: float) -> None:
     ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
     for scorer, values in curves.auroc.items():
-        ax.plot(list(values), list(values.values()), **marked_line(places[scorer]), clip_on=False)
+        plot_scorer(ax, looks, scorer, list(values), list(values.values()))
     ax.plot(list(curves.ovl), list(curves.ovl.values()), **OVL, clip_on=False)
     ax.set_ylim(0, 1)
+    ax.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
+    epoch_axis(ax, sorted({*curves.ovl, *(e for x in curves.auroc.values() for e in x)}), inches)

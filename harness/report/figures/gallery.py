@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,15 +10,21 @@ from urllib.parse import quote
 
 from harness.domain import Images
 from harness.metrics.placements import Floats
+from harness.metrics.ranks import By
 from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
-from harness.report.figures.curves import CurvePanel, curve, draw_curves
-from harness.report.figures.densities import DensityPanel, OverlapCurves, draw_densities
+from harness.report.figures.curves import curves_figure
+from harness.report.figures.densities import PANELS, DensityPanel, OverlapCurves, draw_densities
+from harness.report.figures.epochs import losses_figure
+from harness.report.figures.heatmap import heatmap_figure
 from harness.report.figures.histograms import Panel, draw_histograms
 from harness.report.figures.layers import LayerPanel, draw_layers, layer_band
+from harness.report.figures.ranking import draw_ranking
 from harness.report.figures.samples import draw_samples, tiled, try_to_sample
-from harness.report.figures.series import TrainingResults, training_results
-from harness.report.figures.style import save, style
+from harness.report.figures.series import TrainingResults, by_seeds, training_results
+from harness.report.figures.style import Drawing, Look, model_look, save, scorer_look, style
+from harness.report.looks import Looks
+from harness.report.ranking import ranking_table
 from harness.results import Result
 from harness.store.records import Store
 
@@ -39,7 +45,7 @@ class Gallery:
 
 
 def draw_figures(
-    plan: Plan, results: Sequence[Result], store: Store, folder: Path, *, temperature: float = 1.0
+    plan: Plan, results: Sequence[Result], store: Store, folder: Path, drawing: Drawing
 ) -> Gallery:
     """Draw every figure supported by the results, each in PNG and PDF.
 
@@ -48,40 +54,89 @@ def draw_figures(
         results: Results for the plan; results without a number are left out.
         store: Store with the statistics and checkpoints.
         folder: Destination folder; existing files with the same names are replaced.
-        temperature: Temperature for drawing samples.
+        drawing: How figures are drawn.
     """
     gallery = Gallery()
     trainings = training_results(plan, results, store)
     with style():
-        for name, figure in _figures(trainings, temperature, gallery.notes):
+        for name, figure in _all_figures(trainings, results, drawing, gallery.notes):
             gallery.files += save(figure, folder / name)
     return gallery
 
 
-def _figures(
-    trainings: Sequence[TrainingResults], temperature: float, notes: list[str]
+def _all_figures(
+    trainings: Sequence[TrainingResults],
+    results: Sequence[Result],
+    drawing: Drawing,
+    notes: list[str],
 ) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with a file name, one at a time."""
+    yield from suite_figures(results, drawing)
+    yield from _model_figures(trainings, drawing)
+    for training in trainings:
+        yield from _training_figures(training, drawing, notes)
+
+
+def suite_figures(results: Sequence[Result], drawing: Drawing) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures about the whole suite: heat maps and rankings."""
+    sizes = {result.cell.group_size for result in results if result.status == "ok"}
+    for size in sorted(sizes):
+        yield f"heatmap-b{size}", heatmap_figure(results, drawing, size)
+    if figure := _ranking_figure(results, drawing, "scorer", scorer_look):
+        yield "ranking-scorers", figure
+    if figure := _ranking_figure(results, drawing, "model", model_look):
+        yield "ranking-models", figure
+
+
+def _ranking_figure(
+    results: Sequence[Result], drawing: Drawing, by: By, look: Callable[[Looks, str], Look]
+) -> Figure | None:
+    """Draw mean ranks of scorers or models; None if nothing can be tested."""
+    ranked = ranking_table(results, by).ranked
+    if ranked is None or not ranked.is_tested:
+        return None
+    title = (
+        f"{by.capitalize()}s by mean rank over {ranked.pairs} pairs of data sets; bars join those "
+        "that do not differ (Nemenyi, p = 0.05)"
+    )
+    looks = {name: look(drawing.looks, name) for name in ranked.mean_ranks}
+    return draw_ranking(ranked, looks, title=title, width=drawing.width)
+
+
+def _model_figures(
+    trainings: Sequence[TrainingResults], drawing: Drawing
+) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures about all seeds, or all ID sets, of a model."""
     models = dict.fromkeys((training.chain.model, training.chain.seed) for training in trainings)
     for model, seed in models:
         of_model = [s for s in trainings if (s.chain.model, s.chain.seed) == (model, seed)]
-        if figure := bits_figure(of_model):
+        if figure := bits_figure(of_model, drawing):
             yield f"bits@{_file_name(model, seed)}", figure
-    for training in trainings:
-        chain = training.chain
-        name = _file_name(f"{chain.model}@{chain.dataset}", chain.seed)
-        for scorer in training.scorers:
-            yield f"scores-{_file_name(scorer, 0)}@{name}", scores_figure(training, scorer)
-        yield f"auroc@{name}", auroc_figure(training)
-        if figure := overlap_figure(training):
-            yield f"overlap@{name}", figure
-        if figure := layers_figure(training):
-            yield f"layers@{name}", figure
-        if figure := samples_figure(training, temperature, notes):
-            yield f"samples@{name}", figure
+    for seeds in by_seeds(trainings):
+        name = _file_name(f"{seeds[0].chain.model}@{seeds[0].chain.dataset}", 0)
+        yield f"auroc@{name}", curves_figure(seeds, drawing, "auroc")
+        yield f"ovl-scores@{name}", curves_figure(seeds, drawing, "ovl_scores")
+        if figure := losses_figure(seeds, drawing):
+            yield f"epochs@{name}", figure
 
 
-def bits_figure(trainings: Sequence[TrainingResults]) -> Figure | None:
+def _training_figures(
+    training: TrainingResults, drawing: Drawing, notes: list[str]
+) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures of a single training."""
+    chain = training.chain
+    name = _file_name(f"{chain.model}@{chain.dataset}", chain.seed)
+    for scorer in training.scorers:
+        yield f"scores-{_file_name(scorer, 0)}@{name}", scores_figure(training, scorer, drawing)
+    if figure := overlap_figure(training, drawing):
+        yield f"overlap@{name}", figure
+    if figure := layers_figure(training, drawing):
+        yield f"layers@{name}", figure
+    if figure := samples_figure(training, drawing.temperature, notes):
+        yield f"samples@{name}", figure
+
+
+def bits_figure(trainings: Sequence[TrainingResults], drawing: Drawing) -> Figure | None:
     """Draw bits per dimension for each ID set and the OOD sets at the last epoch (Figs. 1, 9)."""
     panels = []
     for training in trainings:
@@ -100,10 +155,11 @@ def bits_figure(trainings: Sequence[TrainingResults]) -> Figure | None:
     grid = [panels[start : start + 2] for start in range(0, len(panels), 2)]
     first = trainings[0]
     title = f"{_model(first.chain)}, {first.bits_name} at the last {first.unit} (filled: ID)"
-    return draw_histograms(grid, title=title, unit=first.bits_unit, share_of="examples")
+    words = {"title": title, "unit": first.bits_unit, "share_of": "examples"}
+    return draw_histograms(grid, drawing.looks, **words)
 
 
-def scores_figure(training: TrainingResults, scorer: str) -> Figure:
+def scores_figure(training: TrainingResults, scorer: str, drawing: Drawing) -> Figure:
     """Draw the score by epoch and group size (Figs. 3, 4, 6 and 7)."""
     grid = []
     for epoch in chosen(training.epochs, MOST_EPOCHS):
@@ -115,37 +171,15 @@ def scores_figure(training: TrainingResults, scorer: str) -> Figure:
                 if result and result.scores is not None:
                     samples |= dict(zip((training.chain.dataset, out), result.scores, strict=True))
             if samples:
-                row.append(Panel(f"{training.unit} {epoch}, b = {size}", samples))
+                row.append(Panel(f"{training.unit} {epoch}, b={size}", samples))
         if row:
             grid.append(row)
     title = f"{training.chain}: {scorer} (filled: ID)"
-    return draw_histograms(grid, title=title, unit="score, higher is more OOD", share_of="groups")
+    words = {"title": title, "unit": "score, higher is more OOD", "share_of": "groups"}
+    return draw_histograms(grid, drawing.looks, **words)
 
 
-def auroc_figure(training: TrainingResults) -> Figure:
-    """Draw AUROC by epoch, with bits per dimension for the in-distribution set."""
-    grid = [
-        [
-            CurvePanel(
-                f"against {out}, b = {size}",
-                {
-                    scorer: found
-                    for scorer in training.scorers
-                    if (found := curve(training.by_epoch(out, scorer, size))).epochs
-                },
-                own_bits(training, out),
-            )
-            for size in training.group_sizes
-        ]
-        for out in training.outs
-    ]
-    has_bits = any(panel.bits for row in grid for panel in row)
-    shown = f"AUROC and {training.bits_name}" if has_bits else "AUROC"
-    title = f"{training.chain}: {shown} along the {training.unit}s, bands are 95 % intervals"
-    return draw_curves(grid, title=title, unit=training.unit, bits_unit=training.bits_unit)
-
-
-def overlap_figure(training: TrainingResults) -> Figure | None:
+def overlap_figure(training: TrainingResults, drawing: Drawing) -> Figure | None:
     """Draw densities of bits per dimension with OVL, next to AUROC (Fig. 5)."""
     rows = {}
     size = training.group_sizes[0]
@@ -156,7 +190,7 @@ def overlap_figure(training: TrainingResults) -> Figure | None:
         }
         panels = [
             DensityPanel(epoch, *training.bits(cells[epoch]), ovl[epoch])
-            for epoch in chosen(list(cells), MOST_EPOCHS - 1)
+            for epoch in chosen(list(cells), PANELS[drawing.width])
         ]
         auroc = {
             scorer: {
@@ -171,11 +205,18 @@ def overlap_figure(training: TrainingResults) -> Figure | None:
     if not rows:
         return None
     title = f"{training.chain}: overlap of {training.bits_name}, and AUROC at b = {size}"
-    units = {"unit": training.unit, "bits_unit": training.bits_unit}
-    return draw_densities(rows, in_dataset=training.chain.dataset, title=title, **units)
+    return draw_densities(
+        rows,
+        drawing.looks,
+        in_dataset=training.chain.dataset,
+        title=title,
+        width=drawing.width,
+        unit=training.unit,
+        bits_unit=training.bits_unit,
+    )
 
 
-def layers_figure(training: TrainingResults) -> Figure | None:
+def layers_figure(training: TrainingResults, drawing: Drawing) -> Figure | None:
     """Draw log squared gradient norms layer by layer, ID against OOD (Fig. 2)."""
     names = training.layer_names()
     size = training.group_sizes[0]
@@ -193,9 +234,8 @@ def layers_figure(training: TrainingResults) -> Figure | None:
     title = (
         f"{training.chain}: gradients layer by layer, b = {size} (median, 5 % to 95 % of groups)"
     )
-    return draw_layers(
-        rows, names, in_dataset=training.chain.dataset, title=title, unit=training.unit
-    )
+    words = {"in_dataset": training.chain.dataset, "title": title, "unit": training.unit}
+    return draw_layers(rows, names, drawing.looks, **words)
 
 
 def samples_figure(
@@ -219,19 +259,15 @@ def samples_figure(
     return draw_samples(grids, title=title, unit=training.unit)
 
 
-def own_bits(training: TrainingResults, out: str) -> dict[int, float]:
-    """Return bits per dimension for the scored ID examples, by epoch."""
-    return {
-        epoch: bits
-        for epoch, planned in training.with_bits(out).items()
-        if (bits := training.metrics(planned.cell).bits_per_dim_in) is not None
-    }
-
-
 def chosen(epochs: Sequence[int], most: int) -> list[int]:
-    """Choose at most `most` epochs, evenly spaced in order, including the first and the last."""
+    """Choose at most `most` epochs, evenly spaced in order, including the last and the first.
+
+    A single epoch is the last.
+    """
     if len(epochs) <= most:
         return list(epochs)
+    if most == 1:
+        return [epochs[-1]]
     return [epochs[round(k * (len(epochs) - 1) / (most - 1))] for k in range(most)]
 
 

@@ -10,7 +10,16 @@ import numpy as np
 
 from harness.metrics.placements import Floats
 from harness.report.figures.scale import Scale, choose_scale
-from harness.report.figures.style import add_legend, fold, key, label, line, new_figure
+from harness.report.figures.style import (
+    LETTER,
+    add_legend,
+    dataset_look,
+    fold,
+    key,
+    label,
+    new_figure,
+)
+from harness.report.looks import Looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,65 +54,96 @@ class Histogram:
     counts: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]
 
 
-def histogram(samples: Mapping[str, Floats]) -> Histogram:
-    """Count every value in shared bins; the first set in `samples` is in-distribution."""
-    own, *others = samples.values()
-    scale = choose_scale(own, others)
-    places = {name: scale.forward(values) for name, values in samples.items()}
-    fewest = min(len(values) for values in samples.values())
+def histograms(panels: Sequence[Panel]) -> list[Histogram]:
+    """Count the values of panels that share a scale: every panel has the same bins.
+
+    The first set in `samples` is in-distribution. The scale suits the last panel: of the epochs
+    of a training, the last one is trained best.
+    """
+    own = next(iter(panels[-1].samples.values()))
+    scale = choose_scale(own, [x for panel in panels for x in panel.samples.values()])
+    every = [values for panel in panels for values in panel.samples.values()]
     # fewer bins for few values, such as groups of five
-    bins = min(MOST_BINS, max(10, int(3 * fewest**0.5)))
-    edges = np.histogram_bin_edges(np.concatenate([*places.values()]), bins)
-    counts = {name: np.histogram(values, edges)[0] for name, values in places.items()}
-    return Histogram(scale, edges, counts)
+    bins = min(MOST_BINS, max(20, int(3 * min(map(len, every)) ** 0.5)))
+    edges = np.histogram_bin_edges(np.concatenate([scale.forward(x) for x in every]), bins)
+    return [
+        Histogram(
+            scale,
+            edges,
+            {name: np.histogram(scale.forward(x), edges)[0] for name, x in panel.samples.items()},
+        )
+        for panel in panels
+    ]
 
 
 def draw_histograms(
-    grid: Sequence[Sequence[Panel]], *, title: str, unit: str, share_of: str
+    grid: Sequence[Sequence[Panel]],
+    looks: Looks,
+    *,
+    title: str,
+    unit: str,
+    share_of: str,
 ) -> Figure:
     """Draw a figure with a grid of panels; rows may end early.
 
-    A data set has the same colour throughout, and is filled where in-distribution. The height of a
-    bin is the share of values from the data set.
+    The panels in a column have the same scale and bins. A data set is filled where
+    in-distribution. The height of a bin is the share of values from the data set.
 
     Arguments:
         grid: Panels row by row.
+        looks: Looks of the data sets.
         title: Figure title.
         unit: Axis label for the values.
         share_of: Things counted in the bins, such as `"examples"`.
     """
     columns = max(len(row) for row in grid)
-    figure, axes = new_figure(len(grid), columns, width=WIDTH, height=2.0, title=title)
-    names = dict.fromkeys(name for row in grid for panel in row for name in panel.samples)
-    places = {name: place for place, name in enumerate(names)}
+    figure, axes = new_figure(len(grid), columns, width=WIDTH, height=1.7, title=title)
+    for place in range(columns):
+        panels = [row[place] for row in grid if place < len(row)]
+        for line, (panel, found) in enumerate(zip(panels, histograms(panels), strict=True)):
+            ax = axes[line][place]
+            _draw_panel(ax, panel, found, looks)
+            ax.tick_params(labelbottom=line == len(panels) - 1)
+        ax.set_xlabel(unit + found.scale.remark)
     for row, row_axes in zip(grid, axes, strict=True):
-        for panel, ax in zip(row, row_axes, strict=False):
-            _draw_panel(ax, panel, places, unit)
         row_axes[0].set_ylabel(f"share of {share_of}")
         for ax in row_axes[len(row) :]:
             ax.set_axis_off()
-    add_legend(figure, [key(label(name), **line(place)) for name, place in places.items()])
+    names = dict.fromkeys(name for row in grid for panel in row for name in panel.samples)
+    add_legend(figure, [key(label(name), **dataset_look(looks, name)) for name in names])
     return figure
 
 
-def _draw_panel(ax: Axes, panel: Panel, places: Mapping[str, int], unit: str) -> None:
-    found = histogram(panel.samples)
+def _draw_panel(ax: Axes, panel: Panel, found: Histogram, looks: Looks) -> None:
     for number, (name, counts) in enumerate(found.counts.items()):
-        look = line(places[name])
+        look = dataset_look(looks, name)
         heights = counts / counts.sum()
         if number == 0:
             ax.stairs(heights, found.edges, fill=True, color=look["color"], alpha=0.3)
         ax.stairs(heights, found.edges, **look, linewidth=1.2)
     ax.set_title(fold(panel.title, WIDTH - 0.5))
-    ax.set_xlabel(unit + found.scale.remark)
     ax.set_ylim(bottom=0)
-    show_ticks(ax, found.scale, float(found.edges[0]), float(found.edges[-1]))
+    show_ticks(ax, found.scale, float(found.edges[0]), float(found.edges[-1]), WIDTH - 0.7)
 
 
-def show_ticks(ax: Axes, scale: Scale, low: float, high: float) -> None:
-    """Limit the axis to two positions; on a nonlinear scale, label ticks with the values."""
+def show_ticks(ax: Axes, scale: Scale, low: float, high: float, inches: float) -> None:
+    """Limit the axis to two positions, and label as many round values as have room.
+
+    Arguments:
+        ax: Axes, with positions on the scale as x.
+        scale: The scale.
+        low: Left end, a position.
+        high: Right end, a position.
+        inches: Width of the axes.
+    """
     margin = 0.01 * (high - low)
     ax.set_xlim(low - margin, high + margin)
-    if scale.width is not None:
-        ticks = scale.ticks(low, high)
-        ax.set_xticks(list(ticks), list(ticks.values()))
+    shown: dict[float, str] = {}
+    left = -float("inf")
+    for place, text in sorted(scale.ticks(low, high).items()):
+        middle = inches * (place - low) / ((high - low) or 1.0)
+        half = LETTER * len(text) / 2
+        if middle - half > left:
+            shown[place] = text
+            left = middle + half
+    ax.set_xticks(list(shown), list(shown.values()))

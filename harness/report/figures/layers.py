@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.metrics.placements import Floats
-from harness.report.figures.style import LETTER, add_legend, colour, fold, label, new_figure
+from harness.report.figures.style import (
+    LETTER,
+    add_legend,
+    dataset_look,
+    fold,
+    label,
+    new_figure,
+)
+from harness.report.looks import Looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,6 +89,7 @@ def blocks(names: Sequence[str]) -> list[tuple[int, str]]:
 def draw_layers(
     rows: Mapping[str, Sequence[LayerPanel]],
     names: Sequence[str],
+    looks: Looks,
     *,
     in_dataset: str,
     title: str,
@@ -91,11 +100,15 @@ def draw_layers(
     Arguments:
         rows: Panels by OOD data set, all with the same epochs.
         names: Layer names, in `named_parameters` order.
+        looks: Looks of the data sets.
         in_dataset: Name of the in-distribution data set.
         title: Figure title.
         unit: What the epochs axis counts.
     """
     from matplotlib.patches import Patch
+
+    def colour(name: str) -> str:
+        return str(dataset_look(looks, name)["color"])
 
     columns = max(len(panels) for panels in rows.values())
     longest = max(len(name) for _, name in blocks(names))
@@ -104,18 +117,15 @@ def draw_layers(
     )
     for place, ((out, panels), row_axes) in enumerate(zip(rows.items(), axes, strict=True), 1):
         for panel, ax in zip(panels, row_axes, strict=True):
-            _draw_band(ax, panel.in_band, colour(0), "-")
-            _draw_band(ax, panel.out_band, colour(place), "--")
+            _draw_band(ax, panel.in_band, colour(in_dataset), "-")
+            _draw_band(ax, panel.out_band, colour(out), "--")
             ax.set_xlim(-0.5, len(names) - 0.5)
             _mark_blocks(ax, names, named=place == len(rows))
             if place == 1:
                 ax.set_title(f"{unit} {panel.epoch}")
         row_axes[0].set_ylabel(f"{fold(f'against {out}', HEIGHT)}\nlog sq. gradient norm")
     sets = [in_dataset, *rows]
-    add_legend(
-        figure,
-        [Patch(color=colour(place), label=label(name)) for place, name in enumerate(sets)],
-    )
+    add_legend(figure, [Patch(color=colour(name), label=label(name)) for name in sets])
     return figure
 
 

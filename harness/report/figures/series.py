@@ -123,6 +123,34 @@ class TrainingResults:
         return stored_values(self.plan, self.store, job)
 
 
+def by_seeds(trainings: Sequence[TrainingResults]) -> list[list[TrainingResults]]:
+    """Group the trainings of a model on a data set with different seeds, in plan order."""
+    found: dict[tuple[str, str], list[TrainingResults]] = {}
+    for training in trainings:
+        chain = training.chain
+        found.setdefault((chain.model, chain.dataset), []).append(training)
+    return list(found.values())
+
+
+def trained(seeds: Sequence[TrainingResults]) -> str:
+    """Name a model and its ID set, with the number of seeds unless there is a single one."""
+    chain = seeds[0].chain
+    if len(seeds) == 1:
+        return str(chain)
+    return f"{chain.model} on {chain.dataset} (mean of {len(seeds)} seeds)"
+
+
+def along(
+    seeds: Sequence[TrainingResults], out: str, scorer: str, size: int
+) -> dict[int, list[Result]]:
+    """Return the results in a row of a table by epoch, one for each seed."""
+    found: dict[int, list[Result]] = {}
+    for training in seeds:
+        for epoch, result in training.by_epoch(out, scorer, size).items():
+            found.setdefault(epoch, []).append(result)
+    return found
+
+
 def stored_values(plan: Plan, store: Store, job: StatisticJob) -> Floats:
     """Read the stored values of a statistic, float64, with a row for each example or group."""
     return store.read_array(STATISTICS, str(plan.keys(store).statistic_key(job)), VALUES)

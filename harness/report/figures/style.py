@@ -1,21 +1,29 @@
 """Style for all figures: colours, lines and sizes, and output to disk.
 
-Colours follow Okabe and Ito and are distinguishable for colour-blind readers; lines and markers
-differ too, for prints in grey. The user's matplotlib configuration is neither used nor changed: no
+Colours are distinguishable for colour-blind readers; lines and markers differ too, for prints in
+grey. The user's matplotlib configuration is neither used nor changed: no
 backend, no pyplot, and settings only apply inside `style()`.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+
+from harness.metrics.placements import Floats
+from harness.report.epochs import MARGIN
+from harness.report.looks import Looks
 from harness.store.records import replace_file
 from harness.text import one_line
 
@@ -24,15 +32,55 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Colours of scorers and models: Color Universal Design (Okabe and Ito, 2008).
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Color Universal Design (Okabe and Ito, 2008), without yellow, which is too faint on paper."""
+Yellow is too faint on paper, and black is for what is no scorer.
+"""
 
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+GREY = "0.68"
+
+DATASET_COLOURS = ("#332288", "#CC6677", "#999933", "#882255", "#117733", "#AA4499", "#8C510A")
+"""Colours of data sets: muted ones by Paul Tol, and a brown."""
+
+DATASET_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)))
+
+Look: TypeAlias = dict[str, Any]
+"""Colour, line and marker, in matplotlib arguments."""
+
+Width: TypeAlias = Literal["one", "two"]
+"""Width of a figure: one column of a paper with two columns, or both."""
+
+INCHES: dict[Width, float] = {"one": 3.4, "two": 7.0}
+
+DIGIT = 4.4
+"""Height of the numbers of grey scorers, in points."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How figures are drawn.
+
+    Attributes:
+        looks: Looks of scorers, models and data sets.
+        width: Width of the figures for a paper.
+        margin: The largest loss of AUROC that counts as no loss.
+        temperature: Temperature for drawing samples.
+    """
+
+    looks: Looks
+    width: Width = "two"
+    margin: float = MARGIN
+    temperature: float = 1.0
+
 
 LETTER = 0.075
 """Letter width in inches, deliberately overestimated."""
+
+LEGEND_LETTER = 0.066
+"""Mean width of the letters of a long name in a legend, in inches."""
 
 SETTINGS: dict[str, Any] = {
     "font.size": 8,
@@ -96,26 +144,114 @@ def new_figure(
     """
     from matplotlib.figure import Figure
 
-    size = (max(columns * width, 3.6), rows * height + below + 0.7)
+    size = (max(columns * width, INCHES["one"]), rows * height + below + 0.55)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(fold(title, 0.9 * size[0]))
+    heading = figure.suptitle(fold(title, 0.9 * size[0]))
+    figure.set_size_inches(size[0], size[1] + 0.15 * heading.get_text().count("\n"))
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [list(row) for row in axes]
 
 
-def colour(place: int) -> str:
-    """Return the colour for the n-th item."""
-    return COLOURS[place % len(COLOURS)]
+def scorer_look(looks: Looks, scorer: str) -> Look:
+    """Return colour, line and marker of a scorer, in matplotlib arguments.
+
+    A scorer that is not in focus is a thin grey line with its number as marker.
+    """
+    slot = looks.focus.get(scorer)
+    if slot is None:
+        return {
+            **{"color": GREY, "linewidth": 0.7, "zorder": 1.5},
+            **_number(looks.others[scorer]),
+        }
+    return {"color": COLOURS[slot], "linestyle": LINES[slot], "marker": MARKERS[slot]}
 
 
-def line(place: int) -> dict[str, Any]:
-    """Return colour and line style for the n-th item, in matplotlib arguments."""
-    return {"color": colour(place), "linestyle": LINES[place % len(LINES)]}
+def model_look(looks: Looks, model: str) -> Look:
+    """Return colour, line and marker of a model: the colour is that of its family."""
+    slot, member = looks.families[model], looks.members[model]
+    marker = MARKERS[(slot + slot // len(COLOURS) + member) % len(MARKERS)]
+    return {
+        "color": COLOURS[slot % len(COLOURS)],
+        "linestyle": LINES[member % 6],
+        "marker": marker,
+    }
 
 
-def marked_line(place: int) -> dict[str, Any]:
-    """Return `line` with a marker for the n-th item."""
-    return {**line(place), "marker": MARKERS[place % len(MARKERS)]}
+def dataset_look(looks: Looks, dataset: str) -> Look:
+    """Return colour and line of a data set, in matplotlib arguments."""
+    count = len(DATASET_COLOURS)
+    slot = looks.datasets[dataset]
+    lines = DATASET_LINES[(slot + slot // count) % count]
+    return {"color": DATASET_COLOURS[slot % count], "linestyle": lines}
+
+
+@cache
+def _number(number: int) -> Look:
+    """Return a number as a centred marker, with the same height for every number."""
+    from matplotlib.path import Path as Path2D
+    from matplotlib.textpath import TextPath
+
+    text = TextPath((0, 0), str(number), size=10)
+    box = text.get_extents()
+    middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    size = DIGIT * max(box.width, box.height) / box.height  # matplotlib fits the longer side
+    is_drawn = text.codes != Path2D.CLOSEPOLY  # others have no place
+    path = Path2D((text.vertices - middle) * is_drawn[:, np.newaxis], text.codes)
+    return {"marker": path, "markersize": size, "markerfacecolor": "0.2", "markeredgewidth": 0}
+
+
+def plot_scorer(
+    ax: Axes, looks: Looks, scorer: str, x: Sequence[float], y: Sequence[float]
+) -> None:
+    """Draw the curve of a scorer; the number of a grey one stands at a single point."""
+    look = scorer_look(looks, scorer)
+    if scorer in looks.others and x:
+        # neighbours have their numbers at different points
+        look["markevery"] = [looks.others[scorer] % len(x)]
+    ax.plot(x, y, **look, clip_on=False)
+
+
+def scorer_keys(looks: Looks, scorers: Iterable[str]) -> list[Line2D]:
+    """Make the legend entries of scorers, those in focus first."""
+    found = set(scorers)
+    return [
+        key(label(scorer), **scorer_look(looks, scorer))
+        for scorer in looks.scorers
+        if scorer in found
+    ]
+
+
+def epoch_axis(ax: Axes, epochs: Sequence[int], inches: float) -> None:
+    """Give an axis of epochs the scale log2(1 + epoch), with as many labels as have room.
+
+    Arguments:
+        ax: Axes, with epochs as x.
+        epochs: The epochs, ascending; the last one always has a label.
+        inches: Width of the axes.
+    """
+    ax.set_xscale("function", functions=(_place, _epoch))
+    places = [math.log2(1 + epoch) for epoch in epochs]
+    reach = max(places[-1] - places[0], 1.0)
+    ends = [inches * (place - places[0]) / reach for place in places]
+    shown: list[int] = []
+    left = math.inf
+    for epoch, end in reversed([*zip(epochs, ends, strict=True)]):
+        half = LETTER * len(str(epoch)) / 2
+        if end + half < left:
+            shown.append(epoch)
+            left = end - half - LETTER / 2
+    ax.set_xticks(shown[::-1], [str(epoch) for epoch in shown[::-1]])
+    ax.minorticks_off()
+    low, high = places[0] - 0.04 * reach, places[-1] + 0.04 * reach
+    ax.set_xlim(2.0**low - 1, 2.0**high - 1)
+
+
+def _place(epoch: Floats) -> Floats:
+    return np.asarray(np.log2(1 + np.maximum(epoch, -0.99)))
+
+
+def _epoch(place: Floats) -> Floats:
+    return np.asarray(np.exp2(place) - 1)
 
 
 def key(text: str, **look: Any) -> Line2D:
@@ -137,13 +273,13 @@ def label(name: str) -> str:
 
 
 def add_legend(figure: Figure, handles: Sequence[Any]) -> None:
-    """Add a single legend below all panels, using the full figure width."""
-    lines = [line for handle in handles for line in handle.get_label().splitlines()]
-    widest = max(len(line) for line in lines)
-    columns = int(figure.get_figwidth() / (LETTER * widest + 0.55))
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=max(1, min(columns, len(handles)))
-    )
+    """Add a single legend below all panels, in a figure that grows for it."""
+    width, height = figure.get_size_inches()
+    widest = max(len(line) for handle in handles for line in handle.get_label().splitlines())
+    columns = max(1, min(int(width / (LEGEND_LETTER * widest + 0.55)), len(handles)))
+    lines = max(handle.get_label().count("\n") + 1 for handle in handles)
+    figure.set_size_inches(width, height + 0.145 * lines * -(-len(handles) // columns))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

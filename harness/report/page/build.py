@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.report.epochs import epoch_tables
 from harness.report.epochs import to_json as epoch_row
+from harness.report.looks import Looks
 from harness.report.page.budget import ByteBudget, by_importance
 from harness.report.page.distributions import details
 from harness.report.page.examples import Examples
 from harness.report.page.facts import gather
 from harness.report.page.layers import LayerBands
-from harness.report.page.rows import row_data
+from harness.report.page.rows import look_data, row_data
 from harness.report.page.trainings import sample_data, training_data
 from harness.report.summary import summary
 from harness.results import Cell, Result, bits_unit_of, unit_of
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 
 
 STYLES = ("page.css",)
-SCRIPTS = ("data.js", "table.js", "charts.js", "matrix.js", "cell.js", "page.js")
+SCRIPTS = (
+    *("data.js", "address.js", "table.js", "charts.js", "matrix.js", "models.js"),
+    *("cell.js", "page.js"),
+)
 
 DETAILS, LAYERS, EXAMPLES, SAMPLES = 2_200_000, 2_200_000, 2_200_000, 1_000_000
 """Maximum bytes for each kind of picture; less important cells have no picture."""
@@ -51,6 +55,7 @@ def render_page(
     store: Store,
     *,
     arguments: Sequence[str] | None,
+    looks: Looks,
     temperature: float | None = None,
 ) -> str:
     """Render the report for a suite into a single self-contained HTML file.
@@ -63,6 +68,7 @@ def render_page(
         store: Store with statistics and checkpoints.
         arguments: Command-line arguments that name the suite and plugins, not quoted; None if no
             command can compute the results.
+        looks: Looks of scorers, models and data sets.
         temperature: Temperature for samples drawn from stored checkpoints, which imports torch;
             None leaves samples out.
     """
@@ -71,6 +77,7 @@ def render_page(
         "suite": one_line(suite.name),
         "command": _command(arguments, ()),
         **row_data(outcome.plan, results),
+        "looks": look_data(outcome.plan, looks),
         **_pictures(outcome, results, store),
         "unit": unit_of(outcome.results),
         "bits": bits_unit_of(outcome.results),

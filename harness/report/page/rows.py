@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.plan.plan import Plan
+from harness.report.looks import Looks
 from harness.report.render.documents import FORMULA
 from harness.report.significance import Mark, metrics_of, status_of
 from harness.report.tables import auroc_tables
@@ -58,6 +59,25 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
         "names": names,
         "arguments": arguments,
         "formula": FORMULA,
+    }
+
+
+def look_data(plan: Plan, looks: Looks) -> dict[str, list[Any]]:
+    """Collect the looks in the order of the names in `row_data`.
+
+    Returns:
+        `scorer`: slot by scorer, None if not in focus; `in` and `out`: slot by data set;
+        `families`: name of the plugin by model.
+    """
+    cells = [planned.cell for planned in plan.cells]
+    plugins = {
+        chain.model.name: chain.model.registered.entry.name for chain in plan.chains.values()
+    }
+    return {
+        "scorer": [looks.focus.get(name) for name in dict.fromkeys(x.scorer for x in cells)],
+        "in": [looks.datasets[name] for name in dict.fromkeys(x.in_dataset for x in cells)],
+        "out": [looks.datasets[name] for name in dict.fromkeys(x.out_dataset for x in cells)],
+        "families": [one_line(plugins[name]) for name in dict.fromkeys(x.model for x in cells)],
     }
 
 

@@ -1,4 +1,4 @@
-"""Output formats: text tables for Markdown, LaTeX or a terminal, rows for CSV, and JSON."""
+"""Output formats: text tables for Markdown, notebooks or a terminal, rows for CSV, and JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypeAlias, TypedDict
 
+from harness.report.render.latex import latex_document
 from harness.report.render.sheets import CellText, TextTable
 from harness.text import one_line, printable
 
@@ -25,23 +26,6 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 MARKDOWN = str.maketrans(
     {char: f"\\{char}" for char in "\\|*_`[]~$#"} | {"<": "&lt;", "&": "&amp;"}
-)
-
-LATEX = str.maketrans(
-    {char: f"\\{char}" for char in "&%$#_{}"}
-    # after the end of a row, LaTeX would parse [ and * as options
-    | {char: f"{{{char}}}" for char in "[]*"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"$\sim$",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "±": r"$\pm$",
-        "≤": r"$\le$",
-        "≈": r"$\approx$",
-    }
 )
 
 
@@ -87,7 +71,8 @@ def render_document(
     if format == "csv":
         return csv_text(columns, rows)
     console = printing.get("console")
-    return render_sheets(list(sheets), title=printing["title"], format=format, console=console)
+    names = {"title": printing["title"], "suite": printing["suite"]}
+    return render_sheets(list(sheets), **names, format=format, console=console)
 
 
 def json_head(printing: Printing) -> dict[str, Any]:
@@ -108,6 +93,7 @@ def render_sheets(
     sheets: Sequence[TextTable],
     *,
     title: str,
+    suite: str,
     format: Literal["table", "markdown", "latex", "html"],
     console: Console | None,
 ) -> str:
@@ -115,7 +101,7 @@ def render_sheets(
     if format == "markdown":
         return _markdown(sheets, title)
     if format == "latex":
-        return _latex(sheets, title)
+        return latex_document(sheets, title=title, suite=suite)
     if format == "html":
         return _html(sheets, title)
     # imported here: rich takes a tenth of a second to import, and only this format needs rich
@@ -161,24 +147,6 @@ def _markdown(sheets: Sequence[TextTable], title: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _latex(sheets: Sequence[TextTable], title: str) -> str:
-    """Format a table environment per table, with the best number in each column in bold.
-
-    The LaTeX needs no packages.
-    """
-    blocks = [f"% {one_line(title)}"]
-    for sheet in sheets:
-        caption = [f"{sheet.title}.", *sheet.caption, *sheet.notes]
-        tabular = _tabulated(
-            sheet, tablefmt="latex_raw", escape=_latex_text, bold=r"\textbf{{{}}}"
-        )
-        lines = "\n".join(_latex_text(line) for line in caption)
-        blocks.append(
-            f"\\begin{{table}}\n\\centering\n{tabular}\n\\caption{{{lines}}}\n\\end{{table}}"
-        )
-    return "\n\n".join(blocks) + "\n"
-
-
 def _html(sheets: Sequence[TextTable], title: str) -> str:
     """Format tables as elements for a notebook, with the best number in each column in bold."""
     blocks = [f"<h3>{_html_text(one_line(title))}</h3>"]
@@ -197,10 +165,6 @@ def _html_text(words: str) -> str:
 
 def _markdown_text(words: str) -> str:
     return words.translate(MARKDOWN)
-
-
-def _latex_text(words: str) -> str:
-    return words.translate(LATEX)
 
 
 def _tabulated(sheet: TextTable, *, tablefmt: str, escape: Callable[[str], str], bold: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Unpack
 
-from harness.errors import ScoreError
+from harness.errors import BenchError, ScoreError
 from harness.metrics.estimates import Estimate, estimate
+from harness.report.render.arranged import arranged_sheets, arrangement
 from harness.report.render.digest import MOST_CELLS, digest_sheets
 from harness.report.render.documents import (
     Printing,
@@ -17,7 +18,7 @@ from harness.report.render.documents import (
     render_sheets,
 )
 from harness.report.render.published import published_sheets
-from harness.report.render.sheets import sheet
+from harness.report.render.sheets import Style, sheet
 from harness.report.significance import number
 from harness.report.tables import auroc_tables
 from harness.results import Cell, Published, Result
@@ -31,6 +32,8 @@ def render(
     *,
     standard_errors: bool = False,
     show_all: bool = False,
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
     **printing: Unpack[Printing],
 ) -> str:
     """Render results in the requested format, ending in a newline unless empty.
@@ -42,26 +45,38 @@ def render(
         standard_errors: Whether the tables show standard errors.
         show_all: Whether a `table` lists every result; otherwise more than `MOST_CELLS` results
             are printed in a digest.
+        rows: Axes that make the rows of tables: names in `COLUMNS` but for the seed.
+        columns: Axes that make the columns of tables.
         printing: Options for printing; `csv` and `json` hold one row or object per result, all
             other formats hold AUROC tables and comparisons with published values.
 
     Raises:
         ScoreError: A number is not finite and cannot be represented in JSON.
+        BenchError: Rows and columns are asked for that no table has.
     """
     format = printing["format"]
+    asked = arrangement(rows, columns)
+    if asked and format in ("json", "csv"):
+        raise BenchError(
+            f"{format} has a row for each result: --rows and --columns are for tables"
+        )
     if format == "json":
         return _json(results, json_head(printing))
     if format == "csv":
         return _csv(results)
-    if format == "table" and len(results) > MOST_CELLS and not show_all:
+    options: Style = {
+        "standard_errors": standard_errors,
+        "best": "*" if format == "table" else "Bold",
+    }
+    if asked:
+        sheets = arranged_sheets(auroc_tables(results), asked, **options)
+    elif format == "table" and len(results) > MOST_CELLS and not show_all:
         sheets = digest_sheets(results)
     else:
-        best = "*" if format == "table" else "Bold"
-        tables = auroc_tables(results)
-        sheets = [sheet(table, standard_errors=standard_errors, best=best) for table in tables]
+        sheets = [sheet(table, **options) for table in auroc_tables(results)]
         sheets += published_sheets(results)
-    console = printing.get("console")
-    return render_sheets(sheets, title=printing["title"], format=format, console=console)
+    names = {"title": printing["title"], "suite": printing["suite"]}
+    return render_sheets(sheets, **names, format=format, console=printing.get("console"))
 
 
 def _json(results: Sequence[Result], head: Mapping[str, Any]) -> str:

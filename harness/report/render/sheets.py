@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from harness.report.coverage import coverage
 from harness.report.tables import BITS_SIGNS, Average, Failure, Table, TableCell
@@ -82,8 +82,15 @@ class TextTable:
     notes: Sequence[str]
 
 
-def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
-    """Format an AUROC table for printing; `best` names the style for the best numbers."""
+class Style(TypedDict):
+    """How AUROCs are printed: with standard errors, and the style for the best numbers."""
+
+    standard_errors: bool
+    best: str
+
+
+def sheet(table: Table, **style: Unpack[Style]) -> TextTable:
+    """Format an AUROC table for printing."""
     return TextTable(
         title=table.heading,
         header=["scorer", table.unit, table.bits_unit, *map(one_line, table.out_datasets)],
@@ -91,13 +98,13 @@ def sheet(table: Table, *, standard_errors: bool, best: str) -> TextTable:
             [
                 *cell_texts(row.scorer, row.epoch),
                 _bits_per_dim(row.bits_per_dim, table),
-                *(_cell(cell, table.seeds, standard_errors) for cell in row.cells),
+                *(auroc_cell(cell, table.seeds, style["standard_errors"]) for cell in row.cells),
             ]
             for row in table.rows
         ],
         lead=2,
         left=1,
-        caption=_caption(table, standard_errors=standard_errors, best=best),
+        caption=_caption(table, style),
         notes=[*as_notes(table.notes), *reasons(table.failures)],
     )
 
@@ -107,9 +114,34 @@ def as_notes(notes: Iterable[str]) -> list[str]:
     return [f"Note: {one_line(note)}" for note in notes]
 
 
-def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
-    """Explain the table, one sentence per line; `best` names the style for the best numbers."""
+def _caption(table: Table, style: Style) -> list[str]:
+    """Explain an AUROC table, one sentence per line."""
     cells = [cell for row in table.rows for cell in row.cells]
+    lines = about_cells(
+        cells, _beaten(table), scope="of its column", n_fit=table.n_fit, seeds=table.seeds, **style
+    )
+    return [*lines, *_about_bits(table), *missing(cells), *_sizes(table)]
+
+
+def about_cells(
+    cells: Sequence[TableCell],
+    beaten: Sequence[str],
+    *,
+    scope: str,
+    n_fit: Sequence[int],
+    seeds: int,
+    **style: Unpack[Style],
+) -> list[str]:
+    """Explain the numbers in cells, one sentence per line.
+
+    Arguments:
+        cells: The cells.
+        beaten: What is said about numbers beaten by a trivial baseline.
+        scope: Among what the best number is the best.
+        n_fit: Counts of fit groups of the scorers that are fitted.
+        seeds: Number of seeds.
+        style: How AUROCs are printed.
+    """
     marks = {cell.mark for cell in cells}
     lines = [
         "AUROC with out-of-distribution as the positive class: higher is better for detection, "
@@ -117,7 +149,7 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
     ]
     if "best" in marks:
         lines.append(
-            f"{best} is the best of its column; ~ does not differ significantly from the best "
+            f"{style['best']} is the best {scope}; ~ does not differ significantly from the best "
             "(paired test, p > 0.05, corrected for the choice of the best on these same groups)."
         )
     if untested := sum(cell.mark == "untested" for cell in cells):
@@ -127,15 +159,16 @@ def _caption(table: Table, *, standard_errors: bool, best: str) -> list[str]:
             "of the seeds are missing."
         )
     if marks - {None}:
-        lines.append(coverage(table.n_fit, table.seeds))
+        lines.append(coverage(n_fit, seeds))
     if any(cell.wrong_way for cell in cells):
         lines.append(WRONG_WAY_ROUND)
-    lines += _beaten(table)
-    lines += _how_sure(table, cells, standard_errors)
-    lines += _about_bits(table)
-    if any(cell.status is None for cell in cells):
-        lines.append("A dash marks a missing result.")
-    return lines + _sizes(table)
+    return [*lines, *beaten, *_how_sure(cells, seeds, style["standard_errors"])]
+
+
+def missing(cells: Iterable[TableCell]) -> list[str]:
+    """Explain the dash."""
+    is_missing = any(cell.status is None for cell in cells)
+    return ["A dash marks a missing result."] if is_missing else []
 
 
 def _about_bits(table: Table) -> list[str]:
@@ -172,7 +205,8 @@ def reasons(failures: Sequence[Failure]) -> list[str]:
     return lines
 
 
-def _cell(cell: TableCell, seeds: int, standard_errors: bool) -> CellText:
+def auroc_cell(cell: TableCell, seeds: int, standard_errors: bool) -> CellText:
+    """Format a number with its marks, or the reason for a missing number."""
     if cell.auroc is None:
         return CellText("-" if cell.status is None else STATUS_WORDS[cell.status])
     error = ""
@@ -201,6 +235,18 @@ def _average(
     return CellText(f"{average.mean:.3f}", mark, spread + error + lacking, flags)
 
 
+def beaten_numbers(cells: Iterable[TableCell]) -> str:
+    """Count the numbers beaten by a trivial baseline; empty without any."""
+    beaten = [cell for cell in cells if cell.beaten_by]
+    if not beaten:
+        return ""
+    beyond = sum(any(found.beyond_error for found in cell.beaten_by) for cell in beaten)
+    return (
+        f"{BEATEN} is beaten by a trivial baseline: {counted(len(beaten), 'number')}, {beyond} "
+        "beyond error (paired test, p <= 0.05)"
+    )
+
+
 def _beaten(table: Table) -> list[str]:
     """Count the numbers beaten by a trivial baseline, and name the largest lead."""
     found = [
@@ -211,28 +257,23 @@ def _beaten(table: Table) -> list[str]:
     ]
     if not found:
         return []
-    cells = [cell for row in table.rows for cell in row.cells if cell.beaten_by]
-    beyond = sum(any(beaten.beyond_error for beaten in cell.beaten_by) for cell in cells)
     worst, row, out = max(found, key=lambda item: item[0].difference)
     line = (
-        f"{BEATEN} is beaten by a trivial baseline: {counted(len(cells), 'number')}, {beyond} "
-        f"beyond error (paired test, p <= 0.05); worst: {row.scorer} at {table.unit} {row.epoch} "
-        f"against {out}, {worst.difference:.3f} below {worst.scorer}."
+        f"{beaten_numbers(cell for row in table.rows for cell in row.cells)}; worst: {row.scorer} "
+        f"at {table.unit} {row.epoch} against {out}, {worst.difference:.3f} below {worst.scorer}."
     )
     return [one_line(line)]
 
 
-def _how_sure(table: Table, cells: Sequence[TableCell], standard_errors: bool) -> list[str]:
+def _how_sure(cells: Sequence[TableCell], seeds: int, standard_errors: bool) -> list[str]:
     """Explain the text shown after the numbers."""
     lines = []
     shown = standard_errors and any(cell.estimate is not None for cell in cells)
-    if table.seeds > 1:
-        lines.append(f"Mean ± standard deviation over {table.seeds} seeds.")
+    if seeds > 1:
+        lines.append(f"Mean ± standard deviation over {seeds} seeds.")
         averages = [cell.auroc for cell in cells if cell.auroc is not None]
-        if any(average.seeds < table.seeds for average in averages):
-            lines.append(
-                f"[k/{table.seeds}] is the mean of k seeds: the other seeds have no number."
-            )
+        if any(average.seeds < seeds for average in averages):
+            lines.append(f"[k/{seeds}] is the mean of k seeds: the other seeds have no number.")
         if shown:
             lines.append("In parentheses: the standard error of the mean.")
     elif shown:

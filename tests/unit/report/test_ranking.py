@@ -249,7 +249,7 @@ def test_json_has_costs_in_a_field_of_their_own():
 def test_markdown_latex_and_csv():
     assert "# A \\*title\\*\n" in rendered("markdown")
     assert "| b        |    **1.50** |" in rendered("markdown")
-    assert r"\textbf{1.50}" in rendered("latex")
+    assert r"\bfseries 1.50" in rendered("latex")
     aurocs = {**AUROCS, ("x", 1): {**AUROCS["x", 1], "d": 0.4}}
     rows = list(csv.DictReader(io.StringIO(rendered("csv", aurocs))))
     assert [row["scorer"] for row in rows] == ["b", "a", "c", "d"]

@@ -168,7 +168,7 @@ def test_marks_and_their_line_in_every_format():
     assert r"0.600\#" in markdown
     assert r"worst: 50%\_x at epoch 4 against svhn" in markdown
     latex = render(results, suite="s", title="t", format="latex")
-    assert r"0.600\#" in latex
+    assert r"0.600{\#}" in latex
     assert r"worst: 50\%\_x at epoch 4 against svhn" in latex
     rows = render(results, suite="s", title="t", format="csv").splitlines()
     assert rows[0].endswith(",beaten_by")
@@ -180,7 +180,7 @@ def test_the_best_of_a_column_keeps_its_flag_in_bold_formats():
     low = made_result(cell, "ok", auroc=0.1, auroc_se=0.01, auroc_low=0.08, auroc_high=0.12)
     assert "0.100*!" in render([low], suite="s", title="t", format="table")
     assert "**0.100**!" in render([low], suite="s", title="t", format="markdown")
-    assert r"\textbf{0.100}!" in render([low], suite="s", title="t", format="latex")
+    assert r"\bfseries 0.100{!}" in render([low], suite="s", title="t", format="latex")
 
 
 def test_seeds_are_flagged_together():

@@ -1,11 +1,18 @@
 // Details of a cell, on demand: numbers, scores, examples, layers, epochs and command.
 
 class CellView {
-  constructor(dialog) {
+  /** `changed` is called with the shown row, or null after closing. */
+  constructor(dialog, changed) {
     this.dialog = dialog;
+    this.changed = changed;
+    this.row = null;
     this.rows = [];
     this.isLog = false;
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener("close", () => {
+      this.row = null;
+      this.changed(null);
+    });
   }
 
   /** Shows a cell; the buttons move through `rows`. */
@@ -26,6 +33,8 @@ class CellView {
   }
 
   draw(row) {
+    this.row = row;
+    this.changed(row);
     const at = this.rows.indexOf(row);
     const turn = (label, to) => el("button", {
       type: "button", "data-turn": label, disabled: to === undefined, onclick: () => this.turn(to, label),
@@ -36,6 +45,7 @@ class CellView {
         el("div", { class: "buttons" },
           turn("Previous", at > 0 ? this.rows[at - 1] : undefined),
           turn("Next", at >= 0 ? this.rows[at + 1] : undefined),
+          linkButton(),
           el("button", { type: "button", onclick: () => this.dialog.close(), class: "primary" }, "Close"))),
       this.numbers(row), this.scores(row), this.examples(row), this.layers(row), this.epochs(row),
       this.samples(row), this.command(row),
@@ -75,10 +85,10 @@ class CellView {
     const roc = el("div");
     const box = el("input", { type: "checkbox", id: "log-roc", onchange: () => { this.isLog = box.checked; drawRoc(); } });
     box.checked = this.isLog;
-    const drawRoc = () => roc.replaceChildren(rocChart(found.roc, this.isLog));
+    const drawRoc = () => roc.replaceChildren(rocChart(found.roc, this.isLog, scorerLook(COLUMNS.scorer[row])));
     drawRoc();
     return section("Scores", el("div", { class: "pair" },
-      el("figure", {}, histogramChart(found.bins, names), el("figcaption", {}, sidesLegend(names))),
+      el("figure", {}, histogramChart(found.bins, names, sideLooks(row)), el("figcaption", {}, sidesLegend(row))),
       el("figure", {}, roc, el("figcaption", { class: "choices" }, el("label", {}, box, " logarithmic axis"), el("span", {}, "Ring: the first threshold that catches 95 % of the OOD groups.")))));
   }
 
@@ -112,8 +122,8 @@ class CellView {
     const bands = places.map((place) => DATA.layers.bands[place]);
     const said = el("figcaption", { "aria-live": "polite" }, "Median and 5 % to 95 % band over the groups. Point at a layer, or use the arrow keys, to read the values.");
     return section("Layer by layer", el("figure", {},
-      el("div", { class: "wide" }, layerChart(bands, DATA.layers.names[bands[0].names], said)),
-      sidesLegend([value("in", row), value("out", row)]), said));
+      el("div", { class: "wide" }, layerChart(bands, DATA.layers.names[bands[0].names], said, sideLooks(row))),
+      sidesLegend(row), said));
   }
 
   epochs(row) {
@@ -125,7 +135,7 @@ class CellView {
     if (along.length < 2) return null;
     const points = along.sort((a, b) => COLUMNS.epoch[a] - COLUMNS.epoch[b]).map(pointOf);
     return section(`Along the ${UNIT}s`, el("figure", { class: "narrow" }, epochChart({
-      series: [{ label: value("scorer", row), place: COLUMNS.scorer[row], points }],
+      series: [{ label: value("scorer", row), look: scorerLook(COLUMNS.scorer[row]), points }],
       label: `AUROC of ${value("scorer", row)} along the ${UNIT}s`, yLabel: "AUROC",
       domain: { low: 0, high: 1 }, chance: CHANCE, at: COLUMNS.epoch[row], width: cellWidth(),
     })));
@@ -158,8 +168,12 @@ function pointOf(row) {
   return { epoch: COLUMNS.epoch[row], value: COLUMNS.auroc[row], low: COLUMNS.auroc_low[row], high: COLUMNS.auroc_high[row] };
 }
 
-function sidesLegend(names) {
-  return legend(SIDES.map(([, label, place], k) => ({ label: `${names[k]} (${label})`, place })));
+function sideLooks(row) {
+  return SIDES.map(([side]) => datasetLook(side, COLUMNS[side][row]));
+}
+
+function sidesLegend(row) {
+  return legend(SIDES.map(([side, label], k) => ({ label: `${value(side, row)} (${label})`, look: sideLooks(row)[k] })));
 }
 
 function sampleGrid(sheet) {
@@ -168,6 +182,12 @@ function sampleGrid(sheet) {
   const grid = el("div", { class: "grid-of-samples" }, Array.from({ length: count }, (_, k) => tile(sheet, k, `sample ${k + 1}`, zoom)));
   grid.style.setProperty("--columns", sheet.columns ?? 1);
   return grid;
+}
+
+/** Copies the address, which opens the same cell. */
+function linkButton() {
+  const button = el("button", { type: "button", onclick: () => copy(location.href, button) }, "Copy link");
+  return button;
 }
 
 async function copy(text, button) {

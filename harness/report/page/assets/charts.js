@@ -1,9 +1,28 @@
 // Charts in plain SVG. Colours and font sizes are in the style sheet.
 
 const SVG = "http://www.w3.org/2000/svg";
-const DASHES = [null, "6 3", "2 2", "8 3 2 3", "10 3", "4 2 1 2", "1 3"];
+const DASHES = [null, "6 3", "8 3 2 3", "2 2", "10 3", "4 2 1 2", "1 3"];
 const CHANCE = 0.5;
 const NARROW = matchMedia("(max-width: 640px)");
+
+// A look is {name, dash, shape}: a class of the style sheet, and a marker or null.
+
+/** The look of a scorer: grey and without markers unless it is in focus. */
+function scorerLook(place) {
+  const slot = DATA.looks.scorer[place];
+  return slot === null ? { name: "other", dash: null, shape: null } : { name: `s${slot}`, dash: DASHES[slot], shape: slot };
+}
+
+/** The look of a data set; `key` is "in" or "out". */
+function datasetLook(key, place) {
+  const slot = DATA.looks[key][place];
+  return { name: `d${slot % 7}`, dash: DASHES[(slot + Math.floor(slot / 7)) % 7], shape: null };
+}
+
+/** The look of what is neither scorer nor data set. */
+function plainLook(place) {
+  return { name: "plain", dash: DASHES[place], shape: place };
+}
 
 /** Layout width for a chart in the cell dialog; narrower on a phone, to keep the font size. */
 function cellWidth() {
@@ -78,20 +97,22 @@ function pieces(points) {
   return found.filter((piece) => piece.length);
 }
 
-function marker(place, x, y) {
+function marker(shape, x, y) {
   const r = 3;
   const shapes = [
     () => svg("circle", { cx: x, cy: y, r }),
     () => svg("rect", { x: x - r, y: y - r, width: 2 * r, height: 2 * r }),
     () => svg("path", { d: `M${x} ${y - r - 1}L${x + r + 1} ${y + r}L${x - r - 1} ${y + r}Z` }),
     () => svg("path", { d: `M${x} ${y - r - 1}L${x + r + 1} ${y}L${x} ${y + r + 1}L${x - r - 1} ${y}Z` }),
+    () => svg("path", { d: `M${x} ${y + r + 1}L${x + r + 1} ${y - r}L${x - r - 1} ${y - r}Z` }),
+    () => svg("path", { d: `M${x - r - 1} ${y}H${x + r + 1}M${x} ${y - r - 1}V${y + r + 1}` }),
   ];
-  const shape = shapes[place % shapes.length]();
-  shape.classList.add("marker");
-  return shape;
+  const drawn = shapes[shape % shapes.length]();
+  drawn.classList.add("marker");
+  return drawn;
 }
 
-/** Lines by epoch; each series is {label, place, points: [{epoch, value, low, high}]}. */
+/** Lines by epoch; each series is {label, look, points: [{epoch, value, low, high}]}. */
 function epochChart({ series, label, yLabel, domain = null, chance = null, at = null, ...size }) {
   const points = series.flatMap((one) => one.points);
   const epochs = [...new Set(points.map((point) => point.epoch))].sort((a, b) => a - b);
@@ -108,17 +129,18 @@ function epochChart({ series, label, yLabel, domain = null, chance = null, at = 
     root.append(svg("line", { class: "here", x1: atX(epochPlace(at)), x2: atX(epochPlace(at)), y1: inner.y, y2: inner.y + inner.height }));
   }
   for (const one of series) {
-    const group = svg("g", { class: `series s${one.place % 7}` });
-    const known = one.points.filter((point) => point.low !== null && point.low !== undefined);
+    const group = svg("g", { class: `series ${one.look.name}` });
+    const known = one.look.name === "other" ? [] : one.points.filter((point) => point.low !== null && point.low !== undefined);
     if (known.length > 1) {
       const upper = known.map((p) => [atX(epochPlace(p.epoch)), atY(p.high)]);
       const lower = known.map((p) => [atX(epochPlace(p.epoch)), atY(p.low)]).reverse();
       group.append(svg("path", { class: "band", d: `${path([...upper, ...lower])}Z` }));
     }
     const line = one.points.map((p) => [atX(epochPlace(p.epoch)), atY(p.value)]);
-    group.append(svg("path", { class: "line", d: path(line), "stroke-dasharray": DASHES[one.place % 7] }));
+    group.append(svg("path", { class: "line", d: path(line), "stroke-dasharray": one.look.dash }, svg("title", {}, one.label)));
     line.forEach(([px, py], k) => {
-      const dot = marker(one.place, px, py);
+      if (one.look.shape === null) return;
+      const dot = marker(one.look.shape, px, py);
       const point = one.points[k];
       const interval = point.low === null || point.low === undefined ? "" : ` [${fixed(point.low)}, ${fixed(point.high)}]`;
       dot.append(svg("title", {}, `${one.label}, ${UNIT} ${point.epoch}: ${fixed(point.value)}${interval}`));
@@ -143,17 +165,18 @@ function spread(values) {
 }
 
 function legend(entries) {
-  return el("ul", { class: "legend" }, entries.map(({ label, place }) => {
-    const key = svg("svg", { viewBox: "0 0 26 10", "aria-hidden": "true", class: `series s${place % 7}` },
-      svg("path", { class: "line", d: "M1 5L25 5", "stroke-dasharray": DASHES[place % 7] }), marker(place, 13, 5));
+  return el("ul", { class: "legend" }, entries.map(({ label, look }) => {
+    const key = svg("svg", { viewBox: "0 0 26 10", "aria-hidden": "true", class: `series ${look.name}` },
+      svg("path", { class: "line", d: "M1 5L25 5", "stroke-dasharray": look.dash }),
+      look.shape === null ? null : marker(look.shape, 13, 5));
     return el("li", {}, key, label);
   }));
 }
 
-const SIDES = [["in", "ID", 0], ["out", "OOD", 1]];
+const SIDES = [["in", "ID"], ["out", "OOD"]];
 
 /** Two histograms with shared bins; heights are the share of groups on each side. */
-function histogramChart(bins, names) {
+function histogramChart(bins, names, looks) {
   const totals = SIDES.map(([side]) => bins[side].reduce((a, b) => a + b, 0));
   const most = Math.max(...SIDES.flatMap(([side], k) => bins[side].map((count) => count / totals[k])));
   const y = { low: 0, high: most * 1.05 };
@@ -163,7 +186,7 @@ function histogramChart(bins, names) {
     x: { low: bins.low, high: bins.high, ticks: bins.ticks.map(([at, text]) => [at, text.replace("-", MINUS)]), label: `score, higher is more OOD${bins.asinh ? " (asinh scale)" : ""}` },
     y: { ...y, ticks: niceTicks(0, y.high).map((t) => [t, short(t)]), label: "share of groups" },
   });
-  SIDES.forEach(([side, , place], k) => {
+  SIDES.forEach(([side], k) => {
     const width = (bins.high - bins.low) / bins[side].length;
     const outline = [[atX(bins.low), atY(0)]];
     bins[side].forEach((count, bin) => {
@@ -171,15 +194,15 @@ function histogramChart(bins, names) {
       outline.push([atX(bins.low + bin * width), height], [atX(bins.low + (bin + 1) * width), height]);
     });
     outline.push([atX(bins.high), atY(0)]);
-    root.append(svg("g", { class: `series s${place}` },
+    root.append(svg("g", { class: `series ${looks[k].name}` },
       svg("path", { class: "fill", d: path(outline) }),
-      svg("path", { class: "line thin", d: path(outline), "stroke-dasharray": DASHES[place] })));
+      svg("path", { class: "line thin", d: path(outline), "stroke-dasharray": looks[k].dash })));
   });
   return root;
 }
 
 /** ROC curve; the first threshold that catches 95 % of OOD is marked. */
-function rocChart(roc, isLog) {
+function rocChart(roc, isLog, look) {
   const totals = [roc.in.at(-1), roc.out.at(-1)];
   const least = 1 / totals[0];
   const place = (share) => (isLog ? Math.log10(Math.max(share, least / 2)) : share);
@@ -197,18 +220,18 @@ function rocChart(roc, isLog) {
     .map((at) => [atX(at), atY(isLog ? 10 ** at : at)]);
   root.append(svg("path", { class: "chance", d: path(chance) }));
   const points = roc.in.map((flagged, k) => [flagged / totals[0], roc.out[k] / totals[1]]);
-  root.append(svg("g", { class: "series s0" }, svg("path", { class: "line", d: path(points.map(([a, b]) => [atX(place(a)), atY(b)])) })));
+  root.append(svg("g", { class: `series ${look.name}` }, svg("path", { class: "line", d: path(points.map(([a, b]) => [atX(place(a)), atY(b)])) })));
   const [fpr, tpr] = points[roc.at95];
   const px = atX(place(fpr));
   const isRight = px > inner.x + inner.width * 0.6;
   root.append(svg("line", { class: "here", x1: inner.x, x2: inner.x + inner.width, y1: atY(0.95), y2: atY(0.95) }),
-    svg("g", { class: "series s1" }, svg("circle", { class: "marker", cx: px, cy: atY(tpr), r: 4.5 })),
+    svg("g", { class: "series plain" }, svg("circle", { class: "marker", cx: px, cy: atY(tpr), r: 4.5 })),
     svg("text", { class: "note", x: px + (isRight ? -8 : 8), y: atY(tpr) + 17, "text-anchor": isRight ? "end" : "start" }, `FPR95 = ${fixed(fpr)}`));
   return root;
 }
 
 /** Bands of log squared gradient norms by layer, ID and OOD. */
-function layerChart(bands, names, said) {
+function layerChart(bands, names, said, looks) {
   const rows = bands.map(unpackBand);
   const known = rows.flat(2).filter((found) => found !== null);
   const y = spread(known.length ? known : [0, 1]);
@@ -221,14 +244,14 @@ function layerChart(bands, names, said) {
     y: { ...y, ticks: niceTicks(y.low, y.high).map((t) => [t, short(t)]), label: "log squared norm" },
   });
   rows.forEach(([low, middle, high], place) => {
-    const group = svg("g", { class: `series s${place}` });
+    const group = svg("g", { class: `series ${looks[place].name}` });
     const at = (line) => line.map((found, k) => (found === null ? null : [atX(k), atY(found)]));
     const lower = pieces(at(low));
     pieces(at(high)).forEach((upper, k) => {
       group.append(svg("path", { class: "band", d: `${path([...upper, ...[...lower[k]].reverse()])}Z` }));
     });
     for (const piece of pieces(at(middle))) {
-      group.append(svg("path", { class: "line thin", d: path(piece), "stroke-dasharray": DASHES[place] }));
+      group.append(svg("path", { class: "line thin", d: path(piece), "stroke-dasharray": looks[place].dash }));
     }
     root.append(group);
   });

@@ -82,15 +82,31 @@ const SHOW = {
   none: ["without a number", (row) => COLUMNS.auroc[row] === null],
 };
 
-/** The rows that pass the filters: {model: place, ..., epoch: number, show: name}; null is all. */
+/** The rows that pass the filters: {model: place, ..., epoch: number, show: name, search: text}; null is all. */
 function filtered(filters) {
   const asked = PLACE.filter((key) => filters[key] !== null);
   const passes = SHOW[filters.show][1];
+  const words = filters.search.toLowerCase().split(/\s+/).filter((word) => word).map(places);
   const rows = [];
   for (let row = 0; row < CELLS; row++) {
-    if (asked.every((key) => COLUMNS[key][row] === filters[key]) && passes(row)) rows.push(row);
+    if (asked.every((key) => COLUMNS[key][row] === filters[key]) && passes(row) && words.every((word) => contains(word, row))) rows.push(row);
   }
   return rows;
+}
+
+/** For each kind of name, which names contain a word. */
+function places(word) {
+  return ["model", "in", "out", "scorer"].map((key) => [key, NAMES[key].map((name) => name.toLowerCase().includes(word))]);
+}
+
+function contains(word, row) {
+  return word.some(([key, found]) => found[COLUMNS[key][row]]);
+}
+
+/** The rows of scorers in focus, unless the filters ask for all scorers or for particular ones. */
+function inFocus(rows, filters) {
+  if (filters.scorers === "all" || filters.scorer !== null || filters.search !== "") return rows;
+  return rows.filter((row) => DATA.looks.scorer[COLUMNS.scorer[row]] !== null);
 }
 
 /** AUROC minus the AUROC of another scorer on the same cell, by row; null if one is missing. */

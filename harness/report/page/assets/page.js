@@ -1,14 +1,34 @@
 // The page: filters, theme, the table of cells, and the sections below it.
 
 const MOST_PANELS = 12;
-const MOST_CURVES = 7;
-const filters = { ...Object.fromEntries(PLACE.map((key) => [key, null])), show: "all", baseline: null };
-const view = new CellView(document.getElementById("cell"));
+const filters = { ...UNSET };
+const view = new CellView(document.getElementById("cell"), () => remember());
 let shownRows = [];
 let deltas = differences(null);
 
 function open(row) {
+  history.pushState(null, "", location.href); // so that Back closes the cell
   view.open(row, cellTable.sorted, filters.baseline);
+}
+
+/** Writes what is shown into the address. */
+function remember() {
+  const address = addressOf(filters, view.row);
+  if (location.hash.replace(/^#/, "") !== address) history.replaceState(null, "", `#${address}`);
+}
+
+/** Shows what the address says. */
+function follow() {
+  const found = readAddress(location.hash);
+  const isSection = !location.hash.includes("=") && location.hash.length > 1;
+  if (isSection) return; // a link to a part of the page
+  Object.assign(filters, found.filters);
+  showFilters();
+  deltas = differences(filters.baseline);
+  cellTable.setColumns(cellColumns());
+  draw();
+  if (found.cell !== null && found.cell !== view.row) view.open(found.cell, cellTable.sorted, filters.baseline);
+  if (found.cell === null && view.row !== null) view.dialog.close();
 }
 
 function byName(key) {
@@ -96,30 +116,61 @@ function drawFilters(form) {
     }));
   const hasPublished = COLUMNS.published.some((found) => found !== null);
   const shows = Object.entries(SHOW).filter(([name]) => (name !== "published" || hasPublished) && (name !== "beaten" || ANY_BEATEN));
-  form.append(...pickers,
+  const folded = DATA.looks.scorer.filter((slot) => slot !== null).length;
+  const folds = [["focus", `${folded} in focus`], ["all", `all ${NAMES.scorer.length}`]];
+  form.append(searchBox(), ...pickers,
     picker("show", "Show", shows.map(([name, [text]]) => [name, text]), null, (given) => { filters.show = given; update(); }),
+    folded < NAMES.scorer.length ? picker("scorers", "Scorers shown", folds, null, (given) => { filters.scorers = given; update(); }) : "",
     picker("baseline", "Difference to", CHOICES.scorer, "no scorer", (given) => {
       filters.baseline = given === "" ? null : Number(given);
-      deltas = differences(filters.baseline);
-      cellTable.setColumns(cellColumns());
-      update();
+      compare();
     }),
     el("button", { type: "reset" }, "Reset"));
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => {
-    for (const key of PLACE) filters[key] = null;
-    Object.assign(filters, { show: "all", baseline: null });
-    deltas = differences(null);
-    cellTable.setColumns(cellColumns());
-    update();
+    Object.assign(filters, UNSET);
+    compare();
   });
 }
 
+/** Search in all names; the page follows after a pause in typing. */
+function searchBox() {
+  let waiting;
+  const box = el("input", {
+    type: "search", id: "filter-search", placeholder: "words of names", oninput: () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => { filters.search = box.value.trim(); update(); }, 150);
+    },
+  });
+  return el("label", { for: "filter-search" }, el("span", {}, "Search"), box);
+}
+
+/** Shows the filters in the form. */
+function showFilters() {
+  for (const [key, found] of Object.entries(filters)) {
+    const control = document.getElementById(`filter-${key}`);
+    if (control) control.value = found === null ? "" : String(found);
+  }
+}
+
+function compare() {
+  deltas = differences(filters.baseline);
+  cellTable.setColumns(cellColumns());
+  update();
+}
+
 function update() {
+  draw();
+  remember();
+}
+
+function draw() {
   shownRows = filtered(filters);
   cellTable.setItems(shownRows);
-  drawMatrix(document.getElementById("matrix"), shownRows, filters, open);
-  drawCurves(document.getElementById("curves"), shownRows);
+  const rows = inFocus(shownRows, filters);
+  drawMatrix(document.getElementById("matrix"), rows, filters, open);
+  drawModels(document.getElementById("side-by-side"), shownRows, filters, open);
+  drawCurves(document.getElementById("curves"), rows);
 }
 
 // Along the epochs
@@ -138,33 +189,23 @@ function drawCurves(parent, rows) {
     return;
   }
   const panels = drawn.slice(0, MOST_PANELS);
-  const scorers = bestScorers(panels.flat());
+  const scorers = [...new Set(panels.flat().map((row) => COLUMNS.scorer[row]))].sort((a, b) => a - b);
   const left = drawn.length > MOST_PANELS ? ` Only the first ${MOST_PANELS} of ${drawn.length} panels are shown; use the filters above to see others.` : "";
-  const all = new Set(panels.flat().map((row) => COLUMNS.scorer[row])).size;
-  const fewer = all > MOST_CURVES ? ` Only the ${MOST_CURVES} of ${all} scorers with the highest mean AUROC in these panels are shown; use the filter to see others.` : "";
+  const others = scorers.filter((scorer) => DATA.looks.scorer[scorer] === null).length;
+  const grey = others ? ` Grey: ${others} ${others === 1 ? "scorer" : "scorers"} not in focus; point at a curve to read its name.` : "";
   const seeds = CHOICES.seed.length > 1 ? " AUROC and interval bounds are means over the seeds." : "";
   parent.replaceChildren(
-    hint(`AUROC of the cells that pass the filters, with 95 % intervals.${seeds}${left}${fewer}`),
-    legend(scorers.map((scorer, place) => ({ label: NAMES.scorer[scorer], place }))),
+    hint(`AUROC of the cells that pass the filters, with 95 % intervals.${seeds}${left}${grey}`),
+    legend(scorers.filter((scorer) => DATA.looks.scorer[scorer] !== null).map((scorer) => ({ label: NAMES.scorer[scorer], look: scorerLook(scorer) }))),
     el("div", { class: "panels" }, panels.map((found) => curvePanel(found, scorers))));
-}
-
-/** The scorers to draw, in suite order. */
-function bestScorers(rows) {
-  const sums = new Map();
-  for (const row of rows) {
-    const { sum, count } = sums.get(COLUMNS.scorer[row]) ?? { sum: 0, count: 0 };
-    sums.set(COLUMNS.scorer[row], { sum: sum + COLUMNS.auroc[row], count: count + 1 });
-  }
-  const means = [...sums].map(([scorer, { sum, count }]) => ({ scorer, mean: sum / count }));
-  return sortedBy(means, ({ mean }) => mean, true).slice(0, MOST_CURVES).map(({ scorer }) => scorer).sort((a, b) => a - b);
 }
 
 function curvePanel(rows, scorers) {
   const [first] = rows;
   const title = `${value("in", first)} against ${value("out", first)}, b = ${COLUMNS.group_size[first]}`;
-  const series = scorers.map((scorer, place) => ({
-    label: NAMES.scorer[scorer], place, points: meansByEpoch(rows.filter((row) => COLUMNS.scorer[row] === scorer)),
+  const drawn = sortedBy(scorers, (scorer) => DATA.looks.scorer[scorer] === null ? 0 : 1, false);
+  const series = drawn.map((scorer) => ({
+    label: NAMES.scorer[scorer], look: scorerLook(scorer), points: meansByEpoch(rows.filter((row) => COLUMNS.scorer[row] === scorer)),
   })).filter((one) => one.points.length);
   return el("figure", {},
     el("figcaption", {}, el("b", {}, value("model", first)), " ", title),
@@ -244,7 +285,7 @@ function drawTrainings(parent) {
   }
   parent.replaceChildren(
     hint(`${capital(BITS_NAME)} at the stored ${UNIT}s: mean training loss during the epoch, and mean loss on test examples of the same set after the epoch.`),
-    legend([{ label: "training loss", place: 0 }, { label: "own test examples", place: 1 }]),
+    legend([{ label: "training loss", look: plainLook(0) }, { label: "own test examples", look: plainLook(1) }]),
     el("div", { class: "panels" }, known.map(trainingPanel)));
 }
 
@@ -252,7 +293,7 @@ function trainingPanel(one) {
   const seed = HAS_SEEDS ? `, seed ${one.seed}` : "";
   const title = `${one.model} on ${one.in}${seed}`;
   const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
-  const series = [{ label: "training loss", place: 0, points: points("train") }, { label: "own test examples", place: 1, points: points("own") }]
+  const series = [{ label: "training loss", look: plainLook(0), points: points("train") }, { label: "own test examples", look: plainLook(1), points: points("own") }]
     .filter((found) => found.points.length);
   const isBound = one.likelihood && one.likelihood !== "exact" ? ` (likelihood: ${one.likelihood.replace("_", " ")})` : "";
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
@@ -322,8 +363,10 @@ const cellTable = new SortedTable(document.getElementById("cells"), {
   caption: "All cells that pass the filters", unit: "cells", columns: cellColumns(),
   tools: [el("button", { type: "button", id: "csv", onclick: download }, "Download as CSV")],
 });
-update();
+draw();
 drawVerdicts(document.getElementById("verdicts"));
 drawTrainings(document.getElementById("losses"));
 drawSamples(document.getElementById("samples"));
+if (location.hash.includes("=")) follow();
+addEventListener("hashchange", follow);
 document.documentElement.dataset.ready = "";

@@ -5,18 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.metrics.estimates import estimate
 from harness.metrics.overlap import overlap
 from harness.report.figures.curves import Curve, curve
 from harness.report.figures.densities import densities
 from harness.report.figures.gallery import chosen
-from harness.report.figures.histograms import histogram
+from harness.report.figures.histograms import Panel, histograms
 from harness.report.figures.layers import blocks, layer_band
 from harness.report.figures.samples import tiled
 from harness.report.figures.scale import Scale, choose_scale
 from harness.results import Cell
-from tests.made_results import made_result
+from tests.made_results import made_result, scored_result
 
 rng = np.random.default_rng(0)
+
+
+def histogram(samples):
+    (found,) = histograms([Panel("panel", samples)])
+    return found
+
+
 OWN, NEAR, FAR = rng.normal(5, 1, 300), rng.normal(8, 1, 200), rng.normal(4000, 900, 100)
 
 
@@ -37,7 +45,17 @@ def test_constant_sets_have_bins_too():
 
 
 def test_few_groups_have_few_bins():
-    assert len(histogram({"own": OWN, "other": NEAR[:20]}).edges) - 1 == 13
+    assert len(histogram({"own": OWN, "other": NEAR[:60]}).edges) - 1 == 23
+    assert len(histogram({"own": OWN, "other": NEAR[:20]}).edges) - 1 == 20
+
+
+def test_panels_share_a_scale_that_suits_the_last():
+    first, last = histograms([Panel("1", {"own": FAR, "b": NEAR}), Panel("2", {"own": OWN})])
+    assert first.scale == last.scale == choose_scale(OWN, [FAR, NEAR, OWN])
+    assert first.scale.width is not None
+    assert np.array_equal(first.edges, last.edges)
+    assert first.counts["own"].sum() == len(FAR)
+    assert last.counts["own"].sum() == len(OWN)
 
 
 def test_an_axis_is_linear_unless_the_own_set_would_be_a_sliver():
@@ -99,7 +117,7 @@ def test_blocks_are_as_many_as_have_room_by_the_shortest_prefix():
 
 @pytest.mark.parametrize("other", [NEAR, FAR], ids=["near", "far"])
 def test_densities_have_area_1_and_overlap_by_ovl_on_every_scale(other):
-    found = densities(OWN, other)
+    found = densities(OWN, other, choose_scale(OWN, [other]))
     assert np.all(np.diff(found.points) > 0)
     for density in (found.own, found.other):
         assert np.trapezoid(density.values, found.points) == pytest.approx(1, abs=5e-3)
@@ -110,21 +128,41 @@ def test_densities_have_area_1_and_overlap_by_ovl_on_every_scale(other):
 
 
 def test_a_set_without_spread_is_a_point_mass():
-    found = densities(OWN, np.full(9, 4.0))
+    found = densities(OWN, np.full(9, 4.0), Scale())
     assert (found.own.mass, found.other.mass) == (None, 4.0)
     assert not found.other.values.any()
-    assert len(densities(np.full(3, 4.0), np.full(3, 4.0)).points) > 1
+    assert len(densities(np.full(3, 4.0), np.full(3, 4.0), Scale()).points) > 1
 
 
 def test_curves_ascend_and_leave_out_what_has_no_number():
     cell = Cell("m", "i", "o", "s", 0, 1, 0)
+    known = {"auroc_se": 0.05, "ovl_scores": 0.3}
     results = {
-        4: made_result(cell, "ok", auroc=0.6, auroc_low=0.5, auroc_high=0.7),
-        2: made_result(cell, "failed"),
-        1: made_result(cell, "ok", auroc=0.8, auroc_low=0.7, auroc_high=0.9),
+        4: [made_result(cell, "ok", auroc=0.6, auroc_low=0.5, auroc_high=0.7, **known)],
+        2: [made_result(cell, "failed")],
+        1: [made_result(cell, "ok", auroc=0.8, auroc_low=0.7, auroc_high=0.9, **known)],
     }
     assert curve(results) == Curve((1, 4), (0.8, 0.6), (0.7, 0.5), (0.9, 0.7))
+    assert curve(results, "ovl_scores").values == (0.3, 0.3)
+    assert np.isnan(curve(results, "ovl_scores").low).all()
     assert curve({}) == Curve((), (), (), ())
+
+
+def test_bands_include_the_spread_between_seeds():
+    seeds = [
+        scored_result(
+            Cell("m", "i", "o", "s", 0, 1, seed), rng.normal(size=80), rng.normal(shift, 1, 80)
+        )
+        for seed, shift in enumerate((0.4, 1.0, 1.6))
+    ]
+    found = curve({0: seeds})
+    assert found.values == (pytest.approx(np.mean([one.metrics.auroc for one in seeds])),)
+    expected = estimate(seeds)
+    assert (found.low, found.high) == ((expected.low,), (expected.high,))
+    alone = curve({0: seeds[:1]})
+    assert found.high[0] - found.low[0] > 1.5 * (alone.high[0] - alone.low[0])
+    lacking = curve({0: [*seeds[:2], made_result(seeds[2].cell, "failed")]})
+    assert lacking.values == (pytest.approx(np.mean([one.metrics.auroc for one in seeds[:2]])),)
 
 
 def test_samples_stand_in_reading_order():
@@ -143,4 +181,5 @@ def test_chosen_epochs_are_spread_and_hold_both_ends():
     assert chosen(paper, 4) == [1, 30, 80, 250]
     assert chosen(paper, 3) == [1, 50, 250]
     assert chosen([0, 1, 4], 4) == [0, 1, 4]
+    assert chosen(paper, 1) == [250]
     assert chosen([], 3) == []

@@ -7,12 +7,28 @@ import io
 import numpy as np
 import pytest
 
-from harness.report.figures.curves import Curve, CurvePanel, draw_curves
+from harness.metrics.ranks import Ranked
+from harness.report.epochs import Loss
+from harness.report.figures.curves import Curve, CurvePanel, across, draw_curves
 from harness.report.figures.densities import DensityPanel, OverlapCurves, densities, draw_densities
-from harness.report.figures.histograms import Panel, draw_histograms, histogram
+from harness.report.figures.epochs import LossPanel, draw_losses
+from harness.report.figures.heatmap import draw_heatmap, groups
+from harness.report.figures.histograms import Panel, draw_histograms, histograms
 from harness.report.figures.layers import LayerBand, LayerPanel, draw_layers
+from harness.report.figures.ranking import draw_ranking
 from harness.report.figures.samples import draw_samples
-from harness.report.figures.style import COLOURS, save, style
+from harness.report.figures.scale import Scale
+from harness.report.figures.style import (
+    COLOURS,
+    dataset_look,
+    save,
+    scorer_look,
+    style,
+)
+from harness.report.looks import Looks, slots
+from harness.results import Cell
+from tests.made_results import made_result
+from tests.text_boxes import assert_nothing_is_cropped
 
 HOSTILE = {
     "long": "a-data-set-with-a-name-of-a-hundred-letters-" + "x" * 56,
@@ -22,6 +38,13 @@ HOSTILE = {
     "newline": "two\nlines",
 }
 rng = np.random.default_rng(0)
+LOOKS = Looks(
+    focus=slots([HOSTILE["long"], HOSTILE["underscore"], "$a$"], 6),
+    others={"_b": 1, "c": 23},
+    datasets=slots(["plain", *HOSTILE.values(), "constant", "a", "b", "in", "out"], 7),
+    families={},
+    members={},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,28 +62,6 @@ def shown(name):
     return "".join(name.split())
 
 
-def assert_nothing_is_cropped(figure):
-    """Every text that is drawn lies within the figure, and is as long as it should be."""
-    figure.draw_without_rendering()
-    texts = [figure._suptitle]
-    for found in figure.legends:
-        texts += found.get_texts()
-    for ax in figure.axes:
-        texts.append(ax.title)
-        if ax.axison:
-            texts += [ax.xaxis.label, ax.yaxis.label]
-            for axis in (ax.xaxis, ax.yaxis):
-                low, high = sorted(axis.get_view_interval())
-                ticks = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
-                texts += [text for place, text in ticks if low <= place <= high]
-    for text in texts:
-        if text.get_visible() and text.get_text():
-            box = text.get_window_extent()
-            assert min(box.x0, box.y0) >= -1, text
-            assert box.x1 <= figure.bbox.x1 + 1, text
-            assert box.y1 <= figure.bbox.y1 + 1, text
-
-
 @pytest.fixture
 def panels():
     own, outs = "plain", list(HOSTILE.values())
@@ -70,10 +71,12 @@ def panels():
 
 
 def test_histograms(panels):
-    figure = draw_histograms(panels, title="Title " * 30, unit="score", share_of="groups")
+    figure = draw_histograms(panels, LOOKS, title="Title " * 30, unit="score", share_of="groups")
     assert legend(figure) == ["plain", *map(shown, HOSTILE.values())]
-    for panel, ax in zip([*panels[0], *panels[1]], figure.axes, strict=False):
-        expected = histogram(panel.samples)
+    counted = [*histograms([panels[0][0], panels[1][0]]), *histograms([panels[0][1]])]
+    shown_panels = [panels[0][0], panels[1][0], panels[0][1]]
+    axes = [figure.axes[0], figure.axes[2], figure.axes[1]]
+    for panel, expected, ax in zip(shown_panels, counted, axes, strict=True):
         filled, *outlines = ax.patches
         assert filled.get_fill()
         assert len(outlines) == len(panel.samples)
@@ -83,7 +86,8 @@ def test_histograms(panels):
             assert values * len(panel.samples[name]) == pytest.approx(counts)
             assert values.sum() == pytest.approx(1)
         assert np.array_equal(filled.get_data()[0], outlines[0].get_data()[0])
-    assert [ax.get_xlabel() for ax in figure.axes] == ["score", "score (asinh scale)", "score", ""]
+    assert [ax.get_xlabel() for ax in figure.axes] == ["", "score (asinh scale)", "score", ""]
+    assert figure.axes[0].get_xlim() == figure.axes[2].get_xlim()
     assert not figure.axes[3].axison
     assert_nothing_is_cropped(figure)
 
@@ -91,7 +95,7 @@ def test_histograms(panels):
 def test_a_data_set_keeps_its_colour_wherever_it_stands():
     a, b = rng.normal(size=50), rng.normal(size=50)
     grid = [[Panel("1", {"a": a, "b": b}), Panel("2", {"b": b, "a": a})]]
-    figure = draw_histograms(grid, title="t", unit="u", share_of="s")
+    figure = draw_histograms(grid, LOOKS, title="t", unit="u", share_of="s")
     colours = [[patch.get_edgecolor() for patch in ax.patches[1:]] for ax in figure.axes]
     assert colours[0] == colours[1][::-1]
 
@@ -105,7 +109,7 @@ def band():
 def test_layers():
     names = [f"levels.{i // 20}.step.{i}" for i in range(40)]
     rows = {name: [LayerPanel(e, band(), band()) for e in (0, 16)] for name in HOSTILE.values()}
-    figure = draw_layers(rows, names, in_dataset="plain", title="Title")
+    figure = draw_layers(rows, names, LOOKS, in_dataset="plain", title="Title")
     assert legend(figure) == ["plain", *map(shown, HOSTILE.values())]
     expected = [panel for row in rows.values() for panel in row]
     for panel, ax in zip(expected, figure.axes, strict=True):
@@ -126,7 +130,7 @@ def test_long_names_of_layers_have_room():
     nets = ("log_scale_net", "shift_net")
     names = [f"steps.0.coupling.{net}.{i}.weight" for net in nets for i in range(20)]
     panels = [LayerPanel(epoch, band(), band()) for epoch in (0, 5, 20)]
-    figure = draw_layers({"out": panels}, names, in_dataset="in", title="Title")
+    figure = draw_layers({"out": panels}, names, LOOKS, in_dataset="in", title="Title")
     labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert labels == [f"steps.0.coupling.{net}" for net in nets]
     assert_nothing_is_cropped(figure)
@@ -141,11 +145,11 @@ def test_densities():
         HOSTILE["words"]: ([DensityPanel(0, own, near, 0.125)] * 2, curves),
         "constant": ([DensityPanel(4, own, same, 0.0)], curves),
     }
-    figure = draw_densities(rows, in_dataset=HOSTILE["dollars"], title="Title")
+    figure = draw_densities(rows, LOOKS, in_dataset=HOSTILE["dollars"], title="Title")
     assert legend(figure)[0] == shown(f"in-distribution {HOSTILE['dollars']}")
-    assert legend(figure)[2:] == ["OVL", *(shown(f"AUROC of {name}") for name in auroc)]
+    assert legend(figure)[1:] == [shown(HOSTILE["words"]), "constant", "OVL", *map(shown, auroc)]
     panel, _, beside, point, blank, _ = figure.axes
-    expected = densities(own, near)
+    expected = densities(own, near, Scale())
     assert np.array_equal(panel.lines[0].get_ydata(), expected.own.values)
     assert np.array_equal(panel.lines[1].get_ydata(), expected.other.values)
     assert panel.get_title() == "epoch 0: OVL 0.125"
@@ -159,33 +163,129 @@ def test_densities():
 def test_curves():
     a = Curve((0, 1, 16), (0.5, 0.75, 1.0), (0.4, 0.65, 0.9), (0.6, 0.85, 1.0))
     b = Curve((1,), (0.25,), (0.125, ), (0.375,))  # fmt: skip
-    grid = [
-        [CurvePanel(f"against {name}", {"$a$": a, "_b": b}, {0: 90.0, 1: 8.0, 16: 3.0})] * 2
+    panels = [
+        CurvePanel(f"against {name}", {"_b": b, "$a$": a}, {0: 90.0, 1: 8.0, 16: 3.0})
         for name in HOSTILE.values()
+        for _ in range(2)
     ]
-    figure = draw_curves(grid, title="Title")
+    figure = draw_curves(panels, LOOKS, title="Title", sizes=2)
     assert legend(figure) == ["$a$", "_b", "bits/dim,in-distribution(right)"]
-    left = [ax for ax in figure.axes if ax.get_ylim() == (0, 1)]
-    right = [ax for ax in figure.axes if ax not in left]
+    left = [ax for ax in figure.axes if ax.get_ylim() == (0, 1) and ax.axison]
+    right = [ax for ax in figure.axes if ax.axison and ax not in left]
     assert len(left) == len(right) == 10
     for ax in left:
-        for drawn, found, area in zip(ax.lines[1:], (a, b), ax.collections, strict=True):
+        for drawn, found in zip(ax.lines[1:], (b, a), strict=True):
             assert tuple(drawn.get_xdata()) == found.epochs
-            assert tuple(drawn.get_ydata()) == found.auroc
-            heights = set(area.get_paths()[0].vertices[:, 1])
-            assert heights == {*found.low, *found.high}
+            assert tuple(drawn.get_ydata()) == found.values
+        (area,) = ax.collections  # of the scorer in focus
+        assert set(area.get_paths()[0].vertices[:, 1]) == {*a.low, *a.high}
     for ax in right:
         assert list(ax.lines[0].get_ydata()) == [90.0, 8.0, 3.0]
         assert ax.get_yscale() == "log"
+        assert ax.get_ylim() == right[0].get_ylim()
     assert_nothing_is_cropped(figure)
+
+
+@pytest.mark.parametrize(
+    ("panels", "sizes", "width", "expected"),
+    [(8, 2, "two", 4), (8, 2, "one", 2), (3, 1, "two", 3), (9, 3, "two", 3), (5, 5, "one", 2)],
+)
+def test_panels_of_a_data_set_stay_in_a_row(panels, sizes, width, expected):
+    assert across(panels, sizes, width) == expected
+
+
+def test_epochs_have_as_many_labels_as_have_room():
+    a = Curve((0, 1, 2, 100000, 100001), (0.5,) * 5, (0.4,) * 5, (0.6,) * 5)
+    figure = draw_curves([CurvePanel("p", {"$a$": a}, {})] * 4, LOOKS, title="Title")
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "2", "100001"]
+    places = ax.transData.transform([(epoch, 0) for epoch in (0, 1, 100001)])[:, 0]
+    ratio = (places[1] - places[0]) / (places[2] - places[0])
+    assert ratio == pytest.approx(1 / np.log2(100002))
+
+
+def test_losses():
+    a = [Loss(0, 0.3, 0.4, False), Loss(1, 0.004, 0.008, True), Loss(16, 0.0, 0.0, True)]
+    panels = [LossPanel(f"against {name}", {"$a$": a}) for name in HOSTILE.values()]
+    figure = draw_losses(panels, LOOKS, margin=0.01, title="Title", unit="step")
+    assert legend(figure) == ["$a$", "margin0.01", "showntobeenough", "notshown"]
+    for ax in figure.axes[:5]:
+        margin, line, shown_, hollow = ax.lines
+        assert set(margin.get_ydata()) == {0.01}
+        assert list(line.get_ydata()) == [0.3, 0.004, 0.0]
+        assert list(shown_.get_xdata()) == [1, 16]
+        assert list(hollow.get_xdata()) == [0]
+        assert hollow.get_markerfacecolor() == "white"
+        (whiskers,) = (c for c in ax.collections if len(c.get_paths()) == 3)
+        ends = [path.vertices[:, 1].tolist() for path in whiskers.get_paths()]
+        assert ends == [[0.3, 0.4], [0.004, 0.008], [0.0, 0.0]]
+    assert_nothing_is_cropped(figure)
+
+
+def test_a_heat_map_shows_the_last_epoch_and_the_best_of_each_column():
+    def cell(model, scorer, out, epoch, seed=0):
+        return Cell(model, "in", out, scorer, epoch, 1, seed)
+
+    results = [
+        made_result(cell("m", "$a$", "x", 4), auroc=0.25),
+        made_result(cell("m", "$a$", "x", 16, 0), auroc=0.7),
+        made_result(cell("m", "$a$", "x", 16, 1), auroc=0.8),
+        made_result(cell("m", "_b", "x", 16), auroc=1.0),
+        made_result(cell("m", "_b", "y", 16), "failed"),
+        made_result(cell("m", "$a$", "y", 16), auroc=0.9),
+        *(made_result(cell("n" * 40, "_b", f"{k}", 2), auroc=0.1) for k in range(30)),
+    ]
+    found = groups(results, 1)
+    assert groups(results, 5) == []
+    assert (found[0].model, found[0].outs) == ("m", ("x", "y"))
+    assert found[0].values == {("$a$", "x"): 0.75, ("_b", "x"): 1.0, ("$a$", "y"): 0.9}
+    figure = draw_heatmap(found, LOOKS, title="Title", width="two")
+    ax = figure.axes[0]
+    numbers = [text for text in ax.texts if text.get_fontsize() == 6]
+    rows = [text.get_text() for text in ax.get_yticklabels()]
+    assert rows == ["$a$", "_b"]
+    shown_ = {tuple(text.get_position()): text for text in numbers}
+    texts = [shown_[0.5, 0.53], shown_[1.5, 0.53], shown_[0.5, 1.53], shown_[1.5, 1.53]]
+    assert [text.get_text() for text in texts] == [".75", ".90", "1.00", "–"]
+    weights = [text.get_fontweight() for text in texts]
+    assert weights == ["normal", "bold", "bold", "normal"]
+    assert len(figure.axes) > 1  # thirty columns continue below
+    assert_nothing_is_cropped(figure)
+
+
+def test_a_ranking_joins_what_does_not_differ():
+    names = ["a", "b" * 70, "c", "d"]
+    ranks = np.tile([1.0, 2.0, 3.0, 4.0], (12, 1))
+    means = dict(zip(names, (1.0, 2.0, 3.0, 4.0), strict=True))
+    ranked = Ranked(means, dict.fromkeys(names, 0.5), 12, 12, ranks)
+    assert 1 < ranked.critical_difference < 2
+    looks = {name: {"color": "red", "marker": "o"} for name in names}
+    figure = draw_ranking(ranked, looks, title="Title", width="one")
+    (ax,) = figure.axes
+    bars = [line for line in ax.lines if line.get_linewidth() == 2.5]
+    assert len(bars) == 3
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
+    assert np.allclose(np.diff(dots), dots[1] - dots[0])
+    for bar, first, last in zip(bars, dots, dots[1:], strict=False):
+        assert bar.get_xdata()[0] < first < last < bar.get_xdata()[1]
+    texts = [text.get_text() for text in ax.texts]
+    assert texts[:2] == ["1", "2"]
+    assert f"CD = {ranked.critical_difference:.2f}" in texts
+    box = figure.bbox
+    figure.draw_without_rendering()
+    for text in ax.texts:
+        extent = text.get_window_extent()
+        assert extent.x0 >= -1
+        assert extent.x1 <= box.x1 + 1
 
 
 def test_without_bits_per_dimension_there_is_no_second_axis():
     a = Curve((0, 1), (0.5, 0.75), (0.4, 0.65), (0.6, 0.85))
-    figure = draw_curves([[CurvePanel("p", {"a": a}, {})]], title="Title", unit="step")
+    figure = draw_curves([CurvePanel("p", {"$a$": a}, {})], LOOKS, title="Title", unit="step")
     assert figure.axes[0].get_xlabel() == "step"
     assert len(figure.axes) == 1
-    assert legend(figure) == ["a"]
+    assert legend(figure) == ["$a$"]
 
 
 def test_samples():
@@ -199,7 +299,7 @@ def test_samples():
 
 def test_files_are_the_same_each_time_with_embedded_fonts(tmp_path, panels):
     def draw(name):
-        figure = draw_histograms(panels, title="Title", unit="u", share_of="s")
+        figure = draw_histograms(panels, LOOKS, title="Title", unit="u", share_of="s")
         return [path.read_bytes() for path in save(figure, tmp_path / name)]
 
     png, pdf = draw("a.b")
@@ -219,11 +319,22 @@ def test_nothing_of_the_process_is_changed(panels):
     matplotlib.rcParams["font.size"] = 31
     before = settings()
     with style():
-        figure = draw_histograms(panels, title="Title", unit="u", share_of="s")
+        figure = draw_histograms(panels, LOOKS, title="Title", unit="u", share_of="s")
         figure.savefig(io.BytesIO())
         assert matplotlib.rcParams["font.size"] == 8
     assert settings() == before
 
 
 def test_colours_are_distinct():
-    assert len(set(COLOURS)) == 7
+    assert len(set(COLOURS)) == 6
+    assert not set(COLOURS) & {dataset_look(LOOKS, name)["color"] for name in LOOKS.datasets}
+
+
+def test_a_number_is_as_high_as_any_other():
+    def height(scorer):
+        look = scorer_look(LOOKS, scorer)
+        vertices = look["marker"].vertices
+        assert abs(vertices.max(0) + vertices.min(0)).max() < 1e-9
+        return look["markersize"] * np.ptp(vertices[:, 1]) / (2 * abs(vertices).max())
+
+    assert height("_b") == pytest.approx(height("c"), rel=0.05)

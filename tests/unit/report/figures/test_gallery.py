@@ -10,9 +10,11 @@ import pytest
 from harness.cli.display.displays import NoDisplay
 from harness.compute.samples import SIDE, stored_samples
 from harness.plan.jobs import ChainId
-from harness.report.figures import draw_figures, gallery, samples
+from harness.report.figures import Drawing, draw_figures, gallery, samples
+from harness.report.figures.curves import curves_figure
 from harness.report.figures.series import training_results
 from harness.report.figures.style import style
+from harness.report.looks import looks
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.store.records import Store
@@ -57,25 +59,31 @@ def test_every_figure_shows_the_results_of_the_run(told, tmp_path):
     check_scores(story)
     check_samples(story)
     results = list(story.results.values())
-    drawn = draw_figures(story.plan, results, story.store, tmp_path / "figures", temperature=0.5)
+    drawing = drawing_of(story, temperature=0.5)
+    drawn = draw_figures(story.plan, results, story.store, tmp_path / "figures", drawing)
     names = sorted(path.name for path in drawn.files)
     assert names == sorted(path.name for path in (tmp_path / "figures").iterdir())
     stems = [
         *("bits@flow", "scores-log-likelihood@flow@digits", "scores-typicality@flow@digits"),
         *("scores-gradient-gaussian@flow@digits", "auroc@flow@digits", "overlap@flow@digits"),
-        *("layers@flow@digits", "samples@flow@digits"),
+        *("layers@flow@digits", "samples@flow@digits", "ovl-scores@flow@digits"),
+        *("epochs@flow@digits", "heatmap-b1", "heatmap-b5", "ranking-scorers"),
     ]
     assert names == sorted(f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf"))
     assert drawn.notes == []
 
 
+def drawing_of(story, **options):
+    return Drawing(looks(story.plan, list(story.results.values())), **options)
+
+
 def check_auroc(story):
     with style():
-        figure = gallery.auroc_figure(story)
+        figure = curves_figure([story], drawing_of(story), "auroc")
     left = [ax for ax in figure.axes if ax.get_ylim() == (0, 1)]
-    assert [ax.get_title() for ax in left] == [
-        *("against noise, b = 1", "against noise, b = 5"),
-        *("against photos, b = 1", "against photos, b = 5"),
+    assert [" ".join(ax.get_title().split()) for ax in left] == [
+        *("against noise, b=1", "against noise, b=5"),
+        *("against photos, b=1", "against photos, b=5"),
     ]
     results = story.by_epoch("photos", "typicality", 5)
     typicality = left[3].lines[2]
@@ -89,9 +97,9 @@ def check_auroc(story):
 
 def check_overlap(story):
     with style():
-        figure = gallery.overlap_figure(story)
+        figure = gallery.overlap_figure(story, drawing_of(story))
     results = story.by_epoch("noise", "log-likelihood", 1)
-    titles = [ax.get_title() for ax in figure.axes[:3]]
+    titles = [" ".join(ax.get_title().split()) for ax in figure.axes[:3]]
     assert titles[:2] == [
         f"epoch {epoch}: OVL {r.metrics.ovl:.3f}" for epoch, r in results.items()
     ]
@@ -102,7 +110,7 @@ def check_overlap(story):
 
 def check_layers(story):
     with style():
-        figure = gallery.layers_figure(story)
+        figure = gallery.layers_figure(story, drawing_of(story))
     own, other = story.layers("photos", 2, 1)
     lines = [line for line in figure.axes[3].lines if len(line.get_ydata()) == 17]
     assert len(story.layer_names()) == own.shape[1] == 17
@@ -115,9 +123,9 @@ def check_layers(story):
 
 def check_scores(story):
     with style():
-        figure = gallery.scores_figure(story, "typicality")
+        figure = gallery.scores_figure(story, "typicality", drawing_of(story))
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["epoch 0, b = 1", "epoch 0, b = 5", "epoch 2, b = 1", "epoch 2, b = 5"]
+    assert titles == ["epoch 0, b=1", "epoch 0, b=5", "epoch 2, b=1", "epoch 2, b=5"]
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["digits", "noise", "photos"]
     for ax, groups in zip(figure.axes, (30, 6, 30, 6), strict=True):
@@ -147,8 +155,9 @@ def test_bits_per_dimension_have_the_sign_of_the_likelihood(told):
             for cell, result in story.results.items()
         }
         changed = replace(story, results=results)
-        drawn = gallery.bits_figure([changed]), gallery.overlap_figure(changed)
-        for figure in (*drawn, gallery.auroc_figure(changed)):
+        drawing = drawing_of(changed)
+        drawn = gallery.bits_figure([changed], drawing), gallery.overlap_figure(changed, drawing)
+        for figure in (*drawn, curves_figure([changed], drawing, "auroc")):
             title = " ".join(figure.get_suptitle().split())
             assert f"bits per dimension{shown}" in title
             assert ("(≤)" in title, "(≈)" in title) == ("≤" in shown, "≈" in shown)
@@ -162,10 +171,12 @@ def test_a_model_without_samples_or_density_has_the_other_figures(tiny_suite, se
     tiny_suite.write_text('plugins.paths = ["plugin.py"]\n' + text.replace("[1, 5]", "[1]"))
     suite = load_suite(tiny_suite)
     outcome = run(suite, settings, NoDisplay())
-    drawn = draw_figures(outcome.plan, outcome.results, Store(settings.store), tmp_path / "to")
+    drawing = Drawing(looks(outcome.plan, outcome.results))
+    store = Store(settings.store)
+    drawn = draw_figures(outcome.plan, outcome.results, store, tmp_path / "to", drawing)
     assert {path.stem for path in drawn.files} == {
-        "scores-log-likelihood@flow@digits",
-        "auroc@flow@digits",
+        *("scores-log-likelihood@flow@digits", "auroc@flow@digits", "ovl-scores@flow@digits"),
+        "heatmap-b1",
     }
     assert drawn.notes == ["no samples of flow on digits: the model cannot sample"]
 

@@ -9,7 +9,8 @@ import pytest
 
 from harness.compute.samples import stored_samples
 from harness.plan.jobs import ChainId
-from harness.report.figures.gallery import draw_figures
+from harness.report.figures import Drawing, draw_figures
+from harness.report.looks import looks
 from harness.report.page import render_page
 from harness.report.page.atlas import sheet
 from harness.report.render.formats import render
@@ -26,7 +27,10 @@ def made(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(made):
     suite, outcome, store = made
-    return render_page(suite, outcome, store, arguments=["text.toml"], temperature=1.0)
+    found = looks(outcome.plan, outcome.results)
+    return render_page(
+        suite, outcome, store, arguments=["text.toml"], looks=found, temperature=1.0
+    )
 
 
 def test_examples_and_samples_are_shown_as_text(made, page):
@@ -66,7 +70,8 @@ def test_bits_are_per_byte_in_tables_and_on_the_page(made, page):
 
 def test_figures_of_text_have_no_pictures_of_samples(made, tmp_path):
     _, outcome, store = made
-    gallery = draw_figures(outcome.plan, outcome.results, store, tmp_path)
+    drawing = Drawing(looks(outcome.plan, outcome.results))
+    gallery = draw_figures(outcome.plan, outcome.results, store, tmp_path, drawing)
     assert not [file for file in gallery.files if file.name.startswith("samples")]
     assert gallery.notes == [
         "samples of bigram on words are text, which --html FILE --samples shows"

@@ -9,12 +9,14 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from harness.errors import ScoreError
+from harness.errors import BenchError, ScoreError
 from harness.report.render.formats import render
+from harness.report.render.latex import latex_text
 from harness.results import Cell
 from tests.made_results import made_result
 
@@ -76,21 +78,26 @@ AUROC with out-of-distribution as the positive class: higher is better for detec
 def test_latex():
     expected = r"""
 % A # title_ of two lines
+% needs \usepackage{booktabs} and \usepackage{siunitx}
 
 \begin{table}
-\centering
-\begin{tabular}{lrrrrr}
-\hline
- scorer       &   epoch &   bits/dim &             a\textbar{}b &                  50\%\_x &   \textless{}script\textgreater{} \\
-\hline
- {[}fisher{]} &      10 &      3.500 & \textbf{0.900}$\pm$0.012 & \textbf{0.800}$\pm$0.012 &                                 - \\
- =cmd()       &      10 &      3.500 &          0.500$\pm$0.250 &                      n/a &                                 - \\
- {*}12e4{*}   &      10 &      3.500 &            missing\_data &                        - &                            failed \\
-\hline
+\centering\small\setlength{\tabcolsep}{4pt}
+\caption{glow, in-distribution cifar10, group size 1.}
+\label{tab:paper-glow-in-distribution-cifar10-group-size-1}
+\begin{tabular}{l S[table-format=2.0] S[table-format=1.3] r r r}
+\toprule
+scorer & {epoch} & {bits/dim} & a\textbar{}b & 50\%\_x & \textless{}script\textgreater{} \\
+\midrule
+{[}fisher{]} & 10 & 3.500 & \textbf{0.900}$\pm$0.012 & \textbf{0.800}$\pm$0.012 & - \\
+=cmd() & 10 & 3.500 & 0.500$\pm$0.250 & n/a & - \\
+{*}12e4{*} & 10 & 3.500 & missing\_data & - & failed \\
+\bottomrule
 \end{tabular}
-\caption{glow, in-distribution cifar10, group size 1.
+
+\smallskip
+\begin{minipage}{\linewidth}\footnotesize
 AUROC with out-of-distribution as the positive class: higher is better for detection, 0.5 is chance.
-Bold is the best of its column; $\sim$ does not differ significantly from the best (paired test, p \textgreater{} 0.05, corrected for the choice of the best on these same groups).
+Bold is the best of its column; $\sim$ does not differ significantly from the best (paired test, $p > 0.05$, corrected for the choice of the best on these same groups).
 1 of 3 numbers could not be compared with the best: fewer than 10 groups on a side, or scores, refits or some of the seeds are missing.
 Intervals and tests cover other test examples, but not differences between trainings.
 $\pm$ is the standard error.
@@ -100,10 +107,113 @@ Groups scored: 500 in; out: 500 a\textbar{}b, 500 50\%\_x.
 Note: limit\_10 \& more
 n/a (1 result): no \textless{}b\textgreater{}gradient \{x\}
 missing\_data (1 result): $\sim$/data\textbackslash{}svhn: \$HOME
-failed (1 result): -1\textasciicircum{}2 \#3}
+failed (1 result): -1\textasciicircum{}2 \#3
+\end{minipage}
 \end{table}
 """  # noqa: E501 (as printed)
     assert rendered(hostile(), "latex", standard_errors=True) == expected.removeprefix("\n")
+
+
+def test_latex_aligns_numbers_at_the_point_beside_their_marks():
+    noise = np.random.default_rng(0).normal(size=(4, 40))
+    sides = [{"scores_in": noise[k], "scores_out": noise[k + 1] + 1} for k in (0, 2)]
+    results = [
+        result("a", "o", 0.75, n_in=40, n_out=40, auroc_low=0.6, auroc_high=0.8, **sides[0]),
+        result("b", "o", 0.76, n_in=40, n_out=40, **sides[1]),
+        result("c", "o", 0.1, auroc_low=0.05, auroc_high=0.2),
+        result("d", "o", status="unsupported"),
+    ]
+    bound = {"provenance": {"likelihood": "lower_bound"}}
+    results.append(result("a", "p", 0.5, bits_per_dim_in=13.5, **bound))
+    lines = rendered(results, "latex").splitlines()
+    (head,) = (line for line in lines if line.startswith(r"\begin{tabular}"))
+    bold = "detect-weight=true, mode=text"
+    assert head.count("S[") == 4
+    assert r"S[table-format=1.3, table-space-text-pre={$\le$}]" in head
+    assert rf"S[table-format=1.3, table-space-text-post={{$^{{\sim}}$}}, {bold}]" in head
+    assert r"a & 10 & {$\le$}3.500 & 0.750{$^{\sim}$} & \bfseries 0.500 \\" in lines
+    assert r"b & 10 & {$\le$}3.500 & \bfseries 0.760 & {--} \\" in lines
+    assert r"c & 10 & {$\le$}3.500 & 0.100{!} & {--} \\" in lines
+    assert r"d & 10 & {$\le$}3.500 & {n/a} & {--} \\" in lines
+
+
+def test_latex_names_a_block_of_rows_once_and_labels_each_table():
+    results = [
+        replace(one, cell=one.cell._replace(epoch=epoch, model=model))
+        for model in ("m", "M")
+        for epoch in (4, 16)
+        for one in (result("a", "o", 0.9), result("b", "o", 0.8))
+    ]
+    lines = rendered(results, "latex").splitlines()
+    labels = [line for line in lines if line.startswith(r"\label")]
+    name = "tab:paper-m-in-distribution-cifar10-group-size-1"
+    assert labels == [rf"\label{{{name}}}", rf"\label{{{name}-1}}"]
+    begin = lines.index(r"\midrule") + 1
+    starts = [line.split("&")[0].strip() for line in lines[begin : begin + 5]]
+    assert starts == ["a", "", r"\addlinespace", "b", ""]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("p <= 0.05", r"$p \le 0.05$"),
+        ("(Nemenyi, p = 0.05).", "(Nemenyi, $p = 0.05$)."),
+        ("p = 2.3e-05.", r"$p = \num{2.3e-05}$."),
+        ("map > 0.5", r"map \textgreater{} 0.5"),
+    ],
+)
+def test_latex_prints_p_values_as_mathematics(words, expected):
+    assert latex_text(words) == expected
+
+
+def arranged(rows=(), columns=()):
+    results = [
+        replace(one, cell=one.cell._replace(epoch=epoch, scorer=scorer))
+        for scorer, aurocs in (("s", {16: 0.9, 4: 0.8}), ("a", {16: 0.7, 4: 0.95}))
+        for epoch, auroc in aurocs.items()
+        for one in (result("", "o", auroc), result("", "p", auroc - 0.5))
+    ]
+    text = render(results, suite="x", title="t", format="markdown", rows=rows, columns=columns)
+    return [line for line in text.splitlines() if line.startswith(("|", "##"))]
+
+
+def test_rows_and_columns_are_arranged_and_keep_their_marks():
+    assert arranged(columns=["epoch"]) == [
+        "## glow, in-distribution cifar10, group size 1",
+        "| out   | scorer   |   epoch 4 |   epoch 16 |",
+        "|:------|:---------|----------:|-----------:|",
+        "| o     | s        |     0.800 |      0.900 |",
+        "| o     | a        | **0.950** |      0.700 |",
+        "| p     | s        |     0.300 |      0.400 |",
+        "| p     | a        | **0.450** |      0.200 |",
+    ]
+    tables = arranged(rows=["scorer"], columns=["out"])
+    assert [line for line in tables if line.startswith("##")] == [
+        "## glow, in-distribution cifar10, epoch 4, group size 1",
+        "## glow, in-distribution cifar10, epoch 16, group size 1",
+    ]
+    assert tables[1] == "| scorer   |         o |         p |"
+    every = arranged(rows=["model", "in", "group_size"], columns=["scorer", "epoch", "out"])
+    assert every[0] == "## AUROC"
+    assert every[1].startswith("| model   | in      |   b | s, epoch 4, o | s, epoch 4, p |")
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "expected"),
+    [
+        (["score"], [], r"--rows: there is no 'score' .*did you mean 'scorer'"),
+        ([], ["seed"], "--columns: there is no 'seed' to arrange by"),
+        (["out"], ["out"], "out makes either rows or columns"),
+    ],
+)
+def test_axes_that_make_no_table(rows, columns, expected):
+    with pytest.raises(BenchError, match=expected):
+        arranged(rows, columns)
+
+
+def test_rows_of_csv_are_results():
+    with pytest.raises(BenchError, match="csv has a row per result"):
+        render([], suite="x", title="t", format="csv", columns=["epoch"])
 
 
 def test_markdown_and_latex_show_seeds_and_spread():
@@ -128,9 +238,9 @@ def test_markdown_and_latex_show_seeds_and_spread():
             r"| b        |      10 | 3.500 ±0.000 | 0.500 (0.012) \[1/3\] |",
         ],
         "latex": [
-            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 \\",
-            r" a        &      10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 \\",
-            r" b        &      10 & 3.500 $\pm$0.000 &   0.500 (0.012) {[}1/3{]} \\",
+            r"a & 10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 \\",
+            r"a & 10 & 3.500 $\pm$0.000 & \textbf{0.910} $\pm$0.010 \\",
+            r"b & 10 & 3.500 $\pm$0.000 & 0.500 (0.012) {[}1/3{]} \\",
         ],
     }
 
@@ -143,13 +253,13 @@ def test_tied_numbers_keep_their_mark():
         for (name, auroc), scores in zip((("a", 0.75), ("b", 0.76)), sides, strict=True)
     ]
     assert "| a        |      10 |      3.500 |   0.750\\~ |\n" in rendered(results, "markdown")
-    assert r"0.750$\sim$ \\" in rendered(results, "latex")
+    assert r"0.750{$^{\sim}$} \\" in rendered(results, "latex")
 
 
 def test_no_results():
     title = r"# A \# title\_ of two lines"
     assert rendered([], "markdown") == f"{title}\n\nThere are no results.\n"
-    assert rendered([], "latex") == "% A # title_ of two lines\n"
+    assert rendered([], "latex").startswith("% A # title_ of two lines\n% needs ")
     assert rendered([], "json") == '{\n  "suite": "paper",\n  "set": [],\n  "results": []\n}\n'
     assert rendered([], "csv").startswith("model,in,out,")
     assert rendered([], "csv").count("\n") == 1
