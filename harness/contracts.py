@@ -466,6 +466,36 @@ class Flow(Protocol):
         """
 
 
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Optional model capability: adding noise to examples and removing it again.
+
+    Example:
+        >>> import torch
+        >>> from oodbench import Reconstructs
+        >>> class Shrinking:
+        ...     def reconstruct(self, x, start, steps, noise_seed):
+        ...         return (1 - start) * x.float() + start * 127.5
+        >>> isinstance(Shrinking(), Reconstructs)
+        True
+        >>> Shrinking().reconstruct(torch.full((1, 1, 1, 1), 255).byte(), 0.5, 1, 0).item()
+        191.25
+    """
+
+    def reconstruct(self, x: Tensor, start: float, steps: int, noise_seed: int) -> Tensor:
+        """Reconstruct examples from noise; deterministic and per example, without a graph.
+
+        Arguments:
+            x: `domain.input_dtype`, (N, *domain.shape).
+            start: Amount of noise, in (0, 1]; 1 leaves almost nothing of an example.
+            steps: Number of steps in which the noise is removed.
+            noise_seed: Seed for the noise, which is the same for every example.
+
+        Returns:
+            Floating, (N, *domain.shape), in grey levels, where whole numbers are examples.
+        """
+
+
 class Statistic(Protocol):
     """An expensive function of a model and groups of examples, computed once and stored.
 

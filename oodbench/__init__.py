@@ -62,6 +62,7 @@ __all__ = [
     "NotFittedError",
     "Per",
     "Preparable",
+    "Reconstructs",
     "Results",
     "RunFinished",
     "RunStarted",

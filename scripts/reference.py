@@ -43,8 +43,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 CONTRACTS = """
 Dataset HasStamp HasNotes CopiesExamples Fetchable
 DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbTokens HasLogProbEstimate
-Flow Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer NeedsFeatureNames
-HasScoreTerms HasFitInfo Baseline Landmark Executor RunsElsewhere WritesScript Task
+Flow Reconstructs Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer
+NeedsFeatureNames HasScoreTerms HasFitInfo Baseline Landmark Executor RunsElsewhere WritesScript Task
 """
 INTERFACE: tuple[Any, ...] = (
     *(suites.load, suites.Suite, PlannedWork, Results, Scores, ComparedRuns),

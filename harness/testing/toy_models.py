@@ -101,6 +101,16 @@ class TinyFlow(nn.Module):
         """Return z, floating, (N, D), for images in grey levels, (N, *domain.shape)."""
         return torch.sinh(self._affine(x))
 
+    def reconstruct(self, x: Tensor, start: float, steps: int, noise_seed: int) -> Tensor:
+        """Move W y + c towards noise by the share `start`, and back to grey levels."""
+        with torch.no_grad():
+            generator = torch.Generator().manual_seed(noise_seed)
+            noise = torch.randn(self.domain.dims, generator=generator).to(self.bias)
+            a = torch.lerp(self._affine(x), noise, start)
+            y = (a - self.bias) @ torch.linalg.inv(self.weight).T
+            levels: Tensor = ((y + 1) * (self.domain.levels / 2) - 0.5).reshape(x.shape)
+            return levels.clamp(0, self.domain.levels - 1)
+
     def _affine(self, x: Tensor) -> Tensor:
         y = 2 * (x.flatten(1).to(self.weight.dtype) + 0.5) / self.domain.levels - 1
         a: Tensor = y @ self.weight.T + self.bias

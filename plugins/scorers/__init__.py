@@ -104,6 +104,10 @@ ENTRIES = {
         "likelihood_regret:LikelihoodRegret",
         "mean gain in log-probability after a few training steps on each example alone",
     ),
+    "ddpm-ood": (
+        "ddpm_ood:DDPMOOD",
+        "mean z-score of reconstruction errors of a diffusion model",
+    ),
     "lid": ("lid:Lid", "low log-probability or small local intrinsic dimension, as p-values"),
     "lid-dimension": (
         "lid:LidDimension",

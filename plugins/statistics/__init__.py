@@ -78,6 +78,10 @@ ENTRIES = {
         "likelihood_regret:LikelihoodRegret",
         "gain in log-probability from a few steps of training on the example alone, in nats",
     ),
+    "reconstruction_error": (
+        "reconstruction_error:ReconstructionError",
+        "error of each example's reconstruction by a diffusion model, from several noise levels",
+    ),
 }
 """Target in this package and summary, by entry name."""
 

@@ -55,6 +55,7 @@ class Diffusion(nn.Module):
         | Variational Diffusion Models (Kingma et al., 2021): https://arxiv.org/abs/2107.00630
         | Denoising Diffusion Probabilistic Models (Ho et al., 2020)
         | https://arxiv.org/abs/2006.11239
+        | Denoising Diffusion Implicit Models (Song et al., 2021): https://arxiv.org/abs/2010.02502
     """
 
     levels: Tensor
@@ -140,6 +141,33 @@ class Diffusion(nn.Module):
         last = steps[-1]
         noise = self.denoiser(z, last.expand(n))
         return self._discrete((z - _sigma(last) * noise) / _alpha(last))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, start: float, steps: int, noise_seed: int) -> Tensor:
+        """Add noise up to a level of training, and remove it again, without drawing more.
+
+        z = α y + σ ε̂ from level to level, with y and ε̂ as estimated at the level before
+        (Song et al., 2021, Eq. 12 with σ = 0: DDIM)
+
+        Arguments:
+            x: uint8, (N, *domain.shape).
+            start: Share of the levels to begin at, in (0, 1]; 1 is almost pure noise.
+            steps: Number of steps, evenly spaced.
+            noise_seed: Seed for the noise, the same for every example.
+
+        Returns:
+            Floating, (N, *domain.shape), in grey levels, within their range.
+        """
+        u = torch.linspace(start, 0, steps + 1)
+        levels = self._reading.gamma(u).to(self.noise)
+        generator = torch.Generator().manual_seed(noise_seed)
+        noise = torch.randn(self.domain.shape, generator=generator, dtype=torch.float32)
+        y, estimate = self._scaled(x), noise.to(self.noise)
+        for level in levels:
+            z = _alpha(level) * y + _sigma(level) * estimate
+            estimate = self.denoiser(z, level.expand(len(x)))
+            y = (z - _sigma(level) * estimate) / _alpha(level)
+        return ((y + 1) * (self.domain.levels / 2) - 0.5).clamp(0, self.domain.levels - 1)
 
     def _error(self, y: Tensor, gamma: Tensor, noise: Tensor) -> Tensor:
         """Compute Σ |ε - ε̂|^power, (N,), for y and noise, (N, C, H, W), and gamma, (N,)."""

@@ -11,6 +11,8 @@ from harness.suite.toml.files import shipped_suites
 FOLDER = shipped_suites()
 OF_TEXT = {"mean-byte", "min-k", "zlib-size"}
 """Scorers that images cannot have."""
+OF_NOISE = {"ddpm-ood"}
+"""Scorers that need a model of noise."""
 
 
 def planned_by(name):
@@ -23,7 +25,7 @@ def test_every_scorer_is_among_them(name):
     suite, plan = planned_by(name)
     asked = {planned.cell.scorer for planned in plan.cells}
     plugins = {suite.scorers[scorer].registered.entry.name for scorer in asked}
-    assert plugins == set(suite.registry.names("scorers")) - OF_TEXT
+    assert plugins == set(suite.registry.names("scorers")) - OF_TEXT - OF_NOISE
 
 
 def test_only_the_background_and_further_seeds_are_trained_after_the_quickstart():
