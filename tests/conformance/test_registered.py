@@ -28,7 +28,7 @@ from oodbench.testing import (
 REGISTRY = Registry()
 
 SMALL = {
-    "diffusion": {"width": 4, "halvings": 1, "heads": 1, "draws": 8},
+    "diffusion": {"width": 4, "halvings": 1, "heads": 1, "draws": 64},
     "ensemble": {"scorers": ["log-likelihood", "typicality", "gradient-gaussian"]},
     "glow": {"levels": 1, "steps": 2, "width": 4},
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},

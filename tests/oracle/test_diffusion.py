@@ -212,6 +212,22 @@ def test_training_minimises_the_bound():
     assert error < 0.3
 
 
+def test_the_order_of_a_batch_does_not_tell_the_noise_level():
+    seen = []
+
+    class Watching(Linear):
+        def forward(self, z, gamma):
+            seen.append(gamma)
+            return super().forward(z, gamma)
+
+    model, generator = model_of(FINE, Watching(), draws=1), torch.Generator().manual_seed(0)
+    for _ in range(400):
+        model.training_loss(X, generator)
+    first, second = torch.stack(seen).T  # of the images in the batch
+    assert (first < second).double().mean() == pytest.approx(0.5, abs=0.1)
+    torch.testing.assert_close((first - second).abs(), torch.full_like(first, 18.3 / 2))
+
+
 def test_two_banks_agree_within_the_noise_of_the_draws():
     banks = [model_of(FINE, Linear(), 256, noise_seed=seed) for seed in (0, 1)]
     first, second = (model.log_prob(X) for model in banks)

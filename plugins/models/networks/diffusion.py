@@ -104,14 +104,16 @@ class Diffusion(nn.Module):
     def training_loss(self, x: Tensor, generator: Generator) -> Tensor:
         """Compute minus the mean reading, with fresh noise: in nats per example for the bound.
 
-        The noise levels of a batch are spaced evenly, which lowers the variance of the loss.
+        The noise levels of a batch are spaced evenly, which lowers the variance of the loss, and
+        in random order: the order of the batch must not tell the network an image's level.
 
         Arguments:
             x: uint8, (N, *domain.shape).
             generator: Generator on the CPU for the noise.
         """
         y = self._scaled(x)
-        gamma = self._reading.gamma(_evenly(len(x), generator)).to(y)
+        u = _evenly(len(x), generator)[torch.randperm(len(x), generator=generator)]
+        gamma = self._reading.gamma(u).to(y)
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float32).to(y)
         loss = self._reading.factor * self._error(y, gamma, noise)
         return (loss - sum(self._constant_terms(x).values())).mean()
