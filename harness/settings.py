@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from harness.errors import BenchError, FolderError
 
 T = TypeVar("T")
+LocksChoice: TypeAlias = Literal["auto", "os", "lease"]
 
 BATCH_SIZE = 64
 STORE_VARIABLE = "BENCH_STORE"
@@ -32,6 +33,7 @@ class Settings:
         threads: Number of threads per process; 0 for `$OMP_NUM_THREADS` or an automatic choice.
         compile: Train with `torch.compile` where possible.
         executor: Name of the executor plugin.
+        locks: Kind of locks from now on, `"os"` or `"lease"`; `"auto"` keeps what the store has.
     """
 
     store: Path
@@ -42,6 +44,7 @@ class Settings:
     threads: int = 0
     compile: bool = False
     executor: str = "auto"
+    locks: LocksChoice = "auto"
 
 
 class Share(NamedTuple):

@@ -14,6 +14,7 @@ from harness.run.outcome import Outcome, cached_outcome
 from harness.run.prepare import fetch_missing, plan_unopened
 from harness.settings import (
     BATCH_SIZE,
+    LocksChoice,
     Settings,
     Share,
     data_folder,
@@ -171,6 +172,7 @@ class Suite:
         threads: int = 0,
         compile: bool = False,
         executor: str = "auto",
+        locks: LocksChoice = "auto",
         allow_missing: bool = False,
         download: bool = False,
         display: Shown = "auto",
@@ -189,6 +191,8 @@ class Suite:
             threads: Threads per process; 0 chooses.
             compile: Whether to train through `torch.compile`, where possible.
             executor: Name of an executor plugin.
+            locks: Locks by the system, `"os"`, or by `"lease"`, from now on; `"auto"` keeps the
+                kind that the store has, and else chooses by the file system.
             allow_missing: Whether to run the cells with available data if a data set is missing.
             download: Whether to download missing data sets first.
             display: How progress is shown, on stderr; or a function, called with each event.
@@ -211,6 +215,7 @@ class Suite:
             threads=threads,
             compile=compile,
             executor=executor,
+            locks=locks,
         )
         with data_folder(settings.data):
             if missing == "run":
@@ -282,6 +287,7 @@ class Suite:
         batch_size: int = BATCH_SIZE,
         threads: int = 0,
         compile: bool = False,
+        locks: LocksChoice = "auto",
         allow_missing: bool = False,
         display: Shown = "auto",
     ) -> WorkDone:
@@ -301,6 +307,7 @@ class Suite:
             batch_size: As for `run`.
             threads: As for `run`; the same for all workers, or numbers differ by rounding.
             compile: As for `run`.
+            locks: As for `run`.
             allow_missing: As for `run`.
             display: As for `run`.
 
@@ -312,7 +319,13 @@ class Suite:
         from harness.run.work import work
 
         settings = settings_of(
-            store, data, device=device, batch_size=batch_size, threads=threads, compile=compile
+            store,
+            data,
+            device=device,
+            batch_size=batch_size,
+            threads=threads,
+            compile=compile,
+            locks=locks,
         )
         log = settings.store / LOGS / f"{self.name}.log"
         with (

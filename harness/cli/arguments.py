@@ -13,7 +13,13 @@ import typer
 
 from harness.cli.completion import complete_suites
 from harness.cli.display.displays import DisplayKind
-from harness.settings import DATA_VARIABLE, STORE_VARIABLE, default_data, default_store
+from harness.settings import (
+    DATA_VARIABLE,
+    STORE_VARIABLE,
+    LocksChoice,
+    default_data,
+    default_store,
+)
 
 
 def _remember_data(data: Path) -> Path:
@@ -86,6 +92,12 @@ CompileOption: TypeAlias = Annotated[
 ]
 AllowMissingOption: TypeAlias = Annotated[
     bool, typer.Option("--allow-missing", help="Compute the cells with available data.")
+]
+LocksOption: TypeAlias = Annotated[
+    LocksChoice,
+    typer.Option(
+        help="Locks by the system or by lease from now on; auto: as before, else by file system."
+    ),
 ]
 DisplayOption: TypeAlias = Annotated[DisplayKind, typer.Option(help="How progress is shown.")]
 ErrorsOption: TypeAlias = Annotated[bool, typer.Option("--errors", help="Show standard errors.")]

@@ -18,6 +18,7 @@ from harness.cli.arguments import (
     DeviceOption,
     DisplayOption,
     ErrorsOption,
+    LocksOption,
     OnlyOption,
     PluginOption,
     SetOption,
@@ -52,6 +53,7 @@ def run(
         str,
         typer.Option(help="See: bench list executors.", autocompletion=complete_executors),
     ] = "auto",
+    locks: LocksOption = "auto",
     allow_missing: AllowMissingOption = False,
     download: Annotated[
         bool, typer.Option("--download", help="Download missing data sets first.")
@@ -82,7 +84,9 @@ def run(
     if dry_run:
         sys.stdout.write(loaded.script(**how))
         return
-    results = loaded.run(**how, allow_missing=allow_missing, download=download, display=display)
+    results = loaded.run(
+        **how, locks=locks, allow_missing=allow_missing, download=download, display=display
+    )
     _print_report(results, errors)
     status = results.outcome.exit_status
     if status:

@@ -15,6 +15,7 @@ from harness.cli.arguments import (
     DataOption,
     DeviceOption,
     DisplayOption,
+    LocksOption,
     OnlyOption,
     PluginOption,
     SetOption,
@@ -49,6 +50,7 @@ def work(
     batch_size: BatchSizeOption = BATCH_SIZE,
     threads: ThreadsOption = 0,
     compile: CompileOption = False,
+    locks: LocksOption = "auto",
     allow_missing: AllowMissingOption = False,
     display: DisplayOption = "auto",
 ) -> None:
@@ -70,6 +72,7 @@ def work(
             batch_size=batch_size,
             threads=threads,
             compile=compile,
+            locks=locks,
             allow_missing=allow_missing,
             display=display,
         )

@@ -14,14 +14,16 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from harness.errors import FolderError, PluginError
+from harness.maintenance.sharing import examine_sharing, seen_by_another_process
 from harness.registry.registry import KINDS, Registry
 from harness.settings import default_data, processors
+from harness.store.locks import is_on_network, lock_kind
 from harness.store.records import find_unwritable, is_refusal
 from harness.text import counted
 from oodbench._installed import ADVICE, describe_changes, installed_files
@@ -30,6 +32,9 @@ from oodbench._names import FOLDER
 State: TypeAlias = Literal["ok", "note", "bad"]
 LITTLE_BYTES, FEW_BYTES = 10 * 10**9, 10**9
 SECONDS = 120
+CLOCK_SECONDS = 2.0
+"""Difference between the clocks of the store and of this machine that is worth a note."""
+LOCAL = "choose another folder with --store or $BENCH_STORE"
 PYTHON = (3, 11)
 
 PROBE = """
@@ -90,6 +95,7 @@ def examine(store: Path, data: Path | None, requested: Sequence[str] = ()) -> It
     yield _python()
     yield _folder("store", store, "choose another folder with --store or $BENCH_STORE")
     yield _data_folder(data)
+    yield from locks_finding(store)
     yield from _plugins(requested)
     yield _files()
     probed = probe()
@@ -120,8 +126,7 @@ def _folder(what: str, path: Path, elsewhere: str) -> Finding:
 
     A folder that can only be read is not bad: runs read what is stored there.
     """
-    above = [path.absolute(), *path.absolute().parents]
-    there = next(folder for folder in above if os.path.lexists(folder))
+    there = _nearest(path)
     trial = there / f".bench-doctor-{uuid.uuid4().hex[:8]}"
     try:
         trial.write_bytes(b"trial")
@@ -144,6 +149,50 @@ def _folder(what: str, path: Path, elsewhere: str) -> Finding:
         advice = "large suites need more for weights; bench store gc lists unneeded files"
         return Finding(what, "note", found, advice)
     return Finding(what, "ok", found)
+
+
+def locks_finding(
+    store: Path, look: Callable[[Path], str] = seen_by_another_process
+) -> Iterator[Finding]:
+    """Check that workers on a store would see each other's locks and records.
+
+    Arguments:
+        store: Store folder; the folder need not exist. Nothing is found for one that is read-only.
+        look: Returns what a second process sees.
+    """
+    kind, there = lock_kind(store), _nearest(store)
+    trial = there / f".bench-doctor-{uuid.uuid4().hex[:8]}"
+    try:
+        trial.mkdir()
+        seen = examine_sharing(trial, kind, look)
+    except OSError:
+        return
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+    where = f"{kind} locks on {seen.file_system or 'an unknown file system'}"
+    also = ", also by --workers and bench work: double work, but no wrong results"
+    if not seen.sees_renames:
+        yield Finding("locks", "bad", f"{where}: a rename is not seen by another process", LOCAL)
+    elif not seen.sees_locks:
+        other = "lease" if kind == "os" else "os"
+        advice = f"bench run --locks {other}"
+        yield Finding("locks", "note", f"{where}: not seen by another process{also}", advice)
+    elif kind == "os" and is_on_network(there):
+        advice = "bench run --locks lease, if several machines share the store"
+        yield Finding(
+            "locks", "note", f"{where}: seen on this machine, perhaps not on others", advice
+        )
+    else:
+        yield Finding("locks", "ok", f"{where}: seen by another process")
+    if abs(seen.clock_difference) > CLOCK_SECONDS:
+        found = f"files of the store are {seen.clock_difference:+.0f} s off this machine's clock"
+        yield Finding("clock", "note", found, "set the clocks by NTP; times in logs mislead")
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path, or else the nearest folder above that exists."""
+    above = [path.absolute(), *path.absolute().parents]
+    return next(folder for folder in above if os.path.lexists(folder))
 
 
 def _plugins(requested: Sequence[str]) -> Iterator[Finding]:

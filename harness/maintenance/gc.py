@@ -18,8 +18,8 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.maintenance.required import RequiredRecords
 from harness.store import layout
-from harness.store.contents import age, entries, find_records, folder_size
-from harness.store.locks import try_lock
+from harness.store.contents import Record, age, entries, find_records, folder_size
+from harness.store.locks import checkpoint_lock, try_lock
 from harness.store.records import Store
 
 YOUNG_SECONDS = 3600.0
@@ -35,7 +35,7 @@ class GarbageItem:
 
     Attributes:
         what: Name in human-readable form.
-        trainings: Train keys whose locks must be free before removal.
+        locks: Names of the locks that must be free before removal.
         reason: Reason for keeping the item all the same; empty if removal is safe.
     """
 
@@ -43,7 +43,7 @@ class GarbageItem:
     kind: str
     path: Path
     size: int
-    trainings: Sequence[str] = ()
+    locks: Sequence[str] = ()
     reason: str = ""
 
 
@@ -95,20 +95,27 @@ def _records(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
     records = list(find_records(store))
     there = {(record.kind, record.key) for record in records if record.manifest}
     is_complete = all(name in there for name in needs.records if name[0] == layout.CHECKPOINTS)
-    trainings: dict[str, set[str]] = defaultdict(set)
+    locks_of: dict[str, set[str]] = defaultdict(set)
     for record in records:
         if record.kind == layout.CHECKPOINTS and record.weights:
-            trainings[record.weights].add(record.train_key)
+            locks_of[record.weights] |= _locks(record)
     for record in records:
         if needs.includes(record):
             continue
         path = store.path(record.kind, record.key)
-        locks = {record.train_key} if record.train_key else trainings.get(record.weights, set())
+        locks = _locks(record) or locks_of.get(record.weights, set())
         reason = ""
         may_read_weights = record.manifest is None or record.weights
         if record.kind == layout.STATISTICS and may_read_weights and not (locks or is_complete):
             reason = "its checkpoint is not stored; a suite with a missing checkpoint may need it"
         yield GarbageItem(str(record), record.kind, path, record.size, sorted(locks), reason)
+
+
+def _locks(record: Record) -> set[str]:
+    """Name the locks of work on a checkpoint or a rolling state; none for other records."""
+    names = {record.train_key} if record.train_key else set()
+    is_checkpoint = record.kind == layout.CHECKPOINTS
+    return names | ({checkpoint_lock(record.key)} if is_checkpoint else set())
 
 
 def _files(store: Store, needs: RequiredRecords) -> Iterator[GarbageItem]:
@@ -147,8 +154,8 @@ def _remove(store: Store, item: GarbageItem) -> str:
     """Remove an item; return a reason if the item is kept, otherwise an empty string."""
     held = []
     try:
-        for train_key in item.trainings:
-            lock = try_lock(store.root, train_key)
+        for name in item.locks:
+            lock = try_lock(store.root, name)
             if lock is None:
                 return "in use by a run"
             held.append(lock)

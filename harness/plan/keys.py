@@ -46,7 +46,7 @@ STATISTIC_KEY_SETTINGS = frozenset(
 NOT_KEY_SETTINGS = frozenset(
     {"training", "models", "scorers"}  # names; the contents enter keys or are recomputed
     | {"allow_equal"}  # whether there is a number at all
-    | {"device", "batch_size", "workers", "threads", "compile", "executor"}
+    | {"device", "batch_size", "workers", "threads", "compile", "executor", "locks"}
     | {"store", "data"}
 )
 """Settings that affect numbers only by rounding."""

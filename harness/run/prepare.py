@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from harness import events
@@ -17,6 +18,7 @@ from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.missing import is_missing, missing_epochs
 from harness.plan.plan import Plan
 from harness.settings import Settings
+from harness.store.locks import ask_for_locks
 from harness.store.records import Store, find_unwritable
 from harness.suite import DatasetComponent, ResolvedSuite
 from harness.text import counted
@@ -70,6 +72,10 @@ def plan_complete(
     Raises:
         MissingDataError: A data set is missing, and `allow_missing` is not set.
     """
+    if settings.locks != "auto":
+        for root in (settings.store, settings.data):
+            with suppress(OSError):  # a folder that is read-only needs no locks
+                ask_for_locks(root, settings.locks)
     plan = plan_opened(suite, settings, report)
     if (plan.missing or plan.absent_revisions()) and not allow_missing:
         raise MissingDataError(missing_data_message(plan))

@@ -63,9 +63,12 @@ n_fit = 30
 n_out = 30
 """
 RUN = ("run", "suite.toml", "--workers", "1", "--threads", "1", "--display", "none")
+WORK = ("work", "suite.toml", "--until-done", "--threads", "1", "--display", "none")
 REPORT = ("report", "suite.toml", "--format", "json")
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-RESUME = "interrupted; to resume: bench run suite.toml"
+RESUME = "interrupted; to resume: bench {} suite.toml"
+AGAIN = "progress is stored, so start the same command again"
+PREEMPTED = 75
 CLEAN = (0, 1, 2, 4, 74, 130)
 
 
@@ -205,22 +208,29 @@ class Faults:
             fault = forked.at_write(folder, label, nth, lambda: forked.strike(number))
         else:
             fault = forked.after_seconds(self.random.uniform(0.02, 0.6), number)
-        done = forked.bench(folder, *RUN, fault=fault)
+        command = self.random.choice([RUN, WORK])
+        done = forked.bench(folder, *command, fault=fault)
         name = signal.Signals(number).name
-        where = label or f"any time, in {done.phase}"
+        where = f"{command[0]}, {label or f'any time, in {done.phase}'}"
         if done.status == 0:
-            if done.struck:
+            if done.struck and command == RUN:  # a worker may be done before it looks
                 raise Wrong(f"{name} at {where} was not heard: {done.errors[-1500:]}")
             return False
         if number == signal.SIGKILL:
             if done.status not in (-signal.SIGKILL, -signal.SIGPROF):
                 raise Wrong(f"{name} at {where}: {done.status}: {done.errors[-1500:]}")
-        elif done.status != 130 or RESUME not in done.errors:
+        elif not self._ended_in_order(done, command, number):
             raise Wrong(f"{name} at {where}: {done.status}: {done.errors[-1500:]}")
         if "Traceback" in done.errors:
             raise Wrong(f"{name} at {where}: {done.errors[-1500:]}")
         self.table.add(name, where, "resumed, same report")
         return True
+
+    def _ended_in_order(self, done: forked.Done, command: tuple, number: int) -> bool:
+        """Whether a command that was asked to end says how to go on."""
+        if done.status == PREEMPTED and command == WORK and number == signal.SIGTERM:
+            return AGAIN in done.errors
+        return done.status == 130 and RESUME.format(command[0]) in done.errors
 
     def torn_write(self) -> None:
         """The process ends in the middle of a write, half of which is on disk."""

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from harness import events
 from harness.compute.device import find_device
 from harness.compute.work.remaining import Remaining
@@ -85,6 +87,7 @@ class ChainContext:
             facts={
                 **facts,
                 "likelihood": model.likelihood,
+                "threads": torch.get_num_threads(),
                 "chain": str(self.chain.id),
                 **self.origin(self.chain.model),
             },

@@ -14,6 +14,7 @@ from harness.compute.work.statistics import CheckpointStatistics
 from harness.compute.work.training import ChainTrainer
 from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.plan import Plan
+from harness.store.locks import checkpoint_lock
 
 
 class State(Enum):
@@ -65,7 +66,7 @@ class StatisticsPiece:
         """Return the name of the lock: the key of the checkpoint, which chains may share."""
         if self.epoch is None:
             return "examples"
-        return str(plan.checkpoint_key(self.chain.id, self.epoch)).replace("/", "-")
+        return checkpoint_lock(str(plan.checkpoint_key(self.chain.id, self.epoch)))
 
     def state(self, remaining: Remaining) -> State:
         """Return what is left to do."""

@@ -22,8 +22,9 @@ from harness.errors import Interrupted, StoreError
 from harness.events import Report
 from harness.plan.jobs import Chain
 from harness.plan.plan import Plan
-from harness.settings import Settings, Share, data_folder
+from harness.settings import Settings, Share, asked_threads, data_folder
 from harness.store.claims import claimed
+from harness.store.layout import CHECKPOINTS
 from harness.store.records import Store
 
 PAUSE = 0.5
@@ -43,7 +44,7 @@ class Worker:
         share: Where to begin in the list of work.
         plan: Plan with opened data sets; cells are not needed.
         settings: Settings of the run.
-        threads: Number of threads.
+        threads: Number of threads for a training that begins.
         began: Beginning of the run, by the clock of the store.
         folder: Folder of the run in the store.
         command: Arguments of `bench` for the same worker; None for a suite made in memory.
@@ -91,7 +92,7 @@ class Worker:
         Raises:
             Interrupted: The worker was asked to end; a training's progress is stored.
         """
-        with data_folder(self.settings.data), thread_count(self.threads):
+        with data_folder(self.settings.data):
             keep_freed_memory()
             search = _Search(self, report, stop)
             while True:
@@ -176,9 +177,24 @@ class _Search:
             if (deaths := claim.deaths(self._worker.began)) >= MOST_DEATHS:
                 self._give_up(piece, deaths)
                 return False
-            with claim.marked():
+            with claim.marked(), thread_count(self._threads_for(piece)):
                 self._do(piece)
         return True
+
+    def _threads_for(self, piece: Piece) -> int:
+        """Return the number of threads: of the training so far, unless a number was asked for.
+
+        Threads change rounding, so a training begun on another machine keeps its number.
+        """
+        if self._worker.settings.threads or asked_threads():
+            return self._worker.threads
+        for epoch in sorted(piece.chain.epochs, reverse=True):
+            key = self._plan.checkpoint_key(piece.chain.id, epoch)
+            known = None if key is None else Store(self._root).find_manifest(CHECKPOINTS, key)
+            threads = None if known is None else known.facts.get("threads")
+            if isinstance(threads, int) and threads >= 1:
+                return threads
+        return self._worker.threads
 
     def _do(self, piece: Piece) -> None:
         worker = self._worker

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
-from harness.maintenance.doctor import Finding, examine, probe, torch_finding, torchvision_finding
+from harness.maintenance.doctor import (
+    Finding,
+    examine,
+    locks_finding,
+    probe,
+    torch_finding,
+    torchvision_finding,
+)
+from harness.store import locks
+from harness.store.locks import ask_for_locks
 
 
 @pytest.fixture
@@ -139,3 +149,40 @@ def test_plugins_whose_entries_cannot_be_loaded(tmp_path):
     assert mine.state == "bad"
     assert "ModuleNotFoundError: No module named 'no_such_module'" in mine.found
     assert mine.advice == "fix the plugin, or block it: -p no:mine"
+
+
+@pytest.mark.parametrize("kind", ["os", "lease"])
+def test_locks_and_renames_are_seen_by_a_second_process(tmp_path, kind):
+    ask_for_locks(tmp_path / "store", kind)
+    before = sorted(tmp_path.rglob("*"))
+    (found,) = locks_finding(tmp_path / "store")
+    assert (found.what, found.state) == ("locks", "ok")
+    assert found.found.startswith(f"{kind} locks on ")
+    assert found.found.endswith(": seen by another process")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_locks_that_do_not_hold_are_noted_and_hidden_renames_are_bad(tmp_path, monkeypatch):
+    (found,) = locks_finding(tmp_path / "store", lambda folder: "free True False")
+    assert (found.state, found.advice) == ("note", "bench run --locks lease")
+    assert "not seen by another process" in found.found
+    (found,) = locks_finding(tmp_path / "store", lambda folder: "held False True")
+    assert found.state == "bad"
+    (found,) = locks_finding(tmp_path / "store", lambda folder: "")  # the process has died
+    assert found.state == "bad"
+    mounts = tmp_path / "mounts"
+    mounts.write_text("server:/x / nfs4 rw 0 0\n")
+    monkeypatch.setattr(locks, "MOUNTS", mounts)
+    ask_for_locks(tmp_path / "store", "os")
+    (found,) = locks_finding(tmp_path / "store", lambda folder: "held True False")
+    assert (found.state, found.found) == (
+        "note",
+        "os locks on nfs4: seen on this machine, perhaps not on others",
+    )
+
+
+def test_a_clock_that_differs_from_that_of_the_store_is_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.maintenance.sharing.now_at", lambda root: time.time() - 90)
+    _, found = locks_finding(tmp_path / "store", lambda folder: "held True False")
+    assert (found.what, found.state) == ("clock", "note")
+    assert found.found == "files of the store are -90 s off this machine's clock"

@@ -184,14 +184,17 @@ def test_what_is_young_is_kept(folder):
     assert {why for _, why in found.kept} == {"written within the last hour"}
 
 
-def test_what_a_run_is_at_is_kept(folder):
+@pytest.mark.parametrize("work", ["training", "statistics"])
+def test_what_a_run_is_at_is_kept(folder, work):
     other = other_suite(folder, **{"seed": "seed", "learning_rate = 1e-3": "learning_rate = 2e-3"})
     stored.make_old(folder / "store")
     found = garbage(folder, other)
     train_key = one(folder, "checkpoints/*").name
-    held = try_lock(folder / "store", train_key)
+    names = [train_key] if work == "training" else [f"{train_key}-epoch-00000{x}" for x in (0, 2)]
+    held = [try_lock(folder / "store", name) for name in names]
     done = remove_garbage(stored.store(folder), found.found)
-    held.release()
+    for lock in held:
+        lock.release()
     kept = {item.kind for item, _ in done.kept}
     assert kept == {"checkpoints", "statistics"}
     assert {why for _, why in done.kept} == {"in use by a run"}
