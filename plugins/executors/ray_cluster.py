@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from oodbench import BenchError, EpochFinished, Event, JobFailed, Task, WorkTaken
@@ -123,13 +124,15 @@ class _Workers:
         resources = {"num_cpus": task.threads, "num_gpus": self._gpus}
         # A process does one task, whose end frees the memory of the GPU.
         remote = self._ray.remote(max_retries=0, max_calls=1, **resources)(_worker())
-        self._running[remote.remote(list(task.command or ()), os.getcwd(), self._events)] = task
+        arguments = (task.name, list(task.command or ()), os.getcwd(), self._events)
+        self._running[remote.remote(*arguments)] = task
 
     def _pass_on(self) -> None:
-        for content in self._events.get_nowait_batch(self._events.qsize()):
+        for worker, content in self._events.get_nowait_batch(self._events.qsize()):
             event = pickle.loads(content)
             if isinstance(event, WorkTaken):
-                self._taken[event.worker] = event.task
+                self._taken[worker] = event.task
+                event = replace(event, worker=worker)
             if isinstance(event, EpochFinished | JobFinished):
                 self._deaths = 0
             self._report(event)
@@ -161,10 +164,10 @@ class _Workers:
             self._ray.cancel(reference)
 
 
-def _worker() -> Callable[[list[str], str, Any], None]:
+def _worker() -> Callable[[str, list[str], str, Any], None]:
     """Return the task of Ray; a function in a function travels whole, without imports of ours."""
 
-    def work(command: list[str], folder: str, events: Any) -> None:
+    def work(name: str, command: list[str], folder: str, events: Any) -> None:
         import os
         import pickle
         import time
@@ -173,12 +176,12 @@ def _worker() -> Callable[[list[str], str, Any], None]:
         from oodbench.workers import work_here
 
         os.chdir(folder)
-        waiting: list[bytes] = []
+        waiting: list[tuple[str, bytes]] = []
         sent = time.monotonic()
 
         def send(event: object) -> None:
             nonlocal sent
-            waiting.append(pickle.dumps(event))
+            waiting.append((name, pickle.dumps(event)))
             if time.monotonic() - sent > 0.2 or not isinstance(event, StepAdvanced):
                 events.put_nowait_batch(waiting)
                 waiting.clear()

@@ -3,7 +3,8 @@
     python tests/reliability/nodes.py suites/quickstart.toml --removals 10
 
 compares the results with those of a run without Ray. The number of removals is for the whole run:
-a node is killed without a warning, and another node joins the cluster some seconds later.
+a node is killed without a warning, and another joins the cluster. Between two removals some worker
+takes up work.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def run_on_cluster(folder: Path, suite: Path, removals: int, seconds: float, see
     """Run the suite on three nodes, and remove nodes within about `seconds` each."""
     from ray.cluster_utils import Cluster
 
-    source, removed = random.Random(seed), 0
+    source, removed, taken = random.Random(seed), 0, 0
     cluster = Cluster()
     add_node(cluster, 0)  # the head, to which the run is connected
     nodes = [add_node(cluster, 1) for _ in range(2)]
@@ -81,8 +82,9 @@ def run_on_cluster(folder: Path, suite: Path, removals: int, seconds: float, see
         options = ("--executor", "ray", "--set", address, "--threads", "1", "--display", "json")
         process = bench(folder, "run", str(suite), *options, stdout=told, stderr=told)
         while process.poll() is None:
-            if removed < removals and "WorkTaken" in log.read_text():
+            if removed < removals and log.read_text().count("WorkTaken") > taken:
                 time.sleep(source.uniform(0, seconds))
+                taken = log.read_text().count("WorkTaken")
                 cluster.remove_node(nodes.pop(source.randrange(len(nodes))), allow_graceful=False)
                 removed += 1
                 nodes.append(add_node(cluster, 1))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 JOB = "4711"
@@ -32,6 +34,7 @@ print("{JOB};here")
 ELEMENT = f"""
 import subprocess, sys
 script, element = sys.argv[1:]
+(state / f"group-{{element}}").write_text(str(os.getpid()))
 names = {{"SLURM_JOB_ID": element, "SLURM_ARRAY_JOB_ID": "{JOB}"}}
 while True:
     with open(f"{{element}}.log", "a") as log:
@@ -77,3 +80,10 @@ def install(folder: Path) -> Path:
 def path_with(folder: Path) -> str:
     """`$PATH` with the programs first."""
     return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def end(state: Path) -> None:
+    """End the elements that are still there, for example after a failed test."""
+    for file in state.glob("group-*"):
+        with suppress(OSError, ValueError):
+            os.killpg(int(file.read_text()), signal.SIGKILL)

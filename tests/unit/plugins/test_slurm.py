@@ -187,7 +187,9 @@ def test_an_element_is_queued_again_after_the_notice(
 def cluster(tmp_path, monkeypatch):
     """Slurm's programs on the path; their state."""
     monkeypatch.setenv("PATH", slurm_programs.path_with(tmp_path / "bin"))
-    return slurm_programs.install(tmp_path / "bin")
+    state = slurm_programs.install(tmp_path / "bin")
+    yield state
+    slurm_programs.end(state)
 
 
 def bench(*arguments, **options):
