@@ -39,7 +39,7 @@ def start(folder: Path, number: int) -> subprocess.Popen:
     with (folder / f"{number}.log").open("a") as log:
         command, env = ["bash", "array.sh"], {**os.environ, **names}
         return subprocess.Popen(
-            command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+            command, cwd=folder, env=env, stdout=log, stderr=log, process_group=0
         )
 
 

@@ -27,7 +27,7 @@ for element in range(1, count + 1):
     (state / f"element-{{element}}").touch()
     command = [sys.executable, str(programs / "element"), script, str(element)]
     quiet = {{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}}
-    subprocess.Popen(command, start_new_session=True, **quiet)
+    subprocess.Popen(command, process_group=0, **quiet)
 print("{JOB};here")
 """
 
