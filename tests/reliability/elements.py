@@ -60,6 +60,9 @@ def run_round(folder: Path, source: random.Random, seconds: float) -> Counter:
     ends: Counter = Counter()
     order = source.sample(range(ELEMENTS), ELEMENTS)
     for number, fault in zip(order, FAULTS, strict=True):
+        log = folder / f"{number + 1}.log"
+        while elements[number].poll() is None and "jobs to do" not in log.read_text():
+            time.sleep(0.01)
         time.sleep(source.uniform(0, seconds / ELEMENTS))
         ends[fault.name, disturb(elements[number], fault)] += 1
         elements[number] = start(folder, number + 1)
@@ -73,7 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", type=Path)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=60.0, help="for the faults of a round")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="of work, for the faults"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     source = random.Random(arguments.seed)
