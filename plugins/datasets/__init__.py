@@ -28,6 +28,10 @@ ENTRIES = {
         "text.text_files:TextFiles",
         "Text from disk: windows of bytes from a folder of files or a pattern",
     ),
+    "tokenized": (
+        "text.tokenized:Tokenized",
+        "Tokens of another data set's documents, by a tokenizer of the Hugging Face hub",
+    ),
     "python-docs": (
         "text.python_docs:PythonDocs",
         "English text without a download: the topics of Python's help",

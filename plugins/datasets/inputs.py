@@ -136,7 +136,7 @@ def _read_text(domain: Tokens, file: Path) -> Found:
     content, length = read_bytes(file), domain.length
     if len(content) < length:
         raise DataError(f"{file}: found {len(content):,} bytes, a window has {length:,}")
-    cut = windows(content, length)
+    cut = windows(np.frombuffer(content, np.uint8), length)
     return [f"{file}[{start}:{start + length}]" for start in range(0, cut.size, length)], cut
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Documents(ABC):
     Attributes:
         name: Name of the plugin.
         document: Word for a document, such as `"file"`.
+        unit: Word for what the length of a document is counted in.
 
     Arguments:
         length: Length of a window in bytes.
@@ -37,6 +38,7 @@ class Documents(ABC):
 
     name: ClassVar[str]
     document: ClassVar[str]
+    unit: ClassVar[str] = "byte"
 
     length: Annotated[int, Field(ge=1)]
 
@@ -53,8 +55,8 @@ class Documents(ABC):
         """Place of the documents, for messages."""
         return self.name
 
-    def load(self, split: str) -> NDArray[np.uint8]:
-        """Return the windows of a split, uint8, (N, length), document by document.
+    def load(self, split: str) -> NDArray[np.unsignedinteger[Any]]:
+        """Return the windows of a split, (N, length), document by document; bytes are uint8.
 
         Raises:
             MissingDataError: The documents are not on this machine, or lack the split.
@@ -80,7 +82,11 @@ class Documents(ABC):
             MissingDataError: The documents are not on this machine.
             DataError: A document cannot be read.
         """
-        sizes = [len(document) for split in self.splits for document in self._documents(split)]
+        sizes = [
+            len(self._encoded(document))
+            for split in self.splits
+            for document in self.documents(split)
+        ]
         used = [size for size in sizes if size >= self.length]
         total = sum(size // self.length for size in used)
         note = f"{total:,} windows of {_counted(len(used), self.document)}"
@@ -89,42 +95,52 @@ class Documents(ABC):
                 f": windows of one {self.document} depend on one another, and errors leave this "
                 "out"
             )
-        dropped = ends(used, self.length, self.document)
+        dropped = ends(used, self.length, self.document, self.unit)
         if short := len(sizes) - len(used):
-            dropped.append(f"{_counted(short, self.document)} shorter than {self.length:,} bytes")
+            size = _counted(self.length, self.unit)
+            dropped.append(f"{_counted(short, self.document)} shorter than {size}")
         if self._drops_copies() and (known := len(self._windows("test")) - len(self.load("test"))):
             dropped.append(f"{known:,} test windows that are in train {self.document}s too")
         return [f"{note}; dropped: {', '.join(dropped)}" if dropped else note]
 
     @abstractmethod
-    def _documents(self, split: str) -> Iterable[bytes]:
+    def documents(self, split: str) -> Iterable[bytes]:
         """Return the documents of a split, in order, short ones too."""
 
     def _drops_copies(self) -> bool:
         """Tell whether test windows that are in train documents too are dropped."""
         return True
 
-    def _windows(self, split: str) -> NDArray[np.uint8]:
+    def _encoded(self, document: bytes) -> NDArray[np.unsignedinteger[Any]]:
+        """Return the integers of a document, which are cut into windows: its bytes."""
+        return np.frombuffer(document, np.uint8)
+
+    def _windows(self, split: str) -> NDArray[np.unsignedinteger[Any]]:
         """Read all windows in the documents of a split."""
-        found = [windows(document, self.length) for document in self._documents(split)]
+        encoded = map(self._encoded, self.documents(split))
+        found = [windows(document, self.length) for document in encoded]
         if not sum(map(len, found)):
             raise MissingDataError(
-                f"{self.where}: no {self.document} of at least {self.length:,} bytes for the "
-                f"{split} split"
+                f"{self.where}: no {self.document} of at least "
+                f"{_counted(self.length, self.unit)} for the {split} split"
             )
         return np.concatenate(found)
 
 
-def windows(content: bytes, length: int) -> NDArray[np.uint8]:
-    """Cut a document into windows, uint8, (n, length); the rest at the end is dropped."""
-    count = len(content) // length
-    return np.frombuffer(content, np.uint8, count * length).reshape(count, length)
+def windows(
+    document: NDArray[np.unsignedinteger[Any]], length: int
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Cut a document into windows, (n, length); the rest at the end is dropped."""
+    count = len(document) // length
+    return document[: count * length].reshape(count, length)
 
 
-def ends(sizes: Iterable[int], length: int, document: str = "file") -> list[str]:
-    """Return a note on the bytes after the last windows of documents of these sizes, if any."""
+def ends(
+    sizes: Iterable[int], length: int, document: str = "file", unit: str = "byte"
+) -> list[str]:
+    """Return a note on what follows the last windows of documents of these sizes, if anything."""
     rest = sum(size % length for size in sizes)
-    return [f"{_counted(rest, 'byte')} at the ends of {document}s"] if rest else []
+    return [f"{_counted(rest, unit)} at the ends of {document}s"] if rest else []
 
 
 def divided(

@@ -52,7 +52,8 @@ class InstalledText(Documents):
             DataError: A document cannot be read.
         """
 
-    def _documents(self, split: str) -> Iterable[bytes]:
+    def documents(self, split: str) -> Iterable[bytes]:
+        """Return the documents of a split, in order of name."""
         drawn = divided(
             list(self._all().values()),
             bytes,

@@ -75,7 +75,8 @@ class TextFiles(Documents):
         folder, names = self._listed()
         return files_stamp(folder, names)
 
-    def _documents(self, split: str) -> Iterable[bytes]:
+    def documents(self, split: str) -> Iterable[bytes]:
+        """Return the files of a split, in order of name."""
         return map(read_bytes, self._files(split))
 
     def _drops_copies(self) -> bool:

@@ -24,14 +24,15 @@ from plugins.datasets.text.licences import Licences
 from plugins.datasets.text.python_docs import PythonDocs
 from plugins.datasets.text.python_source import PythonSource
 from plugins.datasets.text.text_files import TextFiles
+from plugins.datasets.text.tokenized import Tokenized
 from plugins.datasets.transformed import Transformed
 
 IMAGES = ["digits", "photos", "noise", "constant", "transformed", "folder"]
 INSTALLED = ["python-docs", "python-source", "licences"]
-NAMES = [*IMAGES, "text-files", *INSTALLED]
+NAMES = [*IMAGES, "text-files", "tokenized", *INSTALLED]
 TARGETS = [
     *(Digits, Photos, Noise, Constant, Transformed, Folder),
-    *(TextFiles, PythonDocs, PythonSource, Licences),
+    *(TextFiles, Tokenized, PythonDocs, PythonSource, Licences),
 ]
 BUILT = [
     Digits,
@@ -78,6 +79,7 @@ def test_required_options():
         "transformed": ["source", "transform"],
         "folder": ["path", "size"],
         "text-files": ["length", "path"],
+        "tokenized": ["length", "source", "tokenizer_file", "vocabulary"],
         **{name: [] for name in INSTALLED},
     }
 
@@ -131,6 +133,9 @@ options = {
 for entry in bench_datasets():
     module, _, attribute = entry.target.partition(":")
     target = getattr(import_module(module), attribute)
+    if entry.name == "tokenized":
+        path = {"tokenizer_file": Path("nowhere"), "vocabulary": 9, "length": 8}
+        options["tokenized"] = {"source": built, **path}
     if entry.name == "transformed":
         options["transformed"] = {"source": built, "transform": "rotate-90"}
     built = target(**options.get(entry.name, {}))

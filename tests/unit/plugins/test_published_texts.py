@@ -56,6 +56,7 @@ INSIDE = {
     "train": ["set an alarm for seven in the morning", "will it rain in train town"],
     "test": ["remind me to test the alarm", "how hot is it in test town"],
 }
+INSIDE_ZIP = "rostd/multilingual_task_oriented_dialog_slotfilling.zip"
 OUTSIDE = ["search the web for baby patterns", "send money to a friend, quick"]
 
 
@@ -112,8 +113,7 @@ OUT_OF_DOMAIN = "outOfDomain\tFILLER\t{}\tFILLER"
 def write_rostd(root):
     (root / "rostd").mkdir(parents=True)
     (root / "rostd/OODrelease.tsv").write_bytes(table(OUTSIDE, OUT_OF_DOMAIN))
-    name = "rostd/multilingual_task_oriented_dialog_slotfilling.zip"
-    with zipfile.ZipFile(root / name, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(root / INSIDE_ZIP, "w", zipfile.ZIP_DEFLATED) as archive:
         for split, texts in INSIDE.items():
             archive.writestr(f"en/{split}-en.tsv", table(texts, IN_DOMAIN))
             archive.writestr(f"es/{split}-es.tsv", table(["una alarma"], IN_DOMAIN))
@@ -192,7 +192,7 @@ def test_the_rules_are_those_of_fetch_20newsgroups(root, tmp_path, monkeypatch):
             read = fetch_20newsgroups(
                 data_home=tmp_path / "sk", subset=split, remove=remove, shuffle=False
             )
-            ours = TwentyNewsgroups(length=1, remove=remove, verify=False)._documents(split)
+            ours = TwentyNewsgroups(length=1, remove=remove, verify=False).documents(split)
             assert sorted(text.encode() for text in read.data) == sorted(ours)
 
 
@@ -212,7 +212,7 @@ def test_groups_choose_a_subject(root):
 def test_reviews_are_those_with_a_label(root):
     write_imdb(root)
     for split in ("train", "test"):
-        documents = Imdb(verify=False)._documents(split)
+        documents = Imdb(verify=False).documents(split)
         names = sorted(name for name in REVIEWS if f"/{split}/" in name)
         assert documents == [REVIEWS[name].encode() for name in names]
 
@@ -246,14 +246,14 @@ def test_utterances_inside_and_outside_the_domain(root):
     write_rostd(root)
     inside, outside = (Rostd(length=16, scope=scope, verify=False) for scope in ("in", "out"))
     assert (inside.splits, outside.splits) == (("train", "test"), ("test",))
-    assert outside._documents("test") == [text.encode() for text in OUTSIDE]
+    assert outside.documents("test") == [text.encode() for text in OUTSIDE]
     for split in ("train", "test"):
-        assert inside._documents(split) == [text.encode() for text in INSIDE[split]]
-    (root / "rostd/multilingual_task_oriented_dialog_slotfilling.zip").unlink()
+        assert inside.documents(split) == [text.encode() for text in INSIDE[split]]
+    (root / INSIDE_ZIP).unlink()
     (root / "rostd/en").mkdir()
     for split, texts in INSIDE.items():
         (root / f"rostd/en/{split}-en.tsv").write_bytes(table(texts, IN_DOMAIN))
-    assert inside._documents("train") == [text.encode() for text in INSIDE["train"]]
+    assert inside.documents("train") == [text.encode() for text in INSIDE["train"]]
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -368,6 +368,14 @@ def test_utterances_in_another_form_are_refused(root, content, message):
     (root / "rostd/OODrelease.tsv").write_bytes(content)
     with pytest.raises(DataError, match=f"OODrelease.tsv{message}"):
         Rostd(scope="out", verify=False).load("test")
+
+
+def test_an_archive_without_the_table_is_refused(root):
+    write_rostd(root)
+    with zipfile.ZipFile(root / INSIDE_ZIP, "w") as archive:
+        archive.writestr("fr/train-fr.tsv", b"")
+    with pytest.raises(DataError, match="one table en/train-en.tsv was expected, 0 were found"):
+        Rostd(verify=False).load("train")
 
 
 def test_fetch_downloads_each_file_once_and_verifies_it(root, monkeypatch):

@@ -174,7 +174,11 @@ def test_every_option_of_ours_that_names_a_file_is_a_path():
         for name, (hint, _) in signature_options(item.load()).items()
     }
     of_paths = {place for place, hint in options.items() if "Path" in str(hint)}
-    assert of_paths == {("datasets", "folder", "path"), ("datasets", "text-files", "path")}
+    assert of_paths == {
+        ("datasets", "folder", "path"),
+        ("datasets", "text-files", "path"),
+        ("datasets", "tokenized", "tokenizer_file"),
+    }
     words = ("path", "file", "folder", "dir", "root")
     assert {place for place in options if any(word in place[2] for word in words)} == of_paths
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from oodbench import DataError, raw_root
+from oodbench import DataError
 from plugins.datasets.published.base import Progress, PublishedFiles
 from plugins.datasets.text.documents import Documents
 
@@ -59,4 +59,4 @@ class PublishedText(Documents, PublishedFiles):
         return "; ".join(f"store {self.sources[name]} as {root / name}" for name in names)
 
     def _how(self, root: Path) -> str:
-        return f"`bench data fetch {self.name}` downloads it; by hand: {self._by_hand(raw_root())}"
+        return f"`bench data fetch {self.name}` downloads it; by hand: {self._by_hand(root)}"

@@ -50,7 +50,8 @@ class Clinc150(PublishedText):
     length: Annotated[int, Field(ge=1)] = 24
     scope: Literal["in", "out"] = "in"
 
-    def _documents(self, split: str) -> list[bytes]:
+    def documents(self, split: str) -> list[bytes]:
+        """Return the queries of a split, in order of the file."""
         [path] = self._verified(split)
         check_file(path, MOST_TEXT)
         part = self._part(split)

@@ -44,7 +44,8 @@ class Imdb(PublishedText):
 
     length: Annotated[int, Field(ge=1)] = 64
 
-    def _documents(self, split: str) -> list[bytes]:
+    def documents(self, split: str) -> list[bytes]:
+        """Return the reviews of a split, in order of name."""
         [path] = self._verified(split)
         reviews = read_documents(path, "aclImdb", rf"{split}/(neg|pos)/[^/]*\.txt")
         self._check_count(split, len(reviews))

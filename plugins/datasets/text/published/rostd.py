@@ -69,7 +69,8 @@ class Rostd(PublishedText):
     def _items(self, split: str) -> Sequence[Sequence[str]]:
         return ((INSIDE, f"rostd/en/{split}-en.tsv"),) if self.scope == "in" else ((OUT,),)
 
-    def _documents(self, split: str) -> list[bytes]:
+    def documents(self, split: str) -> list[bytes]:
+        """Return the utterances of a split, in order of the file."""
         [path] = self._verified(split)
         found = utterances(self._table(split, path), path)
         self._check_count(split, len(found))
@@ -86,8 +87,10 @@ class Rostd(PublishedText):
             zipfile.ZipFile(path) as file,
         ):
             inside = [x for x in file.infolist() if f"/{x.filename}".endswith(f"/{name}")]
-            if len(inside) != 1 or inside[0].file_size > MOST_TEXT:
-                raise DataError(f"{path}: {len(inside)} tables {name} of a possible size, not one")
+            if len(inside) != 1:
+                raise DataError(f"{path}: one table {name} was expected, {len(inside)} were found")
+            if inside[0].file_size > MOST_TEXT:
+                raise DataError(f"{path}: {name} has more than {MOST_TEXT:,} bytes")
             return file.read(inside[0])
 
     def _drops_copies(self) -> bool:

@@ -55,7 +55,8 @@ class TwentyNewsgroups(PublishedText):
     groups: Literal["all", "alt", "comp", "misc", "rec", "sci", "soc", "talk"] = "all"
     remove: tuple[Literal["headers", "footers", "quotes"], ...] = ("headers", "footers", "quotes")
 
-    def _documents(self, split: str) -> list[bytes]:
+    def documents(self, split: str) -> list[bytes]:
+        """Return the posts of a split, in order of name."""
         [path] = self._verified(split)
         posts = read_documents(path, f"20news-bydate-{split}")
         self._check_count(split, len(posts))
