@@ -188,7 +188,8 @@ def _lines(described: dict[str, Any], why: bool) -> Iterator[str]:
         parts = [f"about {duration(estimate['seconds'])}"] if estimate["seconds"] else []
         if unknown := estimate["jobs_without_rate"]:
             parts.append(f"{unknown:,} jobs of unknown length (bench check SUITE measures them)")
-        yield f"estimated time: {', and '.join(parts)}"
+        if parts:
+            yield f"estimated time: {', and '.join(parts)}"
     if why:
         yield from _reasons(described)
 
