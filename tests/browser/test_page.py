@@ -224,6 +224,49 @@ def test_cells_are_turned_in_the_order_of_the_table(page):
         page.switch_to.active_element.send_keys(Keys.ENTER)
 
 
+def test_a_link_opens_its_cell_with_the_filters(page):
+    choose(page, "scorer", SCORER)
+    choose(page, "out", SCRIPT)
+    choose(page, "baseline", "gradient-gaussian")
+    page.find_element(By.CSS_SELECTOR, "#cells .auroc").click()
+    page.find_element(By.XPATH, "//dialog//button[text()='Next']").click()
+    title = page.find_element(By.CSS_SELECTOR, "dialog[open] h2").text
+    link = page.execute_script("return location.href")
+    page.get("about:blank")
+    page.get(link)
+    assert page.find_element(By.CSS_SELECTOR, "dialog[open] h2").text == title
+    assert texts(page, "#cells .count") == ["4 cells"]
+    for key, text in (("scorer", SCORER), ("out", SCRIPT), ("baseline", "gradient-gaussian")):
+        chosen = Select(page.find_element(By.ID, f"filter-{key}")).first_selected_option
+        assert chosen.text == text
+    page.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert "cell=" not in page.execute_script("return location.hash")
+    page.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
+    assert page.execute_script("return location.hash") == ""
+    assert texts(page, "#cells .count") == ["24 cells"]
+
+
+def test_back_closes_a_cell_and_an_unknown_cell_opens_none(page, path):
+    page.find_element(By.CSS_SELECTOR, "#cells .auroc").click()
+    page.back()
+    WebDriverWait(page, 10).until_not(
+        lambda _: page.find_elements(By.CSS_SELECTOR, "dialog[open]")
+    )
+    page.get("about:blank")
+    page.get(f"{path.as_uri()}#model=nothing&cell=a/b/c&show=%E0&epoch=2")
+    assert not page.find_elements(By.CSS_SELECTOR, "dialog[open]")
+    assert texts(page, "#cells .count") == ["12 cells"]
+
+
+def test_a_search_finds_words_of_all_names(page):
+    box = page.find_element(By.ID, "filter-search")
+    box.send_keys("NOISE typ")
+    WebDriverWait(page, 10).until(lambda _: texts(page, "#cells .count") == ["0 cells"])
+    box.send_keys(Keys.BACKSPACE * 3, "100%")
+    WebDriverWait(page, 10).until(lambda _: texts(page, "#cells .count") == ["4 cells"])
+    assert page.execute_script("return location.hash") == "#search=NOISE%20100%25"
+
+
 def test_the_theme_is_switched(page):
     button = page.find_element(By.ID, "theme")
     grounds = {}

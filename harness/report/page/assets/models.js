@@ -28,10 +28,12 @@ function drawModels(parent, rows, filters, open) {
   });
   choice.querySelector("select").value = String(shown);
   const which = filters.epoch === null ? `the last ${UNIT} of each training` : `${UNIT} ${filters.epoch}`;
+  const all = new Set(compared.flatMap((found) => [...found.keys()])).size;
+  const mean = compared.some((found) => found.size === all) ? " The mean is over the lines in which all models have a number." : "";
   const left = compared.length > MOST_PAIRS ? ` Only the first ${MOST_PAIRS} of ${compared.length} pairs are shown.` : "";
   parent.replaceChildren(
     el("div", { class: "choice" }, choice),
-    hint(`AUROC at ${which}, groups of ${size}. Bold is the highest of its line, not a test. The mean is over the lines in which all models have a number.${left}`),
+    hint(`AUROC at ${which}, groups of ${size}. Bold is the highest of its line, not a test; other marks are as above.${mean}${left}`),
     modelsTable(compared.slice(0, MOST_PAIRS), shown, open));
 }
 

@@ -137,7 +137,7 @@ function drawFilters(form) {
 function searchBox() {
   let waiting;
   const box = el("input", {
-    type: "search", id: "filter-search", placeholder: "words of names", oninput: () => {
+    type: "search", id: "filter-search", placeholder: "names", oninput: () => {
       clearTimeout(waiting);
       waiting = setTimeout(() => { filters.search = box.value.trim(); update(); }, 150);
     },

@@ -23,6 +23,7 @@ from harness.plan.jobs import ChainId
 from harness.report.epochs import epoch_tables, to_json
 from harness.report.figures.layers import layer_band
 from harness.report.figures.series import training_results
+from harness.report.looks import looks
 from harness.report.page import build as page_module
 from harness.report.page.layers import unpacked_band
 from harness.report.tables import auroc_tables
@@ -64,6 +65,18 @@ def test_every_number_is_that_of_its_result(made, data):
         np.testing.assert_allclose(column(data, key), expected, rtol=0, atol=5.1e-7)
     assert set(column(data, "status")) == {"ok"}
     assert set(column(data, "likelihood")) == {"exact"}
+
+
+def test_looks_stand_in_the_order_of_the_names(made, data):
+    found = looks(made.outcome.plan, made.outcome.results)
+    for key, slots in (("scorer", found.focus), ("in", found.datasets), ("out", found.datasets)):
+        assert (
+            dict(zip(data["names"][key], data["looks"][key], strict=True)).items() <= slots.items()
+        )
+    assert data["looks"]["families"] == ["glow"]
+    folded = data_of(made.page(looks=looks(made.outcome.plan, [], [SCORER])))
+    slots = dict(zip(folded["names"]["scorer"], folded["looks"]["scorer"], strict=True))
+    assert [name for name, slot in slots.items() if slot is not None] == [SCORER]
 
 
 def test_marks_are_those_of_the_tables(made, data):
