@@ -76,9 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", type=Path)
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument(
-        "--seconds", type=float, default=60.0, help="of work, for the faults"
-    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="of work, for the faults")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     source = random.Random(arguments.seed)
