@@ -41,8 +41,8 @@ def test_the_scorer_of_the_example_conforms():
 
 def test_the_commands_are_those_of_ci():
     check = ROOT.joinpath("scripts", "check").read_text(encoding="utf-8")
-    assert "    uv run pytest\n" in README
-    assert '\nuv run pytest "$@"\n' in check
+    assert "    uv run --all-extras pytest\n" in README
+    assert '\nuv run --all-extras pytest "$@"\n' in check
     assert "    uv run bench run suites/quickstart.toml\n" in README
 
 
