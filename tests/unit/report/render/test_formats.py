@@ -171,7 +171,7 @@ def arranged(rows=(), columns=()):
         replace(one, cell=one.cell._replace(epoch=epoch, scorer=scorer))
         for scorer, aurocs in (("s", {16: 0.9, 4: 0.8}), ("a", {16: 0.7, 4: 0.95}))
         for epoch, auroc in aurocs.items()
-        for one in (result("", "o", auroc), result("", "p", auroc - 0.5))
+        for one in (result("", "o", auroc), result("", "p", auroc - 0.1))
     ]
     text = render(results, suite="x", title="t", format="markdown", rows=rows, columns=columns)
     return [line for line in text.splitlines() if line.startswith(("|", "##"))]
@@ -184,8 +184,8 @@ def test_rows_and_columns_are_arranged_and_keep_their_marks():
         "|:------|:---------|----------:|-----------:|",
         "| o     | s        |     0.800 |      0.900 |",
         "| o     | a        | **0.950** |      0.700 |",
-        "| p     | s        |     0.300 |      0.400 |",
-        "| p     | a        | **0.450** |      0.200 |",
+        "| p     | s        |     0.700 |      0.800 |",
+        "| p     | a        | **0.850** |      0.600 |",
     ]
     tables = arranged(rows=["scorer"], columns=["out"])
     assert [line for line in tables if line.startswith("##")] == [
@@ -195,7 +195,7 @@ def test_rows_and_columns_are_arranged_and_keep_their_marks():
     assert tables[1] == "| scorer   |         o |         p |"
     every = arranged(rows=["model", "in", "group_size"], columns=["scorer", "epoch", "out"])
     assert every[0] == "## AUROC"
-    assert every[1].startswith("| model   | in      |   b | s, epoch 4, o | s, epoch 4, p |")
+    assert every[1].startswith("| model   | in      | b   |   s, epoch 4, o |   s, epoch 4, p |")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_axes_that_make_no_table(rows, columns, expected):
 
 
 def test_rows_of_csv_are_results():
-    with pytest.raises(BenchError, match="csv has a row per result"):
+    with pytest.raises(BenchError, match="csv has a row for each result"):
         render([], suite="x", title="t", format="csv", columns=["epoch"])
 
 
