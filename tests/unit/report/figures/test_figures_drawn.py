@@ -199,7 +199,7 @@ def test_epochs_have_as_many_labels_as_have_room():
     figure = draw_curves([CurvePanel("p", {"$a$": a}, {})] * 4, LOOKS, title="Title")
     figure.draw_without_rendering()
     ax = figure.axes[0]
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "2", "100001"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "2", "100001"]
     places = ax.transData.transform([(epoch, 0) for epoch in (0, 1, 100001)])[:, 0]
     ratio = (places[1] - places[0]) / (places[2] - places[0])
     assert ratio == pytest.approx(1 / np.log2(100002))
