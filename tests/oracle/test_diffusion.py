@@ -225,7 +225,8 @@ def test_the_order_of_a_batch_does_not_tell_the_noise_level():
         model.training_loss(X, generator)
     first, second = torch.stack(seen).T  # of the images in the batch
     assert (first < second).double().mean() == pytest.approx(0.5, abs=0.1)
-    torch.testing.assert_close((first - second).abs(), torch.full_like(first, 18.3 / 2))
+    apart = (first - second).abs()
+    torch.testing.assert_close(apart, torch.full_like(apart, 18.3 / 2), rtol=1e-5, atol=0)
 
 
 def test_two_banks_agree_within_the_noise_of_the_draws():
