@@ -64,6 +64,12 @@ def bench_models() -> list[Entry]:
             version="1",
         ),
         Entry(
+            name="flow-matching",
+            target="plugins.models.flow_matching:flow_matching",
+            summary="Continuous flow trained by matching velocities, with an estimated density",
+            version="1",
+        ),
+        Entry(
             name="bigram",
             target="plugins.models.bigram:bigram",
             summary="Markov chain of text: pairs of neighbouring bytes, counted",

@@ -30,6 +30,7 @@ REGISTRY = Registry()
 SMALL = {
     "diffusion": {"width": 4, "halvings": 1, "heads": 1, "draws": 64},
     "ensemble": {"scorers": ["log-likelihood", "typicality", "gradient-gaussian"]},
+    "flow-matching": {"width": 4, "halvings": 1, "components": 2, "steps": 8},
     "glow": {"levels": 1, "steps": 2, "width": 4},
     "glow-linear": {"steps": 2, "width": 8, "hidden_layers": 1},
     "gradient-iforest": {"trees": 5},
