@@ -28,7 +28,7 @@ from oodbench.testing import (
 REGISTRY = Registry()
 
 SMALL = {
-    "diffusion": {"width": 4, "halvings": 1, "heads": 1, "draws": 64},
+    "diffusion": {"width": 4, "halvings": 1, "heads": 1, "draws": 256},
     "ensemble": {"scorers": ["log-likelihood", "typicality", "gradient-gaussian"]},
     "flow-matching": {"width": 4, "halvings": 1, "components": 2, "steps": 8},
     "glow": {"levels": 1, "steps": 2, "width": 4},
