@@ -343,12 +343,14 @@ class CompiledGradients:
         """Return the loss; gradients, which must be None before, are added to the parameters."""
         if self._compiled is None:
             return gradients(self._plain, model, x, noise)
-        state = noise.get_state()
+        state, buffers = noise.get_state(), _buffers(model)
         try:
             return gradients(self._compiled, model, x, noise)
         except Exception as error:
             failed = error
         noise.set_state(state)
+        for name, before in buffers.items():
+            model.state_dict()[name].copy_(before)
         for _, parameter in model.named_parameters():
             parameter.grad = None
         loss = gradients(self._plain, model, x, noise)
@@ -357,3 +359,10 @@ class CompiledGradients:
         reason = " ".join(lines[:2])  # the first line may only name the part that failed
         self._note(f"training continues without --compile: {type(failed).__name__}: {reason}")
         return loss
+
+
+def _buffers(model: DensityModel) -> dict[str, Tensor]:
+    """Copy what a loss may change besides the parameters' gradients, by name."""
+    layers = {name for name, _ in model.named_parameters()}
+    state = model.state_dict()
+    return {name: value.clone() for name, value in state.items() if name not in layers}

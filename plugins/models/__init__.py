@@ -70,6 +70,12 @@ def bench_models() -> list[Entry]:
             version="1",
         ),
         Entry(
+            name="ebm",
+            target="plugins.models.ebm:ebm",
+            summary="Energy-based model, trained by contrastive divergence; unnormalised",
+            version="1",
+        ),
+        Entry(
             name="bigram",
             target="plugins.models.bigram:bigram",
             summary="Markov chain of text: pairs of neighbouring bytes, counted",

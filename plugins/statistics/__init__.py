@@ -53,6 +53,10 @@ ENTRIES = {
         "compressed_bits:CompressedBits",
         "size of each example under a lossless compressor, in bits; reads no model",
     ),
+    "centred_layer_gradient_sq_norms": (
+        "centred_gradients:CentredLayerGradientSqNorms",
+        "the same norms of gradients less their mean over the fit examples: for energies",
+    ),
     "layer_fisher_diagonal": (
         "layer_fisher:LayerFisherDiagonal",
         "score statistic of each layer: gradient in units of a diagonal Fisher information",

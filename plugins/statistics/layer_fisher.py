@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from plugins.statistics.fisher.score import ScoreStatistic
+    from plugins.statistics.fisher.score import DiagonalStatistic, ScoreStatistic
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Unit = Literal["relative", "absolute"]
@@ -61,7 +61,7 @@ class LayerFisherDiagonal:
 
     def __init__(self, *, damping: Positive = 1e-3, damping_unit: Unit = "relative") -> None:
         self.damping, self.damping_unit = damping, damping_unit
-        self._fitted: ScoreStatistic | None = None
+        self._fitted: ScoreStatistic | DiagonalStatistic | None = None
 
     def features(self, model: DensityModel) -> Sequence[str]:
         """Return the layer names, in `named_parameters` order."""
@@ -85,7 +85,7 @@ class LayerFisherDiagonal:
         self._fitted = self._fit(model, examples)
         return self
 
-    def _fit(self, model: DensityModel, examples: Tensor) -> ScoreStatistic:
+    def _fit(self, model: DensityModel, examples: Tensor) -> ScoreStatistic | DiagonalStatistic:
         from plugins.statistics.fisher.moments import Damping
         from plugins.statistics.fisher.score import DiagonalStatistic
 

@@ -29,6 +29,7 @@ REGISTRY = Registry()
 
 SMALL = {
     "diffusion": {"width": 4, "halvings": 1, "heads": 1, "draws": 256},
+    "ebm": {"width": 4, "halvings": 1, "chains": 16, "steps": 3, "sampling_steps": 3},
     "ensemble": {"scorers": ["log-likelihood", "typicality", "gradient-gaussian"]},
     "flow-matching": {"width": 4, "halvings": 1, "components": 2, "steps": 8},
     "glow": {"levels": 1, "steps": 2, "width": 4},

@@ -6,6 +6,7 @@ import torch
 
 from oodbench import Images
 from plugins.models.diffusion import diffusion
+from plugins.models.ebm import ebm
 from plugins.models.hvae import hvae
 from plugins.models.pixelcnn import pixelcnn
 from plugins.models.vae import vae
@@ -32,6 +33,7 @@ MODELS = {
         lambda: vae(GRAY, latents=2, width=4, decoder="categorical", draws=2),
         GRAY,
     ),
+    "ebm": (lambda: ebm(GRAY, width=4, halvings=2, chains=2), GRAY),
     "hvae": (lambda: hvae(GRAY, latents=2, width=4, components=2, draws=3), GRAY),
     "hvae-colour": (
         lambda: hvae(COLOUR, layers=2, latents=2, width=4, components=2, draws=2),

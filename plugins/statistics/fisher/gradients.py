@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -91,6 +92,55 @@ class Gradients:
             require_finite(ENGINE.follow(model, groups, table))
             if tabulated == len(groups):
                 return measure
+
+
+class FittedMeasure(ABC):
+    """A measure of the gradient of each layer, fitted to examples.
+
+    Where a batch cannot be followed, the groups are processed in turn; where this shows only after
+    the fit, because other examples take another way through the model, the fit is done anew.
+
+    Arguments:
+        model: The model.
+        examples: uint8, (N, *shape).
+
+    Raises:
+        ScoreError: A gradient is not finite.
+        UnsupportedError: No gradient exists.
+    """
+
+    def __init__(self, model: Any, examples: Tensor) -> None:
+        self._gradients, self._examples = Gradients(model, examples), examples
+        try:
+            self._fit(model)
+        except (Untraceable, Misaligned):
+            self._fit_in_turn(model)
+
+    def __call__(self, model: Any, groups: Tensor) -> Tensor:
+        """Evaluate groups, uint8, (M, b, *shape); float64, (M, L).
+
+        Raises:
+            UnsupportedError: The model runs different modules or operations from the fit.
+        """
+        try:
+            return self._evaluated(model, groups)
+        except UnsupportedError:
+            if self._gradients.looped:
+                raise
+            self._fit_in_turn(model)
+            return self._evaluated(model, groups)
+
+    def _fit_in_turn(self, model: Any) -> None:
+        self._gradients.looped = True
+        self._fit(model)
+
+    @abstractmethod
+    def _fit(self, model: Any) -> None:
+        """Fit to the examples, with the gradients."""
+
+    @abstractmethod
+    def _evaluated(self, model: Any, groups: Tensor) -> Tensor:
+        """Evaluate groups, float64, (M, L)."""
 
 
 def require_finite(values: Tensor) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from oodbench import ScoreError, UnsupportedError
-from plugins.statistics.fisher.gradients import Gradients, require_finite
+from plugins.statistics.fisher.gradients import FittedMeasure, Gradients, require_finite
 from plugins.statistics.fisher.kronecker import (
     Basis,
     Factors,
@@ -55,11 +55,8 @@ class ScoreStatistic:
         return weighted_sq_norms(rotated(gradient, self._bases.get(column)), weight)
 
 
-class DiagonalStatistic(ScoreStatistic):
+class DiagonalStatistic(FittedMeasure):
     """Score statistic with F_i = mean of g_i² over the examples.
-
-    Where a batch cannot be followed, the groups are processed in turn; where this shows only after
-    the fit, because other examples take another way through the model, F is fitted anew.
 
     Arguments:
         model: The model.
@@ -72,30 +69,16 @@ class DiagonalStatistic(ScoreStatistic):
     """
 
     def __init__(self, model: Any, examples: Tensor, damping: Damping) -> None:
-        super().__init__(Gradients(model, examples), {}, {})
-        self._examples, self._damping = examples, damping
-        try:
-            self._fit(model)
-        except (Untraceable, Misaligned):
-            self._fit_in_turn(model)
-
-    def __call__(self, model: Any, groups: Tensor) -> Tensor:
-        """Evaluate groups, as in the base class."""
-        try:
-            return super().__call__(model, groups)
-        except UnsupportedError:
-            if self._gradients.looped:
-                raise
-            self._fit_in_turn(model)
-            return super().__call__(model, groups)
+        self._damping = damping
+        super().__init__(model, examples)
 
     def _fit(self, model: Any) -> None:
         moments = self._gradients.added(model, self._examples.unsqueeze(1), SecondMoments)
-        self._weight = _weights(model, moments.sums, len(self._examples), self._damping)
+        weight = _weights(model, moments.sums, len(self._examples), self._damping)
+        self._score = ScoreStatistic(self._gradients, weight, {})
 
-    def _fit_in_turn(self, model: Any) -> None:
-        self._gradients.looped = True
-        self._fit(model)
+    def _evaluated(self, model: Any, groups: Tensor) -> Tensor:
+        return self._score(model, groups)
 
 
 def fit_ekfac(model: Any, examples: Tensor, damping: Damping, max_factor: int) -> ScoreStatistic:

@@ -17,7 +17,8 @@ from tests.unit.plugins import odd_models
 
 DOMAIN = Images(1, 3, 3)
 KRONECKER = {"layer_fisher_ekfac", "layer_fisher_kfac"}
-GRADIENTS = {"layer_gradient_sq_norms", "layer_fisher_diagonal"} | KRONECKER
+CENTRED = "centred_layer_gradient_sq_norms"
+GRADIENTS = {"layer_gradient_sq_norms", CENTRED, "layer_fisher_diagonal"} | KRONECKER
 TERMS, SPECTRUM, REGRET = "log_prob_terms", "jacobian_spectrum", "likelihood_regret"
 UNSUPPORTED = {
     "Plain": {TERMS, SPECTRUM},

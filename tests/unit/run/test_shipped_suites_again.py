@@ -40,6 +40,7 @@ SMALL = {
         "couplings": 1,
         "transforms": 1,
         "latents": 2,
+        "chains": 8,
         "width": 4,
         "hidden_layers": 1,
         "blocks": 1,
