@@ -68,7 +68,7 @@ def _imported() -> Any:
     except ModuleNotFoundError as error:
         raise BenchError(
             f"the executor 'ray' needs the package {error.name}: install the extra `ray` of the "
-            "wheel, or pip install 'ray>=2.49,<3'"
+            "wheel, or pip install 'ray>=2.60,<3'"
         ) from error
     return ray
 
