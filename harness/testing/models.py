@@ -307,7 +307,7 @@ def log_prob_tokens(subject: ModelUnderTest) -> None:
         values = model.log_prob_tokens(x.clone())
     if values.shape != x.shape:
         raise Fault(f"log_prob_tokens has shape {tuple(values.shape)}, not {tuple(x.shape)}")
-    if differs(values.sum(1), settled(model, x)):
+    if differs(values.flatten(1).sum(1), settled(model, x)):
         raise Fault("the log-probabilities of the tokens do not sum to log_prob")
 
 

@@ -44,6 +44,10 @@ class TinyAutoregression(nn.Module):
         pixels = self._log_pixels(x).unbind(1)
         return {f"pixel.{place}": pixel for place, pixel in enumerate(pixels)}
 
+    def log_prob_tokens(self, x: Tensor) -> Tensor:
+        """Return the log-probability of each integer given those before, of the shape of x."""
+        return self._log_pixels(x).view(x.shape)
+
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:
         """Draw samples pixel by pixel; the temperature divides the logits."""
         x = torch.zeros(n, self.domain.dims, dtype=torch.int64, device=self.weight.device)

@@ -56,7 +56,7 @@ class LogProbTokens:
         x = examples_of("log_prob_tokens", groups)
         with torch.no_grad():
             values = _require_tokens(model).log_prob_tokens(x)
-        return values.to("cpu", torch.float64).numpy()
+        return values.flatten(1).to("cpu", torch.float64).numpy()
 
 
 def _require_tokens(model: DensityModel) -> HasLogProbTokens:
