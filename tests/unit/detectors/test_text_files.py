@@ -228,3 +228,30 @@ def test_the_readme_says_what_a_window_is(text):
     assert "inputs like words: windows of 16 bytes, each input alone" in words
     assert "array of uint8 and shape (N, 16)" in words
     assert "windows of one file depend on one another" in words
+
+
+GERMAN = """Der Hund lief über die Wiese, und das Kind sah ihm lange nach. Am Abend wurde es kalt,
+also gingen beide nach Hause, wo die Großmutter eine Suppe gekocht hatte. Niemand sprach ein Wort,
+bis der Löffel auf den Boden fiel und alle lachten. Später erzählte der Vater von früher, als die
+Straße noch kein Pflaster hatte und jeder zu Fuß zur Arbeit ging. Draußen begann es zu schneien."""
+
+
+def test_a_detector_of_documentation_flags_german(tmp_path):
+    """Of groups of 5 windows at 0.05; the documentation's own are flagged as promised."""
+    text = SUITE.replace(
+        f'"text-files"\n    options = {{ path = "corpus", length = {LENGTH} }}',
+        f'"python-docs"\n    options = {{ length = {LENGTH} }}',
+    )
+    text = text.replace("[1, 2]", "[5]").replace("n_in = 30", "n_in = 500")
+    text = text.replace(str(list(SCORERS)), "'log-likelihood'")
+    (tmp_path / "docs.toml").write_text(textwrap.dedent(text))
+    suite, settings = load_suite(tmp_path / "docs.toml"), settings_in(tmp_path)
+    run(suite, settings, lambda event: None)
+    cell = {"scorer": "log-likelihood", "group_size": 5}
+    make_detector(suite, settings, cell, tmp_path / "detector")
+    detector = Detector.load(tmp_path / "detector", device="cpu")
+    (tmp_path / "german.txt").write_text(GERMAN, encoding="utf-8")
+    rows = [row for row in detector.files([tmp_path / "german.txt"]) if row.status == "ok"]
+    assert np.mean([row.p_value <= 0.05 for row in rows]) > 0.8
+    own = suite.datasets["words"].dataset.load("test")[:2000]
+    assert detector(own).flags(0.05).mean() < 0.15

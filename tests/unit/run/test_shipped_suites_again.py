@@ -33,7 +33,7 @@ SLOW = {
     "studies/readings",
     "studies/readings-overlap",
 }
-WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals"}
+WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals", "text-quickstart"}
 SMALL = {
     "models": {
         "steps": 1,
@@ -43,6 +43,7 @@ SMALL = {
         "chains": 8,
         "width": 4,
         "hidden_layers": 1,
+        "layers": 1,
         "blocks": 1,
         "draws": 2,
     },
