@@ -33,7 +33,8 @@ ADDED_TO_RECIPES: Mapping[str, Any] = {"mutation_rate": 0.0}
 training is bit for bit the same as without the key, so the train key omits the key."""
 
 SAVED_KEY_SETTINGS = frozenset(
-    {"checkpoints", "files", "repository", "revisions", "state", "strip", "add", "ignore"}
+    {"checkpoints", "files", "repository", "revisions"}
+    | {"state", "ignore", "rename", "strip", "add"}
 )
 """Settings that enter the key of a saved epoch, by value or (files) by content; `epochs` and
 `precision` do too."""

@@ -82,6 +82,7 @@ class SavedEpochs:
         table = self.table
         way = {"state": table.state, "strip": table.strip, "add": table.add}
         way["ignore"] = "\n".join(sorted(table.ignore))
+        way["rename"] = "\n".join(f"{old}\0{new}" for old, new in sorted(table.rename.items()))
         return {"content": content, "precision": table.precision} | {
             name: value for name, value in way.items() if value
         }

@@ -162,6 +162,9 @@ class Checkpoints(_Table):
     ignore: list[str] = []
     """Patterns for the names of tensors in the files that are no weights and are left out, such as
     `"*.attention.bias"`; `*` stands for any characters."""
+    rename: dict[str, str] = {}
+    """Beginnings of names of tensors in the files, each with its replacement, such as
+    `{ "embed_out." = "lm_head." }`; before `strip`."""
     precision: Literal["float32", "float64"] = "float32"
     """Floating-point type of the parameters; weights are never rounded to it."""
     allow_equal: bool = False

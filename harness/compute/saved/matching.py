@@ -84,7 +84,7 @@ def match(model: Mapping[str, Tensor], states: Mapping[str, State], table: Check
     Arguments:
         model: State of the model.
         states: States in a file, by place.
-        table: The way to read the file: `state`, `strip`, `add`, `ignore`.
+        table: The way to read the file: `state`, `ignore`, `rename`, `strip`, `add`.
 
     Raises:
         DataError: No state matches, with the differences of the nearest one and the settings that
@@ -117,7 +117,7 @@ def _best(model: Mapping[str, Tensor], place: str, state: State, table: Checkpoi
     """Apply the settings; prefixes of wrappers are removed as well if the names then match."""
     words = [f"state {place!r}"] if place else []
     weights = {
-        name: tensor
+        _replaced(name, table.rename): tensor
         for name, tensor in state.items()
         if not any(fnmatchcase(name, pattern) for pattern in table.ignore)
     }
@@ -131,6 +131,14 @@ def _best(model: Mapping[str, Tensor], place: str, state: State, table: Checkpoi
         return fit
     bare = Fit(model, _unwrapped(tensors), ", ".join([*words, "prefix of a wrapper removed"]))
     return bare if bare.fits else fit
+
+
+def _replaced(name: str, beginnings: Mapping[str, str]) -> str:
+    """Replace the beginning of a name, if the suite has a replacement."""
+    for old, new in beginnings.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
 
 
 def _renamed(state: State, strip: str, add: str) -> State:

@@ -117,6 +117,17 @@ def test_strip_and_add_combine_and_leave_the_rest_out(tmp_path):
     assert tensor_bytes(model.state_dict()) == tensor_bytes(trained.state_dict())
 
 
+def test_beginnings_of_names_are_replaced_before_all_else(tmp_path):
+    trained, model = Flow(), Flow()
+    state = {name.replace("flow.0.", "old."): x for name, x in trained.state_dict().items()}
+    torch.save({"net." + name: x for name, x in state.items()}, tmp_path / "a.pt")
+    assert "missing: flow.0.weight" in refusal(model, tmp_path / "a.pt", strip="net.")
+    load(model, tmp_path / "a.pt", strip="net.", rename={"net.old.": "net.flow.0."})
+    assert tensor_bytes(model.state_dict()) == tensor_bytes(trained.state_dict())
+    saved = saved_at(tmp_path / "a.pt", rename={"a": "b"})
+    assert saved.identity("x") != saved_at(tmp_path / "a.pt").identity("x")
+
+
 def test_how_the_weights_were_found_is_told(tmp_path):
     forms.parallel(tmp_path / "a.pt", Flow().state_dict())
     assert load(Flow(), tmp_path / "a.pt") == "prefix of a wrapper removed"
