@@ -93,7 +93,7 @@ def render_sheets(
     sheets: Sequence[TextTable],
     *,
     title: str,
-    suite: str,
+    suite: str = "",
     format: Literal["table", "markdown", "latex", "html"],
     console: Console | None,
 ) -> str:

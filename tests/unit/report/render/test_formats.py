@@ -408,7 +408,7 @@ def test_bits_per_dim_have_the_sign_of_the_likelihood(likelihood, sign, about):
     markdown = rendered(results, "markdown")
     assert f"{sign}3.500 |" in markdown
     latex = rendered(results, "latex")
-    assert {"": "& 3.500", "≤": r"& $\le$3.500", "≈": r"& $\approx$3.500"}[sign] in re.sub(
+    assert {"": "& 3.500", "≤": r"& {$\le$}3.500", "≈": r"& {$\approx$}3.500"}[sign] in re.sub(
         " +", " ", latex
     )
     (row,) = csv.DictReader(io.StringIO(rendered(results, "csv")))
