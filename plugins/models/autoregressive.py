@@ -28,8 +28,8 @@ def maf(
         transforms: Number of autoregressive transforms; every other one goes in reverse order.
         width: Units in each hidden layer of the masked networks.
         hidden_layers: Number of hidden layers in each masked network.
-        alpha: Grey levels are scaled to [alpha, 1 - alpha] before the logit. Dinh et al. (2017)
-            take 0.05 for photographs; where many pixels are black, less trains faster.
+        alpha: Grey levels are scaled to [alpha, 1 - alpha] before the logit. Take 0.05 for
+            photographs (Dinh et al., 2017); where many pixels are black, less trains faster.
 
     Returns:
         A model with random weights, drawn from torch's global generator.
@@ -67,8 +67,8 @@ def spline_flow(
         width: Units in each hidden layer of the masked networks.
         hidden_layers: Number of hidden layers in each masked network.
         bins: Number of bins of each spline.
-        alpha: Grey levels are scaled to [alpha, 1 - alpha] before the logit. Dinh et al. (2017)
-            take 0.05 for photographs; where many pixels are black, less trains faster.
+        alpha: Grey levels are scaled to [alpha, 1 - alpha] before the logit. Take 0.05 for
+            photographs (Dinh et al., 2017); where many pixels are black, less trains faster.
 
     Returns:
         A model with random weights, drawn from torch's global generator.

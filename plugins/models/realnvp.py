@@ -30,8 +30,8 @@ def realnvp(
             of the channels.
         width: Channels of the hidden convolutions in each coupling.
         blocks: Number of residual blocks in each coupling.
-        alpha: Grey levels are scaled to [alpha, 1 - alpha] before the logit. Dinh et al. (2017)
-            take 0.05 for photographs; where many pixels are black, less trains faster.
+        alpha: Grey levels are scaled to [alpha, 1 - alpha] before the logit. Take 0.05 for
+            photographs (Dinh et al., 2017); where many pixels are black, less trains faster.
 
     Returns:
         A model with random weights, drawn from torch's global generator.
