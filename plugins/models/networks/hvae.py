@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import torch
 from torch import Generator, Tensor, nn
@@ -136,14 +135,15 @@ class HVAE(nn.Module):
         """
         draws = self._infer(x, self._bank("noise", len(x)))
         bounds = [self._generate(x, draws, k) for k in range(len(self._shapes))]
-        terms = {}
+        terms: dict[str, Tensor] = {}
         for name, rows in (
             ("reconstruction", [reconstruction for reconstruction, _ in bounds]),
-            ("divergence", [sum(ratios) for _, ratios in bounds]),
+            ("divergence", [torch.stack(ratios).sum(0) for _, ratios in bounds]),
         ):
             means = [_mean(part, self._draws) for part in rows]
-            for k, (mean, above) in enumerate(zip_longest(means, means[1:], fillvalue=0)):
-                terms[f"{name}.{k}"] = mean - above
+            above = [*means[1:], torch.zeros_like(means[0])]
+            for k, (here, upper) in enumerate(zip(means, above, strict=True)):
+                terms[f"{name}.{k}"] = here - upper
         return terms
 
     def estimate_log_prob(self, x: Tensor, draws: int, generator: Generator) -> Tensor:
