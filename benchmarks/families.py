@@ -20,12 +20,14 @@ from torch.nn import functional as F
 
 from harness.compute.device import keep_freed_memory
 from oodbench import Images
+from plugins.models.ebm import ebm
+from plugins.models.hvae import hvae
 from plugins.models.pixelcnn import pixelcnn
 from plugins.models.vae import vae
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 
-FAMILIES = {"pixelcnn": pixelcnn, "vae": vae}
+FAMILIES = {"pixelcnn": pixelcnn, "vae": vae, "hvae": hvae, "ebm": ebm}
 MINIBATCH, FEW = 32, 6
 
 
@@ -80,7 +82,57 @@ def plain_vae(model, x, generator):
     return divergence - published_mixture(model.decoder(z), x)
 
 
-PLAIN = {"pixelcnn": plain_pixelcnn, "vae": plain_vae}
+def plain_hvae(model, x, generator):
+    """The training loss, (), with one draw, latents as torch distributions."""
+    noise = [torch.randn(len(x), *shape, generator=generator) for shape in model._shapes]
+
+    def normal(raw):
+        mean, log_sd = raw.chunk(2, dim=1)
+        return torch.distributions.Normal(mean, log_sd.clamp(-7, 3).exp())
+
+    joined, inferred = x.float() * (2 / 255) - 1, []
+    for up, posterior, eps in zip(model.up, model.posterior, noise, strict=True):
+        features = up(joined)
+        q = normal(posterior(features))
+        z = q.mean + q.stddev * eps
+        inferred.append((z, q.log_prob(z)))
+        joined = torch.cat((features, z), dim=1)
+    features, divergence = None, 0
+    for i in reversed(range(len(inferred))):
+        z, log_q = inferred[i]
+        mean = torch.zeros_like(z)
+        p = torch.distributions.Normal(mean, torch.ones_like(z))
+        if features is not None:
+            p = normal(model.prior[i](features))
+        mean_divergence = (log_q - p.log_prob(z)).flatten(1).sum(1).mean()
+        divergence = divergence + mean_divergence.clamp(min=model._free_nats)
+        features = model.down[i](z if features is None else torch.cat((features, z), dim=1))
+    likelihood = published_mixture(model.last(features), x).mean()
+    return divergence / model._warmup_steps - likelihood
+
+
+def plain_ebm(model, x, generator):
+    """The training loss, (); gradients of the chains go through the whole backward pass."""
+    chosen = torch.randperm(len(model.chains), generator=generator)[: len(x)]
+    fresh = torch.randint(256, x.shape, generator=generator, dtype=torch.uint8)
+    restarts = torch.rand(len(x), generator=generator) < model._restart
+    y = model.chains[chosen].clone()
+    y[restarts] = fresh[restarts]
+    y = y.float() * (2 / 255) - 1
+    for _ in range(model._steps):
+        y = y.detach().requires_grad_()
+        model.energy(y).sum().backward()
+        noise = torch.randn(y.shape, generator=generator) * model._langevin.noise
+        step = model._langevin.size * y.grad.clamp(-0.03, 0.03)
+        y = (y.detach() - step + noise).clamp(-1, 1)
+    model.zero_grad()
+    ends = torch.round((y + 1) * 127.5) * (2 / 255) - 1
+    energies, others = model.energy(x.float() * (2 / 255) - 1), model.energy(ends)
+    squares = energies.square().mean() + others.square().mean()
+    return energies.mean() - others.mean() + model._regularisation * squares
+
+
+PLAIN = {"pixelcnn": plain_pixelcnn, "vae": plain_vae, "hvae": plain_hvae, "ebm": plain_ebm}
 
 
 def methods_of(name, domain):
