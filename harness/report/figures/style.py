@@ -169,12 +169,10 @@ def scorer_look(looks: Looks, scorer: str) -> Look:
 def model_look(looks: Looks, model: str) -> Look:
     """Return colour, line and marker of a model: the colour is that of its family."""
     slot, member = looks.families[model], looks.members[model]
-    marker = MARKERS[(slot + slot // len(COLOURS) + member) % len(MARKERS)]
-    return {
-        "color": COLOURS[slot % len(COLOURS)],
-        "linestyle": LINES[member % 6],
-        "marker": marker,
-    }
+    count = len(COLOURS)
+    # families that share a colour differ from the members of either
+    shape = (slot + 3 * (slot // count) + member) % count
+    return {"color": COLOURS[slot % count], "linestyle": LINES[shape], "marker": MARKERS[shape]}
 
 
 def dataset_look(looks: Looks, dataset: str) -> Look:
