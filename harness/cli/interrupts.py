@@ -7,6 +7,7 @@ code replaces the exception, for example by an `ImportError`.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import signal
@@ -40,6 +41,9 @@ class Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._begin)
         sys.unraisablehook = _report_unraisable
+        # Registered first, so called last: Python removes its handlers soon after, and then the
+        # timer would end the process by SIGALRM in place of the exit status.
+        atexit.register(_stop_timer)
 
     def stop(self) -> None:
         """Raise no exception any more; a process that does not end in time is ended."""
@@ -85,6 +89,11 @@ def _set_timer(handler: Any, seconds: float, interval: float = 0.0) -> None:
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, seconds, interval)
+
+
+def _stop_timer() -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> None:
