@@ -15,8 +15,8 @@ class Event:
     """Base class of all events.
 
     Example:
-        >>> from oodbench import Event, Postponed
-        >>> isinstance(Postponed("glow on digits"), Event)
+        >>> from oodbench import Event, WorkTaken
+        >>> isinstance(WorkTaken("training of glow on digits", "glow on digits", "worker 1"), Event)
         True
     """
 

@@ -94,6 +94,11 @@ def work_here(arguments: Sequence[str], report: Callable[[Event], None]) -> None
     Arguments:
         arguments: The words after `bench`.
         report: Called with every event about work, in place of a display.
+
+    Example:
+        >>> from oodbench.workers import work_here
+        >>> arguments = ["work", "quickstart", "--store", "/shared/store", "--until-done"]
+        >>> work_here(arguments, print)  # doctest: +SKIP
     """
     from harness.cli.app import COMMANDS, ListedCommand
     from harness.run.following import is_of_work

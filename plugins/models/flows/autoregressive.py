@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -99,7 +100,8 @@ class Autoregressive(DequantisedFlow):
 class MaskedAffine(Autoregressive):
     r"""Masked autoregressive flow: f(v) = v exp(s) + t, with s and t from the network.
 
-    s = raw / (1 + |raw| / ln 1000), so that 1/1000 < exp(s) < 1000 (zuko's bound).
+    s = raw / (1 + |raw|), so that 1/e < exp(s) < e: images unlike those of the training would grow
+    from transform to transform without a tight bound.
 
     Arguments:
         domain: Any images of at least two dimensions.
@@ -115,7 +117,7 @@ class MaskedAffine(Autoregressive):
             domain,
             transforms=transforms,
             hidden=hidden,
-            univariate=MonotonicAffineTransform,
+            univariate=partial(MonotonicAffineTransform, slope=math.exp(-1)),
             shapes=[(), ()],
             alpha=alpha,
         )

@@ -33,7 +33,7 @@ class ResidualCoupling(nn.Module):
     r"""Affine coupling: one half of the channels decides how the other is scaled and shifted.
 
     a, b = the half that is kept, the other half
-    shift, raw = net(a),   log_scale = 4 tanh(raw / 4)
+    shift, raw = net(a),   log_scale = tanh(raw)
     a' = a,   b' = b exp(log_scale) + shift                          (Dinh et al. 2017, Eq. 7-8)
     ladj = sum of log_scale
 
@@ -79,7 +79,7 @@ class ResidualCoupling(nn.Module):
 
     def _shift_and_log_scale(self, a: Tensor) -> tuple[Tensor, Tensor]:
         shift, raw = self.net(a).chunk(2, dim=1)  # 2 x (N, C/2, H, W)
-        return shift, 4 * torch.tanh(raw / 4)
+        return shift, torch.tanh(raw)
 
 
 class Permute(nn.Module):

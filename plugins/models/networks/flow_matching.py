@@ -9,7 +9,6 @@ from typing import Protocol
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.func import vjp
 
 from oodbench import Images, Likelihood
 from plugins.models.flows.dequantised import DequantisedFlow
@@ -137,8 +136,15 @@ class FlowMatching(DequantisedFlow):
         count = len(self.probes)
         rows, times = x.repeat_interleave(count, 0), t.repeat_interleave(count, 0)
         directions = self.probes.repeat(len(x), 1, 1, 1)
-        found, pull = vjp(lambda at: self.velocity(at, times), rows)
-        (products,) = pull(directions)
+        is_differentiated = torch.is_grad_enabled()
+        with torch.enable_grad():
+            at = rows if rows.requires_grad else rows.detach().requires_grad_()
+            found = self.velocity(at, times)
+            (products,) = torch.autograd.grad(
+                found, at, directions, create_graph=is_differentiated
+            )
+        if not is_differentiated:
+            found = found.detach()
         quadratic = (directions * products).flatten(1).sum(1).unflatten(0, (-1, count))
         trace = quadratic.sum(1) if self._is_exact else quadratic.mean(1)
         return found[::count], trace

@@ -142,7 +142,7 @@ def bench_scorers():
 def test_plugins_whose_entries_cannot_be_loaded(tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     found = {
-        item.what: item for item in looked(tmp_path, 9, requested=[str(tmp_path / "mine.py")])
+        item.what: item for item in looked(tmp_path, 10, requested=[str(tmp_path / "mine.py")])
     }
     assert found["plugin models"].state == "ok"
     mine = found["plugin mine"]

@@ -167,4 +167,5 @@ def test_the_command(ran):
     assert "are different reports: choose one" in str(both.exception)
     assert "by 0.3 or more" in report("--epochs", "--margin", "0.3").stdout
     alone = report("--margin", "0.3")
-    assert str(alone.exception) == "--margin is the margin of --epochs: give both"
+    message = "--margin is the margin of --epochs or --figures: give one of them too"
+    assert str(alone.exception) == message
