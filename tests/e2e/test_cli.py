@@ -138,8 +138,8 @@ def test_report_draws_figures_on_request_only(tiny_suite, tmp_path):
         assert done.returncode == 0, done.stderr
         assert table.startswith(done.stdout)
         assert done.stderr.splitlines()[-1] == str(loaded)
-    assert done.stderr.splitlines()[0] == f"16 files of figures are in {folder}"
-    assert len(list(folder.iterdir())) == 16
+    assert done.stderr.splitlines()[0] == f"24 files of figures are in {folder}"
+    assert len(list(folder.iterdir())) == 24
 
 
 def test_mistakes_end_with_2_and_without_a_traceback(write_suite):

@@ -178,6 +178,7 @@ def test_every_option_of_ours_that_names_a_file_is_a_path():
         ("datasets", "folder", "path"),
         ("datasets", "text-files", "path"),
         ("datasets", "tokenized", "tokenizer_file"),
+        ("models", "causal-lm", "path"),
     }
     words = ("path", "file", "folder", "dir", "root")
     assert {place for place in options if any(word in place[2] for word in words)} == of_paths
