@@ -16,7 +16,7 @@ class Event:
 
     Example:
         >>> from oodbench import Event, WorkTaken
-        >>> isinstance(WorkTaken("training of glow on digits", "glow on digits", "worker 1"), Event)
+        >>> isinstance(WorkTaken("glow on digits, epoch 4", "glow on digits", "worker 2"), Event)
         True
     """
 

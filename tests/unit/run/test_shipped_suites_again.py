@@ -26,6 +26,7 @@ SUITES = sorted(
     if path.parent.name != "common" and path.stem != "pythia"  # in test_pythia_suite.py
 )
 SLOW = {
+    "families",
     "paper",
     "paper-families",
     "paper-rivals",
@@ -43,7 +44,7 @@ SMALL = {
         "chains": 8,
         "width": 4,
         "hidden_layers": 1,
-        "layers": 1,
+        "layers": 2,
         "blocks": 1,
         "draws": 2,
     },
