@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 def test_the_results_are_the_same_although_a_node_dies(tiny_suite):
     pytest.importorskip("ray")
     text = tiny_suite.read_text().replace("examples = 256\n", "")
