@@ -54,7 +54,7 @@ def work(
     allow_missing: AllowMissingOption = False,
     display: DisplayOption = "auto",
 ) -> None:
-    """Be one of any number of workers on a suite, on machines that share the store.
+    """Be one of several workers on a suite.
 
     Takes trainings, and statistics of stored checkpoints, that are neither stored nor held by
     another worker, one after another. Scores nothing: `bench run` or `bench report` does. On

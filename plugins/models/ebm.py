@@ -30,7 +30,7 @@ def ebm(
 
     `log_prob` is minus the energy: the log-probability up to an unknown constant, so there are no
     bits per dimension. It is trained by contrastive divergence with persistent Langevin chains.
-    For gradient scores use the statistic `centred_layer_gradient_sq_norms`.
+    For gradient scores use the statistic `centred_gradient_sq_norms`.
 
     Arguments:
         domain: The images to model; any size.

@@ -53,7 +53,7 @@ ENTRIES = {
         "compressed_bits:CompressedBits",
         "size of each example under a lossless compressor, in bits; reads no model",
     ),
-    "centred_layer_gradient_sq_norms": (
+    "centred_gradient_sq_norms": (
         "centred_gradients:CentredLayerGradientSqNorms",
         "the same norms of gradients less their mean over the fit examples: for energies",
     ),

@@ -47,7 +47,7 @@ def test_plugins_fit_80_columns(tmp_path):
     text = " ".join(" ".join(lines).split())
     assert "models: small; scorers: mine" in text
     assert "datasets oodbench 0.1.0 blocked" in text
-    assert "models: bigram, causal-lm, glow, glow-linear" in text
+    assert "models: bigram, causal-lm, diffusion, ebm," in text
     scorers = text[text.index("scorers: combined") :].partition("statistics")[0]
     assert scorers.startswith("scorers: combined-tests, dose, ensemble, fisher-diagonal, ")
     assert scorers.rstrip().endswith("typicality, typicality-test, waic, zlib-size")

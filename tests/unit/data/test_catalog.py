@@ -18,6 +18,7 @@ PAPER = {
     *("svhn", "celeba", "cifar10", "gtsrb", "imagenet32"),
     *("mnist", "fashion-mnist", "kmnist", "omniglot"),
 }
+TEXTS = {"20newsgroups", "clinc150", "imdb", "rostd"}
 
 SUITE = """
     [training.brief]
@@ -58,7 +59,9 @@ def test_all_that_needs_no_option_is_found_and_those_of_the_paper_can_be_fetched
     found = {item.name: item for item in find_datasets([])}
     assert set(found) >= PAPER | {"digits", "photos", "noise", "constant"}
     assert not {"folder", "transformed"} & set(found)
-    assert {name for name, item in found.items() if isinstance(item.dataset, Fetchable)} == PAPER
+    assert {name for name, item in found.items() if isinstance(item.dataset, Fetchable)} == (
+        PAPER | TEXTS
+    )
 
 
 def test_names_and_suites_are_found(suite):

@@ -17,7 +17,7 @@ from tests.unit.plugins import odd_models
 
 DOMAIN = Images(1, 3, 3)
 KRONECKER = {"layer_fisher_ekfac", "layer_fisher_kfac"}
-CENTRED = "centred_layer_gradient_sq_norms"
+CENTRED = "centred_gradient_sq_norms"
 GRADIENTS = {"layer_gradient_sq_norms", CENTRED, "layer_fisher_diagonal"} | KRONECKER
 TERMS, SPECTRUM, REGRET = "log_prob_terms", "jacobian_spectrum", "likelihood_regret"
 UNSUPPORTED = {
