@@ -29,6 +29,9 @@ BAR = 0.075
 AXIS: dict[Width, float] = {"one": 1.0, "two": 2.6}
 """Least length of the axis, in inches; longer names are shortened."""
 
+MARGIN = 3
+"""Room beside the longest name, in letters; the widths of letters differ by versions of fonts."""
+
 TAIL = 8
 """Letters at the end of a shortened name."""
 
@@ -81,9 +84,9 @@ def draw_ranking(
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, INCHES[width]), ylim=(height, 0))  # the unit is an inch
     ax.set_axis_off()
-    room = int((INCHES[width] - AXIS[width]) / 2 / LEGEND_LETTER) - 2
+    room = int((INCHES[width] - AXIS[width]) / 2 / LEGEND_LETTER) - MARGIN
     names = {name: _short(name, room) for name in ranked.mean_ranks}
-    side = LEGEND_LETTER * (max(map(len, names.values())) + 2)
+    side = LEGEND_LETTER * (max(map(len, names.values())) + MARGIN)
     at = _axis(ax, len(names), side, top, apart)
     _write_names(ax, ranked, names, looks, at, top, BAR * (len(bars) + 1))
     for level, (first, last) in enumerate(bars, 1):
