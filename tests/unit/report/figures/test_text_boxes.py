@@ -17,10 +17,10 @@ from tests.text_boxes import assert_texts_are_whole_and_apart
 @pytest.mark.parametrize(
     ("name", "width"),
     [
-        ("families", "one"),
+        pytest.param("families", "one", marks=pytest.mark.slow),
         ("families", "two"),
         ("rivals", "one"),
-        ("rivals", "two"),
+        pytest.param("rivals", "two", marks=pytest.mark.slow),
         ("paper", "one"),
     ],
 )
