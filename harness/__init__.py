@@ -23,7 +23,7 @@ the rooms inside; `tests/unit/test_imports.py` reads this list.
     plan            jobs and cells of a suite: keys, estimates, explanations
     compute.saved   weights of models trained elsewhere: read, matched, loaded
     compute         training and the evaluation of statistics
-    compute.work    a worker: pieces of work taken one after another, and stored
+    compute.workers    a worker: pieces of work taken one after another, and stored
     compute.memory  models and images given in memory, adapted to the contracts
     scoring         statistics -> scores -> results
     run             a run from start to end; saved results; event log

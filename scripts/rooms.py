@@ -32,7 +32,7 @@ PLACES = {
     "testing": (5, 4),
     "scoring": (2.2, 5),
     "compute": (3.35, 5.6),
-    "compute.work": (3.35, 4.8),
+    "compute.workers": (3.35, 4.8),
     "plan": (1.6, 6),
     "metrics": (3.8, 6),
     "data": (1.6, 7),

@@ -115,7 +115,7 @@ class Suite:
 
     @property
     def name(self) -> str:
-        """Name of the suite, and of its folder in the store."""
+        """Name of the suite; the store has a folder with this name."""
         return self._resolved.name
 
     @property

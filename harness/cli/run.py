@@ -60,7 +60,9 @@ def run(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Only print the script of an executor that writes one."),
+        typer.Option(
+            "--dry-run", help="Print the script that the executor would submit, and run nothing."
+        ),
     ] = False,
     display: DisplayOption = "auto",
     errors: ErrorsOption = False,

@@ -18,7 +18,7 @@ from harness.store.clock import now_at
 from harness.suite import ResolvedSuite
 
 if TYPE_CHECKING:
-    from harness.compute.work.worker import Worker
+    from harness.compute.workers.worker import Worker
 
 
 def run_workers(
@@ -85,7 +85,7 @@ def work_alone(
     *,
     until_done: bool,
 ) -> None:
-    """Be one of several workers; arguments as for `Worker.work`."""
+    """Do the work of one worker in this process; the arguments are those of `Worker.work`."""
     _, threads = processes_and_threads(settings, plan)
     worker = replace(_worker(settings, plan, threads, now_at(settings.store)), share=share)
     worker.work(report, stop, until_done=until_done)
@@ -124,7 +124,7 @@ def work_command(
 
 
 def _worker(settings: Settings, plan: Plan, threads: int, began: float) -> Worker:
-    from harness.compute.work.worker import Worker
+    from harness.compute.workers.worker import Worker
 
     work = replace(plan, cells=[])
     return Worker(0, Share(), work, settings, threads, began)

@@ -1,4 +1,4 @@
-"""Workers as tasks of a Ray cluster."""
+"""The executor `ray` runs the workers as tasks of a Ray cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of Slurm's commands: submit an array, ask for its elements, cancel those that wait."""
+"""Functions that call Slurm: they submit an array, list its elements, cancel waiting ones."""
 
 from __future__ import annotations
 

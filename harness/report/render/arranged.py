@@ -58,7 +58,7 @@ def arrangement(rows: Sequence[str], columns: Sequence[str]) -> Arrangement | No
                 hint = known_names(axis, AXES)
                 raise BenchError(f"{option}: there is no {axis!r} to arrange by ({hint})")
     if both := [axis for axis in rows if axis in columns]:
-        raise BenchError(f"{both[0]} makes either rows or columns: remove it from one of them")
+        raise BenchError(f"{both[0]} cannot make both rows and columns: name it once")
     if not rows and not columns:
         return None
     down = tuple(dict.fromkeys(rows)) or tuple(

@@ -13,7 +13,7 @@ import torch
 
 from harness import events
 from harness.compute.device import gpus_to_share
-from harness.compute.work.worker import MOST_DEATHS, Worker
+from harness.compute.workers.worker import MOST_DEATHS, Worker
 from harness.errors import Interrupted
 from harness.run.prepare import plan_opened
 from harness.settings import Share

@@ -126,7 +126,7 @@ def _product(call: Call, x: Tensor, delta: Tensor) -> Outer:
 
 
 def _stacked(products: list[Outer]) -> Deferred:
-    """Stack the rows of several products, each with positions of its own."""
+    """Join the rows of several products along a new axis of positions."""
     return Deferred(
         lambda: torch.stack([product.sq_norms() for product in products]).sum(0),
         lambda: torch.cat([product.explicit() for product in products], 1),

@@ -203,7 +203,7 @@ def test_rows_and_columns_are_arranged_and_keep_their_marks():
     [
         (["score"], [], r"--rows: there is no 'score' .*did you mean 'scorer'"),
         ([], ["seed"], "--columns: there is no 'seed' to arrange by"),
-        (["out"], ["out"], "out makes either rows or columns"),
+        (["out"], ["out"], "out cannot make both rows and columns"),
     ],
 )
 def test_axes_that_make_no_table(rows, columns, expected):

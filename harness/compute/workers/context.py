@@ -13,7 +13,7 @@ import torch
 
 from harness import events
 from harness.compute.device import find_device
-from harness.compute.work.remaining import Remaining
+from harness.compute.workers.remaining import Remaining
 from harness.contracts import DensityModel
 from harness.errors import BenchError, is_out_of_memory
 from harness.events import Report

@@ -15,9 +15,15 @@ from pathlib import Path
 
 from harness import events
 from harness.compute.device import keep_freed_memory, thread_count
-from harness.compute.work.context import ChainContext
-from harness.compute.work.pieces import Piece, State, StatisticsPiece, TrainingPiece, statistics_of
-from harness.compute.work.remaining import Remaining
+from harness.compute.workers.context import ChainContext
+from harness.compute.workers.pieces import (
+    Piece,
+    State,
+    StatisticsPiece,
+    TrainingPiece,
+    statistics_of,
+)
+from harness.compute.workers.remaining import Remaining
 from harness.errors import Interrupted, StoreError
 from harness.events import Report
 from harness.plan.jobs import Chain

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from harness.compute.work.context import ChainContext
-from harness.compute.work.reading import SavedReader
-from harness.compute.work.remaining import Remaining
-from harness.compute.work.statistics import CheckpointStatistics
-from harness.compute.work.training import ChainTrainer
+from harness.compute.workers.context import ChainContext
+from harness.compute.workers.reading import SavedReader
+from harness.compute.workers.remaining import Remaining
+from harness.compute.workers.statistics import CheckpointStatistics
+from harness.compute.workers.training import ChainTrainer
 from harness.plan.jobs import Chain, StatisticJob
 from harness.plan.plan import Plan
 from harness.store.locks import checkpoint_lock
@@ -52,7 +52,7 @@ class TrainingPiece:
 
 @dataclass(frozen=True, eq=False)
 class StatisticsPiece:
-    """The statistics of a checkpoint; with epoch None, those that read only the examples."""
+    """The statistics of a checkpoint, or, if the epoch is None, of the examples alone."""
 
     chain: Chain
     epoch: int | None

@@ -9,7 +9,7 @@ from typing import Any
 from harness import events
 from harness.compute.rolling import Rolling
 from harness.compute.trainer import Training
-from harness.compute.work.context import ChainContext
+from harness.compute.workers.context import ChainContext
 from harness.domain import Examples
 from harness.errors import StoreError, UnsupportedError
 from harness.plan.keys import stored_epochs

@@ -16,7 +16,7 @@ from harness.compute.evaluate import Fits, evaluate, fit_to
 from harness.compute.examination import EXAMPLES, examine
 from harness.compute.inputs import model_input, stored_tensor
 from harness.compute.trainer import subset
-from harness.compute.work.context import ChainContext
+from harness.compute.workers.context import ChainContext
 from harness.contracts import DensityModel, FittedStatistic
 from harness.domain import Examples
 from harness.errors import Interrupted, StoreError, UnsupportedError

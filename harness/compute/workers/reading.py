@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from harness.compute.checkpoints import build_model, tensor_bytes
 from harness.compute.saved.loading import load_saved
-from harness.compute.work.context import ChainContext
+from harness.compute.workers.context import ChainContext
 from harness.errors import DataError, UnsupportedError
 from harness.store.failures import clear_failure
 from harness.store.layout import CHECKPOINTS, WEIGHTS
