@@ -447,3 +447,11 @@ def test_latents_start_as_standard_normals(make):
     z, log_prob = layer(x)[-2:]
     assert torch.equal(z, x[:, -z.shape[1] :])
     torch.testing.assert_close(log_prob, Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1))
+
+
+def test_the_log_scale_of_maf_is_bounded_by_one():
+    from plugins.models.flows.autoregressive import MaskedAffine
+
+    flow = MaskedAffine(Images(1, 2, 2), transforms=1, hidden=[4], alpha=0.05)
+    affine = flow.transforms[0].univariate(torch.tensor(0.0), torch.tensor(3.0))
+    assert float(affine.log_scale) == pytest.approx(3 / (1 + 3))
