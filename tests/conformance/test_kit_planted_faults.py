@@ -539,7 +539,7 @@ def of_a_latent(likelihood, *, above=0.0, weights=0.0):
 def test_a_bound_and_an_estimate_are_compared_with_draws(likelihood):
     unit = named(check_model(of_a_latent(likelihood)), "unit")
     assert unit.outcome == "passed"
-    assert "; estimate_log_prob by 256 draws has a mean of -5." in unit.message
+    assert "; estimate_log_prob by 2048 draws has a mean of -5." in unit.message
 
 
 @pytest.mark.parametrize(
