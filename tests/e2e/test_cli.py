@@ -1,4 +1,4 @@
-"""The command line, run as people run it."""
+"""The command line as people run it, in processes of its own."""
 
 from __future__ import annotations
 
@@ -13,19 +13,13 @@ import time
 import pytest
 
 from harness.cli import main
+from tests import forks
 
 BENCH = [sys.executable, "-m", "oodbench"]
 
 
 def bench(*arguments, **options):
-    return subprocess.run(
-        [*BENCH, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        **options,
-    )
+    return forks.run("oodbench", *arguments, **options)
 
 
 HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "PIL")

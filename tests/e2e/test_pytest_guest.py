@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 import oodbench_pytest
+from tests import forks
 from tests.e2e.test_names import SUITE
-from tests.environments import ROOT, make_environment, run
+from tests.environments import ROOT, make_environment
 
 FROM_STORE = ("-o", "bench_store=store")
 SKIP = """
@@ -53,7 +54,7 @@ def pinned(tmp_path_factory, python):
     (folder / "tiny.toml").write_text(textwrap.dedent(SUITE))
     common = ["--store", "store", "--data", "data", "--workers", 1, "--display", "none"]
     for command in (["run", "tiny.toml"], ["pin", "tiny.toml", "--tolerance", 0.1]):
-        done = run(python.with_name("bench"), *command, *common, cwd=folder)
+        done = forks.run("oodbench", *command, *common, python=python, cwd=folder)
         assert done.returncode == 0, done.stderr
     return folder
 
@@ -66,7 +67,7 @@ def repository(pinned, tmp_path):
 
 def session(python, folder, *options):
     """Exit status and last line of a session, and all that it said."""
-    done = run(python, "-m", "pytest", "-p", "no:randomly", "-rA", *options, cwd=folder)
+    done = forks.run("pytest", "-p", "no:randomly", "-rA", *options, python=python, cwd=folder)
     last = done.stdout.splitlines()[-1].strip("= ").partition(" in ")[0]
     return done.returncode, last, done.stdout
 
