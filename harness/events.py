@@ -98,6 +98,8 @@ class StepFinished(TaskEvent):
 class EpochFinished(TaskEvent):
     """A training epoch is over; losses are in bits per dimension, which people read in `unit`.
 
+    For a model with an unnormalized likelihood, the loss is no density, and `unit` says so.
+
     Example:
         >>> from oodbench import EpochFinished
         >>> event = EpochFinished(

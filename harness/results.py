@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from harness.text import one_line
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -21,6 +23,14 @@ STATUS_WORDS: Mapping[str, str] = {
     "missing_data": "missing_data",
 }
 """Words for people: `unsupported` is `n/a`, because nothing is wrong and nothing is to be done."""
+
+LIKELIHOODS: Mapping[str, str] = {
+    "exact": "exact",
+    "lower_bound": "a lower bound",
+    "estimate": "an estimate",
+    "unnormalized": "unnormalized",
+}
+"""Words for the kinds of likelihood: what the log-probability of a model is."""
 
 BITS_UNIT = "bits/dim"
 """Unit of bits per dimension where the domain names no other."""
@@ -208,6 +218,24 @@ class Result:
             "beaten_by": [vars(beaten) for beaten in self.beaten_by],
             "provenance": self.provenance,
         }
+
+
+def likelihoods_in_words(likelihoods: Mapping[str, str | None]) -> str:
+    """Say what the log-probabilities of models are; empty if no kind is known.
+
+    Arguments:
+        likelihoods: Kind of likelihood by model; None if unknown.
+
+    Example:
+        >>> likelihoods_in_words({"glow": "exact", "vae": "lower_bound", "maf": "exact"})
+        'the log-probability is exact (glow, maf), a lower bound (vae)'
+    """
+    models: dict[str, list[str]] = {}
+    for model, kind in likelihoods.items():
+        if kind is not None:
+            models.setdefault(kind, []).append(one_line(model))
+    found = [f"{LIKELIHOODS[kind]} ({', '.join(names)})" for kind, names in models.items()]
+    return f"the log-probability is {', '.join(found)}" if found else ""
 
 
 def unit_of(results: Iterable[Result]) -> str:

@@ -12,7 +12,7 @@ from harness.regression.compare import Compared, LeftOut, Names, compare_runs
 from harness.regression.ranking import Ranking, rank_scorers
 from harness.regression.runs import Run
 from harness.report.coverage import coverage
-from harness.results import COLUMNS, unit_of
+from harness.results import COLUMNS, likelihoods_in_words, unit_of
 from harness.text import columns_text
 
 
@@ -38,6 +38,7 @@ class ComparedRuns(Shown):
             reasons = ", ".join(sorted({item.reason for item in self.left_out}))
             raise NothingSelectedError(f"no cell can be compared: {reasons or 'A has no number'}")
         self._names = {"a": a.name, "b": b.name}
+        self._likelihoods = {"a": _likelihoods(a), "b": _likelihoods(b)}
         self._ranking = rank_scorers(self.cells, names)
         self._unit = unit_of([*a.results.values(), *b.results.values()])
 
@@ -45,6 +46,7 @@ class ComparedRuns(Shown):
         """Return everything as JSON-like values, as printed by `bench compare --json`."""
         return {
             **self._names,
+            "likelihoods": self._likelihoods,
             "cells": [item.to_json() for item in self.cells],
             "left_out": [item.to_json() for item in self.left_out],
             "scorers": _counts(self.cells),
@@ -54,9 +56,19 @@ class ComparedRuns(Shown):
 
     def __str__(self) -> str:
         """Return the text printed by `bench compare`."""
-        head = [f"{side.upper()}: {name}" for side, name in self._names.items()]
+        head = [
+            "; ".join(filter(None, [f"{side.upper()}: {name}", likelihoods_in_words(kinds)]))
+            for (side, name), kinds in zip(
+                self._names.items(), self._likelihoods.values(), strict=True
+            )
+        ]
         lines = _lines(self.cells, self.left_out, self._ranking, self._unit)
         return "\n".join([*head, "", *lines]) + "\n"
+
+
+def _likelihoods(run: Run) -> dict[str, str]:
+    """Return the kind of likelihood of each model that has one."""
+    return {x.cell.model: x.likelihood for x in run.results.values() if x.likelihood is not None}
 
 
 def _counts(compared: Sequence[Compared]) -> list[dict[str, Any]]:

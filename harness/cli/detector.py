@@ -25,6 +25,7 @@ from harness.detectors.detector import Detector, FileResult
 from harness.detectors.make import make_detector
 from harness.errors import MOST_SHOWN, NothingSelectedError
 from harness.report.render.documents import csv_text
+from harness.results import LIKELIHOODS
 from harness.settings import Settings
 from harness.suite import load_suite
 from harness.text import counted, printable
@@ -83,6 +84,8 @@ def make(
         for row in facts["results"]
     ]
     print_rows(["OOD set", "AUROC", "low", "high"], rows)
+    if kind := facts["likelihood"]:
+        tell(f"the log-probability of {facts['model']} is {LIKELIHOODS[kind]}")
     tell(f"{folder} has the detector and a README; run: bench detector run {folder} FILES")
 
 

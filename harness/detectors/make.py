@@ -256,6 +256,7 @@ def _facts(plan: Plan, planned: PlannedCell, results: Sequence[Result]) -> dict[
     return {
         **row,
         "unit": plan.unit(chain),
+        "likelihood": first.likelihood,
         "suite": plan.suite,
         "set": list(plan.changes),
         "calibration_size": len(calibration),

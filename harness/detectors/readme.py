@@ -11,6 +11,7 @@ from harness.detectors.conformal import most_flagged
 from harness.detectors.description import Description
 from harness.domain import Images
 from harness.registry.registry import FILE, MODULE
+from harness.results import LIKELIHOODS
 from harness.text import counted
 
 MARKDOWN = str.maketrans({char: f"\\{char}" for char in "\\|*_`[]<>#"})
@@ -48,11 +49,13 @@ def _what(description: Description, facts: Mapping[str, Any]) -> Iterator[str]:
         f"Tells out-of-distribution (OOD) inputs from inputs like {facts['in']}: "
         f"{domain.example}s of {domain}{sides}, {judged}."
     )
+    kind = facts["likelihood"]
+    density = f"; its log-probability is {LIKELIHOODS[kind]}" if kind else ""
     changes = f", with {', '.join(facts['set'])}" if facts["set"] else ""
     yield "\n".join(
         [
             f"- Model: {_escaped(facts['model'])} at {facts['unit']} {facts['epoch']}, seed "
-            f"{facts['seed']}",
+            f"{facts['seed']}{density}",
             f"- Scorer: {_escaped(facts['scorer'])}",
             f"- Made from the suite {_escaped(facts['suite'] + changes)}",
         ]

@@ -186,7 +186,10 @@ def test_a_cell_opens_and_closes_by_keyboard(page, made):
     heads = texts(page, "dialog h3")
     assert heads[:4] == ["Scores", "Examples", "Layer by layer", "Along the epochs"]
     assert heads[4:] == ["Samples of the model at this epoch", "Compute this cell"]
-    assert "null" not in page.find_element(By.TAG_NAME, "dialog").text
+    shown = page.find_element(By.TAG_NAME, "dialog").text
+    assert "null" not in shown
+    assert "Likelihood\nexact\n" in shown
+    assert "on digits (likelihood: exact)" in texts(page, "#losses figcaption")[0]
     command = page.find_element(By.CSS_SELECTOR, "dialog .command").text
     assert command.startswith("bench run 'tiny suite.toml' --only model=flow --only in=digits")
     assert command.endswith("--only epoch=0 --only group_size=1 --only seed=0")

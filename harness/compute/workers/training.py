@@ -109,7 +109,9 @@ class ChainTrainer:
         examples = (training.steps - before) * training.recipe.minibatch
         work = training_work(self._chain.model, self._chain.domain)
         record_rate(self._store, work, seconds, examples)
-        where, unit = (*self._chain.id, training.epoch), self._chain.domain.unit
+        has_bits = training.model.likelihood != "unnormalized"
+        unit = self._chain.domain.unit if has_bits else "training loss"
+        where = *self._chain.id, training.epoch
         self._context.report(events.EpochFinished(self._context.task, *where, loss, seconds, unit))
         return {"train_bits_per_dim": loss, "seconds": seconds}
 

@@ -18,7 +18,7 @@ from harness.report.render.sheets import (
     reasons,
 )
 from harness.report.tables import Table, TableCell
-from harness.results import COLUMNS
+from harness.results import COLUMNS, likelihoods_in_words
 from harness.text import known_names, one_line
 
 AXES = COLUMNS[:-1]
@@ -130,6 +130,7 @@ def _sheet(
         left=len(asked.rows),
         caption=_caption(
             [cell for line in shown for cell in line],
+            likelihoods_in_words({part.model: part.likelihood for part in parts}),
             scope=SCOPE.format(unit=unit),
             best=best,
             standard_errors=standard_errors,
@@ -143,9 +144,13 @@ def _sheet(
     )
 
 
-def _caption(cells: Sequence[TableCell], **about: Any) -> list[str]:
+def _caption(cells: Sequence[TableCell], likelihoods: str, **about: Any) -> list[str]:
     beaten = beaten_numbers(cells)
-    return [*about_cells(cells, [f"{beaten}."] if beaten else [], **about), *missing(cells)]
+    return [
+        *about_cells(cells, [f"{beaten}."] if beaten else [], **about),
+        *([f"{likelihoods[0].upper()}{likelihoods[1:]}."] if likelihoods else []),
+        *missing(cells),
+    ]
 
 
 def _key(entry: _Entry, axes: Sequence[str]) -> tuple[object, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -13,6 +13,7 @@ from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import CellText, TextTable, as_notes, auroc_text, cell_texts
 from harness.report.tables import BITS_SIGNS
 from harness.results import STATUS_WORDS, Result, bits_unit_of
+from harness.text import one_line
 
 COSTS = ("s/example", "extra training", "extra passes")
 RANKED = ("mean rank", "mean AUROC", "numbers")
@@ -29,8 +30,10 @@ BITS_RANKED = (
     "with the same kind of likelihood only, where all of them have a number."
 )
 BITS_KINDS = {
-    "lower_bound": "is an upper bound of {unit}, from a lower bound of the log-probability.",
-    "estimate": "is an estimate, no bound.",
+    "exact": "Without a sign: from an exact log-probability.",
+    "lower_bound": "≤ is an upper bound of {unit}, from a lower bound of the log-probability.",
+    "estimate": "≈ is an estimate, no bound.",
+    "unnormalized": "There is no {unit} for an unnormalized log-probability ({models}).",
 }
 
 
@@ -89,15 +92,19 @@ def render_model_ranking(results: Sequence[Result], **printing: Unpack[Printing]
         lambda name: _density(found[name]),
         [
             BITS_RANKED.format(unit=unit),
-            *(
-                f"{BITS_SIGNS[kind]} {text.format(unit=unit)}"
-                for kind, text in BITS_KINDS.items()
-                if any(density.likelihood == kind for density in found.values())
-            ),
+            *_kinds(found, unit),
         ],
     )
     more = {"bits_per_dim": {name: density.to_json() for name, density in found.items()}}
     return _rendered(ranking_table(results, "model"), beside, more, printing)
+
+
+def _kinds(found: Mapping[str, Density], unit: str) -> Iterator[str]:
+    """Explain each kind of likelihood that occurs."""
+    for kind, text in BITS_KINDS.items():
+        models = [one_line(name) for name, x in found.items() if x.likelihood == kind]
+        if models:
+            yield text.format(unit=unit, models=", ".join(models))
 
 
 def _rendered(

@@ -181,11 +181,12 @@ def _about_bits(table: Table) -> list[str]:
         ]
     if not any(row.bits_per_dim for row in table.rows):
         return []
-    lines = [f"{unit} is the mean over the in-distribution examples at that {table.unit}."]
+    exact = "; the log-probability is exact" if table.likelihood == "exact" else ""
+    lines = [f"{unit} is the mean over the in-distribution examples at that {table.unit}{exact}."]
     if table.likelihood in ("exact", "lower_bound") and unit == BITS_UNIT:
         lines.append(
-            "A continuous density is evaluated at integer pixels plus uniform noise; the mean is "
-            "then, in expectation, at least the bits/dim of the integer images."
+            "If the density is continuous, it is evaluated at integer pixels plus uniform noise; "
+            "the mean is then, in expectation, at least the bits/dim of the integer images."
         )
     if table.likelihood == "lower_bound":
         lines.append(

@@ -62,10 +62,9 @@ def wait_for(pattern, count):
 
 
 class Waiting(torch.nn.Module):
-    likelihood = "exact"
-
-    def __init__(self, domain, *, name="", together=0, breaks=False):
+    def __init__(self, domain, *, name="", together=0, breaks=False, likelihood="exact"):
         super().__init__()
+        self.likelihood = likelihood
         self.domain, self.name, self.together, self.breaks = domain, name, together, breaks
         self.level = torch.nn.Parameter(torch.zeros(()))
         self.steps = 0
@@ -294,6 +293,14 @@ def test_a_worker_that_is_asked_to_end_stores_its_progress_at_once(made, tmp_pat
     work(worker, seen.append)
     assert [event.epoch for event in seen if isinstance(event, events.EpochFinished)] == [2]
     assert stored.results(tmp_path) == stored.results(made)
+
+
+def test_the_loss_of_an_unnormalised_model_is_in_no_bits(tmp_path, monkeypatch):
+    models = {kind: f'likelihood="{kind}"' for kind in ("lower_bound", "unnormalized")}
+    write_suite(tmp_path, monkeypatch, models, [0, 1])
+    (seen,) = work_together(make_workers(tmp_path, 1))
+    units = {event.model: event.unit for _, event in seen if hasattr(event, "train_bits_per_dim")}
+    assert units == {"lower_bound": "bits/dim", "unnormalized": "training loss"}
 
 
 def test_a_worker_that_is_asked_to_end_leaves_an_evaluation(made, tmp_path):

@@ -272,3 +272,4 @@ def test_make_prints_the_auroc_and_the_next_command(made, tmp_path):
     assert done.exit_code == 0, done.output
     assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["noise", "photos"]
     assert f"bench detector run {new} FILES" in done.stderr
+    assert "the log-probability of flow is exact" in done.stderr

@@ -103,7 +103,7 @@ def test_the_readme_says_how_well_it_did_on_what_and_how_to_run_it(made):
     low, high = row["auroc_low"], row["auroc_high"]
     assert f"| noise | 30 | {row['auroc']:.3f} | {low:.3f} to {high:.3f} |" in text
     for words in (
-        "flow at epoch 2, seed 0",
+        "flow at epoch 2, seed 0; its log-probability is exact",
         "Scorer: distance",
         "bench detector run distance-1 files/ -p FILE-WITH-distance",
         "30 calibration scores",

@@ -165,6 +165,23 @@ def test_the_text_names_what_differs(keep):
     assert any("over 2 pairs of data sets" in line.lower() for line in lines)
 
 
+def test_the_kinds_of_likelihood_are_told(keep):
+    kinds = {"flow": "exact", "vae": "lower_bound", "net": "exact"}
+    of_kinds = [
+        dataclasses.replace(found, provenance={**found.provenance, "likelihood": kind})
+        for model, kind in kinds.items()
+        for found in [result(1.0, model=model)]
+    ]
+    a, b = keep("a", *of_kinds), keep("b", *of_kinds[:1])
+    status, output, _ = bench_compare(a, b)
+    assert status == 0
+    first, second = output.splitlines()[:2]
+    assert first.endswith("; the log-probability is exact (flow, net), a lower bound (vae)")
+    assert second.endswith("; the log-probability is exact (flow)")
+    found = json.loads(bench_compare(a, b, "--json")[1])
+    assert found["likelihoods"] == {"a": kinds, "b": {"flow": "exact"}}
+
+
 def test_a_selection_and_unknown_runs(keep, tmp_path):
     a = keep("a", result(1.0, "x"), result(1.0, "y"))
     settings = Settings(tmp_path / "store", tmp_path / "data")

@@ -178,6 +178,11 @@ def test_the_table_of_models():
     assert ["vae", "3.00~", "0.325", "3/5", "≤1.000", "-"] in rows
     assert ["far", "0.900", "1/5", "4", "absent", "-", "-"] in rows
     assert "≤ is an upper bound of bits/dim" in text
+    assert "Without a sign: from an exact log-probability." in text
+    assert "unnormalized" not in text
+    without = [of_model("ebm", "a", 0.5, None, "unnormalized")]
+    text = render_model_ranking([*MODELS, *without], suite="s", title="t", format="table")
+    assert "There is no bits/dim for an unnormalized log-probability (ebm)." in text
     found = json.loads(render_model_ranking(MODELS, suite="s", title="t", format="json"))
     assert [row["model"] for row in found["ranking"]["models"]] == ["flow", "net", "vae"]
     assert found["bits_per_dim"]["net"]["bits_per_dim_rank"] == 2.0

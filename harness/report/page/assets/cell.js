@@ -64,7 +64,7 @@ class CellView {
       ["FPR95", fixed(COLUMNS.fpr95[row])],
       ["Groups", `${COLUMNS.n_in[row]} ID, ${COLUMNS.n_out[row]} OOD, fitted to ${COLUMNS.n_fit[row]}`],
       [capital(BITS), `${signedBits("bits_per_dim_in", row)} ID, ${signedBits("bits_per_dim_out", row)} OOD`],
-      ["Likelihood", value("likelihood", row).replace("_", " ") || null],
+      ["Likelihood", likelihoodWords(value("likelihood", row)) || null],
       ["OVL", `${fixed(COLUMNS.ovl[row])} ${BITS}, ${fixed(COLUMNS.ovl_scores[row])} scores`],
       ["Published", COLUMNS.published[row] === null ? null
         : `${fixed(COLUMNS.published[row], 4)} (difference ${signed(publishedDifference(row), 4)}, ${COLUMNS.within_error[row] ? "within" : "beyond"} error)`],

@@ -163,6 +163,11 @@ function csvField(found) {
 
 const BITS_SIGNS = { lower_bound: "\u2264", estimate: "\u2248" };
 
+/** What the log-probability of a model is, in words; empty if unknown. */
+function likelihoodWords(kind) {
+  return kind.replace("_", " ");
+}
+
 /** Bits per dimension, with a sign for an upper bound or an estimate. */
 function signedBits(key, row) {
   const number = COLUMNS[key][row];

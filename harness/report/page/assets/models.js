@@ -63,9 +63,14 @@ function modelsTable(pairs, scorer, open) {
     el("caption", { class: "hidden" }, caption),
     el("thead", {},
       el("tr", {}, el("td", {}), families.map(({ name, count }) => el("th", { scope: "colgroup", colspan: count, class: "family" }, name))),
-      el("tr", {}, el("th", { scope: "col" }, "ID against OOD"), models.map((model) => el("th", { scope: "col", class: "out" }, el("span", {}, NAMES.model[model]))))),
+      el("tr", {}, el("th", { scope: "col" }, "ID against OOD"), models.map((model) => el("th", { scope: "col", class: "out" }, el("span", {}, NAMES.model[model]), el("span", { class: "kind" }, kindOf(model)))))),
     el("tbody", {}, pairs.map((found) => modelsLine(found, models, open)), meanLine(pairs, models)));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, table);
+}
+
+function kindOf(model) {
+  const kinds = DATA.trainings.filter((one) => one.model === NAMES.model[model]).map((one) => one.likelihood);
+  return likelihoodWords(kinds.find((kind) => kind) ?? "");
 }
 
 function modelsLine(found, models, open) {

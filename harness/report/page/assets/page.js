@@ -295,11 +295,11 @@ function trainingPanel(one) {
   const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
   const series = [{ label: "training loss", look: plainLook(0), points: points("train") }, { label: "own test examples", look: plainLook(1), points: points("own") }]
     .filter((found) => found.points.length);
-  const isBound = one.likelihood && one.likelihood !== "exact" ? ` (likelihood: ${one.likelihood.replace("_", " ")})` : "";
+  const kind = one.likelihood ? ` (likelihood: ${likelihoodWords(one.likelihood)})` : "";
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
   return el("figure", {},
-    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${isBound}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
-    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: one.bits }) : hint("No loss is stored."));
+    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${kind}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
+    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: one.likelihood === "unnormalized" ? "loss" : one.bits }) : hint("No loss is stored."));
 }
 
 function drawSamples(parent) {

@@ -387,7 +387,7 @@ def test_json_is_every_result_in_full():
 @pytest.mark.parametrize(
     ("likelihood", "sign", "about"),
     [
-        ("exact", "", ""),
+        ("exact", "", "examples at that epoch; the log-probability is exact."),
         (
             "lower_bound",
             "≤",
@@ -407,6 +407,9 @@ def test_bits_per_dim_have_the_sign_of_the_likelihood(likelihood, sign, about):
     assert [each for each in "≤≈" if each in text] == list(sign)
     markdown = rendered(results, "markdown")
     assert f"{sign}3.500 |" in markdown
+    others = render(results, suite="x", title="t", format="markdown", columns=["epoch"])
+    words = {"exact": "exact", "lower_bound": "a lower bound", "estimate": "an estimate"}
+    assert f"The log-probability is {words[likelihood]} (glow)." in others
     latex = rendered(results, "latex")
     assert {"": "& 3.500", "≤": r"& {$\le$}3.500", "≈": r"& {$\approx$}3.500"}[sign] in re.sub(
         " +", " ", latex
