@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 from harness.report.render.sheets import CellText, TextTable
 from harness.text import one_line
 
-PACKAGES = "% needs \\usepackage{booktabs} and \\usepackage{siunitx}"
+PACKAGES = "% needs \\usepackage{booktabs}, \\usepackage{siunitx} and \\usepackage{graphicx}"
+
+HEAD = 12
+"""Letters of a line in a column's head, if the column itself is no wider."""
 
 ESCAPES = str.maketrans(
     {char: f"\\{char}" for char in "&%$#_{}"}
@@ -64,9 +68,9 @@ def _label(words: str, taken: dict[str, None]) -> str:
 def _table(sheet: TextTable, label: str) -> str:
     columns = list(zip(*sheet.body, strict=True)) or [()] * len(sheet.header)
     kinds = [_column(column, is_left=place < sheet.left) for place, column in enumerate(columns)]
-    names = [
-        f"{{{latex_text(name)}}}" if kind.startswith("S") else latex_text(name)
-        for name, kind in zip(sheet.header, kinds, strict=True)
+    heads = [
+        _head(name, column, kind)
+        for name, column, kind in zip(sheet.header, columns, kinds, strict=True)
     ]
     return "\n".join(
         [
@@ -74,17 +78,29 @@ def _table(sheet: TextTable, label: str) -> str:
             r"\centering\small\setlength{\tabcolsep}{4pt}",
             f"\\caption{{{latex_text(sheet.title)}.}}",
             f"\\label{{{label}}}",
+            r"\sbox0{%",
             f"\\begin{{tabular}}{{{' '.join(kinds)}}}",
             r"\toprule",
-            f"{' & '.join(names)} \\\\",
+            f"{' & '.join(heads)} \\\\",
             r"\midrule",
             *_rows(sheet, kinds),
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
+            r"\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
             *_notes([*sheet.caption, *sheet.notes]),
             r"\end{table}",
         ]
     )
+
+
+def _head(name: str, column: Sequence[CellText], kind: str) -> str:
+    """Format the head of a column, in several lines if it is longer than the column."""
+    width = max(HEAD, *(len(words.plain) for words in column), 0)
+    lines = [latex_text(line) for line in textwrap.wrap(name, width, break_long_words=False)]
+    side = "c" if kind.startswith("S") else kind
+    stacked = r" \\ ".join(lines)
+    shown = f"\\shortstack[{side}]{{{stacked}}}" if len(lines) > 1 else stacked
+    return f"{{{shown}}}" if kind.startswith("S") else shown
 
 
 def _rows(sheet: TextTable, kinds: Sequence[str]) -> list[str]:

@@ -78,12 +78,13 @@ AUROC with out-of-distribution as the positive class: higher is better for detec
 def test_latex():
     expected = r"""
 % A # title_ of two lines
-% needs \usepackage{booktabs} and \usepackage{siunitx}
+% needs \usepackage{booktabs}, \usepackage{siunitx} and \usepackage{graphicx}
 
 \begin{table}
 \centering\small\setlength{\tabcolsep}{4pt}
 \caption{glow, in-distribution cifar10, group size 1.}
 \label{tab:paper-glow-in-distribution-cifar10-group-size-1}
+\sbox0{%
 \begin{tabular}{l S[table-format=2.0] S[table-format=1.3] r r r}
 \toprule
 scorer & {epoch} & {bits/dim} & a\textbar{}b & 50\%\_x & \textless{}script\textgreater{} \\
@@ -92,7 +93,8 @@ scorer & {epoch} & {bits/dim} & a\textbar{}b & 50\%\_x & \textless{}script\textg
 =cmd() & 10 & 3.500 & 0.500$\pm$0.250 & n/a & - \\
 {*}12e4{*} & 10 & 3.500 & missing\_data & - & failed \\
 \bottomrule
-\end{tabular}
+\end{tabular}}
+\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi
 
 \smallskip
 \begin{minipage}{\linewidth}\footnotesize

@@ -7,12 +7,15 @@ import subprocess
 
 import pytest
 
-from harness.report.figures.ranking import draw_ranking
-from harness.report.figures.style import save, style
-from harness.report.ranking import ranking_table
+from harness.report.figures.curves import curves_figure
+from harness.report.figures.gallery import suite_figures
+from harness.report.figures.series import by_seeds, training_results
+from harness.report.figures.style import Drawing, save, style
+from harness.report.looks import looks
 from harness.report.render.epochs import render_epochs
 from harness.report.render.formats import render
 from harness.report.render.ranking import render_ranking
+from tests.made_suites import made_plan, made_results
 from tests.unit.report.story import story
 
 
@@ -41,12 +44,30 @@ DOCUMENT = r"""
 \usepackage{graphicx}
 \begin{document}
 TABLES
-\begin{figure}\includegraphics[width=\linewidth]{ranking-scorers}\end{figure}
+FIGURES
 \end{document}
 """
+FIGURE = r"\begin{figure}\includegraphics[width=\linewidth]{NAME}\end{figure}"
 
 
-def test_all_tables_and_a_figure_compile_without_a_change(tmp_path):
+def compiled(folder, tables, figures):
+    """Compile a paper of tables and figures, and return what LaTeX said."""
+    with style():
+        for name, figure in figures.items():
+            save(figure, folder / name)
+    pictures = "\n".join(FIGURE.replace("NAME", name) for name in figures)
+    text = DOCUMENT.replace("TABLES", "\n".join(tables)).replace("FIGURES", pictures)
+    (folder / "paper.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
+    done = subprocess.run([*command, "paper.tex"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "multiply defined" not in done.stdout
+    log = (folder / "paper.log").read_text(errors="replace")
+    assert "Missing character" not in log
+    return log
+
+
+def test_all_kinds_of_tables_compile_without_a_change(tmp_path):
     results = story()
     words = {"suite": "story", "title": "A % title_", "format": "latex"}
     tables = [
@@ -55,15 +76,28 @@ def test_all_tables_and_a_figure_compile_without_a_change(tmp_path):
         render_epochs(results, **words),
         render_ranking(results, {}, **words),
     ]
-    ranked = ranking_table(results).ranked
-    looks = {name: {"color": "black", "marker": "o"} for name in ranked.mean_ranks}
+    compiled(tmp_path, tables, {})
+
+
+def test_three_tables_and_three_figures_of_the_quickstart_make_a_paper(tmp_path):
+    plan = made_plan("quickstart")
+    results = made_results(plan)
+    words = {"suite": "quickstart", "title": "Quickstart", "format": "latex"}
+    at_once = [x for x in results if x.cell.group_size == 1 and x.cell.model == "glow-linear"]
+    tables = [
+        render(at_once, **words, columns=["epoch"]),
+        render_epochs(at_once, **words),
+        render_ranking(results, {}, **words),
+    ]
+    assert [table.count(r"\begin{table}") for table in tables] == [1, 1, 1]
+    drawing = Drawing(looks(plan, results))
+    (seeds,) = [x for x in by_seeds(training_results(plan, results, None)) if len(x[0].epochs) > 1]
     with style():
-        save(draw_ranking(ranked, looks, title="Title"), tmp_path / "ranking-scorers")
-    path = tmp_path / "paper.tex"
-    path.write_text(DOCUMENT.replace("TABLES", "\n".join(tables)), encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
-    done = subprocess.run([*command, path.name], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert (tmp_path / "paper.pdf").stat().st_size > 20_000
-    assert "multiply defined" not in done.stdout
-    assert "Missing character" not in (tmp_path / "paper.log").read_text(errors="replace")
+        found = dict(suite_figures(results, drawing))
+        names = "heatmap-b1", "ranking-scorers"
+        figures = {name: found[name] for name in names}
+        figures["auroc@glow-linear@digits"] = curves_figure(seeds, drawing, "auroc")
+        log = compiled(tmp_path, tables, figures)
+    for name in figures:
+        assert f"{name}.pdf" in log.replace("\n", "")
+    assert not [fault for fault in ("Overfull", "Float too large") if fault in log]
