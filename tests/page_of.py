@@ -86,10 +86,20 @@ def data_of(page: str):
     return json.loads(text)
 
 
+def unpacked(column, cells):
+    """The values of a column as the page's script reads it."""
+    if isinstance(column, list):
+        return column
+    if "all" in column:
+        return [column["all"]] * cells
+    if "at" in column:
+        return [column["of"][place] for place in column["at"]]
+    return [None if found is None else found / 1e6 for found in column["millionths"]]
+
+
 def column(data, key):
     """A column of all cells, names and all."""
-    found = data["columns"][key]
-    values = [found["all"]] * data["cells"] if isinstance(found, dict) else found
+    values = unpacked(data["columns"][key], data["cells"])
     return [data["names"][key][value] for value in values] if key in data["names"] else values
 
 

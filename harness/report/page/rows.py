@@ -18,6 +18,9 @@ NAMED, COUNTED = COLUMNS[:4], COLUMNS[4:]
 DIGITS = 6
 """Number of decimals on the page."""
 
+FEW = 0.1
+"""Largest share of distinct numbers in a column that is stored as indices, which are shorter."""
+
 
 def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
     """Collect all cells in a plan; cells without a result have the status `"pending"`.
@@ -25,9 +28,10 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
     Returns:
         `cells`: number of rows. `columns`: a list for each key and metric, with an entry per cell
         in plan order; a missing number is None, and names, statuses, messages and marks are
-        indices into the list under `names`; a constant column is `{"all": value}`. `arguments`:
-        for each name, the quoted `--only` value for a shell command. `formula`: prefixes that a
-        spreadsheet would read as a formula.
+        indices into the list under `names`; a constant column is `{"all": value}`, one of few
+        distinct numbers `{"of": numbers, "at": indices}`, and any other column of fractions
+        `{"millionths": integers}`. `arguments`: for each name, the quoted `--only` value for a
+        shell command. `formula`: prefixes that a spreadsheet would read as a formula.
     """
     cells = [planned.cell for planned in plan.cells]
     rows = [cell.as_row() for cell in cells]
@@ -52,7 +56,7 @@ def row_data(plan: Plan, results: Mapping[Cell, Result]) -> dict[str, Any]:
     for key, values in texts.items():
         columns[key], names[key] = _places(values)
     columns |= _numbers(found)
-    packed = {key: _packed(column) for key, column in columns.items()}
+    packed = {key: packed_column(column) for key, column in columns.items()}
     return {
         "cells": len(cells),
         "columns": packed,
@@ -81,9 +85,18 @@ def look_data(plan: Plan, looks: Looks) -> dict[str, list[Any]]:
     }
 
 
-def _packed(column: list[Any]) -> Any:
-    same = len(set(column)) == 1
-    return {"all": column[0]} if same else column
+def packed_column(column: list[Any]) -> Any:
+    """Store a column in few bytes, as described in `row_data`."""
+    known = dict.fromkeys(column)
+    if len(known) == 1:
+        return {"all": column[0]}
+    if len(known) <= FEW * len(column):
+        places = {value: place for place, value in enumerate(known)}
+        return {"of": list(known), "at": [places[value] for value in column]}
+    if any(isinstance(value, float) for value in known):
+        scale = 10**DIGITS
+        return {"millionths": [x if x is None else round(x * scale) for x in column]}
+    return column
 
 
 def _beaten_by(result: Result) -> str:

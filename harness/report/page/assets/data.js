@@ -3,8 +3,7 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const CELLS = DATA.cells;
-const COLUMNS = Object.fromEntries(Object.entries(DATA.columns).map(
-  ([key, column]) => [key, Array.isArray(column) ? column : new Array(CELLS).fill(column.all)]));
+const COLUMNS = Object.fromEntries(Object.entries(DATA.columns).map(([key, column]) => [key, unpacked(column)]));
 const NAMES = DATA.names;
 const UNIT = DATA.unit;
 const BITS = DATA.bits;
@@ -20,6 +19,13 @@ const LABELS = {
 };
 const MARKS = { best: "best", tied: "tied" };
 const MINUS = "\u2212";
+
+function unpacked(column) {
+  if (Array.isArray(column)) return column;
+  if ("all" in column) return new Array(CELLS).fill(column.all);
+  if ("at" in column) return column.at.map((place) => column.of[place]);
+  return column.millionths.map((found) => (found === null ? null : found / 1e6));
+}
 
 /** A value of a cell: text for names, a number for numbers, null if missing. */
 function value(key, row) {

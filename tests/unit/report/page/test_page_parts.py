@@ -16,7 +16,8 @@ from harness.report.page.build import embedded
 from harness.report.page.distributions import BINS, histogram, roc, roc_points
 from harness.report.page.examples import extreme_groups
 from harness.report.page.layers import LayerBand, packed_band, unpacked_band
-from harness.report.page.rows import rounded
+from harness.report.page.rows import packed_column, rounded
+from tests.page_of import unpacked
 
 
 def scores(n, m, ties=False, shift=1.0):
@@ -128,6 +129,20 @@ def test_a_flat_band_and_one_without_values(rows):
 def test_embedded_json_ends_no_element():
     text = embedded({"</script><!--&\u2028": "<"})
     assert text == '{"\\u003c/script\\u003e\\u003c!--\\u0026\\u2028":"\\u003c"}'
+
+
+@pytest.mark.parametrize(
+    ("column", "packed"),
+    [
+        ([0.5] * 3, {"all": 0.5}),
+        ([0.5, None] * 10, {"of": [0.5, None], "at": [0, 1] * 10}),
+        ([0.123457, None, -7.5], {"millionths": [123457, None, -7500000]}),
+        ([3, 1, 2], [3, 1, 2]),
+    ],
+)
+def test_columns_are_packed_and_come_back(column, packed):
+    assert packed_column(column) == packed
+    assert unpacked(packed, len(column)) == column
 
 
 def test_numbers_are_rounded_or_none():
