@@ -190,6 +190,7 @@ def test_a_cell_opens_and_closes_by_keyboard(page, made):
     assert "null" not in shown
     assert "Likelihood\nexact\n" in shown
     assert "on digits (likelihood: exact)" in texts(page, "#losses figcaption")[0]
+    assert "flow on digits (likelihood: exact)" in texts(page, "#matrix .training")
     command = page.find_element(By.CSS_SELECTOR, "dialog .command").text
     assert command.startswith("bench run 'tiny suite.toml' --only model=flow --only in=digits")
     assert command.endswith("--only epoch=0 --only group_size=1 --only seed=0")

@@ -174,6 +174,11 @@ function likelihoodWords(kind) {
   return kind.replace("_", " ");
 }
 
+/** What the log-probability of a model is, after its name. */
+function likelihoodNote(kind) {
+  return kind ? ` (likelihood: ${likelihoodWords(kind)})` : "";
+}
+
 /** Bits per dimension, with a sign for an upper bound or an estimate. */
 function signedBits(key, row) {
   const number = COLUMNS[key][row];

@@ -77,7 +77,7 @@ function matrixBlock(lines, outs, open) {
   const [row] = lines[0].values();
   const seed = CHOICES.seed.length > 1 ? `, seed ${COLUMNS.seed[row]}` : "";
   const title = el("th", { scope: "rowgroup", colspan: outs.length + 1, class: "training" },
-    el("span", {}, el("b", {}, value("model", row)), ` on ${value("in", row)}${seed}`));
+    el("span", {}, el("b", {}, value("model", row)), ` on ${value("in", row)}${seed}${likelihoodNote(value("likelihood", row))}`));
   const { out: by, down } = matrixOrder;
   const aurocOf = (line) => (line.has(by) ? COLUMNS.auroc[line.get(by)] : null);
   const ordered = by === null ? lines : sortedBy(lines, aurocOf, down);

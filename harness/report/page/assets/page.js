@@ -295,10 +295,9 @@ function trainingPanel(one) {
   const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
   const series = [{ label: "training loss", look: plainLook(0), points: points("train") }, { label: "own test examples", look: plainLook(1), points: points("own") }]
     .filter((found) => found.points.length);
-  const kind = one.likelihood ? ` (likelihood: ${likelihoodWords(one.likelihood)})` : "";
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
   return el("figure", {},
-    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${kind}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
+    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${likelihoodNote(one.likelihood)}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
     series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: one.likelihood === "unnormalized" ? "loss" : one.bits }) : hint("No loss is stored."));
 }
 
