@@ -9,7 +9,7 @@ from typing import Any
 from harness.domain import Domain
 from harness.store.hashing import digest
 from harness.store.layout import RATES
-from harness.store.records import Store, replace_file
+from harness.store.records import Store
 from harness.suite import Component, ModelComponent
 
 
@@ -33,9 +33,40 @@ def fit_work(statistic: Component, model: ModelComponent, domain: Domain) -> dic
 
 
 def record_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:
-    """Store the measured time for work, in seconds per example."""
-    content = json.dumps({"seconds_per_example": seconds / max(examples, 1), "work": work})
-    replace_file(store.root / RATES / f"{digest(work)}.json", content.encode())
+    """Store the measured time for work, in seconds per example.
+
+    The file is neither synced nor moved into place: a torn one counts as no measurement.
+    """
+    path = store.root / RATES / f"{digest(work)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"seconds_per_example": seconds / max(examples, 1), "work": work}
+    path.write_text(json.dumps(content))
+
+
+class Rates:
+    """Measured times of several jobs, stored together: a file for each kind of work.
+
+    Arguments:
+        store: Where the rates are stored.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._seconds: dict[str, float] = {}
+        self._examples: dict[str, int] = {}
+        self._works: dict[str, Mapping[str, Any]] = {}
+
+    def add(self, work: Mapping[str, Any], seconds: float, examples: int) -> None:
+        """Add a measured time to those of the same kind of work."""
+        key = digest(work)
+        self._works[key] = work
+        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
+        self._examples[key] = self._examples.get(key, 0) + examples
+
+    def record(self) -> None:
+        """Store the mean time per example for each kind of work."""
+        for key, work in self._works.items():
+            record_rate(self._store, work, self._seconds[key], self._examples[key])
 
 
 def estimate_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:

@@ -6,6 +6,7 @@ import platform
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -128,10 +129,8 @@ class ChainContext:
 
     def origin(self, component: Component) -> dict[str, Any]:
         """Return the origin of a number: plugin, versions and device."""
-        packages = ("oodbench", "torch", "numpy", "pillow")
-        versions = {"python": platform.python_version()} | {x: version(x) for x in packages}
         plugin = component.registered.provenance()
-        return {"plugin": plugin, "versions": versions, "device": str(self.device)}
+        return {"plugin": plugin, "versions": _versions(), "device": str(self.device)}
 
     @contextmanager
     def step(self, step: str, total: int, of: str = "examples") -> Iterator[Callable[[int], None]]:
@@ -141,3 +140,9 @@ class ChainContext:
             yield lambda amount: self.report(events.StepAdvanced(self.task, amount))
         finally:
             self.report(events.StepFinished(self.task))
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = ("oodbench", "torch", "numpy", "pillow")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}

@@ -27,7 +27,7 @@ from harness.store.failures import clear_failure
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, STATISTICS, VALUES
 from harness.store.records import array_bytes
-from harness.store.timings import fit_work, record_rate, statistic_work
+from harness.store.timings import Rates, fit_work, statistic_work
 
 STATISTIC_MEMORY = "not even one group fits: try a smaller group size or another --device"
 
@@ -46,6 +46,7 @@ class CheckpointStatistics:
     ) -> None:
         self._context, self._chain, self._store = context, context.chain, context.store
         self._plan, self._epoch, self._jobs = context.plan, epoch, jobs
+        self._rates = Rates(self._store)
 
     def evaluate(self) -> None:
         """Evaluate the missing statistics; failures are recorded, not raised.
@@ -67,11 +68,14 @@ class CheckpointStatistics:
             self.fail(error)
             return
         fits = Fits()
-        for job in jobs:
-            try:
-                self._evaluate(job, model, fits)
-            except Exception as error:
-                self._fail(job, error)
+        try:
+            for job in jobs:
+                try:
+                    self._evaluate(job, model, fits)
+                except Exception as error:
+                    self._fail(job, error)
+        finally:
+            self._rates.record()
 
     def fail(self, error: Exception) -> None:
         """Record that an error prevents all missing statistics."""
@@ -130,7 +134,7 @@ class CheckpointStatistics:
                 seconds += time.perf_counter() - started
             fit_seconds, examples = fit_seconds + took, examples + len(part.ids)
         work = statistic_work(component, self._chain.model, self._chain.domain, job.group_size)
-        record_rate(self._store, work, seconds, examples)
+        self._rates.add(work, seconds, examples)
         facts = {
             "features": list(statistic.features(model)),
             "seconds": seconds,
@@ -160,7 +164,7 @@ class CheckpointStatistics:
             advance(len(images))
         seconds = time.perf_counter() - started
         work = fit_work(self._chain.jobs[job], self._chain.model, self._chain.domain)
-        record_rate(self._store, work, seconds, len(images))
+        self._rates.add(work, seconds, len(images))
 
     def _input(self, examples: Examples) -> Tensor:
         """Return stored examples as the model takes them, on the CPU."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +46,23 @@ def test_a_failing_writer_leaves_nothing(store):
         write(store, fail)
     assert not store.has("kind", "key")
     assert list((store.root / "tmp").iterdir()) == []
+
+
+def test_every_file_of_a_record_is_synced_before_the_record_is_moved_into_place(
+    store, monkeypatch
+):
+    done, rename, sync = [], Path.rename, os.fsync
+    monkeypatch.setattr(Path, "rename", lambda *paths: (done.append("rename"), rename(*paths)))
+
+    def synced(descriptor):
+        done.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    write(store)
+    folder = store.path("kind", "key")
+    parts = (folder / "file", folder / "manifest.json", folder)
+    assert done == [*(path.stat().st_ino for path in parts), "rename"]
 
 
 def test_the_first_record_stays(store):
