@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from harness.api.results import Results
-from harness.api.shown import Spelling
 from harness.api.suites import Place, compute, settings_of
 from harness.data.contents import distinct
 from harness.data.questions import count_shared
@@ -119,7 +118,7 @@ def evaluate(
         )
         suite = _by_content(suite, objects.modules, settings)
         outcome = compute(suite, settings, display)
-    return Results(suite, outcome, settings, Spelling(name))
+    return Results(suite, outcome, settings)
 
 
 class _Objects:

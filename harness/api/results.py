@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from harness.api.compared import ComparedRuns
 from harness.api.frames import data_frame
 from harness.api.scores import Scores, find_scores
-from harness.api.shown import Spelling
 from harness.errors import BenchError
 from harness.plan.costs import scorer_costs
 from harness.regression.runs import Run
@@ -24,6 +23,7 @@ from harness.report.render.layers import render_layers
 from harness.report.render.ranking import render_model_ranking, render_ranking
 from harness.report.summary import summary
 from harness.results import Cell
+from harness.run.command import run_command, suite_words
 from harness.run.outcome import Outcome
 from harness.scoring.baselines import baseline_names
 from harness.settings import Settings, data_folder
@@ -60,10 +60,8 @@ class Results:
         suite: ResolvedSuite,
         outcome: Outcome,
         settings: Settings,
-        spelling: Spelling,
     ) -> None:
         self._suite, self._outcome, self._settings = suite, outcome, settings
-        self._spelling = spelling
 
     def __str__(self) -> str:
         """Return the tables, and the sentences below them."""
@@ -160,7 +158,8 @@ class Results:
         pending, cells = len(self._outcome.pending), len(self._outcome.plan.cells)
         if not pending:
             return ""
-        run = self._spelling.run(self._settings)
+        only = self._suite.only.as_arguments()
+        run = run_command(self._suite, self._settings, only)
         return f"{pending} of {cells} cells are not computed yet; {run}"
 
     def text(
@@ -239,7 +238,7 @@ class Results:
                 self._suite,
                 self._outcome,
                 Store(self._settings.store),
-                arguments=self._spelling.words,
+                arguments=suite_words(self._suite),
                 looks=looks(self._outcome.plan, self._outcome.results, focus),
                 temperature=temperature,
             )

@@ -7,9 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from harness.api.shown import Spelling
 from harness.errors import BenchError, NothingStoredError
 from harness.plan.expand import select
+from harness.run.command import run_command, spelled
 from harness.run.outcome import Outcome, cached_outcome
 from harness.run.prepare import fetch_missing, plan_unopened
 from harness.settings import (
@@ -63,9 +63,7 @@ def load(
         'Quickstart: three small flows on embedded real data'
     """
     resolved = select(load_suite(Path(path), plugins, changes), only)
-    options = (("--plugin", plugins), ("--set", changes))
-    words = [f"{option}={value}" for option, values in options for value in values]
-    return Suite._of(resolved, Spelling(str(path), (str(path), *words)))
+    return Suite._of(resolved)
 
 
 class Suite:
@@ -105,12 +103,11 @@ class Suite:
         **tables: Any,
     ) -> None:
         self._resolved: ResolvedSuite = build_suite({**sections, **tables}, name, plugins)
-        self._spelling = Spelling(name)
 
     @classmethod
-    def _of(cls, resolved: ResolvedSuite, spelling: Spelling) -> Suite:
+    def _of(cls, resolved: ResolvedSuite) -> Suite:
         made = cls.__new__(cls)
-        made._resolved, made._spelling = resolved, spelling
+        made._resolved = resolved
         return made
 
     @property
@@ -142,7 +139,7 @@ class Suite:
         only = self._resolved.only.as_arguments()
         kept = {text.partition("=")[0] for text in texts}
         texts += [text for text in only if text.partition("=")[0] not in kept]
-        return self._of(select(self._resolved, texts), self._spelling)
+        return self._of(select(self._resolved, texts))
 
     def plan(self, *, store: Place = None, data: Place = None, why: bool = False) -> PlannedWork:
         """List stored and new jobs, and estimate the time; nothing is computed.
@@ -228,7 +225,7 @@ class Suite:
                 )
             else:
                 outcome = self._stored(settings)
-        results = Results(self._resolved, outcome, settings, self._spelling)
+        results = Results(self._resolved, outcome, settings)
         if missing == "error" and outcome.pending:
             raise BenchError(results.pending_note)
         return results
@@ -345,8 +342,8 @@ class Suite:
     def _stored(self, settings: Settings) -> Outcome:
         outcome = cached_outcome(plan_unopened(self._resolved, settings), settings)
         if not outcome.results:
-            spelling = self._spelling
-            raise NothingStoredError(spelling.shown, settings.store, spelling.run(settings))
+            run = run_command(self._resolved, settings, self._resolved.only.as_arguments())
+            raise NothingStoredError(spelled(self._resolved), settings.store, run)
         return outcome
 
 

@@ -11,6 +11,7 @@ from harness.contracts import Executor, WritesScript
 from harness.errors import BenchError
 from harness.events import Report
 from harness.plan.plan import Plan
+from harness.run.command import suite_words
 from harness.run.event_log import new_run_folder
 from harness.run.prepare import plan_unopened
 from harness.settings import Settings, Share, share_elsewhere, share_processors
@@ -105,7 +106,9 @@ def work_command(
     suite: ResolvedSuite, settings: Settings, threads: int, share: Share
 ) -> tuple[str, ...] | None:
     """Return the arguments of `bench` for a worker; None for a suite made in memory."""
-    if not suite.path.is_file():
+    absolute = replace(suite, path=suite.path.absolute())
+    named = suite_words(absolute, suite.only.as_arguments())
+    if named is None:
         return None
     options: dict[str, Sequence[object]] = {
         "--store": [settings.store.absolute()],
@@ -114,13 +117,10 @@ def work_command(
         "--batch-size": [settings.batch_size],
         "--threads": [threads],
         "--share": [share],
-        "--plugin": suite.registry.requested,
-        "--set": suite.changes,
-        "--only": suite.only.as_arguments(),
     }
     words = [str(word) for name, values in options.items() for x in values for word in (name, x)]
     also = ["--compile"] if settings.compile else []
-    return ("work", str(suite.path.absolute()), *words, "--until-done", "--allow-missing", *also)
+    return ("work", *named, *words, "--until-done", "--allow-missing", *also)
 
 
 def _worker(settings: Settings, plan: Plan, threads: int, began: float) -> Worker:

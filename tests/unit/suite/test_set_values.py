@@ -167,7 +167,7 @@ def test_commands_compute_and_show_what_was_set(tiny_suite, settings):
     )
     assert (plain["set"], plain["cells"]["new"]) == ([], 3)
     nothing = CliRunner().invoke(app, ["report", str(tiny_suite), *few, *places])
-    command = f"bench run {tiny_suite} --store={settings.store} --data={settings.data}"
+    command = " ".join(["bench run", str(tiny_suite), *few, *places])
     assert str(nothing.exception) == (
         f"no results of {tiny_suite} are stored in {settings.store}; run: {command}"
     )
