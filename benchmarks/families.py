@@ -114,7 +114,8 @@ def plain_hvae(model, x, generator):
 def plain_ebm(model, x, generator):
     """The training loss, (); gradients of the chains go through the whole backward pass."""
     chosen = torch.randperm(len(model.chains), generator=generator)[: len(x)]
-    fresh = torch.randint(256, x.shape, generator=generator, dtype=torch.uint8)
+    sources = torch.randint(len(x), x.shape, generator=generator)
+    fresh = x.gather(0, sources)
     restarts = torch.rand(len(x), generator=generator) < model._restart
     y = model.chains[chosen].clone()
     y[restarts] = fresh[restarts]

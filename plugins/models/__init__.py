@@ -73,7 +73,7 @@ def bench_models() -> list[Entry]:
             name="ebm",
             target="plugins.models.ebm:ebm",
             summary="Energy-based model, trained by contrastive divergence; unnormalised",
-            version="1",
+            version="2",
         ),
         Entry(
             name="bigram",

@@ -42,7 +42,8 @@ def ebm(
         largest_gradient: Limit for each entry of this gradient.
         step_noise: Standard deviation of the noise in a Langevin step.
         sampling_steps: Number of Langevin steps of a sample, beginning at a chain.
-        restart: Probability that a chain begins again at uniform noise, in each training step.
+        restart: Probability that a chain begins again, in each training step, at an image without
+            structure: each number is that of a random image of the minibatch.
         regularisation: Weight of the squared energies in the training loss.
 
     Returns:

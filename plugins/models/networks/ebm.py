@@ -42,12 +42,14 @@ class EBM(nn.Module):
     over a minibatch x and as many ends x' of Langevin chains, by persistent contrastive divergence
     (Tieleman 2008; Du & Mordatch 2019): a step continues some of the chains, which are a buffer of
     the model, by a few Langevin steps, and puts their ends back. A part of them starts again at
-    noise. The second term keeps energies near 0, because the first one does not depend on a
-    constant in E. The chains are part of the state, so an interrupted training continues with the
-    same chains, and a stored model can continue them to draw samples.
+    images without structure, which take each number from a random image of the minibatch. The
+    second term keeps energies near 0, because the first one does not depend on a constant in E.
+    The chains are part of the state, so an interrupted training continues with the same chains,
+    and a stored model can continue them to draw samples.
 
     Departures from the paper: ends of chains are rounded to grey levels, so that chains can be
-    told from images by what they show alone, and the network has no spectral norm.
+    told from images by what they show alone; chains start again with the right distribution of
+    each pixel, in place of uniform noise; and the network has no spectral norm.
 
     Arguments:
         domain: The images.
@@ -100,7 +102,8 @@ class EBM(nn.Module):
             generator: Generator on the CPU for the chains.
         """
         chosen = torch.randperm(len(self.chains), generator=generator)[: len(x)]
-        fresh = self._noise_images(len(chosen), generator)
+        sources = torch.randint(len(x), (len(chosen), *self.domain.shape), generator=generator)
+        fresh = x.gather(0, sources.to(x.device))
         restarts = torch.rand(len(chosen), generator=generator) < self._restart
         chosen, restarts = chosen.to(x.device), restarts.to(x.device)
         start = torch.where(restarts.reshape(-1, 1, 1, 1), fresh, self.chains[chosen])
@@ -147,12 +150,6 @@ class EBM(nn.Module):
             moved = y.detach() - step.size * gradient.clamp(-step.largest, step.largest) + noise
             y = moved.clamp(-1, 1)
         return torch.round((y.detach() + 1) * ((self.domain.levels - 1) / 2)).to(torch.uint8)
-
-    def _noise_images(self, n: int, generator: Generator) -> Tensor:
-        """Draw uniform noise, uint8, (n, *shape)."""
-        shape = (n, *self.domain.shape)
-        drawn = torch.randint(self.domain.levels, shape, generator=generator, dtype=torch.uint8)
-        return drawn.to(self.chains.device)
 
     @property
     def _dtype(self) -> torch.dtype:
