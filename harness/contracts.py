@@ -734,6 +734,27 @@ class NeedsFeatureNames(Protocol):
 
 
 @runtime_checkable
+class NeedsNormalized(Protocol):
+    """Optional scorer capability: no meaning where log-probabilities lack an unknown constant.
+
+    The constant of an unnormalized model depends on the weights. It moves all examples alike, so
+    most scores do not need it; a score does that compares the log-probabilities of several weights
+    otherwise than by a difference. Its cells are `n/a` for unnormalized models.
+
+    Example:
+        >>> from oodbench import NeedsNormalized
+        >>> class VarianceOverSeeds:
+        ...     needs_normalized = True
+        >>> isinstance(VarianceOverSeeds(), NeedsNormalized)
+        True
+    """
+
+    @property
+    def needs_normalized(self) -> bool:
+        """True; usually a class attribute `needs_normalized = True`."""
+
+
+@runtime_checkable
 class HasScoreTerms(Protocol):
     """Optional scorer capability: a score with named terms, for example a term for each layer.
 

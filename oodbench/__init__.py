@@ -59,6 +59,7 @@ __all__ = [
     "Likelihood",
     "MissingDataError",
     "NeedsFeatureNames",
+    "NeedsNormalized",
     "NotFittedError",
     "Per",
     "Preparable",

@@ -44,8 +44,8 @@ CONTRACTS = """
 Dataset HasStamp HasNotes CopiesExamples Fetchable
 DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbTokens HasLogProbEstimate
 Flow Reconstructs Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer
-NeedsFeatureNames HasScoreTerms HasFitInfo Baseline Landmark Executor RunsElsewhere WritesScript
-Task
+NeedsFeatureNames NeedsNormalized HasScoreTerms HasFitInfo Baseline Landmark Executor RunsElsewhere
+WritesScript Task
 """
 INTERFACE: tuple[Any, ...] = (
     *(suites.load, suites.Suite, PlannedWork, Results, Scores, ComparedRuns),

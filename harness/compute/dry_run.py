@@ -21,10 +21,11 @@ from harness.compute.inputs import model_input, stored_tensor
 from harness.compute.saved.loading import load_saved
 from harness.compute.seeds import generator
 from harness.compute.trainer import Training
-from harness.contracts import DensityModel, FittedStatistic, NeedsFeatureNames
+from harness.contracts import DensityModel, FittedStatistic, Likelihood, NeedsFeatureNames
 from harness.domain import Domain, Examples
 from harness.errors import DataError, DomainError, UnsupportedError
 from harness.plan.jobs import Chain
+from harness.plan.meaning import require_meaning
 from harness.plan.plan import Plan
 from harness.store.records import Store
 from harness.store.timings import estimate_rate, statistic_work, training_work
@@ -172,7 +173,7 @@ def _check_model(
             values[component.name, group_size or 0] = found
             work = statistic_work(component, chain.model, chain.domain, group_size)
             estimate_rate(store, work, checked.seconds, GROUPS * (group_size or 1))
-    yield from _check_scorers(suite, plan, chain, label, values)
+    yield from _check_scorers(suite, plan, chain, label, model.likelihood, values)
 
 
 def _model(chain: Chain, store: Store, device: torch.device) -> DensityModel:
@@ -251,6 +252,7 @@ def _check_scorers(
     plan: Plan,
     chain: Chain,
     label: str,
+    likelihood: Likelihood,
     values: dict[tuple[str, int], _Values],
 ) -> Iterator[Checked]:
     """Fit and score every scorer that reads only this model, on the random groups."""
@@ -275,6 +277,7 @@ def _check_scorers(
             continue  # the statistic has failed, which is reported already
         with _tried(f"{label}: {name}, b = {group_size}") as checked:
             scorer = component.build()
+            require_meaning(name, scorer, [likelihood])
             if isinstance(scorer, NeedsFeatureNames):
                 scorer.name_features(features)
             scores = np.asarray(scorer.fit(read).score(read))

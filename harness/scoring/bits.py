@@ -9,12 +9,11 @@ import numpy as np
 from harness.domain import bits_per_dim
 from harness.metrics.overlap import overlap
 from harness.plan.jobs import Sides, StatisticJob
+from harness.plan.meaning import HAS_BITS
 from harness.scoring.reader import StatisticReader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-HAS_BITS = ("exact", "lower_bound", "estimate")
 
 
 class Bits(NamedTuple):
@@ -46,15 +45,13 @@ class BitsReader:
         self._reader = reader
         self._known: dict[Sides, Bits] = {}
 
-    def likelihood(self, jobs: Sides | None) -> str | None:
-        """Return what the log-probability of the model is, for example `"lower_bound"`."""
-        if jobs is None:
-            return None
-        return str(self._reader.checkpoint(jobs[0])["facts"]["likelihood"])
+    def likelihood(self, job: StatisticJob) -> str:
+        """Return what the log-probability of a job's model is, for example `"lower_bound"`."""
+        return str(self._reader.checkpoint(job)["facts"]["likelihood"])
 
     def of(self, jobs: Sides | None) -> Bits:
         """Return the bits per dimension; unknown unless stored and defined by the model."""
-        if jobs is None or self._lacking(jobs) or self.likelihood(jobs) not in HAS_BITS:
+        if jobs is None or self._lacking(jobs) or self.likelihood(jobs[0]) not in HAS_BITS:
             return Bits()
         if jobs not in self._known:
             dims = self._reader.plan.chains[jobs[0].chain].domain.dims
@@ -64,7 +61,7 @@ class BitsReader:
 
     def notes(self, jobs: Sides | None) -> list[str]:
         """Say why bits per dimension are unknown although the model defines them."""
-        if jobs is None or self.likelihood(jobs) not in HAS_BITS:
+        if jobs is None or self.likelihood(jobs[0]) not in HAS_BITS:
             return []
         lacking = self._lacking(jobs)
         if not lacking:

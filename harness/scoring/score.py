@@ -16,6 +16,7 @@ from harness.metrics.evidence import evidence_of_scores
 from harness.metrics.overlap import overlap
 from harness.metrics.roc import aupr, fpr95
 from harness.plan.jobs import ChainId, PlannedCell
+from harness.plan.meaning import require_meaning
 from harness.plan.plan import Plan
 from harness.results import BITS_UNIT, Cell, Metrics, Result
 from harness.scoring.bits import BitsReader
@@ -151,6 +152,8 @@ class _CellScorer:
 
     def _score(self, planned: PlannedCell) -> Result:
         self._check_features(planned)
+        kinds = (self.bits.likelihood(job) for job in planned.required() if job.epoch is not None)
+        require_meaning(planned.cell.scorer, planned.scorer.build(), kinds)
         fitted = self._fit(planned)
         scores_out = checked_scores(fitted.scorer, self._read(planned, "out"), "OOD", planned.cell)
         refits, problem = self._refit(planned, fitted)
@@ -213,7 +216,7 @@ class _CellScorer:
             "fit": facts_of_fit(fitted.scorer),
             "unit": self._unit(cell),
             "by_image": self._is_by_image(planned),
-            "likelihood": self.bits.likelihood(planned.midpoint),
+            "likelihood": planned.midpoint and self.bits.likelihood(planned.midpoint[0]),
             **self._bits_unit(cell.in_dataset),
             "notes": [
                 *planned.notes,

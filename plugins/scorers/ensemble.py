@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from oodbench import NeedsFeatureNames, ScoreError, Scorer
+from oodbench import NeedsFeatureNames, NeedsNormalized, ScoreError, Scorer
 from plugins.scorers._base import Array, Statistics, fitted
 from plugins.scorers._p_values import P_VALUES, PValues
 
@@ -80,6 +80,11 @@ class Ensemble:
     def inputs(self) -> tuple[str, ...]:
         """Statistics read by the members, without duplicates."""
         return tuple(dict.fromkeys(name for member in self.scorers for name in member.inputs))
+
+    @property
+    def needs_normalized(self) -> bool:
+        """Whether a member needs normalized log-probabilities."""
+        return any(isinstance(x, NeedsNormalized) and x.needs_normalized for x in self.scorers)
 
     def name_features(self, features: Mapping[str, Sequence[str]]) -> None:
         """Pass column names to the members with a use for them.

@@ -30,6 +30,7 @@ class LikelihoodRegret(OneStatistic):
     """
 
     name = "likelihood-regret"
+    needs_normalized = True  # steps would lower the energy of one example without end
 
     statistic: Annotated[str, Field(min_length=1)] = "likelihood_regret"
 

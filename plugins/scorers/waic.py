@@ -36,6 +36,7 @@ class WAIC(NothingToFit):
     """
 
     name = "waic"
+    needs_normalized = True  # members that lack constants would differ by these
 
     def __init__(
         self,

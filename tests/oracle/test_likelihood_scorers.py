@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oodbench import NotFittedError, ScoreError
+from oodbench import NeedsNormalized, NotFittedError, ScoreError
+from plugins.scorers.input_complexity import InputComplexity
 from plugins.scorers.likelihood_ratio import LikelihoodRatio
+from plugins.scorers.log_likelihood import LogLikelihood
+from plugins.scorers.typicality import Typicality
+from plugins.scorers.typicality_test import TypicalityTest
 from plugins.scorers.waic import WAIC
 
 
@@ -51,6 +55,28 @@ class TestLikelihoodRatio:
     def test_unfitted(self):
         with pytest.raises(NotFittedError, match="^likelihood-ratio was asked for scores before"):
             LikelihoodRatio(background="noisy").score({})
+
+
+def test_constants_of_each_model_reorder_only_scores_that_need_normalized_models():
+    rng = np.random.default_rng(0)
+    scorers = [LogLikelihood(), Typicality(), InputComplexity(), WAIC(seeds=(0, 1))]
+    scorers += [LikelihoodRatio(background="noisy"), TypicalityTest()]
+    names = {name for scorer in scorers for name in scorer.inputs}
+    fit, inside, outside = (
+        {name: rng.normal(mean, 3, (60, 1, 1)) for name in names} for mean in (-9, -9, -8)
+    )
+
+    def moved(statistics):
+        constants = {"log_prob": 50.0, "log_prob/1": -70.0, "log_prob@noisy": 90.0}
+        return {name: values + constants.get(name, 0) for name, values in statistics.items()}
+
+    for scorer in scorers:
+        scorer.fit(fit)
+        before = auroc(scorer.score(inside), scorer.score(outside))
+        scorer.fit(moved(fit))
+        after = auroc(scorer.score(moved(inside)), scorer.score(moved(outside)))
+        is_equal = after == pytest.approx(before, abs=1e-9)
+        assert is_equal != isinstance(scorer, NeedsNormalized), type(scorer)
 
 
 class TestWAIC:

@@ -63,10 +63,13 @@ def test_every_scorer_passes(every_scorer, settings):
 
 
 def test_what_a_model_cannot_do_is_no_problem(tiny_suite, settings):
-    text = tiny_suite.read_text().replace('"typicality"', '"hierarchical-ratio", "png-size"')
-    tiny_suite.write_text(text.replace('"glow"', '"glow-linear"').replace("levels = 1, ", ""))
+    names = '"hierarchical-ratio", "likelihood-regret", "png-size"'
+    text = tiny_suite.read_text().replace('"typicality"', names)
+    text = text.replace('"glow"', '"glow-linear"').replace("levels = 1", "ladj_constant = 1.0")
+    tiny_suite.write_text(text)
     options = ["check", str(tiny_suite), f"--store={settings.store}", "--device=cpu"]
     done = CliRunner().invoke(app, options)
     assert "hierarchical-ratio" in done.output
     assert "n/a: " in done.output, done.output
+    assert "likelihood-regret has no meaning" in " ".join(done.output.split())
     assert done.exit_code == 0, done.output

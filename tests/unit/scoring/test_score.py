@@ -177,6 +177,16 @@ def by_scorer(outcome):
     return {result.cell.scorer: result for result in outcome.results}
 
 
+TWO_SCORERS = """
+[scorers.over-epochs]
+plugin = "waic"
+options = { epochs = [0, 2] }
+
+[scorers.both]
+plugin = "ensemble"
+options = { scorers = ["typicality", "over-epochs"] }
+
+"""
 SCORERS = '["log-likelihood", "typicality", "gradient-gaussian"]'
 
 
@@ -245,6 +255,25 @@ def test_a_model_without_a_density_has_no_bits_per_dimension(suite_with, setting
         assert {getattr(result.metrics, name) for name in (*of_bits, "ovl")} == {None}
         assert result.provenance["likelihood"] == "unnormalized"
         assert not any("bits/dim" in note for note in result.provenance["notes"])
+
+
+def test_a_score_that_lacks_the_constants_of_a_model_is_not_applicable(suite_with, settings):
+    suite = suite_with(
+        ('plugin = "glow"\n', 'plugin = "energy"\n'),
+        ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
+        (SCORERS, '["log-likelihood", "likelihood-regret", "over-epochs", "both"]'),
+        ("[models.flow]", TWO_SCORERS + "[models.flow]"),
+    )
+    outcome = outcome_of(suite, settings)
+    found = {result.cell.scorer: (result.status, result.message) for result in outcome.results}
+    assert outcome.exit_status == 0
+    assert found["log-likelihood"] == ("ok", "")
+    for name in ("likelihood-regret", "over-epochs", "both"):
+        assert found[name] == (
+            "unsupported",
+            f"{name} has no meaning for an unnormalized log-probability, which lacks another "
+            "constant for each set of weights; a model that is normalized declares its likelihood",
+        )
 
 
 def of_the_scored_examples(outcome, settings, statistic):

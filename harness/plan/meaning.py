@@ -1,0 +1,36 @@
+"""Which scores have a meaning for which kind of likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.contracts import NeedsNormalized, Scorer
+from harness.errors import UnsupportedError
+
+HAS_BITS = ("exact", "lower_bound", "estimate")
+"""Kinds of likelihood with bits per dimension: all that are near the log-probability."""
+
+
+def require_meaning(name: str, scorer: Scorer, likelihoods: Iterable[str]) -> None:
+    """Refuse a scorer that needs normalized log-probabilities if a model has none.
+
+    Arguments:
+        name: Name of the scorer in the message.
+        scorer: The scorer.
+        likelihoods: Kinds of likelihood of the models that the scorer reads.
+
+    Raises:
+        UnsupportedError: The score has no meaning for one of the kinds.
+
+    Example:
+        >>> from harness.plan.meaning import require_meaning
+        >>> class Mean:
+        ...     inputs = ("log_prob",)
+        >>> require_meaning("mean", Mean(), ["exact", "unnormalized"])
+    """
+    needs = isinstance(scorer, NeedsNormalized) and scorer.needs_normalized
+    if needs and not set(likelihoods) <= set(HAS_BITS):
+        raise UnsupportedError(
+            f"{name} has no meaning for an unnormalized log-probability, which lacks another "
+            "constant for each set of weights; a model that is normalized declares its likelihood"
+        )
