@@ -96,7 +96,9 @@ class StepFinished(TaskEvent):
 
 @dataclass(frozen=True)
 class EpochFinished(TaskEvent):
-    """A training epoch is over; losses are in bits per dimension, which people read in `unit`.
+    """A training epoch is over, with its mean loss in bits per dimension.
+
+    People read the loss in `unit`; `loss` is the unit where a loss is no log-probability.
 
     For a model with an unnormalized likelihood, the loss is no density, and `unit` says so.
 

@@ -1,14 +1,32 @@
-"""Which scores have a meaning for which kind of likelihood."""
+"""What has a meaning for which kind of likelihood: units and scores."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.contracts import NeedsNormalized, Scorer
+from harness.contracts import Likelihood, NeedsNormalized, Scorer
 from harness.errors import UnsupportedError
 
 HAS_BITS = ("exact", "lower_bound", "estimate")
 """Kinds of likelihood with bits per dimension: all that are near the log-probability."""
+
+
+def loss_unit(likelihood: Likelihood, unit: str) -> str:
+    """Return the unit of a training loss in messages: `loss` where it need not be in bits.
+
+    A model with an exact log-probability or a bound is trained on it. Others have losses of their
+    own, such as a difference of energies or the error of a velocity.
+
+    Arguments:
+        likelihood: Kind of the trained model.
+        unit: Unit of bits per dimension in the model's domain.
+
+    Example:
+        >>> from harness.plan.meaning import loss_unit
+        >>> loss_unit("exact", "bits/dim"), loss_unit("unnormalized", "bits/dim")
+        ('bits/dim', 'loss')
+    """
+    return unit if likelihood in ("exact", "lower_bound") else "loss"
 
 
 def require_meaning(name: str, scorer: Scorer, likelihoods: Iterable[str]) -> None:

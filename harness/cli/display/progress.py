@@ -130,7 +130,7 @@ class Progress:
             if isinstance(event, events.StepAdvanced):
                 step.done += event.amount
             elif isinstance(event, events.EpochFinished):
-                step.news = f"epoch {event.epoch}: {event.train_bits_per_dim:.3f} {event.unit}"
+                step.news = f"epoch {event.epoch}: {event.train_bits_per_dim:#.4g} {event.unit}"
 
     def _begin(self, event: events.RunStarted) -> None:
         self.suite, self.jobs, self.cells = event.suite, event.jobs, event.cells
@@ -175,6 +175,6 @@ def headline(event: Event) -> str:
         todo = f"{event.jobs:,} jobs to do" if event.jobs else "nothing to compute"
         return f"{event.suite}: {todo}, {event.cells:,} cells"
     if isinstance(event, events.EpochFinished):
-        loss = f"{event.train_bits_per_dim:.3f} {event.unit}"
+        loss = f"{event.train_bits_per_dim:#.4g} {event.unit}"
         return f"{event.task} · epoch {event.epoch}: {loss} in {duration(event.seconds)}"
     return ""

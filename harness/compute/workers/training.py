@@ -13,6 +13,7 @@ from harness.compute.workers.context import ChainContext
 from harness.domain import Examples
 from harness.errors import StoreError, UnsupportedError
 from harness.plan.keys import stored_epochs
+from harness.plan.meaning import loss_unit
 from harness.store.failures import clear_failure
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, OPTIMIZER, WEIGHTS
@@ -109,9 +110,8 @@ class ChainTrainer:
         examples = (training.steps - before) * training.recipe.minibatch
         work = training_work(self._chain.model, self._chain.domain)
         record_rate(self._store, work, seconds, examples)
-        has_bits = training.model.likelihood != "unnormalized"
-        unit = self._chain.domain.unit if has_bits else "training loss"
         where = *self._chain.id, training.epoch
+        unit = loss_unit(training.model.likelihood, self._chain.domain.unit)
         self._context.report(events.EpochFinished(self._context.task, *where, loss, seconds, unit))
         return {"train_bits_per_dim": loss, "seconds": seconds}
 

@@ -34,6 +34,7 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
             for epoch in sorted(planned.epochs)
             if (known := _facts(plan, store, chain, epoch)) is not None
         }
+        likelihood = next((str(x.get("likelihood")) for x in facts.values()), "")
         found.append(
             {
                 "model": one_line(chain.model),
@@ -43,8 +44,8 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
                 "epochs": list(facts),
                 "train": [rounded(x.get("train_bits_per_dim")) for x in facts.values()],
                 "own": [rounded(x.get("own_dequantised_bits_per_dim")) for x in facts.values()],
-                "bits": planned.domain.unit,
-                "likelihood": next((str(x.get("likelihood")) for x in facts.values()), ""),
+                "bits": "loss" if likelihood == "unnormalized" else planned.domain.unit,
+                "likelihood": likelihood,
             }
         )
     return found

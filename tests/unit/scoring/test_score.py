@@ -248,7 +248,9 @@ def test_a_model_without_a_density_has_no_bits_per_dimension(suite_with, setting
         ("options = { levels = 1, steps = 1, width = 4 }\n", ""),
         (SCORERS, '["log-likelihood"]'),
     )
-    results = outcome_of(suite, settings).results
+    seen = []
+    results = run(suite, settings, seen.append).results
+    assert {e.unit for e in seen if isinstance(e, events.EpochFinished)} == {"loss"}
     of_bits = [name for name in Metrics._fields if name.startswith("bits_per_dim")]
     assert len(of_bits) == 4
     for result in results:
@@ -574,8 +576,8 @@ def test_events_tell_the_story_of_a_run(tiny_suite, settings):
     started = next(event for event in seen if isinstance(event, events.RunStarted))
     finished = [event for event in seen if isinstance(event, events.JobFinished)]
     assert started.jobs == len(finished) == 2 + 2 * (4 + 3 + 8)
-    epochs = [event.epoch for event in seen if isinstance(event, events.EpochFinished)]
-    assert epochs == [1, 2]
+    epochs = [(e.epoch, e.unit) for e in seen if isinstance(e, events.EpochFinished)]
+    assert epochs == [(1, "bits/dim"), (2, "bits/dim")]
     cells = [event.result for event in seen if isinstance(event, events.CellFinished)]
     assert cells == [result.to_json() for result in outcome.results]
     assert seen[-1] == events.RunFinished("tiny", {"ok": 24})
