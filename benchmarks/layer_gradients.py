@@ -31,16 +31,17 @@ from plain import published_log_prob
 from torch.func import functional_call, grad, vmap
 
 from harness.compute.device import keep_freed_memory
-from oodbench import Images
+from oodbench import Domain, Images, Tokens
 from plugins.models.autoregressive import maf, spline_flow
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.models.realnvp import realnvp
+from plugins.models.transformer import transformer
 from plugins.statistics.layer_gradients.engine import MAX_BYTES, LayerGradientEngine
 from plugins.statistics.layer_gradients.graph import ObjectiveModule
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 
-COLOUR, GRAY = Images(3, 32, 32), Images(1, 28, 28)
+COLOUR, GRAY, TEXT = Images(3, 32, 32), Images(1, 28, 28), Tokens(48)
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Size:
     """A model, and how many examples each method is given at a time."""
 
     build: object
-    domain: Images
+    domain: Domain
     dtype: torch.dtype
     examples: dict[str, int]
 
@@ -90,6 +91,12 @@ SIZES = {
         torch.float32,
         {"engine": 64, "published": 10, "loop": 10, "vmap": 8, "plain": 64},
     ),
+    "text": Size(  # the suite `text-quickstart`
+        lambda: transformer(TEXT, layers=2, width=48),
+        TEXT,
+        torch.float32,
+        {"engine": 150, "published": 30, "loop": 30, "vmap": 30, "plain": 150},
+    ),
     "one-channel": Size(
         lambda: glow_linear(GRAY),
         GRAY,
@@ -99,7 +106,7 @@ SIZES = {
 }
 
 
-# The methods: each takes groups, uint8, (M, b, *shape)
+# The methods: each takes groups, uint8 or int64, (M, b, *shape)
 
 
 def plain(model, groups):
@@ -137,6 +144,12 @@ METHODS = {
     "vmap": vectorised,
     "plain": plain,
 }
+
+
+def drawn(domain, *counts):
+    """Random examples, (*counts, *domain.shape), of the dtype that a model gets."""
+    examples = torch.randint(domain.levels, (*counts, *domain.shape))
+    return examples.to(getattr(torch, domain.input_dtype))
 
 
 def peak_bytes(run, device):
@@ -214,7 +227,7 @@ def prepared(size, model, group_size, arguments):
         if arguments.examples and name in ("engine", "plain"):
             count = arguments.examples
         groups = max(1, count // group_size)
-        x = torch.randint(256, (groups, group_size, *size.domain.shape)).byte()
+        x = drawn(size.domain, groups, group_size)
         x, function = x.to(arguments.device), functions[name]
         runs[name] = lambda function=function, x=x: function(model, x)
         counts[name] = groups * group_size
@@ -281,7 +294,7 @@ def main():
         size, device = SIZES[name], torch.device(arguments.device)
         model = built(size, arguments, device)
         with torch.no_grad():  # the published formulation is the same density
-            x = torch.randint(256, (2, *size.domain.shape)).byte().to(device)
+            x = drawn(size.domain, 2).to(device)
             torch.testing.assert_close(
                 published_log_prob(model, x), model.log_prob(x), rtol=1e-3, atol=0
             )

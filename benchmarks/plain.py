@@ -2,7 +2,7 @@
 
 Glow and the linear Glow: as in the published code. RealNVP: contiguous activations, channels
 gathered before each coupling and scattered after it, ActNorms and log-determinants by themselves.
-Autoregressive flows: zuko's own `Flow`, with its own base distribution.
+Autoregressive flows: zuko's own `Flow`, with its own base distribution. Models of text: as ours.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from zuko.distributions import DiagNormal
 from zuko.lazy import Flow, UnconditionalDistribution
 
+from oodbench import Tokens
 from plugins.models.flows.autoregressive import MaskedAffine, MaskedSpline
 from plugins.models.flows.multiscale import squeeze
 from plugins.models.flows.realnvp import RealNVP, by_colour
@@ -73,6 +74,8 @@ PLAIN = {
 def published_log_prob(model, x):
     """`model.log_prob(x)`, step by step as in the published code."""
     domain = model.domain
+    if isinstance(domain, Tokens):
+        return model.log_prob(x)
     y = (x.to(next(model.parameters()).dtype) + 0.5) / domain.levels - 0.5
     log_prob = y.new_full((len(y),), -domain.dims * domain.bits * math.log(2))
     if type(model) in PLAIN:
