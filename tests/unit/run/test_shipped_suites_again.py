@@ -33,8 +33,12 @@ SLOW = {
     "rivals",
     "studies/readings",
     "studies/readings-overlap",
+    "studies/text",
+    "studies/text-languages",
 }
-WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals", "text-quickstart"}
+WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals", "text-quickstart", "studies/text"}
+WITHOUT_FILES |= {"studies/text-languages"}  # a part of it
+LANGUAGES = ("english", "german", "french", "russian")
 SMALL = {
     "models": {
         "steps": 1,
@@ -58,7 +62,7 @@ TIMES = 6
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with all published data sets as raw files, and photographs."""
+    """A folder with all published data sets as raw files, photographs, and manual pages."""
     folder = tmp_path_factory.mktemp("made")
     for write in WRITERS.values():
         write(folder / "raw", times=TIMES)
@@ -66,6 +70,10 @@ def made(tmp_path_factory):
         (folder / "photographs" / split).mkdir(parents=True)
         for number, picture in enumerate(pixels(count, 32, 32, 3)):
             PIL.Image.fromarray(picture).save(folder / "photographs" / split / f"{number}.png")
+    for language in LANGUAGES:
+        page = folder / "man-pages" / language / "test" / "page.1"
+        page.parent.mkdir(parents=True)
+        page.write_text("".join(f"{language} {number}. " for number in range(200)))
     return folder
 
 
@@ -87,7 +95,7 @@ def shrunk(path, folder):
         if item["plugin"] in WRITERS:
             options["verify"] = False
         if "path" in options:
-            options["path"] = str(folder / options["path"])
+            options["path"] = str(folder / options["path"].removeprefix("~/"))
     for comparison in values["comparisons"]:
         comparison |= {"n_in": 4, "n_fit": 8, "n_out": 4, "group_sizes": [2]}
         comparison["epochs"] = sorted({min(epoch, 1) for epoch in comparison["epochs"]})
