@@ -26,7 +26,8 @@ class Tokenized(Documents):
     The documents are those of the source, whole: its own `length` has no effect. Each is decoded
     from UTF-8 (other bytes become U+FFFD), encoded without special tokens, and cut into windows
     of `length` tokens, one after the other. The rest at the end of a document is dropped, and
-    documents shorter than a window are passed over; notes count both. Needs tokenizers (extra
+    documents shorter than a window are passed over; notes count both. Another note tells the mean
+    number of bytes of a token, by which bits/token become bits/byte. Needs tokenizers (extra
     `text`).
 
     Arguments:
@@ -75,6 +76,15 @@ class Tokenized(Documents):
         """Return the documents of the source."""
         return self.texts.documents(split)
 
+    def notes(self) -> list[str]:
+        """Return a note on documents and windows, and one on the bytes of a token.
+
+        Raises:
+            MissingDataError: The documents or the tokenizer are not on this machine.
+            DataError: A document cannot be read.
+        """
+        return [*super().notes(), self._bytes_note()]
+
     def stamp(self) -> str:
         """Hash the stamp of the source and the tokenizer.
 
@@ -89,9 +99,30 @@ class Tokenized(Documents):
     def _drops_copies(self) -> bool:
         return self.texts._drops_copies()
 
+    def _bytes_note(self) -> str:
+        """Tell the mean number of bytes of a token, over all windows of the last split.
+
+        The bytes of a window reach to the next window, so that blanks between tokens count.
+        """
+        split, counts = self.splits[-1], np.zeros(2, np.int64)
+        for document in self.documents(split):
+            text = document.decode("utf-8", "replace")
+            offsets = self._encoding(text).offsets
+            whole = len(offsets) // self.length * self.length
+            end = offsets[whole][0] if whole < len(offsets) else len(text)
+            counts += (len(text[:end].encode()), whole) if whole else (0, 0)
+        ratio = f"{counts[0] / counts[1]:.3f}"
+        return (
+            f"a token of the {split} split has {ratio} bytes on average: bits/token divided by "
+            f"{ratio} are bits/byte"
+        )
+
+    def _encoding(self, text: str) -> Any:
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
     def _encoded(self, document: bytes) -> NDArray[np.unsignedinteger[Any]]:
         text = document.decode("utf-8", "replace")
-        tokens = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int64)
+        tokens = np.array(self._encoding(text).ids, np.int64)
         if tokens.max(initial=0) >= self.vocabulary:
             raise DataError(
                 f"{self.tokenizer_file}: token {tokens.max()} is not in a vocabulary of "

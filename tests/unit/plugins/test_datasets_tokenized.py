@@ -62,9 +62,33 @@ def test_windows_are_the_tokens_of_whole_documents(corpus):
         if split == "train":
             train = expected
         assert windows.tolist() == [x for x in expected if split == "train" or x not in train]
-    (note,) = dataset.notes()
+    note, _ = dataset.notes()
     assert f"dropped: {rest} tokens at the ends of files" in note
     assert "test windows that are in train files too" in note
+
+
+def test_a_note_tells_the_bytes_of_a_token(tmp_path):
+    """By hand: words are tokens, windows have two, and the bytes reach to the next window."""
+    words = {"[UNK]": 0, "Málaga": 1, "is": 2, "warm": 3}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+    (tmp_path / "train/a.txt").write_text("is warm", encoding="utf-8")
+    (tmp_path / "test/a.txt").write_text("warm", encoding="utf-8")  # no window
+    (tmp_path / "test/b.txt").write_text("Málaga is warm", encoding="utf-8")  # 11 bytes, dropped 4
+    (tmp_path / "test/c.txt").write_text("is   warm is warm\n", encoding="utf-8")  # all 18
+    _, note = Tokenized(
+        source=TextFiles(path=tmp_path, length=1, split="folders"),
+        length=2,
+        vocabulary=4,
+        tokenizer_file=tmp_path / "tokenizer.json",
+    ).notes()
+    assert note == (
+        f"a token of the test split has {29 / 6:.3f} bytes on average: bits/token divided by "
+        "4.833 are bits/byte"
+    )
 
 
 def test_it_conforms(corpus):
@@ -72,7 +96,7 @@ def test_it_conforms(corpus):
 
 
 def test_short_documents_are_counted(corpus):
-    (note,) = built(corpus, length=24).notes()
+    note, _ = built(corpus, length=24).notes()
     assert "files shorter than 24 tokens" in note
     with pytest.raises(MissingDataError, match="no file of at least 999 tokens for the train"):
         built(corpus, length=999).load("train")

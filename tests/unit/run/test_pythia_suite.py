@@ -132,6 +132,7 @@ def test_it_runs_on_a_series_in_the_form_of_the_hub(tmp_path):
     assert len(set(bits.values())) == 3
     notes = outcome.results[0].provenance["notes"]
     assert any("docs: " in note and "tokens at the ends of files" in note for note in notes)
+    assert any("docs: a token of the test split has " in note for note in notes)
 
 
 @pytest.mark.slow
