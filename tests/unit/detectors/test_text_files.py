@@ -7,16 +7,21 @@ import io
 import json
 import random
 import textwrap
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 from typer.testing import CliRunner
 
+import harness.report
 from harness.cli.app import app
 from harness.detectors.make import make_detector
 from harness.domain import Tokens
 from harness.run.run import run
 from harness.suite import load_suite
+from harness.suite.toml.files import shipped_suites
 from oodbench import DataError, Detector
 from plugins.datasets.inputs import text_inputs
 from tests.places import settings_in
@@ -255,3 +260,24 @@ def test_a_detector_of_documentation_flags_german(tmp_path):
     assert np.mean([row.p_value <= 0.05 for row in rows]) > 0.8
     own = suite.datasets["words"].dataset.load("test")[:2000]
     assert detector(own).flags(0.05).mean() < 0.15
+
+
+@pytest.mark.slow
+def test_a_detector_of_the_text_quickstart_flags_german_and_source_code(tmp_path):
+    """Of groups of 20 windows at 0.05, by the suite's transformer at its last epoch."""
+    values = tomllib.loads((shipped_suites() / "text-quickstart.toml").read_text())
+    values["comparisons"][0] |= {"out": "shuffled", "scorers": "min-k", "epochs": 4}
+    values["comparisons"][0] |= {"group_sizes": [20], "n_in": 400, "n_fit": 400, "n_out": 400}
+    (tmp_path / "text.toml").write_text(tomli_w.dumps(values))
+    suite, settings = load_suite(tmp_path / "text.toml"), settings_in(tmp_path)
+    run(suite, settings, lambda event: None)
+    make_detector(suite, settings, {"scorer": "min-k"}, tmp_path / "detector")
+    detector = Detector.load(tmp_path / "detector", device="cpu")
+    (tmp_path / "german.txt").write_text(3 * GERMAN, encoding="utf-8")
+    code = sorted(Path(harness.report.__path__[0]).glob("*.py"))
+    for files in ([tmp_path / "german.txt"], code):
+        rows = [row for row in detector.files(files) if row.status == "ok"]
+        assert rows
+        assert np.mean([row.p_value <= 0.05 for row in rows]) > 0.8, files
+    own = suite.datasets["docs"].dataset.load("test")[:960]
+    assert detector(own).flags(0.05).mean() < 0.25
