@@ -7,7 +7,8 @@ out-of-distribution (OOD), and OOD is the positive class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from harness.domain import Domain, Examples
@@ -173,6 +174,11 @@ class DensityModel(Protocol):
     The constructor takes the domain first, then the options. The annotation of the domain,
     such as `Images`, says which kinds of domains the model takes; for another unsupported domain
     the constructor must raise `DomainError`. Layers are the named parameter tensors.
+
+    With precision `bfloat16`, methods are called under `torch.autocast`: parameters and inputs are
+    float32, and products and convolutions return bfloat16. The model converts what its networks
+    return to float32 before it goes on, and turns autocasting off for any other product. So
+    densities, log-determinants, losses and sums are float32.
 
     Example:
         >>> import torch
@@ -950,3 +956,31 @@ class Task(Protocol):
 
     def __call__(self, report: Callable[[Event], None]) -> None:
         """Work until everything is done, and report events along the way."""
+
+
+FULL = "in_full_precision"
+"""Class attribute of a model whose networks compute in bfloat16: its class before."""
+
+
+@contextmanager
+def full_precision(model: Any) -> Iterator[None]:
+    """Let a model compute in the precision of its parameters inside the context.
+
+    A suite may ask for networks in bfloat16 (`evaluation_precision`). A statistic that compares
+    two ways to compute a number does so in full precision, where rounding hides no mistake.
+
+    Example:
+        >>> from oodbench import full_precision
+        >>> class Model:
+        ...     "In full precision already: nothing changes."
+        >>> model = Model()
+        >>> with full_precision(model):
+        ...     print(type(model).__name__)
+        Model
+    """
+    kind = type(model)
+    model.__class__ = getattr(kind, FULL, kind)
+    try:
+        yield
+    finally:
+        model.__class__ = kind

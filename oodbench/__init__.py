@@ -85,6 +85,7 @@ __all__ = [
     "dequantised_log_prob",
     "evaluate",
     "fixed_noise",
+    "full_precision",
     "hookimpl",
     "is_out_of_memory",
     "load",

@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from harness.compute.precision import in_bfloat16
 from harness.compute.saved.matching import Fit, described
 from harness.contracts import DensityModel
 from harness.domain import Domain
@@ -63,8 +64,8 @@ def build_model(component: Buildable, domain: Domain, seed: int) -> DensityModel
 
 
 def floating_type(recipe: Recipe) -> torch.dtype:
-    """Return the torch dtype for a recipe's precision."""
-    return {"float32": torch.float32, "float64": torch.float64}[recipe.precision]
+    """Return the torch dtype of the parameters for a recipe's precision."""
+    return {"float32": torch.float32, "float64": torch.float64}[recipe.parameters]
 
 
 def load_model(
@@ -74,7 +75,7 @@ def load_model(
     key: str,
     device: torch.device,
 ) -> DensityModel:
-    """Load the model from a stored checkpoint, in evaluation mode.
+    """Load the model from a stored checkpoint, in evaluation mode and evaluation precision.
 
     Raises:
         StoreError: The checkpoint is damaged.
@@ -82,13 +83,13 @@ def load_model(
     model = build_model(component, domain, 0)
     weights = store.read(CHECKPOINTS, key, WEIGHTS)
     model.load_state_dict(load_tensors(weights))
-    return model.to(device).eval()
+    return evaluated(component, model, device)
 
 
 def model_with(
     component: ModelComponent, domain: Domain, content: bytes, device: torch.device
 ) -> DensityModel:
-    """Build a model with weights from elsewhere, in evaluation mode.
+    """Build a model with weights from elsewhere, in evaluation mode and evaluation precision.
 
     Arguments:
         component: The model.
@@ -110,7 +111,15 @@ def model_with(
         model.load_state_dict(fit.complete())
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"the model does not accept the weights: {error}") from error
-    return model.to(device).eval()
+    return evaluated(component, model, device)
+
+
+def evaluated(
+    component: ModelComponent, model: DensityModel, device: torch.device
+) -> DensityModel:
+    """Return a model on a device, in evaluation mode and evaluation precision."""
+    model = model.to(device).eval()
+    return in_bfloat16(model) if component.evaluation_precision == "bfloat16" else model
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

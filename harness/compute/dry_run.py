@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.compute.checkpoints import build_model, tensor_bytes
+from harness.compute.checkpoints import build_model, evaluated, tensor_bytes
 from harness.compute.evaluate import evaluate
 from harness.compute.examination import EXAMPLES, examine
 from harness.compute.inputs import model_input, stored_tensor
@@ -183,12 +183,12 @@ def _model(chain: Chain, store: Store, device: torch.device) -> DensityModel:
         there = [epoch for epoch in sorted(chain.epochs) if not saved.absence(seed, epoch)]
         if there:
             model, _ = _load_saved(chain, there[0])
-            return model.to(device).eval()
+            return evaluated(chain.model, model, device)
     training, seconds = _trial(chain.model, chain.domain, device)
     if saved is None:
         work = training_work(chain.model, chain.domain)
         estimate_rate(store, work, seconds, TRIAL_MINIBATCH)
-    return training.model
+    return evaluated(chain.model, training.model, device)
 
 
 def _trial(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.contracts import DensityModel
+from harness.contracts import DensityModel, full_precision
 from harness.errors import ScoreError
 
 EXAMPLES = 8
@@ -18,7 +18,7 @@ def examine(model: DensityModel, x: Tensor) -> None:
     """Evaluate a few examples in a batch, again, in another order, and alone; all must agree.
 
     A score from a model that fails would depend on the batch size, on the examples scored along,
-    or on chance.
+    or on chance. The model computes in full precision here, where rounding tells little.
 
     Arguments:
         model: In evaluation mode.
@@ -27,7 +27,7 @@ def examine(model: DensityModel, x: Tensor) -> None:
     Raises:
         ScoreError: The log-probability is not floating, (N,), or differs beyond rounding.
     """
-    with torch.no_grad():
+    with torch.no_grad(), full_precision(model):
         expected = model.log_prob(x.clone())
         if not isinstance(expected, Tensor) or not expected.is_floating_point():
             kind = getattr(expected, "dtype", type(expected).__name__)

@@ -22,6 +22,7 @@ from harness.compute.checkpoints import (
 )
 from harness.compute.device import in_chunks, without_waiting
 from harness.compute.inputs import augment, model_input, stored_tensor
+from harness.compute.precision import networks_in
 from harness.compute.seeds import derived_seed, generator
 from harness.contracts import DensityModel, Preparable, Trainable
 from harness.data.roles import permutation
@@ -224,7 +225,9 @@ class Training:
 
     def _loss(self, model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:
         """Return the training loss in bits per dimension."""
-        return training_loss(model, x, noise) / (self.domain.dims * math.log(2))
+        with networks_in(self.recipe, self.device):
+            loss = training_loss(model, x, noise)
+        return loss / (self.domain.dims * math.log(2))
 
 
 def training_loss(model: DensityModel, x: Tensor, noise: torch.Generator) -> Tensor:

@@ -20,7 +20,7 @@ from harness.registry.options import (
 )
 from harness.registry.registry import FILE, Kind, Registered, Registry
 from harness.suite import Component, ModelComponent, Recipe, ScorerComponent
-from harness.suite.schema import Count
+from harness.suite.schema import Count, EvaluationPrecision
 from harness.text import short
 
 FORMAT = 1
@@ -151,10 +151,13 @@ class UsedModel(Used):
         epoch: Number of the epoch or step.
         seed: Seed of the training.
         trained_on: Name of the training data set; None if unknown.
+        precision: Floating-point type of the parameters.
+        evaluation_precision: Precision of the networks.
     """
 
     weights: str
     precision: Literal["float32", "float64"]
+    evaluation_precision: EvaluationPrecision = "full"
     epoch: Place
     seed: Place
     trained_on: str | None
@@ -162,7 +165,11 @@ class UsedModel(Used):
     def component(self, kind: Kind, registry: Registry) -> ModelComponent:
         """Find the plugin; raises as for any plugin."""
         found = super().component(kind, registry)
-        return ModelComponent(**vars(found), recipe=Recipe(precision=self.precision))
+        return ModelComponent(
+            **vars(found),
+            recipe=Recipe(precision=self.precision),
+            evaluation_precision=self.evaluation_precision,
+        )
 
 
 class UsedStatistic(Used):

@@ -219,7 +219,8 @@ class _Maker:
             self.models[chain, epoch] = UsedModel.of(
                 component,
                 weights=name,
-                precision=component.recipe.precision,
+                precision=component.recipe.parameters,
+                evaluation_precision=component.evaluation_precision,
                 epoch=epoch,
                 seed=chain.seed,
                 trained_on=self.plan.trained_on(chain),

@@ -41,6 +41,7 @@ SAVED_KEY_SETTINGS = frozenset(
 
 STATISTIC_KEY_SETTINGS = frozenset(
     {"epochs", "group_sizes", "out_datasets", "n_in", "n_fit", "n_out", "fit_overlap", "draw_seed"}
+    | {"evaluation_precision"}
 )
 """Settings that enter statistic keys, by value or through the drawn examples."""
 
@@ -129,7 +130,7 @@ def statistic_inputs(
     different density.
 
     Arguments:
-        model: Plugin and options.
+        model: Plugin and options, and the precision of an evaluation.
         domain: Domain of the model.
         statistic: Plugin and options.
         weights: sha256 of the checkpoint's weights; None for a statistic of the examples alone.
@@ -147,6 +148,8 @@ def statistic_inputs(
     }
     if weights is not None:
         inputs |= {"model": model.identity(), "weights": weights}
+        if model.evaluation_precision != "full":  # a key added after statistics had been stored
+            inputs["evaluation_precision"] = model.evaluation_precision
         if fit is not None:
             inputs["fit"] = dict(fit)
     return inputs

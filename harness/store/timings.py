@@ -23,13 +23,20 @@ def statistic_work(
     statistic: Component, model: ModelComponent, domain: Domain, group_size: int | None
 ) -> dict[str, Any]:
     """Describe the kind of work done per example when a model statistic is evaluated."""
-    work = training_work(model, domain)
+    work = _evaluation_work(model, domain)
     return {**work, "statistic": statistic.identity(), "group_size": group_size}
 
 
 def fit_work(statistic: Component, model: ModelComponent, domain: Domain) -> dict[str, Any]:
     """Describe the kind of work done per example when a model statistic is fitted."""
-    return {**training_work(model, domain), "fit": statistic.identity()}
+    return {**_evaluation_work(model, domain), "fit": statistic.identity()}
+
+
+def _evaluation_work(model: ModelComponent, domain: Domain) -> dict[str, Any]:
+    work = training_work(model, domain)
+    if model.evaluation_precision == "full":
+        return work
+    return {**work, "evaluation_precision": model.evaluation_precision}
 
 
 def record_rate(store: Store, work: Mapping[str, Any], seconds: float, examples: int) -> None:

@@ -14,7 +14,7 @@ from harness.domain import Domain
 from harness.registry.options import check_domain, constructor_arguments
 from harness.registry.registry import Registered
 from harness.suite.saved import SavedEpochs
-from harness.suite.schema import Recipe
+from harness.suite.schema import EvaluationPrecision, Recipe
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,13 @@ class ModelComponent(Component):
         dataset: Name of the data set for training, regardless of the ID set; None to train on the
             ID set.
         saved: Files with the weights of a model that was trained elsewhere.
+        evaluation_precision: Precision of the networks in evaluation.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
     dataset: str | None = None
     saved: SavedEpochs | None = None
+    evaluation_precision: EvaluationPrecision = "full"
 
 
 @dataclass(frozen=True)

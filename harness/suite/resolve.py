@@ -202,12 +202,22 @@ class _Resolver:
         if component is not None and self.suite is not None:
             model = self.suite.models[name]
             fields: dict[str, Any] = {**vars(component), "dataset": model.dataset}
+            fields["evaluation_precision"] = model.evaluation_precision
             if model.training is not None:
                 recipe = self.suite.training[model.training]
                 self.models[name] = ModelComponent(**fields, recipe=recipe)
             elif model.checkpoints and (saved := self._saved(name, model.checkpoints)):
                 recipe = Recipe(precision=saved.table.precision)
                 self.models[name] = ModelComponent(**fields, recipe=recipe, saved=saved)
+            self._check_precision(name)
+
+    def _check_precision(self, name: str) -> None:
+        model = self.models.get(name)
+        if model is None or model.evaluation_precision == "full":
+            return
+        if model.recipe.precision == "float64":
+            key: Key = ("models", name, "evaluation_precision")
+            self._report(key, "bfloat16 is for float32 parameters, and these are float64")
 
     def _saved(self, model: str, table: Checkpoints) -> SavedEpochs | None:
         """Find the files of saved epochs; names are relative to the file with the table."""

@@ -83,6 +83,9 @@ Several = Annotated[
 ]
 
 
+EvaluationPrecision: TypeAlias = Literal["full", "bfloat16"]
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(
         frozen=True,
@@ -117,8 +120,9 @@ class Recipe(_Table):
     """Number of examples per step; the last, smaller batch of an epoch is dropped."""
     clip_grad_norm: Annotated[float, Field(gt=0)] | None = None
     """Maximum norm of the whole gradient; a larger gradient is scaled down to this norm."""
-    precision: Literal["float32", "float64"] = "float32"
-    """Floating-point type of the parameters, in training and evaluation."""
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    """Floating-point type of the parameters, in training and evaluation. `"bfloat16"`: parameters
+    are float32, and the networks round their inputs and weights to bfloat16 in training."""
     translate: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Augmentation: maximum shift, relative to height and width, with zeros at the border."""
     horizontal_flip: bool = False
@@ -131,6 +135,11 @@ class Recipe(_Table):
     mutation_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Perturbation, for background models: share of the values (each channel of each pixel
     separately) replaced by uniform random levels, redrawn at every step; in training only."""
+
+    @property
+    def parameters(self) -> Literal["float32", "float64"]:
+        """Floating-point type of the parameters."""
+        return "float64" if self.precision == "float64" else "float32"
 
 
 class Checkpoints(_Table):
@@ -198,6 +207,9 @@ class Model(_Table):
     epochs: the data set that the model was trained on."""
     checkpoints: Checkpoints | None = None
     """Saved epochs, in place of a training."""
+    evaluation_precision: EvaluationPrecision = "full"
+    """Precision in evaluation: `"full"` is that of the parameters, and with `"bfloat16"` the
+    networks of a model with float32 parameters round their inputs and weights to bfloat16."""
 
     @model_validator(mode="after")
     def _trained_or_saved(self) -> Self:

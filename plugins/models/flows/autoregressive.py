@@ -70,7 +70,7 @@ class Autoregressive(DequantisedFlow):
             MaskedAutoregressiveTransform(
                 domain.dims,
                 order=order if k % 2 == 0 else order.flip(0),
-                univariate=univariate,
+                univariate=_of_full_precision(univariate),
                 shapes=shapes,
                 hidden_features=hidden,
             )
@@ -95,6 +95,16 @@ class Autoregressive(DequantisedFlow):
     def draw_noise(self, n: int, generator: Generator) -> Tensor:
         """Draw standard normal z, float32, (n, D), on the CPU."""
         return torch.randn(n, self.domain.dims, generator=generator, dtype=torch.float32)
+
+
+def _of_full_precision(univariate: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a transform take its parameters in float32 where the network returns bfloat16."""
+
+    def made(*parameters: Tensor) -> Any:
+        is_rounded = parameters[0].dtype == torch.bfloat16
+        return univariate(*(p.float() for p in parameters) if is_rounded else parameters)
+
+    return made
 
 
 class MaskedAffine(Autoregressive):

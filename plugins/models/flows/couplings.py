@@ -44,7 +44,7 @@ class ConvCoupling(nn.Module):
     def _shift_and_log_scale(self, a: Tensor) -> tuple[Tensor, Tensor]:
         h = F.relu(self.norm1(self.conv1(a)))  # (N, width, H, W)
         h = F.relu(self.norm2(self.conv2(h)))  # (N, width, H, W)
-        shift, raw = self.conv3(h).chunk(2, dim=1)  # 2 x (N, C/2, H, W)
+        shift, raw = self.conv3(h).to(a.dtype).chunk(2, dim=1)  # 2 x (N, C/2, H, W)
         return shift, F.logsigmoid(raw + 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,8 +96,8 @@ class LinearCoupling(nn.Module):
         odd = 1 - self.even  # (D,)
         keep, move = (self.even, odd) if parity == 0 else (odd, self.even)
         h = x.flatten(1) * keep  # (N, D)
-        log_scale = torch.tanh(self.log_scale_net(h)) * move
-        shift = self.shift_net(h) * move
+        log_scale = torch.tanh(self.log_scale_net(h).to(x.dtype)) * move
+        shift = self.shift_net(h).to(x.dtype) * move
         return shift.reshape(x.shape), log_scale.reshape(x.shape)
 
     def forward(self, x: Tensor, parity: int) -> tuple[Tensor, Tensor]:

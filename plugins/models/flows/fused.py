@@ -8,7 +8,8 @@ With s = exp(log_scale) and b the bias in an ActNorm, W the 1x1 convolution, e =
 
 so that affine layers never pass over the activations: each is folded into the weights, which are
 far smaller, for all steps in a level at once. Activations are channels-last, the fastest layout
-for the convolutions: the pixels in an image are then the rows of a matrix.
+for the convolutions: the pixels in an image are then the rows of a matrix. If networks compute in
+bfloat16, the couplings' folded weights are rounded, and W s is not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from plugins.models.altered import is_altered
 from plugins.models.flows.actnorm import ActNorm, InvertibleActNorm
 from plugins.models.flows.convolutions import HiddenConv2d, ZeroConv2d
 from plugins.models.flows.couplings import ConvCoupling
-from plugins.models.flows.mixing import InvertibleConv1x1LU, triangular_factors
+from plugins.models.flows.mixing import InvertibleConv1x1LU, exactly, triangular_factors
 
 PARTS: dict[str, type[nn.Module]] = {
     "norm": InvertibleActNorm,
@@ -92,6 +93,16 @@ class FoldedSteps:
         self.b3 = self.e * stacked(lambda s: s.coupling.conv3.bias)
 
 
+def last_convolution(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply the last convolution of a coupling, (N, w, H, W) to (N, C, H, W), dtype of the bias.
+
+    Outputs in bfloat16 get the bias afterwards: a scale near sigmoid(2) would lose bits.
+    """
+    if h.dtype == bias.dtype:
+        return F.conv2d(h, weight, bias, padding=1)
+    return F.conv2d(h, weight.to(h.dtype), padding=1).to(bias.dtype) + bias[:, None, None]
+
+
 def fused_steps(steps: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
     """Apply the steps in order.
 
@@ -103,20 +114,22 @@ def fused_steps(steps: Iterable[nn.Module], x: Tensor) -> tuple[Tensor, Tensor]:
         Floating, (N, C, H, W), channels-last, and ladj (N,), in nats.
     """
     steps = list(steps)
-    p = FoldedSteps(steps)
+    with exactly(x):
+        p = FoldedSteps(steps)
     half = x.shape[1] // 2
     two = F.pad(p.b3.new_full((half,), 2.0), (half, 0))  # added to the raw scales
     e, b3 = p.e[..., None, None, None].unbind(), (p.b3 + two).unbind()
     ladj = p.ladj * (x.shape[2] * x.shape[3])
     x = x.permute(0, 2, 3, 1)  # (N, H, W, C)
     for k, step in enumerate(steps):
-        x = F.linear(x, p.mix[k], p.shift[k])
+        with exactly(x):
+            x = F.linear(x, p.mix[k], p.shift[k])
         a, b = x[..., :half], x[..., half:]
         net = step.coupling
         h = a.permute(0, 3, 1, 2)  # (N, C/2, H, W)
         h = F.conv2d(h, p.s1[k] * net.conv1.weight, p.b1[k], padding=1).relu_()  # (N, w, H, W)
         h = F.conv2d(h, p.s2[k] * net.conv2.weight, p.b2[k]).relu_()  # (N, w, H, W)
-        out = F.conv2d(h, e[k] * net.conv3.weight, b3[k], padding=1).permute(0, 2, 3, 1)
+        out = last_convolution(h, e[k] * net.conv3.weight, b3[k]).permute(0, 2, 3, 1)
         log_scale = F.logsigmoid(out[..., half:])  # (N, H, W, C/2)
         x = torch.cat((a, (b + out[..., :half]) * torch.exp(log_scale)), dim=3)
         ladj = ladj + log_scale.sum(dim=(1, 2, 3))

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from oodbench import DomainError, Images
 from plugins.models.flows.convolutions import ZeroConv2d
 from plugins.models.flows.dequantised import DequantisedFlow
+from plugins.models.flows.mixing import exactly
 
 
 def squeeze(x: Tensor) -> Tensor:
@@ -62,14 +63,19 @@ class ConditionalNormal(nn.Module):
 
     def forward(self, h: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Return z, floating, with the same shape as b, and log p(b | h), (N,), in nats."""
-        mean, log_sd = self.conv(h).chunk(2, dim=1)
+        mean, log_sd = self._mean_and_log_sd(h)
         z = (b - mean) * torch.exp(-log_sd)
         return z, standard_normal_log_prob(z) - log_sd.expand_as(z).sum(dim=(1, 2, 3))
 
     def inverse(self, h: Tensor, z: Tensor) -> Tensor:
         """Return b, floating, with the same shape as z."""
-        mean, log_sd = self.conv(h).chunk(2, dim=1)
+        mean, log_sd = self._mean_and_log_sd(h)
         return mean + z * torch.exp(log_sd)
+
+    def _mean_and_log_sd(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        with exactly(h):  # a part of the base density
+            mean, log_sd = self.conv(h).chunk(2, dim=1)
+        return mean, log_sd
 
 
 class Split(nn.Module):

@@ -78,7 +78,7 @@ class ResidualCoupling(nn.Module):
         return torch.cat(halves, dim=1)
 
     def _shift_and_log_scale(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        shift, raw = self.net(a).chunk(2, dim=1)  # 2 x (N, C/2, H, W)
+        shift, raw = self.net(a).to(a.dtype).chunk(2, dim=1)  # 2 x (N, C/2, H, W)
         return shift, torch.tanh(raw)
 
 

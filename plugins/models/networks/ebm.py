@@ -134,7 +134,7 @@ class EBM(nn.Module):
 
     def _energies(self, y: Tensor) -> Tensor:
         """Evaluate E, (N,), for y in [-1, 1], (N, *shape)."""
-        energies: Tensor = self.energy(y).squeeze(1)
+        energies: Tensor = self.energy(y).to(y.dtype).squeeze(1)
         return energies
 
     def _continued(

@@ -186,8 +186,9 @@ class HVAE(nn.Module):
         features = None
         for i in reversed(range(len(self._shapes))):
             mean, log_sd = self._prior(i, features, noise[i])
-            features = self._below(i, features, mean + torch.exp(log_sd) * noise[i])
-        return self._pixels.sample(self.last(features), generator, temperature)
+            z = mean + torch.exp(log_sd) * noise[i]
+            features = self._below(i, features, z)
+        return self._pixels.sample(self.last(features).to(z.dtype), generator, temperature)
 
     def _infer(self, x: Tensor, noise: Sequence[Tensor]) -> Draws:
         """Draw z_1, ..., z_L from the encoder, with the noise of all rows, (rows, *shape) each."""
@@ -196,7 +197,7 @@ class HVAE(nn.Module):
             features = up(joined)
             if len(features) != len(eps):  # from here on, several draws of each example
                 features = features.repeat_interleave(len(eps) // len(x), dim=0)
-            mean, log_sd = _normal(posterior(features))
+            mean, log_sd = _normal(posterior(features).to(eps.dtype))
             draws.z.append(mean + torch.exp(log_sd) * eps)
             draws.log_q.append(-(0.5 * eps.square() + log_sd).flatten(1).sum(1))
             joined = torch.cat((features, draws.z[-1]), dim=1)
@@ -218,13 +219,13 @@ class HVAE(nn.Module):
                 ratios.append(log_p.flatten(1).sum(1) - draws.log_q[i])
             features = self._below(i, features, z)
         rows = x.repeat_interleave(len(z) // max(len(x), 1), dim=0)
-        return self._pixels.log_prob(self.last(features), rows), ratios
+        return self._pixels.log_prob(self.last(features).to(z.dtype), rows), ratios
 
     def _prior(self, i: int, features: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
         """Compute means and log standard deviations of p(z_{i+1}); zeros at the top."""
         if features is None:
             return torch.zeros_like(like), torch.zeros_like(like)
-        return _normal(self.prior[i](features))
+        return _normal(self.prior[i](features).to(like.dtype))
 
     def _below(self, i: int, features: Tensor | None, z: Tensor) -> Tensor:
         """Compute the features below z_{i+1}."""

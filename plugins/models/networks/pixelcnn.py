@@ -93,7 +93,7 @@ class PixelCNN(nn.Module):
             above = block_above(above)
             before = block_before(before, above)
         raw: Tensor = self.last(F.elu(before))
-        return raw
+        return raw.to(y.dtype)
 
 
 class GatedBlock(nn.Module):

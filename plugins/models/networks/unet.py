@@ -84,7 +84,7 @@ class UNet(nn.Module):
             height, width = kept[k].shape[2:]
             x = self.up[k](kept[k] + doubled[:, :, :height, :width], level)
         raw: Tensor = self.last(F.silu(x))
-        return raw
+        return raw.to(z.dtype)
 
 
 class NoiseLevelEmbedding(nn.Module):

@@ -104,7 +104,7 @@ class VAE(nn.Module):
         """
         mean, log_sd = self._posterior(x)
         noise = torch.randn(mean.shape, generator=generator, dtype=torch.float32).to(mean)
-        raw = self.decoder(mean + torch.exp(log_sd) * noise)
+        raw = self._decoded(mean + torch.exp(log_sd) * noise)
         return (_divergence(mean, log_sd) - self._pixels.log_prob(raw, x)).mean()
 
     @torch.no_grad()
@@ -120,13 +120,19 @@ class VAE(nn.Module):
             uint8, (n, *domain.shape), on the parameters' device.
         """
         z = torch.randn(n, self.noise.shape[1], generator=generator, dtype=torch.float32)
-        raw = self.decoder(z.to(self.noise) * temperature)
+        raw = self._decoded(z.to(self.noise) * temperature)
         return self._pixels.sample(raw, generator, temperature)
 
     def _posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute means and log standard deviations of the latents, each (N, Z)."""
-        mean, log_sd = self.encoder(scaled(self.domain, x, self.noise.dtype)).chunk(2, dim=1)
+        raw = self.encoder(scaled(self.domain, x, self.noise.dtype)).to(self.noise.dtype)
+        mean, log_sd = raw.chunk(2, dim=1)
         return mean, log_sd.clamp(*LOG_SDS)
+
+    def _decoded(self, z: Tensor) -> Tensor:
+        """Compute the parameters of the pixels, (N, outputs, H, W), from z, (N, Z)."""
+        raw: Tensor = self.decoder(z)
+        return raw.to(z.dtype)
 
     def _log_likelihood(self, x: Tensor, mean: Tensor, log_sd: Tensor, noise: Tensor) -> Tensor:
         """Evaluate log p(x | z) for all draws, (N, S), with noise (S, Z).
@@ -135,7 +141,7 @@ class VAE(nn.Module):
         gradients need the rows of an example together.
         """
         z = mean.unsqueeze(1) + torch.exp(log_sd).unsqueeze(1) * noise  # (N, S, Z)
-        raw = self.decoder(z.flatten(0, 1))
+        raw = self._decoded(z.flatten(0, 1))
         rows = x.repeat_interleave(len(noise), dim=0)
         return self._pixels.log_prob(raw, rows).unflatten(0, (-1, len(noise)))
 

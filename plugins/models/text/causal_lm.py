@@ -93,7 +93,7 @@ class CausalLM(nn.Module):
         logits: Tensor = self.network(
             F.pad(before, (1, 0), value=self._bos), use_cache=False
         ).logits
-        return logits
+        return logits.to(next(self.parameters()).dtype)
 
 
 def _configuration(path: Path) -> Any:

@@ -85,7 +85,7 @@ class Transformer(nn.Module):
         for block in self.blocks:
             h = block(h)
         logits: Tensor = self.head(self.norm(h))
-        return logits
+        return logits.to(self.head.weight.dtype)
 
     @torch.no_grad()
     def _start(self, layers: int) -> None:

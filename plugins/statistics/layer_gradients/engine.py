@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from oodbench import DensityModel, is_out_of_memory
+from oodbench import DensityModel, full_precision, is_out_of_memory
 from plugins.statistics.layer_gradients import rules  # noqa: F401 - importing registers them
 from plugins.statistics.layer_gradients.allocations import Allocations
 from plugins.statistics.layer_gradients.graph import ObjectiveModule, Untraceable
@@ -134,17 +134,18 @@ class LayerGradientEngine:
         return self._find(model, groups).obstacle
 
     def _find(self, model: nn.Module, groups: Tensor) -> _Known:
-        wrapped = ObjectiveModule(model, self._objective)
-        found = signature(wrapped)
-        known = self._known.get(model)
-        if known is None or known.signature != found:
-            known = self._known[model] = _Known(found)
-            try:
-                known.plan = verified_plan(wrapped, three(groups[:, :2], 0), self._planner)
-                known.verified = min(2, groups.shape[1])
-            except Exception as error:  # the loop fails too if the model is at fault
-                _note(model, error)
-                known.obstacle = _copy(error)
+        with full_precision(model):  # rounding to bfloat16 could pass for a wrong rule
+            wrapped = ObjectiveModule(model, self._objective)
+            found = signature(wrapped)
+            known = self._known.get(model)
+            if known is None or known.signature != found:
+                known = self._known[model] = _Known(found)
+                try:
+                    known.plan = verified_plan(wrapped, three(groups[:, :2], 0), self._planner)
+                    known.verified = min(2, groups.shape[1])
+                except Exception as error:  # the loop fails too if the model is at fault
+                    _note(model, error)
+                    known.obstacle = _copy(error)
         return known
 
     def _norms(
@@ -204,7 +205,8 @@ class _Evaluation:
     def _verify_again(self, groups: Tensor) -> bool:
         """Return whether the plan held unchanged; if repair fails, leave the model to the loop."""
         try:
-            return verify_again(self.wrapped, self.plan, groups)
+            with full_precision(self.wrapped.model):
+                return verify_again(self.wrapped, self.plan, groups)
         except Untraceable as error:
             self.known.plan, self.known.obstacle = None, _copy(error)
             raise

@@ -225,6 +225,7 @@ def explicit_sq_norms(gradients: Tensor) -> Tensor:
     On a CPU, long float32 rows are summed in short runs first, unless squares would underflow or
     overflow.
     """
+    gradients = _at_least_float32(gradients)
     rows = gradients.flatten(1) if gradients.dim() > 1 else gradients.unsqueeze(1)
     if rows.dtype == torch.float64 or rows.numel() * 8 <= DOUBLE_BYTES:
         return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).square()
@@ -357,8 +358,13 @@ def _direct_sq_norms(a: Tensor, d: Tensor) -> Tensor:
 
 
 def _gram_sq_norms(a: Tensor, d: Tensor) -> Tensor:
-    # A sum with both signs may be rounded below zero; a squared norm must not be negative.
-    return _gram_sums(a, d).clamp_min(0)
+    # A sum with both signs may be rounded below zero; a squared norm must not be negative. Entries
+    # of Gram matrices in bfloat16 would lose too much where both signs cancel.
+    return _gram_sums(_at_least_float32(a), _at_least_float32(d)).clamp_min(0)
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 def _gram_sums(a: Tensor, d: Tensor) -> Tensor:

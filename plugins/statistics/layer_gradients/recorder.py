@@ -225,6 +225,8 @@ class Recorder:
         try:
             if any(t._version != version for _, call in calls for t, version in call.versions):
                 raise Modified(unit.module)
+            for _, call in calls:
+                call.widen()
             self._norms(unit, calls)
         except Exception as error:
             if self._failures is None:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from plugins.models.altered import is_altered
 from plugins.statistics.layer_gradients.norms import RuleGradient
@@ -41,6 +42,17 @@ class Call:
             some = next(delta for delta in self.deltas if delta is not None)
             delta = some.new_zeros(()).expand(self.shapes[index])
         return delta
+
+    def widen(self) -> None:
+        """Convert what networks in bfloat16 returned to float32, for rules to compute with."""
+
+        def widened(tensor: Tensor) -> Tensor:
+            return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+
+        self.inputs = tree_map_only(Tensor, widened, self.inputs)
+        self.keywords = tree_map_only(Tensor, widened, self.keywords)
+        self.outputs = [widened(output) for output in self.outputs]
+        self.deltas = [None if delta is None else widened(delta) for delta in self.deltas]
 
     def grouped(self, tensor: Tensor) -> Tensor:
         """Split rows by group: (M b r, ...) to (M, b r, ...).

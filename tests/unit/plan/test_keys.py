@@ -83,6 +83,11 @@ def test_every_key_of_a_recipe_changes_the_train_key(plan_with, setting):
     assert plan_with(recipe={setting: OTHER_RECIPE[setting]}) != plan_with()
 
 
+def test_every_precision_has_its_own_train_key(plan_with):
+    precisions = ("float32", "float64", "bfloat16")
+    assert len({plan_with(recipe={"precision": name}) for name in precisions}) == 3
+
+
 class FakeModel:
     """A model as train keys see it."""
 
@@ -131,8 +136,8 @@ def test_example_numbers_enter_in_their_order():
 class FakeComponent:
     """A model or a statistic as keys see it."""
 
-    def __init__(self, options):
-        self.options = options
+    def __init__(self, options, evaluation_precision="full"):
+        self.options, self.evaluation_precision = options, evaluation_precision
 
     def identity(self):
         return {"plugin": "s", "options": self.options}
@@ -145,6 +150,7 @@ def test_every_part_of_a_statistic_key_counts():
     variants = [
         (plain, domain, plain, "w", examples, 1),
         (other, domain, plain, "w", examples, 1),
+        (FakeComponent({}, "bfloat16"), domain, plain, "w", examples, 1),
         (plain, Images(1, 2, 2, bits=2), plain, "w", examples, 1),
         (plain, domain, other, "w", examples, 1),
         (plain, domain, plain, "v", examples, 1),
@@ -158,3 +164,15 @@ def test_every_part_of_a_statistic_key_counts():
     ]
     found = {hashing.digest(keys.statistic_inputs(*variant)) for variant in variants}
     assert len(found) == len(variants)
+
+
+def test_the_precision_of_evaluations_leaves_older_statistics_stored():
+    examples, domain = {"split": "a", "ids": "b"}, Images(1, 2, 2)
+    plain, rounded = FakeComponent({}), FakeComponent({}, "bfloat16")
+    # The digest is that of the time before `evaluation_precision`.
+    inputs = keys.statistic_inputs(plain, domain, plain, "w", examples, 1)
+    assert hashing.digest(inputs) == "a7608cb9b1fb370f63d96e545f799bd7"
+    of_examples = [
+        keys.statistic_inputs(m, domain, plain, None, examples, 1) for m in (plain, rounded)
+    ]
+    assert of_examples[0] == of_examples[1]

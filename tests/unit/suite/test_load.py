@@ -85,6 +85,25 @@ def test_three_mistakes_are_three_errors_in_one_go(problems):
             "(did you mean 'digits'?)",
         ),
         (
+            "[training.brief]",
+            '[training.brief]\n    precision = "float16"',
+            "suite.toml:3: training.brief.precision: input should be 'float32', 'float64' or "
+            "'bfloat16', not 'float16'",
+        ),
+        (
+            'training = "brief"',
+            'training = "brief"\n    evaluation_precision = "float32"',
+            "suite.toml:7: models.flow.evaluation_precision: input should be 'full' or "
+            "'bfloat16', not 'float32'",
+        ),
+        (
+            "[training.brief]\n\n    [models.flow]",
+            '[training.brief]\n    precision = "float64"\n\n    [models.flow]\n'
+            '    evaluation_precision = "bfloat16"',
+            "suite.toml:6: models.flow.evaluation_precision: bfloat16 is for float32 parameters, "
+            "and these are float64",
+        ),
+        (
             'models = ["flow"]',
             'models = ["flwo"]',
             "suite.toml:15: comparisons[0].models[0]: there is no model 'flwo' "

@@ -41,8 +41,9 @@ from torch.nn import functional as F
 from plugins.models.flows.actnorm import ActNorm
 from plugins.models.flows.convolutions import HiddenConv2d
 from plugins.models.flows.couplings import ConvCoupling
-from plugins.models.flows.fused import FoldedSteps
+from plugins.models.flows.fused import FoldedSteps, last_convolution
 from plugins.models.flows.glow import GlowLevel
+from plugins.models.flows.mixing import exactly
 from plugins.statistics.layer_gradients.norms import PIECE_BYTES, Outer, explicit_sq_norms
 from plugins.statistics.layer_gradients.registry import BackwardPass, layer_gradient_fused_rule
 
@@ -63,26 +64,36 @@ class _Level(torch.autograd.Function):
         ctx: Any, x: Tensor, anchor: Tensor, level: GlowLevel, this: BackwardPass
     ) -> tuple[Tensor, Tensor]:
         ctx.steps, ctx.this = list(level.steps), this
-        ctx.parameters = FoldedSteps(ctx.steps)
-        ladj = ctx.parameters.ladj * (x.shape[2] * x.shape[3])
-        x = x.permute(0, 2, 3, 1).contiguous()
-        surroundings = _Surroundings(x.chunk(2, dim=3)[0])
-        kept = [x]
-        for k, step in enumerate(ctx.steps):
-            ladj_step, *more = _step(step.coupling, ctx.parameters, k, x, surroundings)
-            x, ladj = more[-1], ladj + ladj_step
-            kept += more
+        dtype = _dtype_of_networks(x)
+        with exactly(x):
+            ctx.parameters = FoldedSteps(ctx.steps)
+            ladj = ctx.parameters.ladj * (x.shape[2] * x.shape[3])
+            x = x.permute(0, 2, 3, 1).contiguous()
+            surroundings = _Surroundings(x.chunk(2, dim=3)[0], dtype)
+            kept = [x]
+            for k, step in enumerate(ctx.steps):
+                ladj_step, *more = _step(step.coupling, ctx.parameters, k, x, surroundings)
+                x, ladj = more[-1], ladj + ladj_step
+                kept += more
         ctx.save_for_backward(*kept)
         return x.permute(0, 3, 1, 2), ladj
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor, d_ladj: Tensor) -> tuple[Tensor | None, ...]:
         kept, delta = ctx.saved_tensors, delta.permute(0, 2, 3, 1)
-        backward = _Backward(ctx.parameters, ctx.this, delta, d_ladj)
+        dtype = kept[1].dtype if ctx.steps else delta.dtype
+        backward = _Backward(ctx.parameters, ctx.this, delta, d_ladj, dtype)
         for k in reversed(range(len(ctx.steps))):
             delta = backward.step(k, ctx.steps[k].coupling, delta, kept[6 * k : 6 * k + 7])
         backward.report()
         return delta.permute(0, 3, 1, 2), None, None, None
+
+
+def _dtype_of_networks(x: Tensor) -> torch.dtype:
+    """Return the dtype in which couplings compute: bfloat16 where torch casts automatically."""
+    kind = x.device.type
+    is_rounded = torch.is_autocast_enabled(kind) and x.dtype == torch.float32
+    return torch.get_autocast_dtype(kind) if is_rounded else x.dtype
 
 
 def _step(
@@ -91,7 +102,7 @@ def _step(
     """Run step k: return the coupling's ladj, and the tensors to keep for the backward pass.
 
     The tensors are the patches of a, h1, h2, o, the scale and y; o is the network output and y
-    the step output.
+    the step output. Patches and hidden layers have the dtype of the networks.
     """
     y = F.linear(x, p.mix[k], p.shift[k])
     a, b = y.chunk(2, dim=3)
@@ -100,7 +111,7 @@ def _step(
     h1 = _linear(patches, _by_patch(w1 * p.s1[k]), p.b1[k]).relu_()
     h2 = _linear(h1, (w2 * p.s2[k]).flatten(1), p.b2[k]).relu_()
     w3 = w3 * p.e[k].view(-1, 1, 1, 1)
-    o = F.conv2d(h2.permute(0, 3, 1, 2), w3, p.b3[k], padding=1).permute(0, 2, 3, 1)
+    o = last_convolution(h2.permute(0, 3, 1, 2), w3, p.b3[k]).permute(0, 2, 3, 1)
     shift, raw = o.chunk(2, dim=3)
     log_scale = F.logsigmoid(raw + 2)
     scale = torch.exp(log_scale)
@@ -115,12 +126,17 @@ class _Backward:
     """
 
     def __init__(
-        self, parameters: FoldedSteps, this: BackwardPass, delta: Tensor, d_ladj: Tensor
+        self,
+        parameters: FoldedSteps,
+        this: BackwardPass,
+        delta: Tensor,
+        d_ladj: Tensor,
+        dtype: torch.dtype,
     ) -> None:
         self._p, self._groups, self._this = parameters, this.groups, this
         self._d_ladj = d_ladj  # (N,)
         self._pixels = delta.shape[1] * delta.shape[2]
-        self._surroundings = _Surroundings(delta)
+        self._surroundings, self._dtype = _Surroundings(delta, dtype), dtype
         self._sums: dict[str, list[Tensor]] = {}
 
     def step(
@@ -138,8 +154,9 @@ class _Backward:
         one_minus_scale = torch.sigmoid(-2 - o[..., half:])  # 1 - scale, without cancellation
         torch.mul(d_log_scale, one_minus_scale, out=d_o[..., half:])
         d3 = self._surroundings(d_o * p.e[k])
-        d2 = _masked(d3 @ (_transposed(w3) * p.s2[k].flatten()), h2)
-        d1 = _masked(d2 @ (w2.flatten(1) * p.s1[k].flatten()), h1)
+        d2 = _masked(d3 @ (_transposed(w3) * p.s2[k].flatten()).to(self._dtype), h2)
+        d1 = _masked(d2 @ (w2.flatten(1) * p.s1[k].flatten()).to(self._dtype), h1)
+        w1 = w1.to(self._dtype)
         d_a = F.conv_transpose2d(d1.permute(0, 3, 1, 2), w1, padding=1).permute(0, 2, 3, 1)
         torch.add(delta[..., :half], d_a, out=d_y[..., :half])
         self._hidden(k, 1, coupling.conv1, coupling.norm1, (patches, h1, d1))
@@ -199,14 +216,14 @@ class _Backward:
         scale, bias = (self._p.s1, self._p.s2)[number - 1][k].flatten(), norm.bias.flatten()
         norms, biases, log_scales = [], [], []
         for a, h, d in self._pieces(tensors, weight.numel()):  # (M, P, I), (M, P, w), (M, P, w)
-            product, d_bias = Outer(a, d), d.sum(1)
+            product, d_bias = Outer(a, d), d.sum(1, dtype=weight.dtype)
             if product.gram_is_cheaper:
                 norms.append(product.sq_norms())
             else:
                 d_weight = product.explicit()  # (M, w, I)
                 norms.append(explicit_sq_norms(d_weight))
             if product.gram_is_cheaper or a.shape[1] < a.shape[2]:
-                log_scales.append((d * h).sum(1) / scale)
+                log_scales.append((d * h).sum(1, dtype=weight.dtype) / scale)
             else:
                 log_scales.append((d_weight * weight).sum(2) + d_bias * bias)
             biases.append(d_bias)
@@ -236,7 +253,8 @@ def _joined(pieces: Sequence[Tensor]) -> Tensor:
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Compute `F.linear` for (N, H, W, C) by a convolution, which adds the bias in one go."""
-    return F.conv2d(x.permute(0, 3, 1, 2), weight[..., None, None], bias).permute(0, 2, 3, 1)
+    weight, bias = weight[..., None, None].to(x.dtype), bias.to(x.dtype)
+    return F.conv2d(x.permute(0, 3, 1, 2), weight, bias).permute(0, 2, 3, 1)
 
 
 def _by_patch(weight: Tensor) -> Tensor:
@@ -262,11 +280,12 @@ class _Surroundings:
 
     Arguments:
         like: Any tensor with the images' shape, (N, H, W, C).
+        dtype: Floating-point type of the results.
     """
 
-    def __init__(self, like: Tensor) -> None:
+    def __init__(self, like: Tensor, dtype: torch.dtype) -> None:
         n, height, width, c = like.shape
-        padded = like.new_zeros(n, height + 2, width + 2, c)
+        padded = like.new_zeros(n, height + 2, width + 2, c, dtype=dtype)
         image, row, column, channel = padded.stride()
         self._inside = padded[:, 1:-1, 1:-1]
         self._windows = padded.as_strided(
