@@ -33,6 +33,7 @@ SLOW = {
     "rivals",
     "studies/readings",
     "studies/readings-overlap",
+    "studies/seeds",
     "studies/text",
     "studies/text-languages",
 }

@@ -14,6 +14,7 @@ CELLS = {
     "photographs": 2 * 8 * 2 * 3,
     "readings": 4 * 9 * 2 * 3,  # models, epochs, group sizes, scorers
     "readings-overlap": 4 * 9 * 2 * 3,
+    "seeds": 2 * 2 * 6 * 5 * 2 * 3 + 2 * 5 * 5 * 2 * 3,  # OOD sets or models, epochs, seeds, ...
     "text": 5 * 6 * 3 * 2 * 8,  # OOD sets, epochs, seeds, group sizes, scorers
     "text-languages": 9 * 6 * 3 * 2 * 8,
     "every-scorer": 2 * 2 * 31,  # epochs, group sizes, scorers
