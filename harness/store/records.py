@@ -283,9 +283,12 @@ def _checked_manifest(value: Any) -> Manifest:
 
 def _write_file(path: Path, content: Content) -> dict[str, Any]:
     if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        content(path)
+        with path.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    content(path)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     return {"sha256": file_sha256(path), "bytes": path.stat().st_size}

@@ -37,6 +37,8 @@ PAUSE = 0.5
 """Shortest time between two looks at work that other workers hold, in seconds."""
 PAUSE_PER_LOOK = 10.0
 """A pause takes this many times longer than the look before it, so that looks stay cheap."""
+LONGEST_PAUSE = 60.0
+"""Longest pause: the first look at many pieces takes long, and those after it do not."""
 MOST_DEATHS = 2
 """Number of workers that may die at a piece of work before a run gives up on it."""
 
@@ -110,9 +112,14 @@ class Worker:
                 _pause(time.monotonic() - started, stop)
 
 
+def pause_after(look: float) -> float:
+    """Return the pause, in seconds, after a look that took so many seconds."""
+    return min(max(PAUSE, PAUSE_PER_LOOK * look), LONGEST_PAUSE)
+
+
 def _pause(look: float, stop: Callable[[], bool]) -> None:
     """Wait a while before the next look; workers that began together do not stay together."""
-    end = time.monotonic() + max(PAUSE, PAUSE_PER_LOOK * look) * random.uniform(0.5, 1.0)
+    end = time.monotonic() + pause_after(look) * random.uniform(0.5, 1.0)
     while (left := end - time.monotonic()) > 0:
         if stop():
             raise Interrupted

@@ -13,7 +13,7 @@ import torch
 
 from harness import events
 from harness.compute.device import gpus_to_share
-from harness.compute.workers.worker import MOST_DEATHS, Worker
+from harness.compute.workers.worker import MOST_DEATHS, Worker, pause_after
 from harness.errors import Interrupted
 from harness.run.prepare import plan_opened
 from harness.settings import Share
@@ -313,6 +313,10 @@ def test_a_worker_that_is_asked_to_end_leaves_an_evaluation(made, tmp_path):
     assert not any(isinstance(event, events.JobFinished) for event in seen)
     work(worker)
     assert stored.results(tmp_path) == stored.results(made)
+
+
+def test_a_pause_is_ten_times_the_look_but_between_half_a_second_and_a_minute():
+    assert [pause_after(look) for look in (0.0, 0.04, 2.0, 100.0)] == [0.5, 0.5, 20.0, 60.0]
 
 
 def test_what_failed_is_tried_once_per_run(tmp_path, monkeypatch):
