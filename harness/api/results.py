@@ -22,6 +22,7 @@ from harness.report.render.formats import csv_columns, csv_rows, render
 from harness.report.render.layers import render_layers
 from harness.report.render.ranking import render_model_ranking, render_ranking
 from harness.report.summary import summary
+from harness.report.tables import provenance_notes
 from harness.results import Cell
 from harness.run.command import run_command, suite_words
 from harness.run.outcome import Outcome
@@ -87,8 +88,7 @@ class Results:
     @property
     def notes(self) -> list[str]:
         """The remarks on all numbers, as below the tables, each once."""
-        found = (result.provenance.get("notes", ()) for result in self._outcome.results)
-        return list(dict.fromkeys(note for notes in found for note in notes))
+        return list(provenance_notes(self._outcome.results))
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return a row for each cell, with the columns of `bench report --format csv`."""

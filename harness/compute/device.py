@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.errors import BenchError, is_out_of_memory
@@ -39,6 +41,24 @@ def find_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise BenchError(f"--device {name}: device not available ({reason})") from None
     return device
+
+
+@cache
+def machine_kind(device: torch.device) -> str:
+    """Name what rounding depends on: the GPU, or the architecture and instructions of the CPU.
+
+    Example:
+        >>> import torch
+        >>> machine_kind(torch.device("cpu"))  # doctest: +SKIP
+        'x86_64 CPU with AVX512'
+    """
+    import torch
+
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    if device.type != "cpu":
+        return device.type
+    return f"{platform.machine()} CPU with {torch.backends.cpu.get_cpu_capability()}"
 
 
 def gpus_to_share(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from harness.metrics.estimates import Estimate, estimate
+from harness.report.machines import machine_notes
 from harness.report.significance import (
     Mark,
     Numbers,
@@ -242,4 +243,4 @@ def failures(results: Sequence[Result]) -> tuple[Failure, ...]:
 def provenance_notes(results: Sequence[Result]) -> tuple[str, ...]:
     """Collect the distinct notes that result provenance requires reports to print."""
     notes = (str(note) for result in results for note in result.provenance.get("notes", ()))
-    return tuple(dict.fromkeys(notes))
+    return tuple(dict.fromkeys([*notes, *machine_notes(results)]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from harness.plan.plan import Plan
 from harness.results import Status
 from harness.store.layout import CHECKPOINTS, STATISTICS, VALUES, WEIGHTS
 from harness.store.records import Store
+from harness.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,7 @@ class StatisticReader:
         self._checkpoints: dict[str, dict[str, Any]] = {}
         self._origins: dict[StatisticJob, dict[str, Any]] = {}
         self._features: dict[StatisticJob, list[str]] = {}
+        self._machines: dict[StatisticJob, str | None] = {}
 
     def key(self, job: StatisticJob) -> str | None:
         """Return the key of a stored statistic; None if not stored."""
@@ -143,8 +145,17 @@ class StatisticReader:
                     "train_key": self.plan.source_key(job.chain, job.epoch),
                     "epoch": job.epoch,
                     "weights": checkpoint["weights"],
+                    **_trained_by(checkpoint["facts"]),
                 }
         return self._origins[job]
+
+    def machines(self, jobs: Collection[StatisticJob]) -> list[str]:
+        """List the kinds of machines that evaluated statistics; old records name none."""
+        for job in jobs:
+            if job not in self._machines:
+                facts = self._stored(job, lambda key: self.store.manifest(STATISTICS, key).facts)
+                self._machines[job] = facts.get("machine")
+        return sorted({kind for job in jobs if (kind := self._machines[job]) is not None})
 
     def _stored(self, job: StatisticJob, read: Callable[[str], Read]) -> Read:
         """Apply a read function to the record of a statistic.
@@ -163,3 +174,11 @@ class StatisticReader:
             raise StoreError(
                 f"{error}; set aside, run again to recompute the statistic"
             ) from error
+
+
+def _trained_by(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Name the kind of machine that a training depends on; empty if unknown."""
+    if "machine" not in facts or "file" in facts:  # stored by an earlier version, or not trained
+        return {}
+    is_on_cpu, threads = facts["device"] == "cpu", facts["threads"]
+    return {"trained_by": facts["machine"] + (f", {counted(threads, 'thread')}" * is_on_cpu)}

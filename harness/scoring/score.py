@@ -209,6 +209,7 @@ class _CellScorer:
         return {
             "scorer": planned.scorer.provenance(),
             "statistics": {name: self.reader.origin(jobs.fit) for name, jobs in reads},
+            **self._machines(planned),
             "train_split": prepared[cell.in_dataset].fingerprints.get("train"),
             "in_split": prepared[cell.in_dataset].fingerprints["test"],
             "out_split": prepared[cell.out_dataset].fingerprints["test"],
@@ -228,6 +229,11 @@ class _CellScorer:
                 *self.bits.notes(planned.dequantised),
             ],
         }
+
+    def _machines(self, planned: PlannedCell) -> dict[str, list[str]]:
+        """Return the provenance entry for the kinds of machines; empty for old records."""
+        kinds = self.reader.machines(list(planned.required()))
+        return {"machines": kinds} if kinds else {}
 
     def _bits_unit(self, dataset: str) -> dict[str, str]:
         """Return the provenance entry for the unit of bits per dimension; empty for images."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from harness import events
-from harness.compute.device import find_device
+from harness.compute.device import find_device, machine_kind
 from harness.compute.workers.remaining import Remaining
 from harness.contracts import DensityModel
 from harness.errors import BenchError, is_out_of_memory
@@ -128,9 +128,13 @@ class ChainContext:
         self.report(events.JobFailed(self.task, job, message, details))
 
     def origin(self, component: Component) -> dict[str, Any]:
-        """Return the origin of a number: plugin, versions and device."""
-        plugin = component.registered.provenance()
-        return {"plugin": plugin, "versions": _versions(), "device": str(self.device)}
+        """Return the origin of a number: plugin, versions and machine."""
+        return {
+            "plugin": component.registered.provenance(),
+            "versions": _versions(),
+            "device": str(self.device),
+            "machine": machine_kind(self.device),
+        }
 
     @contextmanager
     def step(self, step: str, total: int, of: str = "examples") -> Iterator[Callable[[int], None]]:

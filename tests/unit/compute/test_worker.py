@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import textwrap
 import time
 from collections import Counter
@@ -12,9 +13,12 @@ import pytest
 import torch
 
 from harness import events
-from harness.compute.device import gpus_to_share
+from harness.compute.device import gpus_to_share, machine_kind
+from harness.compute.workers import context
 from harness.compute.workers.worker import MOST_DEATHS, Worker, pause_after
 from harness.errors import Interrupted
+from harness.report.tables import provenance_notes
+from harness.run.outcome import score_stored
 from harness.run.prepare import plan_opened
 from harness.settings import Share
 from harness.store import claims
@@ -351,6 +355,31 @@ def test_a_run_leaves_work_at_which_workers_died(made, tmp_path):
     (later,) = make_workers(tmp_path, 1)
     work(later)
     assert stored.results(tmp_path) == stored.results(made)
+
+
+def test_results_from_machines_of_several_kinds_have_notes(made, tmp_path, monkeypatch):
+    stored.copy(made, tmp_path)
+    plan, _ = stored.plan_of(tmp_path)
+
+    def notes():
+        plan.look_again()
+        results = score_stored(plan, settings_in(tmp_path), lambda event: None).results
+        return provenance_notes([result for result in results if result.status == "ok"])
+
+    assert not any("several kinds" in note for note in notes())
+    (epoch,) = (tmp_path / "store/checkpoints").glob("*/epoch-000002")
+    shutil.rmtree(epoch)
+    for path in sorted((tmp_path / "store/statistics").iterdir())[::2]:
+        shutil.rmtree(path)
+    monkeypatch.setattr(context, "machine_kind", lambda device: "NVIDIA A100")
+    (worker,) = make_workers(tmp_path, 1)
+    work(worker)
+    own = machine_kind(torch.device("cpu"))
+    trained, evaluated = (note for note in notes() if "several kinds" in note)
+    kinds = f"(NVIDIA A100, 1 thread; {own}, 1 thread)"
+    assert trained.startswith(f"the models were trained on machines of several kinds {kinds}")
+    kinds = f"(NVIDIA A100; {own})"
+    assert evaluated.startswith(f"statistics were evaluated on machines of several kinds {kinds}")
 
 
 @pytest.mark.parametrize(("asked", "used"), [(0, 3), (2, 2)])
