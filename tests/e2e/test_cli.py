@@ -30,6 +30,7 @@ HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "PIL")
     [
         ["--help"],
         ["run", "--help"],
+        ["work", "--help"],
         ["list", "scorers"],
         ["list", "models"],
         ["list", "suites"],
