@@ -42,3 +42,33 @@ def test_benchmarks_of_speed(command, expected, monkeypatch):
     script, *arguments = command.split()
     said = run(sys.executable, str(FOLDER / script), *arguments)
     assert expected in said
+
+
+PEER = """
+import torch
+from oodbench import Images
+from plugins.models.glow import glow
+
+
+class Glow(torch.nn.Module):
+    def __init__(self, *, image_shape, hidden_channels, K, L, **others):
+        super().__init__()
+        height, width, channels = image_shape
+        domain = Images(channels, height, width)
+        self.glow = glow(domain, levels=L, steps=K, width=hidden_channels)
+
+    def forward(self, x, y_onehot):
+        bits = -self.glow.log_density((x + 0.5) * 256) / x[0].numel()
+        return None, bits, None
+"""
+
+
+@pytest.mark.slow
+def test_peers_are_brought_by_the_reader(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+    (tmp_path / "model.py").write_text(PEER, encoding="utf-8")
+    script = [sys.executable, str(FOLDER / "peers.py"), "--glow-pytorch", str(tmp_path)]
+    said = run(*script, "--sizes", "tiny", "--minibatch", "4", "--few", "2", "--repeats", "1")
+    rows = [line.split()[:3] for line in said.splitlines()[2:]]
+    methods = ("other", "float32", "bfloat16")
+    assert rows == [["tiny", part, name] for part in ("step", "gradients") for name in methods]
