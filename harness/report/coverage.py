@@ -1,4 +1,4 @@
-"""What intervals and tests cover, in words for captions."""
+"""A sentence for captions on the sources of error that intervals and tests cover."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ BITS: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 0.9}
 """Line style for bits per dimension."""
 
 Metric: TypeAlias = Literal["auroc", "ovl_scores"]
-"""What a curve shows; only the AUROC has an interval."""
+"""Metrics that a curve can show; only the AUROC has an interval."""
 
 NAMES: dict[Metric, str] = {"auroc": "AUROC", "ovl_scores": "OVL of scores"}
 
@@ -185,6 +185,8 @@ def draw_curves(
             continue
         is_last = place % columns == columns - 1 or place == len(panels) - 1
         _draw_panel(ax, panels[place], looks, inches)
+        if metric == "auroc":
+            ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
         _draw_bits(ax, panels[place].bits, limits, bits_unit if is_last else "")
         epoch_axis(ax, epochs, inches - 0.3)
         ax.tick_params(labelleft=place % columns == 0)
@@ -209,7 +211,6 @@ def across(panels: int, sizes: int, width: Width) -> int:
 
 
 def _draw_panel(ax: Axes, panel: CurvePanel, looks: Looks, inches: float) -> None:
-    ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
     for scorer, found in panel.curves.items():
         plot_scorer(ax, looks, scorer, found.epochs, found.values)
         if scorer in looks.focus:

@@ -1,4 +1,4 @@
-"""How early is enough: loss of AUROC along the epochs against the last one, with the margin."""
+"""Figure of the loss of AUROC along the epochs against the last epoch, with the margin."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _draw_panel(ax: Axes, panel: LossPanel, looks: Looks, margin: float) -> None
 
 
 def _loss_axis(ax: Axes, margin: float, low: float, high: float) -> None:
-    """Give an axis of losses its scale; ticks are multiples of the margin."""
+    """Set the scale of an axis of losses; ticks are multiples of the margin."""
     step = max(margin, LEAST_LINEAR)
     ax.set_yscale("symlog", linthresh=2 * step)
     low, high = min(low, -step), max(high, 2 * step)

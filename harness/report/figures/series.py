@@ -32,7 +32,7 @@ class TrainingResults:
 
     @property
     def unit(self) -> str:
-        """What the epochs axis counts."""
+        """The unit of the axis of epochs: `"epoch"` or `"step"`."""
         return self.plan.unit(self.chain)
 
     @property

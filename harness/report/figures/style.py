@@ -61,7 +61,7 @@ DIGIT = 4.4
 
 @dataclass(frozen=True)
 class Drawing:
-    """How figures are drawn.
+    """Settings for all figures.
 
     Attributes:
         looks: Looks of scorers, models and data sets.
@@ -167,7 +167,7 @@ def scorer_look(looks: Looks, scorer: str) -> Look:
 
 
 def model_look(looks: Looks, model: str) -> Look:
-    """Return colour, line and marker of a model: the colour is that of its family."""
+    """Return colour, line and marker of a model; the models of a family share the colour."""
     slot, member = looks.families[model], looks.members[model]
     count = len(COLOURS)
     # families that share a colour differ from the members of either

@@ -22,21 +22,21 @@ from harness.results import COLUMNS, likelihoods_in_words
 from harness.text import known_names, one_line
 
 AXES = COLUMNS[:-1]
-"""What rows and columns may stand for; numbers are means over the seeds."""
+"""Axes for rows and columns; the seed is none, because numbers are means over the seeds."""
 
 SCOPE = "for its model, data sets and group size, over scorers and {unit}s"
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The axes that make the rows and the columns of tables; all others make tables."""
+    """Axes of rows and of columns; each combination of values of all other axes has a table."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
 
 
 class _Entry(NamedTuple):
-    """A number with its values by axis, and the table of which it is a part."""
+    """A number, the value of each axis for this number, and the table of this number."""
 
     values: dict[str, object]
     cell: TableCell
@@ -170,7 +170,7 @@ def _keys(found: Sequence[_Entry], axes: Sequence[str]) -> list[tuple[object, ..
 
 
 def _heading(axes: Sequence[str], column: Sequence[object], unit: str) -> str:
-    """Name a column; a number says what it counts."""
+    """Name a column, with a word before a number, as in `epoch 4`."""
     before = {"epoch": f"{unit} ", "group_size": "b = "}
     return one_line(
         ", ".join(f"{before.get(a, '')}{x}" for a, x in zip(axes, column, strict=True))

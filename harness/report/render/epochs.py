@@ -1,4 +1,4 @@
-"""How early is enough, in every format supported by `bench report --epochs`."""
+"""Tables of the epochs that are early enough, in every format of `bench report --epochs`."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def render_model_ranking(results: Sequence[Result], **printing: Unpack[Printing]
 
 
 def _kinds(found: Mapping[str, Density], unit: str) -> Iterator[str]:
-    """Explain each kind of likelihood that occurs."""
+    """Yield a sentence for each kind of likelihood of the models."""
     for kind, text in BITS_KINDS.items():
         models = [one_line(name) for name, x in found.items() if x.likelihood == kind]
         if models:

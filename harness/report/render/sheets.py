@@ -83,7 +83,7 @@ class TextTable:
 
 
 class Style(TypedDict):
-    """How AUROCs are printed: with standard errors, and the style for the best numbers."""
+    """Style of AUROCs in tables: standard errors, and the mark of the best numbers."""
 
     standard_errors: bool
     best: str

@@ -174,7 +174,9 @@ def test_curves():
     right = [ax for ax in figure.axes if ax.axison and ax not in left]
     assert len(left) == len(right) == 10
     for ax in left:
-        for drawn, found in zip(ax.lines[1:], (b, a), strict=True):
+        *curves, chance = ax.lines
+        assert chance.get_ydata() == [0.5, 0.5]
+        for drawn, found in zip(curves, (b, a), strict=True):
             assert tuple(drawn.get_xdata()) == found.epochs
             assert tuple(drawn.get_ydata()) == found.values
         (area,) = ax.collections  # of the scorer in focus
@@ -286,6 +288,14 @@ def test_without_bits_per_dimension_there_is_no_second_axis():
     assert figure.axes[0].get_xlabel() == "step"
     assert len(figure.axes) == 1
     assert legend(figure) == ["$a$"]
+
+
+def test_an_overlap_has_no_line_of_chance():
+    a = Curve((0, 1), (0.5, 0.75), (np.nan,) * 2, (np.nan,) * 2)
+    panel = CurvePanel("p", {"$a$": a}, {})
+    (ax,) = draw_curves([panel], LOOKS, title="Title", metric="ovl_scores").axes
+    assert len(ax.lines) == 1
+    assert ax.get_ylabel() == "OVL of scores"
 
 
 def test_samples():
