@@ -61,7 +61,7 @@ def bench_models() -> list[Entry]:
             name="diffusion",
             target="plugins.models.diffusion:diffusion",
             summary="Diffusion model: a U-Net removes noise, scored by a lower bound",
-            version="1",
+            version="2",
         ),
         Entry(
             name="flow-matching",

@@ -149,7 +149,7 @@ def test_log_prob_is_the_definition_draw_by_draw():
     rows = []
     for x in images(domain, 3):
         y = scaled(domain, x)
-        terms = []
+        terms, controlled = [], [None] * 4
         for gamma, noise in zip(model.levels, model.noise, strict=True):
             variance = 1 / (1 + torch.exp(-gamma))
             z = (1 - variance).sqrt() * y + variance.sqrt() * noise
@@ -164,7 +164,10 @@ def test_log_prob_is_the_definition_draw_by_draw():
             logits = -((z[:, None] - grid) ** 2) / (2 * math.exp(gamma0))
             log_p = logits[:, level.long()] - logits.logsumexp(1)
             reconstruction -= float(torch.tensor(weights) @ log_p) / weights.sum()
-        rows.append(-(torch.stack(terms).mean() + prior + reconstruction))
+        for k in range(4):  # less the part of each term that the length of its noise explains
+            share = (terms[k - 1] + terms[(k + 1) % 4]).detach() / 2 / domain.dims
+            controlled[k] = terms[k] - share * ((model.noise[k] ** 2).sum() - domain.dims)
+        rows.append(-(torch.stack(controlled).mean() + prior + reconstruction))
     torch.testing.assert_close(
         model.log_prob(images(domain, 3)), torch.stack(rows), rtol=1e-5, atol=0
     )
@@ -236,13 +239,42 @@ def test_two_banks_agree_within_the_noise_of_the_draws():
     assert ((first - second).abs() < 4 * 2**0.5 * standard_error(banks[0], X)).all()
 
 
+class OfBlack(nn.Module):
+    """Estimates the noise of black images up to a part whose square is sin²(π t)."""
+
+    def forward(self, z, gamma):
+        low, high = gamma_range(BLACK)
+        alpha, sigma = (torch.sigmoid(g).sqrt()[:, None, None, None] for g in (-gamma, gamma))
+        noise = (z - alpha * scaled(BLACK, torch.tensor(0))) / sigma
+        rest = torch.sin(math.pi * (gamma - low) / (high - low))
+        return (1 - rest[:, None, None, None]) * noise
+
+
+BLACK = Images(1, 8, 8, bits=2)
+
+
+def test_the_known_mean_of_the_squared_noise_lessens_the_noise_of_a_bank_without_bias():
+    x, (low, high) = torch.zeros(1, 1, 8, 8, dtype=torch.uint8), gamma_range(BLACK)
+    found, plain = [], []
+    for seed in range(200):
+        model = model_of(BLACK, OfBlack(), 8, noise_seed=seed)
+        found.append(-model.log_prob_terms(x)["diffusion"][0])
+        plain.append(of_each_draw(model, x).mean())
+    found, plain = torch.stack(found), torch.stack(plain)
+    expected = 0.5 * (high - low) * 64 / 2  # D times the mean of sin²
+    assert abs(found.mean() - expected) < 4 * found.std() / 200**0.5
+    assert found.std() < 0.5 * plain.std()
+    single = model_of(BLACK, OfBlack(), 1)  # has no other draw to tell the share
+    torch.testing.assert_close(-single.log_prob_terms(x)["diffusion"], of_each_draw(single, x))
+
+
 def test_the_noise_comes_from_its_seed_and_is_no_part_of_the_state():
     domain = Images(1, 4, 4)
     first, second = (diffusion(domain, width=2, draws=3, noise_seed=7) for _ in range(2))
     assert torch.equal(first.noise, second.noise)
     assert torch.equal(first.levels, second.levels)
     assert not torch.equal(first.noise, diffusion(domain, width=2, draws=3).noise)
-    assert not {"noise", "levels", "reconstruction"} & set(first.state_dict())
+    assert not {"noise", "levels", "excess", "reconstruction"} & set(first.state_dict())
     spaced = first.levels.diff()
     torch.testing.assert_close(spaced, torch.full_like(spaced, (5 + 13.3) / 3))
 
