@@ -42,8 +42,9 @@ def auroc(row: Row | None) -> str:
 
 
 def over(row: Row) -> Row:
-    """Return the values over all seeds if there are several, else those of the row."""
-    return row["over_seeds"] or row
+    """Return AUROC and limits over all seeds if there are several, else those of the row."""
+    own = {"auroc": row["auroc"], "low": row["auroc_low"], "high": row["auroc_high"]}
+    return row["over_seeds"] or own
 
 
 def cells(rows: list[Row], epochs: list[int], key: tuple[Any, ...]) -> list[str]:
@@ -69,8 +70,9 @@ def table(rows: list[Row]) -> str:
     epochs = sorted({row["epoch"] for row in rows})
     lines = [["model", "OOD", "score", *map(str, epochs)], ["---"] * (3 + len(epochs))]
     for (model,) in distinct(rows, "model"):
-        lines.append([model, "", "bits/dim, ID", *bits(rows, epochs, model)])
         own = [row for row in rows if row["model"] == model]
+        unit = own[0]["provenance"].get("bits_unit", "bits/dim")
+        lines.append([model, "", f"{unit}, ID", *bits(rows, epochs, model)])
         for key in distinct(own, "model", "out", "scorer"):
             lines.append([*key, *cells(rows, epochs, key)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -81,10 +83,8 @@ def basis(rows: list[Row]) -> str:
     n_in, n_out, n_fit = (numbers(rows, name) for name in ("n_in", "n_out", "n_fit"))
     seeds = len({row["seed"] for row in rows})
     trainings = "a single training" if seeds == 1 else f"{seeds} trainings"
-    known = [over(row) for row in rows if over(row)["auroc_low"] is not None]
-    reach = sorted(
-        max(row["auroc"] - row["auroc_low"], row["auroc_high"] - row["auroc"]) for row in known
-    )
+    known = [over(row) for row in rows if over(row)["low"] is not None]
+    reach = sorted(max(x["auroc"] - x["low"], x["high"] - x["auroc"]) for x in known)
     return (
         f"{n_in} ID and {n_out} OOD groups, {n_fit} to fit, {trainings}; 95 % intervals reach"
         f" {median(reach):.3f} from the AUROC in the median cell, {reach[-1]:.3f} in the widest"
