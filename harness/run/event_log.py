@@ -12,13 +12,13 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 from harness.errors import StoreError
-from harness.events import Event, RunFinished, RunStarted, StepAdvanced
+from harness.events import CellFinished, Event, RunFinished, RunStarted, StepAdvanced
 from harness.store.layout import RUNS
 
 NAME = "events.jsonl"
@@ -101,9 +101,10 @@ class EventLog:
 
 
 def _line(event: Event) -> str:
+    if isinstance(event, CellFinished):
+        kept = {name: value for name, value in event.result.items() if name != "provenance"}
+        event = replace(event, result=kept)
     fields = event_json(event)
-    if "result" in fields:
-        fields["result"].pop("provenance", None)
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return json.dumps({"v": VERSION, "time": now, **fields}) + "\n"
 
