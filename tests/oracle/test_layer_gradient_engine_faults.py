@@ -336,8 +336,8 @@ FAULTS = {
     ),
     "Glow: scale forgotten in the log-scale of a hidden layer": (
         "rules.fused_glow",
-        ".sum(1) / scale)",
-        ".sum(1))",
+        ".sum(1, dtype=weight.dtype) / scale)",
+        ".sum(1, dtype=weight.dtype))",
         "glow",
         1,
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
 
@@ -29,9 +31,15 @@ def triangular_factors(
     return lower.tril(-1) + torch.diag_embed(torch.ones_like(log_s)), upper.triu(1) + diagonal
 
 
-def exactly(x: Tensor) -> torch.autocast:
+def is_rounding(x: Tensor) -> bool:
+    """Return whether networks on the device of x compute in bfloat16 here."""
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def exactly(x: Tensor) -> AbstractContextManager[object]:
     """Return a context in which products are computed in the dtype of x, never in bfloat16."""
-    return torch.autocast(x.device.type, enabled=False)
+    return torch.autocast(x.device.type, enabled=False) if is_rounding(x) else nullcontext()
 
 
 def _apply(weight: Tensor, x: Tensor) -> Tensor:

@@ -220,7 +220,7 @@ def test_a_suite_that_was_run_equals_the_results_that_it_kept(tiny_suite, settin
 
 
 def test_a_shipped_suite_is_a_run_by_name(settings):
-    command = r"run: bench run \S*quickstart.toml --store=\S+ --data="
+    command = r"run: bench run quickstart --store=\S+ --data="
     with pytest.raises(NothingSelectedError, match=command):
         load_run("quickstart", (), settings, ())
 

@@ -394,7 +394,7 @@ def test_steps_are_named_in_all_that_is_printed_and_written(ready):
     display = ("--display", "plain", "--executor", "sequential", "--device", "cpu")
     text = output("run", *display)
     assert re.search(r"^scorer +step +bits/dim", text, re.MULTILINE)
-    assert "at that step." in text
+    assert "at that step" in text
     assert "flow at step " in text
     assert "same at step 1 against noise: all scores are equal" in text
     assert re.search("^out +group size +step +ours +published", text, re.MULTILINE)

@@ -43,7 +43,7 @@ from plugins.models.flows.convolutions import HiddenConv2d
 from plugins.models.flows.couplings import ConvCoupling
 from plugins.models.flows.fused import FoldedSteps, last_convolution
 from plugins.models.flows.glow import GlowLevel
-from plugins.models.flows.mixing import exactly
+from plugins.models.flows.mixing import exactly, is_rounding
 from plugins.statistics.layer_gradients.norms import PIECE_BYTES, Outer, explicit_sq_norms
 from plugins.statistics.layer_gradients.registry import BackwardPass, layer_gradient_fused_rule
 
@@ -91,9 +91,8 @@ class _Level(torch.autograd.Function):
 
 def _dtype_of_networks(x: Tensor) -> torch.dtype:
     """Return the dtype in which couplings compute: bfloat16 where torch casts automatically."""
-    kind = x.device.type
-    is_rounded = torch.is_autocast_enabled(kind) and x.dtype == torch.float32
-    return torch.get_autocast_dtype(kind) if is_rounded else x.dtype
+    is_rounded = is_rounding(x) and x.dtype == torch.float32
+    return torch.get_autocast_dtype(x.device.type) if is_rounded else x.dtype
 
 
 def _step(
