@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 STYLES = ("page.css",)
 SCRIPTS = (
     *("data.js", "address.js", "table.js", "charts.js", "matrix.js", "models.js"),
-    *("cell.js", "page.js"),
+    *("cell.js", "training.js", "page.js"),
 )
 
 DETAILS, LAYERS, EXAMPLES, SAMPLES = 2_200_000, 2_200_000, 2_200_000, 1_000_000

@@ -272,54 +272,6 @@ function drawGain(row) {
   return `${signed(row.difference)} [${signed(row.difference_low)}, ${signed(row.difference_high)}]`;
 }
 
-// Training
-
-/** Trainings decide, not cells: a scorer may read trainings with seeds that have no cells. */
-const HAS_SEEDS = new Set(DATA.trainings.map((one) => one.seed)).size > 1;
-
-function drawTrainings(parent) {
-  const known = DATA.trainings.filter((one) => one.epochs.length);
-  if (!known.length) {
-    parent.replaceChildren(hint(`No ${UNIT} of a training is stored yet.`));
-    return;
-  }
-  parent.replaceChildren(
-    hint(`${capital(BITS_NAME)} at the stored ${UNIT}s: mean training loss during the epoch, and mean loss on test examples of the same set after the epoch.`),
-    legend([{ label: "training loss", look: plainLook(0) }, { label: "own test examples", look: plainLook(1) }]),
-    el("div", { class: "panels" }, known.map(trainingPanel)));
-}
-
-function trainingPanel(one) {
-  const seed = HAS_SEEDS ? `, seed ${one.seed}` : "";
-  const title = `${one.model} on ${one.in}${seed}`;
-  const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
-  const series = [{ label: "training loss", look: plainLook(0), points: points("train") }, { label: "own test examples", look: plainLook(1), points: points("own") }]
-    .filter((found) => found.points.length);
-  const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
-  return el("figure", {},
-    el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${likelihoodNote(one.likelihood)}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
-    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: one.likelihood === "unnormalized" ? "loss" : one.bits }) : hint("No loss is stored."));
-}
-
-function drawSamples(parent) {
-  const { sheets, notes, temperature } = DATA.samples;
-  if (temperature === null) {
-    parent.replaceChildren(hint("This page has no samples: bench report --html FILE --samples draws samples from the stored checkpoints, and needs PyTorch."));
-    return;
-  }
-  const trainings = new Map();
-  for (const sheet of sheets) {
-    const seed = HAS_SEEDS ? `, seed ${sheet.seed}` : "";
-    const key = `${sheet.model} on ${sheet.in}${seed}`;
-    trainings.set(key, [...(trainings.get(key) ?? []), sheet]);
-  }
-  parent.replaceChildren(
-    hint(`At temperature ${temperature}, from the same noise at every ${UNIT}.`),
-    ...notes.map(hint),
-    ...[...trainings].map(([title, found]) => el("div", { class: "training" }, el("h4", {}, title),
-      el("div", { class: "sheets" }, found.map((sheet) => el("figure", {}, sampleGrid(sheet), el("figcaption", {}, `${UNIT} ${sheet.epoch}`)))))));
-}
-
 // Theme
 
 const THEMES = ["system", "light", "dark"];
