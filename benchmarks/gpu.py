@@ -8,15 +8,17 @@ The parts, the most important first; each prints its table and writes `figures.j
     ceiling     products of square matrices in each precision: the measured ceiling of the card
     gradients   layer gradients of the full models beside one plain pass (forward and backward,
                 published formulation, no norms), b = 1; log norms against float64
-    training    a step of every registered model with its default options, examples per second
+    training    a step of every registered model with its default options, examples per second, in
+                float32, TF32 and bfloat16
     agreement   every statistic in float64 on the kit's models, card against CPU
     quickstart  the suite on the card and on the CPU: seconds, and the largest difference of AUROC
 
 "share" is the share of the measured ceiling: operations of matrix products and convolutions in a
 plain pass or a training step, as torch counts them, per second of the method. So the engine's
-share counts useful operations only. TF32 rounds the inputs of products to 10 bits; bfloat16 casts
-the whole model, which is harsher than mixed precision. A part that does not fit into the rest of
-the time is left out, and the output says so. `--miniature` takes tiny sizes on the CPU.
+share counts useful operations only. TF32 rounds the inputs of products to 10 bits; bfloat16 rounds
+the networks alone, as `precision` and `evaluation_precision` do, and the plain pass beside it runs
+under `torch.autocast` as a whole. A part that does not fit into the rest of the time is left out,
+and the output says so. `--miniature` takes tiny sizes on the CPU.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from layer_gradients import SIZES, peak_bytes, plain, timed
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.compute.device import keep_freed_memory
+from harness.compute.precision import bfloat16_networks, in_bfloat16
 from harness.compute.seeds import generator
 from harness.compute.trainer import Training
 from harness.registry.options import REQUIRED, signature_options
@@ -104,7 +107,7 @@ class Bench:
 
 @contextmanager
 def precision_of(name):
-    """TF32 on or off; the dtype is up to the caller."""
+    """TF32 on or off; yields the dtype of products."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
     try:
@@ -134,9 +137,9 @@ def gradients(bench):
         count = 4 if bench.miniature else 256
         exact = gradients_in(bench, size, "float64", torch.float64, min(count, 16))
         for name in PRECISIONS:
-            with precision_of(name) as dtype:
+            with precision_of(name):
                 try:
-                    norms = gradients_in(bench, size, name, dtype, count)
+                    norms = gradients_in(bench, size, name, torch.float32, count)
                 except (RuntimeError, NotImplementedError, AssertionError) as error:
                     reason = str(error).splitlines()[0][:90]
                     bench.note("gradients", {"size": size, "precision": name, "not": reason})
@@ -158,20 +161,24 @@ def moved_off_zero(model):
 
 
 def gradients_in(bench, size, name, dtype, count):
-    """Time engine and plain pass in one precision; return the squared norms, on the CPU."""
+    """Time engine and plain pass in one precision; return the squared norms, on the CPU.
+
+    `dtype` is that of the parameters.
+    """
     torch.manual_seed(0)
     found = SIZES[size]
     model = moved_off_zero(found.build().eval()).to(bench.device, dtype)
     shape = (count, 1, *found.domain.shape)
     groups = torch.randint(256, shape, generator=generator(0, "gpu")).byte().to(bench.device)
-    engine = LayerGradientEngine()
+    engine, run_plain = LayerGradientEngine(), lambda: plain(model, groups)
+    if name == "bfloat16":
+        model, run_plain = in_bfloat16(model), under_autocast(run_plain, bench.device)
     norms = engine(model, groups).cpu()
     if name == "float64":  # the truth alone: slow on most cards
         return norms
     plan = engine.plan(model, groups)
-    operations = operations_of(lambda: plain(model, groups))
-    for method, run in {"engine": lambda: engine(model, groups), "plain": None}.items():
-        run = run or (lambda: plain(model, groups))
+    operations = operations_of(run_plain)
+    for method, run in {"engine": lambda: engine(model, groups), "plain": run_plain}.items():
         seconds = bench.seconds(run)
         row = {"size": size, "precision": name, "method": method, "examples": count}
         row |= {"ms/example": 1e3 * seconds / count, "MiB": peak_bytes(run, bench.device) / 2**20}
@@ -179,6 +186,16 @@ def gradients_in(bench, size, name, dtype, count):
             row["share"] = bench.share(operations, seconds, name)
         bench.note("gradients", row | ({"plan": plan is not None} if method == "engine" else {}))
     return norms
+
+
+def under_autocast(run, device):
+    """Return a function that runs another with networks in bfloat16."""
+
+    def rounded():
+        with bfloat16_networks(device):
+            return run()
+
+    return rounded
 
 
 def without_required_options(registry, kind):
@@ -194,7 +211,7 @@ def training(bench):
     full = [Images(3, 32, 32), Images(1, 28, 28), Tokens(256)]
     domains = [Images(1, 8, 8), Tokens(8)] if bench.miniature else full
     for model, build in without_required_options(Registry(), "models"):
-        for name in ("float32", "tf32"):
+        for name in PRECISIONS:
             if bench.left < NEEDED["training"] / 2:
                 print(f"  {model} in {name}: left out")
                 continue
@@ -204,9 +221,9 @@ def training(bench):
 
 def train_one(bench, model, build, precision, domains):
     minibatch = 2 if bench.miniature else 64
-    component = SimpleNamespace(
-        recipe=Recipe(minibatch=minibatch, learning_rate=1e-5), build=build
-    )
+    kind = "bfloat16" if precision == "bfloat16" else "float32"
+    recipe = Recipe(minibatch=minibatch, learning_rate=1e-5, precision=kind)
+    component = SimpleNamespace(recipe=recipe, build=build)
     for domain in domains:
         shape = (minibatch, *domain.shape)
         drawn = np.random.default_rng(0).integers(0, domain.levels, shape).astype(domain.dtype)

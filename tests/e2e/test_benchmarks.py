@@ -34,6 +34,7 @@ def test_the_script_for_a_gpu_in_miniature(tmp_path, monkeypatch):
     [
         ("training.py --size quickstart-linear --repeats 1", "ours"),
         ("layer_gradients.py --sizes quickstart --threads 1 --repeats 1", "engine / plain"),
+        ("models.py --models vae --minibatch 4 --few 2 --repeats 1", "gradients"),
     ],
 )
 def test_benchmarks_of_speed(command, expected, monkeypatch):
