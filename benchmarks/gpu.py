@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -117,9 +118,17 @@ def precision_of(name):
 
 
 def operations_of(run):
-    """Floating-point operations of products and convolutions in a call."""
+    """Floating-point operations of products and convolutions in a call.
+
+    NaN for a step that differentiates within its forward pass, which torch cannot count.
+    """
     with FlopCounterMode(display=False) as counter:
-        run()
+        try:
+            run()
+        except RuntimeError as error:
+            if "autograd.grad" not in str(error):
+                raise
+            return math.nan
     return counter.get_total_flops()
 
 
