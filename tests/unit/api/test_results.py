@@ -144,7 +144,8 @@ def test_scorers_are_compared_by_paired_tests(results):
         b = by_cell[item.cell._replace(scorer="typicality")]
         assert item.difference == pytest.approx(b.metrics.auroc - a.metrics.auroc)
         assert item.p_value == compared([b], [a], "same").p_value
-    assert str(found).startswith("A: log-likelihood; the log-probability is ")
+    kind = "the log-probability is exact (flow)"
+    assert str(found).startswith(f"A: log-likelihood; {kind}\nB: typicality; {kind}\n\n")
     assert found.to_dict()["b"] == "typicality"
     back = results.compare("typicality", "log-likelihood")
     assert [item.difference for item in back.cells] == [-item.difference for item in found.cells]
