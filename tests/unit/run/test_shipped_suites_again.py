@@ -39,7 +39,7 @@ SLOW = {
     "studies/text-languages",
 }
 WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals", "text-quickstart", "studies/text"}
-WITHOUT_FILES |= {"studies/text-languages"}  # a part of it
+WITHOUT_FILES |= {"studies/text-languages", "studies/seeds"}  # a part of these
 LANGUAGES = ("english", "german", "french", "russian")
 SMALL = {
     "models": {
