@@ -31,7 +31,7 @@ SLOW = {
     "paper-families",
     "paper-rivals",
     "rivals",
-    "studies/families",
+    "studies/model-families",
     "studies/readings",
     "studies/readings-overlap",
     "studies/seeds",
