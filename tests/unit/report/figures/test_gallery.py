@@ -86,7 +86,7 @@ def check_auroc(story):
         *("against photos, b=1", "against photos, b=5"),
     ]
     results = story.by_epoch("photos", "typicality", 5)
-    typicality = left[3].lines[2]
+    typicality = left[3].lines[1]
     assert list(typicality.get_xdata()) == [0, 2]
     assert list(typicality.get_ydata()) == [result.metrics.auroc for result in results.values()]
     right = next(ax for ax in figure.axes if ax not in left)
