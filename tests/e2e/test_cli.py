@@ -265,9 +265,9 @@ def test_an_interrupted_run_ends_with_130_and_is_resumed(tiny_suite, tmp_path):
 
 def test_workers_end_when_their_parent_is_killed(tiny_suite, tmp_path):
     tiny_suite.write_text(tiny_suite.read_text().replace("[0, 2]", "[0, 4000]"))
-    command = [*BENCH, "run", str(tiny_suite), "--display", "json", "--executor", "processes"]
+    options = ["--display", "json", "--executor", "processes", "--workers", "1"]
     process = subprocess.Popen(
-        command,
+        [*BENCH, "run", str(tiny_suite), *options],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

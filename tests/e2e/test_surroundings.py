@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forks
 from tests.terminals import on_terminal
 
 BENCH = [sys.executable, "-m", "oodbench"]
@@ -80,7 +81,8 @@ def finished():
     """A folder with a suite that has been run; nobody writes there."""
     with folder_for_all(0o755) as folder:
         (folder / "tiny.toml").write_text(SUITE)
-        done = bench(folder, "run", "tiny.toml", "--display", "none", **places(folder))
+        env = os.environ | places(folder)
+        done = forks.run("oodbench", "run", "tiny.toml", "--display", "none", cwd=folder, env=env)
         assert done.returncode == 0, done.stderr
         (folder / "printed").write_text(done.stdout)
         yield folder
