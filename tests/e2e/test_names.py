@@ -121,10 +121,9 @@ def test_suites_are_shipped_in_the_package(python, repository):
     suites = {path.relative_to(ROOT / "suites") for path in ROOT.glob("suites/**/*.toml")}
     names = {str(path.with_suffix("")) for path in suites if path.parent.name != "common"}
     assert set(paths) == names | {"suites/own.toml"}
-    code = "import sys, oodbench\nfor name in sys.argv[1:]: print(bool(oodbench.load(name).plan()))"
+    code = "import sys, oodbench\nfor name in sys.argv[1:]: oodbench.load(name).plan()"
     planned = run(python, "-P", "-c", code, *sorted(paths), cwd=repository)
     assert planned.returncode == 0, planned.stderr
-    assert len(planned.stdout.splitlines()) == len(paths)
 
 
 @pytest.mark.parametrize("executor", ["processes", "sequential"])
