@@ -61,6 +61,10 @@ class RayCluster:
 
 
 def _imported() -> Any:
+    # Under `uv run`, Ray would start its processes by `uv run` in a copy of the current folder,
+    # where no environment is. All machines have the environment of this process. Ray reads the
+    # variable when it is imported.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
         import ray.util.queue

@@ -31,6 +31,21 @@ def test_without_ray_the_error_names_the_extra(tiny_suite):
     )
 
 
+UNDER_UV = """
+from plugins.executors.ray_cluster import _imported
+_imported()
+from ray._private import ray_constants
+print(ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV)
+"""
+
+
+def test_rays_processes_are_not_started_by_uv(monkeypatch):
+    """They would wait for ever: a copy of the current folder has no environment."""
+    monkeypatch.delenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", raising=False)
+    done = subprocess.run([sys.executable, "-c", UNDER_UV], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_a_suite_in_memory_is_refused(tiny_suite):
     with tiny_suite.open("rb") as file:
         suite = oodbench.Suite(tomllib.load(file))
