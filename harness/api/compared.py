@@ -67,7 +67,7 @@ class ComparedRuns(Shown):
 
 
 def _likelihoods(run: Run) -> dict[str, str]:
-    """Return the kind of likelihood of each model that has one."""
+    """Map the name of each model with a known kind of likelihood to that kind."""
     return {x.cell.model: x.likelihood for x in run.results.values() if x.likelihood is not None}
 
 

@@ -86,7 +86,7 @@ def work_alone(
     *,
     until_done: bool,
 ) -> None:
-    """Do the work of one worker in this process; the arguments are those of `Worker.work`."""
+    """Run one worker in this process. `Worker.work` describes the arguments."""
     _, threads = processes_and_threads(settings, plan)
     worker = replace(_worker(settings, plan, threads, now_at(settings.store)), share=share)
     worker.work(report, stop, until_done=until_done)

@@ -2,9 +2,8 @@
 
 A record is the folder `ROOT/KIND/KEY/` with files and a `manifest.json`. Records are written under
 `ROOT/tmp/`, with every file synced and the manifest written last, and then moved into place by a
-single rename. Every visible record is therefore complete, even after a kill at any moment. The
-rename itself is not synced: a power cut may lose the records of the last seconds, which are then
-computed again.
+single rename. Every visible record is therefore complete, even after a kill at any moment.
+The rename is synced too, so a power cut loses no record that a run has reported.
 """
 
 from __future__ import annotations
@@ -149,6 +148,7 @@ class Store:
             if not self.has(kind, key):  # remains of a record that lost the manifest
                 self.quarantine(kind, key)
                 temporary.rename(final)
+        _sync_folder(final.parent)
 
     def quarantine(self, kind: str, key: str) -> Path:
         """Move a damaged record or file aside; the next run computes the content again."""

@@ -64,7 +64,7 @@ class Rates:
         self._works: dict[str, Mapping[str, Any]] = {}
 
     def add(self, work: Mapping[str, Any], seconds: float, examples: int) -> None:
-        """Add a measured time to those of the same kind of work."""
+        """Add the seconds that a job took for its examples to the sum for its work."""
         key = digest(work)
         self._works[key] = work
         self._seconds[key] = self._seconds.get(key, 0.0) + seconds

@@ -132,7 +132,7 @@ def _name(group: Group) -> str:
 
 
 def _parts(group: Group, most: int) -> list[Group]:
-    """Divide a group of columns that is wider than the figure."""
+    """Split a group of columns into parts that each fit into the figure."""
     parts = [group.outs[start : start + most] for start in range(0, len(group.outs), most)]
     return [Group(group.model, group.in_dataset, outs, group.values) for outs in parts]
 

@@ -48,9 +48,7 @@ def test_a_failing_writer_leaves_nothing(store):
     assert list((store.root / "tmp").iterdir()) == []
 
 
-def test_every_file_of_a_record_is_synced_before_the_record_is_moved_into_place(
-    store, monkeypatch
-):
+def test_a_record_is_synced_before_it_is_moved_into_place_and_the_move_after(store, monkeypatch):
     done, rename, sync = [], Path.rename, os.fsync
     monkeypatch.setattr(Path, "rename", lambda *paths: (done.append("rename"), rename(*paths)))
 
@@ -62,7 +60,8 @@ def test_every_file_of_a_record_is_synced_before_the_record_is_moved_into_place(
     write(store)
     folder = store.path("kind", "key")
     parts = (folder / "file", folder / "manifest.json", folder)
-    assert done == [*(path.stat().st_ino for path in parts), "rename"]
+    moved = ["rename", folder.parent.stat().st_ino]
+    assert done == [*(path.stat().st_ino for path in parts), *moved]
 
 
 def test_the_first_record_stays(store):
