@@ -15,7 +15,7 @@ CELLS = {
     "readings": 4 * 9 * 2 * 3,  # models, epochs, group sizes, scorers
     "readings-overlap": 4 * 9 * 2 * 3,
     "seeds": 2 * 2 * 6 * 5 * 2 * 3 + 2 * 5 * 5 * 2 * 3,  # OOD sets or models, epochs, seeds, ...
-    "model-families": 2 * 5 * 2 * (9 * 5 + 3),  # OOD sets, epochs, group sizes, scorers of models
+    "model-families": 2 * 5 * 3 * 2 * (9 * 5 + 3),  # OOD sets, epochs, seeds, group sizes, scorers
     "text": 5 * 6 * 3 * 2 * 8,  # OOD sets, epochs, seeds, group sizes, scorers
     "text-languages": 9 * 6 * 3 * 2 * 8,
     "every-scorer": 2 * 2 * 31,  # epochs, group sizes, scorers
