@@ -2,9 +2,11 @@
 
     uv run python benchmarks/peers.py --glow-pytorch glow-pytorch --sizes small wide
 
-The reader brings the other implementation: a folder with `model.py` and its class `Glow`, as in
-the repository y0ast/Glow-PyTorch and in works built on it. Both models have the same layers and
-sizes, which is asserted by the number of parameters, and see the same examples.
+The reader brings the other implementation: a folder to import from, and there a module, `model`
+unless `--module` names another, with the class `Glow` of y0ast/Glow-PyTorch. The code of the paper
+OOD Detection with Immature Models, BehroozMontazeran/ood_detection, has it in
+`models.glow_model.model`. Both models have the same layers and sizes, which is asserted by the
+number of parameters, and see the same examples.
 
 "step" is forward pass, backward pass and Adamax on a minibatch, as in each code's own training.
 "gradients" are squared norms for all layers and single examples: a backward pass per example
@@ -16,6 +18,7 @@ ratio of the other code's time to ours.
 from __future__ import annotations
 
 import argparse
+import importlib
 import statistics
 import sys
 import time
@@ -52,13 +55,11 @@ class Size(NamedTuple):
 SIZES = {"tiny": Size(1, 1, 4), "small": Size(2, 4, 64), "wide": Size(3, 4, 512)}
 
 
-def other_model(folder, size):
-    """Build the other implementation's Glow, imported from a folder."""
+def other_model(folder, module, size):
+    """Build the other implementation's Glow, imported from a module in a folder."""
     sys.path.insert(0, str(folder))
     torch.qr = torch.linalg.qr  # the code calls names that torch has dropped
-    from model import Glow  # the reader's
-
-    return Glow(
+    return importlib.import_module(module).Glow(
         image_shape=(DOMAIN.height, DOMAIN.width, DOMAIN.channels),
         hidden_channels=size.width,
         K=size.steps,
@@ -111,11 +112,10 @@ def other_gradients(model, x):
     return norms
 
 
-def methods_of(folder, size, images, few):
+def methods_of(other, size, images, few):
     """Functions by quantity and method, and the number of examples of each quantity."""
     raw = torch.from_numpy(images)
     x = raw / DOMAIN.levels - 0.5
-    other = other_model(folder, size)
     steps, gradients = {"other": other_step(other, x)}, {"other": other_gradients(other, x[:few])}
     for precision in ("float32", "bfloat16"):
         made = our_training(size, precision, images)
@@ -143,7 +143,8 @@ def measured(methods, repeats):
 
 def parsed():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--glow-pytorch", type=Path, required=True, help="folder with model.py")
+    parser.add_argument("--glow-pytorch", type=Path, required=True, help="folder to import from")
+    parser.add_argument("--module", default="model", help="module with the class Glow")
     parser.add_argument("--sizes", choices=SIZES, nargs="+", default=["small"])
     parser.add_argument("--minibatch", type=int, default=64)
     parser.add_argument("--few", type=int, default=8, help="examples for layer gradients")
@@ -161,7 +162,9 @@ def main():
     print(f"torch {torch.__version__}, {arguments.threads} threads; ms per example")
     print(f"{'size':8}{'quantity':12}{'method':10}{'ms':>9}{'other / ours':>14}")
     for name in arguments.sizes:
-        parts = methods_of(arguments.glow_pytorch, SIZES[name], images, arguments.few)
+        size = SIZES[name]
+        other = other_model(arguments.glow_pytorch, arguments.module, size)
+        parts = methods_of(other, size, images, arguments.few)
         for quantity, (methods, count) in parts.items():
             seconds = measured(methods, arguments.repeats)
             for method, took in seconds.items():

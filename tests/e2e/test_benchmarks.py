@@ -67,8 +67,10 @@ class Glow(torch.nn.Module):
 @pytest.mark.slow
 def test_peers_are_brought_by_the_reader(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
-    (tmp_path / "model.py").write_text(PEER, encoding="utf-8")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "glow.py").write_text(PEER, encoding="utf-8")
     script = [sys.executable, str(FOLDER / "peers.py"), "--glow-pytorch", str(tmp_path)]
+    script += ["--module", "theirs.glow"]
     said = run(*script, "--sizes", "tiny", "--minibatch", "4", "--few", "2", "--repeats", "1")
     rows = [line.split()[:3] for line in said.splitlines()[2:]]
     methods = ("other", "float32", "bfloat16")
