@@ -11,7 +11,7 @@ from harness.errors import NothingSelectedError
 from harness.regression.compare import Compared, LeftOut, Names, compare_runs
 from harness.regression.ranking import Ranking, rank_scorers
 from harness.regression.runs import Run
-from harness.report.coverage import coverage
+from harness.report.notes import coverage
 from harness.results import COLUMNS, likelihoods_in_words, unit_of
 from harness.text import columns_text
 

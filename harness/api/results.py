@@ -14,7 +14,7 @@ from harness.api.scores import Scores, find_scores
 from harness.errors import BenchError
 from harness.plan.costs import scorer_costs
 from harness.regression.runs import Run
-from harness.report.epochs import MARGIN
+from harness.report.enough import MARGIN
 from harness.report.looks import looks
 from harness.report.render.documents import Rendered
 from harness.report.render.epochs import render_epochs

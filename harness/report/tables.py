@@ -14,7 +14,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from harness.metrics.estimates import Estimate, estimate
-from harness.report.machines import machine_notes
+from harness.report.notes import machine_notes
 from harness.report.significance import (
     Mark,
     Numbers,

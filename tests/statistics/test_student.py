@@ -10,7 +10,7 @@ from scipy import stats
 
 from harness.metrics.intervals import Z_95
 from harness.metrics.student import LARGEST_Z, t_quantile, two_sided_tail
-from harness.report.epochs import Z_ONE_SIDED
+from harness.report.enough import Z_ONE_SIDED
 
 
 @pytest.mark.parametrize("df", [*range(1, 13), 19, 28, 29, 60, 999])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.report.epochs import Loss, losses
+from harness.report.enough import Loss, losses
 from harness.report.figures.curves import HEIGHT, across
 from harness.report.figures.series import TrainingResults, along, trained
 from harness.report.figures.style import (

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from harness.metrics.placements import Floats
-from harness.report.epochs import MARGIN
+from harness.report.enough import MARGIN
 from harness.report.looks import Looks
 from harness.store.records import replace_file
 from harness.text import one_line

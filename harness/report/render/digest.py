@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.report.epochs import MARGIN, early_enough
+from harness.report.enough import MARGIN
+from harness.report.epochs import early_enough
 from harness.report.ranking import RankingTable, ranking_table
 from harness.report.render.ranking import RANKED, ranked_cells
 from harness.report.render.sheets import (

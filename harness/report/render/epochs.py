@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Unpack
 
-from harness.report.coverage import coverage
+from harness.report.enough import MARGIN, Answer
 from harness.report.epochs import (
-    MARGIN,
-    Answer,
     EpochRow,
     EpochTable,
     epoch_tables,
     to_json,
 )
+from harness.report.notes import coverage
 from harness.report.render.documents import Printing, render_document
 from harness.report.render.sheets import (
     CellText,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict, Unpack
 
-from harness.report.coverage import coverage
+from harness.report.notes import coverage
 from harness.report.tables import BITS_SIGNS, Average, Failure, Table, TableCell
 from harness.results import BITS_UNIT, STATUS_WORDS
 from harness.text import counted, one_line

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.metrics.ranks import Ranked
-from harness.report.epochs import Loss
+from harness.report.enough import Loss
 from harness.report.figures.curves import Curve, CurvePanel, across, draw_curves
 from harness.report.figures.densities import DensityPanel, OverlapCurves, densities, draw_densities
 from harness.report.figures.epochs import LossPanel, draw_losses
