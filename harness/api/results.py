@@ -209,7 +209,8 @@ class Results:
 
     def summary(self) -> list[str]:
         """Return the sentences below the tables: the best scorer, failures, the next step."""
-        return summary(self._outcome.results, baseline_names(self._outcome.plan))
+        outcome = self._outcome
+        return summary(outcome.results, baseline_names(outcome.plan), len(outcome.pending))
 
     def page(
         self,

@@ -29,6 +29,21 @@ def loss_unit(likelihood: Likelihood, unit: str) -> str:
     return unit if likelihood in ("exact", "lower_bound") else "loss"
 
 
+def log_prob_unit(likelihood: Likelihood, unit: str) -> str:
+    """Return the unit of minus the mean log-probability: no bits where it lacks a constant.
+
+    Arguments:
+        likelihood: Kind of the model.
+        unit: Unit of bits per dimension in the model's domain.
+
+    Example:
+        >>> from harness.plan.meaning import log_prob_unit
+        >>> log_prob_unit("estimate", "bits/dim"), log_prob_unit("unnormalized", "bits/dim")
+        ('bits/dim', 'bits/dim + constant')
+    """
+    return unit if likelihood in HAS_BITS else f"{unit} + constant"
+
+
 def require_meaning(name: str, scorer: Scorer, likelihoods: Iterable[str]) -> None:
     """Refuse a scorer that needs normalized log-probabilities if a model has none.
 

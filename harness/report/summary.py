@@ -20,7 +20,9 @@ MOST_TESTED = 2000
 """Maximum number of cells tested, spread evenly over all cells; a test takes up to 1 ms."""
 
 
-def summary(results: Sequence[Result], baselines: Collection[str] = ()) -> list[str]:
+def summary(
+    results: Sequence[Result], baselines: Collection[str] = (), pending: int = 0
+) -> list[str]:
     """Summarise results in a few plain sentences. Topics without an answer are left out.
 
      - Failures: the number of cells with a number, and the reasons for missing numbers.
@@ -34,13 +36,14 @@ def summary(results: Sequence[Result], baselines: Collection[str] = ()) -> list[
     Arguments:
         results: With scores, for the paired tests.
         baselines: Names of the scorers that are trivial baselines.
+        pending: Number of cells without a result, which are not computed yet.
     """
     if not results:
         return ["There are no results."]
     last = list({result.cell: result for result in results}.values())
     comparison = compare(last, baselines)
     sentences = [
-        _counts(last),
+        _counts(last, pending),
         *([] if comparison is None else winner(comparison, baselines)),
         *wrong_way_round(last, None if comparison is None else comparison.first),
         *next_look(last),
@@ -48,14 +51,17 @@ def summary(results: Sequence[Result], baselines: Collection[str] = ()) -> list[
     return [one_line(sentence) for sentence in sentences]
 
 
-def _counts(results: Sequence[Result]) -> str:
+def _counts(results: Sequence[Result], pending: int) -> str:
     ok = sum(number(result) is not None for result in results)
-    total = counted(len(results), "cell")
-    if ok == len(results):
+    total = counted(len(results) + pending, "cell")
+    if ok == len(results) and not pending:
         return f"All {total} have a number." if ok > 1 else "The only cell has a number."
     lacking = Counter(status_of(result) for result in results if number(result) is None)
     impossible = lacking.pop("unsupported", 0)
-    reasons = ", ".join(f"{count} {status}" for status, count in lacking.items())
+    reasons = ", ".join(
+        [f"{count} {status}" for status, count in lacking.items()]
+        + ([f"{pending} not computed yet"] if pending else [])
+    )
     text = f"{ok} of {total} {'has' if ok == 1 else 'have'} a number"
     text += f": {reasons}" if reasons else ""
     if impossible:

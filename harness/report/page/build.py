@@ -93,10 +93,9 @@ def render_page(
     return template.render(
         title=one_line(suite.title),
         suite=one_line(suite.name),
-        sentences=summary(outcome.results, baseline_names(outcome.plan)),
+        sentences=summary(outcome.results, baseline_names(outcome.plan), len(outcome.pending)),
         facts=gather(suite, outcome.plan, outcome.results, len(outcome.pending)),
         cells=len(outcome.plan.cells),
-        pending=len(outcome.pending),
         command=_command(arguments, outcome.plan.only.as_arguments()),
         only=[one_line(text) for text in outcome.plan.only.as_arguments()],
         reference=one_line(outcome.plan.reference.source) if outcome.plan.reference else "",

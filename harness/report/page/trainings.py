@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.plan.jobs import ChainId
+from harness.plan.meaning import log_prob_unit, loss_unit
 from harness.plan.plan import Plan
 from harness.report.figures.samples import try_to_sample
 from harness.report.page.atlas import sheet, sheet_bytes
@@ -20,12 +21,12 @@ SAMPLES = 16
 
 
 def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
-    """Collect stored epochs with bits per dimension, for each training.
+    """Collect the losses at stored epochs, for each training.
 
-    `train` is the mean training loss during the epoch, `own` the mean loss after the epoch on
-    examples from the test split of the training data set; both are None if unknown. Checkpoints of
-    earlier versions have no `own`: they store the density in the middle of the bin. `likelihood`
-    names the kind of density computed by the model.
+    `train` is the mean training loss during the epoch, `own` minus the mean log-probability after
+    the epoch of examples from the test split of the training data set; both are None if unknown.
+    Checkpoints of earlier versions have no `own`: they store the density in the middle of the bin.
+    `likelihood` names the kind of density computed by the model.
     """
     found = []
     for chain, planned in plan.chains.items():
@@ -34,7 +35,7 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
             for epoch in sorted(planned.epochs)
             if (known := _facts(plan, store, chain, epoch)) is not None
         }
-        likelihood = next((str(x.get("likelihood")) for x in facts.values()), "")
+        likelihood: Any = next((x["likelihood"] for x in facts.values()), "")
         found.append(
             {
                 "model": one_line(chain.model),
@@ -44,7 +45,8 @@ def training_data(plan: Plan, store: Store) -> list[dict[str, Any]]:
                 "epochs": list(facts),
                 "train": [rounded(x.get("train_bits_per_dim")) for x in facts.values()],
                 "own": [rounded(x.get("own_dequantised_bits_per_dim")) for x in facts.values()],
-                "bits": "loss" if likelihood == "unnormalized" else planned.domain.unit,
+                "train_unit": loss_unit(likelihood, planned.domain.unit),
+                "own_unit": log_prob_unit(likelihood, planned.domain.unit),
                 "likelihood": likelihood,
             }
         )

@@ -152,6 +152,7 @@ def test_what_is_missing_is_computed_left_out_or_refused(made, tmp_path, capfd):
     suite = oodbench.Suite({**tables(made), "comparisons": [comparison | {"epochs": [0, 1]}]})
     stored = suite.run(**places(folder), missing="report")
     assert {cell.epoch for cell in stored.cells} == {0}
+    assert stored.summary()[0] == "2 of 4 cells have a number: 2 not computed yet."
     assert stored.pending_note == "2 of 4 cells are not computed yet; suite.run()"
     with pytest.raises(oodbench.BenchError, match="2 of 4 cells are not computed yet"):
         suite.run(**places(folder), missing="error")

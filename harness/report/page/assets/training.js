@@ -3,6 +3,8 @@
 /** Trainings decide, not cells: a scorer may read trainings with seeds that have no cells. */
 const HAS_SEEDS = new Set(DATA.trainings.map((one) => one.seed)).size > 1;
 
+const TRAINING_LINES = [["train", "training loss"], ["own", "own test examples"]];
+
 function drawTrainings(parent) {
   const known = DATA.trainings.filter((one) => one.epochs.length);
   if (!known.length) {
@@ -10,8 +12,8 @@ function drawTrainings(parent) {
     return;
   }
   parent.replaceChildren(
-    hint(`${capital(BITS_NAME)} at the stored ${UNIT}s: mean training loss during the epoch, and minus the mean log-probability of test examples of the same set after the epoch. Some families train on another loss, which is no density.`),
-    legend([{ label: "training loss", look: plainLook(0) }, { label: "own test examples", look: plainLook(1) }]),
+    hint(`The stored ${UNIT}s: mean training loss during the epoch, and minus the mean log-probability of test examples of the same set after the epoch. A loss that is no log-probability has a chart of its own.`),
+    legend(TRAINING_LINES.map(([, label], k) => ({ label, look: plainLook(k) }))),
     el("div", { class: "panels" }, known.map(trainingPanel)));
 }
 
@@ -19,12 +21,17 @@ function trainingPanel(one) {
   const seed = HAS_SEEDS ? `, seed ${one.seed}` : "";
   const title = `${one.model} on ${one.in}${seed}`;
   const points = (key) => one.epochs.map((epoch, k) => ({ epoch, value: one[key][k] })).filter((point) => point.value !== null);
-  const series = [{ label: "training loss", look: plainLook(0), points: points("train") }, { label: "own test examples", look: plainLook(1), points: points("own") }]
+  const series = TRAINING_LINES.map(([key, label], k) => ({ label, look: plainLook(k), points: points(key), unit: one[`${key}_unit`] }))
     .filter((found) => found.points.length);
+  const units = [...new Set(series.map((found) => found.unit))];
+  const charts = units.map((unit) => epochChart({
+    series: series.filter((found) => found.unit === unit), yLabel: unit,
+    label: `Training curve of ${title}, ${unit}`, height: units.length > 1 ? 140 : 210,
+  }));
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
   return el("figure", {},
     el("figcaption", {}, el("b", {}, one.model), ` on ${one.in}${seed}${likelihoodNote(one.likelihood)}`, lacking.length ? ` – ${UNIT}s not stored: ${lacking.join(", ")}` : null),
-    series.length ? epochChart({ series, label: `Training curve of ${title}`, yLabel: one.likelihood === "unnormalized" ? "loss" : one.bits }) : hint("No loss is stored."));
+    charts.length ? charts : hint("No loss is stored."));
 }
 
 function drawSamples(parent) {

@@ -25,6 +25,7 @@ from harness.report.figures.layers import layer_band
 from harness.report.figures.series import training_results
 from harness.report.looks import looks
 from harness.report.page import build as page_module
+from harness.report.page import trainings
 from harness.report.page.layers import unpacked_band
 from harness.report.tables import auroc_tables
 from harness.results import Beaten, Metrics, Published, Result
@@ -164,10 +165,23 @@ def check_tile(sheet, tile, images):
     np.testing.assert_allclose(cut, image * levels, atol=0.51)
 
 
+def test_a_loss_and_a_log_probability_have_units_of_their_own(made, monkeypatch):
+    expected = {
+        "lower_bound": ("bits/dim", "bits/dim"),
+        "estimate": ("loss", "bits/dim"),
+        "unnormalized": ("loss", "bits/dim + constant"),
+    }
+    for kind, units in expected.items():
+        monkeypatch.setattr(trainings, "_facts", lambda *_, kind=kind: {"likelihood": kind})
+        (found,) = trainings.training_data(made.outcome.plan, made.store)
+        assert (found["train_unit"], found["own_unit"]) == units
+
+
 def test_training_curves_and_how_early_is_enough(made, data):
     (training,) = data["trainings"]
     assert training["epochs"] == [0, 2]
     assert training["train"][0] is None
+    assert (training["train_unit"], training["own_unit"]) == ("bits/dim", "bits/dim")
     assert training["own"][1] < training["own"][0]
     rows = [
         to_json(t, row, answer)
@@ -258,7 +272,7 @@ def test_pending_and_failed_cells(made):
     assert column(data, "message")[1] == "out of </script> memory"
     assert list(data["details"]) == ["0"]
     assert "22 of 24 cells: not computed yet" in page
-    assert "22 of 24 cells are not computed yet; this page shows all other cells." in page
+    assert "1 of 24 cells has a number: 1 failed, 22 not computed yet." in page
     assert "1 of 24 cells: out of &lt;/script&gt; memory" in page
 
 

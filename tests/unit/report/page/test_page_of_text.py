@@ -65,7 +65,7 @@ def test_bits_are_per_byte_in_tables_and_on_the_page(made, page):
         assert "pixels" not in text
     data = data_of(page)
     assert data["bits"] == "bits/byte"
-    assert [training["bits"] for training in data["trainings"]] == ["bits/byte"]
+    assert [training["own_unit"] for training in data["trainings"]] == ["bits/byte"]
 
 
 def test_figures_of_text_have_no_pictures_of_samples(made, tmp_path):
