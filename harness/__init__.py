@@ -1,8 +1,8 @@
 """The harness of `bench`. Plugins import `oodbench`, never this package.
 
-The modules in this folder are the shared vocabulary, and each folder is a room. A module or room
-imports only from earlier entries in this list, and only `compute` and `testing` import torch, with
-the rooms inside; `tests/unit/test_imports.py` reads this list.
+The modules in this folder and the room `contracts` are the shared vocabulary, and each folder is a
+room. A module or room imports only from earlier entries in this list, and only `compute` and
+`testing` import torch, with the rooms inside; `tests/unit/test_imports.py` reads this list.
 
     text            text for terminals and messages
     domain          description of an example, shared by models and data sets

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import harness
@@ -14,6 +15,9 @@ DESCRIPTIONS: dict[str, str] = dict(
     re.findall(r"^    ([a-z.]+)  +(.+)", harness.__doc__ or "", re.M)
 )
 """Modules of the root and rooms with their purpose, in the order of their imports."""
+
+VOCABULARY = list(takewhile(lambda name: name != "metrics", DESCRIPTIONS))
+"""The first entries, which all rooms may import: the root's modules and the room `contracts`."""
 
 PLACES = {
     "cli": (2.5, 0),
@@ -70,11 +74,9 @@ def room_of(path: Path) -> str:
 
 
 def imports() -> dict[str, set[str]]:
-    """Rooms that each room imports, also within functions, without the root's modules."""
+    """Rooms that each room imports, also within functions, without the vocabulary."""
     paths = modules()
-    found: dict[str, set[str]] = {
-        name: set() for name in DESCRIPTIONS if ROOT.joinpath(*name.split(".")).is_dir()
-    }
+    found: dict[str, set[str]] = {name: set() for name in DESCRIPTIONS if name not in VOCABULARY}
     for path in paths.values():
         here = room_of(path)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -106,14 +108,14 @@ def essential(graph: dict[str, set[str]]) -> Iterator[tuple[str, str]]:
 
 
 def rooms_table() -> Iterator[str]:
-    """A Markdown table of the root's modules and the rooms, in the order of their imports."""
+    """A Markdown table of the vocabulary and the rooms, in the order of their imports."""
     graph = imports()
     yield "| module or room | purpose | imports the rooms |"
     yield "| --- | --- | --- |"
     for name, purpose in DESCRIPTIONS.items():
         rooms = ", ".join(room for room in DESCRIPTIONS if room in graph.get(name, ()))
-        is_room = name in graph
-        path = name.replace(".", "/") + ("/" if is_room else ".py")
+        path = name.replace(".", "/")
+        path += "/" if (ROOT / path).is_dir() else ".py"
         yield f"| `harness/{path}` | {purpose} | {rooms} |"
 
 
@@ -122,7 +124,6 @@ def picture() -> Iterator[str]:
     graph = imports()
     if missing := set(graph) ^ set(PLACES):
         raise ValueError(f"PLACES in scripts/rooms.py and the rooms differ by {sorted(missing)}")
-    root = [name for name in DESCRIPTIONS if name not in graph]
     width, bottom = 2 * LEFT + 5 * COLUMN, TOP + 11 * ROW
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 76}" role="img">'
@@ -144,10 +145,10 @@ def picture() -> Iterator[str]:
     yield f'<text class="small" x="{x + 6:.0f}" y="{y + ROW}">through oodbench</text>'
     x, y = _centre("registry")
     yield _line(x, y + HEIGHT / 2, x, bottom - 18)
-    yield _box(width / 2, bottom, width - 40, "box", " · ".join(root))
+    yield _box(width / 2, bottom, width - 40, "box", " · ".join(VOCABULARY))
     yield (
         f'<text class="small" x="{width / 2}" y="{bottom + 46}" text-anchor="middle">Vocabulary: '
-        "modules in the root, for all rooms. Orange: the two rooms with torch.</text>"
+        "what all rooms may import. Orange: the two rooms with torch.</text>"
     )
     yield "</svg>"
 
