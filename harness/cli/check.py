@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from harness.cli.arguments import (
+    DataOption,
     DeviceOption,
     JsonOption,
     OnlyOption,
@@ -14,11 +15,13 @@ from harness.cli.arguments import (
     SetOption,
     StoreOption,
     SuitePath,
+    ThreadsOption,
 )
 from harness.cli.output import print_items, tell
-from harness.compute.device import find_device
+from harness.compute.device import find_device, thread_count
 from harness.plan.expand import make_plan, select
 from harness.results import STATUS_WORDS
+from harness.settings import Settings, share_processors
 from harness.store.records import Store
 from harness.suite import load_suite
 
@@ -32,7 +35,9 @@ def check(
     changes: SetOption,
     plugin: PluginOption,
     store: StoreOption,
+    data: DataOption,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Try a suite at true size without data.
@@ -45,11 +50,13 @@ def check(
 
     resolved = select(load_suite(suite, plugin, changes), only)
     plan = make_plan(resolved, {})
+    settings = Settings(store, data, device, workers=1, threads=threads)
+    _, count = share_processors(settings, chains=1)
     found = []
-    records = Store(store)
-    for item in check_suite(resolved, plan, records, find_device(device)):
-        tell(f"{item.what}: {_outcome(item)}")
-        found.append(item)
+    with thread_count(count):
+        for item in check_suite(resolved, plan, Store(store), find_device(device)):
+            tell(f"{item.what}: {_outcome(item)}")
+            found.append(item)
     print_items(
         found,
         ["checked", "outcome", "seconds", "detail"],

@@ -166,13 +166,13 @@ def _check_model(
     for component, group_size in _wanted(chain):
         size = "" if group_size is None else f", b = {group_size}"
         with _tried(f"{label}: {component.name}{size}") as checked:
-            found = _statistic(component, model, chain.domain, group_size or 1, device)
+            found, seconds = _statistic(component, model, chain.domain, group_size or 1, device)
             checked.detail = f"{len(found.features):,} columns"
         yield checked
         if checked.passed:
             values[component.name, group_size or 0] = found
             work = statistic_work(component, chain.model, chain.domain, group_size)
-            estimate_rate(store, work, checked.seconds, GROUPS * (group_size or 1))
+            estimate_rate(store, work, seconds, GROUPS * (group_size or 1))
     yield from _check_scorers(suite, plan, chain, label, model.likelihood, values)
 
 
@@ -233,18 +233,27 @@ def _statistic(
     domain: Domain,
     group_size: int,
     device: torch.device,
-) -> _Values:
+) -> tuple[_Values, float]:
+    """Evaluate a statistic; return the values and the seconds, without what is done only once.
+
+    A first group takes the time for imports and plans, which more examples do not make longer.
+    """
     statistic = component.build()
     if isinstance(statistic, FittedStatistic):
         statistic.fit(model, _input(domain, 2 * GROUPS).to(device))
     examples = _input(domain, GROUPS * group_size)
-    values = evaluate(
-        statistic, model, examples, group_size, len(examples), device, lambda amount: None
-    )
+
+    def values_of(part: Tensor) -> NDArray[np.float64]:
+        return evaluate(statistic, model, part, group_size, len(part), device, lambda amount: None)
+
+    values_of(examples[-group_size:])
+    started = time.perf_counter()
+    values = values_of(examples)
+    seconds = time.perf_counter() - started
     features = statistic.features(model)
     if values.shape != (GROUPS, len(features)):
         raise ValueError(f"shape {values.shape}, expected {(GROUPS, len(features))}")
-    return _Values(values, features)
+    return _Values(values, features), seconds
 
 
 def _check_scorers(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
+
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from harness.cli.app import app
+from harness.compute import dry_run
 from harness.compute.dry_run import check_suite
 from harness.errors import OptionError
 from harness.plan.expand import make_plan
 from harness.registry.options import validate_options
 from harness.registry.registry import Registry
 from harness.store.records import Store
-from harness.suite import load_suite
+from harness.store.timings import known_rate, statistic_work
+from harness.suite import Component, load_suite
 
 SCORERS = """
     [scorers.both]
@@ -73,3 +78,45 @@ def test_what_a_model_cannot_do_is_no_problem(tiny_suite, settings):
     assert "n/a: " in done.output, done.output
     assert "likelihood-regret has no meaning" in " ".join(done.output.split())
     assert done.exit_code == 0, done.output
+
+
+def test_speeds_leave_out_what_is_done_only_once(tiny_suite, settings, monkeypatch):
+    """A build, and the first evaluation, which plans and imports, take long by this clock."""
+    clock, begun = SimpleNamespace(now=0.0), []
+    evaluate, build = dry_run.evaluate, Component.build
+
+    def slowly_built(component, *given):
+        clock.now += 500
+        return build(component, *given)
+
+    def slow(statistic, model, examples, *rest):
+        clock.now += 2.0 * len(examples) + (1000 if statistic not in begun else 0)
+        begun.append(statistic)
+        return evaluate(statistic, model, examples, *rest)
+
+    monkeypatch.setattr(dry_run, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(dry_run, "evaluate", slow)
+    monkeypatch.setattr(Component, "build", slowly_built)
+    suite, store = load_suite(tiny_suite), Store(settings.store)
+    plan = make_plan(suite, {})
+    for item in check_suite(suite, plan, store, torch.device("cpu")):
+        assert item.passed, item
+    for chain in plan.chains.values():
+        for job, component in chain.jobs.items():
+            work = statistic_work(component, chain.model, chain.domain, job.group_size)
+            assert known_rate(store, work) == 2.0, job
+
+
+def test_options_of_a_run_are_those_of_a_check(tiny_suite, tmp_path, monkeypatch):
+    seen = []
+
+    def checked(*given):
+        seen.append((os.environ["BENCH_DATA"], torch.get_num_threads()))
+        return []
+
+    monkeypatch.setattr(dry_run, "check_suite", checked)
+    before = torch.get_num_threads()
+    options = ["check", str(tiny_suite), f"--data={tmp_path / 'mine'}", f"--threads={before + 2}"]
+    done = CliRunner().invoke(app, options)
+    assert (done.exit_code, seen) == (0, [(str(tmp_path / "mine"), before + 2)]), done.output
+    assert torch.get_num_threads() == before
