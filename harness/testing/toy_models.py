@@ -96,7 +96,11 @@ class TinyFlow(nn.Module):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-probability in nats, floating, (N,), for integers (N, *domain.shape)."""
-        a = self._affine(x)
+        return self.log_density(x.to(self.weight.dtype) + 0.5)
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """Return the log-density in nats, floating, (N,), for images in grey levels."""
+        a = self._affine(y - 0.5)
         base = -0.5 * (a.sinh().square() + math.log(2 * math.pi)).sum(1)
         ladj: Tensor = a.cosh().log().sum(1) + torch.linalg.slogdet(self.weight).logabsdet
         return base + ladj + self.domain.dims * math.log(2 / self.domain.levels)

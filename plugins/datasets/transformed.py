@@ -21,6 +21,35 @@ MOVES: Mapping[str, Change] = {
     "shuffle-channels": lambda x: np.roll(x, -1, axis=1),
 }
 """Transformations of images, (N, C, H, W), that move values without changing them."""
+
+
+def invert(x: NDArray[Any], levels: int) -> NDArray[Any]:
+    """Replace each value v by levels - 1 - v."""
+    return np.uint8(levels - 1) - x
+
+
+def reverse_bits(x: NDArray[Any], levels: int) -> NDArray[Any]:
+    """Write the bits of each value in reverse order; levels is a power of 2."""
+    bits, values = levels.bit_length() - 1, np.arange(levels)
+    places = [(values >> place & 1) << bits - 1 - place for place in range(bits)]
+    reversed_: NDArray[Any] = np.sum(places, axis=0).astype(np.uint8)[x]
+    return reversed_
+
+
+def subtract_green(x: NDArray[Any], levels: int) -> NDArray[Any]:
+    """Replace red and blue, in images (N, 3, H, W), by their distances from green."""
+    red, green, blue = x[:, 0], x[:, 1], x[:, 2]
+    distances = [np.uint16(levels * 3 // 2) + c - green for c in (red, blue)]
+    red, blue = ((distance % levels).astype(np.uint8) for distance in distances)
+    return np.stack([red, green, blue], axis=1)
+
+
+VALUES: Mapping[str, Callable[[NDArray[Any], int], NDArray[Any]]] = {
+    "invert": invert,
+    "reverse-bits": reverse_bits,
+    "subtract-green": subtract_green,
+}
+"""Transformations of images that change values, given the number of levels."""
 PHRASE = 8
 """Number of bytes in a repeated phrase."""
 
@@ -60,6 +89,9 @@ class Transformed:
     """Another data set with a transformation applied to every example.
 
     Of images, every transformation is reversible. `invert` replaces a value v by levels - 1 - v.
+    `reverse-bits` writes the bits of each value in reverse order, so that neighbouring values are
+    far apart. `subtract-green` leaves green as it is, and replaces red by
+    red - green + levels / 2 modulo levels, and blue likewise.
     The rotations turn counter-clockwise, so `rotate-90` moves the right edge to the top and swaps
     height and width. `shuffle-channels` moves every channel one place forward and the first
     channel to the end: red, green, blue become green, blue, red.
@@ -74,7 +106,7 @@ class Transformed:
 
     Raises:
         DataError: The transformation is of images, and the source is text, or the other way round;
-            or a channel shuffle is requested for images with a single channel.
+            or the images have too few or too many channels for it.
     """
 
     copies_examples = True
@@ -85,6 +117,8 @@ class Transformed:
         source: Dataset,
         transform: Literal[
             "invert",
+            "reverse-bits",
+            "subtract-green",
             "flip-horizontal",
             "flip-vertical",
             "rotate-90",
@@ -121,8 +155,9 @@ class Transformed:
     def load(self, split: str) -> NDArray[Any]:
         """Return the transformed examples, (N, *domain.shape), in the order of the source."""
         examples = np.asarray(self._source.load(split))
-        if self._transform == "invert":
-            return np.ascontiguousarray(np.uint8(self.domain.levels - 1) - examples)
+        if self._transform in VALUES:
+            changed = VALUES[self._transform](examples, self.domain.levels)
+            return np.ascontiguousarray(changed)
         return np.ascontiguousarray({**MOVES, **TEXTS}[self._transform](examples))
 
 
@@ -138,3 +173,5 @@ def _check(transform: str, domain: Domain) -> None:
         )
     if transform == "shuffle-channels" and domain.shape[0] == 1:
         raise DataError("transformed: 'shuffle-channels' needs at least 2 channels")
+    if transform == "subtract-green" and domain.shape[0] != 3:
+        raise DataError("transformed: 'subtract-green' needs 3 channels: red, green and blue")

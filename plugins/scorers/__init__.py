@@ -117,6 +117,8 @@ ENTRIES = {
 """Target in this package, and summary, by scorer name."""
 
 ADDED: Mapping[str, Mapping[str, Any]] = {
+    "log-likelihood": {"statistic": "log_prob"},
+    "typicality": {"statistic": "log_prob"},
     "gradient-gaussian": {"formula": "published-code", "constant_layers": "drop"},
     "gradient-chi2": {"degrees_of_freedom": "moments"},
     "ensemble": {"p_values": "rank"},

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Annotated, Self
 
 import numpy as np
+from pydantic import Field
 
 from oodbench import ScoreError
-from plugins.scorers._base import Array, Statistics, fitted
+from plugins.scorers._base import Array, OneStatistic, Statistics, fitted
 
 
-class Typicality:
+@dataclass(kw_only=True, eq=False)
+class Typicality(OneStatistic):
     """Distance of the group from the typical set, s(X) = | -1/b Σ_{x in X} log p(x) - H |.
 
     The entropy H is the mean of -log p over the fit examples. The authors estimate H on training
     examples; scorers here are never fitted on the train split.
+
+    Arguments:
+        statistic: Name of the statistic to read: `log_prob`, or another log-probability per
+            example, such as a variant of `gamma_log_density` defined in the suite.
 
     Attributes:
         entropy_: H, in nats.
@@ -26,25 +33,26 @@ class Typicality:
     """
 
     name = "typicality"
-    inputs = ("log_prob",)
 
-    entropy_: float | None = None
+    statistic: Annotated[str, Field(min_length=1)] = "log_prob"
+
+    entropy_: float | None = field(default=None, init=False)
 
     def fit(self, statistics: Statistics) -> Self:
         """Estimate the entropy.
 
         Arguments:
-            statistics: `log_prob`: float64, (M, b, 1), in nats.
+            statistics: Values under the name `statistic`, float64, (M, b, 1), in nats.
 
         Raises:
             ScoreError: No fit group is given, or a log-probability is not finite.
         """
-        log_prob = statistics["log_prob"]
+        log_prob = statistics[self.statistic]
         if log_prob.size == 0:
             raise ScoreError(f"{self.name} needs at least one fit group")
         entropy = float(-log_prob.mean())
         if not np.isfinite(entropy):
-            raise ScoreError(f"{self.name}: log_prob of the fit examples is not finite")
+            raise ScoreError(f"{self.name}: {self.statistic} of the fit examples is not finite")
         self.entropy_ = entropy
         return self
 
@@ -52,7 +60,7 @@ class Typicality:
         """Return the distance from the entropy for each group.
 
         Arguments:
-            statistics: `log_prob`: float64, (M, b, 1), in nats.
+            statistics: Values under the name `statistic`, float64, (M, b, 1), in nats.
 
         Returns:
             float64, (M,), in nats, never negative; higher is more OOD.
@@ -61,7 +69,7 @@ class Typicality:
             NotFittedError: `fit` was not called.
         """
         entropy = fitted(self.entropy_, self.name)
-        log_prob = statistics["log_prob"][:, :, 0]
+        log_prob = statistics[self.statistic][:, :, 0]
         scores: Array = np.abs(-log_prob.mean(axis=1) - entropy)
         return scores
 

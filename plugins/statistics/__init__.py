@@ -17,6 +17,10 @@ ENTRIES = {
         "dequantised_log_prob:DequantisedLogProb",
         "log-density of each example with fixed noise, in nats: for bits per dimension",
     ),
+    "gamma_log_density": (
+        "gamma_log_density:GammaLogDensity",
+        "log-density of each example after a gamma curve, under the same distribution, in nats",
+    ),
     "log_prob_terms": (
         "log_prob_terms:LogProbTerms",
         "terms of each example's log-probability, in nats: base density, ladj, by level",

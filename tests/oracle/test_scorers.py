@@ -148,6 +148,17 @@ def test_typicality_by_hand():
     assert scores.tolist() == [1.5, 2.0, 0.0]
 
 
+@pytest.mark.parametrize("scorer", [LogLikelihood, Typicality])
+def test_another_log_probability_is_read(scorer):
+    plain, other = log_prob([-1.0, -4.0]), log_prob([-9.0, -5.0])
+    both = plain | {"seen": other["log_prob"]}
+    reads = scorer(statistic="seen")
+    assert reads.inputs == ("seen",)
+    expected = scorer().fit(other).score(other)
+    assert reads.fit(both).score(both).tolist() == expected.tolist()
+    assert scorer().fit(both).score(both).tolist() == scorer().fit(plain).score(plain).tolist()
+
+
 @pytest.mark.parametrize(
     ("fit", "message"),
     [

@@ -38,19 +38,35 @@ def pixelwise(name, x):
         value = int(x[i, c, row, column])
         target = {
             "invert": (i, c, row, column),
+            "reverse-bits": (i, c, row, column),
+            "subtract-green": (i, c, row, column),
             "flip-horizontal": (i, c, row, width - 1 - column),
             "flip-vertical": (i, c, height - 1 - row, column),
             "rotate-90": (i, c, width - 1 - column, row),
             "rotate-180": (i, c, height - 1 - row, width - 1 - column),
             "shuffle-channels": (i, (c - 1) % channels, row, column),
         }[name]
-        out[target] = 31 - value if name == "invert" else value
+        green = int(x[i, 1, row, column])
+        out[target] = {
+            "invert": 31 - value,
+            "reverse-bits": int(f"{value:05b}"[::-1], 2),
+            "subtract-green": value if c == 1 else (value - green + 16) % 32,
+        }.get(name, value)
     return out
 
 
 @pytest.mark.parametrize(
     "name",
-    ["invert", "flip-horizontal", "flip-vertical", "rotate-90", "rotate-180", "shuffle-channels"],
+    [
+        "invert",
+        "reverse-bits",
+        "subtract-green",
+        "flip-horizontal",
+        "flip-vertical",
+        "rotate-90",
+        "rotate-180",
+        "shuffle-channels",
+    ],
 )
 def test_is_its_definition(name):
     dataset = Transformed(source=Source(), transform=name)
@@ -90,6 +106,26 @@ def test_shuffled_colours():
     assert shuffled.load("test").ravel().tolist() == [20, 30, 10]
 
 
+def test_changed_values_at_8_bits():
+    """Of all 256 levels, and of differences beyond half of them on both sides."""
+
+    class Levels(Source):
+        domain = Images(3, 16, 16)
+
+        def load(self, split):
+            ramp = np.arange(256)
+            return np.uint8([ramp, ramp[::-1], 0 * ramp]).reshape(1, 3, 16, 16)
+
+    ramp = np.arange(256)
+    reversed_bits = Transformed(source=Levels(), transform="reverse-bits").load("test")
+    assert reversed_bits[0, 0].ravel().tolist() == [int(f"{v:08b}"[::-1], 2) for v in ramp]
+    differences = Transformed(source=Levels(), transform="subtract-green").load("test")
+    red, green, blue = differences[0].reshape(3, 256)
+    assert np.array_equal((red.astype(int) + green - 128) % 256, ramp)
+    assert np.array_equal((blue.astype(int) + green - 128) % 256, 0 * ramp)
+    assert red[127:130].tolist() == [127, 129, 131]  # differences of -1, 1 and 3
+
+
 def test_the_source_is_left_as_it_is(tmp_path):
     np.save(tmp_path / "x.npy", Source().load("test"))
 
@@ -104,13 +140,17 @@ def test_the_source_is_left_as_it_is(tmp_path):
     assert np.array_equal(np.load(tmp_path / "x.npy"), Source().load("test"))
 
 
-def test_one_channel_cannot_be_shuffled():
+def test_one_channel_has_no_colours():
     class Gray(Source):
         domain = Images(1, 2, 4)
 
-    message = "transformed: 'shuffle-channels' needs at least 2 channels"
-    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
-        Transformed(source=Gray(), transform="shuffle-channels")
+    for name, needs in (
+        ("shuffle-channels", "at least 2 channels"),
+        ("subtract-green", "3 channels: red, green and blue"),
+    ):
+        message = f"transformed: '{name}' needs {needs}"
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+            Transformed(source=Gray(), transform=name)
 
 
 def test_stamp_is_the_sources_where_it_has_one():

@@ -35,8 +35,8 @@ UNSUPPORTED = {
 """Statistics that each model cannot have."""
 TEXT = {"mean_byte", "zlib_bits", "log_prob_tokens"}
 """Statistics that images cannot have."""
-NOISE = {"reconstruction_error"}
-"""Statistics that need a model of noise, which none is."""
+NOISE = {"reconstruction_error", "gamma_log_density"}
+"""Statistics that need a model of noise, or a density over real values, which none is or has."""
 
 
 def images(count, bright=255):
