@@ -34,12 +34,13 @@ SLOW = {
     "studies/model-families",
     "studies/readings",
     "studies/readings-overlap",
+    "studies/representation",
     "studies/seeds",
     "studies/text",
     "studies/text-languages",
 }
 WITHOUT_FILES = {"families", "pinned", "quickstart", "rivals", "text-quickstart", "studies/text"}
-WITHOUT_FILES |= {"studies/text-languages", "studies/seeds"}  # a part of these
+WITHOUT_FILES |= {"studies/text-languages", "studies/seeds", "studies/representation"}  # a part
 LANGUAGES = ("english", "german", "french", "russian")
 SMALL = {
     "models": {

@@ -18,6 +18,7 @@ CELLS = {
     "model-families": 2 * 5 * 3 * 2 * (9 * 5 + 3),  # OOD sets, epochs, seeds, group sizes, scorers
     "text": 5 * 6 * 3 * 2 * 8,  # OOD sets, epochs, seeds, group sizes, scorers
     "text-languages": 9 * 6 * 3 * 2 * 8,
+    "representation": 2 * 3 * 2 * (2 * 10 + 4 * 6) + 3 * 2 * 3 * 2,  # epochs, seeds, ...
     "every-scorer": 2 * 2 * 31,  # epochs, group sizes, scorers
 }
 
