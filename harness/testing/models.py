@@ -11,19 +11,18 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from harness.compute.examination import differs
-from harness.contracts import (
-    DensityModel,
-    Flow,
-    HasLogProbTerms,
-    HasLogProbTokens,
-    Likelihood,
-    Preparable,
-    Samplable,
-    Trainable,
-)
+from harness.contracts import DensityModel, Likelihood
 from harness.domain import Domain
-from harness.testing.checks import Check, Fault, NotApplicable, describe, run_checks
-from harness.testing.density import log_density
+from harness.testing.capabilities import (
+    log_density,
+    log_prob_terms,
+    log_prob_tokens,
+    prepare,
+    sample,
+    to_noise,
+    training_loss,
+)
+from harness.testing.checks import Check, Fault, describe, run_checks
 from harness.testing.model_subject import (
     STATE,
     ModelUnderTest,
@@ -216,119 +215,6 @@ def state_round_trip(subject: ModelUnderTest) -> None:
             f"a new model with the same state has a different log_prob (by up to {worst:.3g}): "
             "the model depends on something, such as a flag, that is not a parameter or buffer"
         )
-
-
-def prepare(subject: ModelUnderTest) -> None:
-    """`prepare` makes log_prob finite, also for constant examples."""
-    flat = torch.zeros(8, *subject.domain.shape, dtype=subject.dtype)
-    for what, x in (("random", subject.examples(32)), ("constant", flat)):
-        model = subject.fresh()
-        if not isinstance(model, Preparable):
-            raise NotApplicable("the model has no `prepare`")
-        model.prepare(x.clone())
-        if not log_prob(model.eval(), x).isfinite().all():
-            raise Fault(
-                f"after `prepare` on {what} examples log_prob is NaN or infinite: set a minimum "
-                "for the standard deviations used as divisors"
-            )
-
-
-def training_loss(subject: ModelUnderTest) -> None:
-    """`training_loss` is a finite scalar, and its only random numbers come from the generator."""
-    losses = []
-    for seed in (1, 2):
-        model = subject.model().train()  # anew, because a loss may change the state
-        if not isinstance(model, Trainable):
-            raise NotApplicable(
-                "the model has no `training_loss`: it is trained on -mean log_prob"
-            )
-        torch.manual_seed(seed)
-        before = torch.random.get_rng_state()
-        loss = model.training_loss(subject.examples(8), generator())
-        if loss.shape != () or not loss.isfinite():
-            raise Fault(f"training_loss must be a finite scalar, not {loss}")
-        if not loss.requires_grad:
-            raise Fault("training_loss is not differentiable: is the result detached?")
-        losses.append(loss.detach())
-        drawn = not torch.equal(before, torch.random.get_rng_state())
-    if differs(losses[1], losses[0]) or drawn:
-        raise Fault(
-            "training_loss draws random numbers without its generator: pass `generator=generator` "
-            "to every draw (dropout layers draw from torch's global generator)"
-        )
-
-
-def sample(subject: ModelUnderTest) -> None:
-    """`sample` returns examples in the domain and draws only from the generator."""
-    model = subject.model()
-    if not isinstance(model, Samplable):
-        raise NotApplicable("the model has no `sample`")
-    drawn = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        drawn.append(model.sample(3, generator()))
-    cold = model.sample(3, generator(), temperature=0.5)
-    for x in (drawn[0], cold):
-        if x.dtype != subject.dtype or x.shape != (3, *subject.domain.shape):
-            raise Fault(
-                f"3 samples are {x.dtype} with shape {tuple(x.shape)}, not "
-                f"{subject.domain.input_dtype} with shape {(3, *subject.domain.shape)}"
-            )
-        highest = int(x.max())
-        if highest >= subject.domain.levels:
-            raise Fault(f"a sample has the value {highest}, above {subject.domain.levels - 1}")
-    if not torch.equal(drawn[0], drawn[1]):
-        raise Fault("sample draws random numbers without its generator")
-
-
-def log_prob_terms(subject: ModelUnderTest) -> None:
-    """The terms of log_prob have shape (N,) each, and their sum is log_prob."""
-    model, x = subject.double(), subject.examples(5)
-    if not isinstance(model, HasLogProbTerms):
-        raise NotApplicable("the model has no `log_prob_terms`")
-    expected = settled(model, x)
-    with torch.no_grad():
-        terms = model.log_prob_terms(x.clone())
-    for name, values in terms.items():
-        if values.shape != (len(x),):
-            raise Fault(f"the term {name!r} has shape {tuple(values.shape)}, not ({len(x)},)")
-    total = torch.stack(list(terms.values())).sum(0)
-    if differs(total, expected):
-        worst = (total - expected).abs().max()
-        raise Fault(f"the terms {', '.join(terms)} do not sum to log_prob (off by {worst:.3g})")
-
-
-def log_prob_tokens(subject: ModelUnderTest) -> None:
-    """The log-probabilities of the tokens have the shape of x, and their sum is log_prob."""
-    model, x = subject.double(), subject.examples(5)
-    if not isinstance(model, HasLogProbTokens):
-        raise NotApplicable("the model has no `log_prob_tokens`")
-    with torch.no_grad():
-        values = model.log_prob_tokens(x.clone())
-    if values.shape != x.shape:
-        raise Fault(f"log_prob_tokens has shape {tuple(values.shape)}, not {tuple(x.shape)}")
-    if differs(values.flatten(1).sum(1), settled(model, x)):
-        raise Fault("the log-probabilities of the tokens do not sum to log_prob")
-
-
-def to_noise(subject: ModelUnderTest) -> None:
-    """The noise of a flow, shape (N, dims), is an invertible, per-example map of real images."""
-    model, x = subject.double(), subject.varied_examples().double()
-    if not isinstance(model, Flow):
-        raise NotApplicable("the model has no `to_noise`")
-    z, dims = model.to_noise(x.clone()), subject.domain.dims
-    if z.shape != (len(x), dims):
-        raise Fault(
-            f"the noise for {len(x)} examples has shape {tuple(z.shape)}, not ({len(x)}, {dims}): "
-            "flatten and concatenate the noise from every level"
-        )
-    if differs(model.to_noise(x[:1].clone()), z[:1]):
-        raise Fault("the noise for an example depends on the rest of the batch")
-    given = x[-1:].clone()
-    jacobian = torch.autograd.functional.jacobian(model.to_noise, given)  # type: ignore[no-untyped-call]
-    sign, _ = torch.linalg.slogdet(jacobian.reshape(dims, dims))
-    if not sign:
-        raise Fault("the map to noise is not invertible: is x rounded, or detached?")
 
 
 def left_as_found(subject: ModelUnderTest) -> None:
