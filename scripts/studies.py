@@ -1,9 +1,11 @@
 """Write the tables of the page on studies from `bench report` of the suites in `suites/studies`.
 
-    python scripts/studies.py --store STORE --data DATA [SUITE ...]
+    python scripts/studies.py --store STORE --data DATA [--set KEY=VALUE] [SUITE ...]
 
 `docs/snippets/study-SUITE.md` gets a table for each ID set and group size: a row for each model,
-OOD set and scorer, a column for each epoch. So no number on the page is written by hand.
+OOD set and scorer, a column for each epoch. Where there are several epochs to choose from, a last
+table has the epochs that `bench report --epochs` finds for the gradient score, by the paper's rule
+beside the others. So no number on the page is written by hand.
 """
 
 from __future__ import annotations
@@ -20,15 +22,24 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 SUITES = ROOT / "suites" / "studies"
 SNIPPETS = ROOT / "docs" / "snippets"
+CLAIMED = ("gradient-gaussian", "gradient-of-log-prob", "gradient-of-latent-sum")
+"""Names of the score that the paper makes its claim for."""
+RULES = {"any": "any epoch", "last": "last epoch", "paper": "paper"}
 
 Row = dict[str, Any]
 
 
-def results(suite: Path, arguments: list[str]) -> list[Row]:
-    """Return the stored results of a suite, as `bench report --format json` prints them."""
+def report(suite: Path, arguments: list[str]) -> dict[str, Any]:
+    """Return what `bench report --format json` prints for a suite, from its store."""
     command = [sys.executable, "-m", "oodbench", "report", str(suite), "--format", "json"]
     printed = subprocess.run(command + arguments, check=True, stdout=subprocess.PIPE).stdout
-    return [row for row in json.loads(printed)["results"] if row["status"] == "ok"]
+    found: dict[str, Any] = json.loads(printed)
+    return found
+
+
+def results(suite: Path, arguments: list[str]) -> list[Row]:
+    """Return the results with a number."""
+    return [row for row in report(suite, arguments)["results"] if row["status"] == "ok"]
 
 
 def distinct(rows: Iterable[Row], *keys: str) -> list[tuple[Any, ...]]:
@@ -37,8 +48,13 @@ def distinct(rows: Iterable[Row], *keys: str) -> list[tuple[Any, ...]]:
 
 
 def auroc(row: Row | None) -> str:
+    """Format the AUROC of a cell; empty without one."""
+    return "" if row is None else number(over(row)["auroc"])
+
+
+def number(value: float) -> str:
     """Format an AUROC with three digits, without the leading zero."""
-    return "" if row is None else f"{over(row)['auroc']:.3f}".replace("0.", ".")
+    return f"{value:.3f}".replace("0.", ".")
 
 
 def over(row: Row) -> Row:
@@ -75,6 +91,11 @@ def table(rows: list[Row]) -> str:
         lines.append([model, "", f"{unit}, ID", *bits(rows, epochs, model)])
         for key in distinct(own, "model", "out", "scorer"):
             lines.append([*key, *cells(rows, epochs, key)])
+    return markdown(lines)
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """Write the cells of a table as Markdown."""
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -105,16 +126,46 @@ def page(rows: list[Row]) -> str:
     return "\n".join(parts)
 
 
+def early(rows: list[Row]) -> str:
+    """Write the table of the epochs that are early enough; empty with two epochs or fewer."""
+    rows = [row for row in rows if row["scorer"] in CLAIMED and row["epochs_compared"] > 2]
+    if not rows:
+        return ""
+    names = ("model", "in", "out", "scorer", "group_size")
+    found = {(*(row[name] for name in names), row["rule"]): row for row in rows}
+    lines = [["model", "ID", "OOD", "score", "b", *RULES.values(), "AUROC at the last"]]
+    lines.append(["---"] * len(lines[0]))
+    for key in distinct(rows, *names):
+        answers = [found[*key, rule] for rule in RULES]
+        at_last = number(answers[0]["auroc_last"])
+        lines.append([*map(str, key), *map(chosen, answers), at_last])
+    margin = rows[0]["margin"]
+    head = f"Epochs found by `bench report --epochs --margin {margin}`, with the AUROC there:"
+    return f"\n{head}\n\n{markdown(lines)}"
+
+
+def chosen(answer: Row) -> str:
+    """Format the epoch that a rule finds, and the AUROC there."""
+    if answer["epoch"] is None:
+        return "not shown"
+    return f"{answer['epoch']} ({number(answer['auroc'])})"
+
+
 def main() -> None:
     """Write the tables of the suites named, or of all studies."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("suites", nargs="*", help="Names of studies; all by default.")
     parser.add_argument("--store", required=True, help="Store with the results.")
     parser.add_argument("--data", required=True, help="Data folder.")
+    parser.add_argument("--set", action="append", default=[], help="As of `bench report`.")
     asked = parser.parse_args()
+    arguments = ["--store", asked.store, "--data", asked.data]
+    arguments += [part for value in asked.set for part in ("--set", value)]
     for name in asked.suites or sorted(path.stem for path in SUITES.glob("*.toml")):
-        rows = results(SUITES / f"{name}.toml", ["--store", asked.store, "--data", asked.data])
-        (SNIPPETS / f"study-{name}.md").write_text(page(rows))
+        suite = SUITES / f"{name}.toml"
+        tables = page(results(suite, arguments))
+        found = report(suite, [*arguments, "--epochs"])["epochs"]
+        (SNIPPETS / f"study-{name}.md").write_text(tables + early(found))
 
 
 if __name__ == "__main__":
