@@ -12,6 +12,8 @@ from oodbench import Images
 from plugins.models.flow_matching import flow_matching
 from plugins.models.networks.flow_matching import FlowMatching
 from plugins.models.networks.pixel_mixture import PixelMixture
+from plugins.statistics.layer_gradients.engine import LayerGradientEngine
+from plugins.statistics.layer_gradients.reference import looped_layer_gradients
 
 DOMAIN = Images(1, 1, 3)
 MEAN = torch.tensor([-0.1, 0.0, 0.1]).double()
@@ -38,6 +40,11 @@ class Linear(nn.Module):
         gain = (t * COVARIANCE - (1 - t) * torch.eye(3).double()) @ torch.linalg.inv(spread)
         moved = gain @ (x.flatten(1) - t[:, 0] * MEAN).unsqueeze(2)
         return (self.factor * (MEAN + moved.squeeze(2))).reshape(x.shape)
+
+    def along(self, x, t, directions):
+        velocity = self(x, t)
+        moved = [self(x + e, t) - velocity for e in directions.unbind(1)]
+        return velocity, torch.stack(moved, 1)
 
 
 def linear(steps, probes=3, noise_seed=0):
@@ -182,3 +189,31 @@ def test_any_size_is_taken(domain):
     assert model.log_prob(images(domain, 2)).isfinite().all()
     assert model.log_prob(images(domain, 0)).shape == (0,)
     assert model.likelihood == "estimate"
+
+
+@pytest.mark.parametrize("t", [0.99, 0.6, 0.05])
+def test_the_derivative_of_the_velocity_of_a_pixel(t):
+    """Against differences; some deviations lie beyond their limit, where they do not change."""
+    domain, generator = Images(2, 2, 1, bits=4), torch.Generator().manual_seed(0)
+    pixels = PixelMixture(domain, components=2)
+    raw = torch.randn(3, pixels.outputs, 2, 1, generator=generator).double()
+    x = torch.randn(3, *domain.shape, generator=generator).double()
+    slopes = torch.randn(3, 2, *raw.shape[1:], generator=generator).double()
+    directions = torch.randn(3, 2, *domain.shape, generator=generator).double()
+    times = torch.full((3,), t).double()
+    velocity, along = pixels.velocity_along(raw, x, times, slopes, directions)
+    assert torch.equal(velocity, pixels.velocity(raw, x, times))
+    for k in range(2):
+        ahead, behind = (
+            pixels.velocity(raw + h * slopes[:, k], x + h * directions[:, k], times)
+            for h in (1e-6, -1e-6)
+        )
+        torch.testing.assert_close(along[:, k], (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-6)
+
+
+def test_layer_gradients_are_those_of_the_loop_without_one():
+    model, domain = small(steps=3, probes=2)
+    groups, engine = images(domain, 4).unflatten(0, (2, 2)), LayerGradientEngine()
+    assert engine.plan(model.eval(), groups) is not None
+    expected = looped_layer_gradients(model, groups)
+    torch.testing.assert_close(engine(model, groups), expected, rtol=1e-9, atol=0)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from oodbench import Images, Likelihood
 from plugins.models.flows.dequantised import DequantisedFlow
+from plugins.models.networks.first_order import FirstOrder
 from plugins.models.networks.pixel_mixture import PixelMixture
 from plugins.models.networks.unet import UNet
 
@@ -21,6 +22,9 @@ class Velocity(Protocol):
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Estimate y - ε, (N, C, H, W), from x = t y + (1 - t) ε and t, (N,)."""
+
+    def along(self, x: Tensor, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the same and its derivative along directions: both (N, P, C, H, W)."""
 
 
 class FlowMatching(DequantisedFlow):
@@ -129,25 +133,11 @@ class FlowMatching(DequantisedFlow):
             yield start, 0.5 * (start + end), end - start
 
     def _with_trace(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the velocity, (N, C, H, W), and the trace of its Jacobian, (N,).
-
-        Rows are the probes of the first example, then of the second.
-        """
-        count = len(self.probes)
-        rows, times = x.repeat_interleave(count, 0), t.repeat_interleave(count, 0)
-        directions = self.probes.repeat(len(x), 1, 1, 1)
-        is_differentiated = torch.is_grad_enabled()
-        with torch.enable_grad():
-            at = rows if rows.requires_grad else rows.detach().requires_grad_()
-            found = self.velocity(at, times)
-            (products,) = torch.autograd.grad(
-                found, at, directions, create_graph=is_differentiated
-            )
-        if not is_differentiated:
-            found = found.detach()
-        quadratic = (directions * products).flatten(1).sum(1).unflatten(0, (-1, count))
-        trace = quadratic.sum(1) if self._is_exact else quadratic.mean(1)
-        return found[::count], trace
+        """Compute the velocity, (N, C, H, W), and the trace of its Jacobian, (N,)."""
+        directions = self.probes.expand(len(x), *self.probes.shape)
+        velocity, products = self.velocity.along(x, t, directions)
+        quadratic = (directions * products).flatten(2).sum(2)  # (N, P)
+        return velocity, quadratic.sum(1) if self._is_exact else quadratic.mean(1)
 
 
 class UNetVelocity(nn.Module):
@@ -170,7 +160,24 @@ class UNetVelocity(nn.Module):
         self.unet = UNet(domain, outputs=outputs, width=width, halvings=halvings, heads=heads)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """See `Velocity`; the noise level is log((1 - t)² / t²), and images get variance 1."""
-        scale = torch.sqrt(t.square() + (1 - t).square())[:, None, None, None]
-        raw = self.unet(x / scale, 2 * torch.logit(1 - t, eps=1e-6))
+        """See `Velocity`."""
+        raw = self.unet(x / _scale(t), _noise_level(t))
         return self._pixels.velocity(raw, x, t)
+
+    def along(self, x: Tensor, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Velocity`."""
+        count = directions.shape[1]
+        rows, times = FirstOrder(count), t.repeat_interleave(1 + count)
+        z = rows.join(x, directions) / _scale(times)
+        raw, slopes = rows.split(self.unet(z, _noise_level(times), rows))
+        return self._pixels.velocity_along(raw, x, t, slopes, directions)
+
+
+def _scale(t: Tensor) -> Tensor:
+    """Compute the standard deviation of images at t, (N, 1, 1, 1), if theirs at t = 1 is 1."""
+    return torch.sqrt(t.square() + (1 - t).square())[:, None, None, None]
+
+
+def _noise_level(t: Tensor) -> Tensor:
+    """Compute the noise level log((1 - t)² / t²)."""
+    return 2 * torch.logit(1 - t, eps=1e-6)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from oodbench import Images
 
@@ -56,10 +57,7 @@ class PixelMixture:
             raw: Outputs of the network.
             edge_variance: Variance of the lowest and the highest grey level.
         """
-        raw = raw.unflatten(1, (self._channels, -1)).contiguous()
-        logits, means, log_sds = raw.split(
-            (self._components + 2, self._components, self._components), dim=2
-        )
+        logits, means, log_sds = self._split(raw.unflatten(1, (self._channels, -1)))
         # At the start of training, Gaussians side by side cover the range of the grey levels.
         start = (2 * torch.arange(self._components, device=raw.device) + 1) / self._components - 1
         means = means + start.to(raw.dtype)[:, None, None]
@@ -123,6 +121,56 @@ class PixelMixture:
         weights = (logits - 0.5 * (spread.log() + distances.square() / spread)).softmax(2)
         velocities = means + (t * variances - (1 - t)) * distances / spread
         return (weights * velocities).sum(2)
+
+    def velocity_along(
+        self, raw: Tensor, x: Tensor, t: Tensor, raw_slopes: Tensor, directions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Estimate the velocity, and its derivative if raw and x change, in P directions.
+
+        Arguments:
+            raw: As for `velocity`.
+            x: As for `velocity`.
+            t: As for `velocity`.
+            raw_slopes: Derivatives of raw, (N, P, outputs, H, W).
+            directions: Derivatives of x, (N, P, C, H, W).
+
+        Returns:
+            (N, C, H, W) and (N, P, C, H, W).
+        """
+        found = self.velocity(raw, x, t)
+        t = t[:, None, None, None, None, None]
+        parts = (part.unsqueeze(1) for part in self.components(raw, self.width**2 / 12))
+        logits, means, variances = parts  # (N, 1, C, J, H, W)
+        d_logits, d_means, d_variances = self._slopes(raw, variances, raw_slopes)
+        spread = t.square() * variances + (1 - t).square()
+        distances = (x.unsqueeze(2).unsqueeze(1) - t * means) / spread  # over the spread
+        d_distances = directions.unsqueeze(3) - t * d_means
+        squares = distances.square() * spread
+        weights = (logits - 0.5 * (spread.log() + squares)).softmax(3)
+        share = t * d_variances
+        gain = t * variances - (1 - t)
+        d_logits = d_logits - distances * d_distances - 0.5 * t * share * (1 - squares) / spread
+        d_velocities = d_means + gain * d_distances / spread
+        d_velocities = d_velocities + (1 - t * gain / spread) * share * distances
+        beyond = means + gain * distances - found.unsqueeze(2).unsqueeze(1)
+        return found, (weights * (d_velocities + d_logits * beyond)).sum(3)
+
+    def _slopes(self, raw: Tensor, variances: Tensor, raw_slopes: Tensor) -> Components:
+        """Compute derivatives of `components`, each (N, P, C, J, H, W), from those of raw."""
+        *_, log_sds = self._split(raw.unflatten(1, (self._channels, -1)))
+        parts = self._split(raw_slopes.unflatten(2, (self._channels, -1)))
+        d_logits, d_means, d_log_sds = parts
+        low, high = self._log_sds
+        log_sds = (log_sds - math.log(self._components)).unsqueeze(1)
+        d_log_sds = d_log_sds * ((log_sds >= low) & (log_sds <= high))
+        edges = (0, 0, 0, 0, 2, 0)  # which stay where they are
+        return Components(d_logits, F.pad(d_means, edges), F.pad(2 * d_log_sds, edges) * variances)
+
+    def _split(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Split (..., C, outputs / C, H, W) into logits, means and log standard deviations."""
+        sizes = (self._components + 2, self._components, self._components)
+        logits, means, log_sds = raw.contiguous().split(sizes, dim=-3)
+        return logits, means, log_sds
 
 
 def lattice(y: Tensor, s: Tensor, width: float) -> tuple[Tensor, Tensor]:

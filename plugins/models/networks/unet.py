@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oodbench import Images
+from plugins.models.networks.first_order import Values
 
 OCTAVES = 4
 """Number of frequencies of the noise level that the network is given."""
 RANGE = 16.0
 """The lowest frequency has half a period between the noise levels -16 and 16."""
+VALUES = Values()
 
 
 class UNet(nn.Module):
@@ -56,17 +58,18 @@ class UNet(nn.Module):
             nn.Conv2d(w, 2 * w, 3, stride=2, padding=1) for w in widths[:-1]
         )
         self.middle = Block(widths[-1], 4 * width)
-        self.attention = Attention(widths[-1], heads) if heads else nn.Identity()
+        self.attention = Attention(widths[-1], heads) if heads else None
         self.larger = nn.ModuleList(nn.Conv2d(2 * w, w, 1) for w in widths[:-1])
         self.up = nn.ModuleList(Block(w, 4 * width) for w in widths[:-1])
         self.last = nn.Conv2d(width, outputs, 3, padding=1)
 
-    def forward(self, z: Tensor, gamma: Tensor) -> Tensor:
+    def forward(self, z: Tensor, gamma: Tensor, rows: Values = VALUES) -> Tensor:
         """Map noisy images to numbers for each pixel.
 
         Arguments:
             z: Floating, (N, C, H, W), with a variance of about 1.
             gamma: Noise level log(σ² / α²) of each image, floating, (N,).
+            rows: What the rows of z are; those of the result are the same.
 
         Returns:
             Floating, (N, outputs, H, W).
@@ -76,14 +79,15 @@ class UNet(nn.Module):
         x = self.first(z.contiguous(memory_format=torch.channels_last))
         kept = []
         for block, smaller in zip(self.down, self.smaller, strict=True):
-            kept.append(block(x, level))
-            x = smaller(F.silu(kept[-1]))
-        x = self.attention(self.middle(x, level))
+            kept.append(block(x, level, rows))
+            x = smaller(rows.silu(kept[-1]))
+        x = self.middle(x, level, rows)
+        x = self.attention(x, rows) if self.attention is not None else x
         for k in reversed(range(len(kept))):
-            doubled = self.larger[k](F.silu(x)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+            doubled = self.larger[k](rows.silu(x)).repeat_interleave(2, 2).repeat_interleave(2, 3)
             height, width = kept[k].shape[2:]
-            x = self.up[k](kept[k] + doubled[:, :, :height, :width], level)
-        raw: Tensor = self.last(F.silu(x))
+            x = self.up[k](kept[k] + doubled[:, :, :height, :width], level, rows)
+        raw: Tensor = self.last(rows.silu(x))
         return raw.to(z.dtype)
 
 
@@ -123,11 +127,11 @@ class Block(nn.Module):
         with torch.no_grad():
             self.conv2.weight.mul_(0.1)
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+    def forward(self, x: Tensor, level: Tensor, rows: Values) -> Tensor:
         """Map floating (N, width, H, W) to the same shape, with `level`, (N, level_width)."""
         scale, shift = self.level(level)[:, :, None, None].chunk(2, dim=1)
-        h = torch.addcmul(shift, 1 + scale, self.conv1(F.silu(x)))
-        return x + self.conv2(F.silu(h))
+        h = torch.addcmul(shift, 1 + scale, self.conv1(rows.silu(x)))
+        return x + self.conv2(rows.silu(h))
 
 
 class Attention(nn.Module):
@@ -146,11 +150,9 @@ class Attention(nn.Module):
         with torch.no_grad():
             self.outputs.weight.mul_(0.1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, rows: Values = VALUES) -> Tensor:
         """Map floating (N, width, H, W) to the same shape."""
         parts = self.inputs(x).flatten(2).unflatten(1, (3, self._heads, -1))  # (N, 3, heads, d, P)
-        query, key, value = parts.transpose(-1, -2).unbind(1)
-        weights = (query @ key.transpose(-1, -2) / math.sqrt(key.shape[-1])).softmax(-1)
-        found = weights @ value  # (N, heads, P, d)
+        found = rows.attend(*parts.transpose(-1, -2).unbind(1))  # (N, heads, P, d)
         y: Tensor = x + self.outputs(found.transpose(-1, -2).reshape(x.shape))
         return y
