@@ -1,108 +1,136 @@
-"""Every model: examples per second in training and in layer gradients.
+"""Every model: examples per second in training and in layer gradients, and in another tree too.
 
     uv run python benchmarks/models.py --models maf realnvp --precisions float32 bfloat16
+    uv run python benchmarks/models.py --against ../older --threads 1 2
 
-Models have their default options, and the first of these domains that they take: 1x28x28, 3x32x32,
-256 bytes. "step" is a training step with the optimiser `--optimizer`, "gradients" are layer
-gradients at b = 1. Precisions alternate; medians of processor time are shown, as examples per
-second of one process.
+Models have their default options (`glow` 2 levels of 4 steps, 64 wide), and the first of these
+domains that they take: 1x28x28, 3x32x32, 256 bytes. "training" is a step with the optimiser
+`--optimizer`, "gradients" are layer gradients at b = 1. `--against` names a folder with another
+version of this repository, whose float32 comes first; what it has not is left out.
+
+Each side is a process with the code of its tree, and the other waits while one computes. For each
+model, number of threads and quantity they take turns after a call of each to warm up: at least
+three times, and for `--seconds` altogether. The table, in Markdown, has medians of wall time as
+examples per second, and how many times as fast each side is as the first. On a machine with other
+work take one thread and `--cpu-time`, the processor time.
 """
 
 from __future__ import annotations
 
 import argparse
-from functools import partial
-from types import SimpleNamespace
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
 
-import numpy as np
-import torch
-from peers import measured
-
-from harness.compute.device import keep_freed_memory
-from harness.compute.inputs import model_input
-from harness.compute.precision import in_bfloat16
-from harness.compute.seeds import generator
-from harness.compute.trainer import Training
-from harness.registry.options import REQUIRED, signature_options
-from harness.registry.registry import Registry
-from harness.suite import Recipe
-from harness.testing.entries import builder
-from oodbench import DomainError, Images, Tokens
-from plugins.statistics.layer_gradients.engine import LayerGradientEngine
-
-DOMAINS = (Images(1, 28, 28), Images(3, 32, 32), Tokens(256))
-PRECISIONS = ("float32", "bfloat16")
+ROOT = Path(__file__).parents[1]
+QUANTITIES = ("training", "gradients")
+AT_LEAST = 3
 
 
-def buildable():
-    """Models that can be built with their defaults, by name."""
-    registry, found = Registry(), {}
-    for name in registry.names("models"):
-        registered = registry.get("models", name)
-        options = signature_options(registered.load()).values()
-        if not any(default is REQUIRED for _, default in options):
-            found[name] = builder(registry, registered, {})
-    return found
+class Side:
+    """A process with the code of a tree."""
+
+    def __init__(self, name, tree, precision):
+        self.name, self._precision = name, precision
+        script = Path(__file__).with_name("timed_models.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(script)],
+            env=os.environ | {"PYTHONPATH": str(tree)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.models = self.tell("list")
+
+    def tell(self, do, **order):
+        """Send an order, and wait for the answer."""
+        self._process.stdin.write(json.dumps({"do": do, **order}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{self.name}: the process ended, see above")
+        return json.loads(answer)
+
+    def build(self, model, arguments):
+        """Build a model, ready for calls; return its domain."""
+        wanted = {name: getattr(arguments, name) for name in ("minibatch", "few", "optimizer")}
+        return self.tell("build", model=model, precision=self._precision, **wanted)
+
+    def end(self):
+        """End the process."""
+        self._process.stdin.close()
+        self._process.wait()
 
 
-def training_of(build, precision, arguments):
-    """Make a training for the first domain that the model takes."""
-    recipe = Recipe(
-        minibatch=arguments.minibatch, optimizer=arguments.optimizer, precision=precision
-    )
-    for domain in DOMAINS:
-        shape = (arguments.minibatch, *domain.shape)
-        drawn = np.random.default_rng(0).integers(0, domain.levels, shape).astype(domain.dtype)
-        component = SimpleNamespace(recipe=recipe, build=build)
-        try:
-            made = Training(component, domain, drawn, 0, torch.device("cpu"))
-        except DomainError:
-            continue
-        made.start()
-        made.model.train()
-        return made
-    raise SystemExit(f"none of {DOMAINS} suits the model")
+def speeds(sides, quantity, threads, arguments):
+    """Examples per second of each side, in turn."""
+    clock = "cpu" if arguments.cpu_time else "wall"
+    order = {"quantity": quantity, "threads": threads, "clock": clock}
+    for side in sides:
+        side.tell("time", **order)  # to warm up
+    found = [[] for _ in sides]
+    end = time.perf_counter() + arguments.seconds
+    while len(found[0]) < AT_LEAST or time.perf_counter() < end:
+        for side, rates in zip(sides, found, strict=True):
+            answer = side.tell("time", **order)
+            rates.append(answer["examples"] / answer["seconds"])
+    return [statistics.median(rates) for rates in found]
 
 
-def methods_of(build, arguments):
-    """Functions by quantity and precision."""
-    steps, gradients = {}, {}
-    for precision in arguments.precisions:
-        made = training_of(build, precision, arguments)
-        x = model_input(made.examples, made.domain)
-        steps[precision] = partial(made._step, x, generator(0, "noise", 1), 0)
-        model = training_of(build, "float32", arguments).model.eval()
-        model = in_bfloat16(model) if precision == "bfloat16" else model
-        groups = x[: arguments.few].unsqueeze(1)
-        gradients[precision] = partial(LayerGradientEngine(), model, groups)
-    return made.domain, {"step": (steps, len(x)), "gradients": (gradients, len(groups))}
+def shown(rate):
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
+
+
+def columns(names):
+    """Heads of the columns of a quantity: speeds, and their ratios to the first."""
+    return [names[0], *(head for name in names[1:] for head in (name, "ratio"))]
+
+
+def cells(rates):
+    ratios = [cell for rate in rates[1:] for cell in (shown(rate), f"{rate / rates[0]:.2f}")]
+    return [shown(rates[0]), *ratios]
+
+
+def line(parts):
+    print("| " + " | ".join(parts) + " |", flush=True)
 
 
 def parsed():
-    names = list(buildable())
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", choices=names, nargs="+", default=names)
-    parser.add_argument("--precisions", choices=PRECISIONS, nargs="+", default=["float32"])
+    parser.add_argument("--models", nargs="+", help="names; by default all")
+    precisions = ("float32", "bfloat16")
+    parser.add_argument("--precisions", choices=precisions, nargs="+", default=["float32"])
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="another version's tree")
     parser.add_argument("--optimizer", default="adam")
     parser.add_argument("--minibatch", type=int, default=64)
     parser.add_argument("--few", type=int, default=32, help="examples for layer gradients")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--seconds", type=float, default=10, help="for each number of a row")
+    parser.add_argument("--cpu-time", action="store_true", help="in place of wall time")
     return parser.parse_args()
 
 
 def main():
-    arguments, builds = parsed(), buildable()
-    torch.set_num_threads(arguments.threads)
-    keep_freed_memory()
-    print(f"torch {torch.__version__}, {arguments.threads} threads; examples per second")
-    print(f"{'model':16}{'domain':10}{'quantity':11}{'precision':11}{'examples/s':>11}")
-    for name in arguments.models:
-        domain, parts = methods_of(builds[name], arguments)
-        for quantity, (methods, count) in parts.items():
-            for precision, took in measured(methods, arguments.repeats).items():
-                shown = f"{name:16}{domain!s:10}{quantity:11}{precision:11}"
-                print(f"{shown}{count / took:11.1f}", flush=True)
+    arguments = parsed()
+    sides = [Side("before", arguments.against.resolve(), "float32")] if arguments.against else []
+    sides += [Side(precision, ROOT, precision) for precision in arguments.precisions]
+    shared = [name for name in sides[-1].models if all(name in side.models for side in sides)]
+    heads = [f"{q}, {head}" for q in QUANTITIES for head in columns([s.name for s in sides])]
+    line(["model", "domain", "threads", *heads])
+    line(["---"] * (3 + len(heads)))
+    for model in arguments.models or shared:
+        *_, domain = [side.build(model, arguments) for side in sides]
+        for threads in arguments.threads:
+            found = [speeds(sides, quantity, threads, arguments) for quantity in QUANTITIES]
+            line(
+                [f"`{model}`", domain, str(threads), *(c for rates in found for c in cells(rates))]
+            )
+    for side in sides:
+        side.end()
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class _SiLU(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, delta: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, delta: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
         x = rows[:, :1]
         s = torch.sigmoid(x)
