@@ -16,9 +16,10 @@ from harness.report.figures.style import (
     Width,
     add_legend,
     epoch_axis,
-    fold,
+    fold_lines,
     key,
     new_figure,
+    pair_title,
     plot_scorer,
     scorer_keys,
     scorer_look,
@@ -47,7 +48,7 @@ BITS: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 0.9}
 Metric: TypeAlias = Literal["auroc", "ovl_scores"]
 """Metrics that a curve can show; only the AUROC has an interval."""
 
-NAMES: dict[Metric, str] = {"auroc": "AUROC", "ovl_scores": "OVL of scores"}
+NAMES: dict[Metric, str] = {"auroc": "AUROC", "ovl_scores": "overlap of scores"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def curves_figure(seeds: Sequence[TrainingResults], drawing: Drawing, metric: Me
     scorers = dict.fromkeys(scorer for training in seeds for scorer in training.scorers)
     panels = [
         CurvePanel(
-            f"against {out}, b={size}",
+            pair_title(out, size),
             {
                 scorer: found
                 for scorer in scorers
@@ -198,7 +199,7 @@ def draw_curves(
             ax.tick_params(labelbottom=False)
     keys = scorer_keys(looks, [scorer for panel in panels for scorer in panel.curves])
     if limits:
-        keys.append(key(f"{bits_unit}, in-distribution (right)", **BITS))
+        keys.append(key(f"{bits_unit}, ID (right axis)", **BITS))
     add_legend(figure, keys)
     return figure
 
@@ -218,7 +219,7 @@ def _draw_panel(ax: Axes, panel: CurvePanel, looks: Looks, inches: float) -> Non
             ax.fill_between(found.epochs, found.low, found.high, **band)
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
-    ax.set_title(fold(panel.title, inches - 0.35))
+    ax.set_title(fold_lines(panel.title, inches - 0.2))
 
 
 def _bits_limits(panels: Sequence[CurvePanel]) -> tuple[float, float] | None:

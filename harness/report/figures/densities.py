@@ -16,11 +16,11 @@ from harness.report.figures.style import (
     INCHES,
     Width,
     add_legend,
+    dataset_label,
     dataset_look,
     epoch_axis,
     fold,
     key,
-    label,
     new_figure,
     plot_scorer,
     scorer_keys,
@@ -138,15 +138,17 @@ def draw_densities(
         for ax in row_axes[len(panels) : -1]:
             ax.set_axis_off()
         _draw_curves(row_axes[-1], curves, looks, inches - 0.35)
-        row_axes[0].set_ylabel(f"{fold(out, HEIGHT)}\ndensity")
-    axes[0][-1].set_title(fold(f"OVL, AUROC by {unit}", inches - 0.1))
+        row_axes[0].set_ylabel(f"{fold(f'OOD {out}', HEIGHT)}\ndensity")
+    axes[0][-1].set_title(fold("OVL and AUROC", inches - 0.1))
     axes[-1][-1].set_xlabel(unit)
     for scale, ax in zip(scales.values(), axes[-1], strict=False):
         ax.set_xlabel(bits_unit + scale.remark)
     keys = [
-        key(f"in-distribution {label(in_dataset)}", **dataset_look(looks, in_dataset)),
-        *(key(label(out), **dataset_look(looks, out)) for out in rows),
-        key("OVL", **OVL),
+        *(
+            key(dataset_label(name, [in_dataset], rows), **dataset_look(looks, name))
+            for name in (in_dataset, *rows)
+        ),
+        key("OVL (shaded overlap)", **OVL),
         *scorer_keys(looks, [scorer for _, curves in rows.values() for scorer in curves.auroc]),
     ]
     add_legend(figure, keys)

@@ -15,9 +15,10 @@ from harness.report.figures.style import (
     Width,
     add_legend,
     epoch_axis,
-    fold,
+    fold_lines,
     key,
     new_figure,
+    pair_title,
     scorer_keys,
     scorer_look,
 )
@@ -27,6 +28,7 @@ from harness.results import Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Transform
 
 
 LEAST_LINEAR = 0.01
@@ -35,6 +37,9 @@ LEAST_LINEAR = 0.01
 MARGIN_LINE: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1)), "linewidth": 0.9}
 SHOWN: dict[str, Any] = {"color": "black", "linestyle": "", "marker": "o"}
 NOT_SHOWN: dict[str, Any] = {**SHOWN, "markerfacecolor": "white"}
+LIMIT: dict[str, Any] = {"color": "black", "linestyle": "", "marker": "|", "markersize": 8}
+APART = 2.0
+"""Distance of neighbouring scorers at the same epoch, in points."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def losses_figure(seeds: Sequence[TrainingResults], drawing: Drawing) -> Figure 
     scorers = dict.fromkeys(scorer for training in seeds for scorer in training.scorers)
     panels = [
         LossPanel(
-            f"against {out}, b={size}",
+            pair_title(out, size),
             {
                 scorer: found
                 for scorer in scorers
@@ -70,7 +75,7 @@ def losses_figure(seeds: Sequence[TrainingResults], drawing: Drawing) -> Figure 
     if not any(panel.losses for panel in panels):
         return None
     unit = seeds[0].unit
-    title = f"{trained(seeds)}: loss of AUROC against the last {unit}, with one-sided 95 % limits"
+    title = f"{trained(seeds)}: loss of AUROC against the last {unit}"
     return draw_losses(
         panels,
         drawing.looks,
@@ -105,7 +110,8 @@ def draw_losses(
     """Draw a figure with panels that share both axes, from left to right and down.
 
     A marker is filled if the epoch is shown to be enough, a whisker ends at the upper limit. The
-    axis is linear up to twice the margin, then logarithmic.
+    axis is linear up to twice the margin, then logarithmic. Scorers stand side by side, since
+    whiskers at the same epoch would hide one another.
 
     Arguments:
         panels: The panels.
@@ -128,17 +134,21 @@ def draw_losses(
             ax.set_axis_off()
             continue
         _draw_panel(ax, panels[place], looks, margin)
-        ax.set_title(fold(panels[place].title, inches - 0.35))
+        ax.set_title(fold_lines(panels[place].title, inches - 0.2))
         _loss_axis(ax, margin, low, high)
         epoch_axis(ax, epochs, inches - 0.4)
         is_first, is_lowest = place % columns == 0, place + columns >= len(panels)
         ax.tick_params(labelleft=is_first, labelbottom=is_lowest)
-        ax.set_ylabel("loss of AUROC" if is_first else "")
+        ax.set_ylabel("loss of AUROC\n(symlog scale)" if is_first else "")
         ax.set_xlabel(unit if is_lowest else "")
     scorers = [scorer for panel in panels for scorer in panel.losses]
-    enough = [key("shown to be enough", **SHOWN), key("not shown", **NOT_SHOWN)]
-    limit = key(f"margin {margin:g}", **MARGIN_LINE)
-    add_legend(figure, [*scorer_keys(looks, scorers), limit, *enough])
+    others = [
+        key(f"margin {margin:g}", **MARGIN_LINE),
+        key("upper 95 % limit", **LIMIT),
+        key("shown to be within the margin", **SHOWN),
+        key("not shown to be", **NOT_SHOWN),
+    ]
+    add_legend(figure, [*scorer_keys(looks, scorers), *others])
     return figure
 
 
@@ -148,12 +158,22 @@ def _draw_panel(ax: Axes, panel: LossPanel, looks: Looks, margin: float) -> None
     for scorer, found in panel.losses.items():
         epochs, values = [x.epoch for x in found], [x.loss for x in found]
         look = scorer_look(looks, scorer)
-        ax.vlines(epochs, values, [x.high for x in found], color=look["color"], linewidth=0.6)
-        ax.plot(epochs, values, color=look["color"], linestyle=look["linestyle"], linewidth=1)
+        own = {"color": look["color"], "transform": _beside(ax, looks, scorer)}
+        ax.vlines(epochs, values, [x.high for x in found], linewidth=0.6, **own)
+        ax.plot(epochs, values, linestyle=look["linestyle"], linewidth=1, **own)
         for is_shown, face in ((True, look["color"]), (False, "white")):
             points = [(x.epoch, x.loss) for x in found if x.is_shown == is_shown]
-            marks = {"color": look["color"], "markerfacecolor": face, "marker": look["marker"]}
-            ax.plot(*(zip(*points, strict=True) if points else ((), ())), linestyle="", **marks)
+            if points:  # the layout would make room for an empty line without end
+                marks = {"linestyle": "", "markerfacecolor": face, "marker": look["marker"]}
+                ax.plot(*zip(*points, strict=True), **marks, **own, clip_on=False)
+
+
+def _beside(ax: Axes, looks: Looks, scorer: str) -> Transform:
+    """Return the transform from data to the place of a scorer beside those of the others."""
+    from matplotlib.transforms import ScaledTranslation
+
+    place = list(looks.focus).index(scorer) - (len(looks.focus) - 1) / 2
+    return ax.transData + ScaledTranslation(place * APART / 72, 0, ax.figure.dpi_scale_trans)
 
 
 def _loss_axis(ax: Axes, margin: float, low: float, high: float) -> None:

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from harness.domain import Images
 from harness.metrics.placements import Floats
 from harness.metrics.ranks import By
-from harness.plan.jobs import ChainId
 from harness.plan.plan import Plan
 from harness.report.figures.curves import curves_figure
 from harness.report.figures.densities import PANELS, DensityPanel, OverlapCurves, draw_densities
@@ -21,7 +20,13 @@ from harness.report.figures.histograms import Panel, draw_histograms
 from harness.report.figures.layers import LayerPanel, draw_layers, layer_band
 from harness.report.figures.ranking import draw_ranking
 from harness.report.figures.samples import draw_samples, tiled, try_to_sample
-from harness.report.figures.series import TrainingResults, by_seeds, training_results
+from harness.report.figures.series import (
+    TrainingResults,
+    by_seeds,
+    model_name,
+    trained,
+    training_results,
+)
 from harness.report.figures.style import Drawing, Look, model_look, save, scorer_look, style
 from harness.report.looks import Looks
 from harness.report.ranking import ranking_table
@@ -154,7 +159,8 @@ def bits_figure(trainings: Sequence[TrainingResults], drawing: Drawing) -> Figur
         return None
     grid = [panels[start : start + 2] for start in range(0, len(panels), 2)]
     first = trainings[0]
-    title = f"{_model(first.chain)}, {first.bits_name} at the last {first.unit} (filled: ID)"
+    shown = f"{first.bits_name} at the last {first.unit} (filled: in-distribution)"
+    title = f"{model_name(first.chain)}: {shown}"
     words = {"title": title, "unit": first.bits_unit, "share_of": "examples"}
     return draw_histograms(grid, drawing.looks, **words)
 
@@ -171,10 +177,10 @@ def scores_figure(training: TrainingResults, scorer: str, drawing: Drawing) -> F
                 if result and result.scores is not None:
                     samples |= dict(zip((training.chain.dataset, out), result.scores, strict=True))
             if samples:
-                row.append(Panel(f"{training.unit} {epoch}, b={size}", samples))
+                row.append(Panel(f"{training.unit} {epoch}, group size {size}", samples))
         if row:
             grid.append(row)
-    title = f"{training.chain}: {scorer} (filled: ID)"
+    title = f"{trained([training])}: scores of {scorer}"
     words = {"title": title, "unit": "score, higher is more OOD", "share_of": "groups"}
     return draw_histograms(grid, drawing.looks, **words)
 
@@ -204,7 +210,7 @@ def overlap_figure(training: TrainingResults, drawing: Drawing) -> Figure | None
             rows[out] = (panels, OverlapCurves(ovl, auroc))
     if not rows:
         return None
-    title = f"{training.chain}: overlap of {training.bits_name}, and AUROC at b = {size}"
+    title = f"{trained([training])}: {training.bits_name}, and AUROC at group size {size}"
     return draw_densities(
         rows,
         drawing.looks,
@@ -232,7 +238,8 @@ def layers_figure(training: TrainingResults, drawing: Drawing) -> Figure | None:
     if not rows:
         return None
     title = (
-        f"{training.chain}: gradients layer by layer, b = {size} (median, 5 % to 95 % of groups)"
+        f"{trained([training])}: gradients layer by layer, group size {size} "
+        "(line: median, band: 5 % to 95 % of groups)"
     )
     words = {"in_dataset": training.chain.dataset, "title": title, "unit": training.unit}
     return draw_layers(rows, names, drawing.looks, **words)
@@ -255,7 +262,7 @@ def samples_figure(
             notes.append(note)
     if not grids:
         return None
-    title = f"{chain}: samples at temperature {temperature:g}"
+    title = f"{trained([training])}: samples at temperature {temperature:g}"
     return draw_samples(grids, title=title, unit=training.unit)
 
 
@@ -274,7 +281,3 @@ def chosen(epochs: Sequence[int], most: int) -> list[int]:
 def _file_name(name: str, seed: int) -> str:
     """Escape a name for every file system; different names stay different."""
     return quote(name, safe=" @+=,") + (f"@seed{seed}" if seed else "")
-
-
-def _model(chain: ChainId) -> str:
-    return chain.model + (f" (seed {chain.seed})" if chain.seed else "")

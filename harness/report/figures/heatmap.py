@@ -58,7 +58,10 @@ class Group:
 
 def heatmap_figure(results: Sequence[Result], drawing: Drawing, group_size: int) -> Figure:
     """Draw the heat map of a suite at a group size, for the last epoch of each model."""
-    title = f"AUROC at the last {unit_of(results)}, b={group_size} (bold: best of its column)"
+    title = (
+        f"AUROC at the last {unit_of(results)}, group size {group_size} "
+        "(bold number: best of its column)"
+    )
     found = groups(results, group_size)
     return draw_heatmap(found, drawing.looks, title=title, width=drawing.width)
 
@@ -123,12 +126,13 @@ def _above(block: Sequence[Group]) -> float:
 
 
 def _below(block: Sequence[Group]) -> float:
-    """Return the height of the names of the OOD sets below a block, in inches."""
-    return SMALL * max(len(out) for group in block for out in group.outs) + 0.12
+    """Return the height of the axis of OOD sets below a block, in inches."""
+    return SMALL * max(len(out) for group in block for out in group.outs) + 0.27
 
 
 def _name(group: Group) -> str:
-    return "\n".join(fold(word, group.cells * CELL) for word in (group.model, group.in_dataset))
+    words = (group.model, f"ID {group.in_dataset}")
+    return "\n".join(fold(word, group.cells * CELL) for word in words)
 
 
 def _parts(group: Group, most: int) -> list[Group]:
@@ -158,6 +162,7 @@ def _draw_block(ax: Axes, block: Sequence[Group], scorers: Sequence[str], looks:
         ticks |= {left + place + 0.5: out for place, out in enumerate(group.outs)}
         left += group.cells + GAP
     ax.set_xticks(list(ticks), list(ticks.values()), rotation=90)
+    ax.set_xlabel("OOD set", labelpad=1)
     ax.set_yticks([place + 0.5 for place in range(len(scorers))], scorers)
     for text, scorer in zip(ax.get_yticklabels(), scorers, strict=True):
         if scorer in looks.focus:

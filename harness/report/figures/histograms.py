@@ -13,10 +13,10 @@ from harness.report.figures.scale import Scale, choose_scale
 from harness.report.figures.style import (
     LETTER,
     add_legend,
+    dataset_label,
     dataset_look,
     fold,
     key,
-    label,
     new_figure,
 )
 from harness.report.looks import Looks
@@ -109,8 +109,10 @@ def draw_histograms(
         row_axes[0].set_ylabel(f"share of {share_of}")
         for ax in row_axes[len(row) :]:
             ax.set_axis_off()
-    names = dict.fromkeys(name for row in grid for panel in row for name in panel.samples)
-    add_legend(figure, [key(label(name), **dataset_look(looks, name)) for name in names])
+    sets = [list(panel.samples) for row in grid for panel in row]
+    ins, outs = {own for own, *_ in sets}, {name for _, *others in sets for name in others}
+    names = dict.fromkeys(name for names in sets for name in names)
+    add_legend(figure, [key(dataset_label(x, ins, outs), **dataset_look(looks, x)) for x in names])
     return figure
 
 

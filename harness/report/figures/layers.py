@@ -13,9 +13,9 @@ from harness.metrics.placements import Floats
 from harness.report.figures.style import (
     LETTER,
     add_legend,
+    dataset_label,
     dataset_look,
     fold,
-    label,
     new_figure,
 )
 from harness.report.looks import Looks
@@ -123,9 +123,9 @@ def draw_layers(
             _mark_blocks(ax, names, named=place == len(rows))
             if place == 1:
                 ax.set_title(f"{unit} {panel.epoch}")
-        row_axes[0].set_ylabel(f"{fold(f'against {out}', HEIGHT)}\nlog sq. gradient norm")
-    sets = [in_dataset, *rows]
-    add_legend(figure, [Patch(color=colour(name), label=label(name)) for name in sets])
+        row_axes[0].set_ylabel(f"{fold(f'OOD {out}', HEIGHT)}\nlog sq. gradient norm")
+    names_of = {name: dataset_label(name, [in_dataset], rows) for name in (in_dataset, *rows)}
+    add_legend(figure, [Patch(color=colour(x), label=text) for x, text in names_of.items()])
     return figure
 
 

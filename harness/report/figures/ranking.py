@@ -26,11 +26,17 @@ LINE = 0.16
 BAR = 0.075
 """Distance between two bars, in inches."""
 
+SIDES: dict[Width, int] = {"one": 1, "two": 2}
+"""Sides of the axis with names: a single column has no room on the right."""
+
 AXIS: dict[Width, float] = {"one": 1.0, "two": 2.6}
 """Least length of the axis, in inches; longer names are shortened."""
 
 MARGIN = 3
 """Room beside the longest name, in letters; the widths of letters differ by versions of fonts."""
+
+EDGE = 0.2
+"""Room beside the axis where there are no names, in inches."""
 
 TAIL = 8
 """Letters at the end of a shortened name."""
@@ -77,18 +83,23 @@ def draw_ranking(
     bars = cliques(list(ranked.mean_ranks.values()), apart)
     heading = fold(title, 0.95 * INCHES[width])
     top = 0.15 * (heading.count("\n") + 1) + 0.45
-    lines = -(-len(ranked.mean_ranks) // 2)
+    sides = SIDES[width]
+    lines = -(-len(ranked.mean_ranks) // sides)
     height = top + BAR * (len(bars) + 1) + LINE * (lines + 1)
     figure = Figure(figsize=(INCHES[width], height))
     figure.suptitle(heading, y=1 - 0.05 / height, va="top")
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, INCHES[width]), ylim=(height, 0))  # the unit is an inch
     ax.set_axis_off()
-    room = int((INCHES[width] - AXIS[width]) / 2 / LEGEND_LETTER) - MARGIN
+    room = int((INCHES[width] - AXIS[width]) / sides / LEGEND_LETTER) - MARGIN
     names = {name: _short(name, room) for name in ranked.mean_ranks}
-    side = LEGEND_LETTER * (max(map(len, names.values())) + MARGIN)
-    at = _axis(ax, len(names), side, top, apart)
-    _write_names(ax, ranked, names, looks, at, top, BAR * (len(bars) + 1))
+    critical = f"critical difference {apart:.2f}"
+    side = LEGEND_LETTER * (max(map(len, [critical, *names.values()])) + MARGIN)
+    ends = side, INCHES[width] - (side if sides == 2 else EDGE)
+    at = _axis(ax, len(names), ends, top, apart)
+    for y, text in ((0.25, critical), (0.12, "mean rank (1 is best)")):
+        ax.text(ends[0] - 0.12, top - y, text, ha="right", va="center", fontsize=7)
+    _write_names(ax, ranked, names, looks, at, (top, top + BAR * (len(bars) + 1)), lines)
     for level, (first, last) in enumerate(bars, 1):
         ranks = list(ranked.mean_ranks.values())
         ends = at(ranks[first]) - 0.03, at(ranks[last]) + 0.03
@@ -96,12 +107,14 @@ def draw_ranking(
     return figure
 
 
-def _axis(ax: Axes, count: int, side: float, top: float, apart: float) -> Callable[[float], float]:
+def _axis(
+    ax: Axes, count: int, ends: tuple[float, float], top: float, apart: float
+) -> Callable[[float], float]:
     """Draw the axis of ranks with the critical difference; return the place of a rank."""
-    width = ax.get_xlim()[1] - 2 * side
+    width = ends[1] - ends[0]
 
     def at(rank: float) -> float:
-        return side + width * (rank - 1) / (count - 1)
+        return ends[0] + width * (rank - 1) / (count - 1)
 
     ax.plot([at(1), at(count)], [top, top], color="black", linewidth=0.8)
     step = math.ceil(LETTER * (len(str(count)) + 1) * (count - 1) / width)
@@ -110,7 +123,6 @@ def _axis(ax: Axes, count: int, side: float, top: float, apart: float) -> Callab
         ax.text(at(rank), top - 0.07, str(rank), ha="center", va="bottom", fontsize=7)
     reach = min(at(1 + apart), at(count))
     ax.plot([at(1), reach], [top - 0.25] * 2, color="black", linewidth=1.2, marker="|")
-    ax.text(reach + 0.06, top - 0.25, f"CD = {apart:.2f}", ha="left", va="center", fontsize=7)
     return at
 
 
@@ -120,22 +132,24 @@ def _write_names(
     names: Mapping[str, str],
     looks: Mapping[str, Look],
     at: Callable[[float], float],
-    top: float,
-    bars: float,
+    tops: tuple[float, float],
+    lines: int,
 ) -> None:
-    """Write the better half of the names on the left and the others on the right."""
+    """Write the best names on the left, as many as there are lines, and others on the right.
+
+    `tops` are the heights of the axis and of the first line.
+    """
     count = len(ranked.mean_ranks)
-    half = -(-count // 2)
     ends = at(1) - 0.08, at(count) + 0.08
     for place, (name, rank) in enumerate(ranked.mean_ranks.items()):
-        is_left = place < half
+        is_left = place < lines
         line = place if is_left else count - 1 - place
-        y = top + bars + LINE * (line + 0.5)
+        y = tops[1] + LINE * (line + 0.5)
         end = ends[0] if is_left else ends[1]
         shown = {key: value for key, value in looks[name].items() if key == "color"}
-        ax.plot([at(rank), at(rank), end], [top, y, y], linewidth=0.8, **shown)
+        ax.plot([at(rank), at(rank), end], [tops[0], y, y], linewidth=0.8, **shown)
         if isinstance(looks[name]["marker"], str):  # numbers would hide one another
-            ax.plot([at(rank)], [top], **{**looks[name], "linestyle": "", "zorder": 4})
+            ax.plot([at(rank)], [tops[0]], **{**looks[name], "linestyle": "", "zorder": 4})
         ha = "right" if is_left else "left"
         ax.text(
             end + (-0.04 if is_left else 0.04), y, names[name], ha=ha, va="center", fontsize=7.5

@@ -135,9 +135,13 @@ def by_seeds(trainings: Sequence[TrainingResults]) -> list[list[TrainingResults]
 def trained(seeds: Sequence[TrainingResults]) -> str:
     """Name a model and its ID set, with the number of seeds unless there is a single one."""
     chain = seeds[0].chain
-    if len(seeds) == 1:
-        return str(chain)
-    return f"{chain.model} on {chain.dataset} (mean of {len(seeds)} seeds)"
+    name = model_name(chain) if len(seeds) == 1 else f"{chain.model} (mean of {len(seeds)} seeds)"
+    return f"{name}, in-distribution {chain.dataset}"
+
+
+def model_name(chain: ChainId) -> str:
+    """Name a model, with its seed unless it is 0."""
+    return chain.model + (f" (seed {chain.seed})" if chain.seed else "")
 
 
 def along(

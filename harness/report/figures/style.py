@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -53,7 +53,8 @@ Look: TypeAlias = dict[str, Any]
 Width: TypeAlias = Literal["one", "two"]
 """Width of a figure: one column of a paper with two columns, or both."""
 
-INCHES: dict[Width, float] = {"one": 3.4, "two": 7.0}
+INCHES: dict[Width, float] = {"one": 3.17, "two": 6.48}
+"""A column (229.5 pt) and a page (469 pt) of LaTeX's article in two columns have room."""
 
 DIGIT = 4.4
 """Height of the numbers of grey scorers, in points."""
@@ -79,7 +80,7 @@ class Drawing:
 LETTER = 0.075
 """Letter width in inches, deliberately overestimated."""
 
-LEGEND_LETTER = 0.066
+LEGEND_LETTER = 0.062
 """Mean width of the letters of a long name in a legend, in inches."""
 
 SETTINGS: dict[str, Any] = {
@@ -96,6 +97,8 @@ SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "lines.markersize": 3.5,
     "legend.frameon": False,
+    "legend.handlelength": 2.8,  # a whole period of each line
+    "legend.columnspacing": 1.2,
     "pdf.fonttype": 42,  # embedded TrueType, required by journals
     "text.parse_math": False,  # a dollar sign in a name stays a dollar sign
     "savefig.dpi": 160,
@@ -155,7 +158,8 @@ def new_figure(
 def scorer_look(looks: Looks, scorer: str) -> Look:
     """Return colour, line and marker of a scorer, in matplotlib arguments.
 
-    A scorer that is not in focus is a thin grey line with its number as marker.
+    A scorer that is not in focus is a thin grey line with its number as marker. Those in focus
+    become thinner one by one: of curves that coincide, the earlier show around the later.
     """
     slot = looks.focus.get(scorer)
     if slot is None:
@@ -163,7 +167,11 @@ def scorer_look(looks: Looks, scorer: str) -> Look:
             **{"color": GREY, "linewidth": 0.7, "zorder": 1.5},
             **_number(looks.others[scorer]),
         }
-    return {"color": COLOURS[slot], "linestyle": LINES[slot], "marker": MARKERS[slot]}
+    place = list(looks.focus).index(scorer)
+    return {
+        **{"color": COLOURS[slot], "linestyle": LINES[slot], "marker": MARKERS[slot]},
+        **{"linewidth": 2.0 - 0.2 * place, "markersize": 4.8 - 0.4 * place},
+    }
 
 
 def model_look(looks: Looks, model: str) -> Look:
@@ -264,6 +272,29 @@ def fold(text: str, inches: float) -> str:
     return textwrap.fill(one_line(text), max(10, int(inches / LETTER)))
 
 
+def pair_title(out: str, size: int) -> str:
+    """Make the title of a panel: OOD set and group size, on a line each."""
+    return f"OOD {one_line(out)}\ngroup size {size}"
+
+
+def fold_lines(text: str, inches: float) -> str:
+    """Wrap each line of a text to a width in inches."""
+    return "\n".join(fold(line, inches) for line in text.splitlines())
+
+
+def dataset_label(name: str, ins: Collection[str], outs: Collection[str]) -> str:
+    """Prepare a data set for a legend, with its role in the figure unless it has both.
+
+    Arguments:
+        name: Name of the data set.
+        ins: Names of the in-distribution sets in the figure.
+        outs: Names of the OOD sets.
+    """
+    if name in ins and name in outs:
+        return label(name)
+    return label(f"{name} ({'in-distribution' if name in ins else 'OOD'})")
+
+
 def label(name: str) -> str:
     """Prepare a name for a legend: matplotlib hides labels with a leading underscore."""
     text = fold(name, 2.6)
@@ -274,7 +305,7 @@ def add_legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Add a single legend below all panels, in a figure that grows for it."""
     width, height = figure.get_size_inches()
     widest = max(len(line) for handle in handles for line in handle.get_label().splitlines())
-    columns = max(1, min(int(width / (LEGEND_LETTER * widest + 0.55)), len(handles)))
+    columns = max(1, min(int(width / (LEGEND_LETTER * widest + 0.52)), len(handles)))
     lines = max(handle.get_label().count("\n") + 1 for handle in handles)
     figure.set_size_inches(width, height + 0.145 * lines * -(-len(handles) // columns))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from harness.report.figures.samples import draw_samples
 from harness.report.figures.scale import Scale
 from harness.report.figures.style import (
     COLOURS,
+    INCHES,
     dataset_look,
     save,
     scorer_look,
@@ -62,6 +64,11 @@ def shown(name):
     return "".join(name.split())
 
 
+def as_out(name):
+    """The name of an OOD set in a legend."""
+    return shown(f"{name}(OOD)")
+
+
 @pytest.fixture
 def panels():
     own, outs = "plain", list(HOSTILE.values())
@@ -72,7 +79,7 @@ def panels():
 
 def test_histograms(panels):
     figure = draw_histograms(panels, LOOKS, title="Title " * 30, unit="score", share_of="groups")
-    assert legend(figure) == ["plain", *map(shown, HOSTILE.values())]
+    assert legend(figure) == ["plain(in-distribution)", *map(as_out, HOSTILE.values())]
     counted = [*histograms([panels[0][0], panels[1][0]]), *histograms([panels[0][1]])]
     shown_panels = [panels[0][0], panels[1][0], panels[0][1]]
     axes = [figure.axes[0], figure.axes[2], figure.axes[1]]
@@ -98,6 +105,7 @@ def test_a_data_set_keeps_its_colour_wherever_it_stands():
     figure = draw_histograms(grid, LOOKS, title="t", unit="u", share_of="s")
     colours = [[patch.get_edgecolor() for patch in ax.patches[1:]] for ax in figure.axes]
     assert colours[0] == colours[1][::-1]
+    assert legend(figure) == ["a", "b"]  # each is both in-distribution and OOD
 
 
 def band():
@@ -110,7 +118,7 @@ def test_layers():
     names = [f"levels.{i // 20}.step.{i}" for i in range(40)]
     rows = {name: [LayerPanel(e, band(), band()) for e in (0, 16)] for name in HOSTILE.values()}
     figure = draw_layers(rows, names, LOOKS, in_dataset="plain", title="Title")
-    assert legend(figure) == ["plain", *map(shown, HOSTILE.values())]
+    assert legend(figure) == ["plain(in-distribution)", *map(as_out, HOSTILE.values())]
     expected = [panel for row in rows.values() for panel in row]
     for panel, ax in zip(expected, figure.axes, strict=True):
         own, other = (line for line in ax.lines if len(line.get_ydata()) == 40)
@@ -146,8 +154,9 @@ def test_densities():
         "constant": ([DensityPanel(4, own, same, 0.0)], curves),
     }
     figure = draw_densities(rows, LOOKS, in_dataset=HOSTILE["dollars"], title="Title")
-    assert legend(figure)[0] == shown(f"in-distribution {HOSTILE['dollars']}")
-    assert legend(figure)[1:] == [shown(HOSTILE["words"]), "constant", "OVL", *map(shown, auroc)]
+    assert legend(figure)[0] == shown(f"{HOSTILE['dollars']}(in-distribution)")
+    outs = as_out(HOSTILE["words"]), "constant(OOD)"
+    assert legend(figure)[1:] == [*outs, "OVL(shadedoverlap)", *map(shown, auroc)]
     panel, _, beside, point, blank, _ = figure.axes
     expected = densities(own, near, Scale())
     assert np.array_equal(panel.lines[0].get_ydata(), expected.own.values)
@@ -169,7 +178,7 @@ def test_curves():
         for _ in range(2)
     ]
     figure = draw_curves(panels, LOOKS, title="Title", sizes=2)
-    assert legend(figure) == ["$a$", "_b", "bits/dim,in-distribution(right)"]
+    assert legend(figure) == ["$a$", "_b", "bits/dim,ID(rightaxis)"]
     left = [ax for ax in figure.axes if ax.get_ylim() == (0, 1) and ax.axison]
     right = [ax for ax in figure.axes if ax.axison and ax not in left]
     assert len(left) == len(right) == 10
@@ -211,7 +220,10 @@ def test_losses():
     a = [Loss(0, 0.3, 0.4, False), Loss(1, 0.004, 0.008, True), Loss(16, 0.0, 0.0, True)]
     panels = [LossPanel(f"against {name}", {"$a$": a}) for name in HOSTILE.values()]
     figure = draw_losses(panels, LOOKS, margin=0.01, title="Title", unit="step")
-    assert legend(figure) == ["$a$", "margin0.01", "showntobeenough", "notshown"]
+    assert legend(figure) == [
+        *("$a$", "margin0.01", "upper95%limit"),
+        *("showntobewithinthemargin", "notshowntobe"),
+    ]
     for ax in figure.axes[:5]:
         margin, line, shown_, hollow = ax.lines
         assert set(margin.get_ydata()) == {0.01}
@@ -273,7 +285,8 @@ def test_a_ranking_joins_what_does_not_differ():
         assert bar.get_xdata()[0] < first < last < bar.get_xdata()[1]
     texts = [text.get_text() for text in ax.texts]
     assert texts[:2] == ["1", "2"]
-    assert f"CD = {ranked.critical_difference:.2f}" in texts
+    assert f"critical difference {ranked.critical_difference:.2f}" in texts
+    assert "mean rank (1 is best)" in texts
     box = figure.bbox
     figure.draw_without_rendering()
     for text in ax.texts:
@@ -295,7 +308,7 @@ def test_an_overlap_has_no_line_of_chance():
     panel = CurvePanel("p", {"$a$": a}, {})
     (ax,) = draw_curves([panel], LOOKS, title="Title", metric="ovl_scores").axes
     assert len(ax.lines) == 1
-    assert ax.get_ylabel() == "OVL of scores"
+    assert ax.get_ylabel() == "overlap of scores"
 
 
 def test_samples():
@@ -333,6 +346,21 @@ def test_nothing_of_the_process_is_changed(panels):
         figure.savefig(io.BytesIO())
         assert matplotlib.rcParams["font.size"] == 8
     assert settings() == before
+
+
+def test_a_column_and_a_page_of_an_article_have_room():
+    points = {width: 72.27 * inches for width, inches in INCHES.items()}
+    assert 225 < points["one"] < 229.5
+    assert 460 < points["two"] < 469
+
+
+def test_curves_that_coincide_show_around_one_another():
+    names = ["a", "b", "c", "d", "e", "f"]
+    focus = replace(LOOKS, focus={name: slot for slot, name in enumerate(names)})
+    for size in ("linewidth", "markersize"):
+        sizes = [scorer_look(focus, name)[size] for name in names]
+        assert np.diff(sizes).max() < -0.15
+        assert sizes[-1] > 0.9
 
 
 def test_colours_are_distinct():

@@ -82,8 +82,8 @@ def check_auroc(story):
         figure = curves_figure([story], drawing_of(story), "auroc")
     left = [ax for ax in figure.axes if ax.get_ylim() == (0, 1)]
     assert [" ".join(ax.get_title().split()) for ax in left] == [
-        *("against noise, b=1", "against noise, b=5"),
-        *("against photos, b=1", "against photos, b=5"),
+        *("OOD noise group size 1", "OOD noise group size 5"),
+        *("OOD photos group size 1", "OOD photos group size 5"),
     ]
     results = story.by_epoch("photos", "typicality", 5)
     typicality = left[3].lines[1]
@@ -125,9 +125,10 @@ def check_scores(story):
     with style():
         figure = gallery.scores_figure(story, "typicality", drawing_of(story))
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["epoch 0, b=1", "epoch 0, b=5", "epoch 2, b=1", "epoch 2, b=5"]
+    assert titles == [f"epoch {e}, group size {size}" for e in (0, 2) for size in (1, 5)]
+    assert figure.get_suptitle() == "flow, in-distribution digits: scores of typicality"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["digits", "noise", "photos"]
+    assert legend == ["digits (in-distribution)", "noise (OOD)", "photos (OOD)"]
     for ax, groups in zip(figure.axes, (30, 6, 30, 6), strict=True):
         for outline in ax.patches[1:]:
             counts = outline.get_data()[0] * groups
