@@ -9,7 +9,8 @@ from functools import wraps
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from harness.contracts import FULL, DensityModel
 from harness.suite import Recipe
@@ -23,6 +24,22 @@ def bfloat16_networks(device: torch.device) -> torch.autocast:
     without a graph would be taken where one is needed.
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)
+
+
+class OnlyProductsRounded(TorchFunctionMode):
+    """Within `bfloat16_networks`, a context in which products return float32.
+
+    The values of products are still rounded to bfloat16, but nothing computed from them is. The
+    conformance kit finds rounding outside of products with it.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if type(result) is tuple:  # of a recurrent layer
+            return tuple(_in_float32(value) for value in result)
+        return _in_float32(result)
 
 
 def networks_in(recipe: Recipe, device: torch.device) -> AbstractContextManager[Any]:
@@ -61,3 +78,9 @@ def _rounded(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(model, *args, **keywords)
 
     return rounded
+
+
+def _in_float32(value: Any) -> Any:
+    """Convert a tensor in bfloat16 to float32; other values are returned unchanged."""
+    is_rounded = isinstance(value, Tensor) and value.dtype == torch.bfloat16
+    return value.float() if is_rounded else value

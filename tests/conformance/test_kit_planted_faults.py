@@ -354,8 +354,62 @@ class NotOnTheUnitDomain(PlainModel):
         super().__init__(domain)
 
 
+class NetworkModel(PlainModel):
+    """Independent categorical pixels again, with logits from a network."""
+
+    def __init__(self, domain):
+        super().__init__(domain)
+        self.network = nn.Linear(domain.levels, domain.levels)
+        nn.init.normal_(self.network.weight, std=0.1 / domain.levels**0.5)
+
+    def log_probabilities(self):
+        return self.network(self.logits).to(self.logits.dtype).log_softmax(-1)
+
+    def terms(self, x):
+        pixels = x.flatten(1).long().unsqueeze(-1)
+        return self.log_probabilities().expand(len(x), -1, -1).gather(-1, pixels).squeeze(-1)
+
+    def log_prob(self, x):
+        return self.terms(x).sum(1)
+
+
+class RoundedPixels(NetworkModel):
+    """The log-probability of each pixel is rounded by autocast, their sum is not."""
+
+    def log_probabilities(self):
+        return self.network(self.logits).log_softmax(-1).to(self.logits.dtype)
+
+
+class RoundedSum(NetworkModel):
+    """The sum is rounded by autocast, and converted to float32 too late."""
+
+    def log_probabilities(self):
+        return self.network(self.logits).log_softmax(-1)
+
+    def log_prob(self, x):
+        return super().log_prob(x).to(self.logits.dtype)
+
+
+class RoundedResult(RoundedSum):
+    def log_prob(self, x):
+        return self.terms(x).sum(1)
+
+
+class RoundedTerms(NetworkModel):
+    def log_prob_terms(self, x):
+        return {
+            "pixels": self.log_prob(x) - 1,
+            "one": self.network.bias.new_ones(len(x)).bfloat16(),
+        }
+
+
+class RoundedLoss(NetworkModel):
+    def training_loss(self, x, generator):
+        return -RoundedSum.log_probabilities(self)[:, :4].sum(1).mean()
+
+
 @pytest.mark.parametrize("domain", [Images(1, 4, 4), Images(3, 2, 4, bits=5)])
-@pytest.mark.parametrize("model", [GoodModel, PlainModel])
+@pytest.mark.parametrize("model", [GoodModel, PlainModel, NetworkModel])
 def test_good_models_conform(model, domain):
     assert_conforms(check_model(model, domain=domain))
 
@@ -364,10 +418,10 @@ def test_capabilities_that_a_model_has_not_are_skipped():
     skipped = {check.name for check in check_model(PlainModel) if check.outcome == "skipped"}
     assert skipped == (
         {"prepare", "training_loss", "sample", "log_density", "log_prob_terms", "to_noise"}
-        | {"log_prob_tokens"}
+        | {"log_prob_tokens", "bfloat16"}
     )
     skipped = {check.name for check in check_model(GoodModel) if check.outcome == "skipped"}
-    assert skipped == {"log_prob_tokens"}
+    assert skipped == {"log_prob_tokens", "bfloat16"}
 
 
 NATS_TO_BITS = 1 / math.log(2)
@@ -435,6 +489,15 @@ MODEL_FAULTS = {
     "noise of one level": (LastLevelOnly, "to_noise", "from every level"),
     "changing the mode": (ChangesMode, "left_as_found", "the training mode"),
     "counting in the state": (CountsCalls, "left_as_found", "the state"),
+    "rounded pixels": (
+        RoundedPixels,
+        "bfloat16",
+        "to rounding outside of products than to products",
+    ),
+    "a rounded sum": (RoundedSum, "bfloat16", "to rounding outside of products than to products"),
+    "a rounded result": (RoundedResult, "bfloat16", "log_prob returns torch.bfloat16: convert"),
+    "a rounded term": (RoundedTerms, "bfloat16", "log_prob_terms returns torch.bfloat16"),
+    "a rounded loss": (RoundedLoss, "bfloat16", "training_loss returns torch.bfloat16"),
     "float32 only": (OnlySingle, "float64", "log_prob is torch.float32"),
     "no density of dark images": (NotFinite, "finite", "1 of 6 examples"),
 }

@@ -49,7 +49,8 @@ class MaskedNetwork(nn.Module):
         logits = nn.functional.linear(
             hidden, self.second.weight * self.leave, self.second.bias
         ).view(len(x), self.domain.dims, self.domain.levels)
-        return logits.log_softmax(-1).gather(-1, x.flatten(1).long().unsqueeze(-1)).sum((1, 2))
+        log_p = logits.to(y.dtype).log_softmax(-1)
+        return log_p.gather(-1, x.flatten(1).long().unsqueeze(-1)).sum((1, 2))
 
 
 class Energy(nn.Module):
@@ -64,7 +65,7 @@ class Energy(nn.Module):
 
     def log_prob(self, x):
         y = x.flatten(1).to(self.network[0].weight.dtype) / self.domain.levels
-        return -self.network(y).squeeze(1)
+        return -self.network(y).squeeze(1).to(y.dtype)
 
     def training_loss(self, x, generator):
         noise = torch.randint(self.domain.levels, x.shape, generator=generator, dtype=torch.uint8)

@@ -82,7 +82,7 @@ class SmallVAE(nn.Module):
     def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Compute mean and log deviation for q, (N, 2) each."""
         y = x.flatten(1).to(self.log_scale.dtype) / self.domain.levels - 0.5
-        mean, log_sd = self.encoder(y).chunk(2, dim=1)
+        mean, log_sd = self.encoder(y).to(y.dtype).chunk(2, dim=1)  # float32 under autocast
         return mean, log_sd.clamp(-6, 3)
 
     # --8<-- [end:model]
@@ -92,7 +92,7 @@ class SmallVAE(nn.Module):
         """Compute log p(x | z), in nats, for z (..., 2) and x (..., *domain.shape)."""
         levels = self.domain.levels
         value = x.flatten(-3).to(z.dtype)
-        mean, rate = self.decoder(z), (-self.log_scale).exp()
+        mean, rate = self.decoder(z).to(z.dtype), (-self.log_scale).exp()
         upper = ((value + 0.5) / levels - mean) * rate
         lower = ((value - 0.5) / levels - mean) * rate
         # log(σ(u) - σ(l)) without the difference of two numbers that may both be 1
