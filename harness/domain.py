@@ -58,7 +58,7 @@ class Domain(ABC):
     @property
     @abstractmethod
     def unit(self) -> str:
-        """Unit in which people read bits per dimension, such as `"bits/dim"`."""
+        """Name of the unit of bits per dimension, such as `"bits/dim"`."""
 
     @property
     def dims(self) -> int:

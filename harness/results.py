@@ -197,12 +197,12 @@ class Result:
 
     @property
     def likelihood(self) -> str | None:
-        """What the log-probability of the model is, for example exact or a lower bound."""
+        """Kind of the model's log-probability, for example exact or a lower bound."""
         return self.provenance.get("likelihood")
 
     @property
     def unit(self) -> str:
-        """What the number on the epochs axis counts: `"epoch"`, or `"step"` for saved steps."""
+        """Unit on the epochs axis: `"epoch"`, or `"step"` for saved steps."""
         return unit_of([self])
 
     def to_json(self) -> dict[str, Any]:

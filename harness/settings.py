@@ -48,9 +48,9 @@ class Settings:
 
 
 class Share(NamedTuple):
-    """Where a worker begins in the list of work: at part `number`, from 0, of `of` equal parts.
+    """Start of a worker in the list of work: part `number`, from 0, of `of` equal parts.
 
-    A worker goes on with the other parts afterwards, so nothing is left to an absent worker.
+    The worker goes on with the other parts afterwards, so no work waits for an absent worker.
 
     Example:
         >>> from harness.settings import Share
@@ -182,8 +182,9 @@ def _refuse_negative(settings: Settings) -> None:
 def asked_threads() -> int:
     """Return `$OMP_NUM_THREADS`, which torch and NumPy follow too; 0 without a usable number.
 
-    Threads that wait for one another spin, so more threads than free processors slow a training
-    down many times. Schedulers and users of shared computers set the variable for this reason.
+    A thread that waits for another thread keeps its processor busy, so more threads than free
+    processors slow a training down many times. Schedulers and users of shared computers set the
+    variable for this reason.
     """
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdecimal() else 0

@@ -39,11 +39,11 @@ def short(value: Any) -> str:
 
 
 def shown_bytes(content: bytes) -> str:
-    """Show the beginning of a text on one line, unambiguously, so that nothing in it can act.
+    """Show the beginning of a text on one line, unambiguous and safe to print.
 
-    UTF-8 is shown as characters. Bytes that are no UTF-8, line breaks, control and format
-    characters (such as marks of direction), backslashes, and more than two marks above or below a
-    character are shown as escapes.
+    UTF-8 is shown as characters. Escapes stand for bytes that are not UTF-8, line breaks, control
+    and format characters (such as marks of direction), backslashes, and marks above or below a
+    character after the second.
     """
     start = content[:MOST_SHOWN].replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
     shown, marks = [], 0

@@ -1,4 +1,4 @@
-"""Models, images and functions in memory, evaluated as those of a suite."""
+"""Evaluation of models, images and functions in memory, as in a suite."""
 
 from __future__ import annotations
 

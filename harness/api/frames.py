@@ -36,7 +36,7 @@ def data_frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Dat
 
 
 def _type(values: Sequence[Any]) -> str | None:
-    """Return the type of a column; None if pandas finds it."""
+    """Return the type of a column; None if pandas infers the type."""
     kinds = {type(value) for value in values}
     if kinds == {int, type(None)}:
         return "Int64"

@@ -154,7 +154,7 @@ class Results:
 
     @property
     def pending_note(self) -> str:
-        """How many cells are not computed yet, and what computes them; empty if none."""
+        """Number of cells not computed yet, and the command that computes them; else empty."""
         pending, cells = len(self._outcome.pending), len(self._outcome.plan.cells)
         if not pending:
             return ""

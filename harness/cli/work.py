@@ -56,9 +56,10 @@ def work(
 ) -> None:
     """Be one of several workers on a suite.
 
-    Takes trainings, and statistics of stored checkpoints, that are neither stored nor held by
-    another worker, one after another. Scores nothing: `bench run` or `bench report` does. On
-    SIGUSR2, SIGTERM or SIGINT it stores the progress of its training and ends; start it again.
+    The worker takes trainings, and statistics of stored checkpoints, one after another, if they
+    are neither stored nor held by another worker. It computes no scores: `bench run` and `bench
+    report` do. On SIGUSR2, SIGTERM or SIGINT it stores the progress of its training and ends;
+    start it again.
     """
     stop = StopRequest()
     try:

@@ -42,11 +42,12 @@ class Checked:
     """Outcome of one attempt.
 
     Attributes:
-        what: What was tried.
+        what: Name of the attempt.
         problem: The error; empty without an error.
         unsupported: The reason if the model does not support a statistic or scorer, which is no
             failure.
-        missing: The way to get what is not on this machine, so that nothing was tried.
+        missing: How to get data or weights that this machine lacks; nothing was tried in this
+            case.
         detail: Remark on an attempt that passed.
         seconds: Duration.
     """

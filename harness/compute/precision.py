@@ -62,7 +62,7 @@ def in_bfloat16(model: DensityModel) -> DensityModel:
 
 
 def _public_methods(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Yield the methods that a model defines, but not those that every module of torch has."""
+    """Yield the public methods that a model adds to the methods of every torch module."""
     for name in dir(kind):
         method = inspect.getattr_static(kind, name)
         is_own = not name.startswith("_") and not hasattr(nn.Module, name)

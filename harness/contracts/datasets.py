@@ -1,4 +1,4 @@
-"""The contract of data sets, and what a data set may offer beyond it."""
+"""The contract of data sets, and their optional capabilities."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class HasNotes(Protocol):
 class CopiesExamples(Protocol):
     """Optional data set capability: example i is a changed copy of example i of another data set.
 
-    The scores of an image and its own copy depend on one another, so errors of a comparison
-    between both data sets are computed by image.
+    The scores of an image and of its copy are correlated, so errors of a comparison between both
+    data sets are computed by image.
 
     Example:
         >>> from oodbench import CopiesExamples

@@ -1,4 +1,4 @@
-"""What a model may tell about its log-probability: terms, tokens, a density, an estimate."""
+"""Optional capabilities of a model about its log-probability: terms, tokens, densities, draws."""
 
 from __future__ import annotations
 

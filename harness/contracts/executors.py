@@ -1,4 +1,4 @@
-"""The contract of executors, and of the tasks that an executor runs."""
+"""The contract of executors, with optional capabilities, and of the tasks that executors run."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class WritesScript(Protocol):
 class Task(Protocol):
     """A picklable worker: it does what is left to do in a run, one piece of work after another.
 
-    Workers divide the work through the store, so they need not know one another. A worker ends
-    when everything is done, here or by others.
+    Workers divide the work through the store and do not communicate with each other. A worker ends
+    when all work is done, by this worker or by other workers.
 
     Example:
         >>> from pathlib import Path

@@ -1,4 +1,4 @@
-"""The contract of density models, and what a model may do beyond `log_prob`."""
+"""The contract of density models, and optional capabilities besides `log_prob`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The precision of a model's networks, where a statistic must not depend on it."""
+"""Full precision within a statistic, for a model whose networks compute in bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of scorers, and what a scorer may ask for, declare or tell beyond it."""
+"""The contract of scorers, and their optional capabilities."""
 
 from __future__ import annotations
 
@@ -91,11 +91,12 @@ class NeedsFeatureNames(Protocol):
 
 @runtime_checkable
 class NeedsNormalized(Protocol):
-    """Optional scorer capability: no meaning where log-probabilities lack an unknown constant.
+    """Optional scorer capability: the score needs normalized log-probabilities.
 
-    The constant of an unnormalized model depends on the weights. It moves all examples alike, so
-    most scores do not need it; a score does that compares the log-probabilities of several weights
-    otherwise than by a difference. Its cells are `n/a` for unnormalized models.
+    Log-probabilities of an unnormalized model lack a constant that depends on the weights. The
+    constant is the same for all examples, so most scores do not need it. A score needs it that
+    compares log-probabilities under several weights, except by a difference. Cells of such a score
+    are `n/a` for unnormalized models.
 
     Example:
         >>> from oodbench import NeedsNormalized

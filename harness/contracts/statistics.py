@@ -1,4 +1,4 @@
-"""The contract of statistics, and what a statistic may offer beyond it."""
+"""The contract of statistics, and their optional capabilities."""
 
 from __future__ import annotations
 

@@ -62,9 +62,10 @@ def digest_examples(examples: Examples) -> tuple[NDArray[np.uint64], int]:
 
     The hash is multilinear: with an example's bytes as 32-bit words w_i, and fixed random odd
     64-bit numbers r_i, it is the sum of r_i w_i modulo 2^64. Two examples that differ in one word
-    never have the same hash. Two others have the same hash with a probability of about
-    2^-(64 - k), where 2^k, at most 2^31, is the largest power of two that divides each difference
-    between words (Lemire and Kaser 2014, Strongly universal string hashing is fast).
+    never have the same hash. Two examples that differ in several words have the same hash with a
+    probability of about 2^-(64 - k), where 2^k, at most 2^31, is the largest power of two that
+    divides each difference between words (Lemire and Kaser 2014, Strongly universal string hashing
+    is fast).
 
     Arguments:
         examples: Unsigned integers, (N, *shape), in any memory layout.

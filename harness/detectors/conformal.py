@@ -23,8 +23,8 @@ def p_values(calibration: NDArray[np.float64], scores: NDArray[np.float64]) -> N
     If the calibration scores and a new score are exchangeable, the p-value is at most α with a
     probability of at most floor(α (n + 1)) / (n + 1), whatever the distribution, with ties too.
     The probability is over new scores and calibration scores together. A calibration score that is
-    lower by rounding only counts as at least as high, so that p-values do not depend on how many
-    examples are evaluated at once; this can only raise a p-value.
+    lower only by rounding counts as equal. So p-values do not depend on the number of examples
+    evaluated at once. This rule can only raise a p-value.
 
     Arguments:
         calibration: Scores of in-distribution groups, float64, (n,), in any order.

@@ -82,8 +82,8 @@ class Detector:
 
     `bench detector make` and `Detector.make` write the folder of a detector, `Detector.load` reads
     it. A detector has one model at one epoch, one scorer, and the scores of in-distribution (ID)
-    examples that neither the model nor the scorer has seen. The p-value of an input says which
-    share of those has a score at least as high; inputs with p <= alpha are flagged.
+    examples that neither the model nor the scorer has seen. The p-value of an input tells which
+    share of these ID examples has a score at least as high; inputs with p <= alpha are flagged.
 
     Attributes:
         domain: Shape, dtype and number of levels of the inputs.

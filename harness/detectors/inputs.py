@@ -28,7 +28,8 @@ class Group:
     """Examples to be scored together, or an input without a score.
 
     Attributes:
-        inputs: Names of the examples: of a file, or of a part of a file, as the reader says.
+        inputs: Names of the examples: each names a file, or a part of a file as the reader calls
+            it.
         examples: (b, *domain.shape); None if there is a reason for having no score.
         status: `"ok"`; `"failed"` for a file that cannot be read; `"left_over"` for the last files
             of a folder that are too few for a group.
@@ -59,8 +60,8 @@ def find_inputs(paths: Sequence[Path], domain: Domain, resize: bool, registry: R
 def groups(items: Iterable[tuple[str, Read]], size: int, domain: Domain) -> Iterator[Group]:
     """Read inputs and form groups of consecutive examples of the same folder.
 
-    An array or a text forms groups of its own: its examples have other names than the file. A file
-    that cannot be read takes no place in a group.
+    Examples of one array or text form separate groups, because their names are not the name of the
+    file. A file that cannot be read takes no place in a group.
 
     Arguments:
         items: Names of files and functions that read them, as found by `find_inputs`.

@@ -1,4 +1,4 @@
-"""Making of a detector: a cell of a suite, with everything stored that its scores need."""
+"""Make a detector from a cell of a suite, with all stored data that its scores need."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SMALLEST = ("group_size", "seed")
 
 
 class WantedCell(TypedDict, total=False):
-    """Values that choose the cell of a detector; a missing one must be the only one."""
+    """Values that choose the cell of a detector; a value may be missing if it is the only one."""
 
     model: str
     in_dataset: str

@@ -30,7 +30,7 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Sharing:
-    """What a second process sees in a folder.
+    """View of a second process into a folder.
 
     Attributes:
         file_system: Type of the file system; empty if unknown.

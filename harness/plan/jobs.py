@@ -89,7 +89,7 @@ class Chain:
 
     @property
     def unit(self) -> str:
-        """What the numbers of the epochs count: `"epoch"` or `"step"`."""
+        """Unit of the numbers of the epochs: `"epoch"` or `"step"`."""
         return "epoch" if self.model.saved is None else self.model.saved.unit
 
 

@@ -1,4 +1,4 @@
-"""What has a meaning for which kind of likelihood: units and scores."""
+"""Units and scores that have a meaning for a kind of likelihood."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ HAS_BITS = ("exact", "lower_bound", "estimate")
 def loss_unit(likelihood: Likelihood, unit: str) -> str:
     """Return the unit of a training loss in messages: `loss` where it need not be in bits.
 
-    A model with an exact log-probability or a bound is trained on it. Others have losses of their
-    own, such as a difference of energies or the error of a velocity.
+    A model with an exact log-probability or a bound is trained on this number. Other models have
+    another loss, such as a difference of energies or the error of a velocity.
 
     Arguments:
         likelihood: Kind of the trained model.

@@ -120,7 +120,7 @@ class Plan:
         return found
 
     def shared_part(self, chain: ChainId, epoch: int) -> str | None:
-        """Say which file of a saved epoch is also in another planned epoch; None if none is."""
+        """Return a file that a saved epoch shares with another planned epoch, or None."""
         saved = self.chains[chain].model.saved
         if saved is None or saved.table.allow_equal:
             return None

@@ -67,8 +67,8 @@ def results_folder(plan: Plan, store: Store) -> Path:
 def suite_folder(plan: Plan, store: Store) -> Path:
     """Return the folder for the results of a whole suite.
 
-    The folder `results/SUITE` belongs to the first suite that saved results there, as long as its
-    file exists. Another suite with the same file name has a subfolder.
+    The folder `results/SUITE` belongs to the first suite that saved results there, as long as the
+    file of this suite exists. Another suite with the same file name has a subfolder.
     """
     folder, path = store.root / RESULTS / plan.suite, plan.path.resolve()
     is_taken = results_owner(folder) not in (None, path)

@@ -18,7 +18,7 @@ from harness.suite import ResolvedSuite
 
 @dataclass(frozen=True)
 class WorkDone:
-    """What a worker has done, and what is left.
+    """Work that a worker has done, and work that is left.
 
     Attributes:
         done: Number of jobs done by this worker.

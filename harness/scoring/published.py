@@ -33,8 +33,8 @@ def beside(reference: Reference | None, result: Result) -> Published | None:
 def published_interval(value: float, groups: int, decimals: int) -> tuple[float, float]:
     """Compute the 95 % interval of a printed AUROC, by Wilson with H(A) trials.
 
-    The lower end is that of the smallest AUROC that is printed as `value`, the upper end that of
-    the largest, so that a printed 1.0000 has an interval too.
+    The lower end belongs to the smallest AUROC that is printed as `value`, the upper end to the
+    largest. So a printed 1.0000 has an interval too.
 
     Arguments:
         value: The printed AUROC.

@@ -75,7 +75,7 @@ def build_suite(
 
     Arguments:
         values: The tables of a suite file; a tuple counts as a list, a path as its text.
-        name: Name of the suite; no file has it.
+        name: Name of the suite, which has no file.
         requested: Plugins, in the format of `Registry`.
         objects: Objects that tables may name as plugins.
 
@@ -88,7 +88,7 @@ def build_suite(
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of Python or NumPy as TOML would have it."""
+    """Convert a value of Python or NumPy to the types of TOML."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
 

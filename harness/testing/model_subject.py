@@ -36,7 +36,7 @@ DOMAINS = (
 
 
 def domains_for(target: Callable[..., Any]) -> Domains:
-    """Return domains that a model takes by the annotation of its parameter `domain`."""
+    """Return domains that match the annotation of a model's parameter `domain`."""
     for domains in DOMAINS:
         with suppress(DomainError):
             check_domain(target, domains.model)

@@ -29,18 +29,23 @@ _ROUNDS, _STEPS, _LEARNING_RATE = 4, 150, 1e-2
 def unit(subject: ModelUnderTest) -> str:
     """log_prob is in nats of the discrete example: over all examples it sums to at most 1.
 
-    The check trains the model briefly on all examples in a small domain: 256 images of 4 pixels
-    with 2 bits, if no other is given. Their total probability must then be at most 1.01, for an
-    estimated likelihood 1.25; for a model with `log_density`, the probability of an example x is
-    exp(E_u log_density(x + u)), the lower bound behind bits per dimension. A model with
-    `estimate_log_prob` is compared with 8 banks of 256 draws: the logarithm of the sum of their
-    probabilities is at most 0.3 from 0, not counting 3 standard errors of the mean over the banks,
-    and the mean log_prob is at most 0.05 nats above theirs if it is a lower bound, and at most
-    0.25 away if it is an estimate. A larger sum means that a constant (such as
-    -dims * bits * ln 2) or a determinant is missing, or that the number is per dimension. The mean
-    log-probability must be at least 1.25 times the mean of the uniform distribution,
-    -dims ln levels: a lower mean indicates bits, which are larger by a factor of 1.44, or a
-    constant that is counted twice.
+    The check trains the model briefly on all examples of a small domain, by default 256 images of
+    4 pixels with 2 bits. Three requirements follow:
+
+    The probabilities of all examples sum to at most 1.01, or 1.25 for an estimated likelihood. A
+    larger sum means that a constant (such as -dims * bits * ln 2) or a determinant is missing, or
+    that log_prob is per dimension. For a model with `log_density`, the probability of an example x
+    is exp(E_u log_density(x + u)), the lower bound behind bits per dimension.
+
+    The mean log_prob is at least 1.25 times the mean of the uniform distribution, -dims ln levels.
+    A lower mean indicates bits, which are larger by a factor of 1.44, or a constant that is
+    counted twice.
+
+    A model with `estimate_log_prob` is compared with 8 banks of 256 draws. The logarithm of the
+    sum of probabilities by draws is at most 0.3 from 0, plus 3 standard errors of the mean over
+    the banks. The mean log_prob exceeds the mean by draws by at most 0.05 nats if it is a lower
+    bound, and differs from the mean by draws by at most 0.25 nats if it is an estimate.
+
     Models with an unnormalised likelihood are skipped.
     """
     domain = subject.unit_domain

@@ -186,13 +186,13 @@ def per_group(subject: ScorerUnderTest) -> None:
 def reads_only_inputs(subject: ScorerUnderTest) -> None:
     """`fit` and `score` read their `inputs` and nothing else.
 
-    `fit` receives in-distribution groups only; groups under evaluation never reach it unless the
-    scorer finds a way around its inputs. So the kit provides temptations: the statistics come in
-    a mapping that returns out-of-distribution data for any name at all ("out", "log_prob@out"),
-    and that lists some of these entries when a scorer iterates over the mapping. Requesting an
-    entry by name fails the check, and so does a score that differs from the score given the
-    inputs alone. Data remembered between calls and instances is covered by the check
-    `remembers_nothing`. No check can detect a scorer that reads files behind the harness's back.
+    `fit` receives in-distribution groups only; groups under evaluation reach `fit` only if the
+    scorer finds a way around its inputs. So the kit provides temptations: the mapping of
+    statistics returns out-of-distribution data for any other name ("out", "log_prob@out"), and
+    lists some of these names when a scorer iterates over the mapping. The check fails if the
+    scorer requests such an entry by name, or if the score differs from the score for the inputs
+    alone. The check `remembers_nothing` covers data that a scorer remembers between calls and
+    instances. No check can detect a scorer that reads files behind the harness's back.
     """
     fit_data, data = subject.fit_data(), subject.data(seed=1)
     inputs = ", ".join(map(repr, fit_data))

@@ -45,7 +45,7 @@ class TinyAutoregression(nn.Module):
         return {f"pixel.{place}": pixel for place, pixel in enumerate(pixels)}
 
     def log_prob_tokens(self, x: Tensor) -> Tensor:
-        """Return the log-probability of each integer given those before, of the shape of x."""
+        """Return log P(x_i | x_1, ..., x_{i-1}) for each integer x_i, with the shape of x."""
         return self._log_pixels(x).view(x.shape)
 
     def sample(self, n: int, generator: Generator, temperature: float = 1.0) -> Tensor:

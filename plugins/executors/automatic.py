@@ -1,4 +1,4 @@
-"""Choice of an executor by the number of workers."""
+"""Executor that chooses another executor by the number of workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers as the elements of a Slurm array."""
+"""Executor that runs workers as elements of a Slurm array."""
 
 from __future__ import annotations
 

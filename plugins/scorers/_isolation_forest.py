@@ -17,9 +17,9 @@ SAMPLE = 256
 class IsolationForest:
     """Trees that split points at random until each is alone, or the tree is as deep as usual.
 
-    The trees are scikit-learn's, with the seeds that its isolation forest gives them. That class
-    checks the inputs of every tree, copies settings and warning filters, and makes generators that
-    it seeds twice; nine tenths of its time go there.
+    The trees are those of scikit-learn's isolation forest, with the same seeds. The class of
+    scikit-learn spends nine tenths of the time on checks of every tree's inputs, on copies of
+    settings and warning filters, and on generators that are seeded twice.
 
     Arguments:
         trees: Number of trees.

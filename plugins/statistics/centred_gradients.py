@@ -27,10 +27,10 @@ class CentredLayerGradientSqNorms:
 
     ∂/∂θ log p(x) = -∂E(x)/∂θ + E_{x' ~ p} ∂E(x')/∂θ
 
-    The second term is unknown. At the maximum of the likelihood it is the mean over the training
-    data, for which the fit examples stand here. For a normalised model the mean of the score is 0
-    at the maximum, so both statistics agree there up to the noise of the fit; a model that was
-    stopped early or overfits has another mean.
+    The second term is unknown. At the maximum of the likelihood this term is the mean of ∂E/∂θ
+    over the training data, and the fit examples stand for the training data. For a normalised
+    model the mean of the score is 0 at the maximum, so both statistics agree there up to the noise
+    of the fit; a model that was stopped early or overfits has another mean.
 
     The examples that are evaluated are never fit examples. So with n fit examples the noise of m
     makes the mean of f larger by the factor 1 + b/n, for groups of b from the training

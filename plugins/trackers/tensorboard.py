@@ -1,9 +1,9 @@
 """Follow a run in TensorBoard: `bench run SUITE -p plugins.trackers.tensorboard`.
 
-Writes losses epoch by epoch and, at the end, every cell's AUROC, as scalars over the epochs, into
-the subfolder `tensorboard` in the run's folder; `tensorboard --logdir STORE/runs` shows all runs.
-Model options and recipes are included as text. Needs the distribution `tensorboard`, which the
-wheel of oodbench installs with its extra `tensorboard`.
+The tracker writes losses epoch by epoch and, at the end, every cell's AUROC, as scalars over the
+epochs, into the subfolder `tensorboard` in the run's folder; `tensorboard --logdir STORE/runs`
+shows all runs. Model options and recipes are included as text. The tracker needs the distribution
+`tensorboard`, which the wheel of oodbench installs with its extra `tensorboard`.
 """
 
 from __future__ import annotations

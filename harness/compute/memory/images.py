@@ -134,7 +134,7 @@ def _read(path: Path, what: str) -> Any:
 
 
 def _loaded(loader: DataLoader[Any], what: str) -> torch.Tensor:
-    """Return all images of a loader; numbers k / 255, as of torchvision, become k."""
+    """Return all images of a loader; numbers k / 255, as torchvision gives them, become k."""
     if isinstance(loader.sampler, RandomSampler):
         raise DataError(f"{what}: the DataLoader shuffles, so its examples would have no number")
     pieces = list(_batches(loader, what))

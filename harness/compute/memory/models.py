@@ -137,7 +137,7 @@ def model_content(
     device: torch.device,
     precision: str,
 ) -> str:
-    """Return a digest of all that the values of a model depend on, besides its state.
+    """Return a digest of everything but the state on which the values of a model depend.
 
     These are the kind of likelihood, the code of its classes or of its function, and, because
     code does not tell everything, the log-probabilities of a few examples.
@@ -173,7 +173,7 @@ def model_content(
 
 
 def _definitions(module: nn.Module) -> Iterator[Any]:
-    """Yield what has the code of a model: its function, or its parts and their classes."""
+    """Yield the objects with the code of a model: its function, or its parts and their classes."""
     if isinstance(module, FunctionModel):
         yield module.function
         return

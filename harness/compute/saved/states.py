@@ -22,7 +22,7 @@ def find_states(values: Any) -> dict[str, State]:
 
     Returns:
         States by place: keys joined by dots, `""` for the values themselves. Entries of a state
-        that are no tensors, such as the number of the epoch, are left out.
+        that are not tensors, such as the number of the epoch, are left out.
     """
     return dict(_states(values, "", DEEPEST))
 

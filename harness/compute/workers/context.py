@@ -1,4 +1,4 @@
-"""What the pieces of work in a chain share: plan, store, device and reporting."""
+"""Plan, store, device and reporting, shared by the pieces of work in a chain."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class ChainContext:
 
     @property
     def unit(self) -> str:
-        """What the numbers on the epochs axis count."""
+        """Unit of the numbers on the epochs axis."""
         return self.plan.unit(self.chain.id)
 
     def note(self, text: str) -> None:

@@ -18,7 +18,7 @@ from harness.store.locks import checkpoint_lock
 
 
 class State(Enum):
-    """What is left to do in a piece of work."""
+    """Jobs left to do in a piece of work."""
 
     TO_DO = "to do"
     NOT_YET = "not yet, because the checkpoint is not stored"

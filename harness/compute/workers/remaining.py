@@ -1,4 +1,4 @@
-"""What is left to do: neither stored, nor impossible for the model, nor failed in this run."""
+"""Jobs left to do: neither stored, nor impossible for the model, nor failed in this run."""
 
 from __future__ import annotations
 

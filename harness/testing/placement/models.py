@@ -42,8 +42,8 @@ def check_model_placement(
     """Check that a model works on a second device, without hardware.
 
     The model runs on an emulated device: its tensors claim to be elsewhere, and operations on
-    tensors from both devices fail as on a GPU. The kernels are those of the CPU, so numbers must
-    equal those on the CPU bit for bit, except where torch chooses kernels by the device.
+    tensors from both devices fail as on a GPU. The CPU computes everything, so numbers must equal
+    numbers on the CPU bit for bit, except where torch chooses kernels by the device.
 
     Arguments:
         build: Returns a new, untrained model for a domain, on the CPU.

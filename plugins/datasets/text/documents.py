@@ -30,7 +30,7 @@ class Documents(ABC):
     Attributes:
         name: Name of the plugin.
         document: Word for a document, such as `"file"`.
-        unit: Word for what the length of a document is counted in.
+        unit: Word for the unit of the length of a document.
 
     Arguments:
         length: Length of a window in bytes.
@@ -112,7 +112,7 @@ class Documents(ABC):
         return True
 
     def _encoded(self, document: bytes) -> NDArray[np.unsignedinteger[Any]]:
-        """Return the integers of a document, which are cut into windows: its bytes."""
+        """Return a document as integers, its bytes, to be cut into windows."""
         return np.frombuffer(document, np.uint8)
 
     def _windows(self, split: str) -> NDArray[np.unsignedinteger[Any]]:

@@ -22,11 +22,11 @@ LICENCE = re.compile(r"licen[cs]e|copying|notice", re.IGNORECASE)
 class Licences(InstalledText):
     """Windows of legal English: the licences of the packages that `bench` requires.
 
-    The files are those named `LICENSE`, `COPYING` or `NOTICE`, with any suffix, that the installed
-    packages bring in their metadata, such as those of NumPy, PyTorch and the libraries inside
-    them. Packages of extras do not count. Equal files count once. Other versions of the packages
-    bring other files, so the fingerprint differs. A hash of seed and content assigns whole files
-    to the splits; test windows that are in train files too are dropped.
+    The data are the files named `LICENSE`, `COPYING` or `NOTICE`, with any suffix, in the metadata
+    of the installed packages, such as NumPy, PyTorch and the libraries inside these packages.
+    Packages of extras do not count. Equal files count once. Other versions of the packages have
+    other files, and so another fingerprint. A hash of seed and content assigns whole files to the
+    splits; test windows that also occur in train files are dropped.
 
     Arguments:
         length: Length of a window in bytes.

@@ -24,12 +24,12 @@ OPTIONAL = frozenset(
 class PythonSource(InstalledText):
     """Windows of source code: the .py files of Python's standard library.
 
-    The files are those of the modules in `sys.stdlib_module_names` of the running Python, without
-    tests, without `pydoc_data` (documentation) and `encodings` (tables), and without modules that
-    some distributions leave out, such as `tkinter`: about 500 files with 8 MB in Python 3.11.
-    Other versions of Python have other files, so the fingerprint differs. A hash of seed and
-    content assigns whole files to the splits; test windows that are in train files too are
-    dropped.
+    The data are the files of the modules in `sys.stdlib_module_names` of the running Python,
+    without tests, without `pydoc_data` (documentation) and `encodings` (tables), and without
+    modules that some distributions leave out, such as `tkinter`: about 500 files with 8 MB in
+    Python 3.11. Other versions of Python have other files, so the fingerprint differs. A hash of
+    seed and content assigns whole files to the splits; test windows that also occur in train files
+    are dropped.
 
     Arguments:
         length: Length of a window in bytes.

@@ -26,13 +26,13 @@ class TextFiles(Documents):
     Nothing is decoded: a window may begin or end within a character, and any file is text.
 
     With `split = "seed"` a hash of seed and content assigns whole files to the splits, so no file
-    is in both, and equal files are in the same split; test windows that are in train files too,
-    such as those of a licence, are dropped. With `split = "folders"` the files in the subfolders
-    `train` and `test` of the folder are the splits, unchanged; one of them is enough for data used
-    only as OOD.
+    is in both splits, and equal files are in the same split. Test windows that also occur in train
+    files, such as windows of a licence, are dropped. With `split = "folders"` the files in the
+    subfolders `train` and `test` of the folder are the splits, unchanged; a single subfolder is
+    enough for data used only as OOD.
 
-    Windows of one file depend on one another. A note tells from how many files the windows are,
-    because errors and intervals treat windows as independent.
+    Windows of the same file are correlated, but errors and intervals treat windows as independent.
+    Therefore a note gives the number of files.
 
     Arguments:
         path: Folder or pattern; relative to the suite, `~` is the home directory.

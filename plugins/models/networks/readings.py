@@ -1,4 +1,4 @@
-"""What a diffusion model is trained on and read by."""
+"""Objectives that a diffusion model is trained on, and log-probabilities read from the model."""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ def fit_kfac(model: Any, examples: Tensor, damping: Damping, max_factor: int) ->
 def _kronecker_errors(model: Any, gradients: Gradients, groups: Tensor) -> Iterator[None]:
     """Raise errors within the context for the user; also if gradients have no factors.
 
-    A model that cannot be followed never has factors. Numbers that are not finite can hide this
-    model from the engine, so the plain loop looks for such numbers first.
+    A model whose modules the engine cannot follow has no factors. The engine can fail to recognise
+    such a model where numbers are not finite, so the plain loop looks for such numbers first.
     """
     try:
         if gradients.obstacle is not None:

@@ -1,4 +1,4 @@
-"""ROSTD, utterances to an assistant that are outside its domain, and those inside."""
+"""ROSTD: utterances to an assistant, inside and outside of the assistant's domain."""
 
 from __future__ import annotations
 
