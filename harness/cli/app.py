@@ -26,7 +26,7 @@ FILES_FAILED = 74
 COMMANDS = {
     "bench": {
         "run": ("run.run", "Train, evaluate and score a suite."),
-        "work": ("work.work", "Be one of several workers on a suite."),
+        "work": ("work.work", "Run one of several workers on a suite."),
         "plan": ("plan.plan", "List stored and new work."),
         "check": ("check.check", "Try a suite at true size without data."),
         "report": ("report.report", "Print results from stored data."),
@@ -45,14 +45,14 @@ COMMANDS = {
     "plugins": {
         "list": ("plugins.list_plugins", "List plugins: active, blocked or broken, and why."),
         "new": ("plugins.new", "Begin a new plugin in the current folder."),
-        "check": ("conformance.check", "Examine a plugin with the conformance kit."),
+        "check": ("conformance.check", "Check a plugin with the conformance kit."),
     },
     "data": {
         "list": ("data.list_data", "List data sets: state, size, fingerprint, licence, home."),
         "fetch": ("data.fetch_data", "Download data sets, or explain how to get them."),
         "verify": (
             "data.verify_data",
-            "Verify converted data sets: checksums, and the content by the raw data.",
+            "Verify converted data sets by checksums and raw data.",
         ),
     },
     "store": {
@@ -108,8 +108,8 @@ app = typer.Typer(
     "worker was asked to end; 130 interrupted; after 74, 75 and 130 the same command resumes.",
 )
 for _name, _help in {
-    "detector": "Detectors: put a scorer of the table to use.",
-    "plugins": "Plugins: list, begin and examine plugins.",
+    "detector": "Detectors: make one from a suite, score files with it.",
+    "plugins": "Plugins: list, begin and check plugins.",
     "data": "Data sets: list, download, verify.",
     "store": "The store: list, verify, tidy up, move results.",
 }.items():

@@ -85,22 +85,28 @@ BatchSizeOption: TypeAlias = Annotated[
     int, typer.Option(min=1, help="Examples evaluated at once; changes rounding only.")
 ]
 ThreadsOption: TypeAlias = Annotated[
-    int, typer.Option(min=0, help="Threads per process; 0: $OMP_NUM_THREADS, or chosen.")
+    int, typer.Option(min=0, help="Threads per process; 0: $OMP_NUM_THREADS, else chosen.")
 ]
 CompileOption: TypeAlias = Annotated[
     bool, typer.Option("--compile", help="Train through torch.compile, where possible.")
 ]
 AllowMissingOption: TypeAlias = Annotated[
-    bool, typer.Option("--allow-missing", help="Compute the cells with available data.")
+    bool,
+    typer.Option(
+        "--allow-missing", help="Compute the cells whose data are available; leave out others."
+    ),
 ]
 LocksOption: TypeAlias = Annotated[
     LocksChoice,
     typer.Option(
-        help="Locks by the system or by lease from now on; auto: as before, else by file system."
+        help="Locks of the operating system, or leases for network file systems; auto keeps the "
+        "kind that the store has, else chooses by file system."
     ),
 ]
 DisplayOption: TypeAlias = Annotated[DisplayKind, typer.Option(help="How progress is shown.")]
-ErrorsOption: TypeAlias = Annotated[bool, typer.Option("--errors", help="Show standard errors.")]
+ErrorsOption: TypeAlias = Annotated[
+    bool, typer.Option("--errors", help="Show standard errors in the tables.")
+]
 OnlyOption: TypeAlias = Annotated[
     list[str],
     typer.Option(

@@ -63,7 +63,7 @@ def check(
     plugin: PluginOption,
     json: JsonOption = False,
 ) -> None:
-    """Examine a plugin with the conformance kit.
+    """Check a plugin with the conformance kit.
 
     Prints the meaning or the problem for each check. Exit status 1 if a check failed.
     """

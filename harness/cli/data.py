@@ -88,7 +88,7 @@ def verify_data(
     data: DataOption,
     json: JsonOption = False,
 ) -> None:
-    """Verify converted data sets: checksums, and the content by the raw data.
+    """Verify converted data sets by checksums and raw data.
 
     Reads the named data sets in full, or without names all data sets in the data folder, and reads
     the raw data again where present (minutes for large data sets). A data set that is damaged or

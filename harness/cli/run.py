@@ -51,7 +51,10 @@ def run(
     compile: CompileOption = False,
     executor: Annotated[
         str,
-        typer.Option(help="See: bench list executors.", autocompletion=complete_executors),
+        typer.Option(
+            help="How workers are started; see bench list executors.",
+            autocompletion=complete_executors,
+        ),
     ] = "auto",
     locks: LocksOption = "auto",
     allow_missing: AllowMissingOption = False,
@@ -69,8 +72,8 @@ def run(
 ) -> None:
     """Train, evaluate and score a suite.
 
-    Prints the AUROC tables and, for many scorers, a ranking. The same command again resumes:
-    stored work is not repeated.
+    Prints the AUROC tables and, for many scorers, a ranking. After an interruption or a change of
+    the suite, the same command does only the work that is not stored.
     """
     loaded = load(suite, plugin, changes, only)
     how: dict[str, Any] = {

@@ -54,7 +54,7 @@ def work(
     allow_missing: AllowMissingOption = False,
     display: DisplayOption = "auto",
 ) -> None:
-    """Be one of several workers on a suite.
+    """Run one of several workers on a suite.
 
     The worker takes trainings, and statistics of stored checkpoints, one after another, if they
     are neither stored nor held by another worker. It computes no scores: `bench run` and `bench
