@@ -37,6 +37,7 @@ __all__ = [
     "DomainError",
     "Entry",
     "EpochFinished",
+    "EstimatesNoise",
     "Event",
     "Executor",
     "Fetchable",

@@ -43,9 +43,9 @@ DOCS = Path(__file__).parent.parent / "docs"
 CONTRACTS = """
 Dataset HasStamp HasNotes CopiesExamples Fetchable
 DensityModel Preparable Trainable Samplable HasLogProbTerms HasLogProbTokens HasLogProbEstimate
-Flow Reconstructs Statistic HasLayerNorms HasFakeFeatures HasFakeValues FittedStatistic Scorer
-NeedsFeatureNames NeedsNormalized HasScoreTerms HasFitInfo Baseline Landmark Executor RunsElsewhere
-WritesScript Task
+Flow Reconstructs EstimatesNoise Statistic HasLayerNorms HasFakeFeatures HasFakeValues
+FittedStatistic Scorer NeedsFeatureNames NeedsNormalized HasScoreTerms HasFitInfo Baseline Landmark
+Executor RunsElsewhere WritesScript Task
 """
 INTERFACE: tuple[Any, ...] = (
     *(suites.load, suites.Suite, PlannedWork, Results, Scores, ComparedRuns),

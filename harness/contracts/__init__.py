@@ -31,6 +31,7 @@ from harness.contracts.densities import (
 from harness.contracts.executors import Executor, RunsElsewhere, Task, WritesScript
 from harness.contracts.models import (
     DensityModel,
+    EstimatesNoise,
     Likelihood,
     Preparable,
     Reconstructs,
@@ -63,6 +64,7 @@ __all__ = [
     "CopiesExamples",
     "Dataset",
     "DensityModel",
+    "EstimatesNoise",
     "Executor",
     "Fetchable",
     "FittedStatistic",

@@ -194,3 +194,42 @@ class Reconstructs(Protocol):
         Returns:
             Floating, (N, *domain.shape), in grey levels, where whole numbers are examples.
         """
+
+
+@runtime_checkable
+class EstimatesNoise(Protocol):
+    """Optional model capability: estimating the noise in a noisy example, at any level of noise.
+
+    With p the density of examples with noise of standard deviation `sd`, the estimate is
+    -sd ∇ log p(z), minus the score of this density in units of the noise (Tweedie's formula).
+
+    Example:
+        >>> import torch
+        >>> from oodbench import EstimatesNoise
+        >>> class Gaussian:
+        ...     "Of grey levels with mean 127.5 and standard deviation 50."
+        ...     noise_range = (1.0, 1000.0)
+        ...
+        ...     def estimate_noise(self, z, sd):
+        ...         return sd * (z - 127.5) / (50**2 + sd**2)
+        >>> isinstance(Gaussian(), EstimatesNoise)
+        True
+        >>> Gaussian().estimate_noise(torch.full((1, 1, 1, 1), 177.5), 50.0).item()
+        0.5
+    """
+
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """Least and largest standard deviation that training covers, in grey levels."""
+
+    def estimate_noise(self, z: Tensor, sd: float) -> Tensor:
+        """Estimate E[ε | z] for z = x + sd ε, ε ~ N(0, I); per example, without a graph.
+
+        Arguments:
+            z: Integers or floating, (N, *domain.shape), in grey levels, where whole numbers are
+                examples.
+            sd: Standard deviation of the noise, in grey levels, in `noise_range`.
+
+        Returns:
+            Floating, (N, *domain.shape), with the dtype of the parameters.
+        """

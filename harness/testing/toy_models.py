@@ -119,6 +119,16 @@ class TinyFlow(nn.Module):
             levels: Tensor = ((y + 1) * (self.domain.levels / 2) - 0.5).reshape(x.shape)
             return levels.clamp(0, self.domain.levels - 1)
 
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """Almost any amount of noise."""
+        return 1e-3, 1e6
+
+    def estimate_noise(self, z: Tensor, sd: float) -> Tensor:
+        """Move W y + c towards 0 the more, the less noise there is, (N, *domain.shape)."""
+        with torch.no_grad():
+            return (self._affine(z) / (1 + sd)).reshape(z.shape)
+
     def _affine(self, x: Tensor) -> Tensor:
         y = 2 * (x.flatten(1).to(self.weight.dtype) + 0.5) / self.domain.levels - 1
         a: Tensor = y @ self.weight.T + self.bias

@@ -108,6 +108,14 @@ ENTRIES = {
         "ddpm_ood:DDPMOOD",
         "mean z-score of reconstruction errors of a diffusion model",
     ),
+    "score-norms": (
+        "score_norms:ScoreNorms",
+        "minus the log-density of the norms of scores for several levels of noise",
+    ),
+    "diffusion-path": (
+        "diffusion_path:DiffusionPath",
+        "minus the log-density of sums along a diffusion model's path to noise",
+    ),
     "lid": ("lid:Lid", "low log-probability or small local intrinsic dimension, as p-values"),
     "lid-dimension": (
         "lid:LidDimension",

@@ -90,6 +90,14 @@ ENTRIES = {
         "reconstruction_error:ReconstructionError",
         "error of each example's reconstruction by a diffusion model, from several noise levels",
     ),
+    "score_norms": (
+        "score_norms:ScoreNorms",
+        "norms of the scores at each example, for images with several levels of noise",
+    ),
+    "diffusion_path": (
+        "diffusion_path:DiffusionPath",
+        "sums of powers of the noise, and of its rate of change, on the path to noise",
+    ),
 }
 """Target in this package and summary, by entry name."""
 

@@ -95,7 +95,9 @@ def test_every_scorer_has_numbers_or_says_why_not(here):
     assert [(name, epoch) for name, epoch, *_ in rows] == [(x, e) for x in names for e in "12"]
     lacking = {name for name, _, *found in rows if "n/a" in found}
     of_text = {"mean-byte", "min-k", "zlib-size"}
-    assert lacking == of_text | {"ddpm-ood", "dose", "hierarchical-ratio", "lid", "lid-dimension"}
+    of_noise = {"ddpm-ood", "diffusion-path", "score-norms"}
+    others = {"dose", "hierarchical-ratio", "lid", "lid-dimension"}
+    assert lacking == of_text | of_noise | others
     for method in ("log_prob_terms", "to_noise"):
         assert re.search(rf"^n/a .*{method}.* lacks this method$", table, re.MULTILINE)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from oodbench import Images
 from plugins.models.networks.pixel_mixture import PixelMixture
-from plugins.models.networks.readings import Reading, gamma_range
+from plugins.models.networks.readings import Reading, gamma_range, noise_range
 from plugins.models.networks.unet import UNet
 
 SAMPLING_STEPS = 128
@@ -176,6 +176,17 @@ class Diffusion(nn.Module):
             estimate = self.denoiser(z, level.expand(len(x)))
             y = (z - _sigma(level) * estimate) / _alpha(level)
         return ((y + 1) * (self.domain.levels / 2) - 0.5).clamp(0, self.domain.levels - 1)
+
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """Least and largest noise of training, as standard deviations in grey levels."""
+        return noise_range(self.domain, self._reading)
+
+    @torch.no_grad()
+    def estimate_noise(self, z: Tensor, sd: float) -> Tensor:
+        """Estimate ε, (N, *domain.shape), from z = x + sd ε in grey levels."""
+        level = torch.tensor(2 * math.log(sd * 2 / self.domain.levels)).to(self.noise)
+        return self.denoiser(_alpha(level) * self._scaled(z), level.expand(len(z)))
 
     def _error(self, y: Tensor, gamma: Tensor, noise: Tensor) -> Tensor:
         """Compute Σ |ε - ε̂|^power, (N,), for y and noise, (N, C, H, W), and gamma, (N,)."""

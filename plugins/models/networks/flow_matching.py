@@ -118,6 +118,18 @@ class FlowMatching(DequantisedFlow):
         at = torch.lerp(noise, y, t[:, None, None, None])
         return (self.velocity(at, t) - (y - noise)).square().flatten(1).sum(1).mean()
 
+    @property
+    def noise_range(self) -> tuple[float, float]:
+        """A sixth to 6 times the number of grey levels; training goes a little beyond both."""
+        return 1 / 6, 6.0 * self.domain.levels
+
+    @torch.no_grad()
+    def estimate_noise(self, z: Tensor, sd: float) -> Tensor:
+        """Estimate ε, (N, *domain.shape), from z = x + sd ε in grey levels: ε̂ = x_t - t v."""
+        t = 1 / (1 + sd * 2 / self.domain.levels)
+        x = 2 * t * self._middle(z)
+        return x - t * self.velocity(x, x.new_full((len(x),), t))
+
     def prepare(self, x: Tensor) -> None:
         """Initialise nothing: there is no ActNorm."""
 

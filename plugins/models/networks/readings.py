@@ -58,6 +58,13 @@ def gamma_range(domain: Images) -> tuple[float, float]:
     return -13.3 + 2 * math.log(256 / domain.levels), 5.0
 
 
+def noise_range(domain: Images, reading: Reading) -> tuple[float, float]:
+    """Return the standard deviations in grey levels of the first and last noise level."""
+    gammas = reading.gamma(torch.tensor([0.0, 1.0]))
+    low, high = ((0.5 * gammas).exp() * (domain.levels / 2)).tolist()
+    return low, high
+
+
 def published_levels() -> Tensor:
     """Compute the noise levels of Ho et al. (2020), 4: β_t from 1e-4 to 0.02, float32, (1000,)."""
     beta = torch.linspace(1e-4, 0.02, TIMESTEPS, dtype=torch.float64)

@@ -49,5 +49,5 @@ def test_plugins_fit_80_columns(tmp_path):
     assert "datasets oodbench 0.1.0 blocked" in text
     assert "models: bigram, causal-lm, diffusion, ebm," in text
     scorers = text[text.index("scorers: combined") :].partition("statistics")[0]
-    assert scorers.startswith("scorers: combined-tests, ddpm-ood, dose, ensemble, ")
+    assert scorers.startswith("scorers: combined-tests, ddpm-ood, diffusion-path, dose, ")
     assert scorers.rstrip().endswith("typicality, typicality-test, waic, zlib-size")

@@ -45,8 +45,9 @@ def every_scorer(tiny_suite):
         except OptionError:
             continue
         names.append(registered.entry.name)
-    # The first needs one of two options, the second a model that removes noise, the others text.
-    for name in ("waic", "ddpm-ood", "mean-byte", "min-k", "zlib-size"):
+    # The first needs one of two options, the next three a model of noise, the others text.
+    of_noise, of_text = ("ddpm-ood", "diffusion-path", "score-norms"), ("mean-byte", "min-k")
+    for name in ("waic", *of_noise, *of_text, "zlib-size"):
         names.remove(name)
     text = tiny_suite.read_text()
     listed = text[text.index("scorers = [") :].splitlines()[0]

@@ -35,7 +35,7 @@ UNSUPPORTED = {
 """Statistics that each model cannot have."""
 TEXT = {"mean_byte", "zlib_bits", "log_prob_tokens"}
 """Statistics that images cannot have."""
-NOISE = {"reconstruction_error", "gamma_log_density"}
+NOISE = {"diffusion_path", "gamma_log_density", "reconstruction_error", "score_norms"}
 """Statistics that need a model of noise, or a density over real values, which none is or has."""
 
 

@@ -80,7 +80,7 @@ def test_every_scorer_has_a_number_or_does_not_apply(ran):
     assert {(x.cell.scorer, x.message) for x in outcome.results if x.status == "failed"} == set()
     lacking = {(x.cell.model, x.cell.scorer) for x in outcome.results if x.status != "ok"}
     of_text = set(product(("flat", "levels"), ("mean-byte", "min-k", "zlib-size")))
-    of_noise = {("flat", "ddpm-ood"), ("levels", "ddpm-ood")}
+    of_noise = set(product(("flat", "levels"), ("ddpm-ood", "diffusion-path", "score-norms")))
     assert lacking == {("flat", "hierarchical-ratio")} | of_text | of_noise
     assert outcome.exit_status == 0
 

@@ -11,7 +11,7 @@ from harness.suite.toml.files import shipped_suites
 FOLDER = shipped_suites()
 OF_TEXT = {"mean-byte", "min-k", "zlib-size"}
 """Scorers that images cannot have."""
-OF_NOISE = {"ddpm-ood"}
+OF_NOISE = {"ddpm-ood", "diffusion-path", "score-norms"}
 """Scorers that need a model of noise."""
 
 
