@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.environments import ROOT, make_environment
+from tests.once import made_once
 from tests.places import settings_in
 
 # Tests and the processes that they start compute one thing at a time: small tensors are slowed
@@ -72,6 +74,16 @@ def collected_garbage():
     """
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """The Python of an environment in which the wheel is installed; no test changes it."""
+
+    def make(folder):
+        make_environment(folder, [ROOT], lends_the_project=False)
+
+    return made_once(tmp_path_factory, "installed", make) / "environment" / "bin" / "python"
 
 
 @pytest.fixture

@@ -19,7 +19,10 @@ import traceback
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-HEAVY = ("torch._dynamo", "torchvision", "sklearn.ensemble", "scipy.stats", "matplotlib.pyplot")
+HEAVY = (
+    *("torch._dynamo", "torchvision", "sklearn.ensemble", "scipy.stats", "matplotlib.pyplot"),
+    *("pydantic", "pytest", "rich.live", "rich.markup", "rich.table", "typer"),
+)
 
 
 def run(module, *arguments, python=sys.executable, cwd=None, env=None, timeout=300):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from harness.registry.scaffold import PLUGIN_KINDS, new_package
-from tests.environments import ROOT, make_environment, run
+from tests.environments import QUICK, ROOT, make_environment, run
 
 EXAMPLE = ROOT / "examples" / "oodbench-example"
 BENCH = "from oodbench._start import main; main()"
@@ -79,7 +79,7 @@ def test_generated_distributions_pass_their_tests_and_are_listed(tmp_path):
     ]
     python = make_environment(tmp_path, projects)
     tests = [project / "tests" for project in projects]
-    options = ["-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-W", "error"]
+    options = [*QUICK, "-q", "--import-mode=importlib", "-p", "no:cacheprovider", "-W", "error"]
     done = run(python, "-m", "pytest", *options, *tests, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert "8 passed" in done.stdout

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import ROOT, make_environment, run
+from tests.environments import QUICK, ROOT, run
 
 OWN_TEST = """
 import harness
@@ -59,12 +59,6 @@ SUITE = """
 """
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory):
-    """The Python of an environment in which the wheel is installed."""
-    return make_environment(tmp_path_factory.mktemp("installed"), [ROOT], lends_the_project=False)
-
-
 @pytest.fixture
 def repository(tmp_path, write_suite):
     """A user's repository: packages of our names, a test of them, and a suite."""
@@ -85,7 +79,7 @@ def bench(python, *arguments, **options):
 
 
 def run_tests(command, folder, *options):
-    common = ["-q", "-n", "0", "-p", "no:cacheprovider", "-W", "error"]
+    common = [*QUICK, "-q", "-n", "0", "-p", "no:cacheprovider", "-W", "error"]
     return run(*command, *common, *options, cwd=folder)
 
 

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+from zipfile import ZipFile
 
 import pytest
 
-from tests.environments import ROOT, UV, make_environment, run
+from tests.environments import UV, run, write_fake_torch
 
-PROJECT = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "weaver"
-version = "3.1"
-
-[tool.hatch.build.targets.wheel]
-include = ["*.py"]
-"""
-BUILD = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
+WEAVER = {
+    "METADATA": "Metadata-Version: 2.1\nName: weaver\nVersion: 3.1\n",
+    "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+}
 
 
 @pytest.fixture
-def python(tmp_path):
-    """The Python of an environment in which the wheel is installed."""
-    return make_environment(tmp_path, [ROOT], lends_the_project=False)
+def python(python, tmp_path, monkeypatch):
+    """The Python of an environment in which the wheel is installed, a copy to be changed."""
+    monkeypatch.setenv("PYTHONPATH", str(write_fake_torch(tmp_path / "fake")))
+    half_written = shutil.ignore_patterns("*.pyc.*")
+    folder = shutil.copytree(
+        python.parents[1], tmp_path / "environment", symlinks=True, ignore=half_written
+    )
+    return folder / "bin" / "python"
 
 
 @pytest.fixture
@@ -34,12 +32,14 @@ def install(python, tmp_path):
     """Install a distribution whose package `harness` has one module."""
 
     def install_module(name):
-        folder = tmp_path / "weaver"
-        (folder / "harness").mkdir(parents=True)
-        (folder / "harness" / name).write_text("THREADS = 40\n")
-        (folder / "pyproject.toml").write_text(PROJECT)
-        run(python, "-c", BUILD, tmp_path, cwd=folder)
-        (wheel,) = tmp_path.glob("weaver-*.whl")
+        wheel = tmp_path / "weaver-3.1-py3-none-any.whl"
+        files = {f"harness/{name}": "THREADS = 40\n"}
+        files |= {f"weaver-3.1.dist-info/{part}": text for part, text in WEAVER.items()}
+        record = "weaver-3.1.dist-info/RECORD"
+        files[record] = "".join(f"{path},,\n" for path in (*files, record))
+        with ZipFile(wheel, "w") as archive:
+            for path, text in files.items():
+                archive.writestr(path, text)
         options = ["--offline", "--no-deps", "--python", python]
         done = run(UV, "pip", "install", *options, wheel, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
@@ -47,9 +47,14 @@ def install(python, tmp_path):
     return install_module
 
 
+def bench(python, *arguments, cwd):
+    """A command; the script `bench` of a copy would start the Python of the original."""
+    return run(python, "-m", "oodbench", *arguments, cwd=cwd)
+
+
 def examine(python, tmp_path):
     """What the doctor finds about the files, and its exit status."""
-    done = run(python.with_name("bench"), "doctor", "--json", cwd=tmp_path)
+    done = bench(python, "doctor", "--json", cwd=tmp_path)
     (found,) = [item for item in json.loads(done.stdout) if item["what"] == "files"]
     return found, done.returncode
 
@@ -88,7 +93,7 @@ def test_files_that_a_person_changed_or_removed(python, tmp_path):
 def test_commands_that_cannot_start_say_why(python, install, tmp_path, name):
     """`errors` is imported by every command, `settings` by this one."""
     install(name)
-    done = run(python.with_name("bench"), "doctor", cwd=tmp_path)
+    done = bench(python, "doctor", cwd=tmp_path)
     assert done.returncode == {"errors.py": 2, "settings.py": 70}[name]
     assert done.stderr.startswith("bench: ")
     said = f"in {site(python)}: harness/{name}: overwritten by weaver 3.1; {ADVICE}"

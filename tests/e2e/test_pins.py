@@ -11,6 +11,7 @@ import pytest
 from harness.regression.pins import read_pins
 from tests import forks
 from tests.e2e.test_cli import bench
+from tests.environments import QUICK
 
 PLUGIN = """
     from pathlib import Path
@@ -112,7 +113,7 @@ def repository(write_suite, tmp_path):
 
 
 def run_pytest(folder, *arguments):
-    return forks.run("pytest", "-p", "no:cacheprovider", *arguments, cwd=folder)
+    return forks.run("pytest", *QUICK, "-p", "no:cacheprovider", *arguments, cwd=folder)
 
 
 def test_pins_guard_a_suite_in_a_repository_of_its_own(repository):
@@ -208,7 +209,7 @@ def test_without_pins_the_plugin_imports_nothing_heavy(tmp_path):
         "    assert 'oodbench_pytest' in sys.modules\n"
         "    assert not names & set(sys.modules)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-p", "no:hypothesispytest"]
+    command = [sys.executable, "-m", "pytest", *QUICK, "-n", "0"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout

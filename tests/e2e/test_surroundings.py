@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests import forks
+from tests.environments import ROOT, write_fake_torch
 from tests.terminals import on_terminal
 
 BENCH = [sys.executable, "-m", "oodbench"]
-ROOT = Path(__file__).parents[2]
 SUITE = """
 [training.brief]
 learning_rate = 1e-3
@@ -54,18 +54,31 @@ OTHER_USER = [
 ]
 
 
+def own(variables):
+    """All variables of a command: those given, and what it cannot do without."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    } | variables
+
+
 def bench(folder, *arguments, before=(), **variables):
     """Run a command, with only the variables given."""
-    given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*before, *BENCH, *arguments],
         cwd=folder,
-        env=given | variables,
+        env=own(variables),
         capture_output=True,
         text=True,
         encoding="utf-8",
         timeout=300,
     )
+
+
+def plan(folder, suite, finished):
+    """Run `bench plan` with the store and data of a suite that has been run, in a fork."""
+    return forks.run("oodbench", "plan", suite, cwd=folder, env=own(places(finished)))
 
 
 @contextmanager
@@ -113,15 +126,23 @@ def snapshot(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
+def findings(folder, before, **variables):
+    """Exit status and lines of `bench doctor`, without the imports of torch and torchvision."""
+    with folder_for_all(0o755) as fake:
+        searched = f"{write_fake_torch(fake)}{os.pathsep}{ROOT}"
+        done = bench(folder, "doctor", before=before, PYTHONPATH=searched, **variables)
+    return done.returncode, done.stdout.splitlines()
+
+
 NO_HOME = "this user has no home folder, so no data folder: name one with --data or $BENCH_DATA"
 
 
 def test_a_user_without_a_home(finished, other_user):
     done = bench(finished, "run", "tiny.toml", before=other_user)
     assert (done.returncode, done.stdout, done.stderr) == (74, "", f"bench: {NO_HOME}\n")
-    done = bench(finished, "doctor", before=other_user)
-    assert done.returncode == 1
-    assert f"bad  data folder: {NO_HOME}" in done.stdout.splitlines()
+    status, lines = findings(finished, other_user)
+    assert status == 1
+    assert f"bad  data folder: {NO_HOME}" in lines
 
 
 def test_a_home_that_cannot_be_written(finished, other_user, shared):
@@ -135,9 +156,10 @@ def test_a_home_that_cannot_be_written(finished, other_user, shared):
         f"bench: data set 'digits' must be converted, but {data} cannot be written: change the "
         "permissions, or name another folder with --data or $BENCH_DATA"
     )
-    done = bench(finished, "doctor", before=other_user, **variables)
-    assert done.returncode == 1
-    assert f"bad  data folder: {data}: cannot be written (Permission denied)" in done.stdout
+    status, lines = findings(finished, other_user, **variables)
+    (bad,) = [line for line in lines if line.startswith("bad ")]
+    assert status == 1
+    assert bad.startswith(f"bad  data folder: {data}: cannot be written (Permission denied)")
 
 
 def test_data_that_is_shared_and_read_only(finished, other_user, shared):
@@ -175,7 +197,7 @@ def test_a_store_that_is_read_only(finished, other_user, shared):
         f"bench: 6 jobs must be computed, but {finished / 'store'} cannot be written: change the "
         "permissions, or name another store with --store or $BENCH_STORE"
     )
-    done = bench(finished, "doctor", before=other_user, **variables)
+    done = bench(finished, "doctor", before=other_user, **variables)  # with the true torch
     assert done.returncode == 0
     for what, path in (("store", "store"), ("data folder", "data")):
         found = f"{finished / path}: can be read but cannot be written (Permission denied)"
@@ -270,21 +292,30 @@ def test_variables_that_change_nothing(finished):
         assert (done.returncode, done.stdout, done.stderr) == (0, usual.stdout, "")
 
 
-@pytest.mark.parametrize(
-    "variables", [{"COLUMNS": "0", "LINES": "0"}, {"COLUMNS": "", "TERM": ""}]
-)
-def test_a_terminal_without_a_size(finished, variables):
+def test_a_terminal_without_a_size(finished):
     command = [*BENCH, "report", "tiny.toml"]
-    status, usual = on_terminal(command, 80, cwd=finished, **places(finished))
-    assert status == 0
-    status, shown = on_terminal(command, 80, cwd=finished, **places(finished) | variables)
-    assert (status, unstyled(shown)) == (0, unstyled(usual))
-    status, shown = on_terminal(command, 0, 0, cwd=finished, **places(finished) | variables)
-    assert (status, unstyled(shown)) == (0, unstyled(usual))
+
+    def shown(*size, **variables):
+        status, said = on_terminal(command, *size, cwd=finished, **places(finished) | variables)
+        assert status == 0
+        return unstyled(said)
+
+    usual = shown(80)
+    assert shown(80, COLUMNS="0", LINES="0") == usual
+    assert shown(0, 0, COLUMNS="0", LINES="0") == usual
+    assert shown(0, 0, COLUMNS="", TERM="") == usual
 
 
 def unstyled(shown):
     return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
+@pytest.fixture(scope="module")
+def usual_plan(finished):
+    """What `bench plan` prints for the suite that has been run."""
+    done = plan(finished, "tiny.toml", finished)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize(
@@ -296,13 +327,12 @@ def unstyled(shown):
     ],
     ids=["mark", "Windows line ends", "both"],
 )
-def test_suites_that_other_editors_wrote(finished, tmp_path, content):
+def test_suites_that_other_editors_wrote(finished, usual_plan, tmp_path, content):
     (tmp_path / "tiny.toml").write_bytes(content)
-    done = bench(tmp_path, "plan", "tiny.toml", **places(finished))
-    assert done.stdout == bench(finished, "plan", "tiny.toml", **places(finished)).stdout
+    assert plan(tmp_path, "tiny.toml", finished).stdout == usual_plan
     (tmp_path / "tiny.toml").write_bytes(content.replace(b"n_in", b"n_inn"))
     line = SUITE[: SUITE.index("n_in")].count("\n") + 1
-    done = bench(tmp_path, "plan", "tiny.toml", **places(finished))
+    done = plan(tmp_path, "tiny.toml", finished)
     assert done.returncode == 2
     assert done.stderr.startswith(f"bench: tiny.toml:{line}: comparisons[0].n_inn: ")
 
@@ -310,7 +340,7 @@ def test_suites_that_other_editors_wrote(finished, tmp_path, content):
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_a_suite_in_utf_16(tmp_path, encoding):
     (tmp_path / "tiny.toml").write_bytes(SUITE.encode(encoding))
-    done = bench(tmp_path, "plan", "tiny.toml", **places(tmp_path))
+    done = plan(tmp_path, "tiny.toml", tmp_path)
     message = "bench: tiny.toml:1: UTF-16 text, not UTF-8 text (save the file as UTF-8)\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
 
@@ -318,10 +348,10 @@ def test_a_suite_in_utf_16(tmp_path, encoding):
 def test_epochs_far_away(finished, tmp_path):
     suite = tmp_path / "far.toml"
     suite.write_text(SUITE.replace("epochs = [0]", f"epochs = [0, {10**9}]"))
-    done = bench(finished, "plan", str(suite), **places(finished))
+    done = plan(finished, suite, finished)
     assert done.returncode == 0, done.stderr
     assert "flow on digits  0              1000000000" in done.stdout
     suite.write_text(SUITE.replace("epochs = [0]", f"epochs = [0, {10**30}]"))
-    done = bench(finished, "plan", str(suite), **places(finished))
+    done = plan(finished, suite, finished)
     assert done.returncode == 2
     assert "comparisons[0].epochs[1]: input should be less than or equal to" in done.stderr

@@ -6,11 +6,10 @@ import json
 
 import numpy as np
 
-from tests.environments import ROOT, make_environment, run
+from tests.environments import run
 
 
-def test_a_detector_works_with_the_wheel_only(made, tmp_path):
-    python = make_environment(tmp_path, [ROOT], lends_the_project=False)
+def test_a_detector_works_with_the_wheel_only(made, python, tmp_path):
     folder, detector = made.detector("distance")
     images = np.random.default_rng(0).integers(0, 256, (20, 1, 8, 8), dtype=np.uint8)
     np.save(tmp_path / "x.npy", images)

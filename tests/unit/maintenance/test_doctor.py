@@ -17,6 +17,7 @@ from harness.maintenance.doctor import (
 )
 from harness.store import locks
 from harness.store.locks import ask_for_locks
+from tests.environments import FAKE_TORCH
 
 
 @pytest.fixture
@@ -40,17 +41,7 @@ def installed(tmp_path, monkeypatch):
     return install
 
 
-TORCH = """
-__version__ = "VERSION"
-class Ones:
-    def __matmul__(self, other): return 2.0
-def ones(n): return Ones()
-def tensor(values): return values
-def get_num_threads(): return 1
-class cuda:
-    device_count = staticmethod(lambda: 0)
-"""
-SOUND = TORCH.replace("VERSION", "2.6.0+cpu")
+SOUND = FAKE_TORCH.replace("VERSION", "2.6.0+cpu")
 VISION = '__version__ = "0.21.0+cpu"'
 
 
@@ -61,7 +52,7 @@ def test_a_pair_that_belongs_together(installed):
 
 
 def test_a_torchvision_for_another_torch(installed):
-    torch, vision = installed(TORCH.replace("VERSION", "2.7.1+cpu"), VISION)
+    torch, vision = installed(FAKE_TORCH.replace("VERSION", "2.7.1+cpu"), VISION)
     assert torch.state == "ok"
     assert (vision.state, vision.found) == (
         "bad",
