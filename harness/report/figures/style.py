@@ -40,7 +40,7 @@ Yellow is too faint on paper, and black is for what is no scorer.
 
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
-GREY = "0.68"
+GREY = "0.76"
 
 DATASET_COLOURS = ("#332288", "#CC6677", "#999933", "#882255", "#117733", "#AA4499", "#4D2A00")
 """Colours of data sets: muted ones by Paul Tol, and a brown."""
@@ -170,7 +170,7 @@ def scorer_look(looks: Looks, scorer: str) -> Look:
     place = list(looks.focus).index(scorer)
     return {
         **{"color": COLOURS[slot], "linestyle": LINES[slot], "marker": MARKERS[slot]},
-        **{"linewidth": 2.0 - 0.2 * place, "markersize": 4.8 - 0.4 * place},
+        **{"linewidth": 2.2 - 0.2 * place, "markersize": 4.8 - 0.4 * place},
     }
 
 
