@@ -16,7 +16,7 @@ from harness.data.questions import count_shared
 from harness.data.roles import Draw
 from harness.errors import BenchError, DataError, MissingDataError
 from harness.plan.plan import Plan
-from harness.registry.registry import ObjectEntry, object_entry
+from harness.registry.registered import ObjectEntry, object_entry
 from harness.run.prepare import missing_data_message, plan_opened
 from harness.settings import BATCH_SIZE, Settings, data_folder, share_processors
 from harness.suite import ModelComponent, ResolvedSuite, build_suite

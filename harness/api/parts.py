@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from harness.contracts import NeedsFeatureNames, Scorer
 from harness.errors import DataError, NotFittedError, OptionError, Problem
 from harness.registry.options import constructor_arguments, scorer_options, validate_options
-from harness.registry.registry import Kind, Registry
+from harness.registry.registered import Kind
+from harness.registry.registry import Registry
 from harness.suite.components import parse_input
 from harness.text import known_names
 

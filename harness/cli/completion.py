@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.registry.registry import KINDS, Kind, Registry
+from harness.registry.registered import KINDS, Kind
+from harness.registry.registry import Registry
 
 
 def complete_suites(incomplete: str) -> list[str]:

@@ -16,7 +16,8 @@ from harness.cli.completion import complete_entries
 from harness.cli.output import print_json, print_rows
 from harness.domain import Domain, Images, Tokens
 from harness.errors import PluginError
-from harness.registry.registry import Registered, Registry
+from harness.registry.registered import Registered
+from harness.registry.registry import Registry
 from harness.testing.checks import Check
 from harness.testing.entries import CHECKED_KINDS, check_registered
 from harness.testing.placement.entries import check_registered_placement

@@ -14,7 +14,8 @@ from harness.cli.arguments import JsonOption, PluginOption
 from harness.cli.completion import complete_entries
 from harness.cli.output import print_items, print_json, print_rows
 from harness.errors import PluginError
-from harness.registry.registry import KINDS, Kind, Registry
+from harness.registry.registered import KINDS, Kind
+from harness.registry.registry import Registry
 from harness.text import known_names
 
 Listed: TypeAlias = Kind | Literal["suites"]

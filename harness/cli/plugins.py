@@ -11,7 +11,8 @@ import typer
 
 from harness.cli.arguments import JsonOption, PluginOption
 from harness.cli.output import print_json, print_rows
-from harness.registry.registry import KINDS, Registry, Source
+from harness.registry.registered import KINDS, Source
+from harness.registry.registry import Registry
 from harness.registry.scaffold import PluginKind, new_file, new_package
 
 

@@ -18,7 +18,8 @@ from harness.registry.options import (
     scorer_options,
     validate_options,
 )
-from harness.registry.registry import FILE, Kind, Registered, Registry
+from harness.registry.registered import FILE, Kind, Registered
+from harness.registry.registry import Registry
 from harness.suite import Component, ModelComponent, Recipe, ScorerComponent
 from harness.suite.schema import Count, EvaluationPrecision
 from harness.text import short

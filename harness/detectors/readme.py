@@ -10,7 +10,7 @@ from typing import Any
 from harness.detectors.conformal import most_flagged
 from harness.detectors.description import Description
 from harness.domain import Images
-from harness.registry.registry import FILE, MODULE
+from harness.registry.registered import FILE, MODULE
 from harness.results import LIKELIHOODS
 from harness.text import counted
 

@@ -21,7 +21,8 @@ from typing import Any, Literal, TypeAlias
 
 from harness.errors import FolderError, PluginError
 from harness.maintenance.sharing import examine_sharing, seen_by_another_process
-from harness.registry.registry import KINDS, Registry
+from harness.registry.registered import KINDS
+from harness.registry.registry import Registry
 from harness.settings import default_data, processors
 from harness.store.locks import is_on_network, lock_kind
 from harness.store.records import find_unwritable, is_refusal

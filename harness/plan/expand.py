@@ -14,7 +14,7 @@ from harness.data.roles import Draw
 from harness.errors import NothingSelectedError, SuiteError
 from harness.plan.jobs import ByRole, Chain, ChainId, PlannedCell, Reads, StatisticJob
 from harness.plan.plan import Plan
-from harness.registry.registry import MEMORY
+from harness.registry.registered import MEMORY
 from harness.results import Cell
 from harness.suite import (
     Comparison,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from harness.data.folder import PreparedDataset
 from harness.data.roles import Draw
 from harness.errors import DataError, StoreError
+from harness.plan.equal_weights import EqualWeights
 from harness.plan.jobs import Chain, ChainId, PlannedCell, StatisticJob
 from harness.plan.keys import checkpoint_key, saved_inputs, statistic_inputs, train_inputs
 from harness.store.hashing import digest, ids_digest
@@ -209,8 +209,7 @@ class Keys:
     def __init__(self, plan: Plan, store: Store) -> None:
         self._plan, self._store = plan, store
         self._weights: dict[str, str] = {}
-        self._of_epochs: dict[ChainId, dict[int, str]] = {}
-        self._first: dict[tuple[ChainId, str], int] = {}
+        self._equal = EqualWeights(self._stored_weights, lambda chain: plan.chains[chain].epochs)
 
     def has_checkpoint(self, chain: ChainId, epoch: int) -> bool:
         """Return True if an epoch is stored, and not a refused copy of another."""
@@ -238,38 +237,11 @@ class Keys:
         saved = self._plan.chains[chain].model.saved
         if saved is None or saved.table.allow_equal:
             return None
-        return self.equal_before(chain, epoch)
-
-    def equal_before(self, chain: ChainId, epoch: int) -> int | None:
-        """Return the earliest epoch before this one with the same weights, of those stored."""
-        self._note_all(chain, epoch)
-        known = self._of_epochs[chain]
-        first = self._first[chain, known[epoch]] if epoch in known else epoch
-        return None if first == epoch else first
+        return self._equal.earliest(chain, epoch)
 
     def equal_epochs(self, chain: ChainId, epoch: int) -> list[int]:
         """List the stored epochs with the same weights as a stored epoch, itself too, in order."""
-        self._note_all(chain, epoch)
-        known = self._of_epochs[chain]
-        return sorted(other for other, weights in known.items() if weights == known.get(epoch))
-
-    def _note_all(self, chain: ChainId, epoch: int) -> None:
-        """Note the weights of all stored epochs, if this one is stored and was not noted."""
-        known = self._of_epochs.setdefault(chain, {})
-        if epoch not in known and self._note(chain, epoch, known):
-            for other in sorted(self._plan.chains[chain].epochs - known.keys()):
-                self._note(chain, other, known)
-
-    def _note(self, chain: ChainId, epoch: int, known: dict[int, str]) -> bool:
-        """Note the weights of an epoch that was not stored before; False without an epoch."""
-        weights = None
-        with suppress(StoreError):
-            weights = self._stored_weights(chain, epoch)
-        if weights is None:
-            return False
-        known[epoch] = weights
-        self._first[chain, weights] = min(epoch, self._first.get((chain, weights), epoch))
-        return True
+        return self._equal.epochs(chain, epoch)
 
     def has_checkpoint_of(self, job: StatisticJob) -> bool:
         """Return True if the checkpoint for a statistic is stored, or not needed."""

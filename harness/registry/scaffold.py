@@ -11,7 +11,8 @@ from string import Template
 from typing import Literal, TypeAlias, get_args
 
 from harness.errors import PluginError
-from harness.registry.registry import Kind, Registry
+from harness.registry.registered import Kind
+from harness.registry.registry import Registry
 
 PluginKind: TypeAlias = Literal["model", "scorer", "statistic", "dataset"]
 PLUGIN_KINDS: tuple[PluginKind, ...] = get_args(PluginKind)

@@ -12,7 +12,7 @@ from typing import Any
 from harness.contracts import CopiesExamples, Dataset, HasLayerNorms
 from harness.domain import Domain
 from harness.registry.options import check_domain, constructor_arguments
-from harness.registry.registry import Registered
+from harness.registry.registered import Registered
 from harness.suite.saved import SavedEpochs
 from harness.suite.schema import EvaluationPrecision, Recipe
 

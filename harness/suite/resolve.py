@@ -18,7 +18,8 @@ from harness.errors import (
     SuiteError,
 )
 from harness.registry.options import dataset_options, scorer_options, validate_options
-from harness.registry.registry import Kind, ObjectEntry, Registry
+from harness.registry.registered import Kind, ObjectEntry
+from harness.registry.registry import Registry
 from harness.suite.checks import comparison_problems
 from harness.suite.components import (
     Component,

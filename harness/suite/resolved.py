@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.contracts import RunsElsewhere
 from harness.registry.options import validate_options
-from harness.registry.registry import FILE, MEMORY, Registered, Registry
+from harness.registry.registered import FILE, MEMORY, Registered
+from harness.registry.registry import Registry
 from harness.suite.components import Component, DatasetComponent, ModelComponent, ScorerComponent
 from harness.suite.references import Reference
 from harness.suite.schema import Comparison, Suite

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import Problem
-from harness.registry.registry import Kind, Registry
+from harness.registry.registered import Kind
+from harness.registry.registry import Registry
 from harness.suite.schema import Suite, keys_at
 from harness.suite.toml.files import Merged
 from harness.suite.toml.origins import Key

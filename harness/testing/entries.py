@@ -15,7 +15,8 @@ from harness.registry.options import (
     scorer_options,
     validate_options,
 )
-from harness.registry.registry import Kind, Registered, Registry
+from harness.registry.registered import Kind, Registered
+from harness.registry.registry import Registry
 from harness.testing.checks import Check
 from harness.testing.fake_statistics import FakeStatistic, base_name
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.compute.gradients import CompiledGradients, gradients
 from harness.compute.seeds import generator
-from harness.compute.trainer import CompiledGradients, Training, gradients, training_loss
+from harness.compute.trainer import Training, training_loss
 from oodbench import Images
 from plugins.models.glow import glow
 from tests.oracle.layer_gradient_models import randomised

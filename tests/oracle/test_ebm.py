@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.compute.trainer import CompiledGradients, Training, training_loss
+from harness.compute.gradients import CompiledGradients
+from harness.compute.trainer import Training, training_loss
 from oodbench import Images
 from plugins.models.ebm import ebm
 from plugins.models.networks.ebm import EBM, Langevin

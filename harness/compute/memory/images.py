@@ -14,7 +14,7 @@ from harness.contracts import Dataset
 from harness.data.folder import fingerprint, read_split
 from harness.domain import Domain, Examples, Images, image_hint
 from harness.errors import DataError
-from harness.registry.registry import ObjectEntry, object_entry
+from harness.registry.registered import ObjectEntry, object_entry
 from harness.store.hashing import digest
 
 if TYPE_CHECKING:

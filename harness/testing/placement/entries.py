@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.domain import Domain
-from harness.registry.registry import Registered, Registry
+from harness.registry.registered import Registered
+from harness.registry.registry import Registry
 from harness.testing.checks import Check
 from harness.testing.entries import builder
 

@@ -15,7 +15,8 @@ from harness.data.folder import DataFolder
 from harness.data.verification import verify
 from harness.errors import MissingDataError, SuiteError
 from harness.registry.options import constructor_arguments, signature_options, validate_options
-from harness.registry.registry import KINDS, Registry
+from harness.registry.registered import KINDS
+from harness.registry.registry import Registry
 from harness.suite import load_suite
 
 SUITE = """
