@@ -59,13 +59,13 @@ def _counts(results: Sequence[Result], pending: int) -> str:
     lacking = Counter(status_of(result) for result in results if number(result) is None)
     impossible = lacking.pop("unsupported", 0)
     reasons = ", ".join(
-        [f"{count} {status}" for status, count in lacking.items()]
-        + ([f"{pending} not computed yet"] if pending else [])
+        [f"{count:,} {status}" for status, count in lacking.items()]
+        + ([f"{pending:,} not computed yet"] if pending else [])
     )
-    text = f"{ok} of {total} {'has' if ok == 1 else 'have'} a number"
+    text = f"{ok:,} of {total} {'has' if ok == 1 else 'have'} a number"
     text += f": {reasons}" if reasons else ""
     if impossible:
-        text += f"; {impossible} {'does' if impossible == 1 else 'do'} not apply (n/a)"
+        text += f"; {impossible:,} {'does' if impossible == 1 else 'do'} not apply (n/a)"
     return f"{text}."
 
 

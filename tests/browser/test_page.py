@@ -245,6 +245,7 @@ def test_a_link_opens_its_cell_with_the_filters(page):
         assert chosen.text == text
     page.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert "cell=" not in page.execute_script("return location.hash")
+    assert page.switch_to.active_element.get_attribute("id") == "auroc"  # nothing had opened it
     page.find_element(By.CSS_SELECTOR, "#filters [type=reset]").click()
     assert page.execute_script("return location.hash") == ""
     assert texts(page, "#cells .count") == ["24 cells"]

@@ -12,6 +12,7 @@ class CellView {
     dialog.addEventListener("close", () => {
       this.row = null;
       this.changed(null);
+      if (dialog.contains(document.activeElement)) document.getElementById("auroc").focus(); // a link had opened it
     });
   }
 

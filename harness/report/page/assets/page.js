@@ -247,7 +247,7 @@ function drawVerdicts(parent) {
       text("model", "Model"), text("in", "ID"), text("out", "OOD"), text("scorer", "Scorer", true),
       number("group_size", "b", (row) => String(row.group_size)),
       { ...text("rule", "Rule"), draw: (row) => RULES[row.rule] },
-      number("epoch", UNIT, (row) => row.epoch === null ? "not shown" : el("b", {}, String(row.epoch))),
+      number("epoch", capital(UNIT), (row) => row.epoch === null ? "not shown" : el("b", {}, String(row.epoch))),
       number("last_epoch", "Last", (row) => String(row.last_epoch)),
       number("auroc", "AUROC", (row) => orDash(row.auroc, fixed)),
       number("auroc_last", "AUROC at last", (row) => orDash(row.auroc_last, fixed)),
