@@ -7,11 +7,13 @@ has packages of these names in its folder, where Python, pytest and notebooks fi
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import SUITE
 from tests.environments import QUICK, ROOT, run
 
 OWN_TEST = """
@@ -26,37 +28,6 @@ def test_own():
     assert (VALUE, inner(), plugins.models.VALUE, suites.VALUE) == (1, 2, 1, 1)
 """
 CONFTEST = "import harness\nimport plugins.models\n"
-SUITE = """
-    [training.brief]
-    examples = 64
-
-    [models.flow]
-    plugin = "glow-linear"
-    options = { steps = 1, width = 4, hidden_layers = 1 }
-    training = "brief"
-
-    [models.other]
-    plugin = "glow-linear"
-    options = { steps = 1, width = 5, hidden_layers = 1 }
-    training = "brief"
-
-    [datasets.digits]
-    plugin = "digits"
-
-    [datasets.noise]
-    plugin = "noise"
-    options = { channels = 1, height = 8, width = 8, n_train = 10, n_test = 40 }
-
-    [[comparisons]]
-    models = ["flow", "other"]
-    in = "digits"
-    out = "noise"
-    epochs = 0
-    scorers = ["log-likelihood"]
-    n_in = 20
-    n_fit = 20
-    n_out = 20
-"""
 
 
 @pytest.fixture
@@ -159,14 +130,14 @@ def test_pytest(python, repository, monkeypatch, mode, place):
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-def test_pins_are_compared_beside_other_packages(python, repository, monkeypatch):
+def test_pins_are_compared_beside_other_packages(python, pinned, repository, monkeypatch):
     on_path(monkeypatch, repository)
-    alone = ["--workers", 1, "--display", "none"]
-    assert bench(python, "run", "tiny.toml", *alone, cwd=repository).returncode == 0
-    pinned = bench(python, "pin", "tiny.toml", "--tolerance", 0.1, *alone, cwd=repository)
-    assert pinned.returncode == 0, pinned.stderr
+    for name in ("pins", "store", "data"):
+        shutil.copytree(pinned / name, repository / name)
+    monkeypatch.setenv("BENCH_DATA", str(repository / "data"))
     (repository / "conftest.py").write_text(CONFTEST)
-    done = run_tests([python, "-m", "pytest"], repository, "pins", "tests")
+    options = ("-o", "bench_store=store", "pins", "tests")
+    done = run_tests([python, "-m", "pytest"], repository, *options)
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 

@@ -13,10 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import oodbench_pytest
-from tests import forks
-from tests.e2e.test_names import SUITE
 from tests.environments import QUICK, run
-from tests.once import made_once
 
 FROM_STORE = ("-o", "bench_store=store")
 SKIP = """
@@ -39,27 +36,12 @@ BOARD = """
 """
 
 
-@pytest.fixture(scope="session")
-def pinned(tmp_path_factory):
-    """A repository with a test and two pinned cells, whose results are stored."""
-    return made_once(tmp_path_factory, "pinned", make_repository)
-
-
-def make_repository(folder):
-    (folder / "pyproject.toml").write_text('[tool.pytest.ini_options]\ntestpaths = ["tests"]\n')
-    (folder / "tests").mkdir()
-    (folder / "tests" / "test_own.py").write_text("def test_own():\n    pass\n")
-    (folder / "tiny.toml").write_text(textwrap.dedent(SUITE))
-    common = ["--store", "store", "--data", "data", "--workers", 1, "--display", "none"]
-    for command in (["run", "tiny.toml"], ["pin", "tiny.toml", "--tolerance", 0.1]):
-        done = forks.run("oodbench", *command, *common, cwd=folder)
-        assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture
-def repository(pinned, tmp_path):
+def repository(pinned, tmp_path, monkeypatch):
     """A copy of the repository to be changed."""
-    return shutil.copytree(pinned, tmp_path / "own")
+    folder = shutil.copytree(pinned, tmp_path / "own")
+    monkeypatch.setenv("BENCH_DATA", str(folder / "data"))
+    return folder
 
 
 def collect_from(folder, *paths):
