@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import subprocess
+import sys
+import textwrap
 from itertools import accumulate
 
 import numpy as np
@@ -625,25 +628,32 @@ def test_a_level_of_glow_in_pieces(size, monkeypatch):
     assert_equal_to_the_loop(LayerGradientEngine(), model, groups_of(COLOUR, 5, size))
 
 
-@pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize(
-    "convolution",
-    [
-        nn.Conv2d(3, 5, 3, padding=1),
-        nn.Conv2d(5, 2, 3, padding=1),
-        nn.Conv2d(4, 4, (3, 2), padding=(2, 0), dilation=(2, 1)),
-        nn.Conv2d(2, 6, (3, 1), padding="same", bias=False),
-        nn.Conv2d(2, 6, (2, 4), padding=1, dilation=(1, 2), padding_mode="reflect"),
-    ],
-)
-def test_the_norm_of_a_convolution_by_rows_of_the_kernel(convolution, size, monkeypatch):
-    monkeypatch.setattr(torch_layers, "SMALL", 0)
-    monkeypatch.setattr(torch_layers, "gram_is_cheaper", lambda *sizes: False)
+CONVOLUTIONS = [
+    nn.Conv2d(3, 5, 3, padding=1),
+    nn.Conv2d(5, 2, 3, padding=1),
+    nn.Conv2d(4, 4, (3, 2), padding=(2, 0), dilation=(2, 1)),
+    nn.Conv2d(2, 6, (3, 1), padding="same", bias=False),
+    nn.Conv2d(2, 6, (2, 4), padding=1, dilation=(1, 2), padding_mode="reflect"),
+]
+OTHER_CONVOLUTIONS = [
+    nn.Conv2d(3, 5, 3, padding=1, stride=2),
+    nn.Conv2d(4, 6, (3, 2), padding=(2, 0), stride=(2, 3), dilation=(1, 2), groups=2),
+    nn.Conv1d(4, 6, 3, padding=1, stride=2, groups=2),
+    nn.Conv3d(2, 3, (2, 3, 1), padding=1, stride=2),
+    nn.ConvTranspose1d(4, 3, 4, stride=2, padding=1),
+    nn.ConvTranspose2d(4, 6, (3, 4), stride=(2, 1), padding=1, output_padding=(1, 0), groups=2),
+]
+
+
+def assert_deferred_norms_are_those_of_autograd(convolution, size):
+    """Compare the rule of a convolution with autograd on three groups in float64."""
     convolution = copy.deepcopy(convolution).double()
-    x = torch.randn(3 * size, convolution.in_channels, 8, 7).double()
+    space = (8, 7, 5)[: len(convolution.kernel_size)]
+    x = torch.randn(3 * size, convolution.in_channels, *space).double()
     y = convolution(x)
     call = registry.Call(3, (x,), {}, deltas=[torch.randn_like(y)])
-    weight = torch_layers.convolution(convolution, call)["weight"]
+    rule = registry.find_rule(convolution, ["weight"])
+    weight = rule.function(convolution, call)["weight"]
     assert isinstance(weight, Deferred)
     expected = []
     for m in range(3):
@@ -653,6 +663,43 @@ def test_the_norm_of_a_convolution_by_rows_of_the_kernel(convolution, size, monk
         expected.append(gradient.square().sum())
     torch.testing.assert_close(weight.norms(), torch.stack(expected), rtol=1e-12, atol=0)
     torch.testing.assert_close(norms.sq_norms(weight.gradient()), weight.norms())
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("convolution", CONVOLUTIONS)
+def test_the_norm_of_a_convolution_by_rows_of_the_kernel(convolution, size, monkeypatch):
+    monkeypatch.setattr(torch_layers, "SMALL", 0)
+    monkeypatch.setattr(torch_layers, "gram_is_cheaper", lambda *sizes: False)
+    assert_deferred_norms_are_those_of_autograd(convolution, size)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("convolution", [*CONVOLUTIONS, *OTHER_CONVOLUTIONS])
+def test_the_norm_of_a_convolution_with_a_kernel_for_each_group(convolution, size, monkeypatch):
+    two_groups = 16 * convolution.weight.numel()
+    monkeypatch.setattr(torch_layers, "PIECE_BYTES", two_groups)
+    monkeypatch.setattr(torch_layers, "gram_is_cheaper", lambda *sizes: False)
+    monkeypatch.setattr(torch_layers, "_has_fast_groups", lambda x: True)
+    assert_deferred_norms_are_those_of_autograd(convolution, size)
+
+
+def test_a_first_call_imports_neither_the_compiler_of_torch_nor_sympy():
+    program = """
+        import sys, torch
+        from torch import nn
+        from plugins.statistics.layer_gradients.engine import LayerGradientEngine
+
+        class Model(nn.Linear):
+            def log_prob(self, x):
+                return self(x.float()).sum(1)
+
+        print(LayerGradientEngine()(Model(3, 2), torch.ones(4, 1, 3).byte()).shape)
+        print(sorted({"sympy", "torch._dynamo", "torch._inductor"} & set(sys.modules)))
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    )
+    assert found.stdout == "torch.Size([4, 2])\n[]\n", found.stderr
 
 
 def test_squares_do_not_leave_the_range_of_float32():

@@ -29,6 +29,11 @@ class Allocations(TorchDispatchMode):
         self._live = 0
         self._alive: dict[int, object] = {t.untyped_storage()._cdata: t for t in known}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say no: otherwise the first trial imports torch's compiler, for two to three seconds."""
+        return False
+
     def __torch_dispatch__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:

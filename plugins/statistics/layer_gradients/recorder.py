@@ -46,6 +46,8 @@ class Recorder:
         self._failures = failures
         self._calls: dict[Unit, list[tuple[str, Call]]] = {unit: [] for unit in self.units}
         self._arrived = dict.fromkeys(self.units, 0)
+        names = dict.fromkeys(name for unit in self.units for name in unit.parts)
+        self._modules = {name: wrapped.get_submodule(name) for name in names}
         self._leaves: list[Tensor] = []  # inputs to differentiate with respect to
         self._state = "idle"
 
@@ -64,9 +66,9 @@ class Recorder:
             values = self._forward(x)
             if values.requires_grad and self._leaves:
                 self._state = "backward"
-                ones = torch.ones_like(values)
-                given = ones if weights is None else weights.to(values)
-                torch.autograd.grad(values, self._leaves, given, allow_unused=True)
+                # A sum, since gradients given for `values` make torch import sympy: two seconds.
+                total = (values if weights is None else weights.to(values) * values).sum()
+                torch.autograd.grad(total, self._leaves, allow_unused=True)
                 self._state = "idle"
         with torch.no_grad():
             for unit in self.units:
@@ -102,7 +104,7 @@ class Recorder:
     @contextmanager
     def _hook(self, unit: Unit, name: str, anchor: Tensor) -> Iterator[None]:
         """Record the calls of a module inside the context."""
-        module = self.wrapped.get_submodule(name)
+        module = self._modules[name]
         if unit.method == "fused":
             self._leaves.append(anchor)
             with self._fused(module, unit, anchor):
@@ -240,7 +242,7 @@ class Recorder:
         if unit.method == "rule":
             self._norms_by_rule(unit, [(name, call) for _, name, call in used])
             return
-        module = self.wrapped.get_submodule(unit.module)
+        module = self._modules[unit.module]
         replays = []
         for k, _, call in used:
             replay = Replay(call, self.plan.batched.get((unit.module, k)))
@@ -255,7 +257,7 @@ class Recorder:
         for name, call in calls:
             part = unit.parts[name]
             assert part.rule is not None
-            made = part.rule.function(self.wrapped.get_submodule(name), call)
+            made = part.rule.function(self._modules[name], call)
             for local, column in part.columns.items():
                 gradients.setdefault(column, []).append(made[local])
         for column, found in gradients.items():

@@ -45,14 +45,10 @@ class Call:
 
     def widen(self) -> None:
         """Convert what networks in bfloat16 returned to float32, for rules to compute with."""
-
-        def widened(tensor: Tensor) -> Tensor:
-            return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-
-        self.inputs = tree_map_only(Tensor, widened, self.inputs)
-        self.keywords = tree_map_only(Tensor, widened, self.keywords)
-        self.outputs = [widened(output) for output in self.outputs]
-        self.deltas = [None if delta is None else widened(delta) for delta in self.deltas]
+        self.inputs = tuple(_widened(value) for value in self.inputs)
+        self.keywords = {name: _widened(value) for name, value in self.keywords.items()}
+        self.outputs = [_widened(output) for output in self.outputs]
+        self.deltas = [_widened(delta) for delta in self.deltas]
 
     def grouped(self, tensor: Tensor) -> Tensor:
         """Split rows by group: (M b r, ...) to (M, b r, ...).
@@ -63,6 +59,15 @@ class Call:
         if tensor.dim() == 0 or tensor.shape[0] % self.groups:
             raise Misaligned(f"cannot split {tuple(tensor.shape)} into {self.groups} groups")
         return tensor.reshape(self.groups, tensor.shape[0] // self.groups, *tensor.shape[1:])
+
+
+def _widened(value: Any) -> Any:
+    """Convert bfloat16 tensors, also within containers, to float32."""
+    if isinstance(value, Tensor):
+        return value.float() if value.dtype == torch.bfloat16 else value
+    if value is None or isinstance(value, int | float | str):
+        return value  # the tree functions would take long
+    return tree_map_only(Tensor, _widened, value)
 
 
 RuleFunction: TypeAlias = Callable[[Any, Call], Mapping[str, RuleGradient]]

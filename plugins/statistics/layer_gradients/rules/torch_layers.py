@@ -9,20 +9,24 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.grad import conv1d_weight, conv2d_weight, conv3d_weight
 
 from plugins.statistics.layer_gradients.norms import (
+    PIECE_BYTES,
     SMALL,
     Deferred,
     GroupGradient,
     Outer,
     Rows,
     RuleGradient,
+    explicit_sq_norms,
     gram_is_cheaper,
 )
 from plugins.statistics.layer_gradients.registry import Call, Misaligned, layer_gradient_rule
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
+WEIGHT_GRADIENTS = (conv1d_weight, conv2d_weight, conv3d_weight)
 
 
 def summed_to(gradient: Tensor, shape: Sequence[int]) -> Tensor:
@@ -114,9 +118,45 @@ def _weight_gradient(
 ) -> RuleGradient:
     """Build the product of the patches of `padded` and the positions of `points`."""
     product = partial(_product, call, padded, points, module)
-    if not _is_faster_by_rows(call, padded, points, module):
+    positions = points[:, 0].numel() // call.groups
+    size = math.prod(module.kernel_size)
+    columns, outputs = padded.shape[1] // module.groups * size, points.shape[1] // module.groups
+    if size == 1 or gram_is_cheaper(positions, columns, outputs):
         return product()
-    return Deferred(partial(_sq_norms_by_rows, call, padded, points, module), product)
+    if _has_fast_groups(padded):
+        return Deferred(partial(_sq_norms_by_groups, call, padded, points, module), product)
+    if _is_faster_by_rows(call, positions * columns, module):
+        return Deferred(partial(_sq_norms_by_rows, call, padded, points, module), product)
+    return product()
+
+
+def _has_fast_groups(x: Tensor) -> bool:
+    """Return whether a convolution with many groups is a single call, not a loop over groups."""
+    is_float32_on_cpu = x.dtype == torch.float32 and x.device.type == "cpu"
+    return is_float32_on_cpu and torch.backends.mkldnn.is_available()
+
+
+def _sq_norms_by_groups(
+    call: Call, padded: Tensor, points: Tensor, module: Convolution | Transposed
+) -> Tensor:
+    """Compute squared norms, float64, (M,), without patches.
+
+    With the groups of examples side by side as channels, a convolution has M times as many groups
+    and kernels, and the gradient for its kernels holds that for each group of examples.
+    """
+    weights = WEIGHT_GRADIENTS[len(module.kernel_size) - 1]
+    shape = (points.shape[1], padded.shape[1] // module.groups, *module.kernel_size)
+    step = max(1, PIECE_BYTES // (math.prod(shape) * padded.element_size()))
+    pieces = zip(call.grouped(padded).split(step), call.grouped(points).split(step), strict=True)
+    norms = []
+    for x, delta in pieces:
+        m = len(x)
+        x, delta = (rows.transpose(0, 1).flatten(1, 2) for rows in (x, delta))  # (b, m C, *space)
+        size = (m * shape[0], *shape[1:])
+        stride, dilation, groups = module.stride, module.dilation, m * module.groups
+        found = weights(x, size, delta, stride, 0, dilation, groups)
+        norms.append(explicit_sq_norms(found.reshape(m, -1)))
+    return torch.cat(norms)
 
 
 def explicit_convolution_gradient(module: Convolution, call: Call) -> Tensor:
@@ -200,19 +240,17 @@ def _product(
     return Outer(by_block(_patches(padded, module)), by_block(_points(points)))
 
 
-def _is_faster_by_rows(
-    call: Call, padded: Tensor, points: Tensor, module: Convolution | Transposed
-) -> bool:
-    """Return whether `_sq_norms_by_rows` holds and is faster than a product with whole patches."""
-    positions = points[:, 0].numel() // call.groups
-    columns = padded.shape[1] * math.prod(module.kernel_size)
+def _is_faster_by_rows(call: Call, numbers: int, module: Convolution | Transposed) -> bool:
+    """Return whether `_sq_norms_by_rows` holds and is faster than a product with whole patches.
+
+    `numbers` is the size of all patches of a group.
+    """
     return (
         len(module.kernel_size) == 2
         and module.kernel_size[0] > 1
         and module.stride == (1, 1)
         and module.groups == 1
-        and positions * call.groups * columns > SMALL
-        and not gram_is_cheaper(positions, columns, points.shape[1])
+        and numbers * call.groups > SMALL
     )
 
 
