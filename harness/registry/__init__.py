@@ -1,1 +1,4 @@
-"""Plugins: found by `registry`, options checked by `options`, new plugins begun by `scaffold`."""
+"""Plugins: entries and their origin in `registered`, found by `registry`, begun by `scaffold`.
+
+`options` checks the options of an entry, `imports` finds the modules that a plugin file imports.
+"""
