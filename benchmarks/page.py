@@ -10,7 +10,6 @@ In the browser, CPU seconds are those of the main thread of the page.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from stored import fill, suite_with
+from stored import filled
 
 from harness.plan.plan import Plan
 from harness.report.looks import looks
@@ -147,13 +146,7 @@ def main() -> None:
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = asked.folder or Path(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        suite = suite_with(asked.rows, folder)
-        settings = Settings(store=folder / "store", data=folder / "data")
-        if not settings.store.exists():
-            fill(suite, settings)
+    with filled(asked.rows, asked.folder) as (suite, settings):
         outcome = outcome_of(suite, settings)
         start, before = time.perf_counter(), time.process_time()
         page = render_page(
@@ -164,9 +157,9 @@ def main() -> None:
             looks=looks(outcome.plan, outcome.results),
         )
         say("make the page", time.perf_counter() - start, time.process_time() - before)
-        path = folder / "page.html"
+        path = suite.path.with_name("page.html")
         path.write_text(page, encoding="utf-8")
-        (folder / "empty.html").write_text("<title>Empty</title>", encoding="utf-8")
+        path.with_name("empty.html").write_text("<title>Empty</title>", encoding="utf-8")
         print(f"{'size of the page':24} {path.stat().st_size / 1e6:7.2f} MB")
         in_browser(path, asked.chromium)
 

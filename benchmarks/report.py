@@ -11,13 +11,10 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from stored import fill, suite_with
-
-from harness.settings import Settings
+from stored import filled
 
 BENCH = [sys.executable, "-m", "oodbench"]
 
@@ -40,16 +37,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = asked.folder or Path(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        suite = suite_with(asked.rows, folder)
-        settings = Settings(store=folder / "store", data=folder / "data")
-        if not settings.store.exists():
-            fill(suite, settings)
+    with filled(asked.rows, asked.folder) as (suite, settings):
         places = ["--store", str(settings.store), "--data", str(settings.data)]
         report = ["report", str(suite.path), *places]
-        page = folder / "page.html"
+        page = suite.path.with_name("page.html")
         timed("bench report, first", *report)
         timed("bench report", *report)
         timed("bench report, csv", *report, "--format", "csv")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
@@ -16,7 +19,7 @@ from harness.settings import Settings
 from harness.store.hashing import digest
 from harness.store.layout import CHECKPOINTS, STATISTICS
 from harness.store.records import Store, array_bytes
-from harness.suite import load_suite
+from harness.suite import ResolvedSuite, load_suite
 
 SUITE = """
 title = "Made up"
@@ -38,6 +41,24 @@ n_out = {examples}
 """
 
 LAYERS = 10
+
+
+@contextmanager
+def filled(rows: int, kept: Path | None) -> Iterator[tuple[ResolvedSuite, Settings]]:
+    """Make a suite of so many cells and fill its store.
+
+    Arguments:
+        rows: Least number of cells.
+        kept: Folder for both, which the next call finds filled; a temporary one if None.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = kept or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        suite = suite_with(rows, folder)
+        settings = Settings(store=folder / "store", data=folder / "data")
+        if not settings.store.exists():
+            fill(suite, settings)
+        yield suite, settings
 
 
 def suite_with(rows: int, folder: Path, examples: int = 400):
