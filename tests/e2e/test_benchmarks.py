@@ -34,7 +34,6 @@ def test_the_script_for_a_gpu_in_miniature(tmp_path, monkeypatch):
     [
         ("training.py --size quickstart-linear --repeats 1", "ours"),
         ("layer_gradients.py --sizes quickstart --threads 1 --repeats 1", "engine / plain"),
-        ("models.py --models vae --minibatch 4 --few 2 --repeats 1", "gradients"),
     ],
 )
 def test_benchmarks_of_speed(command, expected, monkeypatch):
@@ -44,6 +43,39 @@ def test_benchmarks_of_speed(command, expected, monkeypatch):
     said = run(sys.executable, str(FOLDER / script), *arguments)
     assert expected in said
 
+
+@pytest.mark.slow
+def test_two_versions_of_a_model_are_timed_in_turn(tmp_path):
+    """The other tree has a slower model: its training steps take a second more."""
+    for name in ("harness", "oodbench", "plugins", "pyproject.toml"):
+        (tmp_path / name).symlink_to(FOLDER.parent / name)
+    (tmp_path / "sitecustomize.py").write_text(SLOWER, encoding="utf-8")
+    script = [sys.executable, str(FOLDER / "models.py"), "--against", str(tmp_path)]
+    options = "--models vae --minibatch 4 --few 2 --seconds 0 --threads 1 2".split()
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in run(*script, *options).splitlines()
+    ]
+    assert [row[:3] for row in rows] == [["`vae`", "1x28x28", threads] for threads in "12"]
+    for row in rows:
+        cells = dict(zip(head, row, strict=True))
+        assert 1 < float(cells["training, before"]) < 4
+        assert float(cells["training, float32"]) > 8
+        assert float(cells["training, ratio"]) > 2
+
+
+SLOWER = """
+import time
+from plugins.models.networks.vae import VAE
+
+training_loss = VAE.training_loss
+
+def slower(*arguments):
+    time.sleep(1)
+    return training_loss(*arguments)
+
+VAE.training_loss = slower
+"""
 
 PEER = """
 import torch
