@@ -210,7 +210,7 @@ def overlap_figure(training: TrainingResults, drawing: Drawing) -> Figure | None
             rows[out] = (panels, OverlapCurves(ovl, auroc))
     if not rows:
         return None
-    title = f"{trained([training])}: {training.bits_name}, and AUROC at group size {size}"
+    title = f"{trained([training])}: {training.bits_name}, AUROC (group size {size})"
     return draw_densities(
         rows,
         drawing.looks,

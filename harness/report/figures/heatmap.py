@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-CELL = 0.29
+CELL = 0.265
 """Width of a cell in inches."""
 
 ROW = 0.155
@@ -95,7 +95,7 @@ def by_mean(found: Sequence[Group]) -> list[str]:
 def draw_heatmap(
     found: Sequence[Group], looks: Looks, *, title: str, width: Width = "two"
 ) -> Figure:
-    """Draw a heat map; columns that have no room continue below."""
+    """Draw a heat map; columns that have no room continue below, with the scorers they have."""
     from matplotlib.figure import Figure
 
     scorers = by_mean(found)
@@ -104,20 +104,30 @@ def draw_heatmap(
     blocks = _blocks([part for group in found for part in _parts(group, most)], most)
     heading = fold(title, 0.95 * INCHES[width])
     top = 0.17 * (heading.count("\n") + 1)
-    heights = [(_above(block), ROW * len(scorers), _below(block)) for block in blocks]
+    rows = [_rows(block, scorers) for block in blocks]
+    heights = [
+        (_above(block), ROW * len(shown), _below(block))
+        for block, shown in zip(blocks, rows, strict=True)
+    ]
     size = INCHES[width], top + sum(map(sum, heights))
     figure = Figure(figsize=size)
     figure.suptitle(heading, y=1 - 0.02 / size[1], va="top")
-    for block, (above, inner, below) in zip(blocks, heights, strict=True):
+    for block, shown, (above, inner, below) in zip(blocks, rows, heights, strict=True):
         top += above
         reach = sum(group.cells + GAP for group in block) - GAP
         # measured in inches: the layout engine would take seconds
         left, low = label / size[0], (size[1] - top - inner) / size[1]
         ax = figure.add_axes((left, low, CELL * reach / size[0], inner / size[1]))
-        _draw_block(ax, block, scorers, looks)
+        _draw_block(ax, block, shown, looks)
         ax.set_xlim(0, reach)
         top += inner + below
     return figure
+
+
+def _rows(block: Sequence[Group], scorers: Sequence[str]) -> list[str]:
+    """Return the scorers with a number in a block."""
+    known = {scorer for group in block for scorer, _ in group.values}
+    return [scorer for scorer in scorers if scorer in known]
 
 
 def _above(block: Sequence[Group]) -> float:

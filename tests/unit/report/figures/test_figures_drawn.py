@@ -265,6 +265,8 @@ def test_a_heat_map_shows_the_last_epoch_and_the_best_of_each_column():
     weights = [text.get_fontweight() for text in texts]
     assert weights == ["normal", "bold", "bold", "normal"]
     assert len(figure.axes) > 1  # thirty columns continue below
+    names = [text.get_text() for text in figure.axes[-1].get_yticklabels()]
+    assert names == ["_b"]  # the only scorer with numbers there
     assert_nothing_is_cropped(figure)
 
 
