@@ -20,6 +20,7 @@ import oodbench
 from oodbench import BenchError
 from plugins.executors.slurm import Slurm
 from plugins.executors.slurm_script import quoted
+from tests import forks
 from tests.unit.plugins import slurm_programs
 
 BENCH = [sys.executable, "-m", "oodbench"]
@@ -236,11 +237,13 @@ setup = ["while [ ! -e {tmp_path}/go ]; do sleep 0.1; done"]
     assert "flow on digits · epoch 2: " in errors  # told by a worker's event log
     assert (cluster / "submissions").read_text().count("\n") == 1
     plain = ("--executor", "sequential", "--threads", "1", "--store", tmp_path / "plain")
-    assert finished(bench("run", tiny_suite, *plain, "--display", "none"))[:2] == (0, output)
+    done = forks.run("oodbench", "run", tiny_suite, *plain, "--display", "none")
+    assert (done.returncode, done.stdout) == (0, output)
     reports = [
-        without_provenance(finished(bench("report", tiny_suite, "--store", place, *JSON))[1])
+        forks.run("oodbench", "report", tiny_suite, "--store", place, *JSON).stdout
         for place in (store, tmp_path / "plain")
     ]
+    reports = [without_provenance(report) for report in reports]
     assert reports[0] == reports[1]
 
 
