@@ -18,6 +18,7 @@ from plugins.models.flows.multiscale import standard_normal_log_prob
 
 try:
     from zuko.flows.autoregressive import MaskedAutoregressiveTransform
+    from zuko.nn import MaskedLinear
     from zuko.transforms import MonotonicAffineTransform, MonotonicRQSTransform
 except ImportError as error:
     raise ImportError(
@@ -76,6 +77,11 @@ class Autoregressive(DequantisedFlow):
             )
             for k in range(transforms)
         )
+        # Masks of floats: a product of bools and floats takes four times as long.
+        for module in self.modules():
+            if isinstance(module, MaskedLinear):
+                module.mask = module.mask.to(module.weight.dtype)
+        self.register_state_dict_post_hook(_with_masks_of_bools)
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map y, (N, C, H, W), to z, (N, D), base and ladj, each (N,), in nats."""
@@ -95,6 +101,14 @@ class Autoregressive(DequantisedFlow):
     def draw_noise(self, n: int, generator: Generator) -> Tensor:
         """Draw standard normal z, float32, (n, D), on the CPU."""
         return torch.randn(n, self.domain.dims, generator=generator, dtype=torch.float32)
+
+
+def _with_masks_of_bools(
+    model: nn.Module, state: dict[str, Any], prefix: str, metadata: object
+) -> None:
+    """Store masks as zuko does, in a quarter of the bytes."""
+    for name in [name for name in state if name.endswith(".mask")]:
+        state[name] = state[name].bool()
 
 
 def _of_full_precision(univariate: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 import torch
+from zuko.nn import MaskedLinear
 
 from oodbench import DomainError, Images
 from plugins.models import bench_models
+from plugins.models.autoregressive import maf
 from plugins.models.glow import glow
 from plugins.models.glow_linear import glow_linear
 from plugins.models.realnvp import realnvp
@@ -84,6 +86,23 @@ def test_without_zuko_the_error_names_the_extra(model):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "need zuko: pip install 'zuko>=1.6,<2'" in done.stdout
     assert "extra [flows]" in done.stdout
+
+
+def test_masks_are_multiplied_as_floats_and_stored_as_bools():
+    """A state stored before, with masks of bools as zuko has them, is read as well."""
+    domain = Images(1, 2, 2)
+    model, again = (maf(domain, transforms=2, width=8) for _ in range(2))
+    masks = [layer.mask for layer in model.modules() if isinstance(layer, MaskedLinear)]
+    assert {mask.dtype for mask in masks} == {torch.float32}
+    state = model.state_dict()
+    stored = [value for name, value in state.items() if name.endswith("mask")]
+    assert {mask.dtype for mask in stored} == {torch.bool}
+    assert all(torch.equal(a, b.float()) for a, b in zip(masks, stored, strict=True))
+    assert any(mask.any() and not mask.all() for mask in stored)
+    again.load_state_dict(state)
+    x = images(domain, 3)
+    assert torch.equal(again.log_prob(x), model.log_prob(x))
+    assert again.double().log_prob(x).dtype == torch.float64
 
 
 # Layers
