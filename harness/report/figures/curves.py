@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from harness.metrics.estimates import estimate
 from harness.report.figures.series import TrainingResults, along, trained
 from harness.report.figures.style import (
+    CHANCE,
     INCHES,
     Drawing,
     Width,
@@ -187,7 +188,7 @@ def draw_curves(
         is_last = place % columns == columns - 1 or place == len(panels) - 1
         _draw_panel(ax, panels[place], looks, inches)
         if metric == "auroc":
-            ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
+            ax.axhline(0.5, **CHANCE, zorder=0)
         _draw_bits(ax, panels[place].bits, limits, bits_unit if is_last else "")
         epoch_axis(ax, epochs, inches - 0.3)
         ax.tick_params(labelleft=place % columns == 0)
@@ -198,6 +199,8 @@ def draw_curves(
         else:
             ax.tick_params(labelbottom=False)
     keys = scorer_keys(looks, [scorer for panel in panels for scorer in panel.curves])
+    if metric == "auroc":
+        keys.append(key("chance", **CHANCE))
     if limits:
         keys.append(key(f"{bits_unit}, ID (right axis)", **BITS))
     add_legend(figure, keys)

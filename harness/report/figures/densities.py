@@ -13,6 +13,7 @@ from harness.metrics.placements import Floats
 from harness.report.figures.histograms import show_ticks
 from harness.report.figures.scale import Scale, choose_scale
 from harness.report.figures.style import (
+    CHANCE,
     INCHES,
     Width,
     add_legend,
@@ -149,6 +150,7 @@ def draw_densities(
             for name in (in_dataset, *rows)
         ),
         key("OVL (shaded overlap)", **OVL),
+        key("chance (AUROC)", **CHANCE),
         *scorer_keys(looks, [scorer for _, curves in rows.values() for scorer in curves.auroc]),
     ]
     add_legend(figure, keys)
@@ -183,7 +185,7 @@ def _draw_panel(
 
 
 def _draw_curves(ax: Axes, curves: OverlapCurves, looks: Looks, inches: float) -> None:
-    ax.axhline(0.5, color="0.75", linewidth=0.6, zorder=0)
+    ax.axhline(0.5, **CHANCE, zorder=0)
     for scorer, values in curves.auroc.items():
         plot_scorer(ax, looks, scorer, list(values), list(values.values()))
     ax.plot(list(curves.ovl), list(curves.ovl.values()), **OVL, clip_on=False)

@@ -42,6 +42,9 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 GREY = "0.76"
 
+CHANCE: dict[str, Any] = {"color": "0.5", "linestyle": (0, (4, 4)), "linewidth": 0.6}
+"""Line at an AUROC of 0.5: dashed, as grey scorers are not."""
+
 DATASET_COLOURS = ("#332288", "#CC6677", "#999933", "#882255", "#117733", "#AA4499", "#4D2A00")
 """Colours of data sets: muted ones by Paul Tol, and a brown."""
 

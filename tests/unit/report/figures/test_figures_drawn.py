@@ -156,7 +156,7 @@ def test_densities():
     figure = draw_densities(rows, LOOKS, in_dataset=HOSTILE["dollars"], title="Title")
     assert legend(figure)[0] == shown(f"{HOSTILE['dollars']}(in-distribution)")
     outs = as_out(HOSTILE["words"]), "constant(OOD)"
-    assert legend(figure)[1:] == [*outs, "OVL(shadedoverlap)", *map(shown, auroc)]
+    assert legend(figure)[1:] == [*outs, "OVL(shadedoverlap)", "chance(AUROC)", *map(shown, auroc)]
     panel, _, beside, point, blank, _ = figure.axes
     expected = densities(own, near, Scale())
     assert np.array_equal(panel.lines[0].get_ydata(), expected.own.values)
@@ -178,7 +178,7 @@ def test_curves():
         for _ in range(2)
     ]
     figure = draw_curves(panels, LOOKS, title="Title", sizes=2)
-    assert legend(figure) == ["$a$", "_b", "bits/dim,ID(rightaxis)"]
+    assert legend(figure) == ["$a$", "_b", "chance", "bits/dim,ID(rightaxis)"]
     left = [ax for ax in figure.axes if ax.get_ylim() == (0, 1) and ax.axison]
     right = [ax for ax in figure.axes if ax.axison and ax not in left]
     assert len(left) == len(right) == 10
@@ -302,7 +302,7 @@ def test_without_bits_per_dimension_there_is_no_second_axis():
     figure = draw_curves([CurvePanel("p", {"$a$": a}, {})], LOOKS, title="Title", unit="step")
     assert figure.axes[0].get_xlabel() == "step"
     assert len(figure.axes) == 1
-    assert legend(figure) == ["$a$"]
+    assert legend(figure) == ["$a$", "chance"]
 
 
 def test_an_overlap_has_no_line_of_chance():
