@@ -19,6 +19,8 @@ from tests.environments import ROOT, write_fake_torch
 from tests.terminals import on_terminal
 
 BENCH = [sys.executable, "-m", "oodbench"]
+NEEDED = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+"""What a command cannot do without; it has no other variables than these and those given."""
 SUITE = """
 [training.brief]
 learning_rate = 1e-3
@@ -54,21 +56,12 @@ OTHER_USER = [
 ]
 
 
-def own(variables):
-    """All variables of a command: those given, and what it cannot do without."""
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-    } | variables
-
-
 def bench(folder, *arguments, before=(), **variables):
-    """Run a command, with only the variables given."""
+    """Run a command."""
     return subprocess.run(
         [*before, *BENCH, *arguments],
         cwd=folder,
-        env=own(variables),
+        env=NEEDED | variables,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -78,7 +71,7 @@ def bench(folder, *arguments, before=(), **variables):
 
 def plan(folder, suite, finished):
     """Run `bench plan` with the store and data of a suite that has been run, in a fork."""
-    return forks.run("oodbench", "plan", suite, cwd=folder, env=own(places(finished)))
+    return forks.run("oodbench", "plan", suite, cwd=folder, env=NEEDED | places(finished))
 
 
 @contextmanager
