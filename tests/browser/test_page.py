@@ -377,6 +377,13 @@ def test_it_can_be_read_aloud_and_reached_by_keyboard(page):
     assert unnamed == 0
 
 
+SPOKEN_ONLY = """
+const found = [...document.querySelectorAll('.scroll .hidden')];
+return found.every((one) => one.closest('.scroll').contains(one.offsetParent)) ? found.length : -1;
+"""
+"""How many texts for screen readers tables have, where none can widen the page."""
+
+
 def test_it_fits_a_phone(page):
     page.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
@@ -384,5 +391,6 @@ def test_it_fits_a_phone(page):
     )
     width = "return document.documentElement.scrollWidth"
     assert page.execute_script(width) == 390
+    assert page.execute_script(SPOKEN_ONLY) > 0
     page.find_element(By.CSS_SELECTOR, "#matrix .auroc").click()
     assert page.execute_script(width) == 390

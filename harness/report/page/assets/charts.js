@@ -57,7 +57,8 @@ function epochPlace(epoch) {
  * A frame with axes. x and y are {low, high, ticks: [[place, label]], label}.
  * Returns the SVG, its inner group and the two scales.
  */
-function frame({ width = 320, height = 210, x, y, label, left = 54, bottom = 40 }) {
+function frame({ width = 320, height = 210, x, y, label, bottom = 40 }) {
+  const left = Math.max(54, 26 + 6.2 * Math.max(...y.ticks.map(([, text]) => text.length))); // long numbers have room
   const inner = { x: left, y: 10, width: width - left - 12, height: height - bottom - 10 };
   const atX = (place) => inner.x + ((place - x.low) / (x.high - x.low || 1)) * inner.width;
   const atY = (place) => inner.y + inner.height - ((place - y.low) / (y.high - y.low || 1)) * inner.height;
@@ -112,10 +113,14 @@ function marker(shape, x, y) {
   return drawn;
 }
 
+/** Epochs of all points, ascending. */
+function epochsOf(series) {
+  return [...new Set(series.flatMap((one) => one.points.map((point) => point.epoch)))].sort((a, b) => a - b);
+}
+
 /** Lines by epoch; each series is {label, look, points: [{epoch, value, low, high}]}. */
-function epochChart({ series, label, yLabel, domain = null, chance = null, at = null, ...size }) {
+function epochChart({ series, label, yLabel, epochs = epochsOf(series), domain = null, chance = null, at = null, ...size }) {
   const points = series.flatMap((one) => one.points);
-  const epochs = [...new Set(points.map((point) => point.epoch))].sort((a, b) => a - b);
   const y = domain ?? spread(points.map((point) => point.value));
   const { root, inner, atX, atY } = frame({
     ...size, label,

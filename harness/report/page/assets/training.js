@@ -26,7 +26,7 @@ function trainingPanel(one) {
   const units = [...new Set(series.map((found) => found.unit))];
   const charts = units.map((unit) => epochChart({
     series: series.filter((found) => found.unit === unit), yLabel: unit,
-    label: `Training curve of ${title}, ${unit}`, height: units.length > 1 ? 140 : 210,
+    epochs: epochsOf(series), label: `Training curve of ${title}, ${unit}`, height: units.length > 1 ? 160 : 210,
   }));
   const lacking = one.asked.filter((epoch) => !one.epochs.includes(epoch));
   return el("figure", {},
