@@ -83,8 +83,8 @@ class Bench:
 
     @property
     def left(self):
-        """Seconds until the deadline."""
-        return self.deadline - time.monotonic()
+        """Seconds until the deadline, none after it."""
+        return max(0.0, self.deadline - time.monotonic())
 
     def wait(self):
         if self.device.type == "cuda":
@@ -117,6 +117,16 @@ def precision_of(name):
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
+@contextmanager
+def noted(bench, part, row):
+    """Note an error in place of figures and go on: a card may be lent only once."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:90]
+        bench.note(part, row | {"not": reason})
+
+
 def operations_of(run):
     """Floating-point operations of products and convolutions in a call.
 
@@ -146,18 +156,14 @@ def gradients(bench):
         count = 4 if bench.miniature else 256
         exact = gradients_in(bench, size, "float64", torch.float64, min(count, 16))
         for name in PRECISIONS:
-            with precision_of(name):
-                try:
-                    norms = gradients_in(bench, size, name, torch.float32, count)
-                except (RuntimeError, NotImplementedError, AssertionError) as error:
-                    reason = str(error).splitlines()[0][:90]
-                    bench.note("gradients", {"size": size, "precision": name, "not": reason})
-                    continue
-            few = exact[: len(norms)]
-            both = (few > 0) & (norms[: len(few)] > 0)
-            logs = (norms[: len(few)][both].log() - few[both].log()).abs()
-            worst = {"median": float(logs.median()), "largest": float(logs.max())}
-            bench.note("gradients", {"size": size, "precision": name, "|Δ log norm|": "", **worst})
+            row = {"size": size, "precision": name}
+            with precision_of(name), noted(bench, "gradients", row):
+                norms = gradients_in(bench, size, name, torch.float32, count)
+                few = exact[: len(norms)]
+                both = (few > 0) & (norms[: len(few)] > 0)
+                logs = (norms[: len(few)][both].log() - few[both].log()).abs()
+                worst = {"median": float(logs.median()), "largest": float(logs.max())}
+                bench.note("gradients", row | {"|Δ log norm|": "", **worst})
 
 
 def moved_off_zero(model):
@@ -224,7 +230,8 @@ def training(bench):
             if bench.left < NEEDED["training"] / 2:
                 print(f"  {model} in {name}: left out")
                 continue
-            with precision_of(name):
+            row = {"model": model, "precision": name}
+            with precision_of(name), noted(bench, "training", row):
                 train_one(bench, model, build, name, domains)
 
 
@@ -260,12 +267,13 @@ def train_one(bench, model, build, precision, domains):
 def agreement(bench):
     """Largest relative difference between card and CPU, in float64, for each statistic."""
     for name, build in without_required_options(Registry(), "statistics"):
-        model, domain = reference_model(build)
-        subject = StatisticUnderTest(build, ModelUnderTest(model, domain, domain))
-        here, there = (subject.on(torch.device(place)) for place in ("cpu", bench.device))
-        worst = float(np.abs(here - there).max() / max(np.abs(here).max(), 1e-300))
-        row = {"statistic": name, "largest difference": worst, "agrees": worst < 1e-8}
-        bench.note("agreement", row)
+        with noted(bench, "agreement", {"statistic": name}):
+            model, domain = reference_model(build)
+            subject = StatisticUnderTest(build, ModelUnderTest(model, domain, domain))
+            here, there = (subject.on(torch.device(place)) for place in ("cpu", bench.device))
+            worst = float(np.abs(here - there).max() / max(np.abs(here).max(), 1e-300))
+            row = {"statistic": name, "largest difference": worst, "agrees": worst < 1e-8}
+            bench.note("agreement", row)
 
 
 def quickstart(bench):

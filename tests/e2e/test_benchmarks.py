@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -26,6 +29,29 @@ def test_the_script_for_a_gpu_in_miniature(tmp_path, monkeypatch):
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert figures.keys() >= {"ceiling", "gradients", "training", "agreement", "quickstart"}, said
     assert {row["device"] for row in figures["quickstart"][:2]} == {"cpu"}
+
+
+@pytest.mark.slow
+def test_what_fails_on_a_gpu_is_noted_and_the_rest_goes_on(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    gpu = importlib.import_module("gpu")
+    entries = list(gpu.without_required_options(gpu.Registry(), "statistics"))
+    (good,) = (entry for entry in entries if entry[0] == "log_prob")
+
+    def failing(*_):
+        raise RuntimeError("out of memory\nmore")
+
+    monkeypatch.setattr(gpu, "without_required_options", lambda *_: [("bad", failing), good])
+    bench = gpu.Bench(torch.device("cpu"), True, tmp_path, time.monotonic() + 600)
+    gpu.agreement(bench)
+    bad, found = bench.figures["agreement"]
+    assert bad == {"statistic": "bad", "not": "out of memory"}
+    assert found == {"statistic": "log_prob", "largest difference": 0.0, "agrees": True}
+    monkeypatch.setattr(gpu, "without_required_options", lambda *_: [("bad", failing)])
+    gpu.training(bench)
+    rows = bench.figures["training"]
+    assert [row["not"] for row in rows] == ["out of memory"] * 3
+    assert gpu.Bench(torch.device("cpu"), True, tmp_path, time.monotonic() - 1).left == 0
 
 
 @pytest.mark.slow
