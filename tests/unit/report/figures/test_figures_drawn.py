@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,11 +19,7 @@ from harness.report.figures.ranking import draw_ranking
 from harness.report.figures.samples import draw_samples
 from harness.report.figures.scale import Scale
 from harness.report.figures.style import (
-    COLOURS,
-    INCHES,
-    dataset_look,
     save,
-    scorer_look,
     style,
 )
 from harness.report.looks import Looks, slots
@@ -348,33 +343,3 @@ def test_nothing_of_the_process_is_changed(panels):
         figure.savefig(io.BytesIO())
         assert matplotlib.rcParams["font.size"] == 8
     assert settings() == before
-
-
-def test_a_column_and_a_page_of_an_article_have_room():
-    points = {width: 72.27 * inches for width, inches in INCHES.items()}
-    assert 225 < points["one"] < 229.5
-    assert 460 < points["two"] < 469
-
-
-def test_curves_that_coincide_show_around_one_another():
-    names = ["a", "b", "c", "d", "e", "f"]
-    focus = replace(LOOKS, focus={name: slot for slot, name in enumerate(names)})
-    for size in ("linewidth", "markersize"):
-        sizes = [scorer_look(focus, name)[size] for name in names]
-        assert np.diff(sizes).max() < -0.15
-        assert sizes[-1] > 0.9
-
-
-def test_colours_are_distinct():
-    assert len(set(COLOURS)) == 6
-    assert not set(COLOURS) & {dataset_look(LOOKS, name)["color"] for name in LOOKS.datasets}
-
-
-def test_a_number_is_as_high_as_any_other():
-    def height(scorer):
-        look = scorer_look(LOOKS, scorer)
-        vertices = look["marker"].vertices
-        assert abs(vertices.max(0) + vertices.min(0)).max() < 1e-9
-        return look["markersize"] * np.ptp(vertices[:, 1]) / (2 * abs(vertices).max())
-
-    assert height("_b") == pytest.approx(height("c"), rel=0.05)
