@@ -109,7 +109,7 @@ def parsed():
     parser.add_argument("--minibatch", type=int, default=64)
     parser.add_argument("--few", type=int, default=32, help="examples for layer gradients")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--seconds", type=float, default=10, help="for each number of a row")
+    parser.add_argument("--seconds", type=float, default=8, help="for each quantity of a row")
     parser.add_argument("--cpu-time", action="store_true", help="in place of wall time")
     return parser.parse_args()
 

@@ -24,7 +24,7 @@ class Velocity(Protocol):
         """Estimate y - ε, (N, C, H, W), from x = t y + (1 - t) ε and t, (N,)."""
 
     def along(self, x: Tensor, t: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the same and its derivative along directions: both (N, P, C, H, W)."""
+        """Compute the same, and its derivatives along directions, (N, P, C, H, W) like these."""
 
 
 class FlowMatching(DequantisedFlow):
