@@ -137,7 +137,6 @@ class PixelMixture:
         Returns:
             (N, C, H, W) and (N, P, C, H, W).
         """
-        found = self.velocity(raw, x, t)
         t = t[:, None, None, None, None, None]
         parts = (part.unsqueeze(1) for part in self.components(raw, self.width**2 / 12))
         logits, means, variances = parts  # (N, 1, C, J, H, W)
@@ -149,11 +148,13 @@ class PixelMixture:
         weights = (logits - 0.5 * (spread.log() + squares)).softmax(3)
         share = t * d_variances
         gain = t * variances - (1 - t)
+        velocities = means + gain * distances
+        velocity = (weights * velocities).sum(3, keepdim=True)
         d_logits = d_logits - distances * d_distances - 0.5 * t * share * (1 - squares) / spread
         d_velocities = d_means + gain * d_distances / spread
         d_velocities = d_velocities + (1 - t * gain / spread) * share * distances
-        beyond = means + gain * distances - found.unsqueeze(2).unsqueeze(1)
-        return found, (weights * (d_velocities + d_logits * beyond)).sum(3)
+        changes = d_velocities + d_logits * (velocities - velocity)
+        return velocity[:, 0, :, 0], (weights * changes).sum(3)
 
     def _slopes(self, raw: Tensor, variances: Tensor, raw_slopes: Tensor) -> Components:
         """Compute derivatives of `components`, each (N, P, C, J, H, W), from those of raw."""
