@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from oodbench import Images
 from plugins.models.flow_matching import flow_matching
-from plugins.models.networks.flow_matching import FlowMatching
+from plugins.models.networks.flow_matching import FlowMatching, UNetVelocity
 from plugins.models.networks.pixel_mixture import PixelMixture
 from plugins.statistics.layer_gradients.engine import LayerGradientEngine
 from plugins.statistics.layer_gradients.reference import looped_layer_gradients
@@ -193,10 +193,10 @@ def test_any_size_is_taken(domain):
 
 @pytest.mark.parametrize("t", [0.99, 0.6, 0.05])
 def test_the_derivative_of_the_velocity_of_a_pixel(t):
-    """Against differences; some deviations lie beyond their limit, where they do not change."""
+    """Against differences; some deviations lie beyond a limit, where they do not change."""
     domain, generator = Images(2, 2, 1, bits=4), torch.Generator().manual_seed(0)
     pixels = PixelMixture(domain, components=2)
-    raw = torch.randn(3, pixels.outputs, 2, 1, generator=generator).double()
+    raw = 2 * torch.randn(3, pixels.outputs, 2, 1, generator=generator).double()
     x = torch.randn(3, *domain.shape, generator=generator).double()
     slopes = torch.randn(3, 2, *raw.shape[1:], generator=generator).double()
     directions = torch.randn(3, 2, *domain.shape, generator=generator).double()
@@ -217,3 +217,25 @@ def test_layer_gradients_are_those_of_the_loop_without_one():
     assert engine.plan(model.eval(), groups) is not None
     expected = looped_layer_gradients(model, groups)
     torch.testing.assert_close(engine(model, groups), expected, rtol=1e-9, atol=0)
+
+
+def test_derivatives_along_directions_and_their_gradients_are_those_of_autograd():
+    """Attention has four places to weigh; gradients pass through values and derivatives."""
+    torch.manual_seed(0)
+    options = {"width": 4, "halvings": 1, "heads": 2, "components": 2}
+    network = UNetVelocity(Images(2, 4, 3, bits=3), **options).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape).double())
+    x, t = torch.randn(2, 2, 4, 3).double().requires_grad_(), torch.tensor([0.9, 0.3]).double()
+    directions = torch.randn(2, 3, 2, 4, 3).double()
+    jacobian = torch.autograd.functional.jacobian(lambda x: network(x, t), x, create_graph=True)
+    expected = torch.einsum("nabcnijk,npijk->npabc", jacobian, directions)
+    velocity, along = network.along(x, t, directions)
+    torch.testing.assert_close(velocity, network(x, t))
+    torch.testing.assert_close(along, expected)
+    wanted, weights = [x, *network.parameters()], torch.randn(along.shape).double()
+    found, gradients = (
+        torch.autograd.grad((part * weights).sum(), wanted) for part in (along, expected)
+    )
+    torch.testing.assert_close(found, gradients)
