@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from oodbench import NotFittedError
+from oodbench import NotFittedError, ScoreError
 
 T = TypeVar("T")
 Array = NDArray[np.float64]
@@ -52,6 +52,21 @@ class OneStatistic:
     def inputs(self) -> tuple[str, ...]:
         """The statistic named by the attribute `statistic`."""
         return (self.statistic,)
+
+    def _column(self, statistics: Statistics) -> Array:
+        """Return the only column of a statistic of examples, (M, b, 1) in the mapping, as (M, b).
+
+        Raises:
+            ScoreError: The statistic has several columns, or is not per example.
+        """
+        values = statistics[self.statistic]
+        if values.ndim != 3 or values.shape[2] != 1:
+            per = "example" if values.ndim == 3 else "group"
+            raise ScoreError(
+                f"{self.name} needs a statistic with 1 column per example; {self.statistic} has "
+                f"{values.shape[-1]} per {per}"
+            )
+        return values[:, :, 0]
 
 
 class NamedColumns(OneStatistic):

@@ -56,9 +56,10 @@ class LikelihoodRegret(OneStatistic):
 
         Raises:
             NotFittedError: `fit` was not called.
+            ScoreError: The statistic has several columns, or is not per example.
         """
         fitted(self.without_gain_, self.name)
-        scores: Array = statistics[self.statistic][:, :, 0].mean(axis=1)
+        scores: Array = self._column(statistics).mean(axis=1)
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:

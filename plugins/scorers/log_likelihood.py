@@ -43,8 +43,8 @@ class LogLikelihood(OneStatistic, NothingToFit):
 
         Raises:
             NotFittedError: `fit` was not called.
+            ScoreError: The statistic has several columns, or is not per example.
         """
         fitted(self.fitted_, self.name)
-        log_prob = statistics[self.statistic][:, :, 0]
-        scores: Array = -log_prob.mean(axis=1)
+        scores: Array = -self._column(statistics).mean(axis=1)
         return scores

@@ -45,9 +45,10 @@ class Typicality(OneStatistic):
             statistics: Values under the name `statistic`, float64, (M, b, 1), in nats.
 
         Raises:
-            ScoreError: No fit group is given, or a log-probability is not finite.
+            ScoreError: No fit group is given, a log-probability is not finite, or the statistic
+                has several columns or is not per example.
         """
-        log_prob = statistics[self.statistic]
+        log_prob = self._column(statistics)
         if log_prob.size == 0:
             raise ScoreError(f"{self.name} needs at least one fit group")
         entropy = float(-log_prob.mean())
@@ -67,10 +68,10 @@ class Typicality(OneStatistic):
 
         Raises:
             NotFittedError: `fit` was not called.
+            ScoreError: The statistic has several columns, or is not per example.
         """
         entropy = fitted(self.entropy_, self.name)
-        log_prob = statistics[self.statistic][:, :, 0]
-        scores: Array = np.abs(-log_prob.mean(axis=1) - entropy)
+        scores: Array = np.abs(-self._column(statistics).mean(axis=1) - entropy)
         return scores
 
     def fit_info(self) -> dict[str, float | int | str]:

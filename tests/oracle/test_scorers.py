@@ -12,6 +12,7 @@ from harness.registry.options import signature_options
 from oodbench import HasFitInfo, NotFittedError, ScoreError
 from oodbench.testing import assert_conforms, check_scorer
 from plugins.scorers.gradient_gaussian import GradientGaussian
+from plugins.scorers.likelihood_regret import LikelihoodRegret
 from plugins.scorers.log_likelihood import LogLikelihood
 from plugins.scorers.typicality import Typicality
 
@@ -157,6 +158,17 @@ def test_another_log_probability_is_read(scorer):
     expected = scorer().fit(other).score(other)
     assert reads.fit(both).score(both).tolist() == expected.tolist()
     assert scorer().fit(both).score(both).tolist() == scorer().fit(plain).score(plain).tolist()
+
+
+@pytest.mark.parametrize("scorer", [LogLikelihood, Typicality, LikelihoodRegret])
+@pytest.mark.parametrize(
+    ("shape", "found"), [((4, 2, 3), "3 per example"), ((4, 5), "5 per group")]
+)
+def test_a_statistic_of_several_columns_is_refused(scorer, shape, found):
+    reads, values = scorer(statistic="terms"), {"terms": np.ones(shape)}
+    message = f"^{reads.name} needs a statistic with 1 column per example; terms has {found}$"
+    with pytest.raises(ScoreError, match=message):
+        reads.fit(values).score(values)
 
 
 @pytest.mark.parametrize(
