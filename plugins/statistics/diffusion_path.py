@@ -28,10 +28,11 @@ class DiffusionPath:
     noise_p(x) = Σ_k Σ_i ε_ki^p,   rate_p(x) = Σ_k Σ_i (n (ε_{k+1,i} - ε_ki))^p,   p = 1, 2, 3
 
     over the pixels i and the n steps k = 0 ... n - 1 of the probability-flow equation, which leads
-    from an image to noise without drawing any (DDIM, Song et al., 2021, Eq. 13). ε̂ =
-    `estimate_noise`, and s_k is the standard deviation of the noise in grey levels: log s_k is
-    spaced evenly over the model's `noise_range`, s_0 is the least and s_n the largest. Time runs
-    from 0 to 1, so that n times a difference is a rate. The sums have no unit.
+    from an image to noise without drawing any (DDIM, Song et al., 2021, Eq. 13). Rates are those
+    between two steps, so their k ends at n - 2. ε̂ = `estimate_noise`, and s_k is the standard
+    deviation of the noise in grey levels: log s_k is spaced evenly over the model's `noise_range`,
+    s_0 is the least and s_n the largest. Time runs from 0 to 1, so that n times a difference is a
+    rate. The sums have no unit.
 
     Departures from the paper: the authors read one model, trained on other images, for all ID
     sets; their noise levels follow a cosine; and their code clips the images that ε_k implies.

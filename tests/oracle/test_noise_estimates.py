@@ -53,7 +53,7 @@ def test_the_estimate_is_the_score_of_noisy_images(name, sd):
     assert isinstance(model, EstimatesNoise)
     found = model.estimate_noise(z, sd)
     assert found.shape == z.shape
-    torch.testing.assert_close(found.flatten(1), scaled_score(z, sd), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.flatten(1), scaled_score(z, sd), rtol=1e-9, atol=1e-9)
     integers = model.estimate_noise(images(4), sd)
     torch.testing.assert_close(integers, model.estimate_noise(images(4).double(), sd))
 
@@ -70,6 +70,16 @@ def test_the_range_is_that_of_training(objective, least, largest):
     assert model.noise_range == pytest.approx((least, largest), rel=1e-3)
 
 
+def test_flow_matching_trains_a_little_beyond_its_range():
+    """Training times are evenly spaced in u; their shares with less and with more noise."""
+    model = model_of("flow-matching")
+    t = model._time(torch.linspace(0, 1, 1001).double()[:-1])
+    sd = (1 - t) / t * DOMAIN.levels / 2
+    least, largest = model.noise_range
+    assert (sd < least).double().mean() == pytest.approx(0.17, abs=0.005)
+    assert (sd > largest).double().mean() == pytest.approx(0.027, abs=0.005)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_score_norms_are_norms_of_scaled_scores_without_noise_of_their_own(name):
     model, x = model_of(name), images(5)
@@ -77,7 +87,7 @@ def test_score_norms_are_norms_of_scaled_scores_without_noise_of_their_own(name)
     assert statistic.features(model) == ("norm_1", "norm_2", "norm_3")
     expected = [scaled_score(x, sd).square().sum(1).sqrt() for sd in (0.7, 2.8, 11.2)]
     found = statistic(model, x.unsqueeze(1))
-    np.testing.assert_allclose(found, torch.stack(expected, 1).numpy(), rtol=1e-5)
+    np.testing.assert_allclose(found, torch.stack(expected, 1).numpy(), rtol=1e-9)
 
 
 def on_the_path(x, u, low, high):

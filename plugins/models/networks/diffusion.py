@@ -185,7 +185,7 @@ class Diffusion(nn.Module):
     @torch.no_grad()
     def estimate_noise(self, z: Tensor, sd: float) -> Tensor:
         """Estimate ε, (N, *domain.shape), from z = x + sd ε in grey levels."""
-        level = torch.tensor(2 * math.log(sd * 2 / self.domain.levels)).to(self.noise)
+        level = self.noise.new_tensor(2 * math.log(sd * 2 / self.domain.levels))
         return self.denoiser(_alpha(level) * self._scaled(z), level.expand(len(z)))
 
     def _error(self, y: Tensor, gamma: Tensor, noise: Tensor) -> Tensor:
