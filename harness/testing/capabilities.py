@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from harness.compute.examination import differs
 from harness.contracts import (
+    EstimatesNoise,
     Flow,
     HasLogDensity,
     HasLogProbTerms,
@@ -164,6 +167,45 @@ def to_noise(subject: ModelUnderTest) -> None:
     sign, _ = torch.linalg.slogdet(jacobian.reshape(dims, dims))
     if not sign:
         raise Fault("the map to noise is not invertible: is x rounded, or detached?")
+
+
+def estimate_noise(subject: ModelUnderTest) -> None:
+    """The estimated noise has the shape of z, is per example, draws nothing and has no graph."""
+    model, x = subject.double(), subject.varied_examples()
+    if not isinstance(model, EstimatesNoise):
+        raise NotApplicable("the model has no `estimate_noise`")
+    least, largest = model.noise_range
+    if not 0 < least < largest < math.inf:
+        raise Fault(
+            f"noise_range is {least:g} to {largest:g}: it must be the least and the largest "
+            "standard deviation, positive and in grey levels"
+        )
+    for sd in (least, math.sqrt(least * largest), largest):
+        _check_noise(model, x, sd)
+    if differs(
+        model.estimate_noise(x.clone(), largest), model.estimate_noise(x.double(), largest)
+    ):
+        raise Fault("the noise in integers is not that in the same floating-point numbers")
+
+
+def _check_noise(model: EstimatesNoise, x: Tensor, sd: float) -> None:
+    """Raise a `Fault` unless noise of this standard deviation is estimated as it should be."""
+    z = x + sd * torch.randn(x.shape, generator=generator(), dtype=torch.float64)
+    found = model.estimate_noise(z.clone(), sd)
+    if found.shape != z.shape or found.dtype != z.dtype:
+        raise Fault(
+            f"the noise for {tuple(z.shape)} is {found.dtype} with shape {tuple(found.shape)}, "
+            f"not {z.dtype} with the same shape"
+        )
+    if found.requires_grad:
+        raise Fault("the estimated noise has a graph: compute it under torch.no_grad()")
+    if not found.isfinite().all():
+        raise Fault(f"the noise estimated with sd = {sd:g} is NaN or infinite")
+    if differs(model.estimate_noise(z.clone(), sd), found):
+        raise Fault("the noise in the same images changes between calls: draw no noise")
+    if differs(model.estimate_noise(z[2:4].clone(), sd), found[2:4]):
+        raise Fault("the noise in an image depends on the rest of the batch")
+    check_untouched("estimate_noise", lambda z: model.estimate_noise(z, sd), z)
 
 
 def _evaluated(model: HasLogDensity, y: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from harness.compute.precision import OnlyProductsRounded, bfloat16_networks
 from harness.contracts import DensityModel, Likelihood
 from harness.domain import Domain
 from harness.testing.capabilities import (
+    estimate_noise,
     log_density,
     log_prob_terms,
     log_prob_tokens,
@@ -308,6 +309,7 @@ MODEL_CHECKS: tuple[Callable[[ModelUnderTest], str | None], ...] = (
     log_prob_terms,
     log_prob_tokens,
     to_noise,
+    estimate_noise,
     left_as_found,
     float64,
     bfloat16,

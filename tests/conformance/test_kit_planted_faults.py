@@ -67,6 +67,17 @@ class GoodModel(nn.Module):
         noise = torch.rand(x.shape, generator=generator).to(self.loc)
         return -self.log_density(x.to(self.loc.dtype) + noise).mean()
 
+    @property
+    def noise_range(self):
+        return 0.5, 5.0 * self.domain.levels
+
+    def estimate_noise(self, z, sd):
+        """Exact: minus the score of pixels with noise in units of the noise."""
+        with torch.no_grad():
+            variances = (self.log_scale.exp() * self.domain.levels).square() + sd**2
+            found = sd * (self.middle(z) - self.loc) * self.domain.levels / variances
+            return found.view(z.shape)
+
     def prepare(self, x):
         with torch.no_grad():
             y = self.middle(x)
@@ -277,6 +288,49 @@ class DensityWritesInput(GoodModel):
         return values
 
 
+class NoNoise(GoodModel):
+    noise_range = 0.0, 5.0
+
+
+class FlatNoise(GoodModel):
+    def estimate_noise(self, z, sd):
+        return super().estimate_noise(z, sd).flatten(1)
+
+
+class NoiseWithGraph(GoodModel):
+    def estimate_noise(self, z, sd):
+        return super().estimate_noise(z, sd) + self.loc.view(z.shape[1:])
+
+
+class InfiniteNoise(GoodModel):
+    def estimate_noise(self, z, sd):
+        return super().estimate_noise(z, sd) / (sd < self.noise_range[1])
+
+
+class DrawnNoise(GoodModel):
+    def estimate_noise(self, z, sd):
+        return super().estimate_noise(z, sd) + torch.randn(z.shape)
+
+
+class NoiseOfTheBatch(GoodModel):
+    def estimate_noise(self, z, sd):
+        return super().estimate_noise(z, sd) - z.double().mean()
+
+
+class NoiseWritesInput(GoodModel):
+    def estimate_noise(self, z, sd):
+        found = super().estimate_noise(z, sd)
+        z.clamp_(min=1)
+        return found
+
+
+class NoiseOfScaledIntegers(GoodModel):
+    """Integers are taken as numbers from 0 to 1."""
+
+    def estimate_noise(self, z, sd):
+        return super().estimate_noise(z if z.is_floating_point() else z / 255, sd)
+
+
 class WrongTerms(GoodModel):
     def log_prob_terms(self, x):
         return {**super().log_prob_terms(x), "more": torch.ones(len(x))}
@@ -418,7 +472,7 @@ def test_capabilities_that_a_model_has_not_are_skipped():
     skipped = {check.name for check in check_model(PlainModel) if check.outcome == "skipped"}
     assert skipped == (
         {"prepare", "training_loss", "sample", "log_density", "log_prob_terms", "to_noise"}
-        | {"log_prob_tokens", "bfloat16"}
+        | {"log_prob_tokens", "estimate_noise", "bfloat16"}
     )
     skipped = {check.name for check in check_model(GoodModel) if check.outcome == "skipped"}
     assert skipped == {"log_prob_tokens", "bfloat16"}
@@ -487,6 +541,14 @@ MODEL_FAULTS = {
     "terms that do not add up": (WrongTerms, "log_prob_terms", "do not sum"),
     "noise of rounded images": (RoundedNoise, "to_noise", "not invertible"),
     "noise of one level": (LastLevelOnly, "to_noise", "from every level"),
+    "no noise": (NoNoise, "estimate_noise", "noise_range is 0 to 5: it must be"),
+    "flat noise": (FlatNoise, "estimate_noise", "not torch.float64 with the same shape"),
+    "noise with a graph": (NoiseWithGraph, "estimate_noise", "has a graph"),
+    "infinite noise": (InfiniteNoise, "estimate_noise", "is NaN or infinite"),
+    "drawn noise": (DrawnNoise, "estimate_noise", "draw no noise"),
+    "noise of the batch": (NoiseOfTheBatch, "estimate_noise", "rest of the batch"),
+    "noise that writes into z": (NoiseWritesInput, "estimate_noise", "writes into the examples"),
+    "noise of scaled integers": (NoiseOfScaledIntegers, "estimate_noise", "noise in integers"),
     "changing the mode": (ChangesMode, "left_as_found", "the training mode"),
     "counting in the state": (CountsCalls, "left_as_found", "the state"),
     "rounded pixels": (

@@ -93,6 +93,7 @@ def test_the_vae_of_the_example(examine, vae):
     status, checks = examine("models", vae.SmallVAE, "-o", "hidden=8")
     assert status == 0, checks
     assert {name for name, outcome in outcomes(checks).items() if outcome != "passed"} == {
+        "estimate_noise",
         "log_density",
         "log_prob_tokens",
         "prepare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from harness.compute.checkpoints import load_tensors, tensor_bytes
 from harness.compute.trainer import Training
 from harness.contracts import (
     DensityModel,
+    EstimatesNoise,
     Flow,
     HasLogDensity,
     HasLogProbTerms,
@@ -106,6 +108,9 @@ def evaluation(subject: ModelUnderTest) -> str:
                 results["log_prob_tokens"] = model.log_prob_tokens(x)
             if isinstance(model, Flow):
                 results["to_noise"] = model.to_noise(x.to(dtype))
+            if isinstance(model, EstimatesNoise):
+                sd = math.sqrt(math.prod(model.noise_range))
+                results["estimate_noise"] = model.estimate_noise(x, sd)
         return results
 
     return remark(same_on_both(compute))
