@@ -39,7 +39,7 @@ def summary(
         pending: Number of cells without a result, which are not computed yet.
     """
     if not results:
-        return ["There are no results."]
+        return [_counts([], pending) if pending else "There are no results."]
     last = list({result.cell: result for result in results}.values())
     comparison = compare(last, baselines)
     sentences = [

@@ -126,6 +126,7 @@ def test_cells_without_numbers_are_not_judged():
 
 def test_nothing_and_nothing_with_a_number():
     assert summary([]) == ["There are no results."]
+    assert summary([], pending=3) == ["0 of 3 cells have a number: 3 not computed yet."]
     assert summary([result("a"), result("b")]) == [
         "0 of 2 cells have a number: 2 failed.",
         "Look next at 2 cells without a number (failed).",
