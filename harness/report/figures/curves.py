@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from harness.report.figures.style import (
     Width,
     add_legend,
     epoch_axis,
+    epoch_label,
     fold_lines,
     key,
     new_figure,
     pair_title,
-    plot_scorer,
     scorer_keys,
     scorer_look,
 )
@@ -49,7 +50,20 @@ BITS: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 0.9}
 Metric: TypeAlias = Literal["auroc", "ovl_scores"]
 """Metrics that a curve can show; only the AUROC has an interval."""
 
-NAMES: dict[Metric, str] = {"auroc": "AUROC", "ovl_scores": "overlap of scores"}
+NAMES: dict[Metric, str] = {"auroc": "AUROC", "ovl_scores": "overlap of ID and OOD scores"}
+
+LABELS: dict[Metric, str] = {
+    "auroc": "AUROC",
+    "ovl_scores": "overlap of scores\n(lower separates\nbetter)",
+}
+"""What the vertical axis shows."""
+
+TAG_HEIGHT = 0.075
+"""Room of the number of a grey scorer, in inches; `TAG_WIDTH` is across."""
+
+TAG_WIDTH = 0.1
+INNER = 0.8
+"""Height of the axes, in inches."""
 
 
 @dataclass(frozen=True)
@@ -193,9 +207,9 @@ def draw_curves(
         epoch_axis(ax, epochs, inches - 0.3)
         ax.tick_params(labelleft=place % columns == 0)
         if place % columns == 0:
-            ax.set_ylabel(NAMES[metric])
+            ax.set_ylabel(LABELS[metric])
         if place + columns >= len(panels):
-            ax.set_xlabel(unit)
+            ax.set_xlabel(epoch_label(unit))
         else:
             ax.tick_params(labelbottom=False)
     keys = scorer_keys(looks, [scorer for panel in panels for scorer in panel.curves])
@@ -215,14 +229,72 @@ def across(panels: int, sizes: int, width: Width) -> int:
 
 
 def _draw_panel(ax: Axes, panel: CurvePanel, looks: Looks, inches: float) -> None:
+    points = {scorer: (found.epochs, found.values) for scorer, found in panel.curves.items()}
+    plot_scorers(ax, looks, points, inches - 0.3)
     for scorer, found in panel.curves.items():
-        plot_scorer(ax, looks, scorer, found.epochs, found.values)
         if scorer in looks.focus:
             band = {"color": scorer_look(looks, scorer)["color"], "alpha": 0.15, "linewidth": 0}
             ax.fill_between(found.epochs, found.low, found.high, **band)
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
     ax.set_title(fold_lines(panel.title, inches - 0.2))
+
+
+def plot_scorers(
+    ax: Axes,
+    looks: Looks,
+    curves: Mapping[str, tuple[Sequence[int], Sequence[float]]],
+    inches: float,
+) -> None:
+    """Draw the curve of each scorer, with the number of a grey one where there is room.
+
+    Arguments:
+        ax: Axes whose y is from 0 to 1.
+        looks: Looks of the scorers.
+        curves: Epochs and values by scorer.
+        inches: Width of the axes.
+    """
+    shown = {scorer: places(*found) for scorer, found in curves.items()}
+    reach = max((x for points in shown.values() for x, _ in points), default=0) or 1
+    size = TAG_WIDTH / inches * reach, TAG_HEIGHT / INNER
+    taken = [
+        point for scorer, points in shown.items() if scorer in looks.focus for point in points
+    ]
+    for scorer, (epochs, values) in curves.items():
+        look = scorer_look(looks, scorer)
+        if scorer in looks.others and epochs:
+            turn = looks.others[scorer] % len(shown[scorer])  # neighbours differ
+            free = free_place(shown[scorer][turn:] + shown[scorer][:turn], taken, size)
+            if free is not None:
+                taken.append(free)
+                at = 2.0 ** free[0] - 1
+                ax.plot([at], [free[1]], **{**look, "linestyle": "", "zorder": 3}, clip_on=False)
+            look["marker"] = ""
+        ax.plot(epochs, values, **look, clip_on=False)
+
+
+def places(epochs: Sequence[int], values: Sequence[float]) -> list[tuple[float, float]]:
+    """Return the points of a curve and those halfway between them, as the axis of epochs has them.
+
+    Example:
+        >>> places([0, 3], [0.5, 1.0])
+        [(0.0, 0.5), (1.0, 0.75), (2.0, 1.0)]
+    """
+    points = [(math.log2(1 + x), y) for x, y in zip(epochs, values, strict=True)]
+    halves = [((a + c) / 2, (b + d) / 2) for (a, b), (c, d) in itertools.pairwise(points)]
+    return sorted([*points, *halves])
+
+
+def free_place(
+    wanted: Sequence[tuple[float, float]],
+    taken: Sequence[tuple[float, float]],
+    size: tuple[float, float],
+) -> tuple[float, float] | None:
+    """Return the first place with room for a box of this size beside those that are taken."""
+    for x, y in wanted:
+        if all(abs(x - a) >= size[0] or abs(y - b) >= size[1] for a, b in taken):
+            return x, y
+    return None
 
 
 def _bits_limits(panels: Sequence[CurvePanel]) -> tuple[float, float] | None:

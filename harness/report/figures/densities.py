@@ -10,20 +10,23 @@ import numpy as np
 
 from harness.metrics.overlap import bandwidth, kernel_density
 from harness.metrics.placements import Floats
+from harness.report.figures.curves import plot_scorers
 from harness.report.figures.histograms import show_ticks
 from harness.report.figures.scale import Scale, choose_scale
 from harness.report.figures.style import (
     CHANCE,
     INCHES,
+    Look,
     Width,
     add_legend,
-    dataset_label,
-    dataset_look,
+    dataset_keys,
     epoch_axis,
+    epoch_label,
     fold,
     key,
     new_figure,
-    plot_scorer,
+    out_look,
+    own_look,
     scorer_keys,
 )
 from harness.report.looks import Looks
@@ -134,21 +137,18 @@ def draw_densities(
     for (out, (panels, curves)), row_axes in zip(rows.items(), axes, strict=True):
         for panel, ax in zip(panels, row_axes, strict=False):
             found = densities(panel.bits_in, panel.bits_out, scales[panel.epoch])
-            _draw_panel(ax, found, (in_dataset, out), looks, inches - 0.25)
+            _draw_panel(ax, found, (own_look(looks, in_dataset), out_look(looks, out)), inches)
             ax.set_title(fold(f"{unit} {panel.epoch}: OVL {panel.ovl:.3f}", inches - 0.1))
         for ax in row_axes[len(panels) : -1]:
             ax.set_axis_off()
         _draw_curves(row_axes[-1], curves, looks, inches - 0.35)
         row_axes[0].set_ylabel(f"{fold(f'OOD {out}', HEIGHT)}\ndensity")
-    axes[0][-1].set_title(fold("OVL and AUROC", inches - 0.1))
-    axes[-1][-1].set_xlabel(unit)
+        row_axes[-1].set_ylabel("OVL and AUROC")
+    axes[-1][-1].set_xlabel(epoch_label(unit))
     for scale, ax in zip(scales.values(), axes[-1], strict=False):
         ax.set_xlabel(bits_unit + scale.remark)
     keys = [
-        *(
-            key(dataset_label(name, [in_dataset], rows), **dataset_look(looks, name))
-            for name in (in_dataset, *rows)
-        ),
+        *dataset_keys(looks, [in_dataset], rows),
         key("OVL (shaded overlap)", **OVL),
         key("chance (AUROC)", **CHANCE),
         *scorer_keys(looks, [scorer for _, curves in rows.values() for scorer in curves.auroc]),
@@ -168,26 +168,25 @@ def _scales(rows: Sequence[Sequence[DensityPanel]]) -> dict[int, Scale]:
     }
 
 
-def _draw_panel(
-    ax: Axes, found: Densities, names: tuple[str, str], looks: Looks, inches: float
-) -> None:
+def _draw_panel(ax: Axes, found: Densities, both: tuple[Look, Look], inches: float) -> None:
     lower = np.minimum(found.own.values, found.other.values)
+    own = {"color": both[0]["color"], "alpha": 0.15, "linewidth": 0}
+    ax.fill_between(found.points, found.own.values, **own)
     ax.fill_between(found.points, lower, color="0.8", linewidth=0)
-    for name, density in zip(names, (found.own, found.other), strict=True):
-        look = dataset_look(looks, name)
+    for look, density in zip(both, (found.own, found.other), strict=True):
         if density.mass is None:
             ax.plot(found.points, density.values, **look)
         else:
             ax.axvline(density.mass, **look)
     ax.set_ylim(bottom=0)
     ax.set_yticks([])
-    show_ticks(ax, found.scale, float(found.points[0]), float(found.points[-1]), inches)
+    show_ticks(ax, found.scale, float(found.points[0]), float(found.points[-1]), inches - 0.25)
 
 
 def _draw_curves(ax: Axes, curves: OverlapCurves, looks: Looks, inches: float) -> None:
     ax.axhline(0.5, **CHANCE, zorder=0)
-    for scorer, values in curves.auroc.items():
-        plot_scorer(ax, looks, scorer, list(values), list(values.values()))
+    points = {scorer: (list(x), list(x.values())) for scorer, x in curves.auroc.items()}
+    plot_scorers(ax, looks, points, inches)
     ax.plot(list(curves.ovl), list(curves.ovl.values()), **OVL, clip_on=False)
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.5, 1], ["0", ".5", "1"])

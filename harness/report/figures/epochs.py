@@ -12,14 +12,16 @@ from harness.report.figures.series import TrainingResults, along, trained
 from harness.report.figures.style import (
     INCHES,
     Drawing,
+    Look,
     Width,
     add_legend,
     epoch_axis,
+    epoch_label,
     fold_lines,
     key,
+    label,
     new_figure,
     pair_title,
-    scorer_keys,
     scorer_look,
 )
 from harness.report.looks import Looks
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
 LEAST_LINEAR = 0.01
 """Smallest reach of the linear part of the axis, for a margin of 0."""
 
+MARKER = 4.0
+"""Size of a marker, in points."""
+
+WIDER = {"P": 1.25}
+"""How much larger markers are that would have no area left where hollow."""
+
+WITHIN: dict[str, Any] = {"color": "0.94", "linewidth": 0}
 MARGIN_LINE: dict[str, Any] = {"color": "black", "linestyle": (0, (1, 1)), "linewidth": 0.9}
 SHOWN: dict[str, Any] = {"color": "black", "linestyle": "", "marker": "o"}
 NOT_SHOWN: dict[str, Any] = {**SHOWN, "markerfacecolor": "white"}
@@ -75,7 +84,10 @@ def losses_figure(seeds: Sequence[TrainingResults], drawing: Drawing) -> Figure 
     if not any(panel.losses for panel in panels):
         return None
     unit = seeds[0].unit
-    title = f"{trained(seeds)}: loss of AUROC against the last {unit}"
+    title = (
+        f"{trained(seeds)}: loss of AUROC (AUROC of the last {unit} minus that of this {unit}; "
+        f"above 0: the last {unit} is better)"
+    )
     return draw_losses(
         panels,
         drawing.looks,
@@ -122,6 +134,8 @@ def draw_losses(
         sizes: Number of group sizes: so many panels belong together.
         unit: What the epochs axis counts.
     """
+    from matplotlib.patches import Patch
+
     columns = across(len(panels), sizes, width)
     inches = INCHES[width] / columns
     rows = -(-len(panels) // columns)
@@ -140,32 +154,41 @@ def draw_losses(
         is_first, is_lowest = place % columns == 0, place + columns >= len(panels)
         ax.tick_params(labelleft=is_first, labelbottom=is_lowest)
         ax.set_ylabel("loss of AUROC\n(symlog scale)" if is_first else "")
-        ax.set_xlabel(unit if is_lowest else "")
-    scorers = [scorer for panel in panels for scorer in panel.losses]
+        ax.set_xlabel(epoch_label(unit) if is_lowest else "")
+    found = {scorer for panel in panels for scorer in panel.losses}
+    scorers = [key(label(x), **_look(looks, x)) for x in looks.focus if x in found]
     others = [
         key(f"margin {margin:g}", **MARGIN_LINE),
+        Patch(label="loss within the margin", **WITHIN),
         key("upper 95 % limit", **LIMIT),
         key("shown to be within the margin", **SHOWN),
         key("not shown to be", **NOT_SHOWN),
     ]
-    add_legend(figure, [*scorer_keys(looks, scorers), *others])
+    add_legend(figure, [*scorers, *others])
     return figure
 
 
 def _draw_panel(ax: Axes, panel: LossPanel, looks: Looks, margin: float) -> None:
-    ax.axhspan(-1, margin, color="0.94", linewidth=0, zorder=0)
+    ax.axhspan(-1, margin, **WITHIN, zorder=0)
     ax.axhline(margin, **MARGIN_LINE, zorder=1)
     for scorer, found in panel.losses.items():
         epochs, values = [x.epoch for x in found], [x.loss for x in found]
-        look = scorer_look(looks, scorer)
+        look = _look(looks, scorer)
         own = {"color": look["color"], "transform": _beside(ax, looks, scorer)}
         ax.vlines(epochs, values, [x.high for x in found], linewidth=0.6, **own)
-        ax.plot(epochs, values, linestyle=look["linestyle"], linewidth=1, **own)
+        ax.plot(epochs, values, linestyle=look["linestyle"], linewidth=look["linewidth"], **own)
         for is_shown, face in ((True, look["color"]), (False, "white")):
             points = [(x.epoch, x.loss) for x in found if x.is_shown == is_shown]
             if points:  # the layout would make room for an empty line without end
-                marks = {"linestyle": "", "markerfacecolor": face, "marker": look["marker"]}
-                ax.plot(*zip(*points, strict=True), **marks, **own, clip_on=False)
+                marks = {**look, "linestyle": "", "markerfacecolor": face, **own}
+                ax.plot(*zip(*points, strict=True), **marks, clip_on=False)
+
+
+def _look(looks: Looks, scorer: str) -> Look:
+    """Return the look of a scorer, as thin as any: scorers stand side by side."""
+    look = scorer_look(looks, scorer)
+    size = MARKER * WIDER.get(look["marker"], 1.0)
+    return {**look, "linewidth": 1, "markersize": size, "markeredgewidth": 0.7}
 
 
 def _beside(ax: Axes, looks: Looks, scorer: str) -> Transform:

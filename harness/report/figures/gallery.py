@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from harness.domain import Images
 from harness.metrics.placements import Floats
-from harness.metrics.ranks import By
+from harness.metrics.ranks import Block, By, block_of
 from harness.plan.plan import Plan
 from harness.report.figures.curves import curves_figure
 from harness.report.figures.densities import PANELS, DensityPanel, OverlapCurves, draw_densities
@@ -30,8 +30,10 @@ from harness.report.figures.series import (
 from harness.report.figures.style import Drawing, Look, model_look, save, scorer_look, style
 from harness.report.looks import Looks
 from harness.report.ranking import ranking_table
-from harness.results import Result
+from harness.report.significance import number
+from harness.results import Cell, Result, unit_of
 from harness.store.records import Store
+from harness.text import counted, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,11 +103,34 @@ def _ranking_figure(
     if ranked is None or not ranked.is_tested:
         return None
     title = (
-        f"{by.capitalize()}s by mean rank over {ranked.pairs} pairs of data sets; bars join those "
-        "that do not differ (Nemenyi, p = 0.05)"
+        f"{by.capitalize()}s by mean rank of AUROC over {ranked.pairs} pairs of data sets (AUROC: "
+        f"mean over {averaged(results, by, list(ranked.mean_ranks))}); bars join those not shown "
+        "to differ (Nemenyi, p = 0.05)"
     )
     looks = {name: look(drawing.looks, name) for name in ranked.mean_ranks}
     return draw_ranking(ranked, looks, title=title, width=drawing.width)
+
+
+def averaged(results: Sequence[Result], by: By, names: Sequence[str]) -> str:
+    """Say over which models or scorers, epochs, group sizes and seeds a ranking takes means."""
+    blocks: dict[Block, dict[str, Cell]] = {}
+    for result in results:
+        if number(result) is not None and getattr(result.cell, by) in names:
+            found = blocks.setdefault(block_of(result.cell, by), {})
+            found[getattr(result.cell, by)] = result.cell
+    full = [found for found in blocks.values() if len(found) == len(names)]
+    cells = [cell for found in full for cell in found.values()]
+    other = "model" if by == "scorer" else "scorer"
+    epochs = sorted({cell.epoch for cell in cells})
+    sizes = sorted({cell.group_size for cell in cells})
+    seeds = len({cell.seed for cell in cells})
+    parts = [
+        counted(len({getattr(cell, other) for cell in cells}), other),
+        f"{unit_of(results)}{'s' if len(epochs) > 1 else ''} {listed(epochs)}",
+        f"group size{'s' if len(sizes) > 1 else ''} {listed(sizes)}",
+        *([counted(seeds, "seed")] if seeds > 1 else []),
+    ]
+    return ", ".join(parts)
 
 
 def _model_figures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,11 @@ SMALL = 0.062
 LEAST_CELLS = 3
 """Width of the narrowest group, in cells: the name of the model has room."""
 
+NOTES = (
+    "white: .5, blue: above, orange: below; bold: best of its column as shown; –: no number; "
+    "coloured names: in focus"
+)
+
 GAP = 0.4
 """Gap between two groups, in cells."""
 
@@ -41,12 +46,14 @@ class Group:
     """Columns that share a model and an ID set.
 
     Attributes:
+        epoch: The last epoch.
         outs: The OOD sets.
         values: Mean AUROC over the seeds by scorer and OOD set, of those with a number.
     """
 
     model: str
     in_dataset: str
+    epoch: int
     outs: tuple[str, ...]
     values: Mapping[tuple[str, str], float]
 
@@ -58,12 +65,10 @@ class Group:
 
 def heatmap_figure(results: Sequence[Result], drawing: Drawing, group_size: int) -> Figure:
     """Draw the heat map of a suite at a group size, for the last epoch of each model."""
-    title = (
-        f"AUROC at the last {unit_of(results)}, group size {group_size} "
-        "(bold number: best of its column)"
-    )
+    unit = unit_of(results)
+    title = f"AUROC at the last {unit} of each model, group size {group_size}"
     found = groups(results, group_size)
-    return draw_heatmap(found, drawing.looks, title=title, width=drawing.width)
+    return draw_heatmap(found, drawing.looks, title=title, width=drawing.width, unit=unit)
 
 
 def groups(results: Sequence[Result], group_size: int) -> list[Group]:
@@ -79,7 +84,7 @@ def groups(results: Sequence[Result], group_size: int) -> list[Group]:
     for (model, in_dataset), epochs in found.items():
         last = {place: fmean(seeds) for place, seeds in epochs[max(epochs)].items()}
         outs = tuple(dict.fromkeys(out for _, out in last))
-        made.append(Group(model, in_dataset, outs, last))
+        made.append(Group(model, in_dataset, max(epochs), outs, last))
     return made
 
 
@@ -93,7 +98,12 @@ def by_mean(found: Sequence[Group]) -> list[str]:
 
 
 def draw_heatmap(
-    found: Sequence[Group], looks: Looks, *, title: str, width: Width = "two"
+    found: Sequence[Group],
+    looks: Looks,
+    *,
+    title: str,
+    width: Width = "two",
+    unit: str = "epoch",
 ) -> Figure:
     """Draw a heat map; columns that have no room continue below, with the scorers they have."""
     from matplotlib.figure import Figure
@@ -103,22 +113,25 @@ def draw_heatmap(
     most = int((INCHES[width] - label) / CELL)
     blocks = _blocks([part for group in found for part in _parts(group, most)], most)
     heading = fold(title, 0.95 * INCHES[width])
-    top = 0.17 * (heading.count("\n") + 1)
+    notes = fold(NOTES, 1.4 * INCHES[width])  # in smaller letters
+    under = 0.17 * (heading.count("\n") + 1)
+    top = under + 0.11 * (notes.count("\n") + 1) + 0.03
     rows = [_rows(block, scorers) for block in blocks]
     heights = [
-        (_above(block), ROW * len(shown), _below(block))
+        (_above(block, unit), ROW * len(shown), _below(block))
         for block, shown in zip(blocks, rows, strict=True)
     ]
     size = INCHES[width], top + sum(map(sum, heights))
     figure = Figure(figsize=size)
     figure.suptitle(heading, y=1 - 0.02 / size[1], va="top")
+    figure.text(0.5, 1 - under / size[1], notes, fontsize=7, va="top", ha="center")
     for block, shown, (above, inner, below) in zip(blocks, rows, heights, strict=True):
         top += above
         reach = sum(group.cells + GAP for group in block) - GAP
         # measured in inches: the layout engine would take seconds
         left, low = label / size[0], (size[1] - top - inner) / size[1]
         ax = figure.add_axes((left, low, CELL * reach / size[0], inner / size[1]))
-        _draw_block(ax, block, shown, looks)
+        _draw_block(ax, block, shown, looks, unit)
         ax.set_xlim(0, reach)
         top += inner + below
     return figure
@@ -130,9 +143,9 @@ def _rows(block: Sequence[Group], scorers: Sequence[str]) -> list[str]:
     return [scorer for scorer in scorers if scorer in known]
 
 
-def _above(block: Sequence[Group]) -> float:
+def _above(block: Sequence[Group], unit: str) -> float:
     """Return the height of the names of the groups above a block, in inches."""
-    return 0.11 * max(_name(group).count("\n") + 1 for group in block) + 0.1
+    return 0.11 * max(_name(group, unit).count("\n") + 1 for group in block) + 0.1
 
 
 def _below(block: Sequence[Group]) -> float:
@@ -140,15 +153,15 @@ def _below(block: Sequence[Group]) -> float:
     return SMALL * max(len(out) for group in block for out in group.outs) + 0.27
 
 
-def _name(group: Group) -> str:
-    words = (group.model, f"ID {group.in_dataset}")
+def _name(group: Group, unit: str) -> str:
+    words = (group.model, f"ID {group.in_dataset}", f"{unit} {group.epoch}")
     return "\n".join(fold(word, group.cells * CELL) for word in words)
 
 
 def _parts(group: Group, most: int) -> list[Group]:
     """Split a group of columns into parts that each fit into the figure."""
     parts = [group.outs[start : start + most] for start in range(0, len(group.outs), most)]
-    return [Group(group.model, group.in_dataset, outs, group.values) for outs in parts]
+    return [replace(group, outs=outs) for outs in parts]
 
 
 def _blocks(parts: Sequence[Group], most: int) -> list[list[Group]]:
@@ -162,13 +175,17 @@ def _blocks(parts: Sequence[Group], most: int) -> list[list[Group]]:
     return blocks
 
 
-def _draw_block(ax: Axes, block: Sequence[Group], scorers: Sequence[str], looks: Looks) -> None:
+def _draw_block(
+    ax: Axes, block: Sequence[Group], scorers: Sequence[str], looks: Looks, unit: str
+) -> None:
     ticks: dict[float, str] = {}
     left = 0.0
     for group in block:
         values = [[group.values.get((s, out), np.nan) for out in group.outs] for s in scorers]
         _draw_group(ax, np.array(values), left)
-        ax.text(left, -0.25, _name(group), fontsize=7, va="bottom", ha="left", linespacing=1.1)
+        ax.text(
+            left, -0.25, _name(group, unit), fontsize=7, va="bottom", ha="left", linespacing=1.1
+        )
         ticks |= {left + place + 0.5: out for place, out in enumerate(group.outs)}
         left += group.cells + GAP
     ax.set_xticks(list(ticks), list(ticks.values()), rotation=90)
@@ -193,7 +210,8 @@ def _draw_group(ax: Axes, values: Floats, left: float) -> None:
     lines: dict[str, Any] = {"edgecolors": "white", "linewidth": 0.5}
     shown = np.ma.masked_invalid(values)
     ax.pcolormesh(edges, np.arange(rows + 1), shown, **shades, **lines)
-    best = np.nanmax(np.where(np.isnan(values), -1.0, values), axis=0)
+    rounded = np.array([[float(f"{value:.2f}") for value in row] for row in values])
+    best = np.nanmax(np.where(np.isnan(rounded), -1.0, rounded), axis=0)
     for (row, column), value in np.ndenumerate(values):
         is_dark = abs(value - 0.5) > 0.35
         ax.text(
@@ -204,5 +222,5 @@ def _draw_group(ax: Axes, values: Floats, left: float) -> None:
             va="center",
             fontsize=6,
             color="white" if is_dark else "black",
-            fontweight="bold" if value == best[column] else "normal",
+            fontweight="bold" if rounded[row, column] == best[column] else "normal",
         )

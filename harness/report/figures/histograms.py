@@ -13,11 +13,11 @@ from harness.report.figures.scale import Scale, choose_scale
 from harness.report.figures.style import (
     LETTER,
     add_legend,
-    dataset_label,
-    dataset_look,
+    dataset_keys,
     fold,
-    key,
     new_figure,
+    out_look,
+    own_look,
 )
 from harness.report.looks import Looks
 
@@ -86,8 +86,8 @@ def draw_histograms(
 ) -> Figure:
     """Draw a figure with a grid of panels; rows may end early.
 
-    The panels in a column have the same scale and bins. A data set is filled where
-    in-distribution. The height of a bin is the share of values from the data set.
+    The panels in a column have the same scale and bins. A data set is solid and filled where
+    in-distribution, and dashed where OOD. The height of a bin is the share of its set's values.
 
     Arguments:
         grid: Panels row by row.
@@ -110,19 +110,18 @@ def draw_histograms(
         for ax in row_axes[len(row) :]:
             ax.set_axis_off()
     sets = [list(panel.samples) for row in grid for panel in row]
-    ins, outs = {own for own, *_ in sets}, {name for _, *others in sets for name in others}
-    names = dict.fromkeys(name for names in sets for name in names)
-    add_legend(figure, [key(dataset_label(x, ins, outs), **dataset_look(looks, x)) for x in names])
+    ins, outs = [own for own, *_ in sets], [name for _, *others in sets for name in others]
+    add_legend(figure, dataset_keys(looks, ins, outs))
     return figure
 
 
 def _draw_panel(ax: Axes, panel: Panel, found: Histogram, looks: Looks) -> None:
     for number, (name, counts) in enumerate(found.counts.items()):
-        look = dataset_look(looks, name)
-        heights = counts / counts.sum()
+        look = out_look(looks, name) if number else own_look(looks, name)
+        heights = np.where(counts, counts / counts.sum(), np.nan)  # empty bins have no outline
         if number == 0:
             ax.stairs(heights, found.edges, fill=True, color=look["color"], alpha=0.3)
-        ax.stairs(heights, found.edges, **look, linewidth=1.2)
+        ax.stairs(heights, found.edges, **look)
     ax.set_title(fold(panel.title, WIDTH - 0.5))
     ax.set_ylim(bottom=0)
     show_ticks(ax, found.scale, float(found.edges[0]), float(found.edges[-1]), WIDTH - 0.7)

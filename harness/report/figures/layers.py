@@ -12,11 +12,13 @@ import numpy as np
 from harness.metrics.placements import Floats
 from harness.report.figures.style import (
     LETTER,
+    Look,
     add_legend,
-    dataset_label,
-    dataset_look,
+    dataset_keys,
     fold,
     new_figure,
+    out_look,
+    own_look,
 )
 from harness.report.looks import Looks
 
@@ -105,11 +107,6 @@ def draw_layers(
         title: Figure title.
         unit: What the epochs axis counts.
     """
-    from matplotlib.patches import Patch
-
-    def colour(name: str) -> str:
-        return str(dataset_look(looks, name)["color"])
-
     columns = max(len(panels) for panels in rows.values())
     longest = max(len(name) for _, name in blocks(names))
     figure, axes = new_figure(
@@ -117,23 +114,23 @@ def draw_layers(
     )
     for place, ((out, panels), row_axes) in enumerate(zip(rows.items(), axes, strict=True), 1):
         for panel, ax in zip(panels, row_axes, strict=True):
-            _draw_band(ax, panel.in_band, colour(in_dataset), "-")
-            _draw_band(ax, panel.out_band, colour(out), "--")
+            _draw_band(ax, panel.in_band, own_look(looks, in_dataset))
+            _draw_band(ax, panel.out_band, out_look(looks, out))
             ax.set_xlim(-0.5, len(names) - 0.5)
             _mark_blocks(ax, names, named=place == len(rows))
             if place == 1:
                 ax.set_title(f"{unit} {panel.epoch}")
         row_axes[0].set_ylabel(f"{fold(f'OOD {out}', HEIGHT)}\nlog sq. gradient norm")
-    names_of = {name: dataset_label(name, [in_dataset], rows) for name in (in_dataset, *rows)}
-    add_legend(figure, [Patch(color=colour(x), label=text) for x, text in names_of.items()])
+    add_legend(figure, dataset_keys(looks, [in_dataset], rows))
     return figure
 
 
-def _draw_band(ax: Axes, band: LayerBand, color: str, style: str) -> None:
+def _draw_band(ax: Axes, band: LayerBand, look: Look) -> None:
     layers = np.arange(len(band.middle))
-    ax.fill_between(layers, band.low, band.high, color=color, alpha=0.25, linewidth=0)
+    area = {"color": look["color"], "alpha": 0.25, "linewidth": 0}
+    ax.fill_between(layers, band.low, band.high, **area)
     # markers: an isolated layer between layers without gradient would have no line
-    ax.plot(layers, band.middle, style, color=color, linewidth=0.9, marker=".", markersize=1.5)
+    ax.plot(layers, band.middle, **look, marker=".", markersize=1.5)
 
 
 def _mark_blocks(ax: Axes, names: Sequence[str], *, named: bool) -> None:

@@ -1,4 +1,4 @@
-"""Critical-difference diagram: mean ranks on an axis, bars join what does not differ.
+"""Critical-difference diagram: mean ranks, and bars that join what is not shown to differ.
 
 References:
     | Statistical comparisons of classifiers over multiple data sets (Demšar, 2006), Fig. 1
@@ -43,7 +43,7 @@ TAIL = 8
 
 
 def cliques(ranks: Sequence[float], apart: float) -> list[tuple[int, int]]:
-    """Find the largest runs of ranks that do not differ: first and last place of each.
+    """Find the largest runs of ranks not shown to differ: first and last place of each.
 
     Arguments:
         ranks: Mean ranks, ascending.
@@ -102,7 +102,7 @@ def draw_ranking(
     _write_names(ax, ranked, names, looks, at, (top, top + BAR * (len(bars) + 1)), lines)
     for level, (first, last) in enumerate(bars, 1):
         ranks = list(ranked.mean_ranks.values())
-        ends = at(ranks[first]) - 0.03, at(ranks[last]) + 0.03
+        ends = at(ranks[first]), at(ranks[last])  # no further: neighbours are not members
         ax.plot(ends, [top + BAR * level] * 2, color="black", linewidth=2.5, solid_capstyle="butt")
     return figure
 

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -48,7 +48,11 @@ CHANCE: dict[str, Any] = {"color": "0.5", "linestyle": (0, (4, 4)), "linewidth":
 DATASET_COLOURS = ("#332288", "#CC6677", "#999933", "#882255", "#117733", "#AA4499", "#4D2A00")
 """Colours of data sets: muted ones by Paul Tol, and a brown."""
 
-DATASET_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)))
+DATASET_LINES = (
+    *("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2))),
+    *((0, (3, 1)), (0, (5, 1.5, 2, 1.5))),
+)
+"""Lines of OOD sets: an in-distribution set is solid in every figure."""
 
 Look: TypeAlias = dict[str, Any]
 """Colour, line and marker, in matplotlib arguments."""
@@ -100,7 +104,7 @@ SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.3,
     "lines.markersize": 3.5,
     "legend.frameon": False,
-    "legend.handlelength": 2.8,  # a whole period of each line
+    "legend.handlelength": 4,  # more than a period of each line
     "legend.columnspacing": 1.2,
     "pdf.fonttype": 42,  # embedded TrueType, required by journals
     "text.parse_math": False,  # a dollar sign in a name stays a dollar sign
@@ -173,7 +177,7 @@ def scorer_look(looks: Looks, scorer: str) -> Look:
     place = list(looks.focus).index(scorer)
     return {
         **{"color": COLOURS[slot], "linestyle": LINES[slot], "marker": MARKERS[slot]},
-        **{"linewidth": 2.2 - 0.2 * place, "markersize": 4.8 - 0.4 * place},
+        **{"linewidth": 2.2 - 0.2 * place, "markersize": 5.4 - 0.3 * place},
     }
 
 
@@ -186,12 +190,17 @@ def model_look(looks: Looks, model: str) -> Look:
     return {"color": COLOURS[slot % count], "linestyle": LINES[shape], "marker": MARKERS[shape]}
 
 
-def dataset_look(looks: Looks, dataset: str) -> Look:
-    """Return colour and line of a data set, in matplotlib arguments."""
+def own_look(looks: Looks, dataset: str) -> Look:
+    """Return colour and line of a data set where it is in-distribution: a solid line."""
+    return {**out_look(looks, dataset), "linestyle": "-"}
+
+
+def out_look(looks: Looks, dataset: str) -> Look:
+    """Return colour and line of a data set where it is OOD, in matplotlib arguments."""
     count = len(DATASET_COLOURS)
     slot = looks.datasets[dataset]
     lines = DATASET_LINES[(slot + slot // count) % count]
-    return {"color": DATASET_COLOURS[slot % count], "linestyle": lines}
+    return {"color": DATASET_COLOURS[slot % count], "linestyle": lines, "linewidth": 1.2}
 
 
 @cache
@@ -207,17 +216,6 @@ def _number(number: int) -> Look:
     is_drawn = text.codes != Path2D.CLOSEPOLY  # others have no place
     path = Path2D((text.vertices - middle) * is_drawn[:, np.newaxis], text.codes)
     return {"marker": path, "markersize": size, "markerfacecolor": "0.2", "markeredgewidth": 0}
-
-
-def plot_scorer(
-    ax: Axes, looks: Looks, scorer: str, x: Sequence[float], y: Sequence[float]
-) -> None:
-    """Draw the curve of a scorer; the number of a grey one stands at a single point."""
-    look = scorer_look(looks, scorer)
-    if scorer in looks.others and x:
-        # neighbours have their numbers at different points
-        look["markevery"] = [looks.others[scorer] % len(x)]
-    ax.plot(x, y, **look, clip_on=False)
 
 
 def scorer_keys(looks: Looks, scorers: Iterable[str]) -> list[Line2D]:
@@ -255,6 +253,11 @@ def epoch_axis(ax: Axes, epochs: Sequence[int], inches: float) -> None:
     ax.set_xlim(2.0**low - 1, 2.0**high - 1)
 
 
+def epoch_label(unit: str) -> str:
+    """Label an axis that has the scale of `epoch_axis`."""
+    return f"{unit} (log scale)"
+
+
 def _place(epoch: Floats) -> Floats:
     return np.asarray(np.log2(1 + np.maximum(epoch, -0.99)))
 
@@ -285,17 +288,12 @@ def fold_lines(text: str, inches: float) -> str:
     return "\n".join(fold(line, inches) for line in text.splitlines())
 
 
-def dataset_label(name: str, ins: Collection[str], outs: Collection[str]) -> str:
-    """Prepare a data set for a legend, with its role in the figure unless it has both.
-
-    Arguments:
-        name: Name of the data set.
-        ins: Names of the in-distribution sets in the figure.
-        outs: Names of the OOD sets.
-    """
-    if name in ins and name in outs:
-        return label(name)
-    return label(f"{name} ({'in-distribution' if name in ins else 'OOD'})")
+def dataset_keys(looks: Looks, ins: Iterable[str], outs: Iterable[str]) -> list[Line2D]:
+    """Make the legend entries of data sets; one with both roles in a figure has two entries."""
+    return [
+        *(key(label(f"{x} (in-distribution)"), **own_look(looks, x)) for x in dict.fromkeys(ins)),
+        *(key(label(f"{x} (OOD)"), **out_look(looks, x)) for x in dict.fromkeys(outs)),
+    ]
 
 
 def label(name: str) -> str:
@@ -308,7 +306,7 @@ def add_legend(figure: Figure, handles: Sequence[Any]) -> None:
     """Add a single legend below all panels, in a figure that grows for it."""
     width, height = figure.get_size_inches()
     widest = max(len(line) for handle in handles for line in handle.get_label().splitlines())
-    columns = max(1, min(int(width / (LEGEND_LETTER * widest + 0.52)), len(handles)))
+    columns = max(1, min(int(width / (LEGEND_LETTER * widest + 0.54)), len(handles)))
     lines = max(handle.get_label().count("\n") + 1 for handle in handles)
     figure.set_size_inches(width, height + 0.145 * lines * -(-len(handles) // columns))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)

@@ -13,10 +13,11 @@ function scorerLook(place) {
   return slot === null ? { name: "other", dash: null, shape: null } : { name: `s${slot}`, dash: DASHES[slot], shape: slot };
 }
 
-/** The look of a data set; `key` is "in" or "out". */
+/** The look of a data set: solid where `key` is "in", dashed where it is "out". */
 function datasetLook(key, place) {
   const slot = DATA.looks[key][place];
-  return { name: `d${slot % 7}`, dash: DASHES[(slot + Math.floor(slot / 7)) % 7], shape: null };
+  const dash = key === "in" ? null : DASHES[1 + (slot + Math.floor(slot / 7)) % 6];
+  return { name: `d${slot % 7}`, dash, shape: null };
 }
 
 /** The look of what is neither scorer nor data set. */
@@ -106,7 +107,7 @@ function marker(shape, x, y) {
     () => svg("path", { d: `M${x} ${y - r - 1}L${x + r + 1} ${y + r}L${x - r - 1} ${y + r}Z` }),
     () => svg("path", { d: `M${x} ${y - r - 1}L${x + r + 1} ${y}L${x} ${y + r + 1}L${x - r - 1} ${y}Z` }),
     () => svg("path", { d: `M${x} ${y + r + 1}L${x + r + 1} ${y - r}L${x - r - 1} ${y - r}Z` }),
-    () => svg("path", { d: `M${x - r - 1} ${y}H${x + r + 1}M${x} ${y - r - 1}V${y + r + 1}` }),
+    () => svg("path", { d: `M${x - 1.5} ${y - r - 1}h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5Z` }),
   ];
   const drawn = shapes[shape % shapes.length]();
   drawn.classList.add("marker");

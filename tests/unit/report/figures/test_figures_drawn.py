@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import io
+import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from harness.metrics.ranks import Ranked
 from harness.report.enough import Loss
 from harness.report.figures.curves import Curve, CurvePanel, across, draw_curves
 from harness.report.figures.densities import DensityPanel, OverlapCurves, densities, draw_densities
 from harness.report.figures.epochs import LossPanel, draw_losses
-from harness.report.figures.heatmap import draw_heatmap, groups
 from harness.report.figures.histograms import Panel, draw_histograms, histograms
 from harness.report.figures.layers import LayerBand, LayerPanel, draw_layers
-from harness.report.figures.ranking import draw_ranking
 from harness.report.figures.samples import draw_samples
 from harness.report.figures.scale import Scale
 from harness.report.figures.style import (
@@ -23,8 +22,6 @@ from harness.report.figures.style import (
     style,
 )
 from harness.report.looks import Looks, slots
-from harness.results import Cell
-from tests.made_results import made_result
 from tests.text_boxes import assert_nothing_is_cropped
 
 HOSTILE = {
@@ -83,11 +80,17 @@ def test_histograms(panels):
         assert filled.get_fill()
         assert len(outlines) == len(panel.samples)
         for (name, counts), outline in zip(expected.counts.items(), outlines, strict=True):
-            values, edges, _ = outline.get_data()
+            drawn, edges, _ = outline.get_data()
+            assert np.array_equal(np.isnan(drawn), counts == 0)  # an empty bin has no outline
+            values = np.nan_to_num(drawn)
             assert np.array_equal(edges, expected.edges)
             assert values * len(panel.samples[name]) == pytest.approx(counts)
             assert values.sum() == pytest.approx(1)
-        assert np.array_equal(filled.get_data()[0], outlines[0].get_data()[0])
+        heights = filled.get_data()[0], outlines[0].get_data()[0]
+        assert np.array_equal(*heights, equal_nan=True)
+        assert [outline.get_linestyle() == "-" for outline in outlines] == [
+            name == "plain" for name in panel.samples
+        ]
     assert [ax.get_xlabel() for ax in figure.axes] == ["", "score (asinh scale)", "score", ""]
     assert figure.axes[0].get_xlim() == figure.axes[2].get_xlim()
     assert not figure.axes[3].axison
@@ -100,7 +103,10 @@ def test_a_data_set_keeps_its_colour_wherever_it_stands():
     figure = draw_histograms(grid, LOOKS, title="t", unit="u", share_of="s")
     colours = [[patch.get_edgecolor() for patch in ax.patches[1:]] for ax in figure.axes]
     assert colours[0] == colours[1][::-1]
-    assert legend(figure) == ["a", "b"]  # each is both in-distribution and OOD
+    names = ["a(in-distribution)", "b(in-distribution)", "b(OOD)", "a(OOD)"]
+    assert legend(figure) == names
+    lines = [line.get_linestyle() for line in figure.legends[0].get_lines()]
+    assert [line == "-" for line in lines] == [True, True, False, False]
 
 
 def band():
@@ -117,6 +123,7 @@ def test_layers():
     expected = [panel for row in rows.values() for panel in row]
     for panel, ax in zip(expected, figure.axes, strict=True):
         own, other = (line for line in ax.lines if len(line.get_ydata()) == 40)
+        assert (own.get_linestyle() == "-", other.get_linestyle() == "-") == (True, False)
         assert np.array_equal(own.get_ydata(), panel.in_band.middle, equal_nan=True)
         assert np.array_equal(other.get_ydata(), panel.out_band.middle, equal_nan=True)
         for found, area in zip((panel.in_band, panel.out_band), ax.collections, strict=True):
@@ -153,6 +160,7 @@ def test_densities():
     outs = as_out(HOSTILE["words"]), "constant(OOD)"
     assert legend(figure)[1:] == [*outs, "OVL(shadedoverlap)", "chance(AUROC)", *map(shown, auroc)]
     panel, _, beside, point, blank, _ = figure.axes
+    assert [line.get_linestyle() == "-" for line in panel.lines] == [True, False]
     expected = densities(own, near, Scale())
     assert np.array_equal(panel.lines[0].get_ydata(), expected.own.values)
     assert np.array_equal(panel.lines[1].get_ydata(), expected.other.values)
@@ -160,6 +168,7 @@ def test_densities():
     assert list(point.lines[1].get_xdata()) == [5.0, 5.0]  # a line at the point mass
     assert not blank.axison
     drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in beside.lines[1:]]
+    assert [ax.get_ylabel() for ax in (beside, figure.axes[5])] == ["OVL and AUROC"] * 2
     assert drawn == [([0, 4], [0.5, 0.75]), ([0, 4], [0.25, 1.0]), ([0, 4], [0.125, 0.875])]
     assert_nothing_is_cropped(figure)
 
@@ -178,7 +187,9 @@ def test_curves():
     right = [ax for ax in figure.axes if ax.axison and ax not in left]
     assert len(left) == len(right) == 10
     for ax in left:
-        *curves, chance = ax.lines
+        *curves, chance = (line for line in ax.lines if line.get_linestyle() != "None")
+        (tag,) = (line for line in ax.lines if line.get_linestyle() == "None")
+        assert (list(tag.get_xdata()), list(tag.get_ydata())) == ([1], [0.25])
         assert chance.get_ydata() == [0.5, 0.5]
         for drawn, found in zip(curves, (b, a), strict=True):
             assert tuple(drawn.get_xdata()) == found.epochs
@@ -211,14 +222,41 @@ def test_epochs_have_as_many_labels_as_have_room():
     assert ratio == pytest.approx(1 / np.log2(100002))
 
 
+def test_numbers_of_grey_scorers_are_apart_and_beside_the_curves_in_focus():
+    others = {f"grey-{number}": number for number in range(1, 25)}
+    looks = replace(LOOKS, others=others)
+    flat = Curve((0, 1, 4), (0.5,) * 3, (0.4,) * 3, (0.6,) * 3)
+    apart = {
+        name: Curve((0, 1, 4), (k / 25,) * 3, *[(0.0,) * 3] * 2) for name, k in others.items()
+    }
+
+    def tags(curves):
+        panels = [CurvePanel("p", {**curves, "$a$": flat}, {})] * 4
+        figure = draw_curves(panels, looks, title="Title")
+        figure.draw_without_rendering()
+        ax = figure.axes[0]
+        found = [line for line in ax.lines if line.get_linestyle() == "None"]
+        return [line.get_window_extent() for line in found], ax
+
+    assert tags(dict.fromkeys(others, flat))[0] == []  # no number has room
+    boxes, ax = tags(apart)
+    assert len(boxes) == 20  # of 24, four are too close to the curve in focus
+    line = ax.transData.transform((0, 0.5))[1]
+    assert not any(box.y0 < line < box.y1 for box in boxes)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
 def test_losses():
     a = [Loss(0, 0.3, 0.4, False), Loss(1, 0.004, 0.008, True), Loss(16, 0.0, 0.0, True)]
     panels = [LossPanel(f"against {name}", {"$a$": a}) for name in HOSTILE.values()]
     figure = draw_losses(panels, LOOKS, margin=0.01, title="Title", unit="step")
     assert legend(figure) == [
-        *("$a$", "margin0.01", "upper95%limit"),
+        *("$a$", "margin0.01", "losswithinthemargin", "upper95%limit"),
         *("showntobewithinthemargin", "notshowntobe"),
     ]
+    entry = figure.legends[0].get_lines()[0]
+    drawn = next(line for line in figure.axes[0].lines[1:] if line.get_linestyle() != "None")
+    assert entry.get_linewidth() == drawn.get_linewidth()
     for ax in figure.axes[:5]:
         margin, line, shown_, hollow = ax.lines
         assert set(margin.get_ydata()) == {0.01}
@@ -232,70 +270,10 @@ def test_losses():
     assert_nothing_is_cropped(figure)
 
 
-def test_a_heat_map_shows_the_last_epoch_and_the_best_of_each_column():
-    def cell(model, scorer, out, epoch, seed=0):
-        return Cell(model, "in", out, scorer, epoch, 1, seed)
-
-    results = [
-        made_result(cell("m", "$a$", "x", 4), auroc=0.25),
-        made_result(cell("m", "$a$", "x", 16, 0), auroc=0.7),
-        made_result(cell("m", "$a$", "x", 16, 1), auroc=0.8),
-        made_result(cell("m", "_b", "x", 16), auroc=1.0),
-        made_result(cell("m", "_b", "y", 16), "failed"),
-        made_result(cell("m", "$a$", "y", 16), auroc=0.9),
-        *(made_result(cell("n" * 40, "_b", f"{k}", 2), auroc=0.1) for k in range(30)),
-    ]
-    found = groups(results, 1)
-    assert groups(results, 5) == []
-    assert (found[0].model, found[0].outs) == ("m", ("x", "y"))
-    assert found[0].values == {("$a$", "x"): 0.75, ("_b", "x"): 1.0, ("$a$", "y"): 0.9}
-    figure = draw_heatmap(found, LOOKS, title="Title", width="two")
-    ax = figure.axes[0]
-    numbers = [text for text in ax.texts if text.get_fontsize() == 6]
-    rows = [text.get_text() for text in ax.get_yticklabels()]
-    assert rows == ["$a$", "_b"]
-    shown_ = {tuple(text.get_position()): text for text in numbers}
-    texts = [shown_[0.5, 0.53], shown_[1.5, 0.53], shown_[0.5, 1.53], shown_[1.5, 1.53]]
-    assert [text.get_text() for text in texts] == [".75", ".90", "1.00", "–"]
-    weights = [text.get_fontweight() for text in texts]
-    assert weights == ["normal", "bold", "bold", "normal"]
-    assert len(figure.axes) > 1  # thirty columns continue below
-    names = [text.get_text() for text in figure.axes[-1].get_yticklabels()]
-    assert names == ["_b"]  # the only scorer with numbers there
-    assert_nothing_is_cropped(figure)
-
-
-def test_a_ranking_joins_what_does_not_differ():
-    names = ["a", "b" * 70, "c", "d"]
-    ranks = np.tile([1.0, 2.0, 3.0, 4.0], (12, 1))
-    means = dict(zip(names, (1.0, 2.0, 3.0, 4.0), strict=True))
-    ranked = Ranked(means, dict.fromkeys(names, 0.5), 12, 12, ranks)
-    assert 1 < ranked.critical_difference < 2
-    looks = {name: {"color": "red", "marker": "o"} for name in names}
-    figure = draw_ranking(ranked, looks, title="Title", width="one")
-    (ax,) = figure.axes
-    bars = [line for line in ax.lines if line.get_linewidth() == 2.5]
-    assert len(bars) == 3
-    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
-    assert np.allclose(np.diff(dots), dots[1] - dots[0])
-    for bar, first, last in zip(bars, dots, dots[1:], strict=False):
-        assert bar.get_xdata()[0] < first < last < bar.get_xdata()[1]
-    texts = [text.get_text() for text in ax.texts]
-    assert texts[:2] == ["1", "2"]
-    assert f"critical difference {ranked.critical_difference:.2f}" in texts
-    assert "mean rank (1 is best)" in texts
-    box = figure.bbox
-    figure.draw_without_rendering()
-    for text in ax.texts:
-        extent = text.get_window_extent()
-        assert extent.x0 >= -1
-        assert extent.x1 <= box.x1 + 1
-
-
 def test_without_bits_per_dimension_there_is_no_second_axis():
     a = Curve((0, 1), (0.5, 0.75), (0.4, 0.65), (0.6, 0.85))
     figure = draw_curves([CurvePanel("p", {"$a$": a}, {})], LOOKS, title="Title", unit="step")
-    assert figure.axes[0].get_xlabel() == "step"
+    assert figure.axes[0].get_xlabel() == "step (log scale)"
     assert len(figure.axes) == 1
     assert legend(figure) == ["$a$", "chance"]
 
@@ -305,7 +283,7 @@ def test_an_overlap_has_no_line_of_chance():
     panel = CurvePanel("p", {"$a$": a}, {})
     (ax,) = draw_curves([panel], LOOKS, title="Title", metric="ovl_scores").axes
     assert len(ax.lines) == 1
-    assert ax.get_ylabel() == "overlap of scores"
+    assert " ".join(ax.get_ylabel().split()) == "overlap of scores (lower separates better)"
 
 
 def test_samples():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.report.figures.style import COLOURS, INCHES, dataset_look, scorer_look
+from harness.report.figures.style import COLOURS, INCHES, out_look, own_look, scorer_look
 from harness.report.looks import Looks, slots
 
 LOOKS = Looks(
@@ -36,7 +36,16 @@ def test_curves_that_coincide_show_around_one_another():
 
 def test_colours_are_distinct():
     assert len(set(COLOURS)) == 6
-    assert not set(COLOURS) & {dataset_look(LOOKS, name)["color"] for name in LOOKS.datasets}
+    assert not set(COLOURS) & {out_look(LOOKS, name)["color"] for name in LOOKS.datasets}
+
+
+def test_an_id_set_is_solid_and_ood_sets_are_dashed_each_in_its_way():
+    outs = [out_look(LOOKS, name) for name in LOOKS.datasets]
+    assert len({repr(look["linestyle"]) for look in outs[:7]}) == 7
+    assert len({(look["color"], repr(look["linestyle"])) for look in outs}) == len(outs) == 9
+    assert "-" not in [look["linestyle"] for look in outs]
+    for name, out in zip(LOOKS.datasets, outs, strict=True):
+        assert own_look(LOOKS, name) == {**out, "linestyle": "-"}
 
 
 def test_a_number_is_as_high_as_any_other():

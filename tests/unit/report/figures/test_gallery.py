@@ -15,10 +15,12 @@ from harness.report.figures.curves import curves_figure
 from harness.report.figures.series import training_results
 from harness.report.figures.style import style
 from harness.report.looks import looks
+from harness.results import Cell
 from harness.run.prepare import plan_unopened
 from harness.run.run import run
 from harness.store.records import Store
 from harness.suite import load_suite
+from tests.made_results import made_result
 
 ENERGY = """
 import torch
@@ -131,7 +133,7 @@ def check_scores(story):
     assert legend == ["digits (in-distribution)", "noise (OOD)", "photos (OOD)"]
     for ax, groups in zip(figure.axes, (30, 6, 30, 6), strict=True):
         for outline in ax.patches[1:]:
-            counts = outline.get_data()[0] * groups
+            counts = np.nan_to_num(outline.get_data()[0]) * groups
             assert counts == pytest.approx(np.round(counts))
             assert counts.sum() == pytest.approx(groups)
 
@@ -146,6 +148,21 @@ def check_samples(story):
     assert not np.array_equal(first, other)
     cold = stored_samples(story.plan, story.store, chain, 2, 0.0)
     assert (cold == cold[0]).all()
+
+
+def test_a_ranking_says_what_its_means_are_over():
+    def results(scorers, **coordinates):
+        cell = {"model": "m", "in_dataset": "a", "out_dataset": "b", "epoch": 4, "group_size": 1}
+        full = {**cell, "seed": 0, **coordinates}
+        return [made_result(Cell(scorer=scorer, **full), auroc=0.75) for scorer in scorers]
+
+    kept = results("xy") + results("xy", group_size=5) + results("xy", model="n", epoch=16)
+    partial = results("x", epoch=64) + results("z", group_size=25)
+    found = gallery.averaged(kept + partial, "scorer", ["x", "y"])
+    assert found == "2 models, epochs 4, 16, group sizes 1, 5"
+    seeds = results("x", seed=1) + results("x", model="n", seed=1) + results("x", model="n")
+    found = gallery.averaged(results("x") + seeds, "model", ["m", "n"])
+    assert found == "1 scorer, epoch 4, group size 1, 2 seeds"
 
 
 def test_bits_per_dimension_have_the_sign_of_the_likelihood(told):

@@ -38,6 +38,7 @@ def test_texts_are_whole_and_apart(name, width):
         figures = [
             *(figure for _, figure in suite_figures(results, drawing)),
             curves_figure(fullest, drawing, "auroc"),
+            curves_figure(fullest, drawing, "ovl_scores"),
             *[figure for figure in all_losses if figure is not None][:1],
             scores_figure(fullest[0], fullest[0].scorers[0], drawing),
         ]
