@@ -74,7 +74,8 @@ def unit(subject: ModelUnderTest) -> str:
     if not total <= (_MOST_TOTAL_OF_ESTIMATES if model.likelihood == "estimate" else _MOST_TOTAL):
         raise Fault(f"{found}: {_hint_too_much(mean, uniform, domain)}")
     if not mean >= _LEAST_MEAN * uniform:
-        raise Fault(f"{found}: {_hint_too_little(mean, uniform)}")
+        loose = ", or its bound is loose with these options" * (model.likelihood == "lower_bound")
+        raise Fault(f"{found}: {_hint_too_little(mean, uniform)}{loose}")
     return found + _beside_draws(model, x, mean)
 
 

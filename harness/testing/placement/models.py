@@ -171,7 +171,8 @@ def training(subject: ModelUnderTest) -> str:
             for what, state in zip(("weight", "optimiser state"), continued.state(), strict=True)
             for name, tensor in load_tensors(state).items()
         }
-        return {"loss and bits per dimension": np.array([*losses, own]), **tensors}
+        sums = np.array([*losses, own], np.float32)  # float64 sums of what is float32
+        return {"loss and bits per dimension": sums, **tensors}
 
     emulation = same_on_both(compute)
     waits = emulation.waits_of_plugins(2 * EXAMPLES // MINIBATCH)
