@@ -266,7 +266,8 @@ def test_options_that_name_files_are_refused(copy, tmp_path):
     (tmp_path / "by_file.py").write_text(PATHS)
     value = read(copy)
     version = hashlib.sha256(PATHS.encode()).hexdigest()[:12]
-    value["inputs"]["scorer"] |= {"plugin": "by-file", "version": version, "distribution": "file"}
+    other = {"plugin": "by-file", "version": version, "distribution": "file", "options": {}}
+    value["inputs"]["scorer"] |= other
     rewrite(copy, value)
     message = "scorer 'by-file' reads files or data sets named in its options .*/etc/hostname"
     refused(copy, message, plugins=[str(tmp_path / "by_file.py")])
