@@ -85,7 +85,7 @@ def test_two_versions_of_a_model_are_timed_in_turn(tmp_path):
     assert [row[:3] for row in rows] == [["`vae`", "1x28x28", threads] for threads in "12"]
     for row in rows:
         cells = dict(zip(head, row, strict=True))
-        assert 1 < float(cells["training, before"]) < 4
+        assert 1 < float(cells["training, before"]) <= 4
         assert float(cells["training, float32"]) > 8
         assert float(cells["training, ratio"]) > 2
 
