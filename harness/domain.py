@@ -58,7 +58,7 @@ class Domain(ABC):
     @property
     @abstractmethod
     def unit(self) -> str:
-        """Name of the unit of bits per dimension, such as `"bits/dim"`."""
+        """The unit of bits per dimension by name, such as `"bits/dim"`."""
 
     @property
     def dims(self) -> int:

@@ -25,8 +25,6 @@ from harness.settings import Settings
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "suites" / "studies" / "representation.toml"
 PAGE = ROOT / "docs" / "snippets" / "study-representation-changes.md"
-LAST = {"glow-gray": 4, "glow-colour": 8}
-"""The last epoch of each model."""
 
 
 class Change(NamedTuple):
@@ -41,9 +39,12 @@ class Change(NamedTuple):
 
 def changes(results: dict[Cell, Result]) -> Iterator[Change]:
     """Test every score at the last epoch; a mapped data set is named PLAIN-MAP."""
+    last: dict[str, int] = {}
+    for cell in results:
+        last[cell.model] = max(cell.epoch, last.get(cell.model, 0))
     places: dict[Cell, list[Result]] = {}
     for cell, result in results.items():
-        if cell.epoch == LAST[cell.model]:
+        if cell.epoch == last[cell.model]:
             places.setdefault(cell._replace(seed=0), []).append(result)
     for cell, mapped in places.items():
         in_, _, name = cell.in_dataset.rpartition("-")

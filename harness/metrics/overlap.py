@@ -66,8 +66,8 @@ def bandwidth(sample: Floats) -> float:
 
     s is the standard deviation with n - 1, IQR the interquartile range; for normal values
     IQR / 1.349 estimates s too. A few outliers would widen s, and with it the density of all other
-    values, until it overlaps with nothing (Silverman, 1986, p. 47). Where the quartiles are equal,
-    A = s. A sample without spread has bandwidth 0.
+    values, until that density overlaps with nothing (Silverman, 1986, p. 47). Where the quartiles
+    are equal, A = s. A sample without spread has bandwidth 0.
 
     References:
         | Multivariate Density Estimation (Scott, 1992)
@@ -105,7 +105,7 @@ def kernel_density(sample: Floats, points: Floats) -> Floats:
 def _places(sample: Floats, low: float, step: float, intervals: float) -> Floats:
     """Return the places k of points low + k step, 0 <= k <= intervals, near values of a sample.
 
-    Equal to all places of the range unless there are gaps, so outliers cost nothing.
+    These are all places of the range unless the sample has gaps. So outliers cost no time.
     """
     reach = np.arange(-REACH * STEPS - 1, REACH * STEPS + 2)
     near = np.unique(np.rint((sample - low) / step))

@@ -252,7 +252,7 @@ def parse_array(content: bytes) -> NDArray[Any]:
         raise ValueError(f"version {version} of the format is not supported")
     shape, is_fortran, dtype = headers[version](stream)
     if dtype.hasobject:
-        raise ValueError("it has Python objects, which are never loaded")
+        raise ValueError("the array holds Python objects, and bench never loads these")
     declared, there = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
     if min(shape, default=0) < 0 or declared != there:
         raise ValueError(f"the header declares {declared:,} bytes, not {there:,}")

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from harness.compute.inputs import model_input
 from harness.compute.trainer import training_loss
-from harness.contracts import DensityModel, HasLogDensity, HasLogProbEstimate, Preparable
+from harness.contracts import (
+    DensityModel,
+    HasLogDensity,
+    HasLogProbEstimate,
+    Likelihood,
+    Preparable,
+)
 from harness.domain import Domain
 from harness.errors import DomainError
 from harness.testing.checks import Fault, NotApplicable
@@ -74,8 +80,7 @@ def unit(subject: ModelUnderTest) -> str:
     if not total <= (_MOST_TOTAL_OF_ESTIMATES if model.likelihood == "estimate" else _MOST_TOTAL):
         raise Fault(f"{found}: {_hint_too_much(mean, uniform, domain)}")
     if not mean >= _LEAST_MEAN * uniform:
-        loose = ", or its bound is loose with these options" * (model.likelihood == "lower_bound")
-        raise Fault(f"{found}: {_hint_too_little(mean, uniform)}{loose}")
+        raise Fault(f"{found}: {_hint_too_little(mean, uniform, model.likelihood)}")
     return found + _beside_draws(model, x, mean)
 
 
@@ -175,8 +180,11 @@ def _hint_too_much(mean: float, uniform: float, domain: Domain) -> str:
     )
 
 
-def _hint_too_little(mean: float, uniform: float) -> str:
+def _hint_too_little(mean: float, uniform: float, likelihood: Likelihood) -> str:
     """Suggest a reason for a mean log-probability that is too low."""
+    learns = "or the model does not learn"
+    if likelihood == "lower_bound":
+        learns += ", or its bound is loose with these options"
     if mean > 1.75 * uniform:
-        return "is it in bits? It must be in nats; or it does not learn"
-    return "a constant is taken twice, or it does not learn"
+        return f"is it in bits? It must be in nats; {learns}"
+    return f"a constant is taken twice, {learns}"

@@ -1,4 +1,4 @@
-"""Executor that runs workers as elements of a Slurm array."""
+"""An executor that runs each worker as an element of a Slurm array."""
 
 from __future__ import annotations
 

@@ -29,9 +29,10 @@ class _Distance(OneStatistic):
             statistics: Values under the name `statistic`, float64, (M, b, 1).
 
         Raises:
-            ScoreError: No fit group is given, or all examples have the same value.
+            ScoreError: No fit group is given, all examples have the same value, or the statistic
+                has several columns or is not per example.
         """
-        values = statistics[self.statistic]
+        values = self._column(statistics)
         if values.size == 0:
             raise ScoreError(f"{self.name} needs at least one fit group")
         if values.min() == values.max():
@@ -51,9 +52,10 @@ class _Distance(OneStatistic):
 
         Raises:
             NotFittedError: `fit` was not called.
+            ScoreError: The statistic has several columns, or is not per example.
         """
         mean, deviation = fitted(self.mean_, self.name), fitted(self.deviation_, self.name)
-        means = statistics[self.statistic][:, :, 0].mean(axis=1)
+        means = self._column(statistics).mean(axis=1)
         scores: Array = abs(means - mean) / deviation
         return scores
 

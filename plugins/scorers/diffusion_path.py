@@ -1,4 +1,4 @@
-"""Density of sums along the path from examples to noise."""
+"""A scorer that reads sums along the path from an example to noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Density of the norms of scores for several levels of noise."""
+"""A scorer that reads how long the scores of an example are, at several levels of noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Common parts of the statistics that read a model's estimates of noise."""
+"""What statistics share that read the noise a model estimates."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_benchmarks_of_speed(command, expected, monkeypatch):
 
 @pytest.mark.slow
 def test_two_versions_of_a_model_are_timed_in_turn(tmp_path):
-    """The other tree has a slower model: its training steps take a second more."""
+    """The other tree has a slower model: its training steps take 1.1 s more."""
     for name in ("harness", "oodbench", "plugins", "pyproject.toml"):
         (tmp_path / name).symlink_to(FOLDER.parent / name)
     (tmp_path / "sitecustomize.py").write_text(SLOWER, encoding="utf-8")
@@ -85,7 +85,7 @@ def test_two_versions_of_a_model_are_timed_in_turn(tmp_path):
     assert [row[:3] for row in rows] == [["`vae`", "1x28x28", threads] for threads in "12"]
     for row in rows:
         cells = dict(zip(head, row, strict=True))
-        assert 1 < float(cells["training, before"]) <= 4
+        assert 1 < float(cells["training, before"]) < 4
         assert float(cells["training, float32"]) > 8
         assert float(cells["training, ratio"]) > 2
 
@@ -97,7 +97,7 @@ from plugins.models.networks.vae import VAE
 training_loss = VAE.training_loss
 
 def slower(*arguments):
-    time.sleep(1)
+    time.sleep(1.1)
     return training_loss(*arguments)
 
 VAE.training_loss = slower

@@ -76,6 +76,13 @@ def test_outliers_do_not_decide(far):
     assert overlap(a, a[:485]) > 0.95
 
 
+def test_the_spread_of_a_sample_with_outliers_is_that_of_its_middle_half():
+    sample = np.append(np.random.default_rng(0).normal(size=99), 500.0)
+    expected = stats.iqr(sample, scale="normal") * 100**-0.2
+    assert bandwidth(sample) == pytest.approx(expected, rel=1e-4)
+    assert bandwidth(sample) < 0.1 * sample.std(ddof=1) * 100**-0.2
+
+
 def test_equal_quartiles_leave_the_standard_deviation():
     sample = np.repeat([0.0, 1.0, 5.0], [80, 10, 10])
     assert bandwidth(sample) == pytest.approx(sample.std(ddof=1) * 100**-0.2, rel=1e-12)

@@ -86,7 +86,8 @@ def _given_dataset(name: str, given: Any) -> ArrayDataset:
     for other in others:
         if other.shape[1:] != first.shape[1:]:
             raise DataError(
-                f"{name}: train has images of shape {first.shape[1:]}, test of {other.shape[1:]}"
+                f"{name}: train images have the shape {first.shape[1:]}, and test images have "
+                f"the shape {other.shape[1:]}"
             )
     return ArrayDataset(Images(*first.shape[1:]), arrays)
 

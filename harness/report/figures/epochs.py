@@ -192,7 +192,7 @@ def _look(looks: Looks, scorer: str) -> Look:
 
 
 def _beside(ax: Axes, looks: Looks, scorer: str) -> Transform:
-    """Return the transform from data to the place of a scorer beside those of the others."""
+    """Return a transform that shifts a scorer sideways, so that scorers stand side by side."""
     from matplotlib.transforms import ScaledTranslation
 
     place = list(looks.focus).index(scorer) - (len(looks.focus) - 1) / 2

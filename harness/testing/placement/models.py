@@ -171,7 +171,7 @@ def training(subject: ModelUnderTest) -> str:
             for what, state in zip(("weight", "optimiser state"), continued.state(), strict=True)
             for name, tensor in load_tensors(state).items()
         }
-        sums = np.array([*losses, own], np.float32)  # float64 sums of what is float32
+        sums = np.array([*losses, own], np.float32)  # the terms of the float64 sums are float32
         return {"loss and bits per dimension": sums, **tensors}
 
     emulation = same_on_both(compute)

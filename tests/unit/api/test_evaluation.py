@@ -324,7 +324,10 @@ def test_every_form_of_images_is_the_same_data(evaluated, tmp_path):
         ({"id": images(0)[:0]}, "id: there are no images"),
         ({"id": 3}, "id: expected an array or tensor, a .npy file, a DataLoader, a pair"),
         ({"id": (images(0),) * 3}, "id: a pair (train, test) is expected, not 3 values"),
-        ({"id": (images(0)[..., :3], images(1))}, "id: train has images of shape (1, 4, 3), test"),
+        (
+            {"id": (images(0)[..., :3], images(1))},
+            "id: train images have the shape (1, 4, 3), and test",
+        ),
         ({"id": ("digits", images(0))}, "id, train: digits is not a .npy file"),
         ({"id": "none.npy"}, "id: none.npy cannot be read: No such file or directory"),
         ({"id": {"a": images(0), "b": images(1)}}, "id: expected one ID set, not 2"),
