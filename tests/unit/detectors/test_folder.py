@@ -139,7 +139,7 @@ class Malice:
 def test_no_object_is_unpickled(copy, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rewrite(copy, read(copy), **{name: npy(np.array([Malice()], object), pickled=True)})
-    refused(copy, "Python objects, which are never loaded")
+    refused(copy, "Python objects, and bench never loads these")
     rewrite(copy, read(copy), **{name: pickle.dumps(Malice())})
     refused(copy, "cannot be read as an array")
     assert not (tmp_path / "ran").exists()
